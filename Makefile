@@ -1,0 +1,46 @@
+# What a newcomer types. Python 3.11+ and make are enough; everything else comes from the lock files.
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) 2>/dev/null && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
+BIN := .venv/bin
+
+.PHONY: demo test check lock clean
+
+demo: .venv/run
+	$(BIN)/python -m reminders demo
+
+test: .venv/test check
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Debian may lack ensurepip (python3-venv), and its pip refuses to touch the system: make the
+# environment without pip and let the system's pip install into it.
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on the PATH." >&2; exit 1; }
+	$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv && $(PYTHON) -m venv --without-pip .venv; }
+
+INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	else echo "pip is needed: install your system's python3-pip or python3-venv package." >&2; exit 1; fi; \
+	$$pip install --quiet --disable-pip-version-check --require-hashes --requirement
+
+.venv/run: requirements.lock | .venv/bin/python
+	$(INSTALL) requirements.lock
+	@touch $@
+
+.venv/test: requirements-test.lock | .venv/bin/python
+	$(INSTALL) requirements-test.lock
+	@touch $@ .venv/run
+
+# Versions with hashes and without any index address (uv.lock would name hosts).
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra test --constraint requirements.lock pyproject.toml --output-file requirements-test.lock
+
+clean:
+	rm -rf .venv build dist .cache
