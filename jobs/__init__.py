@@ -1,0 +1,1 @@
+"""The worker: runs the verbs of `reminders.service` on a timer."""

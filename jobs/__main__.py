@@ -1,0 +1,68 @@
+"""`python -m jobs`: the worker. Start it as often as you like on one PostgreSQL; all are equal."""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from functools import partial
+
+from jobs.line import Line
+from jobs.timetable import Timetable
+from reminders import clock, store
+from reminders.service import House, health, logs, runs
+from reminders.settings import SettingsError
+
+log = logging.getLogger("jobs")
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; then finish what is on the wire. 0, or 1 where it cannot start."""
+    logs.set_up()
+    stop = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: stop.set())  # nothing else: a handler runs in the middle of anything
+    try:
+        house = House.open()
+        _wait_for_database(house, stop)
+        if stop.is_set():
+            return 0
+        if house.settings.twilio.live:
+            health.gate(house, asyncio.run(health.doctor(house, live=True)))
+    except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
+        print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
+        return 1
+    line = Line(house)
+    jobs = {
+        name: (seconds, line.wake if name == "send" else partial(runs.run, house, name))
+        for name, seconds in health.job_intervals(house).items()
+    }
+    timetable = Timetable(jobs, clock.machine())
+    line.start()
+    timetable.start()
+    log.info("started: %s", ", ".join(f"{name} every {seconds:g} s" for name, (seconds, _) in jobs.items()))
+    while not stop.wait(1):
+        timetable.rearm(clock.machine())
+    log.info("stopping: what is on the wire is finished first")
+    timetable.stop()
+    line.stop()
+    house.close()
+    log.info("stopped")
+    return 0
+
+
+def _wait_for_database(house: House, stop: threading.Event) -> None:
+    """Wait until the database answers; then refuse one of another schema, or whose seals do not open."""
+    while not stop.is_set():
+        try:
+            store.check(house.database)
+            house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+        except store.Unavailable as away:
+            log.warning("waiting for the database: %s", away)
+            stop.wait(5)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What was agreed: the plan document every source becomes, its dates, programmes and leads. Pure.
+
+`read` is the one way in: it takes what TOML, JSON or a form gave and returns a checked `PlanDocument`, or raises
+`PlanRefused` with every problem at once. `occurrences` gives the dates of a series; `to_instant` and `to_wall` are the
+one way between wall clocks and instants.
+"""
+
+from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient
+from reminders.plans.fields import Known, catalogue, is_fictional
+from reminders.plans.kinds import Category, Kind
+from reminders.plans.leads import Lead
+from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
+from reminders.plans.reading import PlanRefused, Problem, read
+from reminders.plans.recurrence import Occurrence, Series, occurrences
+from reminders.plans.walltime import is_zone, to_instant, to_wall
+
+__all__ = [
+    "ENDINGS",
+    "Category",
+    "Consent",
+    "Kind",
+    "Known",
+    "Lead",
+    "Occurrence",
+    "Patient",
+    "Plan",
+    "PlanDocument",
+    "PlanRefused",
+    "Problem",
+    "Programme",
+    "ProgrammeSeries",
+    "Recipient",
+    "Series",
+    "catalogue",
+    "expand",
+    "is_fictional",
+    "is_zone",
+    "occurrences",
+    "programmes",
+    "read",
+    "to_instant",
+    "to_wall",
+]

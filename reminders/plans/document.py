@@ -1,0 +1,130 @@
+"""The plan document: the one shape every source of plans becomes (CONTRACT: Plan file)."""
+
+import json
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from reminders.plans.fields import (
+    CategoryName,
+    Day,
+    Distinct,
+    Flag,
+    Language,
+    Name,
+    Phone,
+    Ref,
+    Remark,
+    Section,
+    TimeOfDay,
+    Zone,
+    choice,
+    one_of,
+    whole_number,
+)
+from reminders.plans.programmes import expand, programmes
+from reminders.plans.recurrence import Series
+
+# DESIGN §7: why a plan ended.
+ENDINGS = ("completed", "left", "readmitted", "transferred", "died", "other")
+
+
+class Plan(Section):
+    """`[plan]`. `site` is a site's key; dates are the site's; `programme_times` are the place's wall clock."""
+
+    ref: Ref
+    site: Ref
+    discharged_on: Day
+    programme: Annotated[str, BeforeValidator(lambda word: one_of(word, programmes()))] | None = None
+    starts_on: Day | None = None
+    programme_times: dict[Ref, TimeOfDay] = Field(default_factory=dict)
+    replaces: Ref | None = None
+    alongside: Flag = False
+    status: Annotated[Literal["active", "paused", "ended"], choice("active", "paused", "ended")] = "active"
+    ended_because: Annotated[str, choice(*ENDINGS)] | None = None
+
+    @property
+    def week_1_starts_on(self) -> date:
+        """The first day of a programme's week 1: `starts_on`, else the first Monday on or after discharge."""
+        return self.starts_on or self.discharged_on + timedelta(days=-self.discharged_on.weekday() % 7)
+
+
+class Patient(Section):
+    """`[patient]`. `phone` is E.164; `language` a BCP 47 tag as given; `zone` None means the site's.
+
+    `texting_hours` are the patient's wall clock, from and until.
+    """
+
+    ref: Ref
+    name: Name
+    phone: Phone
+    language: Language = Field(default="en", validate_default=True)
+    zone: Zone | None = None
+    born_on: Day | None = None
+    texting_hours: tuple[TimeOfDay, TimeOfDay] | None = None
+
+    def is_minor(self, today: date) -> bool:
+        """Whether the patient is known to be under 18 on `today` (L-56)."""
+        if self.born_on is None:
+            return False
+        birthday_to_come = (today.month, today.day) < (self.born_on.month, self.born_on.day)
+        return today.year - self.born_on.year - birthday_to_come < 18
+
+
+class Consent(Section):
+    """`[consent]`: what one person said about getting texts, and how that is known (L-50).
+
+    `per_day` and `per_week` are the texts agreed to; `expires_on` is the last day it holds.
+    """
+
+    said: Annotated[Literal["yes", "no"], choice("yes", "no")]
+    on: Day | None = None
+    how: Remark | None = None
+    by: Name | None = None
+    categories: Annotated[tuple[CategoryName, ...], Distinct] = ()
+    warned_of_risk: Flag = False
+    wording: Ref | None = None
+    per_day: Annotated[int, whole_number(1, 3)] | None = None
+    per_week: Annotated[int, whole_number(1, 21)] | None = None
+    alias_shown: Flag = False
+    verified: Remark | None = None
+    legal_basis: Remark | None = None
+    expires_on: Day | None = None
+
+
+class Recipient(Section):
+    """`[[recipients]]`: another person who agreed to get some of the texts. `zone` None means the patient's."""
+
+    key: Ref
+    role: Annotated[Literal["supporter", "guardian"], choice("supporter", "guardian")]
+    phone: Phone
+    language: Language = Field(default="en", validate_default=True)
+    zone: Zone | None = None
+    part2_consent_on: Day | None = None
+    consent: Consent | None = None
+
+
+class PlanDocument(Section):
+    """What was agreed, whole and checked. Made by `read` only."""
+
+    plan: Plan
+    patient: Patient
+    consent: Consent | None = None
+    recipients: tuple[Recipient, ...] = ()
+    series: tuple[Series, ...] = ()
+
+    def all_series(self) -> tuple[Series, ...]:
+        """The plan's own series and then its programme's."""
+        if self.plan.programme is None:
+            return self.series
+        programme = programmes()[self.plan.programme]
+        return (*self.series, *expand(programme, self.plan.week_1_starts_on, self.plan.programme_times))
+
+    def canonical(self) -> bytes:
+        """The document as JSON with a fixed order of keys and without what is at its default; `read` takes it back.
+
+        Equal documents give equal bytes, whatever format they came in.
+        """
+        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,318 @@
+"""How each sort of value in a plan document is read.
+
+One function a sort. Each takes whatever TOML or JSON gave and returns the value, or raises UnfitError. The words never
+repeat the value, which may be somebody's name in the wrong cell.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import phonenumbers
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+from reminders.plans.kinds import Category, Kind
+from reminders.plans.leads import Lead
+from reminders.plans.walltime import is_zone, zones
+
+
+class UnfitError(ValueError):
+    """A value does not fit its field. The message says why, in words for a coordinator, without repeating it."""
+
+
+class Section(BaseModel):
+    """One table of a plan document. Its `repr` shows nothing: it would put a person into a log line (DESIGN §2.5)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:  # ruff: ignore[bad-dunder-method-name]  pydantic calls it
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known when a document is read.
+
+    `today` is the site's date; `languages` the codes of the catalogues there are; `region` the ISO 3166 country whose
+    phone format is assumed; `zone` and `site` what holds when a document names none; `sites` every site's key;
+    `fictional_numbers` whether numbers reserved for fiction and tests are welcome.
+    """
+
+    today: date
+    languages: frozenset[str]
+    region: str = "US"
+    zone: str
+    site: str
+    sites: frozenset[str]
+    fictional_numbers: bool
+
+
+def closest(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean …?` for the choice nearest to `word` in spelling, or nothing."""
+    folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(word[:64].casefold().strip(), folded, n=1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
+
+
+def one_of(word: object, choices: Collection[str]) -> str:
+    """`word` if it is one of `choices`, exactly."""
+    offered = ", ".join(sorted(choices))
+    if not isinstance(word, str):
+        raise UnfitError(f"must be text in quotes, one of {offered}")
+    if word not in choices:
+        raise UnfitError(f"must be one of {offered}{closest(word, choices)}")
+    return word
+
+
+def choice(*choices: str) -> BeforeValidator:
+    """A field that holds one of `choices`."""
+    return BeforeValidator(lambda word: one_of(word, choices))
+
+
+def _text(longest: int) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise UnfitError("must be text; put it in quotes")
+        text = unicodedata.normalize("NFC", value[: longest * 4]).strip()
+        if not text:
+            raise UnfitError("is empty")
+        if len(text) > longest:
+            raise UnfitError(f"is longer than {longest} characters")
+        # Bidirectional overrides make a page show another order than is stored.
+        if any(
+            unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in "\u202a\u202b\u202c\u202d\u202e" for c in text
+        ):
+            raise UnfitError("contains a line break or a control character")
+        return text
+
+    return read
+
+
+def _ref(value: object) -> str:
+    if isinstance(value, (int, float, date, time)) and not isinstance(value, bool):
+        raise UnfitError("must be text; put it in quotes, so that 007 stays 007")
+    text = _text(64)(value)
+    if not text.isprintable():
+        raise UnfitError("contains a character that cannot be printed")
+    return text
+
+
+def _day(value: object) -> date:
+    if isinstance(value, datetime):
+        raise UnfitError("must be a date without a time, such as 2026-12-01")
+    if isinstance(value, str):
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value.strip()):
+            raise UnfitError("must be a date written year-month-day, such as 2026-12-01")
+        try:
+            value = date.fromisoformat(value.strip())
+        except ValueError:
+            raise UnfitError("there is no such date") from None
+    if not isinstance(value, date):
+        raise UnfitError("must be a date, such as 2026-12-01")
+    if not 1900 <= value.year <= 2199:
+        raise UnfitError("lies outside the years 1900 to 2199; check the year")
+    return value
+
+
+def _wall(value: object) -> datetime:
+    wall = _wall_text(value.strip()) if isinstance(value, str) else value
+    if isinstance(wall, date) and not isinstance(wall, datetime):
+        raise UnfitError("needs a time of day too, such as 2026-12-03T15:00")
+    if not isinstance(wall, datetime):
+        raise UnfitError("must be a date and a time, such as 2026-12-03T15:00")
+    if wall.tzinfo is not None:
+        raise UnfitError("give the wall clock of the place without an offset, and its time zone as `zone`")
+    if wall.microsecond:
+        raise UnfitError("must be in whole seconds")
+    if not 2000 <= wall.year <= 2199:
+        raise UnfitError("lies outside the years 2000 to 2199; check the year")
+    return wall
+
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+
+
+def _wall_text(text: str) -> date:
+    if not re.fullmatch(f"{_DAY}([Tt ]{_CLOCK})?", text):
+        raise UnfitError("must be a date and a time, such as 2026-12-03T15:00")
+    try:
+        return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise UnfitError("there is no such date or time") from None
+
+
+def _minute(value: object) -> datetime:
+    return _wall(value).replace(second=0)
+
+
+def _moves(value: object) -> object:
+    if isinstance(value, Mapping):
+        if len(value) > 1000:
+            raise UnfitError("names more than 1000")
+        spelled = [key.strip().upper().replace(" ", "T")[:16] for key in value if isinstance(key, str)]
+        if len(set(spelled)) < len(spelled):
+            raise UnfitError("names the same date and time twice")
+    return value
+
+
+def _time_of_day(value: object) -> time:
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})(?::00)?", value.strip())
+        if not match or int(match[1]) > 23 or int(match[2]) > 59:
+            raise UnfitError("must be a time of day from 00:00 to 23:59, such as 17:30")
+        return time(int(match[1]), int(match[2]))
+    if not isinstance(value, time):
+        raise UnfitError('must be a time of day in quotes, such as "17:30"')
+    if value.second or value.microsecond or value.tzinfo:
+        raise UnfitError("must be a time of day in whole minutes, such as 17:30")
+    return value
+
+
+def whole_number(lowest: int, highest: int) -> BeforeValidator:
+    """A field that holds a whole number from `lowest` to `highest`; true and 3.0 are none."""
+
+    def read(value: object) -> int:
+        if type(value) is not int or not lowest <= value <= highest:
+            raise UnfitError(f"must be a whole number from {lowest} to {highest}, without quotes")
+        return value
+
+    return BeforeValidator(read)
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UnfitError("must be true or false, without quotes")
+    return value
+
+
+def _zone(value: object) -> str:
+    if not isinstance(value, str):
+        raise UnfitError('must be a time zone in quotes, such as "America/New_York"')
+    if is_zone(value):
+        return value
+    word = value[:64].strip().replace(" ", "_").casefold()
+    folded = {name.casefold(): name for name in zones()}
+    cities = {name.rpartition("/")[2]: name for name in sorted(folded, reverse=True)}  # America before US
+    near = [folded[cities[city]] for city in get_close_matches(word, cities, n=3, cutoff=0.8)]
+    near += [folded[name] for name in get_close_matches(word, folded, n=3)]
+    offered = ", ".join(dict.fromkeys(near)) or "America/New_York, America/Chicago, America/Denver, America/Los_Angeles"
+    raise UnfitError(f"is not an IANA time zone; perhaps {offered}")
+
+
+def catalogue(tag: str) -> str:
+    """The code of the catalogue that serves a BCP 47 language tag: its primary language, so `es-MX` gives `es`."""
+    return tag.partition("-")[0].lower()
+
+
+def _language(value: object, info: ValidationInfo) -> str:
+    languages: frozenset[str] = info.context.languages if isinstance(info.context, Known) else frozenset()
+    offered = ", ".join(sorted(languages))
+    if not isinstance(value, str):
+        raise UnfitError(f"must be a language tag in quotes, one of {offered}")
+    tag = value.strip()
+    well_formed = re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,7}", tag)
+    if not well_formed or catalogue(tag) not in languages:
+        raise UnfitError(
+            f"there are no texts in this language; choose one of {offered}, alone or with a region as in es-MX"
+        )
+    return tag
+
+
+def is_fictional(e164: str) -> bool:
+    """Whether a number is nobody's: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
+    return bool(re.fullmatch(r"\+1(?:[2-9][0-9]{2}55501[0-9]{2}|500555[0-9]{4})", e164))
+
+
+_WHY_IMPOSSIBLE = {
+    phonenumbers.ValidationResult.TOO_SHORT: "is too short for a phone number",
+    phonenumbers.ValidationResult.TOO_LONG: "is too long for a phone number",
+    phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "lacks its area code",
+    phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: "has a country code that does not exist",
+}
+
+
+def _phone(value: object, info: ValidationInfo) -> str:
+    if not isinstance(info.context, Known):
+        raise TypeError("documents are read with `read`, which knows the region")
+    if not isinstance(value, str):
+        raise UnfitError('must be text; put the number in quotes, such as "+1 202 555 0143"')
+    number = _phone_number(value, info.context.region)
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if is_fictional(e164):
+        if not info.context.fictional_numbers:
+            raise UnfitError("is a number reserved for fiction and tests; give the real one")
+        return e164
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
+        raise UnfitError(_WHY_IMPOSSIBLE.get(possible, "has a wrong number of digits for a phone number"))
+    if not phonenumbers.is_valid_number(number):
+        raise UnfitError("is not a number that is in use anywhere; check the digits")
+    return e164
+
+
+def _phone_number(text: str, region: str) -> phonenumbers.PhoneNumber:
+    if len(text) > 64:
+        raise UnfitError("is too long for a phone number")
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException as error:
+        too_long = error.error_type == phonenumbers.NumberParseException.TOO_LONG
+        raise UnfitError("is too long for a phone number" if too_long else "is not a phone number") from None
+    # A number that merely parses loses its extension without a word (I-4).
+    if number.extension:
+        raise UnfitError("has an extension; a text cannot reach one, so give a number of its own")
+    if any(character.isalpha() for character in text):
+        raise UnfitError("contains letters; give the digits")
+    return number
+
+
+def _kind(value: object) -> Kind:
+    return Kind(one_of(value, [kind.value for kind in Kind]))
+
+
+def _category(value: object) -> Category:
+    return Category(one_of(value, [category.value for category in Category]))
+
+
+def _lead(value: object) -> str:
+    if not isinstance(value, str):
+        raise UnfitError('must be text in quotes, such as "1d@17:00" or "2h"')
+    return str(Lead.parse(value))
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(values) > 1000:
+        raise UnfitError("names more than 1000")
+    if len(set(values)) < len(values):
+        raise UnfitError("names the same thing twice")
+    return values
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise UnfitError("must name at least one; leave it out for the usual")
+    return _distinct(values)
+
+
+Ref = Annotated[str, BeforeValidator(_ref)]
+Name = Annotated[str, BeforeValidator(_text(200))]
+Remark = Annotated[str, BeforeValidator(_text(500))]
+Day = Annotated[date, BeforeValidator(_day)]
+Wall = Annotated[datetime, BeforeValidator(_wall)]
+WallMinute = Annotated[datetime, BeforeValidator(_minute)]
+Moves = Annotated[dict[WallMinute, Wall], BeforeValidator(_moves)]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+Zone = Annotated[str, BeforeValidator(_zone)]
+Language = Annotated[str, BeforeValidator(_language)]
+Phone = Annotated[str, BeforeValidator(_phone)]
+Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
+KindName = Annotated[Kind, BeforeValidator(_kind)]
+CategoryName = Annotated[Category, BeforeValidator(_category)]
+LeadText = Annotated[str, BeforeValidator(_lead)]
+Distinct = AfterValidator(_distinct)
+Some = AfterValidator(_some)

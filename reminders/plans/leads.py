@@ -1,0 +1,54 @@
+"""How far ahead of an appointment a text goes."""
+
+import re
+from dataclasses import dataclass
+from datetime import time, timedelta
+from typing import Self
+
+_AT = re.compile(r"([0-9]{1,2})d@([0-9]{1,2}):([0-9]{2})")
+_BEFORE = re.compile(r"([0-9]{1,5})([dhm])")
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far ahead a text goes (DESIGN §4). One of three shapes:
+
+    - `3d@17:00`: `days` 3 and `at` 17:00, a wall clock that many calendar days before (0: the same day);
+    - `2d`: `days` 2, the appointment's own wall-clock time that many calendar days before;
+    - `2h`, `90m`: `before`, elapsed time before the start; `days` is 0.
+
+    Which clock is meant, the place's or the recipient's, is the planner's to say.
+    """
+
+    days: int = 0
+    at: time | None = None
+    before: timedelta | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a lead such as `3d@17:00`, `2d`, `2h` or `90m`.
+
+        ValueError, in words for a coordinator, when it is none or lies outside 1 minute … 60 days.
+        """
+        text = text.strip().lower()
+        if match := _AT.fullmatch(text):
+            days, hour, minute = map(int, match.groups())
+            if days > 60:
+                raise ValueError("a lead is at most 60 days")
+            if hour > 23 or minute > 59:
+                raise ValueError("a lead's time of day lies between 00:00 and 23:59, as in 1d@17:00")
+            return cls(days=days, at=time(hour, minute))
+        if match := _BEFORE.fullmatch(text):
+            number, unit = int(match[1]), match[2]
+            ahead = timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[unit]: number})
+            if not timedelta(minutes=1) <= ahead <= timedelta(days=60):
+                raise ValueError("a lead lies between 1 minute and 60 days")
+            return cls(days=number) if unit == "d" else cls(before=ahead)
+        raise ValueError("a lead is written like 3d@17:00, 2d, 2h or 90m")
+
+    def __str__(self) -> str:
+        """The canonical text, which `parse` reads back as an equal lead."""
+        if self.before is not None:
+            minutes = self.before // timedelta(minutes=1)
+            return f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
+        return f"{self.days}d" if self.at is None else f"{self.days}d@{self.at:%H:%M}"

@@ -1,0 +1,296 @@
+"""From what a file or a request holds to a `PlanDocument`, or to every problem at once, in a coordinator's words."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient
+from reminders.plans.fields import Known, closest
+from reminders.plans.kinds import Category
+from reminders.plans.programmes import programmes
+from reminders.plans.recurrence import Series, check_dates
+
+M = TypeVar("M", bound=BaseModel)
+
+MOST_SERIES = 200
+MOST_RECIPIENTS = 20
+MOST_PROBLEMS = 100  # of one plan; nobody reads more at once
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a plan: `where` as in `series[1].repeats`, counted from 0, and what, in plain words."""
+
+    where: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+class PlanRefused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a plan, no error of ours
+    """A plan is refused whole; `problems` holds everything that is wrong with it, at least one."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
+    """The plan document that `data`, as TOML or JSON gave it, stands for.
+
+    Raises PlanRefused with every problem at once. No problem repeats a name, a phone
+    number or any other text of the plan; the names of unknown keys are shown.
+    """
+    found = _Problems(known)
+    found.unknown_keys(data)
+    table = data.get("plan")
+    plan = found.section(Plan, "plan", {"site": known.site, **table} if isinstance(table, Mapping) else table)
+    patient = found.section(Patient, "patient", data.get("patient"))
+    consent = None if data.get("consent") is None else found.section(Consent, "consent", data["consent"])
+    recipients = found.sections(Recipient, "recipients", data.get("recipients"), MOST_RECIPIENTS)
+    series = found.sections(Series, "series", data.get("series"), MOST_SERIES)
+
+    if plan:
+        found.extend("plan", _check_plan(plan, data.get("series"), known))
+    if patient:
+        found.extend("patient", _check_patient(patient, known))
+    if consent:
+        found.extend("consent", _check_consent(consent, patient, known))
+    for index, recipient in recipients.items():
+        found.extend(f"recipients[{index}]", _check_recipient(recipient, known))
+    names = {"self", *_raw_keys(data.get("recipients"))}
+    for index, one in series.items():
+        found.extend(f"series[{index}]", _check_series(one, names, known))
+    found.twice("recipients", {index: one.key for index, one in recipients.items()})
+    found.twice("series", {index: one.key for index, one in series.items()})
+
+    if plan is None or patient is None or found.problems:
+        raise PlanRefused(found.limited())
+    document = PlanDocument(
+        plan=plan,
+        patient=patient,
+        consent=consent,
+        recipients=tuple(recipients.values()),
+        series=tuple(series.values()),
+    )
+    found.extend("series", _check_all_series(document))
+    if found.problems:
+        raise PlanRefused(found.limited())
+    return document
+
+
+class _Problems:
+    """What is found wrong while a document is read."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.problems: list[Problem] = []
+
+    def add(self, where: str, problem: str) -> None:
+        self.problems.append(Problem(where, problem))
+
+    def unknown_keys(self, data: Mapping[str, Any]) -> None:
+        unknown = [key for key in data if key not in PlanDocument.model_fields]
+        for key in unknown[: MOST_PROBLEMS + 1]:
+            self.add(_shown(key), _unknown_key(key, PlanDocument.model_fields))
+
+    def extend(self, section: str, found: Iterator[tuple[str, str]]) -> None:
+        for field, problem in found:
+            self.add(f"{section}.{field}".removesuffix(".").replace(".[", "["), problem)
+
+    def limited(self) -> list[Problem]:
+        more = len(self.problems) - MOST_PROBLEMS
+        if more <= 0:
+            return self.problems
+        return [*self.problems[:MOST_PROBLEMS], Problem("plan", f"and {more} more problems")]
+
+    def section(self, model: type[M], where: str, table: object) -> M | None:
+        """One table read as `model`, or None and its problems."""
+        if table is None:
+            self.add(where, "is missing")
+            return None
+        if not isinstance(table, Mapping) or not all(isinstance(key, str) for key in table):
+            self.add(where, f"must be a table, as in [{where}]")
+            return None
+        try:
+            return model.model_validate(dict(table), context=self.known)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+            for detail in details[: MOST_PROBLEMS + 1]:
+                self.add(where + _path(detail), _in_plain_words(detail, model))
+            return None
+
+    def sections(self, model: type[M], where: str, tables: object, most: int) -> dict[int, M]:
+        """A list of tables read as `model`, by their place in the list; those with problems are left out."""
+        if tables is None:
+            return {}
+        if not isinstance(tables, (list, tuple)):
+            self.add(where, f"must be a list of tables, as in [[{where}]]")
+            return {}
+        if len(tables) > most:
+            self.add(where, f"there are more than {most}")
+            return {}
+        found = {}
+        for index, table in enumerate(tables):
+            if one := self.section(model, f"{where}[{index}]", table):
+                found[index] = one
+        return found
+
+    def twice(self, where: str, keys: Mapping[int, str]) -> None:
+        """Report every key that an earlier one of `keys`, by place, has already."""
+        first: dict[str, int] = {}
+        for index, key in keys.items():
+            if key in first:
+                self.add(f"{where}[{index}].key", f"{where}[{first[key]}] has the same key")
+            first.setdefault(key, index)
+
+
+def _check_plan(plan: Plan, own_series: object, known: Known) -> Iterator[tuple[str, str]]:
+    if plan.programme is None and own_series in (None, [], ()):
+        yield "", "has neither a series nor a programme, so there is nothing to remind of"
+    if plan.site not in known.sites:
+        yield "site", f"must be one of {', '.join(sorted(known.sites))}{closest(plan.site, known.sites)}"
+    if plan.discharged_on > _years_on(known.today, 2):
+        yield "discharged_on", "lies more than two years ahead; check the year"
+    if plan.starts_on and plan.starts_on > _years_on(known.today, 5):
+        yield "starts_on", "lies more than five years ahead; check the year"
+    if plan.replaces and plan.alongside:
+        yield "alongside", "a plan stands alongside another or replaces it; keep one of the two"
+    if plan.replaces == plan.ref:
+        yield "replaces", "a plan cannot replace itself; importing the same ref again updates it"
+    if plan.status == "ended" and plan.ended_because is None:
+        yield "ended_because", f"is missing; the plan is ended, so say why: {', '.join(ENDINGS)}"
+    if plan.status != "ended" and plan.ended_because is not None:
+        yield "ended_because", 'belongs only to a plan with status = "ended"'
+    yield from _check_programme(plan)
+
+
+def _check_programme(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.programme is None:
+        if plan.starts_on:
+            yield "starts_on", "is the first day of a programme, and the plan names no programme"
+        if plan.programme_times:
+            yield "programme_times", "are the times of a programme, and the plan names no programme"
+        return
+    programme = programmes()[plan.programme]
+    names = {name for series in programme.series for name in (series.key, series.kind.value)}
+    for name in plan.programme_times:
+        if name not in names:
+            offered = f"{', '.join(sorted(names))}{closest(name, names)}"
+            yield f"programme_times.{_shown(name)}", f"the programme has no such series or kind; it has {offered}"
+    times = programme.times(plan.programme_times)
+    for series in programme.series:
+        # What stands beside an open time is settled by it.
+        if times[series.key] is None and series.beside is None:
+            example = f'such as programme_times = {{ {series.kind} = "17:30" }}'
+            yield "programme_times", f"the programme leaves the time of {series.key} open; give it, {example}"
+
+
+def _check_patient(patient: Patient, known: Known) -> Iterator[tuple[str, str]]:
+    if patient.born_on and patient.born_on > known.today:
+        yield "born_on", "lies in the future"
+    if patient.texting_hours and patient.texting_hours[0] >= patient.texting_hours[1]:
+        yield "texting_hours", 'must be from and until on one day, such as ["09:00", "20:00"]'
+
+
+def _check_consent(consent: Consent, patient: Patient | None, known: Known) -> Iterator[tuple[str, str]]:
+    """`patient` is None where the consent is another person's."""
+    if consent.on and consent.on > known.today:
+        yield "on", "lies in the future; a consent is recorded when it has been given"
+    if consent.expires_on and consent.on and consent.expires_on < consent.on:
+        yield "expires_on", "lies before the day the consent was given"
+    if consent.said == "yes":
+        for field, value in (("on", consent.on), ("how", consent.how), ("by", consent.by)):
+            if value is None:
+                yield field, "is missing; a yes needs its date, how it was given and who took it"
+        if not consent.categories:
+            yield "categories", f"is missing; a yes says to what: {', '.join(Category)}"
+        if patient and patient.is_minor(known.today) and not consent.legal_basis:
+            yield "legal_basis", "is missing; the patient is under 18, so say on what basis they agreed"
+
+
+def _check_recipient(recipient: Recipient, known: Known) -> Iterator[tuple[str, str]]:
+    if recipient.key == "self":
+        yield "key", "self is the patient; choose another key"
+    if recipient.part2_consent_on and recipient.part2_consent_on > known.today:
+        yield "part2_consent_on", "lies in the future"
+    if recipient.consent is None:
+        return
+    for field, problem in _check_consent(recipient.consent, None, known):
+        yield f"consent.{field}", problem
+    if recipient.consent.said == "yes" and recipient.part2_consent_on is None:
+        yield "part2_consent_on", "is missing; nobody else gets texts without the patient's written consent naming them"
+
+
+def _check_series(series: Series, names: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+    if series.starts.date() > _years_on(known.today, 5):
+        yield "starts", "lies more than five years ahead; check the year"
+    for place, name in enumerate(series.for_):
+        if name not in names:
+            yield f"for[{place}]", f"nobody in this plan has that key{closest(name, names)}"
+    yield from check_dates(series, known.zone)
+
+
+def _check_all_series(document: PlanDocument) -> Iterator[tuple[str, str]]:
+    keys = [series.key for series in document.all_series()]
+    if len(keys) > MOST_SERIES:
+        yield "", f"there are more than {MOST_SERIES}, the programme's included"
+    for index, series in enumerate(document.series):
+        if keys.count(series.key) > 1:
+            yield f"[{index}].key", "the programme has a series of that name"
+
+
+def _years_on(day: date, years: int) -> date:
+    return day + timedelta(days=round(365.25 * years))
+
+
+def _raw_keys(tables: object) -> set[str]:
+    """The keys that recipients have, those with a problem elsewhere in their table included."""
+    if not isinstance(tables, (list, tuple)):
+        return set()
+    keys = (table.get("key") for table in tables if isinstance(table, Mapping))
+    return {key.strip() for key in keys if isinstance(key, str)}
+
+
+def _path(detail: ErrorDetails) -> str:
+    loc = detail["loc"]
+    # pydantic ends the place of a wrong key with "[key]", and names the half of a pair that is not there.
+    if loc[-1] == "[key]" or (detail["type"] == "missing" and isinstance(loc[-1], int)):
+        loc = loc[:-1]
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in loc)
+
+
+def _shown(key: object) -> str:
+    """A key of a document as it may be shown: short, printable."""
+    return re.sub(r"[^\w@:+ -]", "?", str(key)[:40]) or "?"
+
+
+def _unknown_key(key: object, fields: Mapping[str, FieldInfo]) -> str:
+    names = [field.alias or name for name, field in fields.items()]
+    return f"unknown key{closest(str(key), names)}"
+
+
+def _in_plain_words(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    match detail["type"]:
+        case "value_error":
+            return str(detail["ctx"]["error"])
+        case "missing" if isinstance(detail["loc"][-1], str):
+            return "is missing"
+        case "extra_forbidden":
+            inside = Consent if len(detail["loc"]) > 1 else model
+            return _unknown_key(detail["loc"][-1], inside.model_fields)
+        case "missing" | "too_long":
+            return "must hold two values"
+        case "list_type" | "tuple_type":
+            return "must be a list, in square brackets"
+        case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type" | "invalid_key":
+            return "must be a table of names and values"
+        case _:
+            return "cannot be read here"

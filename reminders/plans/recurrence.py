@@ -1,0 +1,305 @@
+"""A series and its dates.
+
+Dates are worked out on the naive wall clock and the zone is attached last (I-40): a weekly 18:00 stays 18:00 when
+clocks change.
+"""
+
+import re
+from bisect import bisect
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import takewhile
+from typing import Annotated, Any, Literal
+
+from dateutil import rrule
+from pydantic import BeforeValidator, Field
+
+from reminders.plans.fields import (
+    Day,
+    Distinct,
+    KindName,
+    LeadText,
+    Moves,
+    Ref,
+    Remark,
+    Section,
+    Some,
+    UnfitError,
+    Wall,
+    Zone,
+    choice,
+    whole_number,
+)
+from reminders.plans.walltime import to_instant
+
+_FREQUENCIES = {"DAILY": rrule.DAILY, "WEEKLY": rrule.WEEKLY, "MONTHLY": rrule.MONTHLY, "YEARLY": rrule.YEARLY}
+_WEEKDAYS = {
+    "MO": rrule.MO,
+    "TU": rrule.TU,
+    "WE": rrule.WE,
+    "TH": rrule.TH,
+    "FR": rrule.FR,
+    "SA": rrule.SA,
+    "SU": rrule.SU,
+}
+# Part → dateutil's argument, the largest absolute value, whether it may count from the end.
+_LISTS = {
+    "BYMONTH": ("bymonth", 12, False),
+    "BYMONTHDAY": ("bymonthday", 31, True),
+    "BYYEARDAY": ("byyearday", 366, True),
+    "BYWEEKNO": ("byweekno", 53, True),
+    "BYSETPOS": ("bysetpos", 366, True),
+}
+# RFC 5545 §3.3.10: where a part must not stand. dateutil would take it and give dates nobody meant.
+_MISPLACED = {
+    "BYMONTHDAY": {"WEEKLY"},
+    "BYYEARDAY": {"DAILY", "WEEKLY", "MONTHLY"},
+    "BYWEEKNO": {"DAILY", "WEEKLY", "MONTHLY"},
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An RRULE, read. `arguments` are dateutil's; `until` is a whole day, a wall clock (naive) or an instant (UTC)."""
+
+    arguments: Mapping[str, Any]
+    until: date | None = None
+
+    def walls(self, starts: datetime, zone: str) -> Iterator[datetime]:
+        """The wall-clock times of the rule from `starts` (naive) on, in order; endless if the rule is."""
+        walls = iter(rrule.rrule(dtstart=starts, **self.arguments))
+        return takewhile(lambda wall: not self._ended(wall, zone), walls)
+
+    def first(self, starts: datetime) -> datetime | None:
+        """The first wall-clock time on or after `starts` that the rule gives, UNTIL left aside; None if there is none.
+
+        dateutil searches up to the year 9999, three seconds for a rule that gives nothing. The calendar repeats every
+        400 years, weekdays included, so the search begins on the same day as late as it can.
+        """
+        shift = (9999 - starts.year) // 400 * 400
+        late = next(iter(rrule.rrule(dtstart=starts.replace(year=starts.year + shift), **self.arguments)), None)
+        return late and late.replace(year=late.year - shift)
+
+    def _ended(self, wall: datetime, zone: str) -> bool:
+        if self.until is None:
+            return False
+        if not isinstance(self.until, datetime):
+            return wall.date() > self.until
+        if self.until.tzinfo is None:
+            return wall > self.until
+        return to_instant(wall, zone) > self.until
+
+
+@lru_cache(maxsize=1024)
+def parse_rule(text: str) -> Rule:
+    """Read an RRULE (RFC 5545 §3.3.10), a day or coarser. UnfitError for anything else."""
+    parts = _parts(text)
+    frequency = parts.pop("FREQ", "")
+    if frequency in {"HOURLY", "MINUTELY", "SECONDLY"} or parts.keys() & {"BYHOUR", "BYMINUTE", "BYSECOND"}:
+        raise UnfitError("is finer than a day; the time of day stands in `starts`, so make one series for each time")
+    if frequency not in _FREQUENCIES:
+        raise UnfitError(f"must say FREQ=, one of {', '.join(_FREQUENCIES)}")
+    for name in parts:
+        if frequency in _MISPLACED.get(name, ()):
+            raise UnfitError(f"{name} cannot stand with FREQ={frequency}")
+    if {"COUNT", "UNTIL"} <= parts.keys():
+        raise UnfitError("COUNT and UNTIL exclude each other; keep one")
+    if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}:
+        raise UnfitError("BYSETPOS chooses among the days of another BY… part; add one, such as BYDAY")
+    if "BYWEEKNO" in parts and "BYDAY" not in parts:
+        raise UnfitError("BYWEEKNO names whole weeks; say which day with BYDAY")
+    until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
+    arguments = dict(_argument(name, value, frequency, parts) for name, value in parts.items())
+    return Rule({"freq": _FREQUENCIES[frequency], **arguments}, until)
+
+
+def _parts(text: str) -> dict[str, str]:
+    if len(text) > 500 or not re.fullmatch(r"[A-Za-z0-9=;,+-]*", text) or "DTSTART" in text.upper():
+        raise UnfitError("must be one rule such as FREQ=WEEKLY;COUNT=12 and nothing else; its start stands in `starts`")
+    parts: dict[str, str] = {}
+    for part in text.upper().removesuffix(";").split(";"):
+        name, _, value = part.partition("=")
+        if not name or not value:
+            raise UnfitError("must be written NAME=VALUE;NAME=VALUE, such as FREQ=WEEKLY;COUNT=12")
+        if name in parts:
+            raise UnfitError("says the same part twice")
+        parts[name] = value
+    return parts
+
+
+def _argument(name: str, value: str, frequency: str, parts: Mapping[str, str]) -> tuple[str, Any]:
+    """One part of a rule as dateutil's argument and its value."""
+    if name in _LISTS:
+        argument, largest, from_end = _LISTS[name]
+        return argument, [_number(name, item, largest, from_end=from_end) for item in value.split(",")]
+    if name in {"INTERVAL", "COUNT"}:
+        return name.lower(), _number(name, value, 1000)
+    if name == "BYDAY":
+        return "byweekday", [_weekday(item, frequency, parts) for item in value.split(",")]
+    if name == "WKST":
+        if value not in _WEEKDAYS:
+            raise UnfitError(f"WKST must be one of {', '.join(_WEEKDAYS)}")
+        return "wkst", _WEEKDAYS[value]
+    hint = "; name left-out dates in `skip`" if name in {"EXDATE", "EXRULE"} else ""
+    raise UnfitError(f"has a part that RRULE does not know{hint}")
+
+
+def _number(name: str, text: str, largest: int, *, from_end: bool = False) -> int:
+    number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,4}", text) else 0
+    if not 1 <= (abs(number) if from_end else number) <= largest:
+        sign = f", or -1 to -{largest} from the end" if from_end else ""
+        raise UnfitError(f"{name} must be from 1 to {largest}{sign}")
+    return number
+
+
+def _weekday(text: str, frequency: str, parts: Mapping[str, str]) -> rrule.weekday:
+    match = re.fullmatch(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", text)
+    if not match:
+        raise UnfitError(f"BYDAY must name days as {', '.join(_WEEKDAYS)}, or as 1MO or -1FR within a month")
+    day = _WEEKDAYS[match[2]]
+    if not match[1]:
+        return day
+    if frequency not in {"MONTHLY", "YEARLY"} or "BYWEEKNO" in parts:
+        raise UnfitError("BYDAY can count, as in 1MO, only within a month or a year")
+    most = 5 if frequency == "MONTHLY" or "BYMONTH" in parts else 53
+    return day(_number("the number before a day in BYDAY", match[1], most, from_end=True))
+
+
+def _until(text: str) -> date:
+    if not re.fullmatch(r"[0-9]{8}(T[0-9]{6}Z?)?", text):
+        raise UnfitError("UNTIL must be a date such as 20270331, or a time such as 20270331T235959Z")
+    try:
+        if len(text) == 8:
+            return date.fromisoformat(text)
+        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC if text.endswith("Z") else None)
+    except ValueError:
+        raise UnfitError("UNTIL names a date or time that does not exist") from None
+
+
+def _repeats(value: object) -> str:
+    if not isinstance(value, str):
+        raise UnfitError('must be a rule in quotes, such as "FREQ=WEEKLY;COUNT=12"')
+    rule = value.strip().upper()
+    parse_rule(rule)
+    return rule
+
+
+class Series(Section):
+    """A standing arrangement; one that does not repeat is a one-off (DESIGN §4).
+
+    `starts` is the naive wall clock of the place, itself the first date of `repeats`; `zone` None means the site's.
+    `move` maps what was first written down, to the minute, to the new wall clock. `leads` None means the usual ones.
+    `place`, `with_` and `session` are for staff and never in a text.
+    """
+
+    key: Ref
+    kind: KindName
+    starts: Wall
+    zone: Zone | None = None
+    repeats: Annotated[str, BeforeValidator(_repeats)] | None = None
+    minutes: Annotated[int, whole_number(1, 1440)] | None = None
+    place: Remark | None = None
+    with_: Remark | None = Field(default=None, alias="with")
+    session: Ref | None = None
+    for_: Annotated[tuple[Ref, ...], Some] = Field(default=("self",), alias="for")
+    skip: Annotated[tuple[Day, ...], Distinct] = ()
+    move: Moves = Field(default_factory=dict)
+    leads: Annotated[tuple[LeadText, ...], Some] | None = None
+    status: Annotated[Literal["booked", "tentative", "cancelled"], choice("booked", "tentative", "cancelled")] = (
+        "booked"
+    )
+
+    def walls(self, zone: str) -> Iterator[datetime]:
+        """The wall-clock times as first written down, skipped and moved ones included; `zone` is the default zone."""
+        if self.repeats is None:
+            return iter((self.starts,))
+        return parse_rule(self.repeats).walls(self.starts, self.zone or zone)
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One date of a series. `wall` is naive, in `zone`. `recurrence_id` is `once`, else the date first written down."""
+
+    recurrence_id: str
+    wall: datetime
+    zone: str
+    status: str
+
+
+def occurrences(series: Series, *, until: date, zone: str) -> list[Occurrence]:
+    """The dates of a series from its start up to and including the day `until`, by time; `zone` is the default zone.
+
+    A moved one counts as within when either its old or its new date is. A skipped one is left out and still counts
+    towards COUNT (RFC 5545 §3.8.5.1).
+    """
+    # One that was moved forward from beyond `until` is due all the same.
+    horizon = max((until, *(old.date() for old in series.move)))
+    skipped = set(series.skip)
+    found = []
+    for wall in takewhile(lambda wall: wall.date() <= horizon, series.walls(zone)):
+        if wall.date() in skipped:
+            continue
+        moved = series.move.get(wall.replace(second=0), wall)
+        if min(wall, moved).date() <= until:
+            recurrence_id = "once" if series.repeats is None else wall.date().isoformat()
+            found.append(Occurrence(recurrence_id, moved, series.zone or zone, series.status))
+    return sorted(found, key=lambda occurrence: (occurrence.wall, occurrence.recurrence_id))
+
+
+def check_dates(series: Series, zone: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a series' dates taken together, as (field, problem in plain words). `zone` is the default."""
+    if problem := _check_start(series, zone):
+        yield "repeats", problem
+        return
+    named = [*series.skip, *(old.date() for old in series.move)]
+    if not named:
+        return
+    # Beyond this nobody has agreed anything, and a daily rule would be walked for ever.
+    last = min(max(named), series.starts.date() + timedelta(days=20 * 366))
+    days: dict[date, datetime] = {}
+    for wall in series.walls(zone):
+        days[wall.date()] = wall
+        if wall.date() > last:
+            break
+    ordered = list(days)
+    for index, day in enumerate(series.skip):
+        if day not in days:
+            yield f"skip[{index}]", _no_such_day(day, ordered)
+    for old in series.move:
+        if old.date() not in days:
+            yield f"move.{old:%Y-%m-%dT%H:%M}", _no_such_day(old.date(), ordered)
+        elif problem := _check_move(old, days[old.date()], series.skip):
+            yield f"move.{old:%Y-%m-%dT%H:%M}", problem
+
+
+def _check_start(series: Series, zone: str) -> str | None:
+    if series.repeats is None:
+        return None
+    first = parse_rule(series.repeats).first(series.starts)
+    if first is None:
+        return "never gives a date"
+    # RFC 5545 §3.8.5.3 leaves open what a start outside its own rule would mean.
+    if first != series.starts:
+        return (
+            f"does not fall on `starts`, {series.starts:%A %Y-%m-%d}; it first gives {first:%A %Y-%m-%d}:"
+            " start then, or change the rule"
+        )
+    if next(series.walls(zone), None) is None:
+        return "UNTIL lies before `starts`, so there is no date"
+    return None
+
+
+def _check_move(old: datetime, wall: datetime, skipped: Collection[date]) -> str | None:
+    if wall.replace(second=0) != old:
+        return f"the series is at {wall:%H:%M} on that date, not at {old:%H:%M}"
+    if old.date() in skipped:
+        return "the same date is skipped as well; do one or the other"
+    return None
+
+
+def _no_such_day(day: date, days: list[date]) -> str:
+    place = bisect(days, day)
+    near = " and ".join(str(found) for found in days[max(place - 1, 0) : place + 1])
+    return f"the series has nothing on {day}; nearest: {near}"

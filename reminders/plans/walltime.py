@@ -1,0 +1,66 @@
+"""Wall-clock time and instants. Wall-clock times are the truth, instants are derived (DESIGN §2.4).
+
+The zones come from the installed tzdata package and not from the machine, so that two machines of different age
+agree on when an appointment is.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import resources
+from zoneinfo import ZoneInfo
+
+
+@cache
+def zones() -> frozenset[str]:
+    """The names of all IANA zones there are."""
+    names = resources.files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+    return frozenset(names) - {"Factory"}  # tzdata's word for "nobody has set a zone"
+
+
+def is_zone(name: str) -> bool:
+    """Whether `name` is an IANA zone, spelled exactly, such as America/New_York."""
+    return name in zones()
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    if not is_zone(name):
+        raise ValueError("not an IANA time zone, such as America/New_York")
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
+
+
+def to_instant(wall: datetime, zone: str) -> datetime:
+    """The instant (aware, UTC) at which clocks in `zone` show `wall` (naive).
+
+    A time that clocks skip moves forward to the first valid minute; a time that they show twice means the first
+    (DESIGN §2.4). Raises ValueError for a `wall` with an offset and for an unknown zone.
+    """
+    if wall.tzinfo is not None:
+        raise ValueError("a wall-clock time has no offset")
+    place = _zone(zone)
+    before = wall.replace(tzinfo=place, fold=0).astimezone(UTC)
+    if to_wall(before, zone) == wall:
+        return before
+    # In a gap `fold` chooses the offset before or after it, so that the two readings enclose the change of clocks.
+    after = wall.replace(tzinfo=place, fold=1).astimezone(UTC)
+    offset_after = before.astimezone(place).utcoffset()
+    early, late = sorted((before, after))
+    while late - early > timedelta(seconds=1):
+        middle = (early + (late - early) / 2).replace(microsecond=0)
+        if middle <= early:
+            break
+        if middle.astimezone(place).utcoffset() == offset_after:
+            late = middle
+        else:
+            early = middle
+    shown = to_wall(late, zone)
+    # Old zones changed on odd seconds (local mean time); the promise is a valid minute.
+    return late + timedelta(seconds=-shown.second % 60, microseconds=-shown.microsecond)
+
+
+def to_wall(instant: datetime, zone: str) -> datetime:
+    """What clocks in `zone` show (naive) at `instant` (aware). ValueError for a naive instant or an unknown zone."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant has an offset")
+    return instant.astimezone(_zone(zone)).replace(tzinfo=None, fold=0)

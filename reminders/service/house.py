@@ -1,0 +1,74 @@
+"""What every verb needs: the settings, the secrets and the one database."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from reminders import clock, store, wording
+from reminders.plans import Known, to_wall
+from reminders.settings import Secrets, Settings
+from reminders.settings import load as load_settings
+from reminders.settings import secrets as load_secrets
+from reminders.sms import Gateway
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class House:
+    """The settings, secrets and database of this process. Close it when done."""
+
+    settings: Settings
+    secrets: Secrets
+    database: store.Database
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Self:
+        """Open the house on `settings`, or on those of this process.
+
+        Connects to nothing yet. Raises SettingsError.
+        """
+        settings = settings or load_settings()
+        secrets = load_secrets(settings)
+        if secrets.made_here:
+            log.info("sealing keys were generated on this machine; fine for a demo, refused when live")
+        return cls(settings, secrets, store.Database(settings.database.url, store.Ring(secrets.sealing_keys)))
+
+    def gateway(self) -> Gateway:
+        """A line to Twilio, or to the simulator while `twilio.live` is false."""
+        twilio = self.settings.twilio
+        return Gateway(
+            account_sid=self.secrets.account_sid,
+            auth_token=self.secrets.auth_token,
+            api_key=self.secrets.api_key,
+            api_secret=self.secrets.api_secret,
+            base_url=None if twilio.live else twilio.api_base_url,
+            public_url=self.settings.web.public_url,
+            live=twilio.live,
+            deadline=twilio.deadline_seconds,
+            in_flight=twilio.in_flight,
+        )
+
+    def keep_time(self) -> float:
+        """Measure the database's clock and go by it from now on; how far it was ahead, in seconds (rule 2)."""
+        ahead = self.database.skew(clock.machine)
+        clock.correct(ahead)
+        return ahead.total_seconds()
+
+    def known(self, tx: store.Transaction, now: datetime) -> Known:
+        """What plan documents are read against."""
+        site = self.settings.site
+        return Known(
+            today=to_wall(now, site.zone).date(),
+            languages=wording.languages(),
+            region=site.region,
+            zone=site.zone,
+            site=site.key,
+            sites=frozenset({site.key, *store.people.site_keys(tx)}),
+            fictional_numbers=not self.settings.twilio.live,
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()

@@ -1,0 +1,112 @@
+"""Plan files: many at once, the good ones accepted and the bad ones reported; and a folder that is watched for them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from reminders import intake, store
+from reminders.plans import PlanDocument, PlanRefused, Problem
+from reminders.service.house import House
+from reminders.service.planning import Accepted, accept_in
+from reminders.store.texts import Changes
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of many files (CONTRACT: import)."""
+
+    accepted: int = 0
+    unchanged: int = 0
+    refused: list[tuple[Path, Problem]] = field(default_factory=list)
+    texts: Changes = field(default_factory=Changes)
+
+
+class _Refused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  carries the verdict out of the transaction
+    """One of several files was refused; nothing of any is kept."""
+
+
+def import_files(
+    house: House,
+    paths: Iterable[Path],
+    now: datetime,
+    *,
+    who: str,
+    dry_run: bool = False,
+    all_or_nothing: bool = False,
+) -> Imported:
+    """Accept plan files; a folder means the plan files in it. Good ones are accepted, bad ones reported.
+
+    With `all_or_nothing` one bad file refuses all; with `dry_run` nothing is kept. Raises FileNotFoundError.
+    """
+    report = Imported()
+    known = house.database.read(lambda tx: house.known(tx, now))
+    documents: list[tuple[Path, PlanDocument]] = []
+    for path in intake.plan_files(paths):
+        try:
+            documents.append((path, intake.read_file(path, known)))
+        except PlanRefused as refusal:
+            report.refused += [(path, problem) for problem in refusal.problems]
+
+    def accept_each(tx: store.Transaction, batch: Sequence[tuple[Path, PlanDocument]]) -> list[Accepted]:
+        refused: list[tuple[Path, Problem]] = []
+        done = []
+        for path, document in batch:
+            try:
+                done.append(accept_in(house, tx, document, now, who))
+            except PlanRefused as refusal:
+                refused += [(path, problem) for problem in refusal.problems]
+        if refused:
+            raise _Refused(refused)
+        return done
+
+    batches = [documents] if all_or_nothing else [[one] for one in documents]
+    for batch in [] if all_or_nothing and report.refused else batches:
+        try:
+            if dry_run:
+                done = house.database.try_out(partial(accept_each, batch=batch))
+            else:
+                done = house.database.write(partial(accept_each, batch=batch), again=True)
+        except _Refused as refusal:
+            report.refused += refusal.args[0]
+            continue
+        for accepted in done:
+            report.accepted += accepted.changed
+            report.unchanged += not accepted.changed
+            report.texts += accepted.texts
+    return report
+
+
+def import_folder(house: House, folder: Path, now: datetime) -> Imported:
+    """Take in what lies in the watched folder; the `import` job.
+
+    An accepted file moves to `done/`; a refused one to `refused/`, its problems beside it in `<name>.problems.txt`. A
+    file still being written is left for the next time: write it elsewhere and move it in, or be quicker than a minute.
+    """
+    report = Imported()
+    for path in intake.plan_files([folder]):
+        if now.timestamp() - path.stat().st_mtime < 1:
+            continue
+        one = import_files(house, [path], now, who="import folder")
+        kept = folder / ("refused" if one.refused else "done")
+        kept.mkdir(exist_ok=True)
+        name = _free_name(kept, path.name)
+        if one.refused:
+            lines = "".join(f"{problem}\n" for _, problem in one.refused)
+            (kept / f"{name}.problems.txt").write_text(lines, encoding="utf-8")
+        path.replace(kept / name)
+        report.accepted += one.accepted
+        report.unchanged += one.unchanged
+        report.refused += one.refused
+        report.texts += one.texts
+    return report
+
+
+def _free_name(folder: Path, name: str) -> str:
+    stem, suffix = Path(name).stem, Path(name).suffix
+    number, free = 1, name
+    while (folder / free).exists():
+        number += 1
+        free = f"{stem}.{number}{suffix}"
+    return free

@@ -1,0 +1,415 @@
+"""Plans: accept one, see what it would text, pause, resume and end it, and keep its reminders laid down.
+
+Planning is level-triggered: it states what the texts of a patient should be and makes it so. Run late, twice or after
+a crash it gives the same rows. A preview is the same transaction, rolled back.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from reminders import planner, plans, store, wording
+from reminders.planner import Policy
+from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
+from reminders.service.house import House
+from reminders.store import Row
+from reminders.store.people import ConsentGiven
+from reminders.store.sealing import DataKey
+from reminders.store.texts import Addressee, Changes
+
+SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one plan document: whether it said anything new, and what its texts did."""
+
+    ref: str
+    changed: bool
+    texts: Changes
+
+
+def accept(house: House, document: PlanDocument, now: datetime, *, who: str) -> Accepted:
+    """Take in one plan document: one transaction, and idempotent by the plan's reference.
+
+    Raises PlanRefused, and then nothing is changed. `who` goes into the audit.
+    """
+    return house.database.write(lambda tx: accept_in(house, tx, document, now, who), again=True)
+
+
+def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: datetime, who: str) -> Accepted:
+    """`accept`, inside a transaction of the caller's."""
+    store.people.keep_default_site(tx, house.settings, now)
+    site = store.people.site_by_key(tx, document.plan.site)
+    if site is None:
+        raise PlanRefused((Problem("plan.site", "there is no site of that key"),))
+    row = store.plans.plan_by_ref(tx, document.plan.ref, site_id=site.id, source=SOURCE)
+    said = document.canonical().decode()
+    before = store.plans.document_of(tx, row) if row is not None else None
+    if before == said:
+        return Accepted(document.plan.ref, changed=False, texts=Changes())
+
+    patient = store.people.patient_by_ref(tx, site.id, document.patient.ref)
+    if row is not None and (patient is None or patient.id != row.patient_id):
+        problem = "this plan was accepted for another patient; give the new plan a reference of its own"
+        raise PlanRefused((Problem("plan.ref", problem),))
+    others = [
+        plan
+        for plan in (store.plans.current_plans(tx, patient.id) if patient is not None else ())
+        if row is None or plan.id != row.id
+    ]
+    _check_second_plan(document, row, others)
+
+    patient_id, key = store.people.keep_patient(
+        tx,
+        site_id=site.id,
+        ref=document.patient.ref,
+        name=document.patient.name,
+        born_on=document.patient.born_on,
+        now=now,
+    )
+    _keep_people(tx, document, patient_id, site, now)
+    for plan in others:
+        if plan.ref == document.plan.replaces:
+            store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
+    values: dict[str, Any] = {
+        "discharged_on": document.plan.discharged_on,
+        "programme": document.plan.programme,
+        "alongside": document.plan.alongside,
+        "replaces": document.plan.replaces,
+        "laid_down_until": _horizon(house, site.zone, now),
+    }
+    status = {"status": document.plan.status, "ended_because": document.plan.ended_because}
+    if row is None:
+        plan_id = store.plans.add_plan(
+            tx,
+            key,
+            document=said,
+            now=now,
+            site_id=site.id,
+            patient_id=patient_id,
+            source=SOURCE,
+            ref=document.plan.ref,
+            **status,
+            **values,
+        )
+    else:
+        plan_id = row.id
+        if _status_is_news(before, document):  # else what a person paused or ended since stays so
+            values |= status
+        sealed = store.plans.seal_document(key, plan_id, said)
+        store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
+    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
+    changes = replan(house, tx, patient_id, now)
+    what = "plan changed" if row is not None else "plan accepted"
+    store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said)
+    return Accepted(document.plan.ref, changed=True, texts=changes)
+
+
+def _check_second_plan(document: PlanDocument, row: Row[Any] | None, others: Sequence[Row[Any]]) -> None:
+    replaces = document.plan.replaces
+    if replaces is not None and row is None and replaces not in {plan.ref for plan in others}:
+        problem = "there is no current plan of that reference for this patient"
+        raise PlanRefused((Problem("plan.replaces", problem),))
+    if row is None and others and replaces is None and not document.plan.alongside:
+        refs = ", ".join(plan.ref for plan in others)
+        problem = f'this patient has a current plan already ({refs}); say replaces = "…" or alongside = true'
+        raise PlanRefused((Problem("plan", problem),))
+
+
+def _status_is_news(before: str | None, document: PlanDocument) -> bool:
+    was = json.loads(before)["plan"] if before is not None else {}
+    said = (document.plan.status, document.plan.ended_because)
+    return (was.get("status", "active"), was.get("ended_because")) != said
+
+
+def _keep_people(tx: store.Transaction, document: PlanDocument, patient_id: int, site: Row[Any], now: datetime) -> None:
+    patient = document.patient
+    hours = patient.texting_hours
+    people: list[tuple[str, str, dict[str, Any], plans.Consent | None]] = [
+        (
+            "self",
+            patient.phone,
+            {
+                "role": "self",
+                "language": patient.language,
+                "zone": patient.zone or site.zone,
+                "texting_from": f"{hours[0]:%H:%M}" if hours else None,
+                "texting_to": f"{hours[1]:%H:%M}" if hours else None,
+            },
+            document.consent,
+        )
+    ]
+    people += [
+        (
+            other.key,
+            other.phone,
+            {
+                "role": other.role,
+                "language": other.language,
+                "zone": other.zone or site.zone,
+                "part2_consent_on": other.part2_consent_on,
+            },
+            other.consent,
+        )
+        for other in document.recipients
+    ]
+    numbers = {phone: store.people.keep_number(tx, phone, now) for _, phone, _, _ in people}
+    had = {recipient.number_id for recipient in store.people.recipients_of(tx, patient_id)}
+    store.people.lock_numbers(tx, had | set(numbers.values()))
+    today = plans.to_wall(now, site.zone).date()
+    for key, phone, values, consent in people:
+        recipient = store.people.keep_recipient(
+            tx, patient_id=patient_id, key=key, now=now, number_id=numbers[phone], **values
+        )
+        if consent is not None:
+            store.people.record_consent(tx, recipient, _consent_given(consent, today), now)
+
+
+def _consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
+    return ConsentGiven(
+        said=consent.said,
+        said_on=consent.on or today,
+        how=consent.how or "",
+        by=consent.by or "",
+        categories=[str(category) for category in consent.categories],
+        warned_of_risk=consent.warned_of_risk,
+        wording=consent.wording,
+        per_day=consent.per_day,
+        per_week=consent.per_week,
+        alias_shown=consent.alias_shown,
+        verified=consent.verified,
+        legal_basis=consent.legal_basis,
+        expires_on=consent.expires_on,
+    )
+
+
+def _horizon(house: House, zone: str, now: datetime) -> date:
+    return plans.to_wall(now, zone).date() + timedelta(days=house.settings.sending.horizon_days)
+
+
+def _lay_down(
+    house: House,
+    tx: store.Transaction,
+    document: PlanDocument,
+    *,
+    plan_id: int,
+    site: Row[Any],
+    key: DataKey,
+    now: datetime,
+) -> None:
+    """Lay down the appointments whose texts open within the horizon."""
+    agreed = document.all_series()
+    until = _horizon(house, site.zone, now)
+    ids = store.plans.keep_series(tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, now=now)
+    policy = policy_of(house)
+    for one in agreed:
+        ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
+        dates = plans.occurrences(one, until=until + timedelta(days=ahead), zone=site.zone)
+        store.plans.lay_down(tx, ids[one.key], dates, now)
+
+
+def policy_of(house: House) -> Policy:
+    """The leads of the house."""
+    sending = house.settings.sending
+    return Policy(
+        leads=tuple(map(Lead.parse, sending.leads)), series_leads=tuple(map(Lead.parse, sending.series_leads))
+    )
+
+
+def replan(house: House, tx: store.Transaction, patient_id: int, now: datetime) -> Changes:
+    """Make the reminders of a patient what their visits, consents and numbers ask for now."""
+    recipients = store.people.recipients_of(tx, patient_id)
+    numbers = store.people.lock_numbers(tx, [recipient.number_id for recipient in recipients])
+    consents = store.people.consents_in_force(tx, [recipient.id for recipient in recipients])
+    site = store.people.site_of_patient(tx, patient_id)
+    today = plans.to_wall(now, site.zone).date()
+    last = today + timedelta(days=house.settings.sending.horizon_days + 61)
+    until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
+    ahead = store.plans.visits_ahead(tx, patient_id, now, until)
+    plan_of = {one.visit.id: one.plan_id for one in ahead}
+    sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
+    changes = Changes()
+    for recipient in recipients:
+        reader = store.texts.reader_of(
+            role=recipient.role,
+            zone=recipient.zone,
+            texting=(recipient.texting_from, recipient.texting_to),
+            site_quiet=(site.quiet_from, site.quiet_to),
+            number=numbers[recipient.number_id],
+            consent=consents.get(recipient.id),
+            today=today,
+        )
+        theirs = [one.visit for one in ahead if recipient.key in one.recipients]
+        changes += store.texts.reconcile(
+            tx,
+            Addressee(recipient.id, site.id, sender_id, recipient.number_id),
+            planner.plan(reader, theirs, policy_of(house), now),
+            plan_of,
+            since=today - timedelta(days=1),
+            now=now,
+        )
+    return changes
+
+
+def extend(house: House, now: datetime, limit: int = 500) -> Changes:
+    """Lay down what has come within the horizon since; the `plan` job.
+
+    Each plan is a transaction of its own and is planned anew with it, so that also what only time changes (a consent
+    that expired, a day that passed) is put right daily.
+    """
+    changes = Changes()
+    zone = house.settings.site.zone
+    behind = house.database.read(lambda tx: store.plans.plans_to_extend(tx, _horizon(house, zone, now), limit))
+    for plan in behind:
+        changes += house.database.write(lambda tx, plan_id=plan.id: _extend(house, tx, plan_id, now), again=True)  # type: ignore[misc]  # mypy cannot see the default
+    return changes
+
+
+def _extend(house: House, tx: store.Transaction, plan_id: int, now: datetime) -> Changes:
+    plan = store.plans.lock_plan(tx, plan_id)
+    if plan is None or plan.status == "ended":
+        return Changes()
+    site = store.people.site_of_patient(tx, plan.patient_id)
+    document = PlanDocument.model_validate_json(store.plans.document_of(tx, plan))
+    key = store.plans.data_key_of_patient(tx, plan.patient_id)
+    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
+    store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))
+    return replan(house, tx, plan.patient_id, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """One text as it would go, or why it does not (CONTRACT: preview)."""
+
+    key: str
+    class_: str
+    recipient: str
+    opens_at: datetime
+    closes_at: datetime
+    goes_at: datetime
+    local: datetime
+    zone: str
+    goes: bool
+    state: str
+    reason: str | None
+    text: str | None
+    segments: int | None
+    encoding: str | None
+    appointments: tuple[str, ...]
+
+
+def preview(house: House, document: PlanDocument, now: datetime) -> list[Previewed]:
+    """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused."""
+
+    def tried(tx: store.Transaction) -> list[Previewed]:
+        accept_in(house, tx, document, now, who="preview")
+        plan = store.plans.plan_by_ref(tx, document.plan.ref, source=SOURCE)
+        assert plan is not None
+        return _preview_plan(tx, plan.id, now)
+
+    return house.database.try_out(tried)
+
+
+def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | None:
+    """Every text laid down for a plan; None where there is no such plan."""
+
+    def look(tx: store.Transaction) -> list[Previewed] | None:
+        plan = store.plans.plan_by_ref(tx, ref)
+        return None if plan is None else _preview_plan(tx, plan.id, now)
+
+    return house.database.read(look)
+
+
+def _preview_plan(tx: store.Transaction, plan_id: int, now: datetime) -> list[Previewed]:
+    drafts = store.texts.drafts(tx, plan_id=plan_id)
+    visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
+    return [_render_draft(draft, visits, now) for draft in drafts]
+
+
+def _render_draft(draft: store.texts.Drafted, visits: dict[int, store.plans.NamedVisit], now: datetime) -> Previewed:
+    about = [visits[item] for item in draft.appointment_ids]
+    reason, rendered = draft.reason, None
+    try:
+        rendered = render(
+            [one.visit for one in about],
+            language=draft.language,
+            alias=draft.alias,
+            phone=draft.phone,
+            reader_zone=draft.zone,
+            now=max(draft.due_at, draft.opens_at),
+        )
+    except wording.Unsayable as unsayable:
+        reason = reason or unsayable.reason
+    goes_at = max(draft.due_at, now) if draft.state == "scheduled" else draft.due_at
+    return Previewed(
+        key=draft.key,
+        class_=draft.class_,
+        recipient=draft.recipient,
+        opens_at=draft.opens_at,
+        closes_at=draft.closes_at,
+        goes_at=goes_at,
+        local=plans.to_wall(draft.opens_at, draft.zone),
+        zone=draft.zone,
+        goes=draft.state != "suppressed" and reason is None,
+        state=draft.state,
+        reason=reason,
+        text=rendered.body if rendered else None,
+        segments=rendered.segments if rendered else None,
+        encoding=rendered.encoding if rendered else None,
+        appointments=tuple(f"{one.series}@{one.recurrence_id}" for one in about),
+    )
+
+
+def render(
+    visits: Sequence[planner.Visit], *, language: str, alias: str, phone: str, reader_zone: str, now: datetime
+) -> wording.Rendered:
+    """The reminder about these visits, as it reads at `now`. Raises Unsayable.
+
+    C and R are offered only where one person alone decides: one-offs and individual visits.
+    """
+    return wording.reminder(
+        [
+            wording.Visit(
+                wall=visit.wall,
+                zone=visit.zone,
+                starts_at=visit.starts_at,
+                meeting=visit.kind in {plans.Kind.SUPPORT_MEETING, plans.Kind.HOUSE_MEETING},
+                asks=not visit.repeats or visit.kind.is_individual,
+            )
+            for visit in visits
+        ],
+        language=language,
+        alias=alias,
+        phone=phone,
+        reader_zone=reader_zone,
+        now=now,
+    )
+
+
+def set_plan_status(
+    house: House, ref: str, status: str, now: datetime, *, who: str, because: str | None = None
+) -> Changes | None:
+    """Pause, resume (`active`) or end a plan; what its texts did, or None where there is no such plan.
+
+    `because` is needed to end one. Raises ValueError when an ended plan is paused or resumed: a person who comes back
+    gets a new plan, and consents anew.
+    """
+
+    def change(tx: store.Transaction) -> Changes | None:
+        plan = store.plans.plan_by_ref(tx, ref)
+        if plan is None:
+            return None
+        if plan.status == status:
+            return Changes()
+        if plan.status == "ended":
+            raise ValueError("the plan has ended; import a new plan that replaces it")
+        ended_because = because if status == "ended" else None
+        store.plans.change_plan(tx, plan, now, status=status, ended_because=ended_because)
+        what = {"paused": "plan paused", "active": "plan resumed", "ended": "plan ended"}[status]
+        store.records.note(tx, who=who, what=what, table="plans", row=plan.id, now=now, after=because)
+        return replan(house, tx, plan.patient_id, now)
+
+    return house.database.write(change, again=True)

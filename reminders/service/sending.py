@@ -1,0 +1,282 @@
+"""Sending what is due: claim and write the intent in one transaction, call Twilio with none open, record in batches.
+
+One pass refills the free places on the wire until nothing is due. Database work runs in one executor thread, never on
+the event loop; a claim is never more than can be on the wire now, so that a lease always outlives its deadline.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from reminders import clock, planner, store, wording
+from reminders.service.house import House
+from reminders.service.planning import render
+from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
+from reminders.store.queue import Answered, Due, Intent, Started
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GATHER = 0.005  # seconds to wait for more answers before a batch is recorded
+PACED = 0.2  # seconds until a sender's pace is looked at again
+MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (rule 2)
+NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
+FAULT_REST = 60.0
+VOLUME_REST = 5.0  # the first back-off after a 429 is at most 10 s (CONTRACT)
+LONGEST_REST = 300.0
+ASK_AFTER = timedelta(minutes=15)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one pass did (CONTRACT: send)."""
+
+    claimed: int = 0
+    accepted: int = 0
+    refused: int = 0
+    unknown: int = 0
+    suppressed: int = 0
+    no_connection: int = 0
+
+
+class Dispatch:
+    """One worker's line: takes what is due and hands it to Twilio.
+
+    Database work runs in `executor` (one thread); `scanned` is called there after every successful scan. `stop` ends
+    claiming; what is on the wire is finished.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        gateway: Gateway,
+        executor: Executor,
+        stop: threading.Event,
+        *,
+        scanned: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._house = house
+        self._gateway = gateway
+        self._executor = executor
+        self._stop = stop
+        self._scanned = scanned
+        self._unrecorded: list[Answered] = []
+        self._lease = timedelta(seconds=house.settings.sending.lease_seconds)
+        self._deadline = house.settings.twilio.deadline_seconds
+
+    async def drain(self) -> Tally:
+        """Send until nothing is due or `stop` is set, and all answers are recorded.
+
+        Raises Unavailable when the database is away and nothing is on the wire any more; answers not yet recorded are
+        kept for the next call.
+        """
+        tally = Tally()
+        on_the_wire: set[asyncio.Task[Answered]] = set()
+        trouble: Exception | None = None
+        while True:
+            paced = False
+            free = self._house.settings.twilio.in_flight - len(on_the_wire)
+            if free > 0 and trouble is None and not self._unrecorded and not self._stop.is_set():
+                try:
+                    started, paced = await self._in_database(partial(self._claim, free, tally))
+                except Exception as error:  # ruff: ignore[blind-except]  what is on the wire comes first; raised below
+                    trouble = error
+                else:
+                    on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in started}
+            if on_the_wire:
+                await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=PACED if paced else None)
+                await asyncio.sleep(GATHER)
+                done = {task for task in on_the_wire if task.done()}
+                on_the_wire -= done
+                self._unrecorded += [task.result() for task in done]
+            elif paced and not self._stop.is_set():
+                await asyncio.sleep(PACED)
+            elif not self._unrecorded:
+                if trouble is not None:
+                    raise trouble
+                return tally
+            if self._unrecorded:
+                await self._record(tally, wait=bool(on_the_wire))
+
+    async def _in_database(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _record(self, tally: Tally, *, wait: bool) -> None:
+        batch = list(self._unrecorded)
+        try:
+            await self._in_database(lambda: record(self._house, batch, clock.now()))
+        except store.Unavailable:
+            # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
+            # claimed, and should we die the leases bring the texts to the look-up.
+            log.warning("answers wait for the database: %d", len(batch))
+            if not wait:
+                raise
+            await asyncio.sleep(PACED)
+            return
+        del self._unrecorded[: len(batch)]
+        for word, count in store.queue.answer_counts(batch).items():
+            setattr(tally, word, getattr(tally, word) + count)
+        tally.no_connection += sum(one.what == "no connection" for one in batch)
+
+    def _claim(self, free: int, tally: Tally) -> tuple[list[Started], bool]:
+        """Claim up to `free` texts; what to send, and whether a sender's pace holds more of them back."""
+        now = clock.now()
+        started: list[Started] = []
+        paced = False
+        database = self._house.database
+        if database.read(lambda tx: store.queue.anything_due(tx, now)):
+            database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+            senders = database.read(lambda tx: store.queue.senders_with_work(tx, now))
+            share = max(1, free // max(1, len(senders)))  # no sender fills the wire alone while others wait
+            for sender in senders:
+                room = min(share, free - len(started))
+                if room <= 0:
+                    break
+                budget = self._reserve(sender, now, room)
+                paced = paced or budget == 0
+                if budget:
+                    started += self._claim_from(sender, budget, now, tally)
+        self._scanned()
+        return started, paced
+
+    def _reserve(self, sender: int, now: datetime, room: int) -> int:
+        return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
+
+    def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> list[Started]:
+        begun: list[Started] = []
+
+        def work(tx: store.Transaction) -> tuple[int, int]:
+            begun.clear()
+            due = store.queue.claim(tx, sender, budget, now)
+            intents, suppressed = judge(tx, due, now)
+            begun.extend(store.queue.start(tx, intents, now, self._lease))
+            return len(due), suppressed
+
+        try:
+            claimed, suppressed = self._house.database.write(work)
+        except store.CommitUncertain:
+            # A coin toss (C8): whatever is on record was claimed by us, and nothing else was.
+            refs = [one.ref for one in begun]
+            known = self._house.database.read(lambda tx: store.queue.which_started(tx, refs))
+            begun = [one for one in begun if one.ref in known]
+            claimed, suppressed = len(begun), 0
+        tally.claimed += claimed
+        tally.suppressed += suppressed
+        return begun
+
+    async def _send(self, one: Started, claimed_at: float) -> Answered:
+        # A machine that slept may hold a lease that is nearly over; what we started then could still be on the wire
+        # when somebody else takes over (C12). Nothing was sent, and we know it.
+        if time.monotonic() - claimed_at > self._lease.total_seconds() - self._deadline:
+            return Answered(one, "refused", what="lease too short", again_at=clock.now())
+        left = (one.closes_at - clock.now()).total_seconds()
+        if left < 1:
+            return Answered(one, "refused", what="window shut", again_at=clock.now())
+        answer = await self._gateway.send(
+            Outgoing(to=one.to, body=one.body, ref=one.ref, sender=one.sender, valid_for=int(left))
+        )
+        return self._answered(one, answer, clock.now())
+
+    def _answered(self, one: Started, answer: Answer, now: datetime) -> Answered:
+        if isinstance(answer, Accepted):
+            return Answered(one, "accepted", sid=answer.sid, status=answer.status, ask_at=now + ASK_AFTER)
+        if isinstance(answer, Refused):
+            code = codes.look_up(answer.code)
+            again = now if answer.code == 0 or code.class_ in _SENDER_AT_FAULT else None
+            return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
+        settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
+        return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
+
+
+_SENDER_AT_FAULT = {"account", "sender", "volume"}
+
+
+def judge(tx: store.Transaction, claimed: Sequence[Due], now: datetime) -> tuple[list[Intent], int]:
+    """Judge claimed texts once more and render those that go; the intents, and how many were suppressed.
+
+    Fails closed: what cannot be said within the rules is not sent.
+    """
+    intents: list[Intent] = []
+    stopped: dict[str, list[int]] = {}
+    waiting: dict[datetime, list[int]] = {}
+    for due in claimed:
+        verdict = planner.guard(due.reader, due.visits, closes_at=due.closes_at, now=now)
+        if isinstance(verdict, planner.Stop):
+            stopped.setdefault(verdict.reason.value, []).append(due.text)
+        elif isinstance(verdict, planner.Wait):
+            waiting.setdefault(verdict.until, []).append(due.text)
+        else:
+            try:
+                said = render(
+                    verdict.visits,
+                    language=due.language,
+                    alias=due.alias,
+                    phone=due.site_phone,
+                    reader_zone=due.reader.zone,
+                    now=now,
+                )
+            except wording.Unsayable as unsayable:
+                stopped.setdefault(unsayable.reason, []).append(due.text)
+                continue
+            intents.append(
+                Intent(
+                    due,
+                    body=said.body,
+                    template=said.template,
+                    language=said.language,
+                    segments=said.segments,
+                    encoding=said.encoding,
+                )
+            )
+    suppressed = sum(store.queue.suppress(tx, texts, reason) for reason, texts in stopped.items())
+    for until, texts in waiting.items():
+        store.queue.put_off(tx, texts, until.astimezone(UTC))
+    return intents, suppressed
+
+
+def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
+    """Write down a batch of answers and do what they ask for. Safe to repeat."""
+    house.database.write(lambda tx: _record(tx, answers, now), again=True)
+
+
+def _record(tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
+    refused = [(one, codes.look_up(one.error_code)) for one in answers if one.answer == "refused" and one.error_code]
+    theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
+    if theirs:
+        store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
+    store.queue.record(tx, answers, now)
+    for one, code in refused:
+        react_to_number(tx, one.started.number_id, code, now)
+    for one, code in refused:
+        if code.class_ in _SENDER_AT_FAULT:
+            _rest(tx, one, VOLUME_REST if code.class_ == "volume" else FAULT_REST, now)
+    for one in answers:
+        if one.what == "no connection":
+            _rest(tx, one, NO_CONNECTION_REST, now)
+    if working := {one.started.sender_id for one in answers if one.answer == "accepted"}:
+        store.queue.free_sender(tx, working)
+
+
+def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
+    """What an error code says about the number itself: no more texts to it, whoever it belongs to."""
+    if code.class_ == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
+        store.people.mark_number(tx, number_id, opted_out_at=now)
+        store.texts.suppress_queued(tx, number_id, "opted_out")
+    elif code.class_ == "number":
+        store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
+        store.texts.suppress_queued(tx, number_id, "number_bad")
+
+
+def _rest(tx: store.Transaction, one: Answered, first: float, now: datetime) -> None:
+    """Let the sender rest: no patient's tries are spent on a fault of ours or of the line."""
+    rest = min(LONGEST_REST, first * 2 ** min(10, store.queue.stops_of(tx, one.started.sender_id)))
+    until = now + timedelta(seconds=rest)
+    store.queue.stop_sender(tx, one.started.sender_id, code=one.error_code, now=now, until=until)

@@ -1,0 +1,10 @@
+"""The phone network: handing texts to Twilio and hearing what became of them.
+
+`gateway` sends and looks up, and answers with one of three values: accepted, refused, unknown. `receipts` reads what
+Twilio sends us and checks its signature. `codes` says what each error code means and what to do. `transport` is the
+wire: every request at most once, by its deadline. `simulator` is a pretend Twilio with pretend phones.
+"""
+
+from reminders.sms.gateway import Accepted, Answer, Gateway, Outgoing, Refused, Seen, Unknown, Unreachable
+
+__all__ = ["Accepted", "Answer", "Gateway", "Outgoing", "Refused", "Seen", "Unknown", "Unreachable"]

@@ -1,0 +1,89 @@
+"""What Twilio's error codes mean, what the service does about each, and what a person can do (twilio.md §3).
+
+The knowledge is data, in codes.toml. Twilio splits and refines its codes, so an unknown one has an honest answer too.
+"""
+
+import functools
+import importlib.resources
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Class = Literal["retry", "number", "opted_out", "account", "sender", "volume", "message", "unknown"]
+Who = Literal["nobody", "coordinator", "ops"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One error code, explained to the person who reads the delivery log.
+
+    `retry_after` are the seconds before the text may be tried again, None if never by itself; `tries` is how often it
+    may be tried in all, the first time included, None while its window is open.
+    """
+
+    code: int
+    class_: Class
+    meaning: str
+    we_do: str
+    you_do: str
+    who: Who
+    retry_after: int | None = None
+    tries: int | None = None
+
+    @property
+    def docs(self) -> str | None:
+        """Twilio's page about the code; None for 0, which is our own."""
+        return f"https://www.twilio.com/docs/api/errors/{self.code}" if self.code else None
+
+
+def look_up(code: int) -> Code:
+    """The entry for a code; 0 is "no connection".
+
+    An unknown code is never retried and always for a person to look at: 3xxxx comes from the networks and speaks of one
+    text, anything else is Twilio refusing to take it (twilio.md §3).
+    """
+    return _known().get(code) or Code(
+        code=code,
+        class_="unknown",
+        meaning=(
+            "The text was not delivered, for a reason we do not know yet."
+            if 30_000 <= code <= 39_999
+            else "Twilio did not take the text, for a reason we do not know yet."
+        ),
+        we_do="It is not tried again.",
+        you_do="Follow the link to Twilio's page about the code; call the person if the visit is near.",
+        who="coordinator" if 30_000 <= code <= 39_999 else "ops",
+    )
+
+
+@functools.cache
+def _known() -> dict[int, Code]:
+    data = importlib.resources.files(__package__).joinpath("codes.toml").read_text(encoding="utf-8")
+    return _read(tomllib.loads(data))
+
+
+def _read(data: dict[str, Any]) -> dict[int, Code]:
+    """The entries by code. Raises ValueError naming the codes whose entry is not as the head of the file says."""
+    known: dict[int, Code] = {}
+    for entry in data["entry"]:
+        fields = {"class_" if name == "class" else name: value for name, value in entry.items() if name != "codes"}
+        for number in entry["codes"]:
+            try:
+                code = Code(code=number, **fields)
+            except TypeError as problem:
+                raise ValueError(f"codes.toml: {number}: {problem}") from None
+            if number in known or not _is_sound(code):
+                raise ValueError(f"codes.toml: {number}: there twice, or a value that cannot be")
+            known[number] = code
+    return known
+
+
+def _is_sound(code: Code) -> bool:
+    words = (code.meaning, code.we_do, code.you_do)
+    return (
+        code.class_ in get_args(Class)
+        and code.who in get_args(Who)
+        and all(isinstance(text, str) and text[:1].isupper() and text.endswith(".") for text in words)
+        and (code.retry_after is None or code.retry_after > 0)
+        and (code.tries is None or (code.tries > 1 and code.retry_after is not None))
+    )

@@ -1,0 +1,28 @@
+"""Asking our own webhooks, over the public address, whether Twilio could reach them (go-live)."""
+
+from twilio.request_validator import RequestValidator
+
+from reminders.sms.transport import CurlTransport, MaybeSent, NotSent
+
+
+async def probe_webhook(public_url: str, path: str, auth_token: str) -> str | None:
+    """What is wrong with the webhook at `public_url` + `path`, or None when it takes a signed call and refuses others.
+
+    The signed call carries a form that names no message, so that nothing happens.
+    """
+    url = public_url.rstrip("/") + path
+    form = {"AccountSid": "probe"}
+    signature = RequestValidator(auth_token).compute_signature(url, form)
+    line = CurlTransport(deadline=10)
+    try:
+        signed = await line.request("POST", url, data=form, headers={"X-Twilio-Signature": signature})
+        unsigned = await line.request("POST", url, data=form)
+    except (NotSent, MaybeSent) as wire:
+        return f"not reachable: {wire.why}"
+    finally:
+        await line.close()
+    if signed.status_code not in {200, 204}:
+        return f"refuses a signed call with {signed.status_code}: another public address or auth token there?"
+    if unsigned.status_code != 403:
+        return f"answers an unsigned call with {unsigned.status_code} instead of 403"
+    return None

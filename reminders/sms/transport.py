@@ -1,0 +1,223 @@
+# pycurl's names live in a C module, and the stub beside it lists none of them:
+# mypy: disable-error-code="attr-defined, name-defined"
+"""One HTTP request over libcurl, with one honest answer to the question "could it have been taken?".
+
+The SDK's own clients re-send, wait for ever, or measure their deadline per read (twilio.md §1.2, §1.3). Here a request
+is written at most once, ends by its deadline, and says on failure whether the other side may have seen it. pycurl's
+AsyncCurlMulti ties libcurl's sockets and timers to the event loop.
+"""
+
+import asyncio
+import functools
+import ipaddress
+import logging
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+import certifi
+import pycurl
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
+
+# At INFO the SDK's loggers write whole URLs, and with them phone numbers (twilio.md §1.4).
+for _name in ("twilio.http_client", "twilio.async_http_client"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+LARGEST_ANSWER = 1_000_000
+"""Bytes of a response's body; a longer one is an error, so that memory stays bounded (F12)."""
+
+_WHY = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_CONNECT: "refused",
+    pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    pycurl.E_SSL_CONNECT_ERROR: "tls",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
+    pycurl.E_SSL_CACERT_BADFILE: "tls",
+    pycurl.E_SEND_ERROR: "reset",
+    pycurl.E_RECV_ERROR: "reset",
+    pycurl.E_GOT_NOTHING: "closed",
+    pycurl.E_SEND_FAIL_REWIND: "closed",
+    pycurl.E_PARTIAL_FILE: "truncated",
+    pycurl.E_FILESIZE_EXCEEDED: "too big",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "not http",
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: "not http",
+}
+
+
+class NotSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names what is known of the wire
+    """The connection carried nothing: no byte of the request was written, so nobody can have taken it.
+
+    `why` is a fixed word: dns, refused, timeout, tls, reset, closed, or "curl" and libcurl's error number.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class MaybeSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
+    """Bytes of the request were written and no whole answer came back: it may have been taken.
+
+    `why` is a fixed word: timeout, reset, closed, truncated, too big, not http, or "curl" and libcurl's number.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@functools.lru_cache(maxsize=256)
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine: an address in 127.0.0.0/8, ::1, or the name localhost.
+
+    libcurl resolves that name itself, without asking anybody (RFC 6761 §6.3). Anything unclear is not loopback.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Exchange:
+    """One of libcurl's easy handles, with what it sends and what it receives; good for one request after another."""
+
+    __slots__ = ("body", "chunks", "curl", "header")
+
+    def __init__(self, *, ca_file: str, connect_timeout: float) -> None:
+        self.body = b""
+        self.chunks: list[bytes] = []
+        self.header: list[str] = []
+        self.curl = curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.PROXY, "")  # an empty string also switches off the proxies of the environment
+        curl.setopt(pycurl.CAINFO, ca_file)  # libcurl comes inside the wheel, without a CA file of its own
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.TCP_NODELAY, 1)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout * 1000))
+        # A connection used again just when its server lets go of it costs an unknown, a new one some 50 ms. libcurl
+        # looks whether a kept one still lives once it has rested for a second; at 20 s it is not used any more.
+        curl.setopt(pycurl.MAXAGE_CONN, 20)
+        curl.setopt(pycurl.MAXFILESIZE, LARGEST_ANSWER)
+        curl.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
+        # When a reused connection dies before the first byte of an answer, libcurl sends the request again on a new
+        # one, a POST too (Curl_retry_request). It has to rewind the body for that, and a body from a read function
+        # without a seek function cannot be rewound: the request fails instead. So never POSTFIELDS here.
+        curl.setopt(pycurl.READFUNCTION, self._read)
+
+    def _read(self, size: int) -> bytes:
+        part, self.body = self.body[:size], self.body[size:]
+        return part
+
+    def prepare(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> None:
+        """Say what the next request is; the header is set only when it changed, for it seldom does."""
+        curl = self.curl
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.TIMEOUT_MS, int(deadline * 1000))
+        if method == "POST":
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(pycurl.POSTFIELDSIZE, len(body))
+            self.body = body
+        else:
+            curl.setopt(pycurl.HTTPGET, 1)
+        if header != self.header:
+            curl.setopt(pycurl.HTTPHEADER, [*header, "Expect:"])  # never wait for a 100 Continue
+            self.header = header
+
+    def answer(self) -> Response:
+        """The answer that came, its text read as UTF-8; what is kept of the request is let go."""
+        text = b"".join(self.chunks).decode("utf-8", "replace")
+        self.chunks.clear()
+        return Response(self.curl.getinfo(pycurl.RESPONSE_CODE), text)
+
+    def failure(self, error: int) -> NotSent | MaybeSent:
+        """What libcurl's error means: REQUEST_SIZE counts the bytes that were really written."""
+        self.body = b""
+        self.chunks.clear()
+        written = self.curl.getinfo(pycurl.REQUEST_SIZE)
+        return (MaybeSent if written else NotSent)(_WHY.get(error, f"curl {error}"))
+
+
+class CurlTransport(AsyncHttpClient):
+    """An asynchronous HTTP client for the twilio SDK, and for plain requests of our own.
+
+    Takes the total `deadline` and the `connect_timeout` of a request (seconds), how many `connections` it keeps open
+    (give at least the requests in flight), whether it may speak to this machine only (`loopback_only`), and the file
+    of the certificate authorities it trusts (`ca_file`, PEM; default certifi's). Belongs to the event loop of its
+    first request.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline: float = 30.0,
+        connect_timeout: float = 5.0,
+        connections: int = 50,
+        loopback_only: bool = False,
+        ca_file: str | None = None,
+    ) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=True, timeout=deadline)
+        self._deadline = deadline
+        self._connect_timeout = connect_timeout
+        self._loopback_only = loopback_only
+        self._ca_file = ca_file or certifi.where()
+        self._idle: list[_Exchange] = []
+        self._multi = pycurl.AsyncCurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
+
+    async def request(  # type: ignore[override]  # ruff: ignore[too-many-positional-arguments]  the SDK's own shape
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  libcurl keeps the time
+        allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]  the SDK calls it
+    ) -> Response:
+        """Send one GET or POST, once, and give back its answer: status, text (UTF-8), no headers.
+
+        `data` is a form, or a body as it is; `auth` is for HTTP Basic; `timeout` (seconds, total) replaces the
+        deadline. Raises NotSent or MaybeSent when no whole answer came, ValueError for what is never asked of the
+        network: a host off this machine where only loopback is allowed, another method, a POST without a body,
+        redirects.
+        """
+        if self._loopback_only and not is_loopback(url):
+            raise ValueError("only this machine may be called: the address is not on loopback")
+        if allow_redirects or method not in {"GET", "POST"}:
+            raise ValueError("only GET and POST, and no redirects")
+        if method == "POST" and not data:
+            raise ValueError("a POST without a body is not protected from being sent again")
+        if params:
+            url = f"{url}?{urlencode(params, doseq=True)}"
+        header = [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if auth:
+            header.append("Authorization: Basic " + b64encode(":".join(auth).encode()).decode())
+        body = data if isinstance(data, bytes) else urlencode(data or {}, doseq=True).encode()
+        exchange = (
+            self._idle.pop() if self._idle else _Exchange(ca_file=self._ca_file, connect_timeout=self._connect_timeout)
+        )
+        exchange.prepare(method, url, header, body, timeout or self._deadline)
+        try:
+            await self._multi.add_handle(exchange.curl)
+        except pycurl.error as error:
+            failure = exchange.failure(error.args[0])
+            self._idle.append(exchange)
+            raise failure from None  # libcurl's text names hosts
+        except asyncio.CancelledError:
+            # The handle leaves libcurl with the next turn of the loop only, so it is not used again.
+            task = asyncio.current_task()
+            if not self._multi.closed or (task is not None and task.cancelling()):
+                raise
+            raise exchange.failure(pycurl.E_GOT_NOTHING) from None
+        answer = exchange.answer()
+        self._idle.append(exchange)
+        return answer
+
+    async def close(self) -> None:
+        """Close every connection. A request still on the wire ends as NotSent or MaybeSent, `closed`."""
+        self._idle.clear()
+        await self._multi.aclose()

@@ -1,0 +1,32 @@
+"""Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
+
+Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
+`texts`, `queue` and `records`; nobody else builds a statement.
+"""
+
+from sqlalchemy.engine import Row
+
+from reminders.store import people, plans, queue, records, texts
+from reminders.store.engine import CommitUncertain, Database, Transaction, Unavailable
+from reminders.store.migrate import WrongSchema, check, current, head, migrate
+from reminders.store.sealing import Ring, Unreadable
+
+__all__ = [
+    "CommitUncertain",
+    "Database",
+    "Ring",
+    "Row",
+    "Transaction",
+    "Unavailable",
+    "Unreadable",
+    "WrongSchema",
+    "check",
+    "current",
+    "head",
+    "migrate",
+    "people",
+    "plans",
+    "queue",
+    "records",
+    "texts",
+]

@@ -1,0 +1,321 @@
+"""The database: one engine, whole transactions, and what to do when one fails.
+
+SQLite: WAL, synchronous=FULL, foreign keys on, and BEGIN IMMEDIATE for every write transaction; SQLAlchemy's default
+mode lets two processes read the same rows and both update them (measured: 124 double claims in 4 s). PostgreSQL:
+READ COMMITTED with row locks where the queries ask for them.
+
+A transaction is a function of one argument. It runs whole or not at all, and is run again when the database asks for
+that. A COMMIT that fails is a coin toss (measured: 29 of 59 had in fact committed), so it is never simply repeated:
+only work that begins by reading its own key may say `again=True`.
+"""
+
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from reminders.store import schema
+from reminders.store.ids import new_id
+from reminders.store.sealing import DataKey, Place, Ring, data_key_of, fingerprint
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TRIES = 5
+_TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25006")
+_BUSY_MILLISECONDS = 15_000
+_CACHED_KEYS = 10_000
+
+
+class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
+    """The database cannot be used now: not reached, locked for too long, full, or read-only. Nothing was changed."""
+
+
+class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
+    """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
+
+
+class Transaction:
+    """One open transaction: statements in, rows out, and the keys to read what is sealed."""
+
+    def __init__(self, database: "Database", connection: Connection) -> None:
+        self._database = database
+        self._connection = connection
+        self._index_key: bytes | None = None
+        self.is_postgresql = connection.dialect.name == "postgresql"
+
+    def all(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """Every row of the answer."""
+        return self._connection.execute(statement, values or {}).all()
+
+    def first(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
+        """The first row of the answer, or None."""
+        return self._connection.execute(statement, values or {}).first()
+
+    def value(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row, or None."""
+        return self._connection.execute(statement, values or {}).scalar()
+
+    def run(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
+        """Execute; how many rows were touched."""
+        return self._connection.execute(statement, values or {}).rowcount
+
+    def run_many(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute once for each of `rows`, in one go. Nothing to do for no rows."""
+        if rows:
+            self._connection.execute(statement, rows)
+
+    def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """Insert unless a unique key is already taken; whether the row is new."""
+        insert: Any
+        if self.is_postgresql:
+            from sqlalchemy.dialects.postgresql import insert
+        else:
+            from sqlalchemy.dialects.sqlite import insert
+        return self.run(insert(table).values(**values).on_conflict_do_nothing()) == 1
+
+    def fingerprint(self, phone: str) -> bytes:
+        """The keyed fingerprint by which this E.164 number is found.
+
+        The index key is held FOR SHARE until the commit, so that a new one cannot come in between and leave a number
+        behind that nobody finds again, and with it a STOP.
+        """
+        if self._index_key is None:
+            query = sa.select(schema.keys).where(schema.keys.c.purpose == "index")
+            row = self.first(query.with_for_update(read=True))
+            if row is None:
+                raise LookupError("the database has no phone index key; run `reminders migrate`")
+            self._index_key = self._database.index_key(row.id, row.wrapped)
+        return fingerprint(self._index_key, phone)
+
+    def new_data_key(self, now: datetime) -> DataKey:
+        """Make and store a data key for a new patient."""
+        key, wrapped = self._database.ring.new_data_key(new_id(now))
+        self.run(schema.keys.insert(), {"id": key.id, "purpose": "patient", "wrapped": wrapped, "made_at": now})
+        return key
+
+    def data_key(self, key_id: int) -> DataKey:
+        """The data key of that id. Raises Unreadable, or LookupError where it was destroyed."""
+        cache = self._database.data_keys
+        key = cache.get(key_id)
+        if key is None:
+            wrapped = self.value(sa.select(schema.keys.c.wrapped).where(schema.keys.c.id == key_id))
+            if wrapped is None:
+                raise LookupError(f"data key {key_id} is gone: the patient was erased")
+            key = DataKey(key_id, self._database.ring.unwrap(key_id, wrapped))
+            if len(cache) >= _CACHED_KEYS:
+                cache.clear()
+            cache[key_id] = key
+        return key
+
+    def seal(self, place: Place, text: str) -> bytes:
+        """Seal by sealing key what belongs to no single patient."""
+        return self._database.ring.seal(place, text.encode())
+
+    def open(self, place: Place, sealed: bytes) -> str:
+        """Open a sealed value, whichever kind of key sealed it. Raises Unreadable or LookupError."""
+        key_id = data_key_of(sealed)
+        if key_id is None:
+            return self._database.ring.open(place, sealed).decode()
+        return self.data_key(key_id).open(place, sealed)
+
+    @property
+    def ring(self) -> Ring:
+        """The sealing keys, for rotation."""
+        return self._database.ring
+
+    def forget_index_key(self) -> None:
+        """Read the index key anew: it was replaced in this transaction."""
+        self._index_key = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection under it, for migrations."""
+        return self._connection
+
+
+class Database:
+    """The one database of this process. `url` as SQLAlchemy takes it; `ring` opens what is sealed in it."""
+
+    def __init__(self, url: str, ring: Ring) -> None:
+        self.ring = ring
+        self.data_keys: dict[int, DataKey] = {}
+        self._index: tuple[bytes, bytes] | None = None
+        self._engine = _make_engine(url)
+        self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @property
+    def server_version(self) -> str:
+        """The version of SQLite, or of the PostgreSQL server, such as 3.51.3."""
+        statement = "SELECT sqlite_version()" if self.dialect == "sqlite" else "SHOW server_version"
+        return str(self.read(lambda tx: tx.value(sa.text(statement))))
+
+    @property
+    def url(self) -> str:
+        """The address, with any password hidden."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction that changes nothing. Raises Unavailable."""
+        return self._run(self._engine, work, again=True)
+
+    def write(self, work: Callable[[Transaction], T], *, again: bool = False) -> T:
+        """Run `work` in a write transaction and commit it.
+
+        `work` is run anew after a deadlock, a lost connection or a lock that was not to be had, so it must not do
+        anything but talk to the database. `again` says that it begins by reading its own key, so that it may also be
+        run anew after a COMMIT that failed; otherwise CommitUncertain is raised then. Raises Unavailable.
+        """
+        return self._run(self._writes, work, again=again)
+
+    def try_out(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a write transaction and roll it back: what would happen if."""
+
+        def tried(tx: Transaction) -> T:
+            savepoint = tx.connection.begin_nested()
+            try:
+                return work(tx)
+            finally:
+                savepoint.rollback()
+
+        return self._run(self._writes, tried, again=True)
+
+    def _run(self, engine: Engine, work: Callable[[Transaction], T], *, again: bool) -> T:
+        for attempt in range(1, TRIES + 1):
+            committing = False
+            try:
+                with engine.connect() as connection:
+                    with connection.begin() as transaction:
+                        result = work(Transaction(self, connection))
+                        committing = True
+                        transaction.commit()
+                    return result
+            except (OperationalError, InterfaceError, DBAPIError) as error:
+                if committing and not again:
+                    raise CommitUncertain(_short(error)) from None
+                if not _is_transient(error):
+                    if isinstance(error, OperationalError | InterfaceError):
+                        raise Unavailable(_short(error)) from None
+                    raise
+                if attempt == TRIES:
+                    raise Unavailable(_short(error)) from None
+                log.info("transaction run again: %s", _short(error))
+                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
+        raise AssertionError
+
+    def index_key(self, key_id: int, wrapped: bytes) -> bytes:
+        """The phone index key inside that `keys` row, unwrapped once for as long as it stays the same."""
+        known = self._index
+        if known is None or known[0] != wrapped:
+            known = self._index = (wrapped, self.ring.unwrap(key_id, wrapped))
+        return known[1]
+
+    def skew(self, now: Callable[[], datetime]) -> timedelta:
+        """How far the database's clock is ahead of `now()`; zero on SQLite, which has none of its own."""
+        if self.dialect != "postgresql":
+            return timedelta(0)
+
+        def measure(tx: Transaction) -> timedelta:
+            before = now()
+            there: datetime = tx.value(sa.select(sa.func.clock_timestamp()))
+            after = now()
+            return there - (before + (after - before) / 2)
+
+        return self.read(measure)
+
+    def checkpoint(self) -> None:
+        """Fold SQLite's write-ahead log into the main file, under the write lock.
+
+        Automatic checkpoints are off: before 3.51.3, two connections writing and checkpointing at once could corrupt
+        the file (reliability.md §0.4). TRUNCATE takes the writer's lock first.
+        """
+        if self.dialect == "sqlite":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def migrating(self) -> Generator[Connection]:
+        """A write transaction for migrations: all of them or none, one process at a time."""
+        with self._writes.connect() as connection, connection.begin():
+            if self.dialect == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7310991)"))
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def _short(error: DBAPIError) -> str:
+    """What went wrong, without the statement or its parameters: those may be personal."""
+    original = error.orig
+    state = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None) or ""
+    return f"{type(original).__name__} {state}".strip()
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+    state = getattr(original, "sqlstate", None)
+    if state is None:  # 'connection refused' and 'server closed the connection' carry none
+        return isinstance(error, OperationalError)
+    return str(state).startswith(_TRANSIENT_STATES)
+
+
+def _make_engine(url: str) -> Engine:
+    if url.startswith(("postgres://", "postgresql://")):
+        url = "postgresql+psycopg://" + url.split("://", 1)[1]
+    if not url.startswith("postgresql"):
+        engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}, hide_parameters=True)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(
+        url,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "target_session_attrs": "read-write",
+            "keepalives_idle": 20,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+            " -c timezone=UTC",
+        },
+    )
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver starts no transactions of its own; _begin_sqlite does
+    for pragma in (
+        f"busy_timeout={_BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "wal_autocheckpoint=0",
+        "mmap_size=0",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

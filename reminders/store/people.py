@@ -1,0 +1,302 @@
+"""Sites and senders, numbers, patients, recipients, consents."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.settings import Settings
+from reminders.store.engine import Transaction
+from reminders.store.ids import new_id
+from reminders.store.schema import (
+    audit,
+    consents,
+    keys,
+    numbers,
+    patients,
+    recipients,
+    replies,
+    senders,
+    sites,
+)
+from reminders.store.sealing import DataKey, Place, sealing_key_of
+
+
+def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
+    """The site of that key."""
+    return tx.first(sa.select(sites).where(sites.c.key == key))
+
+
+def site_keys(tx: Transaction) -> list[str]:
+    """Every site's key."""
+    return [row.key for row in tx.all(sa.select(sites.c.key).order_by(sites.c.key))]
+
+
+def site_of_patient(tx: Transaction, patient_id: int) -> Row[Any]:
+    """The site that looks after a patient."""
+    row = tx.first(sa.select(sites).join(patients, patients.c.site_id == sites.c.id).where(patients.c.id == patient_id))
+    assert row is not None
+    return row
+
+
+def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int:
+    """Make the default site and its sender what `settings` says; the site's id. Changes nothing that agrees already."""
+    quiet_from, quiet_to = settings.sending.quiet_hours
+    wanted: dict[str, Any] = {
+        "key": settings.site.key,
+        "alias": settings.site.alias,
+        "phone": settings.site.phone,
+        "line24": settings.site.line24,
+        "zone": settings.site.zone,
+        "region": settings.site.region,
+        "quiet_from": f"{quiet_from:%H:%M}",
+        "quiet_to": f"{quiet_to:%H:%M}",
+    }
+    row = site_by_key(tx, settings.site.key)
+    if row is None:
+        tx.insert_new(sites, {"id": new_id(now), **wanted})
+        row = site_by_key(tx, settings.site.key)
+        assert row is not None
+    elif any(row._mapping[column] != value for column, value in wanted.items()):
+        tx.run(sites.update().where(sites.c.id == row.id).values(**wanted))
+    pace = {"segments_per_second": settings.twilio.segments_per_second}
+    address = settings.twilio.sender
+    sender = tx.first(sa.select(senders).where(senders.c.site_id == row.id, senders.c.address == address))
+    if sender is None:
+        tx.insert_new(senders, {"id": new_id(now), "site_id": row.id, "address": address, "stops": 0, **pace})
+    elif sender.segments_per_second != pace["segments_per_second"]:
+        tx.run(senders.update().where(senders.c.id == sender.id).values(**pace))
+    return int(row.id)
+
+
+def sender_of(tx: Transaction, site_id: int, address: str) -> int:
+    """The id of the site's sender with that address; its newest one where settings name another site's."""
+    wanted = sa.select(senders.c.id).where(senders.c.site_id == site_id)
+    found = tx.value(wanted.where(senders.c.address == address))
+    if found is None:
+        found = tx.value(wanted.order_by(senders.c.id.desc()))
+    return int(found)
+
+
+def paused_sites(tx: Transaction) -> Sequence[Row[Any]]:
+    """The sites whose sending is paused."""
+    return tx.all(sa.select(sites).where(sites.c.paused_at.is_not(None)))
+
+
+def pause_site(tx: Transaction, site_id: int, now: datetime | None) -> int:
+    """Stop all sending of a site as of `now`, or start it again with None; how many sites changed."""
+    paused = sites.c.paused_at
+    differs = paused.is_(None) if now else paused.is_not(None)
+    return tx.run(sites.update().where(sites.c.id == site_id, differs).values(paused_at=now))
+
+
+def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
+    """The id of the row of this E.164 number, made if there is none."""
+    mark = tx.fingerprint(phone)
+    found = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == mark))
+    if found is None:
+        row_id = new_id(now)
+        sealed = tx.seal(Place("numbers", "phone_sealed", row_id), phone)
+        tx.insert_new(numbers, {"id": row_id, "fingerprint": mark, "phone_sealed": sealed})
+        found = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == mark))
+    return int(found)
+
+
+def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
+    """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (rule 6)."""
+    wanted = sorted(set(ids))
+    query = sa.select(numbers).where(numbers.c.id.in_(wanted)).order_by(numbers.c.id).with_for_update()
+    return {row.id: row for row in tx.all(query)}
+
+
+def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
+    """The E.164 number inside a `numbers` row."""
+    return tx.open(Place("numbers", "phone_sealed", number_id), sealed)
+
+
+def mark_number(tx: Transaction, number_id: int, **values: Any) -> None:
+    """Write what became known of a number: `opted_out_at`, `bad_since`, `bad_code`, `verified_at` …"""
+    tx.run(numbers.update().where(numbers.c.id == number_id).values(**values))
+
+
+def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> Row[Any] | None:
+    """The patient with that reference at that site."""
+    return tx.first(sa.select(patients).where(patients.c.site_id == site_id, patients.c.ref == ref))
+
+
+def keep_patient(
+    tx: Transaction, *, site_id: int, ref: str, name: str | None, born_on: date | None, now: datetime
+) -> tuple[int, DataKey]:
+    """Make or update a patient; its id and data key."""
+    row = patient_by_ref(tx, site_id, ref)
+    if row is None:
+        key = tx.new_data_key(now)
+        patient_id = new_id(now)
+        values = {"id": patient_id, "site_id": site_id, "ref": ref, "key_id": key.id, "created_at": now}
+        tx.run(patients.insert(), {**values, **_sealed_person(patient_id, key, name, born_on)})
+        return patient_id, key
+    key = tx.data_key(row.key_id)
+    known = (open_name(tx, row), open_birth(tx, row))
+    if known != (name, born_on):
+        tx.run(patients.update().where(patients.c.id == row.id).values(**_sealed_person(row.id, key, name, born_on)))
+    return int(row.id), key
+
+
+def _sealed_person(patient_id: int, key: DataKey, name: str | None, born_on: date | None) -> dict[str, bytes | None]:
+    return {
+        "name_sealed": key.seal(Place("patients", "name_sealed", patient_id), name) if name else None,
+        "born_on_sealed": key.seal(Place("patients", "born_on_sealed", patient_id), born_on.isoformat())
+        if born_on
+        else None,
+    }
+
+
+def open_name(tx: Transaction, patient: Row[Any]) -> str | None:
+    """The patient's name."""
+    sealed = patient.name_sealed
+    return tx.open(Place("patients", "name_sealed", patient.id), sealed) if sealed else None
+
+
+def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
+    """The patient's day of birth."""
+    sealed = patient.born_on_sealed
+    return date.fromisoformat(tx.open(Place("patients", "born_on_sealed", patient.id), sealed)) if sealed else None
+
+
+def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+    """Everybody who gets texts about this patient's visits."""
+    return tx.all(sa.select(recipients).where(recipients.c.patient_id == patient_id).order_by(recipients.c.id))
+
+
+def patients_on(tx: Transaction, number_id: int) -> list[int]:
+    """The patients with a recipient on this number."""
+    query = sa.select(recipients.c.patient_id).where(recipients.c.number_id == number_id).distinct()
+    return [row.patient_id for row in tx.all(query.order_by(recipients.c.patient_id))]
+
+
+def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime, **values: Any) -> Row[Any]:
+    """Make or update a recipient; the row as it is now."""
+    query = sa.select(recipients).where(recipients.c.patient_id == patient_id, recipients.c.key == key)
+    row = tx.first(query)
+    if row is None:
+        tx.run(recipients.insert(), {"id": new_id(now), "patient_id": patient_id, "key": key, **values})
+    elif any(row._mapping[column] != value for column, value in values.items()):
+        if row.number_id != values.get("number_id", row.number_id):
+            values["consent_id"] = None  # a new number needs a consent of its own (L-50)
+        tx.run(recipients.update().where(recipients.c.id == row.id).values(**values))
+    found = tx.first(query)
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentGiven:
+    """What a recipient said, as recorded (L-50)."""
+
+    said: str
+    said_on: date
+    how: str
+    by: str
+    categories: list[str]
+    warned_of_risk: bool
+    wording: str | None
+    per_day: int | None
+    per_week: int | None
+    alias_shown: bool
+    verified: str | None
+    legal_basis: str | None
+    expires_on: date | None
+
+
+def record_consent(tx: Transaction, recipient: Row[Any], given: ConsentGiven, now: datetime) -> bool:
+    """Append a consent and put it in force; whether it said anything new.
+
+    What is on record already, word for word, is no news: a file imported again cannot bring back a yes that was
+    revoked since. A yes older than the record in force is kept but not in force.
+    """
+    values = asdict(given)
+    history = tx.all(
+        sa.select(consents).where(consents.c.recipient_id == recipient.id, consents.c.number_id == recipient.number_id)
+    )
+    if any(all(row._mapping[name] == value for name, value in values.items()) for row in history):
+        if recipient.consent_id is None and history:  # the number came back to this person
+            _put_in_force(tx, recipient.id, max(row.id for row in history))
+        return False
+    consent_id = new_id(now)
+    tx.run(
+        consents.insert(),
+        {
+            "id": consent_id,
+            "recipient_id": recipient.id,
+            "number_id": recipient.number_id,
+            "recorded_at": now,
+            **values,
+        },
+    )
+    in_force = next((row for row in history if row.id == recipient.consent_id), None)
+    if in_force is None or given.said != "yes" or given.said_on >= in_force.said_on:
+        _put_in_force(tx, recipient.id, consent_id)
+    return True
+
+
+def _put_in_force(tx: Transaction, recipient_id: int, consent_id: int) -> None:
+    tx.run(recipients.update().where(recipients.c.id == recipient_id).values(consent_id=consent_id))
+
+
+def consents_in_force(tx: Transaction, recipient_ids: Sequence[int]) -> dict[int, Row[Any]]:
+    """Recipient → the consent in force, for those who have one."""
+    query = (
+        sa.select(consents)
+        .join(recipients, recipients.c.consent_id == consents.c.id)
+        .where(recipients.c.id.in_(recipient_ids))
+    )
+    return {row.recipient_id: row for row in tx.all(query)}
+
+
+def rotate_keys(tx: Transaction, limit: int) -> int:
+    """Re-seal up to `limit` values that an older sealing key sealed, with the first one; how many were done.
+
+    Call until it gives 0; it can be stopped anywhere and run again. After that an older key can be taken out of
+    REMINDERS_SEALING_KEYS.
+    """
+    done = 0
+    for table, column in (
+        (keys, keys.c.wrapped),
+        (numbers, numbers.c.phone_sealed),
+        (replies, replies.c.body_sealed),
+        (audit, audit.c.before_sealed),
+        (audit, audit.c.after_sealed),
+    ):
+        # The header is bytes 01, length, key id: rows that begin otherwise still wait for their turn.
+        header = b"\x01" + bytes([len(tx.ring.first)]) + tx.ring.first.encode()
+        start = sa.func.substr(column, 1, len(header))
+        by_sealing_key = sa.func.substr(column, 1, 1) == b"\x01"
+        query = sa.select(table.c.id, column.label("sealed")).where(by_sealing_key, start != header)
+        for row in tx.all(query.limit(limit - done)):
+            place = Place(table.name, column.name, row.id)
+            assert sealing_key_of(row.sealed) != tx.ring.first
+            value = tx.ring.seal(place, tx.ring.open(place, row.sealed))
+            tx.run(table.update().where(table.c.id == row.id).values({column.name: value}))
+            done += 1
+        if done >= limit:
+            break
+    return done
+
+
+def new_index_key(tx: Transaction, now: datetime) -> int:
+    """Make a new phone index key and index every number anew; how many. One transaction: all or nothing."""
+    # In place, not delete and insert: who waits for the row FOR SHARE then reads the new key.
+    key_id = tx.value(sa.select(keys.c.id).where(keys.c.purpose == "index").with_for_update())
+    wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
+    tx.run(keys.update().where(keys.c.id == key_id).values(wrapped=wrapped, made_at=now))
+    tx.forget_index_key()
+    rows = tx.all(sa.select(numbers.c.id, numbers.c.phone_sealed))
+    tx.run_many(
+        numbers.update().where(numbers.c.id == sa.bindparam("row")).values(fingerprint=sa.bindparam("mark")),
+        [{"row": row.id, "mark": tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))} for row in rows],
+    )
+    return len(rows)

@@ -1,0 +1,301 @@
+"""Plans, their series, and the appointments laid down from them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.planner import Visit
+from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
+from reminders.store.engine import Transaction
+from reminders.store.ids import new_id
+from reminders.store.schema import appointments, patients, plans, series, sessions
+from reminders.store.sealing import DataKey, Place
+
+OPEN = ("booked", "tentative")
+
+
+def plan_by_ref(tx: Transaction, ref: str, *, site_id: int | None = None, source: str | None = None) -> Row[Any] | None:
+    """The plan of that reference, locked for a change; of several sites' the newest."""
+    query = sa.select(plans).where(plans.c.ref == ref).order_by(plans.c.id.desc()).with_for_update()
+    if site_id is not None:
+        query = query.where(plans.c.site_id == site_id)
+    if source is not None:
+        query = query.where(plans.c.source == source)
+    return tx.first(query)
+
+
+def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+    """The patient's plans that have not ended."""
+    return tx.all(sa.select(plans).where(plans.c.patient_id == patient_id, plans.c.status != "ended"))
+
+
+def plans_to_extend(tx: Transaction, until: date, limit: int) -> Sequence[Row[Any]]:
+    """Current plans whose appointments are laid down only up to a day before `until`; the furthest behind first."""
+    behind = sa.text("status <> 'ended'")
+    query = sa.select(plans.c.id, plans.c.ref, plans.c.patient_id).where(behind, plans.c.laid_down_until < until)
+    return tx.all(query.order_by(plans.c.laid_down_until).limit(limit))
+
+
+def lock_plan(tx: Transaction, plan_id: int) -> Row[Any] | None:
+    """One plan, locked for a change."""
+    return tx.first(sa.select(plans).where(plans.c.id == plan_id).with_for_update())
+
+
+def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **values: Any) -> int:
+    """A new plan; its id."""
+    plan_id = new_id(now)
+    sealed = key.seal(Place("plans", "document_sealed", plan_id), document)
+    tx.run(
+        plans.insert(),
+        {
+            "id": plan_id,
+            "version": 1,
+            "document_sealed": sealed,
+            "created_at": now,
+            "changed_at": now,
+            **values,
+        },
+    )
+    return plan_id
+
+
+def change_plan(tx: Transaction, plan: Row[Any], now: datetime, **values: Any) -> None:
+    """Write a change to a plan, as its next version."""
+    tx.run(plans.update().where(plans.c.id == plan.id).values(version=plan.version + 1, changed_at=now, **values))
+
+
+def seal_document(key: DataKey, plan_id: int, document: str) -> bytes:
+    """The plan document, sealed for its row."""
+    return key.seal(Place("plans", "document_sealed", plan_id), document)
+
+
+def document_of(tx: Transaction, plan: Row[Any]) -> str:
+    """The plan document as it was accepted, canonical JSON."""
+    return tx.open(Place("plans", "document_sealed", plan.id), plan.document_sealed)
+
+
+def set_laid_down(tx: Transaction, plan_id: int, until: date) -> None:
+    """Note how far the plan's appointments are laid down."""
+    tx.run(plans.update().where(plans.c.id == plan_id).values(laid_down_until=until))
+
+
+def data_key_of_patient(tx: Transaction, patient_id: int) -> DataKey:
+    """The data key of a patient."""
+    return tx.data_key(tx.value(sa.select(patients.c.key_id).where(patients.c.id == patient_id)))
+
+
+def keep_session(tx: Transaction, site_id: int, key: str, now: datetime) -> int:
+    """The id of the site's session of that key, made if there is none."""
+    query = sa.select(sessions.c.id).where(sessions.c.site_id == site_id, sessions.c.key == key)
+    found = tx.value(query)
+    if found is None:
+        tx.insert_new(sessions, {"id": new_id(now), "site_id": site_id, "key": key})
+        found = tx.value(query)
+    return int(found)
+
+
+def keep_series(
+    tx: Transaction,
+    *,
+    plan_id: int,
+    site_id: int,
+    zone: str,
+    key: DataKey,
+    agreed: Iterable[Series],
+    now: datetime,
+) -> dict[str, int]:
+    """Make the plan's series what was agreed; series key → id. What is no longer agreed is cancelled."""
+    rows = {row.key: row for row in tx.all(sa.select(series).where(series.c.plan_id == plan_id))}
+    ids: dict[str, int] = {}
+    for one in agreed:
+        row = rows.pop(one.key, None)
+        values: dict[str, Any] = {
+            "kind": one.kind.value,
+            "starts": one.starts.isoformat(timespec="seconds"),
+            "zone": one.zone or zone,
+            "repeats": one.repeats,
+            "minutes": one.minutes,
+            "session_id": keep_session(tx, site_id, one.session, now) if one.session else None,
+            "recipients": list(one.for_),
+            "leads": [str(lead) for lead in one.leads] if one.leads is not None else None,
+            "status": one.status,
+        }
+        series_id = row.id if row else new_id(now)
+        ids[one.key] = series_id
+        sealed = {}
+        for column, text in (("place_sealed", one.place), ("with_sealed", one.with_)):
+            place = Place("series", column, series_id)
+            known = row._mapping[column] if row else None
+            if (key.open(place, known) if known else None) != text:
+                sealed[column] = key.seal(place, text) if text else None
+        if row is None:
+            tx.run(
+                series.insert(),
+                {
+                    "place_sealed": None,
+                    "with_sealed": None,
+                    **sealed,
+                    "id": series_id,
+                    "plan_id": plan_id,
+                    "key": one.key,
+                }
+                | values,
+            )
+        elif sealed or any(row._mapping[name] != value for name, value in values.items()):
+            tx.run(series.update().where(series.c.id == series_id).values(**values, **sealed))
+    for row in rows.values():
+        tx.run(series.update().where(series.c.id == row.id).values(status="cancelled"))
+        lay_down(tx, row.id, [], now)
+    return ids
+
+
+def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence], now: datetime) -> bool:
+    """Make the appointments of a series what its occurrences say; whether anything changed.
+
+    Identity is (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
+    attended or missed stays as it is.
+    """
+    rows = {
+        row.recurrence_id: row for row in tx.all(sa.select(appointments).where(appointments.c.series_id == series_id))
+    }
+    added: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    for occurrence in occurrences:
+        row = rows.pop(occurrence.recurrence_id, None)
+        values = {
+            "wall": occurrence.wall.isoformat(timespec="seconds"),
+            "zone": occurrence.zone,
+            "status": occurrence.status,
+        }
+        if row is None:
+            added.append(
+                {
+                    "id": new_id(now),
+                    "series_id": series_id,
+                    "recurrence_id": occurrence.recurrence_id,
+                    "starts_at": to_instant(occurrence.wall, occurrence.zone),
+                    "version": 1,
+                    **values,
+                }
+            )
+        elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in values.items()):
+            changed.append({"row": row.id, "starts_at": to_instant(occurrence.wall, occurrence.zone), **values})
+    gone = [{"row": row.id} for row in rows.values() if row.status in OPEN]
+    tx.run_many(appointments.insert(), added)
+    one = appointments.update().where(appointments.c.id == sa.bindparam("row"))
+    newer = appointments.c.version + 1
+    tx.run_many(
+        one.values(
+            version=newer,
+            wall=sa.bindparam("wall"),
+            zone=sa.bindparam("zone"),
+            status=sa.bindparam("status"),
+            starts_at=sa.bindparam("starts_at"),
+        ),
+        changed,
+    )
+    tx.run_many(one.values(version=newer, status="cancelled"), gone)
+    return bool(added or changed or gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A visit with the row ids and staff-only facts the store needs beside it."""
+
+    visit: Visit
+    plan_id: int
+    recipients: tuple[str, ...]
+
+
+def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
+    """Appointments with what the planner needs of their series and plan, for `visit_of`."""
+    return (
+        sa.select(
+            appointments.c.id,
+            appointments.c.wall,
+            appointments.c.zone,
+            appointments.c.starts_at,
+            appointments.c.status,
+            appointments.c.recurrence_id,
+            series.c.key.label("series_key"),
+            series.c.kind,
+            series.c.repeats,
+            series.c.leads,
+            series.c.recipients,
+            plans.c.id.label("plan_id"),
+            plans.c.status.label("plan_status"),
+            *more,
+        )
+        .join_from(appointments, series, series.c.id == appointments.c.series_id)
+        .join(plans, plans.c.id == series.c.plan_id)
+    )
+
+
+def visit_of(row: Row[Any], *, first: bool) -> Visit:
+    """A row of `visit_rows` as the planner sees it."""
+    return Visit(
+        id=row.id,
+        kind=Kind(row.kind),
+        wall=datetime.fromisoformat(row.wall),
+        zone=row.zone,
+        starts_at=row.starts_at,
+        status=row.status,
+        repeats=row.repeats is not None,
+        first=first,
+        leads=tuple(Lead.parse(lead) for lead in row.leads) if row.leads is not None else None,
+        plan_status=row.plan_status,
+    )
+
+
+def visits_ahead(tx: Transaction, patient_id: int, now: datetime, until: datetime) -> list[Scheduled]:
+    """The patient's visits after `now` and before `until`, of every current plan."""
+    clinical = [kind.value for kind in Kind if kind.is_clinical]
+    first_at = {
+        row.id: row.first
+        for row in tx.all(
+            sa.select(
+                plans.c.id, sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first")
+            )
+            .join(series, series.c.plan_id == plans.c.id)
+            .join(appointments, appointments.c.series_id == series.c.id)
+            .where(plans.c.patient_id == patient_id, plans.c.status != "ended")
+            .where(appointments.c.status != "cancelled", series.c.kind.in_(clinical))
+            .group_by(plans.c.id)
+        )
+    }
+    query = (
+        visit_rows()
+        .where(plans.c.patient_id == patient_id, plans.c.status != "ended")
+        .where(appointments.c.starts_at > now, appointments.c.starts_at < until)
+        .where(appointments.c.status.in_(OPEN))
+        .order_by(appointments.c.starts_at, appointments.c.id)
+    )
+    return [
+        Scheduled(
+            visit=visit_of(row, first=row.starts_at == first_at.get(row.plan_id)),
+            plan_id=row.plan_id,
+            recipients=tuple(row.recipients),
+        )
+        for row in tx.all(query)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedVisit:
+    """A visit with the names its plan knows it by."""
+
+    visit: Visit
+    series: str
+    recurrence_id: str
+
+
+def visits_by_id(tx: Transaction, ids: Collection[int]) -> dict[int, NamedVisit]:
+    """These visits, by row id."""
+    return {
+        row.id: NamedVisit(visit_of(row, first=False), row.series_key, row.recurrence_id)
+        for row in tx.all(visit_rows().where(appointments.c.id.in_(ids)))
+    }

@@ -1,0 +1,81 @@
+"""What the house keeps about itself: when each job last succeeded, who changed what, and what was texted to us."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.store.engine import Transaction
+from reminders.store.ids import new_id
+from reminders.store.schema import audit, job_runs, replies
+from reminders.store.sealing import Place
+
+
+def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
+    """Note a job's last success (rule 11: health is its age)."""
+    _keep_run(tx, name, last_success=at)
+
+
+def job_failed(tx: Transaction, name: str, at: datetime, error: str) -> None:
+    """Note a job's last failure; `error` is the sort of error, never its text."""
+    _keep_run(tx, name, last_error_at=at, last_error=error[:200])
+
+
+def _keep_run(tx: Transaction, name: str, **values: Any) -> None:
+    if not tx.run(job_runs.update().where(job_runs.c.name == name).values(**values)):
+        tx.insert_new(job_runs, {"name": name})
+        tx.run(job_runs.update().where(job_runs.c.name == name).values(**values))
+
+
+def runs(tx: Transaction) -> Sequence[Row[Any]]:
+    """Every job's last success and last error."""
+    return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
+
+
+def note(
+    tx: Transaction,
+    *,
+    who: str,
+    what: str,
+    table: str,
+    row: int,
+    now: datetime,
+    before: str | None = None,
+    after: str | None = None,
+) -> None:
+    """Append to the audit: who did what on which row; values are sealed."""
+    audit_id = new_id(now)
+    tx.run(
+        audit.insert(),
+        {
+            "id": audit_id,
+            "at": now,
+            "who": who[:64],
+            "what": what,
+            "table": table,
+            "row_id": row,
+            "before_sealed": tx.seal(Place("audit", "before_sealed", audit_id), before) if before else None,
+            "after_sealed": tx.seal(Place("audit", "after_sealed", audit_id), after) if after else None,
+        },
+    )
+
+
+def keep_reply(
+    tx: Transaction, *, sid: str, number_id: int, sent_to: str, body: str, meaning: str, now: datetime
+) -> bool:
+    """Store an inbound text; False when Twilio brought it before."""
+    reply_id = new_id(now)
+    return tx.insert_new(
+        replies,
+        {
+            "id": reply_id,
+            "sid": sid,
+            "number_id": number_id,
+            "sent_to": sent_to,
+            "body_sealed": tx.seal(Place("replies", "body_sealed", reply_id), body),
+            "meaning": meaning,
+            "received_at": now,
+        },
+    )

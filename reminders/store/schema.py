@@ -1,0 +1,412 @@
+"""Every table, with the constraints that do the work (DESIGN §7). The same on SQLite and PostgreSQL.
+
+Ids are made by us before the insert (`ids.py`), so that rows can be laid down in bulk and a sealed value can be bound
+to its row. Columns that end in `_sealed` hold what `sealing.py` made of personal data; nothing personal stands beside
+them in the clear.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy.dialects import postgresql
+
+from reminders.lifecycle import State
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC instant: `timestamptz` on PostgreSQL, whole microseconds since 1970 on SQLite.
+
+    A naive value is refused: it would be somebody's wall clock.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """The column type on this database."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        """An aware instant → what the driver takes."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "an instant must carry its zone"
+            raise ValueError(msg)
+        if dialect.name == "postgresql":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """What the driver gave → an aware UTC instant."""
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            at: datetime = value
+            return at.astimezone(UTC)
+        microseconds: int = value
+        return _EPOCH + microseconds * _MICROSECOND
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False)
+
+
+def _one_of(column: str, values: tuple[str, ...], name: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=name)
+
+
+def _partial_index(name: str, *columns: Any, where: str, unique: bool = False) -> Index:
+    condition = sa.text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+sites = Table(
+    "sites",
+    metadata,
+    _id(),
+    Column("key", sa.String(32), nullable=False, unique=True),
+    Column("alias", sa.String(18), nullable=False),
+    Column("phone", sa.String(16), nullable=False),
+    Column("line24", sa.String(16), nullable=False),
+    Column("zone", sa.String(64), nullable=False),
+    Column("region", sa.String(2), nullable=False),
+    Column("quiet_from", sa.String(5), nullable=False),
+    Column("quiet_to", sa.String(5), nullable=False),
+    Column("paused_at", Instant),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    _id(),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("address", sa.String(34), nullable=False),
+    Column("segments_per_second", sa.Float, nullable=False),
+    Column("next_free_at", Instant),
+    Column("stopped_until", Instant),
+    Column("stopped_code", sa.Integer),
+    Column("stops", sa.Integer, nullable=False, server_default="0"),  # in a row, for the back-off
+    UniqueConstraint("site_id", "address"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    _id(),
+    Column("purpose", sa.String(16), nullable=False),
+    Column("wrapped", sa.LargeBinary, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    _one_of("purpose", ("patient", "index"), "purpose"),
+    # Two processes that prepare a new database together must not make two indexes.
+    _partial_index("uq_keys_one_index", "purpose", where="purpose = 'index'", unique=True),
+)
+
+# A number belongs to nobody: it does not cascade from patients, so no plan, import or edit can undo a STOP.
+numbers = Table(
+    "numbers",
+    metadata,
+    _id(),
+    Column("fingerprint", sa.LargeBinary(32), nullable=False, unique=True),
+    Column("phone_sealed", sa.LargeBinary, nullable=False),
+    Column("opted_out_at", Instant),
+    Column("verified_at", Instant),
+    Column("bad_since", Instant),
+    Column("bad_code", sa.Integer),
+    Column("wrong_since", Instant),
+    Column("last_texted_at", Instant),
+)
+
+patients = Table(
+    "patients",
+    metadata,
+    _id(),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("ref", sa.String(64), nullable=False),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("name_sealed", sa.LargeBinary),
+    Column("born_on_sealed", sa.LargeBinary),
+    Column("legal_hold", sa.Boolean, nullable=False, server_default=sa.false()),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("site_id", "ref"),
+)
+
+recipients = Table(
+    "recipients",
+    metadata,
+    _id(),
+    Column("patient_id", ForeignKey("patients.id"), nullable=False),
+    Column("key", sa.String(64), nullable=False),
+    Column("role", sa.String(16), nullable=False),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("language", sa.String(35), nullable=False),
+    Column("zone", sa.String(64), nullable=False),
+    Column("texting_from", sa.String(5)),
+    Column("texting_to", sa.String(5)),
+    Column("part2_consent_on", sa.Date),
+    # The record in force: the newest for the present number. The records themselves are append-only.
+    Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
+    UniqueConstraint("patient_id", "key"),
+    _one_of("role", ("self", "supporter", "guardian"), "role"),
+    Index("ix_recipients_number_id", "number_id"),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    _id(),
+    Column("recipient_id", ForeignKey("recipients.id"), nullable=False),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("said", sa.String(8), nullable=False),
+    Column("said_on", sa.Date, nullable=False),
+    Column("how", sa.String(500), nullable=False),
+    Column("by", sa.String(200), nullable=False),
+    Column("categories", sa.JSON, nullable=False),
+    Column("warned_of_risk", sa.Boolean, nullable=False),
+    Column("wording", sa.String(64)),
+    Column("per_day", sa.Integer),
+    Column("per_week", sa.Integer),
+    Column("alias_shown", sa.Boolean, nullable=False),
+    Column("verified", sa.String(500)),
+    Column("legal_basis", sa.String(500)),
+    Column("expires_on", sa.Date),
+    Column("recorded_at", Instant, nullable=False),
+    _one_of("said", ("yes", "no", "revoked"), "said"),
+    Index("ix_consents_recipient_id", "recipient_id"),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    _id(),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("patient_id", ForeignKey("patients.id"), nullable=False),
+    Column("source", sa.String(64), nullable=False),
+    Column("ref", sa.String(64), nullable=False),
+    Column("version", sa.Integer, nullable=False),
+    Column("status", sa.String(8), nullable=False),
+    Column("ended_because", sa.String(16)),
+    Column("discharged_on", sa.Date, nullable=False),
+    Column("programme", sa.String(64)),
+    Column("alongside", sa.Boolean, nullable=False),
+    Column("replaces", sa.String(64)),
+    Column("document_sealed", sa.LargeBinary, nullable=False),
+    Column("laid_down_until", sa.Date, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("site_id", "source", "ref"),
+    _one_of("status", ("active", "paused", "ended"), "status"),
+    CheckConstraint("(status = 'ended') = (ended_because IS NOT NULL)", name="ended_because"),
+    Index("ix_plans_patient_id", "patient_id"),
+    _partial_index("ix_plans_current", "laid_down_until", where="status <> 'ended'"),
+)
+
+# What several patients' appointments share. Staff-only.
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("key", sa.String(64), nullable=False),
+    UniqueConstraint("site_id", "key"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    _id(),
+    Column("plan_id", ForeignKey("plans.id"), nullable=False),
+    Column("key", sa.String(128), nullable=False),
+    Column("kind", sa.String(32), nullable=False),
+    Column("starts", sa.String(19), nullable=False),
+    Column("zone", sa.String(64), nullable=False),
+    Column("repeats", sa.String(255)),
+    Column("minutes", sa.Integer),
+    Column("place_sealed", sa.LargeBinary),
+    Column("with_sealed", sa.LargeBinary),
+    Column("session_id", ForeignKey("sessions.id")),
+    Column("recipients", sa.JSON, nullable=False),
+    Column("leads", sa.JSON),
+    Column("status", sa.String(10), nullable=False),
+    UniqueConstraint("plan_id", "key"),
+    _one_of("status", ("booked", "tentative", "cancelled"), "status"),
+    Index("ix_series_session_id", "session_id"),
+)
+
+appointments = Table(
+    "appointments",
+    metadata,
+    _id(),
+    Column("series_id", ForeignKey("series.id"), nullable=False),
+    Column("recurrence_id", sa.String(10), nullable=False),
+    Column("wall", sa.String(19), nullable=False),
+    Column("zone", sa.String(64), nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("status", sa.String(10), nullable=False),
+    Column("version", sa.Integer, nullable=False),
+    UniqueConstraint("series_id", "recurrence_id"),
+    _one_of("status", ("booked", "tentative", "cancelled", "attended", "missed"), "status"),
+    Index("ix_appointments_starts_at", "starts_at"),
+)
+
+_STATES = tuple(state.value for state in State)
+CLASSES = ("reminder", "notice", "answer", "welcome", "staff")
+
+# Conditions that partial indexes and the queries that use them share, to the letter: a bound parameter in their
+# place would hide the index from both planners.
+WAITING = "state = 'scheduled' AND NOT ready AND held IS NULL"
+READY = "ready"
+IN_FLIGHT = "state = 'sending'"
+UNSETTLED = "look_at IS NOT NULL"
+UNASKED = "ask_at IS NOT NULL"
+
+texts = Table(
+    "texts",
+    metadata,
+    _id(),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("sender_id", ForeignKey("senders.id"), nullable=False),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("recipient_id", ForeignKey("recipients.id"), nullable=False),
+    Column("plan_id", ForeignKey("plans.id")),
+    Column("class", sa.String(8), nullable=False),
+    Column("key", sa.String(160), nullable=False),
+    Column("day", sa.Date),
+    Column("state", sa.String(11), nullable=False),
+    Column("reason", sa.String(12)),
+    Column("held", sa.String(16)),
+    Column("ready", sa.Boolean, nullable=False),
+    Column("due_at", Instant, nullable=False),  # opens_at, or later: quiet hours at that moment, a retry's back-off
+    Column("opens_at", Instant, nullable=False),
+    Column("closes_at", Instant, nullable=False),
+    Column("leased_until", Instant),
+    Column("attempts", sa.SmallInteger, nullable=False),
+    Column("resent", sa.Boolean, nullable=False),  # the one resend of rule 6.5 is spent
+    Column("waits_code", sa.Integer),  # why a scheduled text that was tried still waits
+    UniqueConstraint("recipient_id", "key"),
+    _one_of("class", CLASSES, "class"),
+    _one_of("state", _STATES, "state"),
+    CheckConstraint("opens_at < closes_at", name="window"),
+    CheckConstraint("(state = 'sending') = (leased_until IS NOT NULL)", name="lease"),
+    CheckConstraint("NOT ready OR (state = 'scheduled' AND held IS NULL)", name="ready"),
+    CheckConstraint("(state = 'suppressed') = (reason IS NOT NULL)", name="reason"),
+    _partial_index("ix_texts_waiting", "due_at", where=WAITING),
+    _partial_index("ix_texts_ready", "sender_id", "closes_at", where=READY),
+    _partial_index("ix_texts_in_flight", "leased_until", where=IN_FLIGHT),
+    _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
+    _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
+    Index("ix_texts_opens_at", "opens_at", "id"),
+    Index("ix_texts_plan_id", "plan_id"),
+)
+
+text_items = Table(
+    "text_items",
+    metadata,
+    Column("text_id", ForeignKey("texts.id"), primary_key=True),
+    Column("appointment_id", ForeignKey("appointments.id"), primary_key=True),
+    Index("ix_text_items_appointment_id", "appointment_id"),
+)
+
+# Written before the call to Twilio; `ref` goes out in the callback's address and brings the receipt home.
+attempts = Table(
+    "attempts",
+    metadata,
+    _id(),
+    Column("text_id", ForeignKey("texts.id"), nullable=False),
+    Column("number", sa.SmallInteger, nullable=False),
+    Column("ref", sa.String(32), nullable=False, unique=True),
+    Column("sid", sa.String(34), unique=True),
+    Column("sender_id", ForeignKey("senders.id"), nullable=False),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("consent_id", ForeignKey("consents.id")),
+    Column("started_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Column("answer", sa.String(8)),
+    Column("what", sa.String(40)),
+    Column("status", sa.String(20)),
+    Column("error_code", sa.Integer, nullable=False, server_default="0"),
+    Column("status_at", Instant),
+    Column("template", sa.String(40), nullable=False),
+    Column("language", sa.String(8), nullable=False),
+    Column("body_sealed", sa.LargeBinary, nullable=False),
+    Column("segments", sa.SmallInteger, nullable=False),
+    Column("encoding", sa.String(5), nullable=False),
+    Column("price", sa.String(16)),
+    Column("look_at", Instant),
+    Column("looks", sa.SmallInteger, nullable=False, server_default="0"),
+    Column("ask_at", Instant),
+    Column("asks", sa.SmallInteger, nullable=False, server_default="0"),
+    UniqueConstraint("text_id", "number"),
+    _one_of("answer", ("accepted", "refused", "unknown"), "answer"),
+    _partial_index("ix_attempts_unsettled", "look_at", where=UNSETTLED),
+    _partial_index("ix_attempts_unasked", "ask_at", where=UNASKED),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    _id(),
+    Column("attempt_id", ForeignKey("attempts.id"), nullable=False),
+    Column("status", sa.String(20), nullable=False),
+    Column("error_code", sa.Integer, nullable=False, server_default="0"),
+    Column("heard_at", Instant, nullable=False),
+    Column("heard_by", sa.String(8), nullable=False),
+    Column("raw_sealed", sa.LargeBinary, nullable=False),
+    UniqueConstraint("attempt_id", "status", "error_code"),
+    _one_of("heard_by", ("callback", "asking", "look-up"), "heard_by"),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    _id(),
+    Column("sid", sa.String(34), nullable=False, unique=True),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("sent_to", sa.String(34), nullable=False),
+    Column("body_sealed", sa.LargeBinary, nullable=False),
+    Column("meaning", sa.String(16), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Index("ix_replies_number_id", "number_id"),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("name", sa.String(32), primary_key=True),
+    Column("last_success", Instant),
+    Column("last_error_at", Instant),
+    Column("last_error", sa.String(200)),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False),
+    Column("who", sa.String(64), nullable=False),
+    Column("what", sa.String(64), nullable=False),
+    Column("table", sa.String(32), nullable=False),
+    Column("row_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+    Column("before_sealed", sa.LargeBinary),
+    Column("after_sealed", sa.LargeBinary),
+    Index("ix_audit_row", "table", "row_id"),
+)

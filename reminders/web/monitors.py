@@ -1,0 +1,68 @@
+"""For machines that watch: is the process up, is the service ready, how much of what."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from reminders import clock, store
+from reminders.service import House, health
+from reminders.web.pages import is_local
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, bool]:
+    """The process answers."""
+    return {"ok": True}
+
+
+@router.get("/readyz")
+def readyz(house: TheHouse) -> JSONResponse:
+    """The database answers, its schema is this code's, and every job has succeeded lately. 503 otherwise."""
+    try:
+        store.check(house.database)
+        now = health.status(house, clock.now())
+        troubles = now.troubles
+    except (store.WrongSchema, store.Unavailable) as error:
+        troubles = [str(error)]
+    return JSONResponse({"ok": not troubles, "troubles": troubles}, 200 if not troubles else 503)
+
+
+class _Figures(Collector):
+    """The figures of one scrape, from the same queries as `status` and the log."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self._house.database.read(store.texts.counts_by_state)
+        texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
+        for state, count in sorted(counts.items()):
+            texts.add_metric([state], count)
+        yield texts
+        now = health.status(self._house, clock.now())
+        yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
+        yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
+        yield GaugeMetricFamily(
+            "reminders_oldest_due_seconds", "How long the oldest of them has waited", value=now.oldest_due_seconds or 0
+        )
+        ages = GaugeMetricFamily("reminders_job_age_seconds", "Age of each job's last success", labels=["job"])
+        for name, job in now.jobs.items():
+            ages.add_metric([name], job.age_seconds if job.age_seconds is not None else float("inf"))
+        yield ages
+
+
+@router.get("/metrics")
+def metrics(request: Request, house: TheHouse) -> Response:
+    """Prometheus figures, for this machine only."""
+    if not is_local(request):
+        raise HTTPException(403)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(house))
+    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

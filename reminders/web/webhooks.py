@@ -1,0 +1,73 @@
+"""What Twilio calls. Signed over the configured public address, never the request's own host; otherwise 403."""
+
+import logging
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+
+from reminders import clock
+from reminders.service import House, inbound, outcomes
+from reminders.sms.receipts import EMPTY_TWIML, is_signed, read_inbound, read_receipt
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/sms")
+
+MOST_BYTES = 64 * 1024
+MOST_FIELDS = 200
+
+
+def the_house(request: Request) -> House:
+    """The house this application stands on."""
+    house: House = request.app.state.house
+    return house
+
+
+TheHouse = Annotated[House, Depends(the_house)]
+
+
+async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]]:
+    """The form of a signed request, blank fields kept (a dropped one would break the signature). 403 otherwise."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413)
+    try:
+        form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise HTTPException(400) from None
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+    if not is_signed(
+        public_url=house.settings.web.public_url,
+        path_and_query=f"{path}?{query}" if query else path,
+        form=form,
+        signature=request.headers.get("x-twilio-signature"),
+        tokens=[house.secrets.auth_token],
+    ):
+        raise HTTPException(403)
+    return form
+
+
+SignedForm = Annotated[list[tuple[str, str]], Depends(signed_form)]
+
+
+@router.post("/status/{ref}", status_code=204)
+def status(ref: str, form: SignedForm, house: TheHouse) -> Response:
+    """A status callback for the attempt that carries `ref`. 204, also for one that is none of ours: it is logged."""
+    receipt = read_receipt(form)
+    if receipt is None:
+        log.warning("a status callback without a status")
+    elif not outcomes.receive(house, ref, receipt, dict(form), clock.now()):
+        log.warning("a status callback for an attempt that is none of ours")
+    return Response(status_code=204)
+
+
+@router.post("/inbound")
+def inbound_text(form: SignedForm, house: TheHouse) -> Response:
+    """An inbound text. The answer is empty TwiML: what we say back is a text of ours, with its own record."""
+    text = read_inbound(form)
+    if text is not None:
+        inbound.take_in(house, text, clock.now())
+    return Response(EMPTY_TWIML, media_type="text/xml")

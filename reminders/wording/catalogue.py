@@ -1,0 +1,166 @@
+"""The texts of each language, as data: one TOML file a language in `catalogue/`, found by its name (W-7).
+
+A new language is a new file there, and its telling words in telling_words.toml; no code knows which languages there
+are. Files are checked whole when they are read: what is said here of a placeholder is true of every catalogue.
+"""
+
+import datetime as dt
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from string import Formatter
+from types import MappingProxyType
+from typing import Any
+
+from reminders import plans
+
+_ONE = frozenset({"alias", "day", "time", "phone"})
+_SOME = frozenset({"alias", "day", "times", "phone"})
+_MANY = frozenset({"alias", "count", "day", "time", "phone"})
+
+TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        # One visit: on a later day, tomorrow, today; each asking for C or R, or not.
+        "reminder_ahead_ask": _ONE,
+        "reminder_ahead": _ONE,
+        "reminder_tomorrow_ask": _ONE,
+        "reminder_tomorrow": _ONE,
+        "reminder_today_ask": _ONE,
+        "reminder_today": _ONE,
+        # Visits on one day: with their times, or only how many. A C would not say which of them it confirms.
+        "reminder_several": _SOME,
+        "reminder_many": _MANY,
+        # Meetings, which the person asked to be reminded of; nobody confirms those (S-2).
+        "reminder_meeting": _ONE,
+        "reminder_meetings": _SOME,
+        "reminder_many_meetings": _MANY,
+        # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39).
+        "welcome_ask": frozenset({"alias", "per_week"}),
+        "welcome": frozenset({"alias", "per_week", "phone"}),
+        # The answers to HELP (C-6, S-17), STOP (L-14) and START (L-17).
+        "help": frozenset({"alias", "phone", "line24"}),
+        "stop_confirm": frozenset({"alias"}),
+        "start_confirm": frozenset({"alias", "phone"}),
+    }
+)
+"""The id of every text there is, and the placeholders it has, each at least once, in every language."""
+
+_DATE = frozenset({"weekday", "day", "month"})
+_TIMES = frozenset({frozenset({"hour12", "minute", "half"}), frozenset({"hour24", "minute"})})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """One language: how it says days and times, and its texts by id. `version` is the file's own.
+
+    A text of `TEXTS` may be lacking; then what it would say is not sent in this language (W-5).
+    """
+
+    language: str
+    version: str
+    weekdays: tuple[str, ...]
+    months: tuple[str, ...]
+    date: str
+    today: str
+    tomorrow: str
+    time: str
+    halves: tuple[str, ...]
+    noon: str
+    midnight: str
+    in_zone: str
+    separator: str
+    joiner: str
+    texts: Mapping[str, str]
+
+    def day(self, on: dt.date, days_ahead: int | None) -> str:
+        """`on` as weekday and date; with the word for it if it is 0 or 1 days ahead of the reader's own date."""
+        shown = self.date.format(weekday=self.weekdays[on.weekday()], day=on.day, month=self.months[on.month - 1])
+        if days_ahead == 0:
+            return self.today.format(date=shown)
+        return self.tomorrow.format(date=shown) if days_ahead == 1 else shown
+
+    def clock(self, at: dt.time) -> str:
+        """A time of day in whole minutes. Noon and midnight have words of their own, for 12:00pm is read both ways."""
+        if at.minute == 0 and at.hour in {0, 12}:
+            return self.noon if at.hour else self.midnight
+        return self.time.format(
+            hour12=(at.hour + 11) % 12 + 1, hour24=at.hour, minute=f"{at.minute:02}", half=self.halves[at.hour // 12]
+        )
+
+    def joined(self, times: Sequence[str]) -> str:
+        """`9:00am, 11:00am and 2:00pm`; one is itself."""
+        *most, last = times
+        return self.joiner.join((self.separator.join(most), last)) if most else last
+
+
+def languages() -> frozenset[str]:
+    """The codes (ISO 639) of the languages there are texts in."""
+    return frozenset(catalogues())
+
+
+def catalogue_code(tag: str) -> str | None:
+    """The language there are texts in for a BCP 47 tag, so `es-MX` gives `es`; None if there is none."""
+    code = plans.catalogue(tag)
+    return code if code in catalogues() else None
+
+
+@cache
+def catalogues() -> Mapping[str, Catalogue]:
+    """Every catalogue, by language. Raises ValueError naming the file, the key and what is wrong with it."""
+    return _read_folder(resources.files(__package__).joinpath("catalogue"))
+
+
+def _read_folder(folder: Traversable) -> Mapping[str, Catalogue]:
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    found = {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files}
+    if not found:
+        raise ValueError("there is no catalogue: no text could be written in any language")
+    return MappingProxyType({code: _read(code, tomllib.loads(text)) for code, text in found.items()})
+
+
+def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
+    """The catalogue a file holds. Raises ValueError for a key or placeholder that is missing or unknown."""
+    calendar = data.get("calendar", {})
+    texts = data.get("texts", {})
+    names = set(Catalogue.__dataclass_fields__) - {"language", "version", "texts"}
+    if data.keys() != {"version", "calendar", "texts"} or calendar.keys() != names:
+        expected = {"version", "calendar", "texts"} ^ data.keys() or names ^ calendar.keys()
+        raise ValueError(f"catalogue {language}: missing or unknown: {', '.join(sorted(expected))}")
+    for name, length in (("weekdays", 7), ("months", 12), ("halves", 2)):
+        if len(calendar[name]) != length or not all(isinstance(entry, str) and entry for entry in calendar[name]):
+            raise ValueError(f"catalogue {language}: {name}: must be {length} names")
+    if unknown := texts.keys() - TEXTS.keys():
+        raise ValueError(f"catalogue {language}: there is no such text: {', '.join(sorted(unknown))}")
+    patterns: list[tuple[str, Any, frozenset[frozenset[str]]]] = [
+        ("version", data["version"], frozenset({frozenset()})),
+        ("date", calendar["date"], frozenset({_DATE})),
+        ("today", calendar["today"], frozenset({frozenset({"date"})})),
+        ("tomorrow", calendar["tomorrow"], frozenset({frozenset({"date"})})),
+        ("time", calendar["time"], _TIMES),
+        ("in_zone", calendar["in_zone"], frozenset({frozenset({"times", "zone"})})),
+        *((name, text, frozenset({TEXTS[name]})) for name, text in texts.items()),
+        *((name, calendar[name], frozenset({frozenset()})) for name in ("noon", "midnight", "separator", "joiner")),
+    ]
+    for name, pattern, allowed in patterns:
+        if _placeholders(language, name, pattern) not in allowed:
+            wanted = " or ".join(", ".join(sorted(choice)) or "none" for choice in allowed)
+            raise ValueError(f"catalogue {language}: {name}: its placeholders must be {wanted}")
+    lists = {name: tuple(calendar[name]) for name in ("weekdays", "months", "halves")}
+    return Catalogue(
+        language=language, version=data["version"], **(calendar | lists), texts=MappingProxyType(dict(texts))
+    )
+
+
+def _placeholders(language: str, name: str, pattern: object) -> frozenset[str]:
+    if not isinstance(pattern, str) or not pattern:
+        raise ValueError(f"catalogue {language}: {name}: must be text")
+    try:
+        parts = [(field, form, kind) for _, field, form, kind in Formatter().parse(pattern) if field is not None]
+    except ValueError:
+        raise ValueError(f"catalogue {language}: {name}: its braces do not match") from None
+    if any(form or kind or not field.isidentifier() for field, form, kind in parts):
+        raise ValueError(f"catalogue {language}: {name}: a placeholder is a name in braces and nothing more")
+    return frozenset(field for field, _, _ in parts)

