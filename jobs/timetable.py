@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Timetable:
     """Calls each job every so many seconds, the first time at once.
 
-    `jobs` maps a name to (interval in seconds, what to call); `now` is the machine's own clock, as APScheduler reads it.
+    `jobs` maps a name to (interval in seconds, what to call); `now` is the machine's own clock, APScheduler's too.
     """
 
     def __init__(self, jobs: Mapping[str, tuple[float, Callable[[], None]]], now: datetime) -> None:

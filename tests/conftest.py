@@ -1,5 +1,6 @@
 """What tests stand on: a throw-away database of each kind, a house on it, plan files of invented people."""
 
+import asyncio
 import base64
 import importlib.util
 import os
@@ -9,8 +10,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +22,9 @@ import psycopg
 import pytest
 
 from reminders import clock, store
-from reminders.service import House
+from reminders.service import House, outcomes, runs, sending
 from reminders.settings import Secrets, load
+from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
@@ -69,7 +73,7 @@ class PostgreSQL:
         self.binaries = site / package.name / "pginstall18" / "bin"
 
     def start(self) -> None:
-        quick = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+        quick = ["-c", "fsync=off", "-c", "full_page_writes=off"]  # what is committed survives its process, as it must
         self.process = subprocess.Popen(
             [self.binaries / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *quick],
             stdout=subprocess.DEVNULL,
@@ -101,7 +105,7 @@ class PostgreSQL:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def close(self) -> None:
-        self.process.terminate()
+        self.process.send_signal(signal.SIGINT)  # fast: does not wait for connections
         self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -115,8 +119,10 @@ def postgresql_server() -> Iterator[PostgreSQL]:
 
 def _migrated(url: str) -> None:
     database = store.Database(url, store.Ring(KEYS))
-    store.migrate(database, NOW)
-    database.close()
+    try:
+        store.migrate(database, NOW)
+    finally:
+        database.close()
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +187,107 @@ def house(database_url, tmp_path) -> Iterator[House]:
     opened.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  it guards every test
 def _clock_of_this_machine() -> Iterator[None]:
     yield
     clock.correct(timedelta(0))
+
+
+@pytest.fixture
+def travel():
+    """Set the house's clock to an instant; it goes on from there."""
+
+    def to(instant: datetime) -> None:
+        clock.correct(instant - clock.machine())
+
+    to(NOW)
+    return to
+
+
+class PretendTwilio:
+    """The simulator on sockets, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.simulator = Simulator(SimulatorSettings(senders=None), seed=1)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with Shell(self.simulator) as shell:
+            self.url = f"http://127.0.0.1:{shell.port}"
+            self._ready.set()
+            await self._stop.wait()
+
+    def do(self, what):
+        """Call `what(simulator)` in the simulator's own thread."""
+
+        async def call():
+            return what(self.simulator)
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+
+    def rule(self, **rule) -> None:
+        self.do(lambda simulator: simulator.add_rule(Rule.parse(rule), clock.now()))
+
+    def created(self, to: str | None = None):
+        return [one for one in self.do(lambda simulator: simulator.created()) if to in {None, one.to}]
+
+    def receipts(self, statuses: tuple[str, ...] = ("delivered",)):
+        """The status callbacks made so far: (ref, form), of these statuses."""
+        made = []
+        for entry in self.do(lambda simulator: list(simulator.journal)):
+            form = dict(entry.callback.form)
+            if form.get("MessageStatus") in statuses:
+                made.append((entry.callback.url.rsplit("/", 1)[1], form))
+        return made
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+
+@pytest.fixture
+def twilio() -> Iterator[PretendTwilio]:
+    pretend = PretendTwilio()
+    yield pretend
+    pretend.close()
+
+
+@pytest.fixture
+def line(database_url, tmp_path, travel, twilio) -> Iterator[House]:
+    """A house whose line goes to the pretend Twilio, at NOW."""
+    del travel
+    opened = open_house(
+        database_url,
+        tmp_path,
+        twilio__api_base_url=twilio.url,
+        twilio__segments_per_second="0",
+        twilio__deadline_seconds="2",
+        sending__lease_seconds="20",
+        sending__settle_seconds="10",
+        web__public_url=f"http://127.0.0.1:{free_port()}",
+    )
+    yield opened
+    opened.close()
+
+
+def send(house: House) -> sending.Tally:
+    """One pass of sending."""
+    with ThreadPoolExecutor(1) as executor:
+        return runs.with_gateway(
+            house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
+        )
+
+
+def settle(house: House) -> outcomes.Settled:
+    return runs.with_gateway(house, lambda gateway: outcomes.settle(house, gateway, clock.now()))
+
+
+def logged(house: House, **wanted) -> list[store.texts.Logged]:
+    """The delivery log, in the order in which windows open."""
+    found = house.database.read(lambda tx: store.texts.log(tx, store.texts.LogFilter(**{"limit": 10_000} | wanted)))
+    return found[::-1]

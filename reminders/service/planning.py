@@ -6,7 +6,7 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -273,7 +273,9 @@ def _extend(house: House, tx: store.Transaction, plan_id: int, now: datetime) ->
     if plan is None or plan.status == "ended":
         return Changes()
     site = store.people.site_of_patient(tx, plan.patient_id)
-    document = PlanDocument.model_validate_json(store.plans.document_of(tx, plan))
+    # It was judged when it was accepted; a number that only a demo may use is no news.
+    known = replace(house.known(tx, now), fictional_numbers=True)
+    document = plans.read(json.loads(store.plans.document_of(tx, plan)), known)
     key = store.plans.data_key_of_patient(tx, plan.patient_id)
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
     store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))

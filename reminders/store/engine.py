@@ -82,7 +82,8 @@ class Transaction:
             from sqlalchemy.dialects.postgresql import insert
         else:
             from sqlalchemy.dialects.sqlite import insert
-        return self.run(insert(table).values(**values).on_conflict_do_nothing()) == 1
+        statement = insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
+        return self.first(statement) is not None
 
     def fingerprint(self, phone: str) -> bytes:
         """The keyed fingerprint by which this E.164 number is found.

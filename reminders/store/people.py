@@ -136,7 +136,8 @@ def keep_patient(
     if row is None:
         key = tx.new_data_key(now)
         patient_id = new_id(now)
-        values = {"id": patient_id, "site_id": site_id, "ref": ref, "key_id": key.id, "created_at": now}
+        values = {"id": patient_id, "site_id": site_id, "ref": ref, "key_id": key.id, "legal_hold": False}
+        values |= {"created_at": now}
         tx.run(patients.insert(), {**values, **_sealed_person(patient_id, key, name, born_on)})
         return patient_id, key
     key = tx.data_key(row.key_id)

@@ -29,6 +29,7 @@ from reminders.store.schema import (
     appointments,
     attempts,
     consents,
+    is_one_of,
     numbers,
     patients,
     receipts,
@@ -363,7 +364,7 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
             status_at=sa.func.coalesce(attempts.c.status_at, sa.bindparam("at", type_=attempts.c.status_at.type)),
             look_at=None,
             ask_at=sa.case(
-                (attempts.c.status.in_(_FINAL), None),
+                (is_one_of(attempts.c.status, _FINAL), None),
                 else_=sa.bindparam("ask", type_=attempts.c.ask_at.type),
             ),
         ),
@@ -379,7 +380,7 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
         ],
     )
     tx.run_many(
-        open_mine.where(texts.c.state.in_([state.value for state in sources(State.SENT)])).values(
+        open_mine.where(is_one_of(texts.c.state, sources(State.SENT))).values(
             state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None
         ),
         [{"text": one.started.text, "number": one.started.number} for one in accepted],
@@ -420,7 +421,7 @@ def _record_refused(tx: Transaction, refused: Sequence[Answered], now: datetime)
     still_mine = (
         texts.c.id == sa.bindparam("text"),
         texts.c.attempts == sa.bindparam("number"),
-        texts.c.state.in_([State.SENDING.value, State.UNCERTAIN.value]),
+        is_one_of(texts.c.state, (State.SENDING, State.UNCERTAIN)),
     )
     tx.run_many(
         texts.update()

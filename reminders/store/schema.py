@@ -5,6 +5,7 @@ to its row. Columns that end in `_sealed` hold what `sealing.py` made of persona
 them in the clear.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,6 +81,15 @@ def _partial_index(name: str, *columns: Any, where: str, unique: bool = False) -
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
+def is_one_of(column: Column[Any], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    """`column IN (…)` with the values written into the statement.
+
+    Bound lists cannot be used in a statement that runs for many rows, and would hide partial indexes.
+    """
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.text(f"{column.table.name}.{column.name} IN ({listed})")  # type: ignore[return-value]  # as SQLAlchemy takes it
+
+
 sites = Table(
     "sites",
     metadata,
@@ -145,7 +155,7 @@ patients = Table(
     Column("key_id", ForeignKey("keys.id"), nullable=False),
     Column("name_sealed", sa.LargeBinary),
     Column("born_on_sealed", sa.LargeBinary),
-    Column("legal_hold", sa.Boolean, nullable=False, server_default=sa.false()),
+    Column("legal_hold", sa.Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("site_id", "ref"),
 )

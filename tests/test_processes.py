@@ -1,0 +1,292 @@
+"""The service as it runs: web, worker and a pretend Twilio as processes of their own, on both databases."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from conftest import environment, free_port
+from reminders import clock
+from reminders.plans import to_wall
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).resolve().parents[1]
+ZONE = "America/New_York"
+CANARY_NAME = "Zyxwen Quillfeather"
+CANARY_PHONE = "+12025550177"
+
+PLAN = """
+[plan]
+ref = "{ref}"
+site = "main"
+discharged_on = {today}
+[patient]
+ref = "MRN-{ref}"
+name = "{name}"
+phone = "{phone}"
+zone = "America/New_York"
+[consent]
+said = "yes"
+on = {today}
+how = "signed form"
+by = "A. Reyes"
+categories = ["appointments"]
+warned_of_risk = true
+verified = "read aloud"
+[[series]]
+key = "visit"
+kind = "therapy_individual"
+starts = {starts}
+place = "Room Quagmire"
+with = "Dr. Blumenkrantz"
+leads = ["1h"]
+"""
+
+
+class Service:
+    """Everything that runs, on one database; each process writes its own log."""
+
+    def __init__(self, folder: Path, url: str, **more: str) -> None:
+        self.folder = folder
+        self.web, self.api, self.phones = free_port(), free_port(), free_port()
+        settings = {
+            "twilio__api_base_url": f"http://127.0.0.1:{self.api}",
+            "twilio__deadline_seconds": "2",
+            "twilio__segments_per_second": "0",
+            "web__port": str(self.web),
+            "web__public_url": f"http://127.0.0.1:{self.web}",
+            "sending__quiet_hours": '["00:00", "00:00"]',
+            "sending__lease_seconds": "8",
+            "sending__settle_seconds": "3",
+            "jobs__send_seconds": "1",
+            "jobs__settle_seconds": "1",
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REMINDERS_", "TWILIO_"))}
+        self.environment = kept | environment(url, **settings | more) | {"PYTHONPATH": str(ROOT)}
+        self.running: dict[str, subprocess.Popen] = {}
+
+    def start(self, name: str) -> None:
+        arguments = {
+            "simulator": ["-m", "reminders", "simulator", f"--port={self.api}", f"--control-port={self.phones}"],
+            "web": ["-m", "reminders", "web"],
+            "worker": ["-m", "jobs"],
+        }[name.partition("-")[0]]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self.running[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        self.signal(name, signal.SIGKILL)
+        self.running.pop(name).wait(10)
+
+    def stop(self, name: str) -> int:
+        self.signal(name, signal.SIGTERM)
+        return self.running.pop(name).wait(30)
+
+    def reminders(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "reminders", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with (self.folder / "commands.log").open("a") as log:
+            log.write(done.stderr)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def log(self) -> list[dict]:
+        return [json.loads(line) for line in self.reminders("log", "--json").splitlines()]
+
+    def ask(self, path: str, document: dict | None = None):
+        body = None if document is None else json.dumps(document).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.phones}{path}", body)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def messages(self) -> list[dict]:
+        return self.ask("/messages")
+
+    def up(self) -> None:
+        """Start all three and wait until they answer."""
+        for name in ("simulator", "web", "worker"):
+            self.start(name)
+        for port, path in ((self.web, "/healthz"), (self.phones, "/messages")):
+            wait_for(lambda port=port, path=path: _answers(f"http://127.0.0.1:{port}{path}"))
+
+    def close(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(10)
+
+    def plan(self, ref: str, *, opens_in: float, phone: str = "+12025550143", name: str = "Jordan Alvarez") -> Path:
+        """A plan file with a visit whose one-hour text opens in so many seconds."""
+        now = clock.now()
+        starts = to_wall(now + timedelta(hours=1, seconds=opens_in), ZONE).replace(microsecond=0)
+        path = self.folder / f"{ref}.toml"
+        today = to_wall(now, ZONE).date()
+        path.write_text(PLAN.format(ref=ref, today=today, starts=starts.isoformat(), phone=phone, name=name))
+        return path
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def wait_for(what, seconds: float = 40):
+    ends = time.monotonic() + seconds
+    while True:
+        if found := what():
+            return found
+        assert time.monotonic() < ends, "it did not come about in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def service(database_url, tmp_path):
+    running = Service(tmp_path, database_url)
+    yield running
+    running.close()
+
+
+def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
+    service.up()
+    plan = service.plan("DC-1", opens_in=4)
+    before = json.loads(service.reminders("preview", str(plan), "--json"))
+    done = json.loads(service.reminders("import", str(plan), "--json"))
+    assert done == {
+        "accepted": 1,
+        "unchanged": 0,
+        "refused": [],
+        "texts": {"added": 1, "moved": 0, "retracted": 0},
+    }
+    (text,) = wait_for(lambda: [one for one in service.log() if one["state"] == "delivered"])
+    (message,) = service.messages()
+    assert message["body"] == before[0]["text"]
+    assert text["attempts"][0]["sid"] == message["sid"]
+    again = json.loads(service.reminders("import", str(plan), "--json"))
+    assert (again["accepted"], again["unchanged"], again["texts"]["added"]) == (0, 1, 0)
+    status = json.loads(service.reminders("status", "--json"))
+    assert status["ok"], status
+    later = plan.read_text().replace(
+        next(line for line in plan.read_text().splitlines() if line.startswith("starts")),
+        "starts = 2031-01-06T09:00:00",
+    )
+    plan.write_text(later.replace("2031", str(clock.now().year + 1)))
+    service.reminders("import", str(plan))
+    assert len(service.messages()) == 1
+    assert service.stop("worker") == 0
+    assert service.stop("web") in {0, -signal.SIGTERM}  # uvicorn ends cleanly, then by the signal it was sent
+    assert service.stop("simulator") == 0
+
+
+def test_promise_2_sigkill_between_claim_and_answer_doubles_and_loses_nothing(service):
+    service.up()
+    service.ask("/rules", {"fault": "latency", "seconds": 1.5, "times": 1000})
+    phones = [f"+1202555{number:04d}" for number in range(110, 122)]
+    for number, phone in enumerate(phones):
+        service.plan(f"P-{number}", opens_in=6, phone=phone, name=f"Invented {number}")
+    service.reminders("import", str(service.folder))
+    wait_for(service.messages)  # taken by Twilio, and no answer yet
+    service.kill("worker")
+    service.start("worker")
+    texts = wait_for(lambda: _all_delivered(service), 60)
+    assert len(texts) == len(phones)
+    time.sleep(2)  # and nothing more comes after
+    assert sorted(message["to"] for message in service.messages()) == phones
+
+
+def test_promise_2_sigkill_while_twilio_hangs_doubles_and_loses_nothing(service):
+    service.up()
+    phones = [f"+1202555{number:04d}" for number in range(130, 136)]
+    for number, phone in enumerate(phones):
+        service.plan(f"P-{number}", opens_in=4, phone=phone, name=f"Invented {number}")
+    service.reminders("import", str(service.folder))
+    # Twilio takes the connection and the bytes, and does nothing until long after our death.
+    service.signal("simulator", signal.SIGSTOP)
+    wait_for(lambda: any(text["state"] == "sending" for text in service.log()))
+    service.kill("worker")
+    service.signal("simulator", signal.SIGCONT)
+    service.start("worker")
+    texts = wait_for(lambda: _all_delivered(service), 60)
+    assert len(texts) == len(phones)
+    time.sleep(2)
+    assert sorted(message["to"] for message in service.messages()) == phones
+
+
+def _all_delivered(service: Service) -> list[dict]:
+    texts = service.log()
+    return texts if {text["state"] for text in texts} == {"delivered"} else []
+
+
+def test_sigterm_lets_texts_on_the_wire_finish(service):
+    service.up()
+    service.ask("/rules", {"fault": "latency", "seconds": 1, "times": 1000})
+    service.plan("DC-1", opens_in=4)
+    service.reminders("import", str(service.folder))
+    wait_for(service.messages)
+    assert service.stop("worker") == 0
+    (text,) = service.log()
+    assert text["state"] in {"sent", "delivered"}
+    assert text["attempts"][0]["answer"] == "accepted"
+
+
+def test_promise_5_nobody_is_found_in_logs_or_in_the_clear(service, database_url):
+    service.up()
+    service.plan("DC-1", opens_in=4, phone=CANARY_PHONE, name=CANARY_NAME)
+    (service.folder / "bad.toml").write_text((service.folder / "DC-1.toml").read_text().replace("zone", "zoen"))
+    service.reminders("import", str(service.folder), code=1)
+    wait_for(lambda: _all_delivered(service))
+    service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "Quillfeather says STOP", "to": "+15005550006"})
+    service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "STOP", "to": "+15005550006"})
+    heard = lambda: [call for call in service.ask("/callbacks") if call["kind"] == "inbound" and call["outcome"]]  # noqa: E731
+    assert {call["outcome"] for call in wait_for(lambda: heard() if len(heard()) == 2 else [])} == {200}
+    shown = service.reminders("log") + service.reminders("log", "--csv") + service.reminders("status", "--json")
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.web}/log", timeout=10) as page:
+        shown += page.read().decode()
+    for name in ("worker", "web", "simulator"):
+        service.stop(name)
+    (service.folder / "DC-1.toml").unlink()
+    (service.folder / "bad.toml").unlink()
+    secrets = ["Zyxwen", "Quillfeather", "2025550177", "202-555-0177", "Blumenkrantz", "Quagmire"]
+    for secret in secrets:
+        assert secret not in shown
+        for path in service.folder.rglob("*"):
+            if path.is_file():
+                assert secret.encode() not in path.read_bytes(), path.name
+    if database_url.startswith("postgresql"):
+        dumped = _dump(database_url)
+        assert "DC-1" in dumped
+        assert not [secret for secret in secrets if secret in dumped]
+
+
+def _dump(url: str) -> str:
+    """Every value of every row, as text; sealed bytes as they are."""
+    import psycopg
+
+    found = []
+    with psycopg.connect(url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (name,) in names:
+            for row in connection.execute(f'SELECT * FROM "{name}"').fetchall():
+                found += [bytes(cell).decode("latin-1") if isinstance(cell, bytes) else str(cell) for cell in row]
+    return "\n".join(found)
