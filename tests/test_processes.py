@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from conftest import environment, free_port
+
 from reminders import clock
 from reminders.plans import to_wall
 
@@ -258,8 +258,12 @@ def test_promise_5_nobody_is_found_in_logs_or_in_the_clear(service, database_url
     wait_for(lambda: _all_delivered(service))
     service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "Quillfeather says STOP", "to": "+15005550006"})
     service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "STOP", "to": "+15005550006"})
-    heard = lambda: [call for call in service.ask("/callbacks") if call["kind"] == "inbound" and call["outcome"]]  # noqa: E731
-    assert {call["outcome"] for call in wait_for(lambda: heard() if len(heard()) == 2 else [])} == {200}
+
+    def heard() -> list[dict]:
+        calls = [call for call in service.ask("/callbacks") if call["kind"] == "inbound" and call["outcome"]]
+        return calls if len(calls) == 2 else []
+
+    assert {call["outcome"] for call in wait_for(heard)} == {200}
     shown = service.reminders("log") + service.reminders("log", "--csv") + service.reminders("status", "--json")
     with urllib.request.urlopen(f"http://127.0.0.1:{service.web}/log", timeout=10) as page:
         shown += page.read().decode()

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
-
 from conftest import NOW, logged
 from people import KNOWN, document, one_off, raw
+from sqlalchemy import select
+
 from reminders import store
 from reminders.plans import PlanRefused, read
 from reminders.service import importing, planning

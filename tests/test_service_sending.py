@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, func, select
-
 from conftest import KEYS, logged, send, settle
 from people import document, one_off
+from sqlalchemy import event, func, select
+
 from reminders import clock, store
 from reminders.plans import to_instant
 from reminders.service import health, inbound, outcomes, planning, runs, sending

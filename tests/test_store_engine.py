@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from conftest import KEYS, NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import KEYS, NOW
 from reminders import store
 from reminders.store import schema
 from reminders.store.ids import new_id, new_ref

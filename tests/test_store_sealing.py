@@ -3,13 +3,13 @@
 import secrets
 
 import pytest
+from conftest import KEYS, NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reminders import store
 from reminders.store import people
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint, sealing_key_of
-from conftest import KEYS, NOW
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
 PLACE = Place("numbers", "phone_sealed", 7)

@@ -1,0 +1,121 @@
+"""Is it working, and may it go live?"""
+
+import asyncio
+from datetime import date
+
+import pytest
+from conftest import KEYS, NOW, open_house
+
+from reminders import store
+from reminders.service import House, health
+from reminders.service.logs import _Formatter
+from reminders.settings import Secrets
+
+
+def doctor(house, *, live: bool = False) -> dict[str, health.Check]:
+    return {check.check: check for check in asyncio.run(health.doctor(house, live=live))}
+
+
+def test_the_doctor_finds_a_database_without_its_schema(tmp_path):
+    house = open_house(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
+    check = doctor(house)["database"]
+    assert (check.ok, check.fix) == (False, "reminders migrate")
+    house.close()
+
+
+def test_f50_the_doctor_names_the_sealing_key_that_is_missing(house):
+    other = House(house.settings, house.secrets, store.Database(_url(house), store.Ring({"k9": b"9" * 32})))
+    check = doctor(other)["sealing keys"]
+    assert not check.ok
+    assert "'k1'" in check.detail
+    other.close()
+
+
+def _url(house) -> str:
+    return house.settings.database.url
+
+
+def test_the_doctor_says_which_job_never_ran(house):
+    checks = doctor(house)
+    assert checks["database"].ok
+    assert checks["sealing keys"].ok
+    assert not checks["job send"].ok
+    assert "python -m jobs" in checks["job send"].fix
+
+
+def test_before_going_live_everything_must_be_on_record(house):
+    checks = doctor(house, live=True)
+    missing = {name for name, check in checks.items() if not check.ok}
+    assert missing >= {
+        "phone",
+        "24/7 line",
+        "on-call",
+        "consent wording",
+        "BAA",
+        "QSOA",
+        "campaign",
+        "public address",
+        "webhook /sms/status/doctor",
+        "webhook /sms/inbound",
+    }
+    assert all(checks[name].fix for name in missing)
+    assert checks["alias"].ok
+    assert checks["own keys"].ok
+
+
+def test_generated_keys_are_refused_when_live(house):
+    secrets = house.secrets
+    made = Secrets(secrets.account_sid, secrets.auth_token, None, None, secrets.secret_key, KEYS, made_here=True)
+    checks = doctor(House(house.settings, made, house.database), live=True)
+    assert not checks["own keys"].ok
+
+
+def test_live_is_refused_until_the_checks_pass(house):
+    live = house.settings.model_copy(update={"twilio": house.settings.twilio.model_copy(update={"live": True})})
+    ready = House(live, house.secrets, house.database)
+    with pytest.raises(health.NotReady, match="BAA"):
+        health.gate(ready, asyncio.run(health.doctor(ready)))
+    health.gate(ready, [health.Check("all", ok=True, detail="")])
+    health.gate(house, [health.Check("all", ok=False, detail="", fix="")])  # not live: nobody is texted
+
+
+def test_what_is_recorded_counts(house):
+    site = house.settings.site.model_copy(
+        update={"phone": "+18564437700", "line24": "+18564437701", "on_call": ("A. Reyes",)}
+    )
+    recorded = house.settings.go_live.model_copy(
+        update={
+            "baa_on": date(2026, 11, 2),
+            "qsoa_on": date(2026, 11, 2),
+            "campaign_on": date(2026, 11, 9),
+            "consent_wording": "2026-10",
+        }
+    )
+    ready = House(house.settings.model_copy(update={"site": site, "go_live": recorded}), house.secrets, house.database)
+    checks = doctor(ready, live=True)
+    assert {name for name in ("phone", "24/7 line", "on-call", "BAA", "QSOA", "campaign") if checks[name].ok} == {
+        "phone",
+        "24/7 line",
+        "on-call",
+        "BAA",
+        "QSOA",
+        "campaign",
+    }
+
+
+def test_a_site_pauses_once(house):
+    assert health.pause_site(house, None, NOW, pause=True, who="test") is True
+    assert health.pause_site(house, None, NOW, pause=True, who="test") is False
+    assert health.pause_site(house, "nowhere", NOW, pause=True, who="test") is None
+    assert health.pause_site(house, "main", NOW, pause=False, who="test") is True
+
+
+def test_promise_5_a_log_line_shows_the_sort_of_error_and_not_its_text():
+    words = "Jordan Alvarez +12025550143"
+    try:
+        raise ValueError(words)
+    except ValueError as error:
+        shown = _Formatter().formatException((ValueError, error, error.__traceback__))
+    assert "test_service_health" in shown
+    assert shown.endswith("ValueError")
+    assert "Jordan" not in shown
