@@ -1,6 +1,5 @@
 """`python -m jobs`: the worker. Start it as often as you like on one PostgreSQL; all are equal."""
 
-import asyncio
 import logging
 import signal
 import sys
@@ -27,8 +26,7 @@ def main() -> int:
         _wait_for_database(house, stop)
         if stop.is_set():
             return 0
-        if house.settings.twilio.live:
-            health.gate(house, asyncio.run(health.doctor(house, live=True)))
+        health.gate(house)
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
         return 1

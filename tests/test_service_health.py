@@ -74,9 +74,13 @@ def test_live_is_refused_until_the_checks_pass(house):
     live = house.settings.model_copy(update={"twilio": house.settings.twilio.model_copy(update={"live": True})})
     ready = House(live, house.secrets, house.database)
     with pytest.raises(health.NotReady, match="BAA"):
-        health.gate(ready, asyncio.run(health.doctor(ready)))
-    health.gate(ready, [health.Check("all", ok=True, detail="")])
-    health.gate(house, [health.Check("all", ok=False, detail="", fix="")])  # not live: nobody is texted
+        health.gate(ready)
+    with pytest.raises(health.NotReady, match="webhook"):
+        health.gate(ready)
+    with pytest.raises(health.NotReady) as without:
+        health.gate(ready, webhooks=False)
+    assert "webhook" not in str(without.value)
+    health.gate(house)  # not live: nobody is texted
 
 
 def test_what_is_recorded_counts(house):

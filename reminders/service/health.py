@@ -1,5 +1,6 @@
 """Is it working? `status` for monitors, `doctor` for people, and the switch that stops all sending."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ async def doctor(house: House, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
     checks = [*_database(house), _disk()]
     if house.settings.twilio.live or live:
-        checks += await _go_live(house)
+        checks += await go_live(house)
     return checks
 
 
@@ -180,7 +181,8 @@ def _disk() -> Check:
     return Check("disk", ok=enough, detail=f"{free / 1e9:.1f} GB free", fix=fix)
 
 
-async def _go_live(house: House) -> list[Check]:
+async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
+    """What must be so before the first real text; without `webhooks` for the process that is to answer them."""
     settings, site = house.settings, house.settings.site
     checks = [
         Check(
@@ -207,7 +209,7 @@ async def _go_live(house: House) -> list[Check]:
         Check(name, ok=ok, detail="recorded" if ok else "missing", fix=None if ok else fix)
         for name, (ok, fix) in recorded.items()
     ]
-    for path in ("/sms/status/doctor", "/sms/inbound"):
+    for path in ("/sms/status/doctor", "/sms/inbound") if webhooks else ():
         problem = await probe_webhook(settings.web.public_url, path, house.secrets.auth_token)
         checks.append(
             Check(
@@ -224,8 +226,11 @@ class NotReady(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it s
     """`twilio.live` is true and the go-live checks do not pass. The message lists what is missing."""
 
 
-def gate(house: House, checks: list[Check]) -> None:
-    """Refuse to go on live while any go-live check fails. Raises NotReady."""
-    if house.settings.twilio.live and (failed := [check for check in checks if not check.ok]):
+def gate(house: House, *, webhooks: bool = True) -> None:
+    """Refuse to go on live while anything that must be so is not. Raises NotReady; does nothing while not live."""
+    if not house.settings.twilio.live:
+        return
+    failed = [check for check in asyncio.run(go_live(house, webhooks=webhooks)) if not check.ok]
+    if failed:
         lines = "\n".join(f"- {check.check}: {check.detail}; {check.fix}" for check in failed)
         raise NotReady(f"twilio.live is true, but this is not ready to text real people:\n{lines}")

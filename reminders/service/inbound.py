@@ -24,7 +24,9 @@ def take_in(house: House, text: InboundText, now: datetime) -> Meaning:
 
     def work(tx: store.Transaction) -> None:
         number_id = store.people.keep_number(tx, text.sender, now)
-        number = store.people.lock_numbers(tx, [number_id])[number_id]
+        theirs = store.people.patients_on(tx, number_id)
+        # All numbers of all of them at once and in order: planning anew will want them.
+        number = store.people.lock_numbers(tx, [number_id, *store.people.numbers_of(tx, theirs)])[number_id]
         fresh = store.records.keep_reply(
             tx, sid=text.sid, number_id=number_id, sent_to=text.to, body=text.body, meaning=meaning.value, now=now
         )
@@ -36,7 +38,7 @@ def take_in(house: House, text: InboundText, now: datetime) -> Meaning:
             store.people.mark_number(tx, number_id, opted_out_at=None)
         else:
             return
-        for patient_id in store.people.patients_on(tx, number_id):
+        for patient_id in theirs:
             replan(house, tx, patient_id, now)
         if meaning is Meaning.STOP:
             # Also what reconcile leaves alone: texts that were tried and wait to be tried again.

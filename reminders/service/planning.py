@@ -319,7 +319,7 @@ def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | Non
     """Every text laid down for a plan; None where there is no such plan."""
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
-        plan = store.plans.plan_by_ref(tx, ref)
+        plan = store.plans.plan_by_ref(tx, ref, lock=False)
         return None if plan is None else _preview_plan(tx, plan.id, now)
 
     return house.database.read(look)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -45,6 +45,15 @@ class Tally:
     unknown: int = 0
     suppressed: int = 0
     no_connection: int = 0
+
+
+@dataclass(slots=True)
+class _Claim:
+    """What one scan brought: how many were claimed, which of them go, and whether a sender's pace holds more back."""
+
+    claimed: int = 0
+    started: list[Started] = field(default_factory=list)
+    paced: bool = False
 
 
 class Dispatch:
@@ -82,24 +91,24 @@ class Dispatch:
         on_the_wire: set[asyncio.Task[Answered]] = set()
         trouble: Exception | None = None
         while True:
-            paced = False
+            claim = _Claim()
             free = self._house.settings.twilio.in_flight - len(on_the_wire)
             if free > 0 and trouble is None and not self._unrecorded and not self._stop.is_set():
                 try:
-                    started, paced = await self._in_database(partial(self._claim, free, tally))
+                    claim = await self._in_database(partial(self._claim, free, tally))
                 except Exception as error:  # ruff: ignore[blind-except]  what is on the wire comes first; raised below
                     trouble = error
-                else:
-                    on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in started}
+                on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in claim.started}
             if on_the_wire:
-                await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=PACED if paced else None)
+                patience = PACED if claim.paced else None
+                await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
                 await asyncio.sleep(GATHER)
                 done = {task for task in on_the_wire if task.done()}
                 on_the_wire -= done
                 self._unrecorded += [task.result() for task in done]
-            elif paced and not self._stop.is_set():
+            elif claim.paced and not self._stop.is_set():
                 await asyncio.sleep(PACED)
-            elif not self._unrecorded:
+            elif not claim.claimed and not self._unrecorded:
                 if trouble is not None:
                     raise trouble
                 return tally
@@ -126,31 +135,33 @@ class Dispatch:
             setattr(tally, word, getattr(tally, word) + count)
         tally.no_connection += sum(one.what == "no connection" for one in batch)
 
-    def _claim(self, free: int, tally: Tally) -> tuple[list[Started], bool]:
-        """Claim up to `free` texts; what to send, and whether a sender's pace holds more of them back."""
+    def _claim(self, free: int, tally: Tally) -> "_Claim":
+        """Claim up to `free` texts."""
         now = clock.now()
-        started: list[Started] = []
-        paced = False
+        claim = _Claim()
         database = self._house.database
-        if database.read(lambda tx: store.queue.anything_due(tx, now)):
+        if database.read(lambda tx: store.queue.any_opened(tx, now)):
             database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+        if database.read(store.queue.any_ready):
             senders = database.read(lambda tx: store.queue.senders_with_work(tx, now))
             share = max(1, free // max(1, len(senders)))  # no sender fills the wire alone while others wait
             for sender in senders:
-                room = min(share, free - len(started))
+                room = min(share, free - len(claim.started))
                 if room <= 0:
                     break
                 budget = self._reserve(sender, now, room)
-                paced = paced or budget == 0
+                claim.paced = claim.paced or budget == 0
                 if budget:
-                    started += self._claim_from(sender, budget, now, tally)
+                    claimed, started = self._claim_from(sender, budget, now, tally)
+                    claim.claimed += claimed
+                    claim.started += started
         self._scanned()
-        return started, paced
+        return claim
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
 
-    def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> list[Started]:
+    def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> tuple[int, list[Started]]:
         begun: list[Started] = []
 
         def work(tx: store.Transaction) -> tuple[int, int]:
@@ -170,7 +181,7 @@ class Dispatch:
             claimed, suppressed = len(begun), 0
         tally.claimed += claimed
         tally.suppressed += suppressed
-        return begun
+        return claimed, begun
 
     async def _send(self, one: Started, claimed_at: float) -> Answered:
         # A machine that slept may hold a lease that is nearly over; what we started then could still be on the wire

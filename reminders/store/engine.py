@@ -255,6 +255,7 @@ class Database:
         with self._writes.connect() as connection, connection.begin():
             if self.dialect == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7310991)"))
+                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # an index on many rows takes its time
             yield connection
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Sites and senders, numbers, patients, recipients, consents."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -177,6 +177,12 @@ def patients_on(tx: Transaction, number_id: int) -> list[int]:
     """The patients with a recipient on this number."""
     query = sa.select(recipients.c.patient_id).where(recipients.c.number_id == number_id).distinct()
     return [row.patient_id for row in tx.all(query.order_by(recipients.c.patient_id))]
+
+
+def numbers_of(tx: Transaction, patient_ids: Collection[int]) -> list[int]:
+    """Every number that these patients' texts go to."""
+    query = sa.select(recipients.c.number_id).where(recipients.c.patient_id.in_(patient_ids)).distinct()
+    return [row.number_id for row in tx.all(query)]
 
 
 def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime, **values: Any) -> Row[Any]:

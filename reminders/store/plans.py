@@ -18,9 +18,13 @@ from reminders.store.sealing import DataKey, Place
 OPEN = ("booked", "tentative")
 
 
-def plan_by_ref(tx: Transaction, ref: str, *, site_id: int | None = None, source: str | None = None) -> Row[Any] | None:
-    """The plan of that reference, locked for a change; of several sites' the newest."""
-    query = sa.select(plans).where(plans.c.ref == ref).order_by(plans.c.id.desc()).with_for_update()
+def plan_by_ref(
+    tx: Transaction, ref: str, *, site_id: int | None = None, source: str | None = None, lock: bool = True
+) -> Row[Any] | None:
+    """The plan of that reference, locked for a change unless told otherwise; of several sites' the newest."""
+    query = sa.select(plans).where(plans.c.ref == ref).order_by(plans.c.id.desc())
+    if lock:
+        query = query.with_for_update()
     if site_id is not None:
         query = query.where(plans.c.site_id == site_id)
     if source is not None:

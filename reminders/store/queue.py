@@ -58,11 +58,14 @@ def mark_ready(tx: Transaction, now: datetime) -> int:
     return tx.run(texts.update().where(texts.c.id.in_(opened)).values(ready=True))
 
 
-def anything_due(tx: Transaction, now: datetime) -> bool:
-    """Whether any text waits to be marked ready or claimed. Reads two partial indexes, flat in the number stored."""
-    waiting = sa.select(texts.c.id).where(sa.text(WAITING), texts.c.due_at <= now).limit(1)
-    ready = sa.select(texts.c.id).where(sa.text(READY)).limit(1)
-    return tx.first(waiting) is not None or tx.first(ready) is not None
+def any_opened(tx: Transaction, now: datetime) -> bool:
+    """Whether a text's moment has come that is not marked ready yet; flat in the number stored."""
+    return tx.first(sa.select(texts.c.id).where(sa.text(WAITING), texts.c.due_at <= now).limit(1)) is not None
+
+
+def any_ready(tx: Transaction) -> bool:
+    """Whether any text waits to be claimed; flat in the number stored."""
+    return tx.first(sa.select(texts.c.id).where(sa.text(READY)).limit(1)) is not None
 
 
 def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
@@ -300,6 +303,9 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
         .values(state=State.SENDING.value, ready=False, leased_until=now + lease, attempts=texts.c.attempts + 1)
     )
     assert leased == len(started), "a text moved although it was locked"
+    # Here, where the numbers are locked anyway; when the answers come in they are not.
+    texted = {one.number_id for one in started}
+    tx.run(numbers.update().where(numbers.c.id.in_(texted)).values(last_texted_at=now))
     return started
 
 
@@ -400,9 +406,6 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
         open_mine.where(texts.c.state == State.SENDING.value).values(state=State.UNCERTAIN.value, leased_until=None),
         [{"text": one.started.text, "number": one.started.number} for one in unknown],
     )
-    if accepted:
-        reached = {one.started.number_id for one in accepted}
-        tx.run(numbers.update().where(numbers.c.id.in_(reached)).values(last_texted_at=now))
 
 
 def _record_refused(tx: Transaction, refused: Sequence[Answered], now: datetime) -> None:

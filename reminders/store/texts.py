@@ -30,6 +30,9 @@ from reminders.store.schema import (
 from reminders.store.sealing import Place
 
 
+_AT_ONCE = 5_000  # ids in one statement; both databases have a limit
+
+
 @dataclass(slots=True)
 class Changes:
     """What a reconcile did, counted in texts that go (CONTRACT: `{"added","moved","retracted"}`)."""
@@ -347,21 +350,22 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
 
 def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[LoggedAttempt]]:
     found: dict[int, list[LoggedAttempt]] = {}
-    query = sa.select(attempts).where(attempts.c.text_id.in_(text_ids)).order_by(attempts.c.text_id, attempts.c.number)
-    for row in tx.all(query):
-        found.setdefault(row.text_id, []).append(
-            LoggedAttempt(
-                ref=row.ref,
-                sid=row.sid,
-                answer=row.answer,
-                status=row.status,
-                error_code=row.error_code or None,
-                segments=row.segments,
-                started_at=row.started_at,
-                what=row.what,
-                status_at=row.status_at,
+    for start in range(0, len(text_ids), _AT_ONCE):
+        some = attempts.c.text_id.in_(text_ids[start : start + _AT_ONCE])
+        for row in tx.all(sa.select(attempts).where(some).order_by(attempts.c.text_id, attempts.c.number)):
+            found.setdefault(row.text_id, []).append(
+                LoggedAttempt(
+                    ref=row.ref,
+                    sid=row.sid,
+                    answer=row.answer,
+                    status=row.status,
+                    error_code=row.error_code or None,
+                    segments=row.segments,
+                    started_at=row.started_at,
+                    what=row.what,
+                    status_at=row.status_at,
+                )
             )
-        )
     return found
 
 
