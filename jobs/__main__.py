@@ -42,6 +42,7 @@ def main() -> int:
     while not stop.wait(1):
         timetable.rearm(clock.machine())
     log.info("stopping: what is on the wire is finished first")
+    line.stop_claiming()
     timetable.stop()
     line.stop()
     house.close()

@@ -36,10 +36,14 @@ class Line:
         """Look for due texts now."""
         self._wakened.set()
 
-    def stop(self) -> None:
-        """Claim nothing more, finish what is on the wire, and end: the deadline of a request plus five seconds."""
+    def stop_claiming(self) -> None:
+        """Claim nothing more from now on."""
         self._stop.set()
         self._wakened.set()
+
+    def stop(self) -> None:
+        """Claim nothing more, finish what is on the wire, and end: the deadline of a request plus five seconds."""
+        self.stop_claiming()
         self._thread.join(self._house.settings.twilio.deadline_seconds + 5)
         if self._thread.is_alive():
             log.error("the line did not end in time; leases bring its texts to the look-up")

@@ -32,7 +32,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.SENT: frozenset({State.DELIVERED, State.UNDELIVERED, State.UNCONFIRMED}),
     State.UNDELIVERED: frozenset({State.SCHEDULED, State.DELIVERED}),
     State.UNCONFIRMED: frozenset({State.DELIVERED, State.UNDELIVERED}),
-    State.EXPIRED: _HANDED_OVER,
+    State.EXPIRED: frozenset({State.SCHEDULED}) | _HANDED_OVER,
     State.CANCELLED: frozenset({State.SCHEDULED, State.SUPPRESSED}) | _HANDED_OVER,
     State.SUPPRESSED: frozenset({State.SCHEDULED, State.CANCELLED}) | _HANDED_OVER,
     State.DELIVERED: frozenset(),
@@ -49,8 +49,11 @@ WITHOUT_AN_ATTEMPT = frozenset(
     for source in (State.CANCELLED, State.SUPPRESSED)
     for target in (State.SCHEDULED, State.CANCELLED, State.SUPPRESSED)
     if source != target
-)
-"""Moves that only reconcile makes, and only while no attempt was ever made."""
+) | {(State.EXPIRED, State.SCHEDULED)}
+"""Moves that only reconcile makes, and only while no attempt was ever made.
+
+An expired text comes back when its visit was moved to later that day: same key, another window.
+"""
 
 
 def may(source: State, target: State) -> bool:

@@ -119,15 +119,17 @@ class Candidate:
 def plan(reader: Reader, visits: Iterable[Visit], policy: Policy, now: datetime) -> list[Candidate]:
     """Every text that could go for these visits, in the order in which their windows open.
 
-    Give the visits of whole days: those on one day share their texts. Visits that are off (cancelled, or of an ended
-    plan) or already past give none. The same input gives the same answer, however often it is asked.
+    Give the visits of whole days, also those that have begun: visits on one day share their texts, and asking late
+    must not change them. Visits that are off (cancelled, or of an ended plan) and days that are over give none. The
+    same input gives the same answer, however often it is asked.
     """
-    ahead = [visit for visit in visits if visit.starts_at > now and _stands(visit)]
-    ahead.sort(key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
+    standing = sorted(filter(_stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
+    by_day = [(day, list(of_day)) for day, of_day in groupby(standing, key=lambda visit: visit.wall.date())]
     candidates = [
         candidate
-        for day, of_day in groupby(ahead, key=lambda visit: visit.wall.date())
-        for candidate in _plan_day(reader, day, list(of_day), policy, now)
+        for day, of_day in by_day
+        if of_day[-1].starts_at > now
+        for candidate in _plan_day(reader, day, of_day, policy, now)
     ]
     return sorted(candidates, key=attrgetter("opens_at", "key"))
 
@@ -281,14 +283,20 @@ class Stop:
     reason: Reason
 
 
-def guard(reader: Reader, visits: Sequence[Visit], *, closes_at: datetime, now: datetime) -> Go | Wait | Stop:
+def guard(
+    reader: Reader, visits: Sequence[Visit], *, day: date, lead: Lead, closes_at: datetime, now: datetime
+) -> Go | Wait | Stop:
     """Whether a text that is due may really go, judged anew on what holds at `now` (R0.3, promise 3).
 
-    Called in the transaction that records the intent to send, with the rows it is judged on locked.
+    `day` and `lead` are the text's identity: a visit that was moved to another day since is another text's business,
+    and one that was moved earlier shuts the window earlier. Called in the transaction that records the intent to send,
+    with the rows it is judged on locked.
     """
-    going, obstacle = _sift(reader, [visit for visit in visits if _stands(visit) and visit.starts_at > now])
+    ahead = [visit for visit in visits if _stands(visit) and visit.starts_at > now and visit.wall.date() == day]
+    going, obstacle = _sift(reader, ahead)
     if obstacle is not None or not going:
         return Stop(obstacle or Reason.NOT_BOOKED)
+    closes_at = min(closes_at, _window(reader, lead, min(visit.starts_at for visit in going))[1])
     allowed = next_allowed(reader, now)
     if allowed >= closes_at:
         return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)

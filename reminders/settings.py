@@ -5,12 +5,15 @@ working directory or the file named by `REMINDERS_SETTINGS`, then the defaults w
 environment only, each also as `…_FILE`.
 """
 
+import ipaddress
 import json
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, time, timedelta
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +28,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from reminders import plans, wording
 
@@ -46,15 +50,15 @@ def _zone(name: str) -> str:
     return name
 
 
-def _wall_time(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            hours, minutes = value.split(":")
-            return time(int(hours), int(minutes))
-        except ValueError:
-            msg = f"{value!r} is no wall-clock time, such as 20:00"
-            raise ValueError(msg) from None
-    return value
+def _wall_time(value: object) -> time:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", value.strip()):
+        hours, minutes = map(int, value.split(":"))
+        if hours < 24 and minutes < 60:
+            return time(hours, minutes)
+    if isinstance(value, time) and value == time(value.hour, value.minute):  # TOML's own way of writing one
+        return value
+    msg = f"{value!r} is no wall-clock time in whole minutes, such as 20:00"
+    raise ValueError(msg)
 
 
 def _web_address(url: str) -> str:
@@ -74,11 +78,59 @@ def _alias(alias: str) -> str:
     return alias
 
 
+def _e164(number: str) -> str:
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        msg = "must be a phone number with + and country code and nothing else, such as +12025550100"
+        raise ValueError(msg)
+    return number
+
+
+def _sender(address: str) -> str:
+    if re.fullmatch(r"MG[0-9a-f]{32}", address):
+        return address
+    try:
+        return _e164(address)
+    except ValueError as problem:
+        msg = f"{problem}; or a messaging service, MG and 32 hexadecimal digits"
+        raise ValueError(msg) from None
+
+
+def _site_key(key: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", key):
+        msg = "must be small letters, digits and hyphens, 32 at most"
+        raise ValueError(msg)
+    return key
+
+
+def _region(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{2}", code):
+        msg = "must be a country code of two capital letters, such as US"
+        raise ValueError(msg)
+    return code
+
+
+def _database_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"} and rest:
+        return url
+    if scheme in {"sqlite", "sqlite+pysqlite"} and rest.startswith("/") and _sqlite_file(url).name:
+        if ":memory:" in rest or "mode=memory" in rest:
+            msg = "must be a file, since several processes share it, such as sqlite:///reminders.db"
+            raise ValueError(msg)
+        return url
+    msg = "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    raise ValueError(msg)
+
+
+def _sqlite_file(url: str) -> Path:
+    return Path(url.partition("://")[2].partition("?")[0].removeprefix("/"))
+
+
 LeadText = Annotated[str, AfterValidator(_lead)]
 WallTime = Annotated[time, BeforeValidator(_wall_time)]
 Zone = Annotated[str, AfterValidator(_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
-E164 = Annotated[str, Field(pattern=r"^\+[1-9]\d{6,14}$")]
+E164 = Annotated[str, AfterValidator(_e164)]
 
 
 class _Table(BaseModel):
@@ -88,7 +140,7 @@ class _Table(BaseModel):
 class DatabaseSettings(_Table):
     """Where everything stands."""
 
-    url: str = "sqlite:///reminders.db"
+    url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///reminders.db"
 
 
 class TwilioSettings(_Table):
@@ -96,7 +148,7 @@ class TwilioSettings(_Table):
 
     live: bool = False
     api_base_url: WebAddress = "http://127.0.0.1:4010"
-    sender: Annotated[str, Field(pattern=r"^(\+[1-9]\d{6,14}|MG[0-9a-f]{32})$")] = "+15005550006"
+    sender: Annotated[str, AfterValidator(_sender)] = "+15005550006"
     segments_per_second: Annotated[float, Field(ge=0, le=2000)] = 10
     in_flight: Annotated[int, Field(ge=1, le=500)] = 50
     deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 30
@@ -139,12 +191,12 @@ class JobSettings(_Table):
 class SiteSettings(_Table):
     """The default site."""
 
-    key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "main"
+    key: Annotated[str, AfterValidator(_site_key)] = "main"
     alias: Annotated[str, AfterValidator(_alias)] = "Oak Street Office"
     phone: E164 = "+12025550100"
     line24: E164 = "+12025550101"
     zone: Zone = "America/New_York"
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "US"
+    region: Annotated[str, AfterValidator(_region)] = "US"
     on_call: tuple[str, ...] = ()
     closures: tuple[date, ...] = ()
 
@@ -171,15 +223,41 @@ class Settings(_Table):
     source: Path | None = None
 
     @model_validator(mode="after")
-    def _leases_outlive_calls(self) -> Self:
-        deadline = self.twilio.deadline_seconds
-        if self.sending.lease_seconds < deadline + 5:
-            msg = f"sending.lease_seconds must be at least twilio.deadline_seconds + 5, that is {deadline + 5:g}"
-            raise ValueError(msg)
-        if self.sending.settle_seconds <= deadline:
-            msg = f"sending.settle_seconds must be more than twilio.deadline_seconds, that is {deadline:g}"
-            raise ValueError(msg)
+    def _agree_with_each_other(self) -> Self:
+        if problems := list(self._contradictions()):
+            raise PydanticCustomError("contradiction", "", {"problems": problems})
         return self
+
+    def _contradictions(self) -> Iterator[tuple[str, str, str]]:
+        """(table, key, what is wrong) for each value that does not go with another."""
+        deadline, sending = self.twilio.deadline_seconds, self.sending
+        if sending.lease_seconds < deadline + 5:
+            said = f"must be at least twilio.deadline_seconds + 5, that is {deadline + 5:g}"
+            yield "sending", "lease_seconds", said
+        if sending.settle_seconds <= deadline:
+            yield "sending", "settle_seconds", f"must be more than twilio.deadline_seconds, that is {deadline:g}"
+        for key in ("leads", "series_leads"):
+            for text in getattr(sending, key):
+                lead = plans.Lead.parse(text)
+                if max(timedelta(days=lead.days), lead.before or timedelta(0)) > timedelta(days=sending.horizon_days):
+                    said = f"{text} is further ahead than sending.horizon_days, {sending.horizon_days}"
+                    yield "sending", key, said
+        if not self.twilio.live and not _is_on_this_machine(self.twilio.api_base_url):
+            said = "must be on this machine (127.0.0.1 or localhost) while twilio.live is false"
+            yield "twilio", "api_base_url", said
+        if self.jobs.import_folder is not None and self.source is not None:
+            home = self.source.resolve().parent
+            if (home / self.jobs.import_folder).resolve() == home:
+                said = f"must be a folder of its own: files are moved out of it, and {self.source.name} is in this one"
+                yield "jobs", "import_folder", said
+
+
+def _is_on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,7 +265,8 @@ class Secrets:
     """What only the environment may hold. `repr` shows nothing.
 
     `sealing_keys` maps key id → 32 bytes, in the order given: the first seals, all open (CONTRACT: Settings).
-    `made_here` says that keys were generated on this machine, which is fine for a demo and refused when live.
+    `made_here` says that keys were generated on this machine, which is fine for a demo and refused when live;
+    `new_keys_file` is where they are kept if that happened just now, so that a person can be told.
     """
 
     account_sid: str
@@ -197,6 +276,7 @@ class Secrets:
     secret_key: str
     sealing_keys: Mapping[str, bytes]
     made_here: bool
+    new_keys_file: Path | None = None
 
     @cached_property
     def first_sealing_key(self) -> str:
@@ -217,15 +297,15 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     if named or path.exists():
         values = _read_file(path)
     from_environment = _read_environment(environ)
-    for (table, key), value in from_environment.items():
+    for (table, key), (_, value) in from_environment.items():
         values.setdefault(table, {})
-        if not isinstance(values[table], dict):
-            raise SettingsError(f"{table}: must be a table ({path})")
-        values[table][key] = value
+        if isinstance(values[table], dict):  # else it is reported below
+            values[table][key] = value
     try:
         return Settings.model_validate({**values, "source": path if path.exists() else None})
     except ValidationError as error:
-        raise SettingsError(_explain(error, path, from_environment)) from None
+        origins = {place: variable for place, (variable, _) in from_environment.items()}
+        raise SettingsError("\n".join(_explain(error.errors(), path, origins))) from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -233,7 +313,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"REMINDERS_SETTINGS names {path}, which does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not in UTF-8; save it again as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     if "source" in values:
         raise SettingsError(f"source: unknown key ({path})")
@@ -246,45 +330,78 @@ _NOT_SETTINGS = frozenset(
 ) | {PREFIX + "SETTINGS", PREFIX + "TEST_BROWSER"}
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
-    found: dict[tuple[str, str], object] = {}
+def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, object]]:
+    """(table, key) → (variable, value). An empty variable counts as one that is not set, as compose files leave it."""
+    found: dict[tuple[str, str], tuple[str, object]] = {}
     if url := environ.get("DATABASE_URL"):
-        found["database", "url"] = url
+        found["database", "url"] = "DATABASE_URL", url
     if port := environ.get("PORT"):
-        found["web", "port"] = port
-        found["web", "host"] = "0.0.0.0"  # ruff: ignore[hardcoded-bind-all-interfaces]  a platform that sets PORT routes to us from outside
+        found["web", "port"] = "PORT", port
+        found["web", "host"] = (
+            "PORT",
+            "0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  a platform that sets PORT calls from outside
+        )
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS or not text.strip():
             continue
         table, _, key = name.removeprefix(PREFIX).lower().partition("__")
-        if table not in Settings.model_fields or table == "source" or not key:
-            tables = ", ".join(field for field in Settings.model_fields if field != "source")
-            raise SettingsError(f"{name}: no such setting; it is {PREFIX}<TABLE>__<KEY>, with tables {tables}")
+        if table not in _TABLES or not key:
+            offered = ", ".join(_TABLES)
+            raise SettingsError(f"{name}: no such setting; it is {PREFIX}<TABLE>__<KEY>, with tables {offered}")
         value: object = text
         if text.lstrip().startswith("["):
             try:
                 value = json.loads(text)
             except ValueError:
                 raise SettingsError(f'{name}: lists are written as JSON, such as ["20:00", "09:00"]') from None
-        found[table, key] = value
+        found[table, key] = name, value
     return found
 
 
-def _explain(error: ValidationError, path: Path, from_environment: Mapping[tuple[str, str], object]) -> str:
-    lines = []
-    for problem in error.errors():
-        where = [str(part) for part in problem["loc"]]
-        name = ".".join(where)
-        origin: object = path
-        if len(where) > 1 and (where[0], where[1]) in from_environment:
-            origin = f"{PREFIX}{where[0].upper()}__{where[1].upper()}"
-        if problem["type"] == "extra_forbidden":
-            text = f"{name}: unknown key ({origin})"
+_TABLES = {name: field.annotation for name, field in Settings.model_fields.items() if name != "source"}
+_PLAINER = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "date_from_datetime_parsing": "must be a date, such as 2026-11-02",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "string_type": "must be text in quotes",
+    "tuple_type": 'must be a list, such as ["20:00", "09:00"]',
+}
+
+
+def _explain(
+    problems: list[ErrorDetails], path: Path, from_environment: Mapping[tuple[str, str], str]
+) -> Iterator[str]:
+    """A line for each problem: the key, what is wrong with it, and the file or variable it comes from."""
+
+    def line(where: tuple[str | int, ...], said: str) -> str:
+        variable = from_environment.get((str(where[0]), str(where[1]))) if len(where) > 1 else None
+        # A list's places are counted as people count.
+        name = "".join(f" no. {part + 1}" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+        return f"{name}: {said} ({variable or path})"
+
+    for problem in problems:
+        where, kind = problem["loc"], problem["type"]
+        if kind == "contradiction":
+            yield from (line((table, key), said) for table, key, said in problem["ctx"]["problems"])
+        elif kind == "extra_forbidden":
+            yield line(where, f"unknown {'key' if len(where) > 1 else 'table'}{_offer(where)}")
+        elif kind in {"model_type", "model_attributes_type"}:
+            yield line(where, f"must be a table, [{where[0]}]")
         else:
-            said = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            text = f"{name}: {said} ({origin})" if name else f"{said} ({origin})"
-        lines.append(text)
-    return "\n".join(lines)
+            plain = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            yield line(where, _PLAINER.get(kind, plain))
+
+
+def _offer(where: tuple[str | int, ...]) -> str:
+    table = _TABLES.get(str(where[0]))
+    there = table.model_fields if len(where) > 1 and table is not None else _TABLES
+    near = get_close_matches(str(where[-1]), there, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Secrets:
@@ -309,9 +426,12 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Sec
     missing = [name for name in needed if not found[name]]
     if settings.twilio.live and missing:
         raise SettingsError(f"twilio.live is true, so the environment must set {', '.join(missing)}")
+    if bool(found["TWILIO_API_KEY"]) != bool(found["TWILIO_API_SECRET"]):
+        raise SettingsError("TWILIO_API_KEY and TWILIO_API_SECRET belong together: set both or neither")
     made_here = False
+    new_keys_file = None
     if not (found["REMINDERS_SECRET_KEY"] and found["REMINDERS_SEALING_KEYS"]):
-        made = _keys_beside(settings)
+        made, new_keys_file = _keys_beside(settings)
         made_here = True
         found["REMINDERS_SECRET_KEY"] = found["REMINDERS_SECRET_KEY"] or made["REMINDERS_SECRET_KEY"]
         found["REMINDERS_SEALING_KEYS"] = found["REMINDERS_SEALING_KEYS"] or made["REMINDERS_SEALING_KEYS"]
@@ -324,6 +444,7 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Sec
         secret_key=found["REMINDERS_SECRET_KEY"] or "",
         sealing_keys=_parse_sealing_keys(found["REMINDERS_SEALING_KEYS"] or ""),
         made_here=made_here,
+        new_keys_file=new_keys_file,
     )
 
 
@@ -332,9 +453,14 @@ def _secret(environ: Mapping[str, str], name: str) -> str | None:
         return value
     if path := environ.get(f"{name}_FILE"):
         try:
-            return Path(path).read_text(encoding="utf-8").strip() or None
+            value = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise SettingsError(f"{name}_FILE: cannot be read: {error.strerror}") from None
+            raise SettingsError(f"{name}_FILE: {path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{name}_FILE: {path} is not text in UTF-8") from None
+        if not value:
+            raise SettingsError(f"{name}_FILE: {path} is empty")
+        return value
     return None
 
 
@@ -359,32 +485,44 @@ def _parse_sealing_keys(text: str) -> dict[str, bytes]:
     return keys
 
 
-def _keys_beside(settings: Settings) -> dict[str, str]:
-    """The generated keys kept beside the database, made if there are none yet."""
+def _keys_beside(settings: Settings) -> tuple[dict[str, str], Path | None]:
+    """The generated keys kept beside the database, and their file if they were made just now."""
     import base64
     import secrets as chance
 
     url = settings.database.url
-    base = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else Path("reminders")
-    path = base.with_suffix(".keys")
+    database = _sqlite_file(url) if url.startswith("sqlite") else Path("reminders")
+    path = database.with_suffix(".keys")
     made = {
         "REMINDERS_SECRET_KEY": chance.token_urlsafe(32),
         "REMINDERS_SEALING_KEYS": f"{chance.token_hex(3)}:{base64.b64encode(chance.token_bytes(32)).decode()}",
     }
-    draft = path.with_suffix(f".{os.getpid()}.draft")
+    # A name of its own for each call: two threads of a process may come here at once.
+    draft = path.with_suffix(f".{chance.token_hex(8)}.draft")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(made, file)
+        if path.exists():
+            return _kept_keys(path), None
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(made, file)
+                file.flush()
+                os.fsync(handle)
             # A link fails if the name is taken: of two processes starting together the first one's keys hold, and
             # nobody reads a half-written file.
             os.link(draft, path)
         except FileExistsError:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            return {name: str(kept[name]) for name in made}
+            return _kept_keys(path), None
         finally:
             draft.unlink()
     except OSError as error:
-        raise SettingsError(f"keys cannot be kept beside the database: {error.strerror}") from None
-    return made
+        raise SettingsError(f"{path}: keys cannot be kept beside the database: {error.strerror}") from None
+    return made, path
+
+
+def _kept_keys(path: Path) -> dict[str, str]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(kept[name]) for name in ("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS")}
+    except (ValueError, KeyError, TypeError):
+        raise SettingsError(f"{path}: holds no keys; bring the file back from a backup") from None

@@ -59,6 +59,7 @@ def test_every_state_and_reason_has_words_for_people():
 
 def test_the_plan_file_of_the_readme_is_accepted(house):
     from conftest import NOW
+
     from reminders import intake
     from reminders.service import planning
 

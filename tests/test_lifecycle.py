@@ -57,7 +57,7 @@ def test_the_table_of_the_design_is_legal(source, target):
         ("sent", "sending"),
         ("sent", "suppressed"),
         ("unconfirmed", "scheduled"),
-        ("expired", "scheduled"),
+        ("expired", "sending"),
         ("scheduled", "uncertain"),
         ("delivered", "undelivered"),
     ],

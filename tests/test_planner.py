@@ -196,6 +196,16 @@ def test_visits_on_one_day_share_their_texts():
     assert [[about.id for about in one.visits] for one in texts] == [[2, 1]] * 3
 
 
+def test_asking_late_does_not_change_the_days_other_texts():
+    two = [visit("2026-12-03T10:00"), visit("2026-12-03T15:00", id=2)]
+    before = plan(reader(), two, HOUSE, EARLY)
+    late = plan(reader(), two, HOUSE, at("2026-12-03T10:30"))
+    assert [(one.key, one.opens_at, one.closes_at) for one in late] == [
+        (one.key, one.opens_at, one.closes_at) for one in before
+    ]
+    assert plan(reader(), two, HOUSE, at("2026-12-03T15:00")) == []
+
+
 def test_a_visit_that_may_not_be_named_is_left_out_of_a_shared_text():
     off = visit("2026-12-03T10:00", id=2, kind=Kind.SUPPORT_MEETING)
     texts = plan(reader(categories=frozenset({Category.APPOINTMENTS})), [visit("2026-12-03T15:00"), off], HOUSE, EARLY)
@@ -243,22 +253,37 @@ def test_the_clocks_change_between_text_and_visit():
 
 # The guard: the same judgement, in the transaction that records the intent to send.
 
+THEN = {"day": date(2026, 12, 3), "lead": Lead.parse("1d@17:00")}
+
+
+def test_c15_the_guard_leaves_a_visit_that_moved_to_another_day_to_that_days_text():
+    verdict = guard(
+        reader(), [visit("2026-12-04T15:00")], **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00")
+    )
+    assert verdict == Stop(Reason.NOT_BOOKED)
+
+
+def test_c15_the_guard_keeps_the_last_useful_minute_of_a_visit_that_moved_earlier():
+    moved = [visit("2026-12-03T10:00")]
+    verdict = guard(reader(), moved, **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-03T09:20"))
+    assert verdict == Stop(Reason.TOO_LATE)
+
 
 def test_the_guard_lets_a_good_text_go_about_its_standing_visits():
     one, two = visit("2026-12-03T15:00"), visit("2026-12-03T10:00", id=2, status="cancelled")
-    verdict = guard(reader(), [one, two], closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00"))
+    verdict = guard(reader(), [one, two], **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00"))
     assert verdict == Go((one,))
 
 
 def test_promise_3_the_guard_waits_through_the_night():
     now = at("2026-12-02T20:00")
-    verdict = guard(reader(), [visit("2026-12-03T15:00")], closes_at=at("2026-12-03T13:00"), now=now)
+    verdict = guard(reader(), [visit("2026-12-03T15:00")], **THEN, closes_at=at("2026-12-03T13:00"), now=now)
     assert verdict == Wait(at("2026-12-03T09:00"))
 
 
 def test_promise_3_the_guard_stops_what_only_the_night_is_left_for():
     now = at("2026-12-02T20:00")
-    verdict = guard(reader(), [visit("2026-12-03T09:30")], closes_at=at("2026-12-03T08:45"), now=now)
+    verdict = guard(reader(), [visit("2026-12-03T09:30")], **THEN, closes_at=at("2026-12-03T08:45"), now=now)
     assert verdict == Stop(Reason.QUIET_HOURS)
 
 
@@ -270,6 +295,7 @@ def test_c14_an_opt_out_after_planning_still_wins(changes, reason):
     verdict = guard(
         reader(**changes),
         [visit("2026-12-03T15:00")],
+        **THEN,
         closes_at=at("2026-12-03T13:00"),
         now=at("2026-12-02T17:00"),
     )
@@ -278,7 +304,7 @@ def test_c14_an_opt_out_after_planning_still_wins(changes, reason):
 
 def test_c15_a_visit_called_off_after_planning_stops_its_text():
     off = visit("2026-12-03T15:00", status="cancelled")
-    verdict = guard(reader(), [off], closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00"))
+    verdict = guard(reader(), [off], **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00"))
     assert verdict == Stop(Reason.NOT_BOOKED)
 
 
@@ -355,7 +381,7 @@ def test_every_standing_visit_ahead_is_in_some_text_or_in_none_with_a_reason(who
 @given(readers(), visits(), NOWS, st.timedeltas(timedelta(0), timedelta(hours=30)))
 def test_the_guard_never_lets_go_at_night_or_late(who, about, now, later):
     for text in plan(who, about, HOUSE, now):
-        verdict = guard(who, text.visits, closes_at=text.closes_at, now=now + later)
+        verdict = guard(who, text.visits, day=text.day, lead=text.lead, closes_at=text.closes_at, now=now + later)
         if isinstance(verdict, Go):
             assert now + later < text.closes_at
             at_home = to_wall(now + later, who.zone).time()

@@ -1,4 +1,3 @@
-# ruff: file-ignore[call-datetime-without-tzinfo]  wall clocks have no zone until the last
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -324,8 +324,7 @@ def claimed(house, now, lease=timedelta(seconds=20)):
     def work(tx):
         store.queue.mark_ready(tx, now)
         (sender,) = store.queue.senders_with_work(tx, now)
-        due = store.queue.claim(tx, sender, 100, now)
-        intents, _ = sending.judge(tx, due, now)
+        _, intents, _ = sending.claim(tx, sender, 100, now)
         return store.queue.start(tx, intents, now, lease)
 
     return house.database.write(work)

@@ -107,9 +107,9 @@ def test_constraints_are_the_same_on_both(database):
     database.write(lambda tx: tx.run(schema.sites.insert(), site | {"quiet_from": "20:00", "quiet_to": "09:00"}))
     with pytest.raises(sa.exc.IntegrityError):
         database.write(lambda tx: tx.run(schema.patients.insert(), {"id": 1, "site_id": 99, "ref": "x", "key_id": 5}))
+    second_index = {"id": 1, "purpose": "index", "wrapped": b"x", "made_at": NOW}
     with pytest.raises(sa.exc.IntegrityError):
-        key = {"id": 1, "purpose": "index", "wrapped": b"x", "made_at": NOW}
-        database.write(lambda tx: tx.run(schema.keys.insert(), key))  # a second phone index
+        database.write(lambda tx: tx.run(schema.keys.insert(), second_index))
 
 
 def test_rule_6_writers_wait_for_each_other_and_lose_nothing(database):

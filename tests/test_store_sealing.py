@@ -80,7 +80,7 @@ def test_a_number_is_found_again_and_kept_sealed(database):
 def test_f50_keys_rotate_online_and_the_old_one_can_go(database, database_url):
     numbers = [f"+1202555{number:04d}" for number in range(100, 130)]
     ids = [database.write(lambda tx, phone=phone: people.keep_number(tx, phone, NOW)) for phone in numbers]
-    patient, _ = database.write(lambda tx: _patient(tx))
+    patient, _ = database.write(_patient)
     both = store.Database(database_url, Ring({"k2": NEW, **KEYS}))
     done = 0
     while some := both.write(lambda tx: people.rotate_keys(tx, 7)):
@@ -123,7 +123,7 @@ def test_a_process_with_the_old_index_key_learns_the_new_one(database, database_
 
 
 def test_an_erased_patient_does_not_open(database):
-    site, _ = database.write(lambda tx: _patient(tx))
+    site, _ = database.write(_patient)
     row = database.read(lambda tx: people.patient_by_ref(tx, site, "MRN-1"))
     key = database.read(lambda tx: tx.data_key(row.key_id))
     assert key.id == row.key_id

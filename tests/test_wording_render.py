@@ -1,4 +1,3 @@
-# ruff: file-ignore[call-datetime-without-tzinfo]  wall clocks have no zone
 """What a reader sees: the whole text for named moments, and what holds for any."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,5 @@
 """The same verbs for a terminal. Data goes to stdout, words to stderr (CONTRACT: Commands)."""
 
-from reminders.cli.commands import app
+from reminders.cli.app import app
 
 __all__ = ["app"]

@@ -23,6 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from reminders import clock, plans, store
 from reminders.service import House, importing, planning, story
@@ -221,28 +222,34 @@ def _set_the_scene(house: House, folder: Path, ports: Mapping[str, int], now: da
 def _welcome(ports: Mapping[str, int]) -> str:
     return (
         "\n[bold]Aftercare reminders: the demo[/bold]\n"
-        "Nothing leaves this machine: texts go to a pretend Twilio and pretend phones; patients are invented.\n"
+        "Nothing leaves this machine: texts go to a pretend Twilio and pretend phones,\n"
+        "and the patients are invented.\n"
         f"  Delivery log   http://127.0.0.1:{ports['web']}/log\n"
         f"  Pretend phones http://127.0.0.1:{ports['phones']}/messages\n"
-        "Within two minutes every text below has its outcome. Ctrl-C ends it.\n"
+        "Within two minutes every text below has its outcome. Ctrl-C ends the demo.\n"
     )
 
 
 def _board(house: House) -> Table:
     texts = {text.plan: text for text in house.database.read(lambda tx: store.texts.log(tx, LogFilter()))}
-    table = Table(title="What becomes of each text", title_justify="left", expand=False)
-    for column in ("Plan", "To show", "Number", "State", "In words"):
-        table.add_column(column, overflow="fold")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for column, widest in (("Plan", None), ("To show", 18), ("State", None), ("In words", None)):
+        table.add_column(column, max_width=widest, no_wrap=column in {"Plan", "State"})
     for patient in PATIENTS:
         text = texts.get(patient.ref)
-        table.add_row(patient.ref, patient.shows, *_outcome(text))
+        if text is None:
+            table.add_row(patient.ref, patient.shows, "", "")
+        else:
+            colour = {"delivered": "green", "undelivered": "red"}.get(text.state, "")
+            table.add_row(patient.ref, patient.shows, Text(story.STATES[text.state], colour), _briefly(text))
     return table
 
 
-def _outcome(text: Logged | None) -> tuple[str, str, str]:
-    if text is None:
-        return "", "", ""
-    return text.to, story.STATES[text.state], story.tell(text)
+def _briefly(text: Logged) -> str:
+    """`story.tell` as a narrow board shows it: its first sentence, without today's date and without the state."""
+    today = story.clock_time(clock.now(), text.zone).rpartition(" ")[0] + " "
+    said = story.tell(text).replace(today, "").removeprefix(f"{story.STATES[text.state]}: ")
+    return said.replace("the phone network confirmed delivery", "delivery confirmed").partition(". ")[0].rstrip(".")
 
 
 def _is_free(port: int) -> bool:

@@ -1,25 +1,33 @@
-"""How a command speaks: data to stdout as a table or as JSON, words to stderr, and how it ends."""
+"""How a command speaks: data to stdout as a table or as JSON, words to stderr, and how it ends.
 
+What takes long to import is imported where it is used, so that `--help` and shell completion answer at once.
+"""
+
+import getpass
 import json
+import logging
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from reminders import store
-from reminders.service import House, health
-from reminders.settings import SettingsError
-from reminders.sms import Unreachable
+if TYPE_CHECKING:
+    from reminders.service import House
+    from reminders.store.texts import Changes
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-out = Console(soft_wrap=False, highlight=False, markup=False)
+out = Console(highlight=False, markup=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 class Exit(IntEnum):
@@ -39,26 +47,59 @@ def end(code: Exit, words: str | None = None) -> NoReturn:
     raise typer.Exit(code)
 
 
+class Voice:
+    """How much is said on stderr: `level` is what is logged from, as in `logging`."""
+
+    level = logging.WARNING
+
+
 @contextmanager
-def the_house(*, checked: bool = True) -> Generator[House]:
+def the_house(*, checked: bool = True) -> "Generator[House]":
     """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command."""
+    from reminders import store
+    from reminders.service import House, health, logs
+    from reminders.settings import SettingsError
+    from reminders.sms import Unreachable
+
+    logs.set_up(Voice.level)
     house = None
     try:
         house = House.open()
-        if house.secrets.made_here:
-            err.print("Note: sealing keys were made on this machine and are kept beside the database.")
+        if made := house.secrets.new_keys_file:
+            err.print(
+                f"Warning: no keys were given, so new ones were made and are kept in {made}, beside the database. "
+                "Without that file nothing in the database can be read."
+            )
         if checked:
             store.check(house.database)
         yield house
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         end(Exit.REFUSED, str(refusal))
+    except store.CommitUncertain:
+        end(
+            Exit.UNREACHABLE, "The database went away while it wrote: what was asked may or may not be done. Repeat it."
+        )
     except store.Unavailable as away:
-        end(Exit.UNREACHABLE, f"The database cannot be used now: {away}. Nothing was changed.")
+        where = house.database.url if house is not None else "database"
+        end(Exit.UNREACHABLE, f"The database {where} cannot be used now: {away}. Nothing was changed.")
     except Unreachable as away:
-        end(Exit.UNREACHABLE, f"Twilio could not be reached: {away}")
+        end(Exit.UNREACHABLE, f"Twilio could not be reached: {away}.")
     finally:
         if house is not None:
             house.close()
+
+
+def who() -> str:
+    """Who gives this command, for the audit."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
+
+
+def told(changes: "Changes") -> str:
+    """What texts did, in words."""
+    return f"Texts added: {changes.added}, moved: {changes.moved}, retracted: {changes.retracted}."
 
 
 def _plain(value: object) -> object:
@@ -70,8 +111,13 @@ def _plain(value: object) -> object:
 
 
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(document, default=_plain, ensure_ascii=False, indent=None))
+    """One JSON document on stdout; in ASCII where stdout cannot take it as it is, such as a file's odd name."""
+    said = json.dumps(document, default=_plain, ensure_ascii=False, allow_nan=False)
+    try:
+        said.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        said = json.dumps(document, default=_plain, allow_nan=False)
+    print(said)
 
 
 def print_json_lines(documents: Iterable[Mapping[str, Any]]) -> None:
@@ -81,14 +127,26 @@ def print_json_lines(documents: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout, or the words for an empty one on stderr."""
-    table = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    """A table on stdout under its title on stderr, or the words for an empty one on stderr.
+
+    On a terminal cells wrap, the last column taking the room that is left; in a pipe every row is one line.
+    """
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=not terminal)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        cells = ["" if cell is None else str(cell) for cell in row]
+        table.add_row(*map(Text, cells if terminal else (" ".join(cell.split()) for cell in cells)))
     if not table.row_count:
         err.print(empty)
         return
-    wide = out if sys.stdout.isatty() else Console(width=200, highlight=False, markup=False)
-    wide.print(table)
+    err.print(title)
+    if terminal:
+        out.print(table)
+        return
+    piped = Console(width=2000, highlight=False, markup=False, no_color=True)
+    with piped.capture() as lines:
+        piped.print(table)
+    for line in lines.get().splitlines():
+        print(line.rstrip())

@@ -1,4 +1,8 @@
-"""Programmes: named templates of a plan, kept as data in `programmes/*.toml` (domain-rules §2)."""
+"""Programmes: named templates of a plan, kept as data in `programmes/*.toml` (domain-rules §2).
+
+A file holds `title`, `source` and its `[[series]]`: nothing of it ever reaches a text. A series names the weeks it
+meets in as `weeks = [1, 2, 6]`, or as `from_week`, `to_week` and perhaps `every_weeks`.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,7 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from importlib import resources
+from itertools import pairwise
+from math import gcd
 from types import MappingProxyType
+from typing import Any, Literal
 
 from reminders.plans.kinds import Kind
 from reminders.plans.recurrence import Series
@@ -14,26 +21,45 @@ from reminders.plans.recurrence import Series
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProgrammeSeries:
-    """One component of a programme, in weeks counted from 1.
+    """One component of a programme.
 
-    No `weekdays` means the weekday of the programme's first day. The time of day is `at`, or the time of the series
-    named `beside` plus `minutes_later`; with neither the programme leaves it open. A time given for a plan beats all.
+    `weeks` are the weeks it meets in, ascending, counted from 1 and from the programme's first day; a `monthly` one
+    meets once in each month of them, on its first date's weekday of the month. No `weekdays` means the weekday of the
+    programme's first day. `minutes` is None where the source names no length. The programme leaves the time of day
+    open, save that a series may stand `beside` an earlier one, `minutes_later` than it. `step` is what staff call the
+    step that the series belongs to; it is `tentative` until staff confirm that step (P-16).
     """
 
     key: str
     kind: Kind
-    minutes: int
-    from_week: int
-    to_week: int
+    weeks: tuple[int, ...]
+    monthly: bool = False
     weekdays: tuple[str, ...] = ()
-    at: time | None = None
+    minutes: int | None = None
     beside: str | None = None
     minutes_later: int = 0
+    step: str | None = None
+    status: Literal["booked", "tentative"] = "booked"
+
+    @property
+    def from_week(self) -> int:
+        """The week of the first session."""
+        return self.weeks[0]
+
+    @property
+    def to_week(self) -> int:
+        """The last week in which there may be a session."""
+        return self.weeks[-1]
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are; of a monthly one three in 13 weeks."""
+        return len(self.weeks) * 3 // 13 if self.monthly else len(self.weeks) * max(len(self.weekdays), 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Programme:
     """A named template of a plan. `title` is for staff; `source` says where its cadence comes from."""
 
@@ -42,16 +68,39 @@ class Programme:
     source: str
     series: tuple[ProgrammeSeries, ...]
 
+    @property
+    def weeks(self) -> int:
+        """How long the programme is, in weeks."""
+        return max(series.to_week for series in self.series)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are, those of tentative steps included."""
+        return sum(series.sessions for series in self.series)
+
+    @property
+    def time_names(self) -> frozenset[str]:
+        """What times can be given for: every series by its key, and every kind there is."""
+        return frozenset(name for series in self.series for name in (series.key, series.kind.value))
+
     def times(self, given: Mapping[str, time]) -> dict[str, time | None]:
-        """The time of day of each series by its key, under the times `given` by series key or by kind; None is open."""
+        """The time of day of each series by its key, under the times `given` by series key or by kind; None is open.
+
+        One by key beats one by kind, and either beats `beside`.
+        """
         times: dict[str, time | None] = {}
         for series in self.series:
-            at = given.get(series.key) or given.get(series.kind) or series.at
+            at = given.get(series.key) or given.get(series.kind)
             beside = times.get(series.beside or "")
             if at is None and beside is not None:
                 at = (datetime.combine(date.min, beside) + timedelta(days=1, minutes=series.minutes_later)).time()
             times[series.key] = at
         return times
+
+    def open_times(self, given: Mapping[str, time]) -> tuple[ProgrammeSeries, ...]:
+        """The series whose times of day have yet to be given; what stands beside one is settled with it."""
+        times = self.times(given)
+        return tuple(series for series in self.series if times[series.key] is None and series.beside is None)
 
 
 @cache
@@ -61,19 +110,26 @@ def programmes() -> Mapping[str, Programme]:
     for file in resources.files("reminders.plans").joinpath("programmes").iterdir():
         if file.name.endswith(".toml"):
             table = tomllib.loads(file.read_text(encoding="utf-8"))
-            series = tuple(
-                ProgrammeSeries(**{**item, "kind": Kind(item["kind"]), "weekdays": tuple(item.get("weekdays", ()))})
-                for item in table.pop("series")
-            )
+            series = tuple(map(_series, table.pop("series")))
             key = file.name.removesuffix(".toml")
             found[key] = Programme(key=key, series=series, **table)
     return MappingProxyType(dict(sorted(found.items())))
 
 
+def _series(table: dict[str, Any]) -> ProgrammeSeries:
+    """One `[[series]]` of a file; a name it does not know is a TypeError."""
+    if "weeks" not in table:
+        last = table.pop("to_week") + 1
+        table["weeks"] = range(table.pop("from_week"), last, table.pop("every_weeks", 1))
+    weeks, weekdays = tuple(table.pop("weeks")), tuple(table.pop("weekdays", ()))
+    return ProgrammeSeries(kind=Kind(table.pop("kind")), weeks=weeks, weekdays=weekdays, **table)
+
+
 def expand(programme: Programme, starts_on: date, times: Mapping[str, time]) -> list[Series]:
     """The series of a programme whose week 1 starts on `starts_on`, at the `times` given by series key or by kind.
 
-    Their keys are `<programme>.<series>`. ValueError when a time is left open.
+    One series for each of the programme's, in its order, named `<programme>.<series>`. ValueError when a time is
+    left open.
     """
     at = programme.times(times)
     expanded = []
@@ -81,19 +137,39 @@ def expand(programme: Programme, starts_on: date, times: Mapping[str, time]) -> 
         starts_at = at[item.key]
         if starts_at is None:
             raise ValueError(f"{programme.key} leaves the time of {item.key} open")
-        week = starts_on + timedelta(weeks=item.from_week - 1)
-        weekdays = item.weekdays or (_WEEKDAYS[week.weekday()],)
-        first = next(
-            day for day in (week + timedelta(days=n) for n in range(7)) if _WEEKDAYS[day.weekday()] in weekdays
-        )
-        count = len(weekdays) * (item.to_week - item.from_week + 1)
+        first, rule, skip = _dates(item, starts_on)
         expanded.append(
             Series(
                 key=f"{programme.key}.{item.key}",
                 kind=item.kind,
                 starts=datetime.combine(first, starts_at),
-                repeats=f"FREQ=WEEKLY;BYDAY={','.join(weekdays)};COUNT={count}",
+                repeats=rule,
                 minutes=item.minutes,
+                skip=skip,
+                status=item.status,
             )
         )
     return expanded
+
+
+def _dates(item: ProgrammeSeries, starts_on: date) -> tuple[date, str, tuple[date, ...]]:
+    """The first date of a component, its RRULE, and the dates that the rule gives and the component does not."""
+    weekdays = item.weekdays or (_WEEKDAYS[starts_on.weekday()],)
+    first = _days(starts_on, item.from_week, weekdays)[0]
+    if item.monthly:
+        # Not every month has a fifth Monday; every month has a last one.
+        place = (first.day + 6) // 7 if first.day <= 28 else -1
+        return first, f"FREQ=MONTHLY;BYDAY={place}{_WEEKDAYS[first.weekday()]};COUNT={item.sessions}", ()
+    step = gcd(*(later - earlier for earlier, later in pairwise(item.weeks))) or 1
+    spanned = range(item.from_week, item.to_week + 1, step)
+    # A programme's weeks start on the weekday of its first day, and with an interval the rule's must do so too.
+    every = f"INTERVAL={step};WKST={_WEEKDAYS[starts_on.weekday()]};" if step > 1 else ""
+    rule = f"FREQ=WEEKLY;{every}BYDAY={','.join(weekdays)};COUNT={len(spanned) * len(weekdays)}"
+    skip = tuple(day for week in spanned if week not in item.weeks for day in _days(starts_on, week, weekdays))
+    return first, rule, skip
+
+
+def _days(starts_on: date, week: int, weekdays: tuple[str, ...]) -> list[date]:
+    """The dates of one week of a programme that fall on these weekdays."""
+    days = [starts_on + timedelta(weeks=week - 1, days=day) for day in range(7)]
+    return [day for day in days if _WEEKDAYS[day.weekday()] in weekdays]

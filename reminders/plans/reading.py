@@ -18,6 +18,7 @@ from reminders.plans.recurrence import Series, check_dates
 
 M = TypeVar("M", bound=BaseModel)
 
+EARLIEST_YEAR = 2000  # of a discharge; earlier ones are slips of the keyboard
 MOST_SERIES = 200
 MOST_RECIPIENTS = 20
 MOST_PROBLEMS = 100  # of one plan; nobody reads more at once
@@ -157,6 +158,10 @@ def _check_plan(plan: Plan, own_series: object, known: Known) -> Iterator[tuple[
         yield "", "has neither a series nor a programme, so there is nothing to remind of"
     if plan.site not in known.sites:
         yield "site", f"must be one of {', '.join(sorted(known.sites))}{closest(plan.site, known.sites)}"
+    if plan.discharged_on.year < EARLIEST_YEAR:
+        yield "discharged_on", "lies too far back; check the year"
+    if plan.starts_on and plan.starts_on.year < EARLIEST_YEAR:
+        yield "starts_on", "lies too far back; check the year"
     if plan.discharged_on > _years_on(known.today, 2):
         yield "discharged_on", "lies more than two years ahead; check the year"
     if plan.starts_on and plan.starts_on > _years_on(known.today, 5):

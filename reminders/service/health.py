@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from reminders import clock, store, wording
 from reminders.plans import is_fictional
 from reminders.service.house import House
 from reminders.sms import codes
-from reminders.sms.probe import probe_webhook
+from reminders.sms.probe import is_shown, probe_webhook
 
 STALE_AFTER = 3  # a job is stale when it has not succeeded for this many of its intervals …
 AT_LEAST = timedelta(seconds=60)  # … and at least this long
@@ -79,6 +79,8 @@ def status(house: House, now: datetime) -> Status:
             f"a sender rests: {codes.look_up(row.stopped_code or 0).meaning}"
             for row in store.queue.stopped_senders(tx, now)
         ]
+        if depth.unreadable:
+            troubles.append(f"{depth.unreadable} texts are held: their personal data does not open (reminders doctor)")
         troubles += [f"sending is paused for the site {site.key}" for site in store.people.paused_sites(tx)]
         return Status(
             ok=not troubles,
@@ -128,7 +130,7 @@ async def doctor(house: House, *, live: bool = False) -> list[Check]:
     checks = [*_database(house), _disk()]
     if house.settings.twilio.live or live:
         checks += await go_live(house)
-    return checks
+    return [replace(check, fix=None) if check.ok else check for check in checks]
 
 
 def _database(house: House) -> Iterator[Check]:
@@ -158,15 +160,15 @@ def _database(house: House) -> Iterator[Check]:
     if house.database.dialect == "sqlite":
         version = house.database.server_version
         fixed = tuple(map(int, version.split("."))) >= FIXED_SQLITE
-        yield Check(
-            "SQLite",
-            ok=True,
-            detail=version
-            + (
-                "" if fixed else ": older than 3.51.3, whose write-ahead log fix it lacks; we checkpoint under the lock"
-            ),
-            fix=None if fixed else "for several processes under load use PostgreSQL, or a Python with SQLite ≥ 3.51.3",
+        advice = (
+            ""
+            if fixed
+            else (
+                ": older than 3.51.3, whose write-ahead log fix it lacks; we checkpoint under the lock, and for many"
+                " processes under load use PostgreSQL or a newer SQLite"
+            )
         )
+        yield Check("SQLite", ok=True, detail=version + advice)
     now = clock.now()
     for name, job in status(house, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
@@ -217,6 +219,16 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
                 ok=problem is None,
                 detail=problem or "reachable; takes signed calls and refuses unsigned ones",
                 fix=None if problem is None else "start `reminders web` and point web.public_url at it",
+            )
+        )
+    for path in ("/log", "/metrics") if webhooks else ():
+        shown = await is_shown(settings.web.public_url, path)
+        checks.append(
+            Check(
+                f"page {path}",
+                ok=not shown,
+                detail="answers the whole world" if shown else "answers no stranger",
+                fix="let the proxy pass on /sms/ only, and say who it speaks for (X-Forwarded-For)" if shown else None,
             )
         )
     return checks

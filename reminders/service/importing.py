@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from reminders import intake, store
-from reminders.plans import PlanDocument, PlanRefused, Problem
+from reminders.plans import Known, PlanDocument, PlanRefused, Problem
 from reminders.service.house import House
 from reminders.service.planning import Accepted, accept_in
 from reminders.store.texts import Changes
@@ -42,12 +42,7 @@ def import_files(
     """
     report = Imported()
     known = house.database.read(lambda tx: house.known(tx, now))
-    documents: list[tuple[Path, PlanDocument]] = []
-    for path in intake.plan_files(paths):
-        try:
-            documents.append((path, intake.read_file(path, known)))
-        except PlanRefused as refusal:
-            report.refused += [(path, problem) for problem in refusal.problems]
+    documents = _read(intake.plan_files(paths), known, report)
 
     def accept_each(tx: store.Transaction, batch: Sequence[tuple[Path, PlanDocument]]) -> list[Accepted]:
         refused: list[tuple[Path, Problem]] = []
@@ -78,6 +73,21 @@ def import_files(
     return report
 
 
+def _read(paths: Iterable[Path], known: Known, report: Imported) -> list[tuple[Path, PlanDocument]]:
+    """The documents in these files; what is wrong with the others goes into the report."""
+    documents = []
+    for path in paths:
+        try:
+            documents.append((path, intake.read_file(path, known)))
+        except PlanRefused as refusal:
+            report.refused += [(path, problem) for problem in refusal.problems]
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            report.refused.append((path, Problem("file", f"cannot be read: {error.strerror}")))
+    return documents
+
+
 def import_folder(house: House, folder: Path, now: datetime) -> Imported:
     """Take in what lies in the watched folder; the `import` job.
 
@@ -86,7 +96,7 @@ def import_folder(house: House, folder: Path, now: datetime) -> Imported:
     """
     report = Imported()
     for path in intake.plan_files([folder]):
-        if now.timestamp() - path.stat().st_mtime < 1:
+        if abs(now.timestamp() - path.stat().st_mtime) < 1:
             continue
         one = import_files(house, [path], now, who="import folder")
         kept = folder / ("refused" if one.refused else "done")

@@ -6,6 +6,7 @@ An exception is written as its type and where it happened, never its text: a Val
 import logging
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
 
 
@@ -21,6 +22,13 @@ class _Formatter(logging.Formatter):
         kind, _, trace = ei
         frames = "".join(traceback.format_tb(trace))
         return f"{frames}{kind.__name__ if kind is not None else 'no exception'}"
+
+
+def describe(error: BaseException) -> str:
+    """An exception as a log may show it: its type and where it happened, never its text."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {where}"
 
 
 def set_up(level: int = logging.INFO) -> None:

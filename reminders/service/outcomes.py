@@ -1,9 +1,13 @@
 """What became of a text: receipts as Twilio brings them, look-ups of unknowns, questions about the silent ones."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 from reminders import store
 from reminders.service.house import House
@@ -14,6 +18,9 @@ from reminders.store.queue import Heard, Unsettled
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+ASKED_AT_ONCE = 20
 CLOCKS_DIFFER = timedelta(seconds=60)  # Twilio's clock and ours; its list is to the second
 ASK_TIMES = (ASK_AFTER, timedelta(hours=1), timedelta(hours=24))  # after the answer (DESIGN §3: silent ones)
 
@@ -44,9 +51,14 @@ def hear(tx: store.Transaction, attempt_id: int, number_id: int, told: Heard, no
     about_number = code is not None and code.class_ in {"opted_out", "number"}
     if about_number:
         store.people.lock_numbers(tx, [number_id])  # before any text: the order that everybody keeps
-    fresh = store.queue.hear(tx, attempt_id, told, now)
-    if fresh and about_number and code is not None:
-        react_to_number(tx, number_id, code, now)
+    fresh = store.queue.hear(tx, attempt_id, told, now, ask_at=now + ASK_AFTER)
+    if fresh and code is not None:
+        if about_number:
+            react_to_number(tx, number_id, code, now)
+        elif code.class_ == "retry" and code.retry_after is not None:
+            attempt = store.queue.attempt_number(tx, attempt_id)
+            if code.tries is None or attempt < code.tries:
+                store.queue.try_again(tx, attempt_id, now + timedelta(seconds=code.retry_after), code.code)
     return fresh
 
 
@@ -71,13 +83,12 @@ async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
     busy = timedelta(seconds=house.settings.twilio.deadline_seconds + 30)
     done = Settled()
     done.released = database.write(lambda tx: store.queue.release_lapsed(tx, now, rest), again=True)
-    for one in database.write(lambda tx: store.queue.take_unsettled(tx, now, now + busy), again=True):
-        try:
-            seen = await gateway.find(one.phone, since=one.started_at - CLOCKS_DIFFER)
-        except Unreachable:
+    unsettled = database.write(lambda tx: store.queue.take_unsettled(tx, now, now + busy), again=True)
+    answers = await _at_once([gateway.find(one.phone, since=one.started_at - CLOCKS_DIFFER) for one in unsettled])
+    for one, seen in zip(unsettled, answers, strict=True):
+        if seen is None:
             done.unreachable += 1
-            continue
-        if database.write(lambda tx, one=one, seen=seen: _decide(house, tx, one, seen, now), again=True):  # type: ignore[misc]  # mypy cannot see the defaults
+        elif database.write(partial(_decide, house, one=one, seen=seen, now=now), again=True):
             done.found += 1
     done.expired = database.write(lambda tx: store.queue.expire(tx, now), again=True)
     done.uncertain = database.read(lambda tx: store.queue.depth(tx, now)).uncertain
@@ -85,18 +96,37 @@ async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
     return done
 
 
-def _decide(house: House, tx: store.Transaction, one: Unsettled, seen: list[Seen], now: datetime) -> bool:
+async def _at_once(questions: Sequence[Coroutine[None, None, T]]) -> list[T | None]:
+    """Ask Twilio all of these, some at a time; None where it could not be asked."""
+    places = asyncio.Semaphore(ASKED_AT_ONCE)
+
+    async def one(question: Coroutine[None, None, T]) -> T | None:
+        async with places:
+            try:
+                return await question
+            except Unreachable:
+                return None
+
+    return await asyncio.gather(*map(one, questions))
+
+
+def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[Seen], now: datetime) -> bool:
     """What a look-up means; whether the message was found.
 
     Twilio's list can prove that a text was taken, never that it was not, so it is asked twice, far apart, before the
     one resend; and with `never-resend`, or no window left to resend in, the text stays uncertain for a person.
     """
+    store.queue.lock_text(tx, one.text)
     taken = store.queue.sids_taken(tx, [message.sid for message in seen])
     match = next(
         (
             message
             for message in reversed(seen)  # the oldest that fits: it was there first
-            if message.body == one.body and message.sender == one.sender and message.sid not in taken
+            if message.body == one.body
+            and message.sender == one.sender
+            and message.sid not in taken
+            # What came with the next attempt is that one's, even if it reads the same.
+            and (one.followed_at is None or message.created_at < one.followed_at - CLOCKS_DIFFER)
         ),
         None,
     )
@@ -125,19 +155,27 @@ async def ask(house: House, gateway: Gateway, now: datetime) -> int:
     """
     busy = timedelta(seconds=house.settings.twilio.deadline_seconds + 30)
     silent = house.database.write(lambda tx: store.queue.take_unasked(tx, now, now + busy), again=True)
-    for row in silent:
-        try:
-            seen = await gateway.fetch(row.sid)
-        except Unreachable:
-            continue
-        following = row.asks + 1
-        next_at = row.answered_at + ASK_TIMES[following] if following < len(ASK_TIMES) else None
-
-        def note(tx: store.Transaction, row=row, seen=seen, next_at=next_at) -> None:  # type: ignore[no-untyped-def]  # ruff: ignore[missing-type-function-argument]  bound by the loop
-            if seen is not None:
-                told = Heard(seen.status, seen.error_code or 0, seen.sid, "asking", json.dumps({"sid": seen.sid}))
-                hear(tx, row.id, row.number_id, told, now)
-            store.queue.asked(tx, row.id, row.asks, next_at)
-
-        house.database.write(note, again=True)
+    answers = await _at_once([_fetch(gateway, row.sid) for row in silent])
+    for row, answer in zip(silent, answers, strict=True):
+        if answer is not None:
+            house.database.write(partial(_note_asked, row=row, seen=answer.seen, now=now), again=True)
     return len(silent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    seen: Seen | None
+
+
+async def _fetch(gateway: Gateway, sid: str | None) -> _Fetched:
+    """What Twilio knows of a message; nothing where we never learnt its sid. Raises Unreachable."""
+    return _Fetched(await gateway.fetch(sid) if sid is not None else None)
+
+
+def _note_asked(tx: store.Transaction, *, row: store.Row[Any], seen: Seen | None, now: datetime) -> None:
+    following = row.asks + 1
+    next_at = row.answered_at + ASK_TIMES[following] if following < len(ASK_TIMES) else None
+    if seen is not None:
+        told = Heard(seen.status, seen.error_code or 0, seen.sid, "asking", json.dumps({"sid": seen.sid}))
+        hear(tx, row.id, row.number_id, told, now)
+    store.queue.asked(tx, row.id, row.asks, next_at)

@@ -5,9 +5,11 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from reminders import planner, plans, store, wording
@@ -18,6 +20,8 @@ from reminders.store import Row
 from reminders.store.people import ConsentGiven
 from reminders.store.sealing import DataKey
 from reminders.store.texts import Addressee, Changes
+
+log = logging.getLogger(__name__)
 
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
@@ -70,7 +74,7 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
         born_on=document.patient.born_on,
         now=now,
     )
-    _keep_people(tx, document, patient_id, site, now)
+    _keep_people(tx, document, json.loads(before) if before else None, patient_id=patient_id, site=site, now=now)
     for plan in others:
         if plan.ref == document.plan.replaces:
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
@@ -104,7 +108,7 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
     changes = replan(house, tx, patient_id, now)
     what = "plan changed" if row is not None else "plan accepted"
-    store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said)
+    store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
     return Accepted(document.plan.ref, changed=True, texts=changes)
 
 
@@ -125,7 +129,21 @@ def _status_is_news(before: str | None, document: PlanDocument) -> bool:
     return (was.get("status", "active"), was.get("ended_because")) != said
 
 
-def _keep_people(tx: store.Transaction, document: PlanDocument, patient_id: int, site: Row[Any], now: datetime) -> None:
+def _keep_people(
+    tx: store.Transaction,
+    document: PlanDocument,
+    before: dict[str, Any] | None,
+    *,
+    patient_id: int,
+    site: Row[Any],
+    now: datetime,
+) -> None:
+    """Make the recipients what the document says of them, where it says anything new.
+
+    `before` is the document as it stood: of several current plans, an edit to an older one must not bring back the
+    number that it was accepted with.
+    """
+    said = json.loads(document.canonical())
     patient = document.patient
     hours = patient.texting_hours
     people: list[tuple[str, str, dict[str, Any], plans.Consent | None]] = [
@@ -156,16 +174,30 @@ def _keep_people(tx: store.Transaction, document: PlanDocument, patient_id: int,
         )
         for other in document.recipients
     ]
-    numbers = {phone: store.people.keep_number(tx, phone, now) for _, phone, _, _ in people}
-    had = {recipient.number_id for recipient in store.people.recipients_of(tx, patient_id)}
-    store.people.lock_numbers(tx, had | set(numbers.values()))
+    known = {recipient.key: recipient for recipient in store.people.recipients_of(tx, patient_id)}
+    unchanged = _same_people(before, said) & known.keys()
+    numbers = {phone: store.people.keep_number(tx, phone, now) for key, phone, _, _ in people if key not in unchanged}
+    store.people.lock_numbers(tx, {recipient.number_id for recipient in known.values()} | set(numbers.values()))
     today = plans.to_wall(now, site.zone).date()
     for key, phone, values, consent in people:
-        recipient = store.people.keep_recipient(
-            tx, patient_id=patient_id, key=key, now=now, number_id=numbers[phone], **values
+        recipient = (
+            known[key]
+            if key in unchanged
+            else store.people.keep_recipient(
+                tx, patient_id=patient_id, key=key, now=now, number_id=numbers[phone], **values
+            )
         )
         if consent is not None:
             store.people.record_consent(tx, recipient, _consent_given(consent, today), now)
+
+
+def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str]:
+    """The recipients of whom the document says what it said before."""
+    if before is None:
+        return set()
+    was = {other["key"]: other for other in before.get("recipients", ())}
+    same = {other["key"] for other in said.get("recipients", ()) if was.get(other["key"]) == other}
+    return same | ({"self"} if before["patient"] == said["patient"] else set())
 
 
 def _consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
@@ -228,7 +260,7 @@ def replan(house: House, tx: store.Transaction, patient_id: int, now: datetime) 
     today = plans.to_wall(now, site.zone).date()
     last = today + timedelta(days=house.settings.sending.horizon_days + 61)
     until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
-    ahead = store.plans.visits_ahead(tx, patient_id, now, until)
+    ahead = store.plans.visits_between(tx, patient_id, now - timedelta(days=2), until)
     plan_of = {one.visit.id: one.plan_id for one in ahead}
     sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
     changes = Changes()
@@ -238,6 +270,7 @@ def replan(house: House, tx: store.Transaction, patient_id: int, now: datetime) 
             zone=recipient.zone,
             texting=(recipient.texting_from, recipient.texting_to),
             site_quiet=(site.quiet_from, site.quiet_to),
+            number_id=recipient.number_id,
             number=numbers[recipient.number_id],
             consent=consents.get(recipient.id),
             today=today,
@@ -248,7 +281,7 @@ def replan(house: House, tx: store.Transaction, patient_id: int, now: datetime) 
             Addressee(recipient.id, site.id, sender_id, recipient.number_id),
             planner.plan(reader, theirs, policy_of(house), now),
             plan_of,
-            since=today - timedelta(days=1),
+            since=today - timedelta(days=2),
             now=now,
         )
     return changes
@@ -258,17 +291,29 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
     """Lay down what has come within the horizon since; the `plan` job.
 
     Each plan is a transaction of its own and is planned anew with it, so that also what only time changes (a consent
-    that expired, a day that passed) is put right daily.
+    that expired, a day that passed) is put right daily. A plan that cannot be read costs only itself: the others have
+    their turn, then its error is raised.
     """
     changes = Changes()
-    zone = house.settings.site.zone
-    behind = house.database.read(lambda tx: store.plans.plans_to_extend(tx, _horizon(house, zone, now), limit))
-    for plan in behind:
-        changes += house.database.write(lambda tx, plan_id=plan.id: _extend(house, tx, plan_id, now), again=True)  # type: ignore[misc]  # mypy cannot see the default
+
+    def prepare(tx: store.Transaction) -> Sequence[Row[Any]]:
+        store.people.keep_default_site(tx, house.settings, now)  # quiet hours set anew hold from now on
+        store.queue.release_unreadable(tx, now)
+        return store.plans.plans_to_extend(tx, _horizon(house, house.settings.site.zone, now), limit)
+
+    trouble: Exception | None = None
+    for plan in house.database.write(prepare, again=True):
+        try:
+            changes += house.database.write(partial(_extend, house, plan_id=plan.id, now=now), again=True)
+        except (store.Unreadable, LookupError, plans.PlanRefused) as error:
+            log.error("plan %d cannot be planned: %s", plan.id, type(error).__name__)  # ruff: ignore[error-instead-of-exception]  its text may be personal
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
     return changes
 
 
-def _extend(house: House, tx: store.Transaction, plan_id: int, now: datetime) -> Changes:
+def _extend(house: House, tx: store.Transaction, *, plan_id: int, now: datetime) -> Changes:
     plan = store.plans.lock_plan(tx, plan_id)
     if plan is None or plan.status == "ended":
         return Changes()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import importing, outcomes, planning
+from reminders.service import importing, logs, outcomes, planning
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -31,19 +31,19 @@ def succeeded(house: House, name: str) -> None:
     try:
         now = clock.now()
         house.database.write(lambda tx: store.records.job_succeeded(tx, name, now), again=True)
-    except store.Unavailable:
-        log.warning("the %s job succeeded, and the database is away", name)
+    except Exception as error:  # ruff: ignore[blind-except]  that it cannot be noted must not end who noted it
+        log.warning("the %s job succeeded, which cannot be put on record: %s", name, type(error).__name__)
 
 
 def failed(house: House, name: str, error: Exception) -> None:
     """Put a job's failure on record, as the sort of error it was."""
-    log.error("the %s job failed", name, exc_info=error)
+    log.error("the %s job failed: %s", name, logs.describe(error))
     word = str(error) if isinstance(error, store.Unavailable) else type(error).__name__
     try:
         now = clock.now()
         house.database.write(lambda tx: store.records.job_failed(tx, name, now, word), again=True)
-    except store.Unavailable:
-        log.warning("the database is away")
+    except Exception as away:  # ruff: ignore[blind-except]  as above
+        log.warning("its failure cannot be put on record: %s", type(away).__name__)
 
 
 def with_gateway(house: House, work: Callable[[Gateway], Awaitable[T]]) -> T:

@@ -54,6 +54,7 @@ class _Claim:
     claimed: int = 0
     started: list[Started] = field(default_factory=list)
     paced: bool = False
+    trouble: Exception | None = None
 
 
 class Dispatch:
@@ -78,6 +79,7 @@ class Dispatch:
         self._stop = stop
         self._scanned = scanned
         self._unrecorded: list[Answered] = []
+        self._unwritable: Exception | None = None
         self._lease = timedelta(seconds=house.settings.sending.lease_seconds)
         self._deadline = house.settings.twilio.deadline_seconds
 
@@ -98,6 +100,7 @@ class Dispatch:
                     claim = await self._in_database(partial(self._claim, free, tally))
                 except Exception as error:  # ruff: ignore[blind-except]  what is on the wire comes first; raised below
                     trouble = error
+                trouble = trouble or claim.trouble
                 on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in claim.started}
             if on_the_wire:
                 patience = PACED if claim.paced else None
@@ -108,9 +111,10 @@ class Dispatch:
                 self._unrecorded += [task.result() for task in done]
             elif claim.paced and not self._stop.is_set():
                 await asyncio.sleep(PACED)
-            elif not claim.claimed and not self._unrecorded:
-                if trouble is not None:
-                    raise trouble
+            elif not self._unrecorded and (trouble is not None or not claim.claimed):
+                unwritable, self._unwritable = self._unwritable, None
+                if met := trouble or unwritable:
+                    raise met
                 return tally
             if self._unrecorded:
                 await self._record(tally, wait=bool(on_the_wire))
@@ -118,10 +122,27 @@ class Dispatch:
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
+    def _record_all(self, batch: Sequence[Answered]) -> None:
+        """Record a batch; if one answer cannot be written, the others are, and its lease brings it to the look-up."""
+        now = clock.now()
+        try:
+            record(self._house, batch, now)
+        except (store.Unavailable, store.CommitUncertain):
+            raise
+        except Exception:  # ruff: ignore[blind-except]  found out below, one by one
+            for one in batch:
+                try:
+                    record(self._house, [one], now)
+                except store.Unavailable:
+                    raise
+                except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
+                    log.error("the answer of attempt %d cannot be written", one.started.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
+                    self._unwritable = error
+
     async def _record(self, tally: Tally, *, wait: bool) -> None:
         batch = list(self._unrecorded)
         try:
-            await self._in_database(lambda: record(self._house, batch, clock.now()))
+            await self._in_database(partial(self._record_all, batch))
         except store.Unavailable:
             # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
             # claimed, and should we die the leases bring the texts to the look-up.
@@ -151,10 +172,13 @@ class Dispatch:
                     break
                 budget = self._reserve(sender, now, room)
                 claim.paced = claim.paced or budget == 0
-                if budget:
-                    claimed, started = self._claim_from(sender, budget, now, tally)
-                    claim.claimed += claimed
-                    claim.started += started
+                try:
+                    claimed, started = self._claim_from(sender, budget, now, tally) if budget else (0, [])
+                except Exception as error:  # ruff: ignore[blind-except]  what others began goes on the wire first
+                    claim.trouble = error
+                    return claim
+                claim.claimed += claimed
+                claim.started += started
         self._scanned()
         return claim
 
@@ -166,10 +190,9 @@ class Dispatch:
 
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
-            due = store.queue.claim(tx, sender, budget, now)
-            intents, suppressed = judge(tx, due, now)
+            claimed, intents, suppressed = claim(tx, sender, budget, now)
             begun.extend(store.queue.start(tx, intents, now, self._lease))
-            return len(due), suppressed
+            return claimed, suppressed
 
         try:
             claimed, suppressed = self._house.database.write(work)
@@ -184,13 +207,16 @@ class Dispatch:
         return claimed, begun
 
     async def _send(self, one: Started, claimed_at: float) -> Answered:
-        # A machine that slept may hold a lease that is nearly over; what we started then could still be on the wire
-        # when somebody else takes over (C12). Nothing was sent, and we know it.
-        if time.monotonic() - claimed_at > self._lease.total_seconds() - self._deadline:
-            return Answered(one, "refused", what="lease too short", again_at=clock.now())
-        left = (one.closes_at - clock.now()).total_seconds()
+        # A process that was stopped, or slept with its machine, may hold a lease that is nearly over; what it starts
+        # now could still be on the wire when somebody else takes over (C12). Both clocks are asked: one stands still
+        # while the machine sleeps, the other can be set. Nothing was sent, and we know it.
+        now = clock.now()
+        passed = max(time.monotonic() - claimed_at, (now - one.started_at).total_seconds())
+        if passed > self._lease.total_seconds() - self._deadline:
+            return Answered(one, "refused", what="lease too short", again_at=now)
+        left = (one.closes_at - now).total_seconds()
         if left < 1:
-            return Answered(one, "refused", what="window shut", again_at=clock.now())
+            return Answered(one, "refused", what="window shut", again_at=one.closes_at)
         answer = await self._gateway.send(
             Outgoing(to=one.to, body=one.body, ref=one.ref, sender=one.sender, valid_for=int(left))
         )
@@ -201,13 +227,30 @@ class Dispatch:
             return Answered(one, "accepted", sid=answer.sid, status=answer.status, ask_at=now + ASK_AFTER)
         if isinstance(answer, Refused):
             code = codes.look_up(answer.code)
-            again = now if answer.code == 0 or code.class_ in _SENDER_AT_FAULT else None
+            again = now if answer.code == 0 or code.class_ in _SENDER_AT_FAULT else _retry_at(code, one, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
 
 
 _SENDER_AT_FAULT = {"account", "sender", "volume"}
+
+
+def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
+    """When a text that was refused may be tried again by itself; None for never."""
+    if code.class_ != "retry" or code.retry_after is None or (code.tries is not None and one.number >= code.tries):
+        return None
+    return now + timedelta(seconds=code.retry_after)
+
+
+def claim(tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
+    """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
+    due, unreadable = store.queue.claim(tx, sender, limit, now)
+    if unreadable:
+        log.error("%d texts are held: their personal data does not open", len(unreadable))
+        store.queue.hold_unreadable(tx, unreadable)
+    intents, suppressed = judge(tx, due, now)
+    return len(due) + len(unreadable), intents, suppressed
 
 
 def judge(tx: store.Transaction, claimed: Sequence[Due], now: datetime) -> tuple[list[Intent], int]:
@@ -219,7 +262,7 @@ def judge(tx: store.Transaction, claimed: Sequence[Due], now: datetime) -> tuple
     stopped: dict[str, list[int]] = {}
     waiting: dict[datetime, list[int]] = {}
     for due in claimed:
-        verdict = planner.guard(due.reader, due.visits, closes_at=due.closes_at, now=now)
+        verdict = planner.guard(due.reader, due.visits, day=due.day, lead=due.lead, closes_at=due.closes_at, now=now)
         if isinstance(verdict, planner.Stop):
             stopped.setdefault(verdict.reason.value, []).append(due.text)
         elif isinstance(verdict, planner.Wait):
@@ -273,7 +316,7 @@ def _record(tx: store.Transaction, answers: Sequence[Answered], now: datetime) -
         if one.what == "no connection":
             _rest(tx, one, NO_CONNECTION_REST, now)
     if working := {one.started.sender_id for one in answers if one.answer == "accepted"}:
-        store.queue.free_sender(tx, working)
+        store.queue.free_sender(tx, working, now)
 
 
 def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:

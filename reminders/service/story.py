@@ -73,6 +73,17 @@ def tell(text: Logged) -> str:
     }[text.state]
 
 
+def advice(text: Logged) -> tuple[str, str] | None:
+    """What we do about a text that was not delivered, and what a person can do; None where there is nothing to say."""
+    last = text.attempts[-1] if text.attempts else None
+    if last is None or not last.error_code or text.state not in {"undelivered", "scheduled"}:
+        return None
+    code = codes.look_up(last.error_code)
+    if text.state == "undelivered" and code.class_ == "retry":
+        return "It is not tried again: its moment has passed, or it was tried often enough.", code.you_do
+    return code.we_do, code.you_do
+
+
 def _met(attempt: LoggedAttempt | None) -> str:
     if attempt is None:
         return "nothing is known"

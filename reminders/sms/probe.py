@@ -5,6 +5,18 @@ from twilio.request_validator import RequestValidator
 from reminders.sms.transport import CurlTransport, MaybeSent, NotSent
 
 
+async def is_shown(public_url: str, path: str) -> bool:
+    """Whether the page at `public_url` + `path`, which is for this machine only, answers the whole world."""
+    line = CurlTransport(deadline=10)
+    try:
+        answer = await line.request("GET", public_url.rstrip("/") + path)
+    except (NotSent, MaybeSent):
+        return False
+    finally:
+        await line.close()
+    return bool(answer.status_code == 200)
+
+
 async def probe_webhook(public_url: str, path: str, auth_token: str) -> str | None:
     """What is wrong with the webhook at `public_url` + `path`, or None when it takes a signed call and refuses others.
 

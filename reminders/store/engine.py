@@ -31,9 +31,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TRIES = 5
 _TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25006")
-_BUSY_MILLISECONDS = 15_000
 _CACHED_KEYS = 10_000
 
 
@@ -146,13 +144,17 @@ class Transaction:
 
 
 class Database:
-    """The one database of this process. `url` as SQLAlchemy takes it; `ring` opens what is sealed in it."""
+    """The one database of this process. `url` as SQLAlchemy takes it; `ring` opens what is sealed in it.
 
-    def __init__(self, url: str, ring: Ring) -> None:
+    `patience` are the seconds to wait for a lock or a connection; `tries` is how often a transaction is run at most.
+    """
+
+    def __init__(self, url: str, ring: Ring, *, patience: float = 15, tries: int = 5) -> None:
         self.ring = ring
         self.data_keys: dict[int, DataKey] = {}
         self._index: tuple[bytes, bytes] | None = None
-        self._engine = _make_engine(url)
+        self._tries = tries
+        self._engine = _make_engine(url, patience)
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
 
     @property
@@ -197,7 +199,7 @@ class Database:
         return self._run(self._writes, tried, again=True)
 
     def _run(self, engine: Engine, work: Callable[[Transaction], T], *, again: bool) -> T:
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self._tries + 1):
             committing = False
             try:
                 with engine.connect() as connection:
@@ -209,11 +211,13 @@ class Database:
             except (OperationalError, InterfaceError, DBAPIError) as error:
                 if committing and not again:
                     raise CommitUncertain(_short(error)) from None
+                if _has_been_beaten(error) and attempt < self._tries:
+                    continue  # somebody wrote the same key first: read it, and go by it
                 if not _is_transient(error):
-                    if isinstance(error, OperationalError | InterfaceError):
+                    if isinstance(error, OperationalError | InterfaceError) or _is_no_database(error):
                         raise Unavailable(_short(error)) from None
                     raise
-                if attempt == TRIES:
+                if attempt == self._tries:
                     raise Unavailable(_short(error)) from None
                 log.info("transaction run again: %s", _short(error))
                 time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
@@ -252,7 +256,11 @@ class Database:
     @contextmanager
     def migrating(self) -> Generator[Connection]:
         """A write transaction for migrations: all of them or none, one process at a time."""
-        with self._writes.connect() as connection, connection.begin():
+        try:
+            connection = self._writes.connect()
+        except (OperationalError, InterfaceError) as error:
+            raise Unavailable(_short(error)) from None
+        with connection, connection.begin():
             if self.dialect == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7310991)"))
                 connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # an index on many rows takes its time
@@ -270,6 +278,18 @@ def _short(error: DBAPIError) -> str:
     return f"{type(original).__name__} {state}".strip()
 
 
+def _has_been_beaten(error: DBAPIError) -> bool:
+    """Whether a unique key was taken by a transaction that ran beside ours. SQLite has one writer at a time."""
+    return getattr(error.orig, "sqlstate", None) == "23505"
+
+
+def _is_no_database(error: DBAPIError) -> bool:
+    """Whether the SQLite file is none or damaged (F31), or the tables are missing; nothing of ours mends that."""
+    if getattr(error.orig, "sqlstate", None) == "42P01":
+        return True
+    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
+
+
 def _is_transient(error: DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
@@ -282,11 +302,11 @@ def _is_transient(error: DBAPIError) -> bool:
     return str(state).startswith(_TRANSIENT_STATES)
 
 
-def _make_engine(url: str) -> Engine:
+def _make_engine(url: str, patience: float) -> Engine:
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.split("://", 1)[1]
     if not url.startswith("postgresql"):
-        engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}, hide_parameters=True)
+        engine = sa.create_engine(url, connect_args={"timeout": patience}, hide_parameters=True)
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -295,12 +315,13 @@ def _make_engine(url: str) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": max(2, min(5, int(patience))),  # below 2 libpq takes 2
             "target_session_attrs": "read-write",
             "keepalives_idle": 20,
             "keepalives_interval": 5,
             "keepalives_count": 3,
-            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+            "options": f"-c statement_timeout=30s -c lock_timeout={min(10.0, patience):g}s"
+            " -c idle_in_transaction_session_timeout=60s"
             " -c timezone=UTC",
         },
     )
@@ -309,7 +330,6 @@ def _make_engine(url: str) -> Engine:
 def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver starts no transactions of its own; _begin_sqlite does
     for pragma in (
-        f"busy_timeout={_BUSY_MILLISECONDS}",
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",

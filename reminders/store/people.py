@@ -283,7 +283,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         start = sa.func.substr(column, 1, len(header))
         by_sealing_key = sa.func.substr(column, 1, 1) == b"\x01"
         query = sa.select(table.c.id, column.label("sealed")).where(by_sealing_key, start != header)
-        for row in tx.all(query.limit(limit - done)):
+        for row in tx.all(query.limit(limit - done).with_for_update()):
             place = Place(table.name, column.name, row.id)
             assert sealing_key_of(row.sealed) != tx.ring.first
             value = tx.ring.seal(place, tx.ring.open(place, row.sealed))

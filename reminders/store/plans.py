@@ -161,7 +161,7 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
     """Make the appointments of a series what its occurrences say; whether anything changed.
 
     Identity is (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
-    attended or missed stays as it is.
+    attended or missed, or has begun, stays as it is: a change speaks of what lies ahead.
     """
     rows = {
         row.recurrence_id: row for row in tx.all(sa.select(appointments).where(appointments.c.series_id == series_id))
@@ -175,20 +175,24 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
             "zone": occurrence.zone,
             "status": occurrence.status,
         }
+        starts_at = to_instant(occurrence.wall, occurrence.zone)
         if row is None:
             added.append(
                 {
                     "id": new_id(now),
                     "series_id": series_id,
                     "recurrence_id": occurrence.recurrence_id,
-                    "starts_at": to_instant(occurrence.wall, occurrence.zone),
+                    "starts_at": starts_at,
+                    "written_at": now,
                     "version": 1,
                     **values,
                 }
             )
+        elif row.starts_at <= now and starts_at <= now:
+            continue
         elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in values.items()):
-            changed.append({"row": row.id, "starts_at": to_instant(occurrence.wall, occurrence.zone), **values})
-    gone = [{"row": row.id} for row in rows.values() if row.status in OPEN]
+            changed.append({"row": row.id, "starts_at": starts_at, **values})
+    gone = [{"row": row.id} for row in rows.values() if row.status in OPEN and row.starts_at > now]
     tx.run_many(appointments.insert(), added)
     one = appointments.update().where(appointments.c.id == sa.bindparam("row"))
     newer = appointments.c.version + 1
@@ -199,6 +203,7 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
             zone=sa.bindparam("zone"),
             status=sa.bindparam("status"),
             starts_at=sa.bindparam("starts_at"),
+            written_at=now,
         ),
         changed,
     )
@@ -255,8 +260,11 @@ def visit_of(row: Row[Any], *, first: bool) -> Visit:
     )
 
 
-def visits_ahead(tx: Transaction, patient_id: int, now: datetime, until: datetime) -> list[Scheduled]:
-    """The patient's visits after `now` and before `until`, of every current plan."""
+def visits_between(tx: Transaction, patient_id: int, since: datetime, until: datetime) -> list[Scheduled]:
+    """The patient's visits from `since` to `until`, of every current plan.
+
+    One that had begun already when it was written down was never to be reminded of.
+    """
     clinical = [kind.value for kind in Kind if kind.is_clinical]
     first_at = {
         row.id: row.first
@@ -274,13 +282,14 @@ def visits_ahead(tx: Transaction, patient_id: int, now: datetime, until: datetim
     query = (
         visit_rows()
         .where(plans.c.patient_id == patient_id, plans.c.status != "ended")
-        .where(appointments.c.starts_at > now, appointments.c.starts_at < until)
+        .where(appointments.c.starts_at >= since, appointments.c.starts_at < until)
+        .where(appointments.c.starts_at > appointments.c.written_at)
         .where(appointments.c.status.in_(OPEN))
         .order_by(appointments.c.starts_at, appointments.c.id)
     )
     return [
         Scheduled(
-            visit=visit_of(row, first=row.starts_at == first_at.get(row.plan_id)),
+            visit=visit_of(row, first=row.kind in clinical and row.starts_at == first_at.get(row.plan_id)),
             plan_id=row.plan_id,
             recipients=tuple(row.recipients),
         )

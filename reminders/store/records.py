@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.schema import audit, job_runs, replies
-from reminders.store.sealing import Place
+from reminders.store.sealing import DataKey, Place
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
@@ -44,9 +44,17 @@ def note(
     now: datetime,
     before: str | None = None,
     after: str | None = None,
+    key: DataKey | None = None,
 ) -> None:
-    """Append to the audit: who did what on which row; values are sealed."""
+    """Append to the audit: who did what on which row; values are sealed, a patient's by the patient's own `key`."""
     audit_id = new_id(now)
+
+    def seal(column: str, value: str | None) -> bytes | None:
+        place = Place("audit", column, audit_id)
+        if not value:
+            return None
+        return key.seal(place, value) if key is not None else tx.seal(place, value)
+
     tx.run(
         audit.insert(),
         {
@@ -56,8 +64,8 @@ def note(
             "what": what,
             "table": table,
             "row_id": row,
-            "before_sealed": tx.seal(Place("audit", "before_sealed", audit_id), before) if before else None,
-            "after_sealed": tx.seal(Place("audit", "after_sealed", audit_id), after) if after else None,
+            "before_sealed": seal("before_sealed", before),
+            "after_sealed": seal("after_sealed", after),
         },
     )
 
@@ -71,9 +79,9 @@ def keep_reply(
         replies,
         {
             "id": reply_id,
-            "sid": sid,
+            "sid": sid[:64],
             "number_id": number_id,
-            "sent_to": sent_to,
+            "sent_to": sent_to[:64],
             "body_sealed": tx.seal(Place("replies", "body_sealed", reply_id), body),
             "meaning": meaning,
             "received_at": now,

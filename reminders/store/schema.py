@@ -249,7 +249,7 @@ series = Table(
     Column("kind", sa.String(32), nullable=False),
     Column("starts", sa.String(19), nullable=False),
     Column("zone", sa.String(64), nullable=False),
-    Column("repeats", sa.String(255)),
+    Column("repeats", sa.Text),
     Column("minutes", sa.Integer),
     Column("place_sealed", sa.LargeBinary),
     Column("with_sealed", sa.LargeBinary),
@@ -273,6 +273,7 @@ appointments = Table(
     Column("starts_at", Instant, nullable=False),
     Column("status", sa.String(10), nullable=False),
     Column("version", sa.Integer, nullable=False),
+    Column("written_at", Instant, nullable=False),
     UniqueConstraint("series_id", "recurrence_id"),
     _one_of("status", ("booked", "tentative", "cancelled", "attended", "missed"), "status"),
     Index("ix_appointments_starts_at", "starts_at"),
@@ -286,6 +287,8 @@ CLASSES = ("reminder", "notice", "answer", "welcome", "staff")
 WAITING = "state = 'scheduled' AND NOT ready AND held IS NULL"
 READY = "ready"
 IN_FLIGHT = "state = 'sending'"
+UNCERTAIN = "state = 'uncertain'"
+UNREADABLE = "held = 'unreadable'"
 UNSETTLED = "look_at IS NOT NULL"
 UNASKED = "ask_at IS NOT NULL"
 
@@ -322,6 +325,8 @@ texts = Table(
     _partial_index("ix_texts_waiting", "due_at", where=WAITING),
     _partial_index("ix_texts_ready", "sender_id", "closes_at", where=READY),
     _partial_index("ix_texts_in_flight", "leased_until", where=IN_FLIGHT),
+    _partial_index("ix_texts_uncertain", "closes_at", where=UNCERTAIN),
+    _partial_index("ix_texts_unreadable", "closes_at", where=UNREADABLE),
     _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
     _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
     Index("ix_texts_opens_at", "opens_at", "id"),
@@ -344,7 +349,7 @@ attempts = Table(
     Column("text_id", ForeignKey("texts.id"), nullable=False),
     Column("number", sa.SmallInteger, nullable=False),
     Column("ref", sa.String(32), nullable=False, unique=True),
-    Column("sid", sa.String(34), unique=True),
+    Column("sid", sa.String(64), unique=True),
     Column("sender_id", ForeignKey("senders.id"), nullable=False),
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
     Column("consent_id", ForeignKey("consents.id")),
@@ -389,9 +394,9 @@ replies = Table(
     "replies",
     metadata,
     _id(),
-    Column("sid", sa.String(34), nullable=False, unique=True),
+    Column("sid", sa.String(64), nullable=False, unique=True),
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
-    Column("sent_to", sa.String(34), nullable=False),
+    Column("sent_to", sa.String(64), nullable=False),
     Column("body_sealed", sa.LargeBinary, nullable=False),
     Column("meaning", sa.String(16), nullable=False),
     Column("received_at", Instant, nullable=False),

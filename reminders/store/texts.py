@@ -29,7 +29,6 @@ from reminders.store.schema import (
 )
 from reminders.store.sealing import Place
 
-
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
 
@@ -54,14 +53,15 @@ def reader_of(
     zone: str,
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
+    number_id: int,
     number: Row[Any],
     consent: Row[Any] | None,
     today: date,
 ) -> Reader:
     """A recipient as the planner sees one, from the rows.
 
-    Consent counts when it is a yes that has not expired and, for the patient, was given after the warning that
-    others may see texts (L-38).
+    Consent counts when it is a yes for this very number (L-50) that has not expired and, for the patient, was given
+    after the warning that others may see texts (L-38).
     """
     quiet = [QuietHours(time.fromisoformat(site_quiet[0]), time.fromisoformat(site_quiet[1]))]
     if texting[0] and texting[1]:
@@ -69,6 +69,7 @@ def reader_of(
     consented = (
         consent is not None
         and consent.said == "yes"
+        and consent.number_id == number_id
         and (consent.expires_on is None or consent.expires_on >= today)
         and (role != "self" or consent.warned_of_risk)
     )
@@ -144,15 +145,16 @@ def reconcile(
             )
             links += [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about]
             changes.added += candidate.reason is None
-        elif _may_change(row) and not _only_time_passed(row, wanted):
+        elif _may_change(row, candidate) and not _only_time_passed(row, wanted, now):
             had = items.get(row.id, set())
             _change(tx, row, wanted | {"due_at": due_at}, had=had, about=about, changes=changes)
     tx.run_many(texts.insert(), added)
     tx.run_many(text_items.insert(), links)
     for row in rows.values():
-        if row.state in {State.SCHEDULED, State.SUPPRESSED} and _may_change(row):
-            _move(tx, row, State.CANCELLED, reason=None)
-            changes.retracted += row.state == State.SCHEDULED
+        # Where the window has shut nothing is taken back any more: it expires, and a person is told.
+        if row.state in {State.SCHEDULED, State.SUPPRESSED} and row.attempts == 0 and row.closes_at > now:
+            moved = _move(tx, row, State.CANCELLED, reason=None)
+            changes.retracted += moved and row.state == State.SCHEDULED
     return changes
 
 
@@ -170,15 +172,20 @@ def _items_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, set[int]]:
     return found
 
 
-def _may_change(row: Row[Any]) -> bool:
-    return row.attempts == 0 and row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
+def _may_change(row: Row[Any], candidate: Candidate) -> bool:
+    if row.attempts:
+        return False
+    if row.state == State.EXPIRED:  # its visit was moved to later that day
+        return candidate.goes_at is not None and candidate.closes_at > row.closes_at
+    return row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
 
 
-def _only_time_passed(row: Row[Any], wanted: Mapping[str, Any]) -> bool:
+def _only_time_passed(row: Row[Any], wanted: Mapping[str, Any], now: datetime) -> bool:
     """Whether the text would go no more only because its window has shut: then it expires, and a person is told."""
     return (
         row.state == State.SCHEDULED
         and wanted["reason"] in {"too_late", "quiet_hours"}
+        and now >= row.opens_at
         and (row.opens_at, row.closes_at) == (wanted["opens_at"], wanted["closes_at"])
     )
 
@@ -194,7 +201,8 @@ def _change(
     if same and goes:  # only the visits changed, not the window: a back-off stays
         wanted.pop("due_at")
     wanted.pop("state")
-    _move(tx, row, State.SCHEDULED if goes else State.SUPPRESSED, **wanted)
+    if not _move(tx, row, State.SCHEDULED if goes else State.SUPPRESSED, **wanted):
+        return
     if had != set(about):
         tx.run(text_items.delete().where(text_items.c.text_id == row.id))
         tx.run_many(text_items.insert(), [{"text_id": row.id, "appointment_id": visit_id} for visit_id in about])
@@ -203,14 +211,17 @@ def _change(
     changes.retracted += went and not goes
 
 
-def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> None:
-    """Move a text without attempts, if it still is where we saw it."""
+def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
+    """Move a text without attempts if it still is where we saw it; whether it did.
+
+    No claim can come in between, the number is locked; but the settle job may have let it expire.
+    """
     moved = tx.run(
         texts.update()
         .where(texts.c.id == row.id, texts.c.state == row.state, texts.c.attempts == 0)
         .values(state=target.value, ready=False, held=None, **values)
     )
-    assert moved == 1, "a text moved although its number was locked"
+    return moved == 1
 
 
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
@@ -228,7 +239,10 @@ def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """What to show of the delivery log; instants are on `opens_at`."""
+    """What to show of the delivery log; instants are on `opens_at`.
+
+    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown.
+    """
 
     state: str | None = None
     plan: str | None = None
@@ -236,6 +250,7 @@ class LogFilter:
     code: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    before: tuple[datetime, int] | None = None
     limit: int = 100
 
 
@@ -322,6 +337,10 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
         query = query.where(texts.c.opens_at >= wanted.since)
     if wanted.until is not None:
         query = query.where(texts.c.opens_at < wanted.until)
+    if wanted.before is not None:
+        at, last = wanted.before
+        here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
+        query = query.where(sa.tuple_(texts.c.opens_at, texts.c.id) < here)
     rows = tx.all(query)
     tried = _attempts_of(tx, [row.id for row in rows])
     return [

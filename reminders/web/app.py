@@ -1,11 +1,14 @@
 """The application: what is common to all routes, and the routes joined together."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import PlainTextResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
 from reminders.service import House, logs
@@ -14,18 +17,39 @@ from reminders.web import monitors, pages, webhooks
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",  # without meaning on plain HTTP
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+"""On every answer, whatever it is (ASVS 3.4, 14.3.2)."""
+
+
+class _Headed:
+    """Puts HEADERS on every answer of `app`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, headed)
 
 
 def create_app(house: House | None = None) -> FastAPI:
-    """The web application on `house`, or on one opened from this process's settings. Raises SettingsError."""
+    """The web application on `house`, or on one opened from this process's settings; it closes the house at its end.
+
+    Raises SettingsError.
+    """
     if house is None:
         logs.set_up()
-    home = house or House.open()
+    home = house or House.open(quick=True)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -34,23 +58,54 @@ def create_app(house: House | None = None) -> FastAPI:
         finally:
             home.close()
 
-    app = FastAPI(title="Aftercare reminders", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Aftercare reminders",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # such a redirect would name the request's Host, which is anybody's
+        lifespan=lifespan,
+    )
     app.state.house = home
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    @app.exception_handler(store.Unavailable)
-    async def away(_: Request, __: store.Unavailable) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
-        # Twilio calls again on a 5xx: our callback addresses ask it to.
-        return PlainTextResponse("The database is away. Try again soon.\n", 503, headers={"Retry-After": "5"})
-
+    app.add_middleware(_Headed)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(store.Unavailable, _away)
+    app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("reminders.web", "static")]), name="static")
     return app
+
+
+_WORDS = {
+    403: ("Not from here", "This address does not answer such a request."),
+    404: ("Page not found", "There is no such page. Check the address, or go to the delivery log."),
+    405: ("Not that way", "This address does not take that kind of request."),
+}
+
+
+async def _refused(request: Request, error: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    title, words = _WORDS.get(error.status_code, (phrase, phrase))
+    said = error.detail if error.detail != phrase else words
+    return pages.problem(request, error.status_code, title, said, error.headers)
+
+
+async def _away(request: Request, _: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
+    # Twilio calls again on a 5xx: our callback addresses ask it to.
+    return pages.problem(
+        request,
+        503,
+        "The database is away",
+        "It cannot be used just now. Nothing was changed and nothing is lost; try again in a moment.",
+        {"Retry-After": "5"},
+    )
+
+
+async def _broken(request: Request, _: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
+    # Outside of all middleware, so that the headers are put on here.
+    return pages.problem(
+        request, 500, "Something is broken here", "The log of the web process says what and where.", HEADERS
+    )

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reminders import clock, store
+from reminders.lifecycle import State
 from reminders.service import House, health
 from reminders.web.pages import is_local
 from reminders.web.webhooks import TheHouse
@@ -17,18 +18,26 @@ router = APIRouter()
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, bool]:
-    """The process answers."""
+async def healthz() -> dict[str, bool]:
+    """The process answers; on the event loop, so also while every thread waits for the database."""
     return {"ok": True}
 
 
 @router.get("/readyz")
 def readyz(house: TheHouse) -> JSONResponse:
-    """The database answers, its schema is this code's, and every job has succeeded lately. 503 otherwise."""
+    """The database answers, its schema is this code's, and every job has succeeded lately. 503 otherwise.
+
+    No other trouble counts: a balancer takes an unready process away, and while sending is paused replies must be
+    heard. `reminders status` tells the rest.
+    """
     try:
         store.check(house.database)
-        now = health.status(house, clock.now())
-        troubles = now.troubles
+        jobs = health.status(house, clock.now()).jobs
+        troubles = [
+            f"the {name} job has not succeeded {'yet' if job.last_success is None else 'lately'}"
+            for name, job in jobs.items()
+            if not job.fresh
+        ]
     except (store.WrongSchema, store.Unavailable) as error:
         troubles = [str(error)]
     return JSONResponse({"ok": not troubles, "troubles": troubles}, 200 if not troubles else 503)
@@ -43,8 +52,8 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         counts = self._house.database.read(store.texts.counts_by_state)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
-        for state, count in sorted(counts.items()):
-            texts.add_metric([state], count)
+        for state in State:
+            texts.add_metric([state.value], counts.get(state.value, 0))
         yield texts
         now = health.status(self._house, clock.now())
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))

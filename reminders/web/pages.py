@@ -1,32 +1,42 @@
 """Pages for people. Until there is sign-in they answer on this machine only."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Annotated
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlencode, urlsplit
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FunctionLoader
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from reminders import clock, store
-from reminders.lifecycle import State
 from reminders.service import story
-from reminders.sms import codes
 from reminders.store.texts import LogFilter
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 
-LOCAL = {"127.0.0.1", "::1", "localhost", "testclient", "testserver"}
 PER_PAGE = 100
+WHENS = {"past": "Opened already", "ahead": "Still to open"}
+LONGEST_REF = 64
+LONGEST_CODE = 6
+
+_PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 
 
 def _template(name: str) -> str:
     return (files("reminders.web") / "templates" / name).read_text(encoding="utf-8")
 
 
-templates = Environment(loader=FunctionLoader(_template), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-templates.globals.update(states=story.STATES, reasons=story.REASONS, tell=story.tell, look_up=codes.look_up)
+templates = Environment(
+    loader=FunctionLoader(_template),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advice)
 templates.filters["clock_time"] = story.clock_time
 
 
@@ -36,15 +46,39 @@ def is_local(request: Request) -> bool:
     The Host is looked at too, so that no page of another site can make a browser here ask for us under its own name;
     and a request that a proxy passed on is somebody else's.
     """
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-    forwarded = {"forwarded", "x-forwarded-for", "x-forwarded-host", "via"} & set(request.headers)
-    return request.client is not None and request.client.host in LOCAL and host in LOCAL and not forwarded
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:  # '[', for one
+        return False
+    passed_on = any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers)
+    return (
+        request.client is not None
+        and _is_loopback(request.client.host)
+        and (host == "localhost" or _is_loopback(host))
+        and not passed_on
+    )
 
 
-def only_local(request: Request) -> None:
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+async def only_local(request: Request) -> None:  # ruff: ignore[unused-async]  a plain function would cost a thread
     """403 for a stranger."""
     if not is_local(request):
         raise HTTPException(403, "Pages answer on this machine only until sign-in is set up.")
+
+
+def problem(request: Request, status: int, title: str, said: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that is not what was asked for: a page for a browser, one line for everybody else."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(f"{said}\n", status, headers)
+    return HTMLResponse(templates.get_template("problem.html").render(title=title, said=said), status, headers)
 
 
 @router.get("/", dependencies=[Depends(only_local)])
@@ -55,33 +89,67 @@ def home() -> RedirectResponse:
 
 @router.get("/log", dependencies=[Depends(only_local)], response_class=HTMLResponse)
 def log(
-    house: TheHouse,
-    state: Annotated[str, Query(max_length=20)] = "",
-    plan: Annotated[str, Query(max_length=64)] = "",
-    code: Annotated[str, Query(max_length=6)] = "",
+    house: TheHouse, *, state: str = "", when: str = "", plan: str = "", code: str = "", before: str = ""
 ) -> HTMLResponse:
-    """The delivery log: what became of each text, newest first."""
-    problems = []
-    if state and state not in story.STATES:
-        problems.append("Choose a state from the list.")
-    if code and not code.isdecimal():
-        problems.append("A code is a number, such as 30003.")
-    wanted = LogFilter(
-        state=State(state).value if state and not problems else None,
-        plan=plan.strip() or None,
-        code=int(code) if code and not problems else None,
-        limit=PER_PAGE + 1,
-    )
-    texts = [] if problems else house.database.read(lambda tx: store.texts.log(tx, wanted))
+    """The delivery log: what became of each text, newest first. 422 with the problems for filters that are none.
+
+    `before` names the last line of the page before this one; one that names nothing is the newest page.
+    """
+    now = clock.now()
+    chosen = {"state": state.strip(), "when": when.strip(), "plan": plan.strip(), "code": code.strip()}
+    problems = _problems(**chosen)
+    after = _place(before)
+    texts = []
+    if not problems:
+        wanted = LogFilter(
+            state=chosen["state"] or None,
+            plan=chosen["plan"] or None,
+            until=now if chosen["when"] == "past" else None,
+            since=now if chosen["when"] == "ahead" else None,
+            code=int(chosen["code"]) if chosen["code"] else None,
+            before=after,
+            limit=PER_PAGE + 1,
+        )
+        texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
+    shown = texts[:PER_PAGE]
+    asked = {name: value for name, value in chosen.items() if value}
+    older = asked | {"before": f"{shown[-1].opens_at.isoformat()}~{shown[-1].text}"} if len(texts) > PER_PAGE else None
     page = templates.get_template("log.html").render(
-        texts=texts[:PER_PAGE],
-        more=len(texts) > PER_PAGE,
-        per_page=PER_PAGE,
+        texts=shown,
+        older=older and f"/log?{urlencode(older)}",
+        newest=after and ("/log?" + urlencode(asked) if asked else "/log"),
         problems=problems,
-        chosen={"state": state, "plan": plan, "code": code},
-        filtered=bool(state or plan or code),
+        chosen=chosen,
+        filtered=any(chosen.values()),
+        longest={"plan": LONGEST_REF, "code": LONGEST_CODE},
         zone=house.settings.site.zone,
-        now=clock.now(),
+        now=now,
+        whens=WHENS,
         demo=not house.settings.twilio.live,
     )
     return HTMLResponse(page, 422 if problems else 200)
+
+
+def _place(before: str) -> tuple[datetime, int] | None:
+    at, _, text = before.partition("~")
+    try:
+        place = datetime.fromisoformat(at).astimezone(UTC), int(text)
+    except (ValueError, OverflowError):
+        return None
+    return place if 0 < place[1] < 2**63 else None
+
+
+def _problems(*, state: str, when: str, plan: str, code: str) -> dict[str, str]:
+    """What is wrong with the filters, by field, in words that say what to do (screens-and-stack.md §1.2)."""
+    problems = {}
+    if state and state not in story.STATES:
+        problems["state"] = "Choose a state from the list"
+    if when and when not in WHENS:
+        problems["when"] = "Choose when from the list"
+    if len(plan) > LONGEST_REF:
+        problems["plan"] = f"Plan reference must be {LONGEST_REF} characters or fewer"
+    elif not plan.isprintable():
+        problems["plan"] = "Enter a plan reference as it stands in the plan, such as DC-2026-1187"
+    if code and not (code.isascii() and code.isdecimal() and len(code) <= LONGEST_CODE and int(code)):
+        problems["code"] = "Enter a Twilio code as a number, such as 30003"
+    return problems

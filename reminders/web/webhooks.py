@@ -1,10 +1,12 @@
 """What Twilio calls. Signed over the configured public address, never the request's own host; otherwise 403."""
 
+import asyncio
 import logging
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from starlette.requests import ClientDisconnect
 
 from reminders import clock
 from reminders.service import House, inbound, outcomes
@@ -15,9 +17,10 @@ router = APIRouter(prefix="/sms")
 
 MOST_BYTES = 64 * 1024
 MOST_FIELDS = 200
+MOST_SECONDS = 3.0  # for the body to arrive: as long as our callbacks ask Twilio to wait; a restart waits for it
 
 
-def the_house(request: Request) -> House:
+async def the_house(request: Request) -> House:  # ruff: ignore[unused-async]  a plain function would cost a thread
     """The house this application stands on."""
     house: House = request.app.state.house
     return house
@@ -27,15 +30,16 @@ TheHouse = Annotated[House, Depends(the_house)]
 
 
 async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]]:
-    """The form of a signed request, blank fields kept (a dropped one would break the signature). 403 otherwise."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413)
+    """The form of a signed request, blank fields kept (a dropped one would break the signature). 403 otherwise.
+
+    413 for a body over MOST_BYTES, 408 for one that does not arrive in MOST_SECONDS, 400 for one that is no form.
+    """
     try:
-        form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
+        async with asyncio.timeout(MOST_SECONDS):
+            form = parse_qsl((await _body(request)).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except TimeoutError:
+        raise HTTPException(408) from None
+    except (ValueError, ClientDisconnect):
         raise HTTPException(400) from None
     query = request.scope["query_string"].decode("latin-1")
     path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
@@ -47,7 +51,16 @@ async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]
         tokens=[house.secrets.auth_token],
     ):
         raise HTTPException(403)
-    return form
+    return [(name, value.replace("\0", "\ufffd")) for name, value in form]  # PostgreSQL keeps no NUL
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413)
+    return bytes(body)
 
 
 SignedForm = Annotated[list[tuple[str, str]], Depends(signed_form)]
@@ -59,7 +72,7 @@ def status(ref: str, form: SignedForm, house: TheHouse) -> Response:
     receipt = read_receipt(form)
     if receipt is None:
         log.warning("a status callback without a status")
-    elif not outcomes.receive(house, ref, receipt, dict(form), clock.now()):
+    elif "\0" in ref or not outcomes.receive(house, ref, receipt, dict(form), clock.now()):
         log.warning("a status callback for an attempt that is none of ours")
     return Response(status_code=204)
 

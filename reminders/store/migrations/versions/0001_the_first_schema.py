@@ -99,9 +99,9 @@ def upgrade() -> None:
     op.create_table(
         "replies",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("sid", sa.String(length=64), nullable=False),
         sa.Column("number_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("sent_to", sa.String(length=34), nullable=False),
+        sa.Column("sent_to", sa.String(length=64), nullable=False),
         sa.Column("body_sealed", sa.LargeBinary(), nullable=False),
         sa.Column("meaning", sa.String(length=16), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
@@ -220,7 +220,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("starts", sa.String(length=19), nullable=False),
         sa.Column("zone", sa.String(length=64), nullable=False),
-        sa.Column("repeats", sa.String(length=255), nullable=True),
+        sa.Column("repeats", sa.Text(), nullable=True),
         sa.Column("minutes", sa.Integer(), nullable=True),
         sa.Column("place_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("with_sealed", sa.LargeBinary(), nullable=True),
@@ -311,6 +311,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("ready"),
     )
     op.create_index(
+        "ix_texts_uncertain",
+        "texts",
+        ["closes_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'uncertain'"),
+        postgresql_where=sa.text("state = 'uncertain'"),
+    )
+    op.create_index(
+        "ix_texts_unreadable",
+        "texts",
+        ["closes_at"],
+        unique=False,
+        sqlite_where=sa.text("held = 'unreadable'"),
+        postgresql_where=sa.text("held = 'unreadable'"),
+    )
+    op.create_index(
         "ix_texts_waiting",
         "texts",
         ["due_at"],
@@ -328,6 +344,7 @@ def upgrade() -> None:
         sa.Column("starts_at", Instant(), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("written_at", Instant(), nullable=False),
         sa.CheckConstraint(
             "status IN ('booked', 'tentative', 'cancelled', 'attended', 'missed')", name=op.f("ck_appointments_status")
         ),
@@ -342,7 +359,7 @@ def upgrade() -> None:
         sa.Column("text_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("number", sa.SmallInteger(), nullable=False),
         sa.Column("ref", sa.String(length=32), nullable=False),
-        sa.Column("sid", sa.String(length=34), nullable=True),
+        sa.Column("sid", sa.String(length=64), nullable=True),
         sa.Column("sender_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("number_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
@@ -443,6 +460,18 @@ def downgrade() -> None:
         table_name="texts",
         sqlite_where=sa.text("state = 'scheduled' AND NOT ready AND held IS NULL"),
         postgresql_where=sa.text("state = 'scheduled' AND NOT ready AND held IS NULL"),
+    )
+    op.drop_index(
+        "ix_texts_unreadable",
+        table_name="texts",
+        sqlite_where=sa.text("held = 'unreadable'"),
+        postgresql_where=sa.text("held = 'unreadable'"),
+    )
+    op.drop_index(
+        "ix_texts_uncertain",
+        table_name="texts",
+        sqlite_where=sa.text("state = 'uncertain'"),
+        postgresql_where=sa.text("state = 'uncertain'"),
     )
     op.drop_index(
         "ix_texts_ready", table_name="texts", sqlite_where=sa.text("ready"), postgresql_where=sa.text("ready")

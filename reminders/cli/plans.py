@@ -1,0 +1,188 @@
+"""Commands about plans: take them in, see what they would text, pause, resume and end them."""
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, told, who
+
+if TYPE_CHECKING:
+    from reminders.service import House
+    from reminders.service.planning import Previewed
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Plan files (.toml, .json), or folders of them.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; keep nothing.")] = False,
+    all_or_nothing: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Refuse all files if one is refused.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Take in plan files: accept the good ones, report the bad ones.
+
+    The same file again changes nothing. A folder means the plan files in it.
+    """
+    from rich.progress import Progress
+
+    from reminders import clock
+    from reminders.service import importing
+
+    with the_house() as house, Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        progress.add_task("Reading plans", total=None)
+        try:
+            report = importing.import_files(
+                house, paths, clock.now(), who=who(), dry_run=dry_run, all_or_nothing=all_or_nothing
+            )
+        except FileNotFoundError as missing:
+            end(Exit.NOT_FOUND, f"There is no file {missing.filename}. Nothing was taken in.")
+        except OSError as unreadable:
+            end(Exit.REFUSED, f"{unreadable.filename}: cannot be read: {unreadable.strerror}. Nothing was taken in.")
+    if json:
+        print_json(
+            {
+                "accepted": report.accepted,
+                "unchanged": report.unchanged,
+                "refused": [
+                    {"file": str(path), "where": problem.where, "problem": problem.problem}
+                    for path, problem in report.refused
+                ],
+                "texts": asdict(report.texts),
+            }
+        )
+    else:
+        for path, problem in report.refused:
+            err.print(f"{path}: {problem}")
+        refused = len({path for path, _ in report.refused})
+        outcome = "Would be accepted" if dry_run else "Accepted"
+        err.print(f"{outcome}: {report.accepted}, unchanged: {report.unchanged}, refused: {refused}.")
+        if report.accepted:
+            err.print(told(report.texts))
+    if report.refused:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def preview(
+    plan: Annotated[str, typer.Argument(metavar="PLAN_REF or FILE", help="A plan's reference, or a plan file.")],
+    json: Json = False,
+) -> None:
+    """Show each text of a plan: when it goes, its words, or why not."""
+    from reminders import clock
+    from reminders.plans import PlanRefused
+
+    path = Path(plan)
+    try:
+        with the_house() as house:
+            texts = _preview(house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, clock.now())
+    except PlanRefused as refusal:
+        end(Exit.REFUSED, "\n".join(f"{path}: {problem}" for problem in refusal.problems))
+    if texts is None:
+        end(Exit.NOT_FOUND, f"There is no plan and no file {plan}.")
+    if json:
+        print_json([_previewed(text) for text in texts])
+        return
+    print_table(
+        f"Texts of {plan}",
+        ["Goes", "To", "Text"],
+        [(_when(text), text.recipient, _says(text)) for text in texts],
+        empty="No texts: the plan has no visits ahead within the horizon.",
+    )
+
+
+def _preview(house: "House", plan: Path | str, now: datetime) -> "list[Previewed] | None":
+    """The texts of a plan file, or of a plan by its reference; None where there is none. Raises PlanRefused."""
+    from reminders import intake
+    from reminders.service import planning
+
+    if isinstance(plan, str):
+        return planning.preview_plan(house, plan, now)
+    known = house.database.read(lambda tx: house.known(tx, now))
+    try:
+        document = intake.read_file(plan, known)
+    except FileNotFoundError:
+        return planning.preview_plan(house, str(plan), now)  # a reference may look like a file's name
+    except OSError as problem:
+        end(Exit.REFUSED, f"{plan}: cannot be read: {problem.strerror}.")
+    return planning.preview(house, document, now)
+
+
+def _when(text: "Previewed") -> str:
+    from reminders.service import story
+
+    when = story.clock_time(text.opens_at, text.zone)
+    return f"{when}\n(as soon as it may)" if text.goes and text.goes_at > text.opens_at else when
+
+
+def _says(text: "Previewed") -> str:
+    from reminders.service import story
+
+    if not text.goes:
+        return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}."
+    counted = "" if text.segments == 1 else f" [{text.segments} segments]"
+    return f"{text.text}{counted}"
+
+
+def _previewed(text: "Previewed") -> dict[str, Any]:
+    return {
+        "key": text.key,
+        "class": text.class_,
+        "recipient": text.recipient,
+        "opens_at": text.opens_at,
+        "closes_at": text.closes_at,
+        "goes_at": text.goes_at if text.goes else None,
+        "local": text.local,
+        "zone": text.zone,
+        "goes": text.goes,
+        "state": text.state,
+        "reason": text.reason,
+        "text": text.text,
+        "segments": text.segments,
+        "encoding": text.encoding,
+        "appointments": list(text.appointments),
+    }
+
+
+def pause_plan(ref: Annotated[str, typer.Argument(metavar="PLAN_REF")], json: Json = False) -> None:
+    """Send nothing for this plan until it is resumed."""
+    _set_plan_status(ref, "paused", json=json)
+
+
+def resume_plan(ref: Annotated[str, typer.Argument(metavar="PLAN_REF")], json: Json = False) -> None:
+    """Take a paused plan up again; what lies ahead is planned anew."""
+    _set_plan_status(ref, "active", json=json)
+
+
+def end_plan(
+    ref: Annotated[str, typer.Argument(metavar="PLAN_REF")],
+    because: Annotated[str, typer.Option(help="completed, left, readmitted, transferred, died or other.")] = "other",
+    json: Json = False,
+) -> None:
+    """End this plan for good and take its texts back."""
+    from reminders.plans import ENDINGS
+
+    if because not in ENDINGS:
+        raise typer.BadParameter(f"choose one of {', '.join(ENDINGS)}", param_hint="--because")
+    _set_plan_status(ref, "ended", json=json, because=because)
+
+
+_NOW = {"paused": "is paused", "active": "is active", "ended": "has ended"}
+
+
+def _set_plan_status(ref: str, status: str, *, json: bool, because: str | None = None) -> None:
+    from reminders import clock
+    from reminders.service import planning
+
+    with the_house() as house:
+        try:
+            changes = planning.set_plan_status(house, ref, status, clock.now(), who=who(), because=because)
+        except ValueError as refusal:
+            end(Exit.REFUSED, f"{ref}: {refusal}.")
+    if changes is None:
+        end(Exit.NOT_FOUND, f"There is no plan {ref}.")
+    if json:
+        print_json({"texts": asdict(changes)})
+    else:
+        err.print(f"{ref} {_NOW[status]}. {told(changes)}")

@@ -1,0 +1,170 @@
+"""Commands that set it up and run it: the schema, the doctor, keys, and the processes."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, who
+
+if TYPE_CHECKING:
+    from reminders.service.health import Check
+
+
+def migrate(json: Json = False) -> None:
+    """Bring the database to this version's schema; safe to repeat."""
+    from reminders import clock, store
+
+    with the_house(checked=False) as house:
+        before, after = store.migrate(house.database, clock.now())
+        now = clock.now()
+        house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
+    if json:
+        print_json({"from": before, "to": after})
+    else:
+        err.print(
+            f"The database is at {after}." if before == after else f"Brought from {before or 'empty'} to {after}."
+        )
+
+
+def doctor(
+    live: Annotated[bool, typer.Option("--live", help="Also what must be so before the first real text.")] = False,
+    json: Json = False,
+) -> None:
+    """Look at everything a text depends on, and say what to do."""
+    import asyncio
+
+    from reminders.service import health
+
+    with the_house(checked=False) as house:
+        checks = asyncio.run(health.doctor(house, live=live))
+    if json:
+        print_json([asdict(check) for check in checks])
+    else:
+        print_table(
+            "What a text depends on",
+            ["", "Check", "Found"],
+            [("ok" if check.ok else "NOT OK", check.check, _found(check)) for check in checks],
+            empty="Nothing to look at.",
+        )
+    if not all(check.ok for check in checks):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _found(check: "Check") -> str:
+    return check.detail if check.ok or not check.fix else f"{check.detail}. To do: {check.fix}"
+
+
+def simulator(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the API answers.")] = 4010,
+    control_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Where the pretend phones answer; default the next port.")
+    ] = None,
+    callbacks: Annotated[
+        str | None, typer.Option(metavar="URL", help="Our public address, for texts that pretend phones send.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="What its chances follow from.")] = 1,
+) -> None:
+    """Run a pretend Twilio with pretend phones, on this machine only."""
+    from reminders.sms.simulator import Simulator, SimulatorSettings
+    from reminders.sms.simulator import run as run_simulator
+
+    with the_house(checked=False) as house:
+        settings = SimulatorSettings(
+            account_sid=house.secrets.account_sid,
+            auth_token=house.secrets.auth_token,
+            api_key=house.secrets.api_key,
+            api_secret=house.secrets.api_secret,
+            inbound_url=f"{(callbacks or house.settings.web.public_url).rstrip('/')}/sms/inbound",
+            senders=frozenset({house.settings.twilio.sender, "+15005550006"}),
+        )
+    control = control_port if control_port is not None else (port + 1 if port else 0)
+
+    def say(api: int, phones: int) -> None:
+        err.print(f"A pretend Twilio answers on http://127.0.0.1:{api}; its phones on http://127.0.0.1:{phones}.")
+
+    try:
+        run_simulator(Simulator(settings, seed=seed), port=port, control_port=control, ready=say)
+    except OSError as taken:
+        end(Exit.REFUSED, f"Cannot listen: {taken.strerror}.")
+
+
+def web(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen; default web.port.")] = None,
+) -> None:
+    """Run the web process: Twilio's webhooks, pages, health."""
+    import uvicorn
+
+    from reminders.service import health
+
+    with the_house() as house:
+        health.gate(house, webhooks=False)  # those ask this very process, so they are the worker's to check
+        host, chosen = house.settings.web.host, port or house.settings.web.port
+    uvicorn.run(
+        "reminders.web:create_app",
+        factory=True,
+        host=host,
+        port=chosen,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # who a proxy speaks for is a stranger to our pages
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def make_key() -> None:
+    """Print a new sealing key, ready for REMINDERS_SEALING_KEYS.
+
+    Put it first and keep the old ones behind it until `keys rotate` has run.
+    """
+    import base64
+    import secrets
+
+    from reminders import clock
+
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    print(f"{clock.now():%Y%m}{secrets.token_hex(2)}:{key}")
+
+
+def rotate_keys(
+    index: Annotated[bool, typer.Option("--index", help="Also make a new phone index key.")] = False,
+    json: Json = False,
+) -> None:
+    """Seal everything anew with the first sealing key.
+
+    Safe while everything runs, and safe to stop and repeat. After it the older keys may go.
+    """
+    from rich.progress import Progress, TextColumn
+
+    from reminders import clock, store
+
+    with the_house() as house:
+        resealed = 0
+        with Progress(
+            TextColumn("Sealed anew: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
+        ) as progress:
+            task = progress.add_task("", total=None)
+            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 500), again=True):
+                resealed += done
+                progress.update(task, completed=resealed)
+        now = clock.now()
+        indexed = house.database.write(lambda tx: store.people.new_index_key(tx, now)) if index else 0
+        first = house.secrets.first_sealing_key
+        house.database.write(
+            lambda tx: store.records.note(tx, who=who(), what="keys rotated", table="keys", row=0, now=now), again=True
+        )
+    if json:
+        print_json({"resealed": resealed, "indexed": indexed, "key": first})
+    else:
+        err.print(f"{resealed} values sealed anew with {first}; {indexed} numbers indexed anew.")
+
+
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself after so long.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the pages answer; 0: any free port.")] = 8000,
+) -> None:
+    """Run all of it on sample data: nothing leaves this machine."""
+    from reminders.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(seconds=seconds, port=port))

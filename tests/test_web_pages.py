@@ -1,0 +1,529 @@
+"""Pages, figures for machines, and what every answer carries: for this machine only, telling nothing of anybody."""
+
+import logging
+import re
+import shutil
+from datetime import timedelta
+from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import chain
+from urllib.parse import quote
+
+import pytest
+from conftest import NOW, logged, open_house
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from people import document, one_off
+from prometheus_client.parser import text_string_to_metric_families
+from web_caller import Caller
+
+from reminders import clock
+from reminders.lifecycle import State
+from reminders.service import health, planning, runs, story
+from reminders.store import schema
+from reminders.web import monitors, pages, webhooks
+from reminders.web.app import HEADERS
+
+SOON = "2026-11-30T11:30:00"
+CANARIES = ("Jordan", "Alvarez", "5550143", "555-0143", "Quimby", "Room 4", "Esther", "5550144", "Reyes", "1994")
+
+
+@pytest.fixture
+def here(sqlite_template, tmp_path, travel):
+    """A house on SQLite at NOW, for what does not depend on the database."""
+    shutil.copy(sqlite_template, tmp_path / "here.db")
+    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    yield opened
+    opened.close()
+
+
+def accept(house, **changes) -> None:
+    changes.setdefault("series", [one_off("visit", SOON, leads=["90m"])])
+    planning.accept(house, document(**changes), clock.now(), who="test")
+
+
+def set_texts(house, **values) -> None:
+    house.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
+
+
+class Page(HTMLParser):
+    """A page taken apart: its elements with their attributes, and the words of some."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(answer.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "input", "br"}:
+            self._open.append(tag)
+            self.words.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        for tag in self._open:
+            self.words[tag][-1] += data
+
+    def said(self, tag: str) -> list[str]:
+        return [" ".join(words.split()) for words in self.words.get(tag, [])]
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def by_id(self, wanted: str) -> dict[str, str | None]:
+        (found,) = [attributes for _, attributes in self.elements if attributes.get("id") == wanted]
+        return found
+
+
+# Strangers
+
+
+@pytest.mark.parametrize("path", ["/", "/log", "/metrics"])
+@pytest.mark.parametrize(
+    ("client", "host", "header"),
+    [
+        ("203.0.113.9", "127.0.0.1:8000", None),
+        ("10.0.0.7", "localhost", None),
+        ("::ffff:203.0.113.9", "localhost", None),
+        ("testclient", "localhost", None),
+        ("127.0.0.1", "texts.example.org", None),
+        ("127.0.0.1", "127.0.0.1.example.org", None),
+        ("127.0.0.1", "", None),
+        ("127.0.0.1", "[", None),
+        ("127.0.0.1", "testserver", None),
+        ("127.0.0.1", "localhost", "X-Forwarded-For"),
+        ("127.0.0.1", "localhost", "X-Forwarded-Proto"),
+        ("127.0.0.1", "localhost", "X-Real-IP"),
+        ("127.0.0.1", "localhost", "Forwarded"),
+        ("127.0.0.1", "localhost", "Via"),
+    ],
+)
+def test_a_stranger_sees_no_page_and_no_figures(here, path, client, host, header):
+    accept(here)
+    answer = Caller(here, client=client, host=host).get(path, headers={header: "127.0.0.1"} if header else {})
+    assert answer.status_code == 403
+    assert "DC-1" not in answer.text
+
+
+def test_a_header_of_its_own_does_not_make_a_stranger_local(here):
+    for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Host"):
+        answer = Caller(here, client="203.0.113.9").get("/log", headers={name: "127.0.0.1"})
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("client", "host"),
+    [
+        ("127.0.0.1", "127.0.0.1:8000"),
+        ("127.9.9.9", "LOCALHOST:8000"),
+        ("::1", "[::1]:8000"),
+        ("::ffff:127.0.0.1", "[::1]"),
+    ],
+)
+def test_this_machine_sees_pages(here, client, host):
+    caller = Caller(here, client=client, host=host)
+    assert caller.get("/log").status_code == 200
+    assert (caller.get("/").status_code, caller.get("/").headers["location"]) == (303, "/log")
+
+
+def test_strangers_may_ask_whether_it_is_up(here):
+    stranger = Caller(here, client="203.0.113.9", host="texts.example.org")
+    assert stranger.get("/healthz").status_code == 200
+    assert stranger.get("/readyz").status_code == 503
+    assert stranger.get("/static/app.css").headers["content-type"].startswith("text/css")
+
+
+# What every answer carries
+
+
+def test_every_answer_carries_the_headers(here):
+    caller = Caller(here)
+
+    def boom() -> None:
+        raise RuntimeError("Jordan Alvarez")
+
+    caller.app.add_api_route("/boom", boom)
+    asked = {
+        ("GET", "/"): 303,
+        ("GET", "/log"): 200,
+        ("GET", "/log?state=no"): 422,
+        ("GET", "/healthz"): 200,
+        ("GET", "/readyz"): 503,
+        ("GET", "/metrics"): 200,
+        ("POST", "/sms/status/{ref}"): 403,
+        ("POST", "/sms/inbound"): 403,
+        ("GET", "/sms/inbound"): 405,
+        ("GET", "/static/app.css"): 200,
+        ("GET", "/static/nothing"): 404,
+        ("GET", "/static/../app.py"): 404,
+        ("GET", "/static/%2e%2e/app.py"): 404,
+        ("GET", "/nothing"): 404,
+        ("GET", "/docs"): 404,
+        ("GET", "/openapi.json"): 404,
+        ("GET", "/log/"): 404,
+        ("DELETE", "/log"): 405,
+        ("GET", "/boom"): 500,
+    }
+    routes = {route.path for router in (pages.router, monitors.router, webhooks.router) for route in router.routes}
+    assert len(routes) >= 7
+    assert routes <= {path.partition("?")[0] for _, path in asked}
+    for (method, path), status in asked.items():
+        for accept_ in ("text/html", "*/*"):
+            answer = caller.request(method, path, headers={"accept": accept_})
+            assert answer.status_code == status, path
+            assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, path
+            assert "Jordan" not in answer.text
+
+
+def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere():
+    policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert set(policy.values()) == {"'none'", "'self'"}
+    assert "script-src" not in policy
+
+
+def test_pages_keep_to_the_policy(here):
+    accept(here)
+    for path in ("/log", "/log?state=no&plan=%00&code=x", "/log?plan=none", "/nothing"):
+        page = Page(Caller(here).page(path))
+        for tag, attributes in page.elements:
+            assert tag not in {"script", "style", "iframe", "object"}
+            assert not {name for name in attributes if name.startswith("on") or name == "style"}
+            for name in ("href", "src", "action"):
+                assert re.match(r"[/#](?!/)", attributes.get(name) or "/"), attributes
+        assert len(page.all("main")) == len(page.all("h1")) == 1
+        assert page.all("html") == [{"lang": "en"}]
+        for link in (one["href"] for one in page.all("link")):
+            assert Caller(here).get(link).status_code == 200
+
+
+def test_problems_are_pages_for_browsers_and_lines_for_others(here):
+    assert Page(Caller(here).page("/nothing")).said("h1") == ["Page not found"]
+    assert Caller(here).get("/nothing").headers["content-type"].startswith("text/plain")
+
+
+# What a page tells
+
+
+def test_promise_5_no_page_url_or_title_names_anybody(here):
+    quimby = {"with": "Dr. Quimby", "for": ["self", "esther-quimby"]}
+    accept(
+        here,
+        patient={"born_on": "1994-05-17"},
+        recipients=[
+            {
+                "key": "esther-quimby",
+                "role": "supporter",
+                "phone": "(202) 555-0144",
+                "part2_consent_on": "2026-11-29",
+                "consent": {
+                    "said": "yes",
+                    "on": "2026-11-29",
+                    "how": "form",
+                    "by": "A. Reyes",
+                    "categories": ["appointments"],
+                },
+            }
+        ],
+        series=[one_off("visit", SOON, leads=["90m"], place="Room 4") | quimby],
+    )
+    assert len(logged(here)) == 2
+    answer = Caller(here).page("/log")
+    page = Page(answer)
+    told = answer.text.lower()
+    assert [word for word in (*CANARIES, "esther", "quimby") if word.lower() in told] == []
+    assert page.said("title") == ["Delivery log · Aftercare reminders"]
+    assert "ending in 0143" in " ".join(page.said("td"))
+    assert "a supporter or guardian" in " ".join(page.said("td"))
+    links = [one["href"] for tag in ("a", "link") for one in page.all(tag)]
+    assert set(links) <= {"#main", "/log", "/static/app.css", "/static/icon.svg"}
+
+
+def test_nothing_of_a_page_is_logged(here, caplog):
+    accept(here)
+    with caplog.at_level(logging.DEBUG):
+        Caller(here).page("/log?plan=Alvarez")
+    ours = [one.getMessage() for one in caplog.records if not one.name.startswith(("httpx", "asyncio"))]
+    assert not [line for line in ours if "Alvarez" in line or "/log" in line]
+
+
+def test_the_log_shows_each_text_whole(here):
+    accept(here)
+    page = Page(Caller(here).page("/log"))
+    assert page.said("caption") == ["1 text, newest first"]
+    headings = page.said("th")
+    assert headings == ["Window opens", "To", "Plan", "Text", "State", "What became of it", "Tries"]
+    cells = [one["data-label"] for one in page.all("td")]
+    assert cells == headings  # as cards no column is lost
+    assert [one["datetime"] for one in page.all("time")] == ["2026-11-30T15:00:00+00:00"]
+    assert page.said("time") == ["Mon 30 Nov 2026, 10:00"]
+    assert page.said("td")[2:5:2] == ["DC-1", "Planned"]
+    assert "America/New_York" in " ".join(page.said("p"))
+
+
+def test_the_readers_own_clock_is_shown_where_it_differs(here):
+    accept(here, patient={"zone": "America/Los_Angeles"}, series=[one_off("v", "2026-12-03T15:00:00", leads=["2h"])])
+    (cell, *_) = Page(Caller(here).page("/log")).said("td")
+    assert cell == "Thu 3 Dec 2026, 13:00 Thu 3 Dec 2026, 10:00 where they are"
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_its_words_and_its_filter(here, state):
+    accept(here)
+    lease = {"leased_until": NOW + timedelta(minutes=2)} if state is State.SENDING else {}
+    reason = {"reason": "no_consent"} if state is State.SUPPRESSED else {}
+    set_texts(here, state=state.value, **lease, **reason)
+    page = Page(Caller(here).page(f"/log?state={state}"))
+    assert page.said("td")[4] == story.STATES[state]
+    (chosen,) = [one for one in page.all("option") if "selected" in one]
+    assert chosen["value"] == state.value
+    other = "sent" if state is not State.SENT else "delivered"
+    assert "No text matches" in Caller(here).page(f"/log?state={other}").text
+
+
+def test_filters_by_plan_and_by_code(here):
+    accept(here)
+    accept(here, plan={"ref": "DC-2"}, patient={"ref": "MRN-2", "phone": "(202) 555-0199"})
+    assert Page(Caller(here).page("/log?plan=+DC-2+")).said("td")[2] == "DC-2"
+    page = Page(Caller(here).page("/log?code=30003"))
+    assert "No text matches these filters." in " ".join(page.said("p"))
+    assert page.by_id("code")["value"] == "30003"
+
+
+def test_what_is_past_and_what_lies_ahead(here, travel):
+    accept(here, series=[one_off("a", SOON, leads=["90m"]), one_off("b", "2026-12-03T15:00:00", leads=["1d@17:00"])])
+    travel(NOW + timedelta(minutes=1))
+    windows = {when: Page(Caller(here).page(f"/log?when={when}")).said("time") for when in ("", "past", "ahead")}
+    past, ahead = ["Mon 30 Nov 2026, 10:00"], ["Wed 2 Dec 2026, 17:00"]
+    assert windows == {"": ahead + past, "past": past, "ahead": ahead}
+
+
+def test_empty_pages_say_what_to_do(here):
+    nothing_yet = Caller(here).page("/log").text
+    assert "No texts yet" in nothing_yet
+    assert "reminders import" in nothing_yet
+    nothing_found = Page(Caller(here).page("/log?plan=DC-9"))
+    assert {"href": "/log"} in nothing_found.all("a")
+    assert not nothing_found.all("table")
+
+
+NO_CODES = ("abc", "0", "٣٠", "-1", "1" * 7)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "problem"),
+    [
+        ("state", "arrived", "Choose a state from the list"),
+        ("when", "soon", "Choose when from the list"),
+        ("plan", "x" * 65, "Plan reference must be 64 characters or fewer"),
+        ("plan", "DC\0-1", "Enter a plan reference as it stands in the plan, such as DC-2026-1187"),
+        *[("code", typed, "Enter a Twilio code as a number, such as 30003") for typed in NO_CODES],
+    ],
+)
+def test_a_filter_that_makes_no_sense_says_what_to_do(here, field, typed, problem):
+    accept(here)
+    answer = Caller(here).page(f"/log?{field}={quote(typed)}")
+    page = Page(answer)
+    assert answer.status_code == 422
+    assert page.said("title")[0].startswith("Error: Delivery log")
+    (summary,) = [one for one in page.all("div") if one.get("role") == "alert"]
+    assert {"autofocus", "tabindex"} <= set(summary)
+    assert page.said("li") == [problem]
+    assert {"href": f"#{field}"} in page.all("a")
+    assert (page.by_id(field)["aria-invalid"], page.by_id(field)["aria-describedby"]) == ("true", f"{field}-problem")
+    assert problem in page.said("span")
+    if field in {"plan", "code"}:
+        assert page.by_id(field)["value"] == typed
+    assert not page.all("table")
+    assert not re.search(r"please|sorry|invalid(?!=)|forbidden|oops", answer.text, re.IGNORECASE)
+
+
+def test_every_field_has_its_label(here):
+    page = Page(Caller(here).page("/log"))
+    labelled = {one["for"] for one in page.all("label")}
+    assert labelled == {one["id"] for tag in ("input", "select") for one in page.all(tag)}
+
+
+def test_what_was_typed_comes_back_as_text(here):
+    answer = Caller(here).page("/log?plan=" + quote('"><script>alert(1)</script>'))
+    assert "<script" not in answer.text
+    assert Page(answer).by_id("plan")["value"] == '"><script>alert(1)</script>'
+
+
+@given(st.text(max_size=70), st.text(max_size=70), st.text(max_size=8))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_filter_breaks_the_page(house, state, plan, code):
+    asked = f"/log?state={quote(state)}&plan={quote(plan)}&code={quote(code)}&other=1"
+    assert Caller(house).page(asked).status_code in {200, 422}
+
+
+def daily_for_fifty_days(house, number: int) -> None:
+    daily = one_off("daily", "2026-12-02T15:00:00", repeats="FREQ=DAILY;COUNT=50", leads=["1d@17:00"])
+    person = {"ref": f"MRN-{number}", "phone": f"(202) 555-01{number:02}"}
+    accept(house, plan={"ref": f"DC-{number}"}, patient=person, series=[daily])
+
+
+def test_every_text_can_be_reached_by_going_back(house, travel):
+    for number in range(1, 6):
+        daily_for_fifty_days(house, number)  # five texts at each instant: a page ends among equals
+    caller, path, seen, captions = Caller(house), "/log?state=scheduled", [], []
+    while path:
+        page = Page(caller.page(path))
+        seen += [(cell, when) for cell, when in zip(page.said("td")[2::7], page.said("td")[::7], strict=True)]
+        captions += page.said("caption")
+        path = next((one["href"] for one in page.all("a") if one.get("rel") == "next"), None)
+    assert len(seen) == len(set(seen)) == 250
+    assert seen == [(text.plan, story.clock_time(text.opens_at, text.zone)) for text in logged(house)[::-1]]
+    assert captions == [
+        "100 newest texts that match",
+        "100 older texts that match",
+        "50 older texts that match; there are none before these",
+    ]
+    assert {"href": "/log?state=scheduled"} in page.all("a")
+
+
+def test_a_place_that_is_none_is_the_newest_page(here):
+    daily_for_fifty_days(here, 1)
+    for place in (
+        "x",
+        "~",
+        "2026-11-30~x",
+        "2026-13-01T00:00:00~1",
+        "0001-01-01T00:00:00+23:00~1",
+        f"2026-11-30T00:00:00~{2**70}",
+    ):
+        assert Page(Caller(here).page("/log?before=" + quote(place))).said("caption") == ["50 texts, newest first"]
+
+
+# Colours
+
+STYLE = (files("reminders.web") / "static" / "app.css").read_text(encoding="utf-8")
+
+
+def colours(scheme: str) -> dict[str, str]:
+    light, dark = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light))
+    return found | (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", dark)) if scheme == "dark" else {})
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read(scheme):
+    palette = colours(scheme)
+    words_on = {
+        "paper": ("ink", "soft", "link", "bad"),
+        "tint": ("ink", "soft", "link", "bad"),
+        "link": ("paper",),
+        "banner": ("banner-ink",),
+        **{f"{name}-bg": (name,) for name in ("good", "bad", "wait", "flat")},
+    }
+    assert set(palette) - {"edge"} == {*words_on, *chain.from_iterable(words_on.values())}
+    for ground, inks in words_on.items():
+        for ink in inks:
+            assert contrast(palette[ink], palette[ground]) >= 4.5, (ink, ground)
+
+
+def test_the_scale_of_contrast_is_the_standards():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_every_colour_of_the_style_is_a_named_one():
+    rules = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
+    assert not re.search(r"#[0-9a-f]{3,8}\b|rgb|hsl|: *(?:white|black|gr[ae]y)\b", rules)
+    assert set(re.findall(r"var\(--([\w-]+)\)", rules)) == set(colours("light"))
+
+
+# Machines that watch
+
+
+def test_healthz_answers(here):
+    assert Caller(here).get("/healthz").json() == {"ok": True}
+
+
+def all_jobs_succeed(house) -> None:
+    for job in health.job_intervals(house):
+        runs.succeeded(house, job)
+
+
+def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
+    caller = Caller(house)
+    answer = caller.get("/readyz")
+    jobs = ["send", "settle", "plan", "ask"]
+    assert answer.status_code == 503
+    assert answer.json() == {"ok": False, "troubles": [f"the {job} job has not succeeded yet" for job in jobs]}
+    all_jobs_succeed(house)
+    answer = caller.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "troubles": []})
+    travel(NOW + timedelta(minutes=5))
+    answer = caller.get("/readyz")
+    assert (answer.status_code, answer.json()["troubles"]) == (
+        503,
+        ["the send job has not succeeded lately", "the settle job has not succeeded lately"],
+    )
+
+
+def test_while_sending_is_paused_replies_must_still_find_us(house, travel):
+    accept(house)
+    all_jobs_succeed(house)
+    health.pause_site(house, None, clock.now(), pause=True, who="test")
+    assert not health.status(house, clock.now()).ok
+    assert Caller(house).get("/readyz").status_code == 200
+
+
+def test_readyz_names_a_missing_schema(tmp_path):
+    house = open_house(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
+    answer = Caller(house).get("/readyz")
+    assert answer.status_code == 503
+    assert "migrate" in answer.json()["troubles"][0]
+    house.close()
+
+
+def figures(house) -> dict[tuple[str, str], float]:
+    answer = Caller(house).get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_the_figures_are_those_of_the_log_and_of_status(house, travel):
+    assert figures(house)["reminders_job_age_seconds", "send"] == float("inf")
+    all_jobs_succeed(house)
+    accept(house)
+    accept(house, plan={"ref": "DC-2"}, patient={"ref": "MRN-2", "phone": "(202) 555-0199"}, consent={"said": "no"})
+    seen = figures(house)
+    for state in State:
+        assert seen["reminders_texts", state.value] == len(logged(house, state=state.value))
+    assert (
+        seen["reminders_texts", "scheduled"] == seen["reminders_texts", "suppressed"] == seen["reminders_due", ""] == 1
+    )
+    assert seen["reminders_ok", ""] == 1
+    assert 0 <= seen["reminders_job_age_seconds", "send"] < 60
+    travel(NOW + timedelta(minutes=10))
+    seen = figures(house)
+    assert seen["reminders_ok", ""] == 0
+    assert seen["reminders_oldest_due_seconds", ""] == pytest.approx(600, abs=5)
+
+
+def test_promise_5_no_figure_names_anybody(here):
+    accept(here)
+    answer = Caller(here).get("/metrics").text
+    assert [word for word in (*CANARIES, "DC-1", "MRN") if word in answer] == []

@@ -1,0 +1,93 @@
+"""`reminders web` as a process: it listens where it was told to, says nothing of anybody, and ends when asked to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import environment, free_port
+from web_caller import signature
+
+pytestmark = pytest.mark.processes
+
+
+@contextmanager
+def web(database_url, folder, port):
+    """A web process on that database, up and answering, and the file with all it wrote."""
+    said = folder / "web.log"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reminders", "web", "--port", str(port)],
+            env={**os.environ, **environment(database_url), "TWILIO_AUTH_TOKEN": "the token"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            ends = time.monotonic() + 30
+            while not answers(port):
+                assert process.poll() is None, said.read_text(encoding="utf-8")
+                assert time.monotonic() < ends, "it did not come up"
+                time.sleep(0.05)
+            yield process, said
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def answers(port) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def listeners(port) -> list[str]:
+    """The addresses on which somebody listens at that port, as Linux writes them."""
+    tables = [Path("/proc/net", name).read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port]
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template, tmp_path):
+    path = tmp_path / "reminders.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+def test_it_serves_logs_nothing_personal_and_stops_when_asked(sqlite_url, tmp_path):
+    port = free_port()
+    with (
+        web(sqlite_url, tmp_path, port) as (process, said),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser,
+    ):
+        assert browser.get("/log?plan=Alvarez").status_code == 200
+        form = [("MessageSid", "SM1"), ("MessageStatus", "sent"), ("To", "+12025550143"), ("Body", "Quimby")]
+        signed = signature("http://127.0.0.1:8000/sms/status/some-ref", form, "the token")
+        headers = {"x-twilio-signature": signed}
+        answer = browser.post("/sms/status/some-ref", data=dict(form), headers=headers)
+        assert answer.status_code == 204
+        assert browser.post("/sms/status/some-ref", data=dict(form)).status_code == 403
+        if Path("/proc/net/tcp").exists():
+            assert listeners(port) == ["0100007F"]  # 127.0.0.1 and nothing else
+
+        hanging = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        hanging[0].sendall(b"POST /sms/inbound HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nBody")
+        hanging[1].sendall(b"GET /log HTTP/1.1\r\nHost: lo")
+        time.sleep(0.1)
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) in {0, -signal.SIGTERM}
+        assert time.monotonic() - asked_at < 8
+        for one in hanging:
+            one.close()
+        words = said.read_text(encoding="utf-8")
+        assert [word for word in ("Alvarez", "5550143", "Quimby", "some-ref", "/sms/", "/log") if word in words] == []
+        assert "a status callback for an attempt that is none of ours" in words
+        assert "Traceback" not in words

@@ -1,0 +1,55 @@
+"""Calls to the web application in this process: as Twilio makes them, and as a browser on some machine does."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+import httpx
+
+from reminders.web import create_app
+
+TOKEN = "simulator"
+
+
+def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> str:
+    """X-Twilio-Signature, as twilio.md §2.3 writes it down."""
+    said = url + "".join(name + value for name, value in sorted(set(form)))
+    return base64.b64encode(hmac.new(token.encode(), said.encode(), hashlib.sha1).digest()).decode()
+
+
+class Caller:
+    """A client of the application on `house`; `client` is its address, `host` the Host it asks for."""
+
+    def __init__(self, house, *, client: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> None:
+        self.house, self.app, self.client, self.host = house, create_app(house), client, host
+
+    def request(self, method: str, path: str, **more) -> httpx.Response:
+        async def call():
+            line = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(self.client, 50000))
+            async with httpx.AsyncClient(transport=line, base_url="http://127.0.0.1:8000") as session:
+                headers = {"host": self.host} | more.pop("headers", {})
+                return await session.request(method, path, headers=headers, **more)
+
+        return asyncio.run(call())
+
+    def get(self, path: str, **more) -> httpx.Response:
+        return self.request("GET", path, **more)
+
+    def page(self, path: str, **more) -> httpx.Response:
+        return self.get(path, headers={"accept": "text/html,*/*"}, **more)
+
+    def post(self, path: str, form: Iterable[tuple[str, str]] | bytes, signed: str | None = None) -> httpx.Response:
+        """A form, or raw bytes, with that signature header."""
+        body = form if isinstance(form, bytes) else urlencode(list(form)).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+        if signed is not None:
+            headers["x-twilio-signature"] = signed.encode("latin-1")
+        return self.request("POST", path, content=body, headers=headers)
+
+    def twilio(self, path: str, **form: str) -> httpx.Response:
+        """A signed call, as Twilio makes it."""
+        pairs = list(form.items())
+        return self.post(path, pairs, signature(self.house.settings.web.public_url + path, pairs))
