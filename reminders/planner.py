@@ -5,12 +5,14 @@ coordinator saw is what is stored and what goes.
 Instants are aware UTC; wall-clock times are naive and belong to the zone beside them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import partial
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from reminders.plans import Category, Kind, Lead, to_instant, to_wall
 
@@ -18,6 +20,7 @@ LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start h
 BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours goes this long before they start …
 STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
 A_DAY = timedelta(days=1)
+RED_WITHIN = timedelta(hours=72)
 
 
 class Reason(StrEnum):
@@ -64,16 +67,23 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The house rules that hold for one reader: the site's, or the plan's where it says so."""
+    """The house rules of a site: leads, the upper bounds of the caps, and the dates on which it is closed."""
 
     leads: tuple[Lead, ...]
     series_leads: tuple[Lead, ...]
+    per_day: int
+    per_week: int
+    closures: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A recipient as the planner sees one: who may be texted, about what, and at which hours."""
+    """A recipient as the planner sees one: who may be texted, about what, how often, and at which hours.
 
+    `also_zones` are those the person may be in where nobody said which: a minute that is quiet in any is quiet (L-23).
+    """
+
+    id: int
     role: str
     zone: str
     quiet: tuple[QuietHours, ...]
@@ -81,6 +91,22 @@ class Reader:
     categories: frozenset[Category]
     opted_out: bool = False
     number_bad: bool = False
+    per_day: int | None = None
+    per_week: int | None = None
+    also_zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A text to the number that has gone, or is on the wire: to whom, which, when, about which visits.
+
+    `key` is a reminder's key; texts of other classes count against the caps too.
+    """
+
+    reader: int
+    key: str
+    at: datetime
+    visits: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +132,7 @@ class Candidate:
     One candidate per reader, day of the visits, and lead: `key` is its identity for ever (DESIGN §7).
     """
 
+    reader: int
     key: str
     day: date
     lead: Lead
@@ -116,62 +143,194 @@ class Candidate:
     visits: tuple[Visit, ...]
 
 
-def plan(reader: Reader, visits: Iterable[Visit], policy: Policy, now: datetime) -> list[Candidate]:
-    """Every text that could go for these visits, in the order in which their windows open.
+def plan(
+    parties: Sequence[tuple[Reader, Sequence[Visit]]], policy: Policy, now: datetime, gone: Sequence[Gone] = ()
+) -> list[Candidate]:
+    """Every text that could go to one number, in the order in which their windows open.
 
-    Give the visits of whole days, also those that have begun: visits on one day share their texts, and asking late
-    must not change them. Visits that are off (cancelled, or of an ended plan) and days that are over give none. The
-    same input gives the same answer, however often it is asked.
+    `parties` are the readers who use the number, each with their visits: two patients on one number never share a
+    text, but they share the caps. `gone` are the number's texts of the last two weeks. Give the visits of whole days,
+    also those that have begun: visits on one day share their texts, and asking late must not change them. Visits that
+    are off (cancelled, or of an ended plan) and days that are over give none. The same input gives the same answer,
+    however often it is asked.
     """
-    standing = sorted(filter(_stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
-    by_day = [(day, list(of_day)) for day, of_day in groupby(standing, key=lambda visit: visit.wall.date())]
-    candidates = [
-        candidate
-        for day, of_day in by_day
-        if of_day[-1].starts_at > now
-        for candidate in _plan_day(reader, day, of_day, policy, now)
-    ]
-    return sorted(candidates, key=attrgetter("opens_at", "key"))
+    candidates = []
+    for reader, visits in parties:
+        theirs = {one.key: one for one in gone if one.reader == reader.id}
+        standing = sorted(filter(_stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
+        by_day = [(day, list(of_day)) for day, of_day in groupby(standing, key=lambda visit: visit.wall.date())]
+        for day, of_day in by_day:
+            if of_day[-1].starts_at > now:
+                candidates += _plan_day(reader, day, of_day, policy, now=now, gone=theirs)
+    capped = _cap(candidates, [reader for reader, _ in parties], policy, gone)
+    return sorted(capped, key=attrgetter("opens_at", "reader", "key"))
 
 
 def _stands(visit: Visit) -> bool:
     return visit.status in {"booked", "tentative"} and visit.plan_status != "ended"
 
 
-def _plan_day(reader: Reader, day: date, visits: list[Visit], policy: Policy, now: datetime) -> Iterator[Candidate]:
+def _plan_day(
+    reader: Reader,
+    day: date,
+    visits: list[Visit],
+    policy: Policy,
+    *,
+    now: datetime,
+    gone: Mapping[str, Gone],
+) -> list[Candidate]:
     by_lead: dict[Lead, list[Visit]] = {}
     for visit in visits:
         for lead in leads_of(visit, policy):
             by_lead.setdefault(lead, []).append(visit)
-    windows = []
+    candidates = []
     for lead, sharing in by_lead.items():
-        going, obstacle = _sift(reader, sharing)
+        going, obstacle = _sift(reader, sharing, policy.closures)
         about = tuple(going or sharing)
         opens_at, closes_at, quiet = _window(reader, lead, about[0].starts_at)
-        windows.append((opens_at, closes_at, lead, about, obstacle or quiet))
-    windows.sort(key=itemgetter(0, 1))
-    for place, (opens_at, last, lead, about, obstacle) in enumerate(windows):
-        closes_at, reason = last, obstacle
-        for later_opens, _, _, later_about, later_obstacle in windows[place + 1 :]:
-            if later_obstacle is None and later_opens > opens_at and set(about) & set(later_about):
-                closes_at = min(closes_at, later_opens)
-                break
-        goes_at = None
-        if reason is None:
-            goes_at = next_allowed(reader, max(opens_at, now))
-            if goes_at >= closes_at:
-                reason = Reason.TOO_LATE if now >= opens_at else Reason.QUIET_HOURS
-                goes_at = None
-        yield Candidate(
-            key=f"day:{day.isoformat()}:{lead}",
-            day=day,
-            lead=lead,
-            opens_at=opens_at,
-            closes_at=closes_at,
-            goes_at=goes_at,
-            reason=reason,
-            visits=about,
+        candidates.append(
+            Candidate(
+                reader=reader.id,
+                key=f"day:{day.isoformat()}:{lead}",
+                day=day,
+                lead=lead,
+                opens_at=opens_at,
+                closes_at=closes_at,
+                goes_at=None,
+                reason=obstacle or quiet,
+                visits=about,
+            )
         )
+    candidates.sort(key=attrgetter("opens_at", "closes_at", "key"))
+    timed = [
+        _set_time(reader, candidate, candidates[place + 1 :], now, gone) for place, candidate in enumerate(candidates)
+    ]
+    return _merge(reader, timed, gone)
+
+
+def _set_time(
+    reader: Reader, candidate: Candidate, later: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
+) -> Candidate:
+    """When a candidate goes: not after the next lead about any of its visits opens."""
+    follows = (
+        one.opens_at
+        for one in later
+        if one.reason is None and one.opens_at > candidate.opens_at and set(one.visits) & set(candidate.visits)
+    )
+    closes_at = min(candidate.closes_at, next(follows, candidate.closes_at))
+    if candidate.reason is not None:
+        return replace(candidate, closes_at=closes_at)
+    if candidate.key in gone:
+        return replace(candidate, closes_at=closes_at, goes_at=gone[candidate.key].at)
+    goes_at = next_allowed(reader, max(candidate.opens_at, now))
+    if goes_at >= closes_at:
+        reason = Reason.TOO_LATE if now >= candidate.opens_at else Reason.QUIET_HOURS
+        return replace(candidate, closes_at=closes_at, reason=reason)
+    return replace(candidate, closes_at=closes_at, goes_at=goes_at)
+
+
+def _merge(reader: Reader, candidates: Sequence[Candidate], gone: Mapping[str, Gone]) -> list[Candidate]:
+    """One text a day about the same day: what an earlier one says on the day a later one opens, that one need not say.
+
+    A text that has gone says what it said; one that is to go takes the later one's visits in, and its window.
+    """
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        into = next(filter(partial(_takes_in, reader, candidate, gone), enumerate(kept)), None)
+        if into is None:
+            kept.append(candidate)
+            continue
+        place, earlier = into
+        if earlier.key not in gone:
+            about = sorted({*earlier.visits, *candidate.visits}, key=attrgetter("starts_at", "id"))
+            kept[place] = replace(earlier, closes_at=_merged_close(earlier, candidate), visits=tuple(about))
+        kept.append(replace(candidate, goes_at=None, reason=Reason.MERGED_INTO))
+    return kept
+
+
+def _takes_in(reader: Reader, later: Candidate, gone: Mapping[str, Gone], kept: tuple[int, Candidate]) -> bool:
+    earlier = kept[1]
+    if earlier.goes_at is None or later.goes_at is None or later.key in gone:
+        return False
+    if _day_of(earlier.goes_at, reader) < _day_of(later.opens_at, reader):
+        return False
+    if earlier.key in gone:
+        return {visit.id for visit in later.visits} <= gone[earlier.key].visits
+    return earlier.goes_at < _merged_close(earlier, later)
+
+
+def _merged_close(earlier: Candidate, later: Candidate) -> datetime:
+    """When a text about both shuts: with that of the earlier visit."""
+    first, second = earlier.visits[0].starts_at, later.visits[0].starts_at
+    if first == second:
+        return max(earlier.closes_at, later.closes_at)
+    return earlier.closes_at if first < second else later.closes_at
+
+
+def _day_of(instant: datetime, reader: Reader) -> date:
+    return to_wall(instant, reader.zone).date()
+
+
+def _cap(
+    candidates: Sequence[Candidate], readers: Sequence[Reader], policy: Policy, gone: Sequence[Gone]
+) -> Iterator[Candidate]:
+    """Drop what is above the caps of the number (L-6): so many texts a day, and in any seven days.
+
+    Who wins: the first visit after discharge, then one-offs, individual visits, groups, meetings; among equals the
+    earlier visit. What has gone counts and stays; a text whose day was full does not come back on the next.
+    """
+    if not candidates:
+        return
+    home = {reader.id: reader for reader in readers}
+    per_day = min([policy.per_day, *(reader.per_day for reader in readers if reader.per_day is not None)])
+    per_week = min([policy.per_week, *(reader.per_week for reader in readers if reader.per_week is not None)])
+    first = readers[0]
+    count = Counter(_day_of(one.at, home.get(one.reader, first)) for one in gone)
+    has_gone = {(one.reader, one.key) for one in gone}
+    for candidate in sorted(candidates, key=_rank):
+        if candidate.goes_at is None or (candidate.reader, candidate.key) in has_gone:
+            yield candidate
+            continue
+        reader = home[candidate.reader]
+        day = _day_of(candidate.goes_at, reader)
+        if max(count[day], count[_day_of(candidate.opens_at, reader)]) >= per_day:
+            yield replace(candidate, goes_at=None, reason=Reason.CAP_DAY)
+        elif busiest_week(count, day) >= per_week:
+            yield replace(candidate, goes_at=None, reason=Reason.CAP_WEEK)
+        else:
+            count[day] += 1
+            yield candidate
+
+
+def busiest_week(count: Mapping[date, int], day: date) -> int:
+    """The most texts there are in any seven days that have `day` in them."""
+    return max(
+        sum(count.get(start + timedelta(days=later), 0) for later in range(7))
+        for start in (day - timedelta(days=back) for back in range(7))
+    )
+
+
+def _rank(candidate: Candidate) -> tuple[int, datetime, datetime, int, str]:
+    def importance(visit: Visit) -> int:
+        if visit.first:
+            return 0
+        if visit.kind.is_open_meeting:
+            return 4
+        if not visit.repeats:
+            return 1
+        return 2 if visit.kind.is_individual else 3
+
+    most = min(map(importance, candidate.visits))
+    return most, candidate.visits[0].starts_at, candidate.opens_at, candidate.reader, candidate.key
+
+
+def is_red(visit: Visit, now: datetime) -> bool:
+    """Whether somebody must phone if no text goes about this visit: the first after discharge, or within 72 hours.
+
+    (DESIGN §8: Red.)
+    """
+    ahead = visit.starts_at - now
+    return visit.status == "booked" and ahead > timedelta(0) and (visit.first or ahead <= RED_WITHIN)
 
 
 def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
@@ -183,7 +342,7 @@ def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
     return policy.leads
 
 
-def _sift(reader: Reader, visits: Sequence[Visit]) -> tuple[list[Visit], Reason | None]:
+def _sift(reader: Reader, visits: Sequence[Visit], closures: frozenset[date]) -> tuple[list[Visit], Reason | None]:
     """The visits a text to this reader may be about, and what stands in the way if there are none."""
     if not reader.consented:
         return [], Reason.NO_CONSENT
@@ -200,7 +359,11 @@ def _sift(reader: Reader, visits: Sequence[Visit]) -> tuple[list[Visit], Reason 
     agreed = [visit for visit in booked if visit.kind.category(reader.role) in reader.categories]
     if not agreed:
         return [], Reason.CATEGORY_OFF
-    return agreed, None
+    # A closed site calls off its own visits, never a meeting elsewhere.
+    on = [visit for visit in agreed if visit.kind.is_open_meeting or visit.wall.date() not in closures]
+    if not on:
+        return [], Reason.CLOSED
+    return on, None
 
 
 def _window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, datetime, Reason | None]:
@@ -230,9 +393,17 @@ def _moment(lead: Lead, starts_at: datetime, zone: str) -> datetime:
     return to_instant(wall, zone)
 
 
+def _quiet_around(reader: Reader, instant: datetime) -> Iterator[tuple[QuietHours, str, datetime]]:
+    """The quiet hours that `instant` falls into, each with the zone and the wall-clock time there."""
+    for zone in (reader.zone, *reader.also_zones):
+        wall = to_wall(instant, zone)
+        for quiet in reader.quiet:
+            if quiet.cover(wall.time()):
+                yield quiet, zone, wall
+
+
 def _is_quiet(reader: Reader, instant: datetime) -> bool:
-    at = to_wall(instant, reader.zone).time()
-    return any(quiet.cover(at) for quiet in reader.quiet)
+    return next(_quiet_around(reader, instant), None) is not None
 
 
 def next_allowed(reader: Reader, instant: datetime) -> datetime:
@@ -240,26 +411,25 @@ def next_allowed(reader: Reader, instant: datetime) -> datetime:
 
     Where the hours leave no minute of the day, a year later: past the end of any window.
     """
-    for _ in range(2 * len(reader.quiet) + 2):
-        wall = to_wall(instant, reader.zone)
-        covering = next((quiet for quiet in reader.quiet if quiet.cover(wall.time())), None)
-        if covering is None:
+    for _ in range(4 * len(reader.quiet) * (1 + len(reader.also_zones)) + 2):
+        around = next(_quiet_around(reader, instant), None)
+        if around is None:
             return instant
-        day = wall.date() if covering.ends > wall.time() else wall.date() + A_DAY
+        quiet, zone, wall = around
+        day = wall.date() if quiet.ends > wall.time() else wall.date() + A_DAY
         # On the day a zone falls back the first reading of `ends` may already lie behind us.
-        instant = max(to_instant(datetime.combine(day, covering.ends), reader.zone), instant + timedelta(seconds=1))
+        instant = max(to_instant(datetime.combine(day, quiet.ends), zone), instant + timedelta(seconds=1))
     return instant + timedelta(days=366)
 
 
 def _quiet_began(reader: Reader, instant: datetime) -> datetime:
     """When the quiet hours around `instant` began."""
-    wall = to_wall(instant, reader.zone)
-    began = []
-    for quiet in reader.quiet:
-        if quiet.cover(wall.time()):
-            day = wall.date() if quiet.starts <= wall.time() else wall.date() - A_DAY
-            began.append(to_instant(datetime.combine(day, quiet.starts), reader.zone))
-    return min(began)
+    return min(
+        to_instant(
+            datetime.combine(wall.date() if quiet.starts <= wall.time() else wall.date() - A_DAY, quiet.starts), zone
+        )
+        for quiet, zone, wall in _quiet_around(reader, instant)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,23 +453,43 @@ class Stop:
     reason: Reason
 
 
-def guard(
-    reader: Reader, visits: Sequence[Visit], *, day: date, lead: Lead, closes_at: datetime, now: datetime
-) -> Go | Wait | Stop:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A text whose moment has come, to be judged once more.
+
+    `day` and `lead` are its identity: a visit that was moved to another day since is another text's business, and one
+    that was moved earlier shuts the window earlier. `gone` are when the number's other texts of the last two weeks
+    went.
+    """
+
+    reader: Reader
+    visits: tuple[Visit, ...]
+    day: date
+    lead: Lead
+    closes_at: datetime
+    gone: tuple[datetime, ...] = ()
+
+
+def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
     """Whether a text that is due may really go, judged anew on what holds at `now` (R0.3, promise 3).
 
-    `day` and `lead` are the text's identity: a visit that was moved to another day since is another text's business,
-    and one that was moved earlier shuts the window earlier. Called in the transaction that records the intent to send,
-    with the rows it is judged on locked.
+    Called in the transaction that records the intent to send, with the rows it is judged on locked.
     """
-    ahead = [visit for visit in visits if _stands(visit) and visit.starts_at > now and visit.wall.date() == day]
-    going, obstacle = _sift(reader, ahead)
+    reader = due.reader
+    ahead = [one for one in due.visits if _stands(one) and one.starts_at > now and one.wall.date() == due.day]
+    going, obstacle = _sift(reader, ahead, policy.closures)
     if obstacle is not None or not going:
         return Stop(obstacle or Reason.NOT_BOOKED)
-    closes_at = min(closes_at, _window(reader, lead, min(visit.starts_at for visit in going))[1])
+    closes_at = min(due.closes_at, _window(reader, due.lead, min(visit.starts_at for visit in going))[1])
     allowed = next_allowed(reader, now)
     if allowed >= closes_at:
         return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)
     if allowed > now:
         return Wait(allowed.astimezone(UTC))
+    count = Counter(_day_of(at, reader) for at in due.gone)
+    today = _day_of(now, reader)
+    if count[today] >= min(policy.per_day, reader.per_day or policy.per_day):
+        return Stop(Reason.CAP_DAY)
+    if busiest_week(count, today) >= min(policy.per_week, reader.per_week or policy.per_week):
+        return Stop(Reason.CAP_WEEK)
     return Go(tuple(sorted(going, key=attrgetter("starts_at", "id"))))

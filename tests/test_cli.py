@@ -35,7 +35,8 @@ ZONE = "America/New_York"
 NOTHING = ""  # on a stream
 COMMANDS = {
     "migrate", "import", "preview", "send", "settle", "log", "status", "plans pause", "plans resume", "plans end",
-    "pause", "resume", "programmes", "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
+    "pause", "resume", "programmes", "sessions move", "sessions cancel",
+    "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
 }  # fmt: skip
 
 

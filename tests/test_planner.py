@@ -16,21 +16,35 @@ from reminders.planner import (
     Stop,
     Visit,
     Wait,
-    guard,
     next_allowed,
-    plan,
 )
+from reminders.planner import Due as TheDue
+from reminders.planner import guard as the_guard
+from reminders.planner import plan as plan_number
 from reminders.plans import Category, Kind, Lead, to_instant, to_wall
 
 NEW_YORK = "America/New_York"
 NIGHT = QuietHours(time(20), time(9))
 HOUSE = Policy(
-    leads=(Lead.parse("3d@17:00"), Lead.parse("1d@17:00"), Lead.parse("2h")), series_leads=(Lead.parse("1d@17:00"),)
+    leads=(Lead.parse("3d@17:00"), Lead.parse("1d@17:00"), Lead.parse("2h")),
+    series_leads=(Lead.parse("1d@17:00"),),
+    per_day=1,
+    per_week=7,
 )
+
+
+def plan(who: Reader, visits, policy: Policy, now: datetime, gone=()) -> list[Candidate]:
+    """The texts of one reader who has a number to themselves."""
+    return plan_number([(who, visits)], policy, now, gone)
+
+
+def guard(who: Reader, visits, *, day, lead, closes_at, now, gone=()):
+    return the_guard(TheDue(who, tuple(visits), day, lead, closes_at, tuple(gone)), HOUSE, now)
 
 
 def reader(**changes) -> Reader:
     values = {
+        "id": 1,
         "role": "self",
         "zone": NEW_YORK,
         "quiet": (NIGHT,),
@@ -200,9 +214,8 @@ def test_asking_late_does_not_change_the_days_other_texts():
     two = [visit("2026-12-03T10:00"), visit("2026-12-03T15:00", id=2)]
     before = plan(reader(), two, HOUSE, EARLY)
     late = plan(reader(), two, HOUSE, at("2026-12-03T10:30"))
-    assert [(one.key, one.opens_at, one.closes_at) for one in late] == [
-        (one.key, one.opens_at, one.closes_at) for one in before
-    ]
+    assert [(one.key, one.opens_at) for one in late] == [(one.key, one.opens_at) for one in before]
+    assert {one.goes_at for one in late} == {None}
     assert plan(reader(), two, HOUSE, at("2026-12-03T15:00")) == []
 
 
@@ -217,7 +230,7 @@ def test_a_plan_typed_friday_afternoon_for_monday_morning():
     assert shown(plan(reader(), [visit("2026-11-30T09:00")], HOUSE, typed)) == [
         ("day:2026-11-30:3d@17:00", "Fri 27 17:00", "goes"),
         ("day:2026-11-30:1d@17:00", "Sun 29 17:00", "goes"),
-        ("day:2026-11-30:2h", "Sun 29 19:00", "goes"),
+        ("day:2026-11-30:2h", "Sun 29 19:00", "merged_into"),
     ]
 
 

@@ -65,7 +65,7 @@ def claim(house, now, limit=50):
         started = []
         store.queue.mark_ready(tx, now)
         for sender in store.queue.senders_with_work(tx, now):
-            _, intents, _ = sending.claim(tx, sender, limit, now)
+            _, intents, _ = sending.claim(house, tx, sender, limit, now)
             started += store.queue.start(tx, intents, now, LEASE)
         return started
 

@@ -38,7 +38,8 @@ class Checked(Simulator):
 
     def handle(self, request, now):
         response = super().handle(request, now)
-        if response.headers["Content-Type"].startswith("application/json"):
+        # The spec at hand is Messages only.
+        if request.path.startswith("/2010-") and response.headers["Content-Type"].startswith("application/json"):
             try:
                 check(request, response)
             except Exception as broken:  # ruff: ignore[blind-except] whatever it is, it fails the test at its end
@@ -431,3 +432,50 @@ def test_a_process_ends_cleanly_on_a_signal(number):
         child.send_signal(number)
         assert (child.wait(5), child.stderr.read()) == (0, "")
         wire.close()
+
+
+def test_s10_14_the_clock_set_ahead_brings_what_was_hours_away(running, client, receiver):
+    running.control("POST", "/rules", {"outcome": "delivered", "after": 7200})
+    client.messages.create(to=PHONE, from_=OURS, body="x", status_callback=f"{receiver.url}/s")
+    until(lambda: len(receiver.got) == 1)
+    assert running.control("POST", "/clock", {"forward": 7200})[0] == 200
+    until(lambda: len(receiver.got) == 2)
+    assert [form["MessageStatus"] for _, form, _ in receiver.got] == ["sent", "delivered"]
+
+
+def test_a_wall_clock_that_jumps_is_noticed(running, client, receiver):
+    running.control("POST", "/rules", {"outcome": "delivered", "after": 7200})
+    client.messages.create(to=PHONE, from_=OURS, body="x", status_callback=f"{receiver.url}/s")
+    until(lambda: len(receiver.got) == 1)
+    clock.correct(timedelta(hours=3))
+    until(lambda: len(receiver.got) == 2)
+
+
+def test_s10_7_a_callback_comes_before_the_201_is_written(running, client, receiver):
+    running.control("POST", "/rules", {"fault": "callback_first", "seconds": 0.5})
+    client.messages.create(to=PHONE, from_=OURS, body="x", status_callback=f"{receiver.url}/s")
+    assert [form["MessageStatus"] for _, form, _ in receiver.got][:1] == ["sent"]
+
+
+def test_s10_13_the_sdk_looks_a_number_up(running):
+    client = running.client()
+    client.lookups.base_url = running.url
+    running.control("POST", f"/phones/{PHONE}", {"line_type": "landline", "reassigned": "yes"})
+    found = client.lookups.v2.phone_numbers(PHONE).fetch(
+        fields="line_type_intelligence,reassigned_number", last_verified_date="20260801"
+    )
+    client.http_client.session.close()
+    assert (found.valid, found.country_code) == (True, "US")
+    assert found.line_type_intelligence["type"] == "landline"
+    assert found.reassigned_number["is_number_reassigned"] == "yes"
+    assert found.url == f"{running.url}/v2/PhoneNumbers/{PHONE}"
+
+
+def test_s10_8_a_suspended_account_refuses_the_sdk(running, client):
+    running.control("POST", "/rules", {"fault": "suspended", "lasts": 100})
+    with pytest.raises(TwilioRestException) as refusal:
+        client.messages.create(to=PHONE, from_=OURS, body="x")
+    assert (refusal.value.code, refusal.value.status) == (20003, 401)
+    running.control("POST", "/clock", {"forward": 100})
+    client.messages.create(to=PHONE, from_=OURS, body="x")
+    assert len(running.created()) == 1

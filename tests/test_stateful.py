@@ -158,7 +158,7 @@ class Service(RuleBasedStateMachine):
             started = []
             store.queue.mark_ready(tx, self.now)
             for sender in store.queue.senders_with_work(tx, self.now):
-                _, intents, _ = sending.claim(tx, sender, limit, self.now)
+                _, intents, _ = sending.claim(self.house, tx, sender, limit, self.now)
                 started += store.queue.start(tx, intents, self.now, LEASE)
             return started
 

@@ -104,6 +104,7 @@ def test_a_trial_leaves_nothing_and_says_what_would_be(database):
 
 def test_constraints_are_the_same_on_both(database):
     site = {"id": 1, "key": "x", "alias": "Oak", "phone": "+1", "line24": "+1", "zone": "UTC", "region": "US"}
+    site |= {"closures": []}
     database.write(lambda tx: tx.run(schema.sites.insert(), site | {"quiet_from": "20:00", "quiet_to": "09:00"}))
     with pytest.raises(sa.exc.IntegrityError):
         database.write(lambda tx: tx.run(schema.patients.insert(), {"id": 1, "site_id": 99, "ref": "x", "key_id": 5}))

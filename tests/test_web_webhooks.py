@@ -60,7 +60,7 @@ def begin(house):
     def work(tx):
         store.queue.mark_ready(tx, now)
         (sender,) = store.queue.senders_with_work(tx, now)
-        _, intents, _ = sending.claim(tx, sender, 10, now)
+        _, intents, _ = sending.claim(house, tx, sender, 10, now)
         return store.queue.start(tx, intents, now, timedelta(seconds=120))
 
     (started,) = house.database.write(work)

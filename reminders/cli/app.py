@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import plans, programmes, running, texts
+from reminders.cli import plans, programmes, running, sessions, texts
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -44,6 +44,10 @@ _plans.command("pause")(plans.pause_plan)
 _plans.command("resume")(plans.resume_plan)
 _plans.command("end")(plans.end_plan)
 
+_sessions = typer.Typer(help="Move or call off a session for all its patients.", no_args_is_help=True)
+_sessions.command("move")(sessions.move_session)
+_sessions.command("cancel")(sessions.cancel_session)
+
 _keys = typer.Typer(help="Sealing keys: make one, rotate them.", no_args_is_help=True)
 _keys.command("make")(running.make_key)
 _keys.command("rotate")(running.rotate_keys)
@@ -52,6 +56,7 @@ _PLANS, _TEXTS, _RUNNING = "Plans", "Texts", "Set up and run"
 app.command("import", rich_help_panel=_PLANS)(plans.import_)
 app.command(rich_help_panel=_PLANS)(plans.preview)
 app.add_typer(_plans, name="plans", rich_help_panel=_PLANS)
+app.add_typer(_sessions, name="sessions", rich_help_panel=_PLANS)
 app.command(rich_help_panel=_PLANS)(programmes.programmes)
 app.command(rich_help_panel=_TEXTS)(texts.log)
 app.command(rich_help_panel=_TEXTS)(texts.status)

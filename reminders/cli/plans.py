@@ -120,7 +120,8 @@ def _says(text: "Previewed") -> str:
     from reminders.service import story
 
     if not text.goes:
-        return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}."
+        phone = " No text goes about this visit: phone." if text.red else ""
+        return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}.{phone}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
 
@@ -142,6 +143,7 @@ def _previewed(text: "Previewed") -> dict[str, Any]:
         "segments": text.segments,
         "encoding": text.encoding,
         "appointments": list(text.appointments),
+        "red": text.red,
     }
 
 

@@ -6,7 +6,7 @@ one way between wall clocks and instants.
 """
 
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient
-from reminders.plans.fields import Known, catalogue, is_fictional
+from reminders.plans.fields import Known, catalogue, is_fictional, other_zones
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
 from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
@@ -36,6 +36,7 @@ __all__ = [
     "is_fictional",
     "is_zone",
     "occurrences",
+    "other_zones",
     "programmes",
     "read",
     "to_instant",

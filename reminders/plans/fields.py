@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 
 import phonenumbers
+from phonenumbers import timezone
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from reminders.plans.kinds import Category, Kind
@@ -221,6 +222,16 @@ def _language(value: object, info: ValidationInfo) -> str:
             f"there are no texts in this language; choose one of {offered}, alone or with a region as in es-MX"
         )
     return tag
+
+
+MOST_GUESSES = 3  # a number that may be anywhere says nothing about where its owner is
+
+
+def other_zones(e164: str, zone: str) -> list[str]:
+    """The time zones its area code speaks for, where those are few and `zone` is none of them (L-23)."""
+    guessed = timezone.time_zones_for_number(phonenumbers.parse(e164))
+    found = [name for name in guessed if is_zone(name)]
+    return found if len(found) <= MOST_GUESSES and zone not in found else []
 
 
 def is_fictional(e164: str) -> bool:

@@ -32,11 +32,16 @@ class Kind(StrEnum):
         """The consent a recipient with this `role` (self, supporter or guardian) must have given (L-3, S-10)."""
         if role != "self":
             return Category.FAMILY
-        if self in {Kind.SUPPORT_MEETING, Kind.HOUSE_MEETING}:
+        if self.is_open_meeting:
             return Category.MEETINGS
         if self is Kind.WELLNESS:
             return Category.WELLNESS
         return Category.APPOINTMENTS
+
+    @property
+    def is_open_meeting(self) -> bool:
+        """Whether it is a meeting of others that the person chose: it does not close with the site."""
+        return self in {Kind.SUPPORT_MEETING, Kind.HOUSE_MEETING}
 
     @property
     def is_clinical(self) -> bool:

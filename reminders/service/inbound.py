@@ -38,8 +38,7 @@ def take_in(house: House, text: InboundText, now: datetime) -> Meaning:
             store.people.mark_number(tx, number_id, opted_out_at=None)
         else:
             return
-        for patient_id in theirs:
-            replan(house, tx, patient_id, now)
+        replan(house, tx, theirs, now)
         if meaning is Meaning.STOP:
             # Also what reconcile leaves alone: texts that were tried and wait to be tried again.
             store.texts.suppress_queued(tx, number_id, "opted_out")

@@ -6,7 +6,7 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -23,6 +23,7 @@ from reminders.store.texts import Addressee, Changes
 
 log = logging.getLogger(__name__)
 
+GONE_COUNTS = timedelta(days=14)  # a rolling week on either side of today
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
 
@@ -106,7 +107,7 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
-    changes = replan(house, tx, patient_id, now)
+    changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
     return Accepted(document.plan.ref, changed=True, texts=changes)
@@ -154,6 +155,7 @@ def _keep_people(
                 "role": "self",
                 "language": patient.language,
                 "zone": patient.zone or site.zone,
+                "guessed_zones": [] if patient.zone else plans.other_zones(patient.phone, site.zone),
                 "texting_from": f"{hours[0]:%H:%M}" if hours else None,
                 "texting_to": f"{hours[1]:%H:%M}" if hours else None,
             },
@@ -168,6 +170,7 @@ def _keep_people(
                 "role": other.role,
                 "language": other.language,
                 "zone": other.zone or site.zone,
+                "guessed_zones": [] if other.zone else plans.other_zones(other.phone, site.zone),
                 "part2_consent_on": other.part2_consent_on,
             },
             other.consent,
@@ -243,48 +246,80 @@ def _lay_down(
         store.plans.lay_down(tx, ids[one.key], dates, now)
 
 
-def policy_of(house: House) -> Policy:
-    """The leads of the house."""
+def policy_of(house: House, closures: frozenset[date] = frozenset()) -> Policy:
+    """The house rules of sending, with the dates on which a site is closed."""
     sending = house.settings.sending
     return Policy(
-        leads=tuple(map(Lead.parse, sending.leads)), series_leads=tuple(map(Lead.parse, sending.series_leads))
+        leads=tuple(map(Lead.parse, sending.leads)),
+        series_leads=tuple(map(Lead.parse, sending.series_leads)),
+        per_day=sending.per_day,
+        per_week=sending.per_week,
+        closures=closures,
     )
 
 
-def replan(house: House, tx: store.Transaction, patient_id: int, now: datetime) -> Changes:
-    """Make the reminders of a patient what their visits, consents and numbers ask for now."""
-    recipients = store.people.recipients_of(tx, patient_id)
-    numbers = store.people.lock_numbers(tx, [recipient.number_id for recipient in recipients])
+def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now: datetime) -> Changes:
+    """Make the reminders of these patients what their visits, consents and numbers ask for now.
+
+    Planned number by number, since caps belong to numbers: who shares one with them is planned along with them.
+    """
+    wanted = store.people.numbers_of(tx, set(patient_ids))
+    numbers = store.people.lock_numbers(tx, wanted)
+    recipients = store.people.recipients_on(tx, wanted)
     consents = store.people.consents_in_force(tx, [recipient.id for recipient in recipients])
-    site = store.people.site_of_patient(tx, patient_id)
-    today = plans.to_wall(now, site.zone).date()
-    last = today + timedelta(days=house.settings.sending.horizon_days + 61)
-    until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
-    ahead = store.plans.visits_between(tx, patient_id, now - timedelta(days=2), until)
-    plan_of = {one.visit.id: one.plan_id for one in ahead}
-    sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
+    gone = store.texts.gone(tx, wanted, now - GONE_COUNTS)
+    sites = {patient: store.people.site_of_patient(tx, patient) for patient in {one.patient_id for one in recipients}}
+    ahead = {patient: _visits_ahead(house, tx, patient, site, now) for patient, site in sites.items()}
     changes = Changes()
-    for recipient in recipients:
-        reader = store.texts.reader_of(
-            role=recipient.role,
-            zone=recipient.zone,
-            texting=(recipient.texting_from, recipient.texting_to),
-            site_quiet=(site.quiet_from, site.quiet_to),
-            number_id=recipient.number_id,
-            number=numbers[recipient.number_id],
-            consent=consents.get(recipient.id),
-            today=today,
-        )
-        theirs = [one.visit for one in ahead if recipient.key in one.recipients]
-        changes += store.texts.reconcile(
-            tx,
-            Addressee(recipient.id, site.id, sender_id, recipient.number_id),
-            planner.plan(reader, theirs, policy_of(house), now),
-            plan_of,
-            since=today - timedelta(days=2),
-            now=now,
-        )
+    for number_id, number in numbers.items():
+        theirs = [recipient for recipient in recipients if recipient.number_id == number_id]
+        parties = [
+            (
+                _reader(recipient, sites[recipient.patient_id], number, consents.get(recipient.id), now),
+                [one.visit for one in ahead[recipient.patient_id] if recipient.key in one.recipients],
+            )
+            for recipient in theirs
+        ]
+        closures = {day for recipient in theirs for day in sites[recipient.patient_id].closures}
+        policy = policy_of(house, frozenset(map(date.fromisoformat, closures)))
+        candidates = planner.plan(parties, policy, now, [one for _, one in gone.get(number_id, ())])
+        for recipient in theirs:
+            site = sites[recipient.patient_id]
+            sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
+            changes += store.texts.reconcile(
+                tx,
+                Addressee(recipient.id, site.id, sender_id, number_id),
+                [candidate for candidate in candidates if candidate.reader == recipient.id],
+                {one.visit.id: one.plan_id for one in ahead[recipient.patient_id]},
+                since=plans.to_wall(now, site.zone).date() - timedelta(days=2),
+                now=now,
+            )
     return changes
+
+
+def _visits_ahead(
+    house: House, tx: store.Transaction, patient_id: int, site: Row[Any], now: datetime
+) -> list[store.plans.Scheduled]:
+    last = plans.to_wall(now, site.zone).date() + timedelta(days=house.settings.sending.horizon_days + 61)
+    until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
+    return store.plans.visits_between(tx, patient_id, now - timedelta(days=2), until)
+
+
+def _reader(
+    recipient: Row[Any], site: Row[Any], number: Row[Any], consent: Row[Any] | None, now: datetime
+) -> planner.Reader:
+    return store.texts.reader_of(
+        recipient_id=recipient.id,
+        role=recipient.role,
+        zone=recipient.zone,
+        guessed_zones=recipient.guessed_zones,
+        texting=(recipient.texting_from, recipient.texting_to),
+        site_quiet=(site.quiet_from, site.quiet_to),
+        number_id=recipient.number_id,
+        number=number,
+        consent=consent,
+        today=plans.to_wall(now, site.zone).date(),
+    )
 
 
 def extend(house: House, now: datetime, limit: int = 500) -> Changes:
@@ -324,7 +359,7 @@ def _extend(house: House, tx: store.Transaction, *, plan_id: int, now: datetime)
     key = store.plans.data_key_of_patient(tx, plan.patient_id)
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
     store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))
-    return replan(house, tx, plan.patient_id, now)
+    return replan(house, tx, [plan.patient_id], now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +381,7 @@ class Previewed:
     segments: int | None
     encoding: str | None
     appointments: tuple[str, ...]
+    red: bool  # no text at all goes about one of these visits, and it is one to phone about
 
 
 def preview(house: House, document: PlanDocument, now: datetime) -> list[Previewed]:
@@ -355,7 +391,7 @@ def preview(house: House, document: PlanDocument, now: datetime) -> list[Preview
         accept_in(house, tx, document, now, who="preview")
         plan = store.plans.plan_by_ref(tx, document.plan.ref, source=SOURCE)
         assert plan is not None
-        return _preview_plan(tx, plan.id, now)
+        return _preview_plan(tx, plan, now)
 
     return house.database.try_out(tried)
 
@@ -365,18 +401,26 @@ def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | Non
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
         plan = store.plans.plan_by_ref(tx, ref, lock=False)
-        return None if plan is None else _preview_plan(tx, plan.id, now)
+        return None if plan is None else _preview_plan(tx, plan, now)
 
     return house.database.read(look)
 
 
-def _preview_plan(tx: store.Transaction, plan_id: int, now: datetime) -> list[Previewed]:
-    drafts = store.texts.drafts(tx, plan_id=plan_id)
+def _preview_plan(tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+    drafts = store.texts.drafts(tx, plan_id=plan.id)
     visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
-    return [_render_draft(draft, visits, now) for draft in drafts]
+    texted = {item for draft in drafts if draft.state not in _SILENT for item in draft.appointment_ids}
+    ahead = store.plans.visits_between(tx, plan.patient_id, now, now + timedelta(days=400))
+    red = {one.visit.id for one in ahead if planner.is_red(one.visit, now)} - texted
+    return [_render_draft(draft, visits, red, now) for draft in drafts]
 
 
-def _render_draft(draft: store.texts.Drafted, visits: dict[int, store.plans.NamedVisit], now: datetime) -> Previewed:
+_SILENT = {"suppressed", "cancelled", "expired"}
+
+
+def _render_draft(
+    draft: store.texts.Drafted, visits: dict[int, store.plans.NamedVisit], red: set[int], now: datetime
+) -> Previewed:
     about = [visits[item] for item in draft.appointment_ids]
     reason, rendered = draft.reason, None
     try:
@@ -407,6 +451,7 @@ def _render_draft(draft: store.texts.Drafted, visits: dict[int, store.plans.Name
         segments=rendered.segments if rendered else None,
         encoding=rendered.encoding if rendered else None,
         appointments=tuple(f"{one.series}@{one.recurrence_id}" for one in about),
+        red=bool(red & set(draft.appointment_ids)),
     )
 
 
@@ -436,6 +481,46 @@ def render(
     )
 
 
+def change_session(
+    house: House, key: str, on: date, now: datetime, *, who: str, to: datetime | None, site: str | None = None
+) -> Changes | None:
+    """Move a session on a date to another wall-clock time of its place, or call it off (`to` is None), for everybody.
+
+    What all their texts did, or None where no visit of that session stands on that date. One transaction. Raises
+    ValueError for a time that has passed.
+    """
+
+    def change(tx: store.Transaction) -> Changes | None:
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        rows = store.plans.of_session(tx, place.id, key, on) if place is not None else []
+        if not rows:
+            return None
+        patients = sorted({row.patient_id for row in rows})
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+        for row in rows:
+            values: dict[str, Any] = {"status": "cancelled"}
+            if to is not None:
+                starts_at = plans.to_instant(to, row.zone)
+                if starts_at <= now:
+                    raise ValueError("that time has passed; give one that lies ahead")
+                values = {"wall": to.isoformat(timespec="seconds"), "starts_at": starts_at}
+            store.plans.change_appointment(tx, row.id, now, **values)
+            what = "session moved" if to is not None else "session called off"
+            store.records.note(
+                tx,
+                who=who,
+                what=what,
+                table="appointments",
+                row=row.id,
+                now=now,
+                before=row.wall,
+                after=values.get("wall"),
+            )
+        return replan(house, tx, patients, now)
+
+    return house.database.write(change, again=True)
+
+
 def set_plan_status(
     house: House, ref: str, status: str, now: datetime, *, who: str, because: str | None = None
 ) -> Changes | None:
@@ -457,6 +542,6 @@ def set_plan_status(
         store.plans.change_plan(tx, plan, now, status=status, ended_because=ended_because)
         what = {"paused": "plan paused", "active": "plan resumed", "ended": "plan ended"}[status]
         store.records.note(tx, who=who, what=what, table="plans", row=plan.id, now=now, after=because)
-        return replan(house, tx, plan.patient_id, now)
+        return replan(house, tx, [plan.patient_id], now)
 
     return house.database.write(change, again=True)

@@ -10,16 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from reminders import clock, planner, store, wording
 from reminders.service.house import House
-from reminders.service.planning import render
+from reminders.service.planning import policy_of, render
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
-from reminders.store.queue import Answered, Due, Intent, Started
+from reminders.store.queue import Answered, Claimed, Intent, Started
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Dispatch:
 
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
-            claimed, intents, suppressed = claim(tx, sender, budget, now)
+            claimed, intents, suppressed = claim(self._house, tx, sender, budget, now)
             begun.extend(store.queue.start(tx, intents, now, self._lease))
             return claimed, suppressed
 
@@ -243,17 +243,17 @@ def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
     return now + timedelta(seconds=code.retry_after)
 
 
-def claim(tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
+def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
     due, unreadable = store.queue.claim(tx, sender, limit, now)
     if unreadable:
         log.error("%d texts are held: their personal data does not open", len(unreadable))
         store.queue.hold_unreadable(tx, unreadable)
-    intents, suppressed = judge(tx, due, now)
+    intents, suppressed = judge(house, tx, due, now)
     return len(due) + len(unreadable), intents, suppressed
 
 
-def judge(tx: store.Transaction, claimed: Sequence[Due], now: datetime) -> tuple[list[Intent], int]:
+def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: datetime) -> tuple[list[Intent], int]:
     """Judge claimed texts once more and render those that go; the intents, and how many were suppressed.
 
     Fails closed: what cannot be said within the rules is not sent.
@@ -261,28 +261,33 @@ def judge(tx: store.Transaction, claimed: Sequence[Due], now: datetime) -> tuple
     intents: list[Intent] = []
     stopped: dict[str, list[int]] = {}
     waiting: dict[datetime, list[int]] = {}
-    for due in claimed:
-        verdict = planner.guard(due.reader, due.visits, day=due.day, lead=due.lead, closes_at=due.closes_at, now=now)
+    going_to: dict[int, int] = {}
+    for one in claimed:
+        # What of this very batch goes to the same number counts too.
+        also = (now,) * going_to.get(one.number_id, 0)
+        due = replace(one.due, gone=one.due.gone + also)
+        verdict = planner.guard(due, policy_of(house, one.closures), now)
         if isinstance(verdict, planner.Stop):
-            stopped.setdefault(verdict.reason.value, []).append(due.text)
+            stopped.setdefault(verdict.reason.value, []).append(one.text)
         elif isinstance(verdict, planner.Wait):
-            waiting.setdefault(verdict.until, []).append(due.text)
+            waiting.setdefault(verdict.until, []).append(one.text)
         else:
             try:
                 said = render(
                     verdict.visits,
-                    language=due.language,
-                    alias=due.alias,
-                    phone=due.site_phone,
+                    language=one.language,
+                    alias=one.alias,
+                    phone=one.site_phone,
                     reader_zone=due.reader.zone,
                     now=now,
                 )
             except wording.Unsayable as unsayable:
-                stopped.setdefault(unsayable.reason, []).append(due.text)
+                stopped.setdefault(unsayable.reason, []).append(one.text)
                 continue
+            going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
             intents.append(
                 Intent(
-                    due,
+                    one,
                     body=said.body,
                     template=said.template,
                     language=said.language,

@@ -55,6 +55,7 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         "region": settings.site.region,
         "quiet_from": f"{quiet_from:%H:%M}",
         "quiet_to": f"{quiet_to:%H:%M}",
+        "closures": sorted(day.isoformat() for day in settings.site.closures),
     }
     row = site_by_key(tx, settings.site.key)
     if row is None:
@@ -171,6 +172,12 @@ def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
 def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """Everybody who gets texts about this patient's visits."""
     return tx.all(sa.select(recipients).where(recipients.c.patient_id == patient_id).order_by(recipients.c.id))
+
+
+def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Everybody who is texted on these numbers, of whichever patient."""
+    query = sa.select(recipients).where(recipients.c.number_id.in_(number_ids))
+    return tx.all(query.order_by(recipients.c.id))
 
 
 def patients_on(tx: Transaction, number_id: int) -> list[int]:

@@ -160,7 +160,8 @@ def keep_series(
 def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence], now: datetime) -> bool:
     """Make the appointments of a series what its occurrences say; whether anything changed.
 
-    Identity is (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
+    What the plan said before and says again is no news: a session that was moved since stays moved. Identity is
+    (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
     attended or missed, or has begun, stays as it is: a change speaks of what lies ahead.
     """
     rows = {
@@ -170,11 +171,12 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
     changed: list[dict[str, Any]] = []
     for occurrence in occurrences:
         row = rows.pop(occurrence.recurrence_id, None)
-        values = {
-            "wall": occurrence.wall.isoformat(timespec="seconds"),
+        agreed = {
+            "agreed_wall": occurrence.wall.isoformat(timespec="seconds"),
             "zone": occurrence.zone,
-            "status": occurrence.status,
+            "agreed_status": occurrence.status,
         }
+        values = agreed | {"wall": agreed["agreed_wall"], "status": occurrence.status}
         starts_at = to_instant(occurrence.wall, occurrence.zone)
         if row is None:
             added.append(
@@ -190,7 +192,7 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
             )
         elif row.starts_at <= now and starts_at <= now:
             continue
-        elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in values.items()):
+        elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in agreed.items()):
             changed.append({"row": row.id, "starts_at": starts_at, **values})
     gone = [{"row": row.id} for row in rows.values() if row.status in OPEN and row.starts_at > now]
     tx.run_many(appointments.insert(), added)
@@ -202,13 +204,38 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
             wall=sa.bindparam("wall"),
             zone=sa.bindparam("zone"),
             status=sa.bindparam("status"),
+            agreed_wall=sa.bindparam("agreed_wall"),
+            agreed_status=sa.bindparam("agreed_status"),
             starts_at=sa.bindparam("starts_at"),
             written_at=now,
         ),
         changed,
     )
-    tx.run_many(one.values(version=newer, status="cancelled"), gone)
+    tx.run_many(one.values(version=newer, status="cancelled", agreed_status="cancelled"), gone)
     return bool(added or changed or gone)
+
+
+def of_session(tx: Transaction, site_id: int, key: str, on: date) -> Sequence[Row[Any]]:
+    """The appointments of a session on a date of the place's wall clock that are still on: id, patient, wall, zone."""
+    query = (
+        sa.select(appointments.c.id, appointments.c.zone, appointments.c.wall, plans.c.patient_id)
+        .join_from(appointments, series, series.c.id == appointments.c.series_id)
+        .join(sessions, sessions.c.id == series.c.session_id)
+        .join(plans, plans.c.id == series.c.plan_id)
+        .where(sessions.c.site_id == site_id, sessions.c.key == key, plans.c.status != "ended")
+        .where(appointments.c.status.in_(OPEN), sa.func.substr(appointments.c.wall, 1, 10) == on.isoformat())
+        .order_by(appointments.c.id)
+    )
+    return tx.all(query)
+
+
+def change_appointment(tx: Transaction, appointment_id: int, now: datetime, **values: Any) -> None:
+    """Write a change that was made here, not in the plan: its next version."""
+    tx.run(
+        appointments.update()
+        .where(appointments.c.id == appointment_id)
+        .values(version=appointments.c.version + 1, written_at=now, **values)
+    )
 
 
 @dataclass(frozen=True, slots=True)

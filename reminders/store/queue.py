@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.lifecycle import RANK, State, further, heard, may, sources
-from reminders.planner import Reader, Visit
+from reminders.planner import Due, Reader, Visit
 from reminders.plans import Lead, to_wall
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id, new_ref
@@ -43,11 +43,12 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
-from reminders.store.texts import reader_of
+from reminders.store.texts import gone, reader_of
 
 log = logging.getLogger(__name__)
 
 READY_AT_ONCE = 5_000
+_LAST_WORD = ("delivered", "canceled", "read")  # after the others Twilio may still say that it was delivered
 _FINAL = ("delivered", "undelivered", "failed", "canceled", "read")
 
 
@@ -107,16 +108,15 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Claimed:
     """A claimed text, locked, with everything to judge, render and send it.
 
-    `visits` are those that still name the recipient.
+    The visits of `due` are those that still name the recipient.
     """
 
     text: int
     class_: str
-    day: date
-    lead: Lead
+    due: Due
     attempts: int
     closes_at: datetime
     number_id: int
@@ -124,15 +124,14 @@ class Due:
     sender_id: int
     sender: str
     consent_id: int | None
-    reader: Reader
-    visits: tuple[Visit, ...]
+    closures: frozenset[date]
     alias: str
     site_phone: str
     language: str
     data_key: DataKey
 
 
-def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[list[Due], list[int]]:
+def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[list[Claimed], list[int]]:
     """Lock up to `limit` ready texts of one sender, earliest deadline first, and read what they are judged on.
 
     Rows that somebody else holds are passed over. What hangs on a locked number (recipient, consent, visits) is read
@@ -167,6 +166,7 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
         return [], []
     people = _people(tx, {row.recipient_id for row in rows})
     visits = _visits(tx, [row.id for row in rows])
+    gone_to = gone(tx, {row.number_id for row in rows}, now - timedelta(days=9))
     address = tx.value(sa.select(senders.c.address).where(senders.c.id == sender_id))
     claimed, unreadable = [], []
     for row in rows:
@@ -177,11 +177,17 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
             unreadable.append(row.id)
             continue
         claimed.append(
-            Due(
+            Claimed(
                 text=row.id,
                 class_=row.class_,
-                day=row.day,
-                lead=Lead.parse(row.key.split(":", 2)[2]),
+                due=Due(
+                    reader=_reader(row, person, now),
+                    visits=tuple(visit for names, visit in visits.get(row.id, ()) if person.key in names),
+                    day=row.day,
+                    lead=Lead.parse(row.key.split(":", 2)[2]),
+                    closes_at=row.closes_at,
+                    gone=tuple(one.at for text, one in gone_to.get(row.number_id, ()) if text != row.id),
+                ),
                 attempts=row.attempts,
                 closes_at=row.closes_at,
                 number_id=row.number_id,
@@ -189,17 +195,7 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
                 sender_id=sender_id,
                 sender=address,
                 consent_id=person.consent_id,
-                reader=reader_of(
-                    role=person.role,
-                    zone=person.zone,
-                    texting=(person.texting_from, person.texting_to),
-                    site_quiet=(person.quiet_from, person.quiet_to),
-                    number_id=row.number_id,
-                    number=row,
-                    consent=person if person.said is not None else None,
-                    today=_today(now, person.site_zone),
-                ),
-                visits=tuple(visit for names, visit in visits.get(row.id, ()) if person.key in names),
+                closures=frozenset(map(date.fromisoformat, person.closures)),
                 alias=person.alias,
                 site_phone=person.site_phone,
                 language=person.language,
@@ -209,8 +205,19 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
     return claimed, unreadable
 
 
-def _today(now: datetime, zone: str) -> date:
-    return to_wall(now, zone).date()
+def _reader(row: Row[Any], person: Row[Any], now: datetime) -> Reader:
+    return reader_of(
+        recipient_id=row.recipient_id,
+        role=person.role,
+        zone=person.zone,
+        guessed_zones=person.guessed_zones,
+        texting=(person.texting_from, person.texting_to),
+        site_quiet=(person.quiet_from, person.quiet_to),
+        number_id=row.number_id,
+        number=row,
+        consent=person if person.said is not None else None,
+        today=to_wall(now, person.site_zone).date(),
+    )
 
 
 def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[Any]]:
@@ -220,6 +227,7 @@ def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[An
             recipients.c.key,
             recipients.c.role,
             recipients.c.zone,
+            recipients.c.guessed_zones,
             recipients.c.texting_from,
             recipients.c.texting_to,
             recipients.c.language,
@@ -229,10 +237,13 @@ def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[An
             consents.c.categories,
             consents.c.expires_on,
             consents.c.warned_of_risk,
+            consents.c.per_day,
+            consents.c.per_week,
             patients.c.key_id,
             sites.c.alias,
             sites.c.phone.label("site_phone"),
             sites.c.zone.label("site_zone"),
+            sites.c.closures,
             sites.c.quiet_from,
             sites.c.quiet_to,
         )
@@ -257,7 +268,7 @@ def _visits(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[tuple[li
 class Intent:
     """The intent to send one claimed text, as it is written before the call."""
 
-    due: Due
+    claimed: Claimed
     body: str = field(repr=False)
     template: str
     language: str
@@ -289,7 +300,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
     started = []
     rows = []
     for intent in intents:
-        due, attempt_id = intent.due, new_id(now)
+        due, attempt_id = intent.claimed, new_id(now)
         one = Started(
             attempt=attempt_id,
             text=due.text,
@@ -634,7 +645,7 @@ def hear(tx: Transaction, attempt_id: int, told: Heard, now: datetime, ask_at: d
         values["sid"] = told.sid
     if status != row.status:
         values |= {"status": status, "status_at": now, "error_code": told.error_code}
-    if status in _FINAL:
+    if status in _LAST_WORD:
         values["ask_at"] = None
     if values:
         tx.run(attempts.update().where(attempts.c.id == attempt_id).values(**values))

@@ -102,6 +102,7 @@ sites = Table(
     Column("region", sa.String(2), nullable=False),
     Column("quiet_from", sa.String(5), nullable=False),
     Column("quiet_to", sa.String(5), nullable=False),
+    Column("closures", sa.JSON, nullable=False),
     Column("paused_at", Instant),
 )
 
@@ -172,6 +173,7 @@ recipients = Table(
     Column("zone", sa.String(64), nullable=False),
     Column("texting_from", sa.String(5)),
     Column("texting_to", sa.String(5)),
+    Column("guessed_zones", sa.JSON, nullable=False),  # where nobody stated a zone: others the person may be in
     Column("part2_consent_on", sa.Date),
     # The record in force: the newest for the present number. The records themselves are append-only.
     Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
@@ -272,6 +274,9 @@ appointments = Table(
     Column("zone", sa.String(64), nullable=False),
     Column("starts_at", Instant, nullable=False),
     Column("status", sa.String(10), nullable=False),
+    # What the plan says; `wall` and `status` are what holds, also after a session was moved or called off.
+    Column("agreed_wall", sa.String(19), nullable=False),
+    Column("agreed_status", sa.String(10), nullable=False),
     Column("version", sa.Integer, nullable=False),
     Column("written_at", Instant, nullable=False),
     UniqueConstraint("series_id", "recurrence_id"),
@@ -372,6 +377,7 @@ attempts = Table(
     Column("asks", sa.SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("text_id", "number"),
     _one_of("answer", ("accepted", "refused", "unknown"), "answer"),
+    Index("ix_attempts_number_id", "number_id", "started_at"),
     _partial_index("ix_attempts_unsettled", "look_at", where=UNSETTLED),
     _partial_index("ix_attempts_unasked", "ask_at", where=UNASKED),
 )

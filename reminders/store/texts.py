@@ -1,6 +1,6 @@
 """Texts: making the rows what the planner says they should be, and reading them for people."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any, Self
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State
-from reminders.planner import Candidate, QuietHours, Reader
+from reminders.planner import Candidate, Gone, QuietHours, Reader
 from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
@@ -49,8 +49,10 @@ class Changes:
 
 def reader_of(
     *,
+    recipient_id: int,
     role: str,
     zone: str,
+    guessed_zones: Sequence[str],
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
     number_id: int,
@@ -74,6 +76,7 @@ def reader_of(
         and (role != "self" or consent.warned_of_risk)
     )
     return Reader(
+        id=recipient_id,
         role=role,
         zone=zone,
         quiet=tuple(quiet),
@@ -81,6 +84,9 @@ def reader_of(
         categories=frozenset(Category(name) for name in consent.categories) if consent is not None else frozenset(),
         opted_out=number.opted_out_at is not None,
         number_bad=number.bad_since is not None or number.wrong_since is not None,
+        per_day=consent.per_day if consent is not None else None,
+        per_week=consent.per_week if consent is not None else None,
+        also_zones=tuple(guessed_zones),
     )
 
 
@@ -182,12 +188,10 @@ def _may_change(row: Row[Any], candidate: Candidate) -> bool:
 
 def _only_time_passed(row: Row[Any], wanted: Mapping[str, Any], now: datetime) -> bool:
     """Whether the text would go no more only because its window has shut: then it expires, and a person is told."""
-    return (
-        row.state == State.SCHEDULED
-        and wanted["reason"] in {"too_late", "quiet_hours"}
-        and now >= row.opens_at
-        and (row.opens_at, row.closes_at) == (wanted["opens_at"], wanted["closes_at"])
-    )
+    if row.state != State.SCHEDULED or wanted["reason"] not in {"too_late", "quiet_hours", "merged_into"}:
+        return False
+    same = (row.opens_at, row.closes_at) == (wanted["opens_at"], wanted["closes_at"])
+    return row.closes_at <= now or (same and wanted["reason"] != "merged_into" and now >= row.opens_at)
 
 
 def _change(
@@ -222,6 +226,30 @@ def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
         .values(state=target.value, ready=False, held=None, **values)
     )
     return moved == 1
+
+
+def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
+    """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
+    query = (
+        sa.select(
+            attempts.c.number_id,
+            texts.c.id,
+            texts.c.recipient_id,
+            texts.c.key,
+            sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+        )
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .where(attempts.c.number_id.in_(number_ids), attempts.c.started_at >= since)
+        .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+        .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
+    )
+    rows = tx.all(query)
+    items = _items_of(tx, [row.id for row in rows])
+    found: dict[int, list[tuple[int, Gone]]] = {}
+    for row in rows:
+        one = Gone(row.recipient_id, row.key, row.at, frozenset(items.get(row.id, ())))
+        found.setdefault(row.number_id, []).append((row.id, one))
+    return found
 
 
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:

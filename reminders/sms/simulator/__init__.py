@@ -1,15 +1,18 @@
 """A pretend Twilio with pretend phones.
 
-Read it in this order: `exchange` (one request and answer as values), `rules` (what is to go wrong), `webhooks` (the
-calls Twilio makes), `network` (messages, phones and time), `rest` (the API in front of it), `control` (what a test sees
-and sets), `shell` (all of it on sockets). All but `shell` are values, verbs and a seed: no socket, no clock.
+Read it in this order: `exchange` (one request and answer as values), `webhooks` (the calls Twilio makes), `rules` (what
+is to go wrong), `settings` (what it is like), `timeline` (what happens when, disorder included), `lookup` (what is
+known of a number), `network` (messages, phones, opt-outs, queues), `rest` (the API before it), `control` (what a
+test sees and sets), `shell` (all of it on sockets). All but `shell` are values, verbs and a seed: no socket, no clock.
 """
 
 from reminders.sms.simulator.control import control
 from reminders.sms.simulator.exchange import Request, Response, Transport
-from reminders.sms.simulator.network import Message, PhoneNetwork, SimulatorSettings
+from reminders.sms.simulator.lookup import PhoneFacts
+from reminders.sms.simulator.network import Message, PhoneNetwork
 from reminders.sms.simulator.rest import Simulator
 from reminders.sms.simulator.rules import Rule
+from reminders.sms.simulator.settings import SimulatorSettings, Spread
 from reminders.sms.simulator.shell import NotLoopbackError, Shell, run, serve
 from reminders.sms.simulator.webhooks import Callback, Outcome, Policy
 
@@ -18,6 +21,7 @@ __all__ = [
     "Message",
     "NotLoopbackError",
     "Outcome",
+    "PhoneFacts",
     "PhoneNetwork",
     "Policy",
     "Request",
@@ -26,6 +30,7 @@ __all__ = [
     "Shell",
     "Simulator",
     "SimulatorSettings",
+    "Spread",
     "Transport",
     "control",
     "run",

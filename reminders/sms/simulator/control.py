@@ -4,20 +4,22 @@ Every answer is JSON. `at` keys are ISO instants in UTC.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
 from reminders.sms.simulator.exchange import Request, Response
-from reminders.sms.simulator.network import JournalEntry, PhoneNetwork
+from reminders.sms.simulator.lookup import FACTS, PhoneFacts
+from reminders.sms.simulator.network import PhoneNetwork
 from reminders.sms.simulator.rules import Rule, is_number
-from reminders.sms.simulator.webhooks import is_callable
+from reminders.sms.simulator.settings import CHANGEABLE, Spread
+from reminders.sms.simulator.timeline import JournalEntry
 
 _PHONE = re.compile(r"/phones/(?P<phone>\+\d{7,15})(?P<texts>/texts)?", re.ASCII)
-_SECONDS = frozenset({"queued_after", "sent_after", "delivered_after", "list_lag", "callback_pause"})
-_CHANCES = frozenset({"surprise_parameter", "done_date_missing", "done_date_elsewhere"})
 
 
 class _WrongError(Exception):
@@ -30,12 +32,14 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     GET  /phones/{e164}        what that phone got, oldest first: one entry a text that reached it
     GET  /phones/{e164}/texts  what it sent, and what Twilio itself answered
     POST /phones/{e164}/texts  {"to": sender, "body": text}: it texts one of our senders
+    POST /phones/{e164}        what Lookup knows of it (PhoneFacts): line_type, carrier, line_status, reassigned …
     GET  /messages             every message made through the API, oldest first
     GET  /counters             how often what happened
     GET  /callbacks            every try of a webhook call, oldest first
     GET, POST, DELETE /rules   rules (rules.py): one object or a list of them; DELETE forgets all
-    POST /settings             timings, chances, list_lag, inbound_url
-    POST /reset                forget everything
+    GET, POST /settings        timings, chances, paces, senders, opt-out words … (SimulatorSettings)
+    GET, POST /clock           {"forward": seconds} sets its clock ahead; what falls into them happens at once
+    POST /reset                forget everything but the settings
 
     400 with a `problem` for what cannot be understood, 404 for another place.
     """
@@ -44,6 +48,8 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     try:
         if (place := _PHONE.fullmatch(path)) is not None:
             return _phone(network, request, place["phone"], texts=place["texts"] is not None, now=now)
+        if (request.method, path) == ("GET", "/clock"):
+            return _json(200, {"now": _iso(now), "ahead": _ahead(network)})
         if request.method == "GET" and path in _VIEWS:
             return _json(200, _VIEWS[path](network))
         if request.method == "POST" and path in _VERBS:
@@ -58,6 +64,15 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
 
 def _phone(network: PhoneNetwork, request: Request, phone: str, *, texts: bool, now: datetime) -> Response:
     match request.method, texts:
+        case "POST", False:
+            document = _document(request)
+            if not isinstance(document, Mapping) or not document.keys() <= FACTS:
+                raise _WrongError(f"give some of {', '.join(sorted(FACTS))}")
+            try:
+                network.facts[phone] = PhoneFacts(**document)
+            except ValueError as wrong:
+                raise _WrongError(str(wrong)) from None
+            return _json(200, asdict(network.facts[phone]))
         case "GET", False:
             received = network.phones.get(phone, [])
             return _json(
@@ -76,7 +91,7 @@ def _phone(network: PhoneNetwork, request: Request, phone: str, *, texts: bool, 
                 raise _WrongError("give to, one of our senders, and body, both texts")
             message = network.text_from(phone, to, body, now)
             return _json(201, {"sid": message.sid, "answer": network.texted[phone][-1].answer})
-    return _json(405, {"problem": "GET, or POST to /texts"})
+    return _json(405, {"problem": "GET or POST"})
 
 
 def _messages(network: PhoneNetwork) -> list[dict[str, Any]]:
@@ -127,19 +142,35 @@ def _add_rules(network: PhoneNetwork, request: Request, now: datetime) -> Respon
 def _change(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     del now  # a setting holds from the next event on
     document = _document(request)
-    if not isinstance(document, Mapping):
-        raise _WrongError("settings are an object")
-    for key, value in document.items():
-        if key == "inbound_url":
-            if value is not None and not (isinstance(value, str) and is_callable(value)):
-                raise _WrongError("inbound_url: a URL that Twilio would call, or null")
-        elif key in _SECONDS | _CHANCES:
-            if not (is_number(value, at_most=1) if key in _CHANCES else is_number(value)):
-                raise _WrongError(f"{key}: {'from 0 to 1' if key in _CHANCES else 'seconds'}")
-        else:
-            raise _WrongError(f"{key}: no such key; choose from inbound_url, {', '.join(sorted(_SECONDS | _CHANCES))}")
-    network.change(**document)
-    return _json(200, dict(document))
+    try:
+        network.settings = network.settings.changed(document)
+    except ValueError as wrong:
+        raise _WrongError(str(wrong)) from None
+    return _json(200, _settings(network))
+
+
+def _settings(network: PhoneNetwork) -> dict[str, Any]:
+    """Those that may be changed."""
+    return {name: _plain(getattr(network.settings, name)) for name in CHANGEABLE}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spread):
+        return {"median": value.median, "p99": value.p99} | (
+            {} if value.longest == math.inf else {"longest": value.longest}
+        )
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _forward(network: PhoneNetwork, request: Request, now: datetime) -> Response:
+    document = _document(request)
+    if not isinstance(document, Mapping) or document.keys() != {"forward"} or not is_number(document["forward"]):
+        raise _WrongError("forward: seconds")
+    return _json(200, {"now": _iso(network.forward(document["forward"], now)), "ahead": _ahead(network)})
+
+
+def _ahead(network: PhoneNetwork) -> float:
+    return network.ahead.total_seconds()
 
 
 def _reset(network: PhoneNetwork, request: Request, now: datetime) -> Response:
@@ -167,10 +198,12 @@ _VIEWS: dict[str, Callable[[PhoneNetwork], object]] = {
     "/messages": _messages,
     "/counters": lambda network: dict(network.counters),
     "/callbacks": lambda network: [_journal(entry) for entry in network.journal],
+    "/settings": _settings,
     "/rules": lambda network: [rule.as_json() for rule in network.rules],
 }
 _VERBS: dict[str, Callable[[PhoneNetwork, Request, datetime], Response]] = {
     "/rules": _add_rules,
     "/settings": _change,
+    "/clock": _forward,
     "/reset": _reset,
 }

@@ -1,68 +1,38 @@
-"""The pretend phone network: messages, pretend phones, opt-outs and the webhooks they cause.
+"""The pretend phone network: messages, pretend phones, opt-outs and the queues of senders.
 
 Sockets, clocks and chance stay outside: every verb takes `now` (an aware instant) and all chance comes from one seed,
 so that the same calls give the same network, byte for byte.
 """
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
-from random import Random
 from typing import Any, Literal
 from xml.etree import ElementTree as ET  # ruff: ignore[suspicious-xml-etree-import] only our own TwiML is read
 
+from reminders.sms.simulator.lookup import PhoneFacts
 from reminders.sms.simulator.rules import Ending, Rule
-from reminders.sms.simulator.webhooks import Callback, Outcome, signed
+from reminders.sms.simulator.settings import HELP_WORDS, START_WORDS, STOP_WORDS, drawn
+from reminders.sms.simulator.timeline import Timeline
+from reminders.sms.simulator.webhooks import Callback
 from reminders.wording.segments import segments
 
-# Twilio's own opt-out words on long codes (twilio.md §5): the whole message, any case. YES opens no toll-free number.
-STOP_WORDS = frozenset({"STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"})
-START_WORDS = frozenset({"START", "YES", "UNSTOP"})
-HELP_WORDS = frozenset({"HELP", "INFO"})
 TOLL_FREE = ("+1800", "+1833", "+1844", "+1855", "+1866", "+1877", "+1888")
 
 Status = Literal[
-    "accepted", "scheduled", "queued", "sent", "delivered", "undelivered", "failed", "canceled", "received"
+    "accepted", "scheduled", "queued", "sending", "sent", "delivered", "undelivered", "failed", "canceled", "received"
 ]
-UNSENT = frozenset({"accepted", "scheduled", "queued"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatorSettings:
-    """What the pretend Twilio is like. Durations are seconds; chances are from 0 to 1.
-
-    `senders` are the numbers that are ours and `services` our Messaging Services, None: any well-formed one;
-    `service_senders` the numbers a service picks from. `trial_verified`: None, or the only numbers a trial account may
-    text.
-    """
-
-    account_sid: str = "AC" + "0" * 32
-    auth_token: str = "simulator"  # ruff: ignore[hardcoded-password-string] known to everybody, of use to nobody
-    api_key: str | None = None
-    api_secret: str | None = None
-    inbound_url: str | None = None
-    senders: frozenset[str] | None = frozenset({"+15005550006"})
-    services: frozenset[str] | None = None
-    service_senders: tuple[str, ...] = ("+15005550006",)
-    trial_verified: frozenset[str] | None = None
-    advanced_opt_out: bool = False
-    max_concurrent: int = 100
-    queued_after: float = 0.05
-    sent_after: float = 0.2
-    delivered_after: float = 0.6
-    list_lag: float = 0.0
-    callback_pause: float = 0.2
-    surprise_parameter: float = 0.1
-    done_date_missing: float = 0.1
-    done_date_elsewhere: float = 0.1
+UNSENT = frozenset({"accepted", "scheduled", "queued", "sending"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """One message, made through the API or sent by a pretend phone. `number` counts them in order of creation."""
+    """One message, made through the API or sent by a pretend phone. `number` counts them in order of creation.
+
+    `listed_at` is when lists show it; `hurried`, that it is sent the moment it is made; `arrives`, that its phone gets
+    it when it is handed over.
+    """
 
     number: int
     sid: str
@@ -73,6 +43,7 @@ class Message:
     body: str
     created_at: datetime
     updated_at: datetime
+    listed_at: datetime
     status: Status
     segments: int
     media: int = 0
@@ -80,9 +51,10 @@ class Message:
     error_code: int | None = None
     callback_url: str | None = None
     send_at: datetime | None = None
-    queued_at: datetime | None = None
     valid_for: float = 36_000.0
     rule: Rule | None = None
+    hurried: bool = False
+    arrives: bool = False
     deleted: bool = False
 
 
@@ -107,68 +79,31 @@ class Texted:
     answer: str | None
 
 
-@dataclass(slots=True)
-class JournalEntry:
-    """One try of a webhook call; `outcome` is None while it is under way."""
-
-    callback: Callback
-    outcome: Outcome | None = None
-    answered_at: datetime | None = None
-    lost: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     message: Message
     status: Status
     error_code: int | None = None
+    last: bool = True
 
 
-class PhoneNetwork:
+class PhoneNetwork(Timeline):
     """Everything a pretend Twilio knows and does, but for HTTP."""
-
-    def __init__(self, settings: SimulatorSettings, *, seed: int) -> None:
-        self.settings = settings
-        self._seed = seed
-        self.reset()
 
     def reset(self) -> None:
         """Forget every message, phone, opt-out, rule and callback, and start chance again from the seed."""
-        self.rules: list[Rule] = []
-        self.counters: Counter[str] = Counter()
-        self.journal: list[JournalEntry] = []
+        super().reset()
         self.phones: defaultdict[str, list[Received]] = defaultdict(list)
         self.texted: defaultdict[str, list[Texted]] = defaultdict(list)
+        self.facts: dict[str, PhoneFacts] = {}
         self.opted_out: set[tuple[str, str]] = set()
-        self.refusing_until: datetime | None = None
-        self._random = Random(self._seed)
         self._messages: list[Message] = []
         self._by_sid: dict[str, Message] = {}
         self._by_to: defaultdict[str, list[Message]] = defaultdict(list)
-        self._sticky: dict[tuple[str, str], str] = {}
-        self._under_way: dict[str, JournalEntry] = {}
-        self._agenda: list[tuple[datetime, int, _Step | Callback]] = []
-        self._order = count()
-        self._ready: list[Callback] = []
+        self._sticky: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self._free_at: dict[str, datetime] = {}
 
     # What a test or a person sets and sees
-
-    def add_rule(self, rule: Rule, now: datetime) -> None:
-        """Let a rule hold from `now`; `refuse_connection` shows as `refusing_until`, for whoever holds the socket."""
-        if rule.fault == "refuse_connection":
-            self.refusing_until = now + timedelta(seconds=5.0 if rule.seconds is None else rule.seconds)
-            self.counters["fault refuse_connection"] += 1
-        else:
-            self.rules.append(rule)
-
-    def clear_rules(self) -> None:
-        """Let no rule hold any more."""
-        self.rules.clear()
-        self.refusing_until = None
-
-    def change(self, **settings: Any) -> None:
-        """Change settings from here on, by name."""
-        self.settings = replace(self.settings, **settings)
 
     def created(self) -> list[Message]:
         """Every message made through the API, oldest first, whatever became of it; deleted ones too."""
@@ -180,34 +115,13 @@ class PhoneNetwork:
         Twilio answers STOP, START and HELP itself; the webhook comes all the same (twilio.md §5).
         """
         self.advance(now)
-        services = sorted(
-            service for (service, known), sender in self._sticky.items() if (known, sender) == (phone, to)
-        )
+        services = self._services_of(phone, to)
         service = services[0] if services else None
         message = self._add(
             direction="inbound", to=to, sender=phone, service=service, body=body, status="received", now=now
         )
         message.sent_at = now
-        word = body.strip().upper()
-        scopes = {(phone, scope) for scope in (to, *services)}
-        opt_out_type, answer = None, None
-        if word in STOP_WORDS:
-            opt_out_type = "STOP"
-            if not scopes <= self.opted_out:
-                answer = (
-                    "You have opted out and will get no more texts from this number. Reply START to get them again."
-                )
-            self.opted_out |= scopes
-        elif word in START_WORDS and not (word == "YES" and to.startswith(TOLL_FREE)):
-            opt_out_type = "START"
-            if scopes & self.opted_out:
-                answer = "You will get texts from this number again. Reply STOP to opt out."
-            self.opted_out -= scopes
-        elif word in HELP_WORDS:
-            opt_out_type = "HELP"
-            # A toll-free number that is opted out gets no HELP answer (twilio.md §5).
-            if not (to.startswith(TOLL_FREE) and scopes & self.opted_out):
-                answer = "Reply STOP to opt out."
+        opt_out_type, answer = self._heed(phone, to, services, body)
         if answer is not None:
             reply = self._add(
                 direction="outbound-reply",
@@ -225,60 +139,56 @@ class PhoneNetwork:
             self._call(
                 "inbound",
                 self.settings.inbound_url,
-                message,
-                self._inbound_form(message, opt_out_type),
-                now,
+                sid=message.sid,
+                status="received",
+                phone=phone,
+                form=self._inbound_form(message, opt_out_type),
+                at=now,
+                last=True,
             )
         return message
 
-    # Time
+    def _heed(self, phone: str, to: str, services: Sequence[str], body: str) -> tuple[str | None, str | None]:
+        """Let an opt-out word take effect: the OptOutType, and Twilio's own answer if it gives one.
 
-    def advance(self, now: datetime) -> None:
-        """Let everything happen that is due by `now`, in its order and at its own instant."""
-        while self._agenda and self._agenda[0][0] <= now:
-            at, _, what = heapq.heappop(self._agenda)
-            if isinstance(what, Callback):
-                self._ready.append(what)
-            else:
-                self._take(what, at)
-
-    def due(self, now: datetime) -> list[Callback]:
-        """The webhook calls to make now, in order, each handed out once. Report each with `called`."""
-        self.advance(now)
-        ready = [replace(call, first_at=now) if call.attempt == 0 else call for call in self._ready]
-        self._ready.clear()
-        for call in ready:
-            self.counters["callback tries"] += 1
-            entry = JournalEntry(call)
-            self.journal.append(entry)
-            self._under_way[call.token] = entry
-        return ready
-
-    def called(self, callback: Callback, outcome: Outcome, now: datetime, answer: bytes = b"") -> None:
-        """What became of a call `due` gave: done with, tried again later as its policy says, or lost.
-
-        The TwiML `answer` to an inbound text may hold <Message> verbs: each is a text back to that phone. Other verbs
-        do nothing; what is no XML is counted (error 12100 at Twilio).
+        What a phone says to one number of a Messaging Service holds for the whole service. A toll-free number keeps
+        Twilio's own words whatever Advanced Opt-Out says, is not opened by YES, and gives no HELP while it is shut.
         """
-        entry = self._under_way.pop(callback.token, None)
-        if entry is None:
-            return  # from before a reset
-        entry.outcome, entry.answered_at = outcome, now
-        if isinstance(outcome, int) and outcome < 400:
-            self.counters["callbacks answered"] += 1
-            if callback.kind == "inbound" and answer:
-                self._reply(self._by_sid[callback.sid], answer, now)
-        elif (again := callback.again(outcome, now, self.settings.callback_pause)) is not None:
-            self._push(again.at, again)
+        settings, toll_free = self.settings, to.startswith(TOLL_FREE)
+        if settings.advanced_opt_out and not toll_free:
+            stop, start, help_ = settings.stop_words, settings.start_words, settings.help_words
         else:
-            entry.lost = True
-            self.counters["callbacks lost"] += 1
+            stop, start, help_ = STOP_WORDS, START_WORDS - ({"YES"} if toll_free else set()), HELP_WORDS
+        scopes = {(phone, scope) for scope in (to, *services)}
+        word = body.strip().upper()
+        if word in stop:
+            new = not scopes <= self.opted_out
+            self.opted_out |= scopes
+            said = "You have opted out and will get no more texts from this number. Reply START to get them again."
+            return "STOP", said if new else None
+        if word in start:
+            if services:
+                scopes |= {(phone, sender) for sender in settings.service_senders if not sender.startswith(TOLL_FREE)}
+            shut = scopes & self.opted_out
+            self.opted_out -= scopes
+            return "START", "You will get texts from this number again. Reply STOP to opt out." if shut else None
+        if word in help_:
+            return "HELP", None if toll_free and scopes & self.opted_out else "Reply STOP to opt out."
+        return None, None
 
-    def next_due_at(self) -> datetime | None:
-        """When `due` should be asked next; None while nothing lies ahead."""
-        if self._ready:
-            return self._ready[0].at
-        return self._agenda[0][0] if self._agenda else None
+    def _services_of(self, phone: str, number: str) -> list[str]:
+        """The Messaging Services that know this phone and send from this number."""
+        known = self._sticky.get(phone, {})
+        pooled = number in self.settings.service_senders
+        return sorted(service for service, sender in known.items() if pooled or sender == number)
+
+    def has_opted_out(self, phone: str, sender: str | None, service: str | None) -> bool:
+        """Whether a text to that phone is refused: its number, its service, or the service its number belongs to."""
+        if not self.opted_out:
+            return False
+        scopes = [scope for scope in (sender, service) if scope is not None]
+        scopes += self._services_of(phone, sender) if sender is not None else ()
+        return any((phone, scope) in self.opted_out for scope in scopes)
 
     # For the REST API
 
@@ -294,8 +204,12 @@ class PhoneNetwork:
         callback_url: str | None = None,
         send_at: datetime | None = None,
         valid_for: float = 36_000.0,
+        hurried: bool = False,
     ) -> Message:
-        """A new message: `queued` from a sender, `accepted` or `scheduled` from a service. Validates nothing."""
+        """A new message: `queued` from a sender, `accepted` or `scheduled` from a service. Validates nothing.
+
+        A `hurried` one waits for nothing but a `send_at`.
+        """
         status: Status = "queued" if service is None else "accepted" if send_at is None else "scheduled"
         message = self._add(
             direction="outbound-api", to=to, sender=sender, service=service, body=body, status=status, now=now
@@ -306,21 +220,25 @@ class PhoneNetwork:
             send_at,
             valid_for,
         )
-        message.rule = self._rule_for(to)
-        if message.rule is not None:
-            message.rule.use()
+        message.hurried = hurried
+        message.rule = self._rule_for(to, now)
         self.counters["created"] += 1
         if service is None:
             self._count_segments(message)
             self._queue(message, now)
         else:
-            at = send_at or now + timedelta(seconds=self.settings.queued_after)
-            self._push(at, _Step(message, "queued"))
+            wait = 0.0 if hurried else drawn(self.settings.queued_after, self._random)
+            self._push(send_at or now + timedelta(seconds=wait), _Step(message, "queued", last=False))
         return message
+
+    def queue_is_full(self, sender: str, now: datetime) -> bool:
+        """Whether that sender's queue takes no more (error 21611, or 30001 for a Messaging Service)."""
+        free_at = self._free_at.get(sender)
+        return free_at is not None and (free_at - now).total_seconds() > self.settings.longest_queue
 
     def cancel(self, message: Message, now: datetime) -> None:
         """Take back a scheduled message."""
-        self._take(_Step(message, "canceled"), now)
+        self._happen(_Step(message, "canceled"), now)
 
     def find(self, sid: str) -> Message | None:
         """The message of that sid; None when there is none or it was deleted."""
@@ -330,9 +248,8 @@ class PhoneNetwork:
     def newest_first(self, now: datetime, *, to: str | None = None, below: int | None = None) -> Iterator[Message]:
         """Messages the list shows at `now`, newest first, of those to a number and older than the `below`-th."""
         listed = self._messages if to is None else self._by_to.get(to, [])
-        shown_until = now - timedelta(seconds=self.settings.list_lag)
         for message in reversed(listed):
-            if (below is None or message.number < below) and not message.deleted and message.created_at <= shown_until:
+            if (below is None or message.number < below) and not message.deleted and message.listed_at <= now:
                 yield message
 
     def number_of(self, sid: str) -> int | None:
@@ -363,6 +280,7 @@ class PhoneNetwork:
             body=body,
             created_at=now,
             updated_at=now,
+            listed_at=now + timedelta(seconds=drawn(self.settings.list_lag, self._random)),
             status=status,
             segments=0 if direction == "outbound-api" else segments(body).count,
         )
@@ -371,64 +289,133 @@ class PhoneNetwork:
         self._by_to[to].append(message)
         return message
 
-    def _rule_for(self, to: str) -> Rule | None:
-        """The newest rule about texts to this number that holds this time."""
-        for rule in reversed(self.rules):
-            if rule.outcome is not None and rule.matches(to) and self._happens(rule.probability):
-                return rule
-        return None
+    def _rule_for(self, to: str, now: datetime) -> Rule | None:
+        """The rule that settles what becomes of a text to this number, used once by it."""
+        if not self.rules:
+            return None
+        rule = self._holding((rule for rule in self.rules if rule.outcome is not None), to, now).get("outcome")
+        if rule is not None:
+            rule.use()
+        return rule
 
     def _count_segments(self, message: Message) -> None:
         message.segments = segments(message.body).count if message.body else 1
 
     def _queue(self, message: Message, at: datetime) -> None:
-        """Plan what follows: the outcome was settled when the message was made."""
-        message.queued_at = at
-        rule = message.rule or Rule(outcome="delivered")
+        """Put a message into its sender's queue and plan what follows: its outcome was settled when it was made."""
+        sender, settings = message.sender or "", self.settings
+        if message.service is not None and self.queue_is_full(sender, at):
+            self._push(at, _Step(message, "failed", 30001))
+            return
+        turn_at = at if message.hurried else max(at, self._free_at.get(sender, at))
+        sent_after = 0.0 if message.hurried else drawn(settings.sent_after, self._random)
+        rule = message.rule or self._ordinary(message.to)
         outcome: Ending = rule.outcome or "delivered"
-        final_after = self.settings.delivered_after if rule.after is None else rule.after
-        sent_after = min(self.settings.sent_after, final_after)
-        if sent_after > message.valid_for:
+        if rule.after is not None and outcome != "silent":
+            sent_after = rule.after if outcome == "failed" else min(sent_after, rule.after)
+        sent_at = turn_at + timedelta(seconds=sent_after)
+        if sent_at > at + timedelta(seconds=message.valid_for):
             self._push(at + timedelta(seconds=message.valid_for), _Step(message, "failed", 30036))
-            return
+            return  # and it holds up nobody behind it
+        pace = settings.sender_paces.get(sender, settings.segments_per_second)
+        if pace > 0:
+            self._free_at[sender] = turn_at + timedelta(seconds=message.segments / pace)
+        if settings.sending_for:
+            shown = timedelta(seconds=drawn(settings.sending_for, self._random))
+            self._push(max(turn_at, sent_at - shown), _Step(message, "sending", last=False))
+        delivered_or_silent = outcome in {"delivered", "silent"} or rule.then == "delivered"
+        message.arrives = delivered_or_silent if rule.reaches is None else rule.reaches
         if outcome == "failed":
-            failed_after = sent_after if rule.after is None else rule.after
-            self._push(at + timedelta(seconds=failed_after), _Step(message, "failed", rule.error_code or 30500))
+            self._end(rule, _Step(message, "failed", rule.error_code or 30500, last=rule.then is None), sent_at)
             return
-        self._push(at + timedelta(seconds=sent_after), _Step(message, "sent"))
-        if outcome == "undelivered":
-            self._push(at + timedelta(seconds=final_after), _Step(message, "undelivered", rule.error_code or 30008))
-        elif outcome == "delivered":
-            self._push(at + timedelta(seconds=final_after), _Step(message, "delivered"))
+        self._push(sent_at, _Step(message, "sent", last=outcome == "silent"))
+        if outcome == "silent":
+            return
+        final_at = turn_at + timedelta(seconds=rule.after or 0.0)
+        if rule.after is None:
+            final_at = sent_at + timedelta(seconds=drawn(settings.delivered_after, self._random))
+        code = (rule.error_code or 30008) if outcome == "undelivered" else None
+        self._end(rule, _Step(message, outcome, code, last=rule.then is None), final_at)
 
-    def _take(self, step: _Step, at: datetime) -> None:
-        message = step.message
-        if message.status == "canceled":
+    def _end(self, rule: Rule, end: _Step, at: datetime) -> None:
+        """The final word; and the one that contradicts it."""
+        self._push(at, end)
+        if rule.then is not None and rule.then != "silent":
+            code = (rule.error_code or 30008) if rule.then != "delivered" else None
+            self._push(at + timedelta(seconds=rule.then_after), _Step(end.message, rule.then, code))
+
+    def _ordinary(self, to: str) -> Rule:
+        """What becomes of a text that no rule is about."""
+        facts = self.facts.get(to)
+        if facts is not None and facts.line_type == "landline":
+            return _LANDLINE
+        return _SILENT if self._happens(self.settings.unreceipted) else _DELIVERED
+
+    def _happen(self, what: Any, at: datetime) -> None:
+        if isinstance(what, Rule):
+            self._suspend(what, at)
             return
-        message.status, message.error_code, message.updated_at = step.status, step.error_code, at
-        self.counters[step.status] += 1
-        if step.status == "queued":
+        message: Message = what.message
+        contradicted = message.rule is not None and message.rule.then is not None
+        if message.status == "canceled" or (message.status == "failed" and not contradicted):
+            return
+        status, code = what.status, what.error_code
+        if status == "queued" and self._is_suspended(at):
+            status, code = "failed", 30002
+        message.status, message.error_code, message.updated_at = status, code, at
+        self.counters[status] += 1
+        if status == "queued":
             message.sender = message.sender or self._pick_sender(message)
             self._count_segments(message)
             self._queue(message, at)
-        elif step.status == "sent":
-            message.sent_at = at
-            if message.rule is None or message.rule.outcome != "undelivered":
+        elif status == "sent" or (status == "failed" and message.arrives and message.sent_at is None):
+            message.sent_at = at if status == "sent" else None
+            if message.arrives:
                 self.phones[message.to].append(Received(message.sid, message.sender or "", message.body, at))
-        if message.callback_url is not None and not message.deleted:
-            self._call("status", message.callback_url, message, self._status_form(message, at), at)
+                message.arrives = False
+        if message.callback_url is not None and not message.deleted and status != "sending":
+            self._call(
+                "status",
+                message.callback_url,
+                sid=message.sid,
+                status=status,
+                phone=message.to,
+                form=self._status_form(message, at),
+                at=at,
+                last=what.last or status == "failed",
+            )
 
-    def _reply(self, inbound: Message, twiml: bytes, now: datetime) -> None:
+    def _is_suspended(self, at: datetime) -> bool:
+        return any(rule.fault == "suspended" and rule.matches(None, at) for rule in self.rules)
+
+    def _suspend(self, rule: Rule, at: datetime) -> None:
+        """The account is suspended: what waits in a queue fails. What is scheduled fails when its time comes."""
+        if not any(one is rule for one in self.rules):
+            return  # taken back before it began
+        self.counters["suspensions"] += 1
+        for message in [one for one in self._messages if one.status in UNSENT - {"scheduled"}]:
+            message.rule, message.arrives = None, False
+            self._happen(_Step(message, "failed", 30002), at)
+        self._free_at.clear()
+
+    def _answered(self, callback: Callback, answer: bytes, now: datetime) -> None:
+        """The TwiML `answer` to an inbound text may hold <Message> verbs: each is a text back to that phone.
+
+        Other verbs do nothing; what is no XML is counted (error 12100 at Twilio).
+        """
+        if callback.kind != "inbound" or not answer:
+            return
+        inbound = self._by_sid[callback.sid]
         try:
             # ruff: ignore[suspicious-xml-element-tree-usage] it comes from our own web process, over loopback
-            response = ET.fromstring(twiml)
+            response = ET.fromstring(answer)
         except ET.ParseError:
             self.counters["twiml unreadable"] += 1
             return
         phone = inbound.sender or ""
         for verb in response.findall("Message"):
             body = (verb.findtext("Body") or verb.text or "").strip()
-            if not body or (phone, inbound.to) in self.opted_out:
+            if not body or self.has_opted_out(phone, inbound.to, None):
                 continue
             message = self._add(
                 direction="outbound-reply",
@@ -439,17 +426,15 @@ class PhoneNetwork:
                 status="queued",
                 now=now,
             )
-            message.rule = self._rule_for(phone)
-            if message.rule is not None:
-                message.rule.use()
+            message.rule = self._rule_for(phone, now)
             self._queue(message, now)
 
     def _pick_sender(self, message: Message) -> str:
         """A service keeps to the sender a phone knows."""
-        key = (message.service or "", message.to)
-        if key not in self._sticky:
-            self._sticky[key] = self._random.choice(self.settings.service_senders)
-        return self._sticky[key]
+        known, service = self._sticky[message.to], message.service or ""
+        if service not in known:
+            known[service] = self._random.choice(self.settings.service_senders)
+        return known[service]
 
     # Webhooks
 
@@ -495,34 +480,7 @@ class PhoneNetwork:
             form.append(("OptOutType", opt_out_type))
         return form
 
-    def _call(
-        self,
-        kind: Literal["status", "inbound"],
-        url: str,
-        message: Message,
-        form: list[tuple[str, str]],
-        at: datetime,
-    ) -> None:
-        if self._happens(self.settings.surprise_parameter):
-            # Twilio adds parameters without notice; a receiver must validate over all and ignore the unknown ones.
-            form.append((f"X{self._random.randrange(1000)}", "new"))
-        call = signed(
-            kind,
-            url,
-            form,
-            sid=message.sid,
-            status=message.status,
-            auth_token=self.settings.auth_token,
-            token=f"{self._random.getrandbits(128):032x}",
-            at=at,
-        )
-        self._push(at, call)
 
-    def _push(self, at: datetime, what: _Step | Callback) -> None:
-        heapq.heappush(self._agenda, (at, next(self._order), what))
-
-    def _happens(self, probability: float) -> bool:
-        return probability >= 1 or (probability > 0 and self._random.random() < probability)
-
-    def _sid(self, prefix: str) -> str:
-        return f"{prefix}{self._random.getrandbits(128):032x}"
+_DELIVERED = Rule(outcome="delivered")
+_SILENT = Rule(outcome="silent")
+_LANDLINE = Rule(outcome="undelivered", error_code=30006)

@@ -1,24 +1,29 @@
-"""The pretend Twilio's REST door: Messages of API version 2010-04-01 (twilio.md §2, §7, §10 items 1 to 3, 8, 12)."""
+"""The pretend Twilio's REST door: Messages of API 2010-04-01, and Lookup v2 (twilio.md §2, §6, §7, §10)."""
 
 import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from reminders.sms.simulator.exchange import Request, Response, Transport
-from reminders.sms.simulator.network import UNSENT, Message, PhoneNetwork, SimulatorSettings
-from reminders.sms.simulator.rules import NOT_MADE, Operation, Rule
+from reminders.sms.simulator.lookup import FIELDS, PhoneFacts, as_e164, look_up
+from reminders.sms.simulator.network import UNSENT, Message, PhoneNetwork
+from reminders.sms.simulator.rules import Operation, Rule, Stage
+from reminders.sms.simulator.settings import SimulatorSettings, drawn
 from reminders.sms.simulator.webhooks import is_callable
 
 _PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(?:/(?P<sid>[^/]+))?\.json")
 # E.164; for country code 1 the North American plan's shape.
 _NUMBER = re.compile(r"\+(?:1[2-9]\d{2}[2-9]\d{6}|[2-9]\d{6,14})", re.ASCII)
+_LOOKUP = re.compile(r"/v2/PhoneNumbers/(?P<number>[^/]+)")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}", re.ASCII)
+_COMPACT_DAY = re.compile(r"\d{8}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 # Twilio's test credentials' table, HTTP 400 each (twilio.md §7).
@@ -58,6 +63,7 @@ _MEANINGS = {
     21617: "The 'Body' is longer than 1600 characters",
     21635: "The 'To' number is a landline",
     21701: "There is no such Messaging Service",
+    30001: "Queue overflow",
     30002: "Account suspended",
     30003: "Unreachable destination handset",
     30004: "Message blocked",
@@ -66,14 +72,28 @@ _MEANINGS = {
     30007: "Message filtered",
     30008: "Unknown error",
     30022: "Rate of the campaign exceeded",
+    30023: "Daily cap of the carrier reached",
+    30034: "Message from an unregistered number",
     30036: "Validity period expired",
     30409: "Only a scheduled message can be canceled",
+    30410: "The provider did not answer in time",
+    30450: "Blocked as suspected SMS pumping",
     30500: "An internal error at Twilio",
     35111: "A scheduled message needs a 'SendAt'",
     35114: "'SendAt' is from 15 minutes to 35 days ahead, in UTC",
     90007: "'ValidityPeriod' is from 1 to 36000 seconds",
 }
 _PAGE = b"<html><head><title>%d</title></head><body><h1>The page cannot be shown</h1></body></html>"
+
+
+_ORDINARY = PhoneFacts()
+_HOW: dict[str | None, Transport] = {
+    "hang_after_create": Transport("hang"),
+    "close_after_create": Transport("close"),
+    "reset_after_create": Transport("reset"),
+    "truncated": Transport("cut"),
+    "slow_drip": Transport("drip"),
+}
 
 
 class _RefusalError(Exception):
@@ -109,80 +129,106 @@ class Simulator(PhoneNetwork):
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic" or credentials.strip() not in self._credentials:
             raise _RefusalError(20003, 401)
+        operation, sid = self._asked(request)
+        if request.concurrent > self.settings.max_concurrent:
+            raise _RefusalError(20429, 429)
+        form, message = _form(request), self.find(sid)
+        acting = self._faults(operation, self._about(operation, form, message, request), now) if self.rules else {}
+        wait = drawn(self.settings.created_after, self._random) if operation == "create" else 0.0
+        if "before" in acting:
+            return self._spoil(self._fail(acting["before"], request), acting, wait, request)
+        hurried = "time" in acting and acting["time"].fault == "callback_first"
+        try:
+            response = self._operate(operation, message, form, request, now, hurried=hurried)
+        except _RefusalError as refusal:
+            self.counters[f"refused {refusal.code}"] += 1
+            return _delayed(self._refused(refusal.code, refusal.http, request), wait)
+        return self._spoil(response, acting, wait, request)
+
+    def _asked(self, request: Request) -> tuple[Operation, str]:
+        """What a request wants, and of which message."""
+        if _LOOKUP.fullmatch(request.path) is not None:
+            if request.method != "GET":
+                raise _RefusalError(20004, 405)
+            return "lookup", ""
         place = _PATH.fullmatch(request.path)
         if place is None or place["account"] != self.settings.account_sid:
             raise _RefusalError(20404, 404)
-        if request.concurrent > self.settings.max_concurrent:
-            raise _RefusalError(20429, 429)
-        operation = _operation(request.method, has_sid=place["sid"] is not None)
-        form = _form(request)
-        message = self.find(place["sid"] or "")
-        about = form.get("To") if operation == "create" else message.to if message else _query(request).get("To")
-        fault = self._fault_for(operation, about)
-        if fault is not None and fault.fault in NOT_MADE:
-            self._note(fault)
-            return self._fail(fault, request)
-        response = self._operate(operation, message, form, request, now)
-        if fault is None:
-            return response
-        self._note(fault)
-        return self._spoil(response, fault, request)
+        return _operation(request.method, has_sid=place["sid"] is not None), place["sid"] or ""
+
+    def _about(
+        self, operation: Operation, form: dict[str, str], message: Message | None, request: Request
+    ) -> str | None:
+        """The number a request is about, if it names one."""
+        match operation:
+            case "create":
+                return form.get("To")
+            case "list":
+                return _query(request).get("To")
+            case "lookup":
+                return as_e164(_looked_up(request), _query(request).get("CountryCode", "US"))
+        return message.to if message is not None else None
 
     # Faults
 
-    def _fault_for(self, operation: Operation, number: str | None) -> Rule | None:
-        """The newest fault rule that holds this time. It is used up only by a request it really spoils."""
-        for rule in reversed(self.rules):
-            if (
-                rule.fault is not None
-                and rule.on in {operation, "any"}
-                and rule.matches(number)
-                and self._happens(rule.probability)
-            ):
-                return rule
-        return None
-
-    def _note(self, rule: Rule) -> None:
-        rule.use()
-        self.counters[f"fault {rule.fault}"] += 1
+    def _faults(self, operation: Operation, number: str | None, now: datetime) -> dict[Stage, Rule]:
+        """The fault rules that act on a request, by stage (see Rule). Only one they really spoil uses them up."""
+        acting = self._holding(
+            (rule for rule in self.rules if rule.fault is not None and rule.on in {operation, "any"}), number, now
+        )
+        if "before" in acting:
+            self._overrule(*(rule for stage, rule in acting.items() if stage in {"answer", "travel"}))
+            return {stage: rule for stage, rule in acting.items() if stage in {"before", "time"}}
+        return acting
 
     def _fail(self, rule: Rule, request: Request) -> Response:
         """The answer of a request that was not processed, or says so."""
         match rule.fault:
-            case "unauthorised":
+            case "unauthorised" | "suspended":
                 return self._refused(20003, 401, request)
             case "too_many":
                 return self._refused(20429, 429, request)
             case "refuse":
                 return self._refused(rule.code, 400, request)
-            case _ if rule.status == 502:
-                return Response(502, {"Content-Type": "text/html"}, _PAGE % 502)
+            case _ if rule.html or rule.status == 502:
+                return Response(rule.status, {"Content-Type": "text/html"}, _PAGE % rule.status)
             case _:
                 return self._refused(20000 + rule.status, rule.status, request)
 
-    def _spoil(self, response: Response, rule: Rule, request: Request) -> Response:
-        """The answer of a request that was processed, as the caller gets to see it."""
-        how: dict[Any, Transport] = {
-            "hang_after_create": Transport("hang"),
-            "close_after_create": Transport("close"),
-            "reset_after_create": Transport("reset"),
-            "truncated": Transport("cut"),
-            "slow_drip": Transport("drip", pace=0.2 if rule.seconds is None else rule.seconds),
-            "latency": Transport(after=1.0 if rule.seconds is None else rule.seconds),
-        }
-        if rule.fault == "error_after_create":
-            return self._fail(rule, request)
-        if rule.fault == "not_json":
-            return Response(response.status, {"Content-Type": "text/html"}, _PAGE % response.status)
-        return Response(response.status, response.headers, response.body, how[rule.fault])
+    def _spoil(self, response: Response, acting: dict[Stage, Rule], wait: float, request: Request) -> Response:
+        """The answer as the caller gets to see it: what it says, how it travels and when; the rules are used once."""
+        for rule in acting.values():
+            self._use(rule)
+        if "answer" in acting:
+            if acting["answer"].fault == "error_after_create":
+                response = self._fail(acting["answer"], request)
+            else:
+                response = Response(response.status, {"Content-Type": "text/html"}, _PAGE % response.status)
+        if (travel := acting.get("travel")) is not None:
+            transport = _HOW[travel.fault]
+            if travel.seconds is not None:
+                transport = replace(transport, pace=travel.seconds)
+            response = replace(response, transport=transport)
+        if (late := acting.get("time")) is not None:
+            wait += 1.0 if late.seconds is None else late.seconds
+        return _delayed(response, wait)
 
     # Operations
 
     def _operate(
-        self, operation: Operation, message: Message | None, form: dict[str, str], request: Request, now: datetime
+        self,
+        operation: Operation,
+        message: Message | None,
+        form: dict[str, str],
+        request: Request,
+        now: datetime,
+        *,
+        hurried: bool,
     ) -> Response:
         if operation == "create":
-            return self._create(form, request, now)
+            return self._create(form, request, now, hurried=hurried)
+        if operation == "lookup":
+            return self._look_up(request)
         if operation == "list":
             return self._list(request, now)
         if message is None:
@@ -193,7 +239,7 @@ class Simulator(PhoneNetwork):
             return self._delete(message, request, now)
         return self._json(200, self._resource(message), request)
 
-    def _create(self, form: dict[str, str], request: Request, now: datetime) -> Response:
+    def _create(self, form: dict[str, str], request: Request, now: datetime, *, hurried: bool) -> Response:
         to, sender, service = form.get("To", ""), form.get("From") or None, form.get("MessagingServiceSid") or None
         body, callback_url = form.get("Body", ""), form.get("StatusCallback") or None
         media = sum(name == "MediaUrl" for name, _ in _pairs(request))
@@ -210,6 +256,8 @@ class Simulator(PhoneNetwork):
             service is not None and form.get("ScheduleType") == "fixed"
         ):  # without a service it is dropped, and sent at once
             send_at = _send_at(form.get("SendAt"), now)
+        if service is None and sender is not None and self.queue_is_full(sender, now):
+            raise _RefusalError(21611)
         message = self.create(
             to=to,
             sender=sender,
@@ -220,6 +268,7 @@ class Simulator(PhoneNetwork):
             callback_url=callback_url,
             send_at=send_at,
             valid_for=valid_for,
+            hurried=hurried,
         )
         return self._json(201, self._resource(message), request)
 
@@ -241,7 +290,7 @@ class Simulator(PhoneNetwork):
             raise _RefusalError(21266)
         if self.settings.trial_verified is not None and to not in self.settings.trial_verified:
             raise _RefusalError(21608)
-        if any((to, scope) in self.opted_out for scope in (sender, service) if scope is not None):
+        if self.has_opted_out(to, sender, service):
             raise _RefusalError(21610)
 
     def _check_sender(self, sender: str) -> None:
@@ -333,6 +382,27 @@ class Simulator(PhoneNetwork):
             if all(message.sent_at is not None and _within(message.sent_at, sign, bound) for sign, bound in bounds):
                 yield message
 
+    def _look_up(self, request: Request) -> Response:
+        """Lookup v2. A reassigned_number without a LastVerifiedDate is 20001 (an assumption: its code is not known)."""
+        query = _query(request)
+        number = _looked_up(request)
+        wanted = frozenset(filter(None, query.get("Fields", "").split(",")))
+        last_verified = query.get("LastVerifiedDate") or None
+        if not wanted <= FIELDS or ("reassigned_number" in wanted and last_verified is None):
+            raise _RefusalError(20001)
+        if last_verified is not None and not _COMPACT_DAY.fullmatch(last_verified):
+            raise _RefusalError(20001)
+        region = query.get("CountryCode", "US")
+        found = look_up(
+            number,
+            region=region,
+            wanted=wanted,
+            last_verified=last_verified,
+            facts=self.facts.get(as_e164(number, region) or number, _ORDINARY),
+            url=f"http://{request.headers.get('host', 'lookups.twilio.com')}{request.path}",
+        )
+        return self._json(200, found, request)
+
     # Answers
 
     def _resource(self, message: Message) -> dict[str, Any]:
@@ -384,6 +454,18 @@ class Simulator(PhoneNetwork):
         if http == 401:
             return Response(http, {**response.headers, "WWW-Authenticate": 'Basic realm="Twilio API"'}, response.body)
         return response
+
+
+def _delayed(response: Response, seconds: float) -> Response:
+    """The same answer, so much later."""
+    if seconds <= 0:
+        return response
+    headers = {**response.headers, "Twilio-Request-Duration": f"{seconds:.3f}"}
+    return replace(response, headers=headers, transport=replace(response.transport, after=seconds))
+
+
+def _looked_up(request: Request) -> str:
+    return unquote(request.path.rpartition("/")[2])
 
 
 def _operation(method: str, *, has_sid: bool) -> Operation:

@@ -1,51 +1,112 @@
-"""Rules: what a pretend phone does with its texts, and what goes wrong on the way to Twilio (twilio.md §10.8, 10)."""
+"""Rules: what a pretend phone does with its texts, and what goes wrong on the way (twilio.md §10.7, 10.8, 10.10)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from random import Random
 from typing import Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo
 
 Ending = Literal["delivered", "undelivered", "failed", "silent"]
-Operation = Literal["create", "list", "fetch", "update", "delete", "any"]
+Operation = Literal["create", "list", "fetch", "update", "delete", "lookup", "any"]
 Fault = Literal[
     "refuse",  # not made: HTTP 400 with `code`
     "unauthorised",  # not made: 401/20003
+    "suspended",  # no request is heard, 401/20003; what waits in a queue when it begins fails with 30002
     "too_many",  # not made: 429/20429
-    "error_before_create",  # not made: `status` 500, 503, or 502 with an HTML page
+    "error_before_create",  # not made: `status` 500, 503, or 502 and 503 with an HTML page where `html`
     "error_after_create",  # made, and answered with `status`
+    "not_json",  # made, 201 with an HTML page
     "hang_after_create",  # made, never answered
     "close_after_create",  # made, connection closed without an answer
     "reset_after_create",  # made, connection reset without an answer
-    "not_json",  # made, 201 with an HTML page
     "truncated",  # made, 201 cut off
     "slow_drip",  # made, one byte every `seconds`
     "latency",  # made at once, answered after `seconds`
+    "callback_first",  # made and sent at once, answered after `seconds`: its first callback comes before the 201
     "refuse_connection",  # nobody listens for `seconds`
 ]
-NOT_MADE = frozenset({"refuse", "unauthorised", "too_many", "error_before_create"})
+Disorder = Literal[
+    "swapped",  # this status callback comes after the next one about the same message
+    "late",  # `seconds` later, two hours unless told otherwise
+    "burst",  # calls are kept, and let go all together every `seconds`
+    "dropped",  # never made
+    "doubled",  # made `copies` times more, with its token
+    "unknown_sid",  # and one like it about a message that nobody made
+    "bad_signature",
+    "no_signature",
+    "former_token",  # signed with the token of before the last rotation
+]
+
+Stage = Literal["outcome", "before", "answer", "travel", "time", "route", "copies", "stray", "signature"]
+_STAGES: dict[Stage, frozenset[str]] = {
+    "before": frozenset({"refuse", "unauthorised", "suspended", "too_many", "error_before_create"}),
+    "answer": frozenset({"error_after_create", "not_json"}),
+    "travel": frozenset({"hang_after_create", "close_after_create", "reset_after_create", "truncated", "slow_drip"}),
+    "time": frozenset({"latency", "callback_first"}),
+    "route": frozenset({"swapped", "late", "burst", "dropped"}),
+    "copies": frozenset({"doubled"}),
+    "stray": frozenset({"unknown_sid"}),
+    "signature": frozenset({"bad_signature", "no_signature", "former_token"}),
+}
+_STAGE_OF = {word: stage for stage, words in _STAGES.items() for word in words}
+
+# Codes with which a message is `failed`; with the others of 30xxx it is `undelivered` (twilio.md §3).
+FAILED = frozenset({30001, 30002, 30010, 30019, 30020, 30021, 30036, 30037, 30410, 30450, 30500, 60728, 63038})
+_PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """One rule: an `outcome` for texts to a phone, or a `fault` for requests about it.
+    """One rule: an `outcome` for texts to a phone, a `fault` of requests, or a `disorder` of webhook calls.
 
     Matches a number `to`, or all that end in its digits when it has no `+`; all numbers when None. Holds with
-    `probability`, `times` times (None: for ever). Of several that match the newest holds.
+    `probability`, `times` times (None: for ever), from `begins` seconds after it was added for `lasts` seconds (None:
+    for ever; but 30023 ends at 00:00 Pacific and 30450 after 15 to 30 minutes, as at Twilio).
 
-    `outcome` `silent` means sent and never a final word; `after` is the seconds from being queued to the
-    final word. Faults hold for requests `on` one operation, creates unless told otherwise.
+    **Several rules.** Each that matches draws its own chance, whatever the others do. Those that hold act together when
+    they are of different stages; of one stage the newest acts, and the others are counted as `overruled` and keep
+    their times. The stages: what becomes of a text (outcome); of a request, that it is not processed (before), what the
+    answer says (error_after_create, not_json), how it travels (hang, close, reset, truncated, drip), when (latency,
+    callback_first); of a webhook call, its way (swapped, late, burst, dropped), its copies, a stray one beside it, its
+    signature. A request that is not processed overrules what would have befallen its answer, but not the latency; a
+    dropped call overrules all about it. What a request is refused for anyway uses no rule up.
+
+    Outcome: `silent` means sent and never a final word; `error_code` alone tells failed from undelivered; `after` is
+    the seconds from its turn in the sender's queue to the final word; `then` contradicts that word `then_after` seconds
+    later; `reaches` says whether the phone shows the text all the same (None: if it is ever delivered, or silent).
+    Faults hold for requests `on` one operation, creates unless told otherwise. Disorders hold for calls `about` one
+    status (`received`: inbound texts), or all.
     """
 
     to: str | None = None
     probability: float = 1.0
     times: int | None = None
+    begins: float = 0.0
+    lasts: float | None = None
     outcome: Ending | None = None
     error_code: int | None = None
     after: float | None = None
+    then: Ending | None = None
+    then_after: float = 1.0
+    reaches: bool | None = None
     fault: Fault | None = None
     on: Operation = "create"
     status: int = 500
+    html: bool = False
     code: int = 21610
     seconds: float | None = None
+    disorder: Disorder | None = None
+    about: str | None = None
+    copies: int = 1
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.error_code is not None and self.outcome is None:
+            self.outcome = "failed" if self.error_code in FAILED else "undelivered"
+        if self.fault == "suspended":
+            self.on = "any"
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -57,22 +118,53 @@ class Rule:
             # ruff: ignore[type-check-without-type-error] whoever sends wrong JSON sees one kind of error
             raise ValueError("a rule is an object")
         match = raw.get("match", {})
-        if not isinstance(match, Mapping) or not match.keys() <= {"to", "probability", "on"}:
-            raise ValueError("match: an object with to, probability, on")
+        if not isinstance(match, Mapping) or not match.keys() <= {"to", "probability", "on", "about"}:
+            raise ValueError("match: an object with to, probability, on, about")
         found = {**{key: value for key, value in raw.items() if key != "match"}, **match}
+        found = {key: value for key, value in found.items() if value is not None}
         for key, value in found.items():
             if key not in _CHECKS:
                 raise ValueError(f"{key}: no such key; choose from match, {', '.join(_CHECKS)}")
-            if value is not None and not _CHECKS[key][0](value):
+            if not _CHECKS[key][0](value):
                 raise ValueError(f"{key}: {_CHECKS[key][1]}")
-        rule = cls(**{key: value for key, value in found.items() if value is not None})
-        if (rule.outcome is None) == (rule.fault is None):
-            raise ValueError("outcome, fault: give one of the two")
+        rule = cls(**found)
+        kinds = [name for name in ("outcome", "fault", "disorder") if getattr(rule, name) is not None]
+        if len(kinds) != 1:
+            raise ValueError("outcome, fault, disorder: give one of the three")
+        for key in found.keys() - _KEYS[kinds[0]]:
+            raise ValueError(f"{key}: means nothing to a rule of this kind")
+        if rule.fault in _WHOLE and (found.keys() - _WHOLE[rule.fault]):
+            raise ValueError(f"{rule.fault}: concerns everybody; it takes {', '.join(sorted(_WHOLE[rule.fault]))} only")
         return rule
 
-    def matches(self, number: str | None) -> bool:
-        """Whether the rule is about this number (None: a request that names none)."""
-        if self.times == 0:
+    @property
+    def stage(self) -> Stage:
+        """Where it acts; of one stage one rule acts at a time."""
+        return _STAGE_OF.get(self.fault or self.disorder or "", "outcome")
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is counted."""
+        return self.fault or self.disorder or f"outcome {self.outcome}"
+
+    def start(self, now: datetime, random: Random) -> None:
+        """Fix its time: `since` and `until`."""
+        self.since = now + timedelta(seconds=self.begins)
+        if self.lasts is not None:
+            self.until = self.since + timedelta(seconds=self.lasts)
+        elif self.error_code == 30023:
+            midnight = self.since.astimezone(_PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0)
+            self.until = (midnight + timedelta(days=1)).astimezone(now.tzinfo)
+        elif self.error_code == 30450:
+            self.until = self.since + timedelta(minutes=random.randint(15, 30))
+
+    def matches(self, number: str | None, now: datetime) -> bool:
+        """Whether it is about this number (None: what names none) at this time."""
+        if (
+            self.times == 0
+            or (self.since is not None and now < self.since)
+            or (self.until is not None and now >= self.until)
+        ):
             return False
         if self.to is None:
             return True
@@ -86,8 +178,13 @@ class Rule:
             self.times -= 1
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as the object that states it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """The rule as the object that states it, and from when till when it holds."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in found.items()
+            if value is not None
+        }
 
 
 def is_number(value: object, *, at_most: float = 366 * 86_400) -> bool:
@@ -103,16 +200,38 @@ def _is_phone(value: object) -> bool:
     return isinstance(value, str) and value.removeprefix("+").isascii() and value.removeprefix("+").isdigit()
 
 
+_LAST_WORDS = ("delivered", "undelivered")
+_ABOUT = ("queued", "sent", "delivered", "undelivered", "failed", "canceled", "received")
+_MATCHING = frozenset({"to", "probability", "times", "begins", "lasts"})
+_KEYS = {
+    "outcome": _MATCHING | {"outcome", "error_code", "after", "then", "then_after", "reaches"},
+    "fault": _MATCHING | {"fault", "on", "status", "html", "code", "seconds"},
+    "disorder": _MATCHING | {"disorder", "about", "seconds", "copies"},
+}
+_WHOLE: dict[str | None, frozenset[str]] = {
+    "refuse_connection": frozenset({"fault", "seconds"}),
+    "suspended": frozenset({"fault", "begins", "lasts"}),
+}
+
 _CHECKS = {
     "to": (_is_phone, "an E.164 number, or the digits numbers end in"),
     "probability": (lambda value: is_number(value, at_most=1), "from 0 to 1"),
     "times": (_is_whole, "a whole number"),
+    "begins": (is_number, "seconds from now"),
+    "lasts": (is_number, "seconds"),
     "outcome": (lambda value: value in get_args(Ending), f"one of {', '.join(get_args(Ending))}"),
     "error_code": (_is_whole, "a Twilio error code"),
     "after": (is_number, "seconds"),
+    "then": (lambda value: value in _LAST_WORDS, "delivered or undelivered"),
+    "then_after": (is_number, "seconds"),
+    "reaches": (lambda value: isinstance(value, bool), "true or false"),
     "fault": (lambda value: value in get_args(Fault), f"one of {', '.join(get_args(Fault))}"),
     "on": (lambda value: value in get_args(Operation), f"one of {', '.join(get_args(Operation))}"),
     "status": (lambda value: _is_whole(value) and value in {500, 502, 503}, "500, 502 or 503"),
+    "html": (lambda value: isinstance(value, bool), "true or false"),
     "code": (_is_whole, "a Twilio error code"),
     "seconds": (is_number, "seconds"),
+    "disorder": (lambda value: value in get_args(Disorder), f"one of {', '.join(get_args(Disorder))}"),
+    "about": (lambda value: value in _ABOUT, f"one of {', '.join(_ABOUT)}"),
+    "copies": (lambda value: _is_whole(value) and value <= 1000, "a whole number up to 1000"),
 }

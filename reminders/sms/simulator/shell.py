@@ -33,6 +33,7 @@ _LARGEST_REQUEST = 1 << 20
 _LARGEST_TWIML = 64 * 1024
 _CALLBACKS_AT_ONCE = 32
 _SHORTEST_NAP = 0.005  # seconds: what falls due within it is handled together
+_LONGEST_NAP = 0.05  # the wall clock may jump meanwhile
 
 
 class NotLoopbackError(ValueError):
@@ -291,22 +292,26 @@ class Shell:
     # Requests
 
     def _answer(self, request: Request) -> Response:
-        response = self.simulator.handle(request, clock.now())
+        response = self.simulator.handle(request, self._now())
         self._arm()
         return response
 
+    def _now(self) -> datetime:
+        """The simulator's time: this machine's, and what it was set ahead."""
+        return clock.now() + self.simulator.ahead
+
     def _answer_control(self, request: Request) -> Response:
-        response = control(self.simulator, request, clock.now())
+        response = control(self.simulator, request, self._now())
         if self._refuses_for() > 0:
             self._api.shut(idle_only=True)  # before the answer is read: whoever set the rule may rely on it
         self._door_moved.set()
-        self._arm()
+        self._tick()  # the clock may have been set
         return response
 
     def _refuses_for(self) -> float:
         """For how many seconds from now a rule says that nobody listens."""
         until = self.simulator.refusing_until
-        return 0.0 if until is None else (until - clock.now()).total_seconds()
+        return 0.0 if until is None else (until - self._now()).total_seconds()
 
     async def _keep_door(self) -> None:
         """Open the API's door again when no rule keeps it shut any more."""
@@ -329,12 +334,14 @@ class Shell:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_for = due_at
-        seconds = max((due_at - clock.now()) / timedelta(seconds=1), _SHORTEST_NAP)
+        seconds = min(max((due_at - self._now()) / timedelta(seconds=1), _SHORTEST_NAP), _LONGEST_NAP)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._armed_for = None
-        for call in self.simulator.due(clock.now()):
+        for call in self.simulator.due(self._now()):
             self._calls.put_nowait(call)
         self._arm()
 
@@ -342,14 +349,14 @@ class Shell:
         while True:
             call = await self._calls.get()
             outcome, answer = await self._post(call)
-            self.simulator.called(call, outcome, clock.now(), answer)
+            self.simulator.called(call, outcome, self._now(), answer)
             self._arm()
 
     async def _post(self, call: Callback) -> tuple[Outcome, bytes]:
         if not _is_loopback(urlsplit(call.url).hostname or ""):
             return "ct", b""
         policy = call.policy
-        left = policy.total - (clock.now() - call.first_at).total_seconds()
+        left = policy.total - (self._now() - call.first_at).total_seconds()
         timeout = aiohttp.ClientTimeout(total=max(left, 0.001), sock_connect=policy.connect, sock_read=policy.read)
         try:
             async with self._session.post(

@@ -77,6 +77,7 @@ def upgrade() -> None:
         sa.Column("region", sa.String(length=2), nullable=False),
         sa.Column("quiet_from", sa.String(length=5), nullable=False),
         sa.Column("quiet_to", sa.String(length=5), nullable=False),
+        sa.Column("closures", sa.JSON(), nullable=False),
         sa.Column("paused_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sites")),
         sa.UniqueConstraint("key", name=op.f("uq_sites_key")),
@@ -178,6 +179,7 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("texting_from", sa.String(length=5), nullable=True),
         sa.Column("texting_to", sa.String(length=5), nullable=True),
+        sa.Column("guessed_zones", sa.JSON(), nullable=False),
         sa.Column("part2_consent_on", sa.Date(), nullable=True),
         sa.Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.CheckConstraint("role IN ('self', 'supporter', 'guardian')", name=op.f("ck_recipients_role")),
@@ -343,6 +345,8 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("starts_at", Instant(), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("agreed_wall", sa.String(length=19), nullable=False),
+        sa.Column("agreed_status", sa.String(length=10), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("written_at", Instant(), nullable=False),
         sa.CheckConstraint(
@@ -390,6 +394,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("sid", name=op.f("uq_attempts_sid")),
         sa.UniqueConstraint("text_id", "number", name=op.f("uq_attempts_text_id_number")),
     )
+    op.create_index("ix_attempts_number_id", "attempts", ["number_id", "started_at"], unique=False)
     op.create_index(
         "ix_attempts_unasked",
         "attempts",
@@ -452,6 +457,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("ask_at IS NOT NULL"),
         postgresql_where=sa.text("ask_at IS NOT NULL"),
     )
+    op.drop_index("ix_attempts_number_id", table_name="attempts")
     op.drop_table("attempts")
     op.drop_index("ix_appointments_starts_at", table_name="appointments")
     op.drop_table("appointments")

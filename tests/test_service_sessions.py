@@ -1,0 +1,144 @@
+"""What several share: a session moved for all, a number of two patients, a site that is closed; and what is red."""
+
+import pytest
+from conftest import NOW, logged, open_house
+from people import document, one_off
+
+from reminders.service import planning
+from reminders.store.texts import Changes
+
+WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3", "kind": "therapy_group", "session": "oak-monday"}
+
+
+def accept(house, number=1, now=NOW, **changes):
+    person = {
+        "plan": {"ref": f"DC-{number}"},
+        "patient": {"ref": f"MRN-{number}", "phone": f"202-555-{100 + number:04d}"},
+    }
+    for name, values in person.items():
+        changes[name] = values | changes.get(name, {})
+    return planning.accept(house, document(**changes), now, who="test")
+
+
+def keys(house, *states, **wanted):
+    return [text.key for text in logged(house, **wanted) if text.state in states]
+
+
+def test_one_verb_moves_a_session_for_all_its_patients(house):
+    for number in (1, 2, 3):
+        accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+    accept(house, 4, series=[one_off("other", "2026-12-14T18:00:00", repeats="FREQ=WEEKLY;COUNT=2")])
+    to = planning.datetime(2026, 12, 16, 10, 30)
+    changes = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
+    assert changes == Changes(added=3, retracted=3)
+    for number in (1, 2, 3):
+        assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled", plan=f"DC-{number}")
+        assert "day:2026-12-14:1d@17:00" in keys(house, "cancelled", plan=f"DC-{number}")
+    assert "day:2026-12-14:3d@17:00" in keys(house, "scheduled", plan="DC-4")
+
+
+def test_one_verb_calls_a_session_off(house):
+    for number in (1, 2):
+        accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+    off = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    assert off == Changes(retracted=2)
+    again = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    assert again is None
+    assert planning.change_session(house, "nobody", planning.date(2026, 12, 14), NOW, who="test", to=None) is None
+
+
+def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(house):
+    group = one_off("group", "2026-12-07T18:00:00", **WEEKLY)
+    accept(house, series=[group])
+    to = planning.datetime(2026, 12, 16, 10, 30)
+    planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
+    planning.extend(house, NOW + planning.timedelta(days=1))
+    accept(house, series=[group | {"place": "Room 9"}])
+    assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled")
+    accept(house, series=[group | {"move": {"2026-12-14T18:00": "2026-12-17T18:00"}}])
+    assert "day:2026-12-16:1d@17:00" in keys(house, "cancelled")
+    assert "day:2026-12-17:1d@17:00" in keys(house, "scheduled")
+
+
+def test_a_session_cannot_move_into_the_past(house):
+    accept(house, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+    with pytest.raises(ValueError, match="has passed"):
+        planning.change_session(
+            house,
+            "oak-monday",
+            planning.date(2026, 12, 14),
+            NOW,
+            who="test",
+            to=planning.datetime(2026, 11, 1, 10, 0),
+        )
+    assert "day:2026-12-14:1d@17:00" in keys(house, "scheduled")
+
+
+def test_l6_two_patients_on_one_number_share_its_caps(house):
+    accept(house, 1, series=[one_off("group", "2026-12-08T18:00:00", leads=["1d@17:00"], kind="therapy_group")])
+    assert keys(house, "scheduled", plan="DC-1")
+    shared = {"phone": "202-555-0101"}
+    changes = accept(
+        house, 2, patient=shared, series=[one_off("visit", "2026-12-08T15:00:00", leads=["1d@17:00"])]
+    ).texts
+    assert (changes.added, changes.retracted) == (1, 1)
+    assert {(text.plan, text.state, text.reason) for text in logged(house)} == {
+        ("DC-1", "suppressed", "cap_day"),
+        ("DC-2", "scheduled", None),
+    }
+    planning.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
+    assert keys(house, "scheduled", plan="DC-1") == ["day:2026-12-08:1d@17:00"]
+
+
+def test_l6_the_consent_in_force_sets_the_caps(house):
+    daily = [one_off("group", "2026-12-07T18:00:00", repeats="FREQ=DAILY;COUNT=10", kind="therapy_group")]
+    accept(house, series=daily, consent={"per_week": 3})
+    reasons = [text.reason for text in logged(house) if text.state == "suppressed"]
+    # Two visits on a day that the first visit's three-day text has taken, the others above three a week.
+    assert set(reasons) == {"cap_day", "cap_week"}
+    assert len(keys(house, "scheduled")) == 6
+    accept(house, series=daily, consent={"per_week": 7, "on": "2026-11-30"})
+    assert len(keys(house, "scheduled")) > 8
+
+
+def test_a_closed_day_has_no_text(database_url, tmp_path):
+    house = open_house(database_url, tmp_path, site__closures='["2026-12-25"]')
+    accept(house, series=[one_off("visit", "2026-12-25T15:00:00")])
+    assert {(text.state, text.reason) for text in logged(house)} == {("suppressed", "closed")}
+    assert all(text.red for text in planning.preview_plan(house, "DC-1", NOW))  # the first visit after discharge
+    house.close()
+
+
+def test_a_visit_left_without_any_text_is_red(house):
+    soon = one_off("visit", "2026-12-01T15:00:00")
+    accept(house, series=[soon], consent={"said": "no"})
+    assert {text.red for text in planning.preview_plan(house, "DC-1", NOW)} == {True}
+    accept(house, 2, series=[soon])
+    assert not any(text.red for text in planning.preview_plan(house, "DC-2", NOW))
+
+
+def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house):
+    asked = document(
+        plan={
+            "ref": "DC-9",
+            "discharged_on": "2026-11-30",
+            "programme": "matrix-iop",
+            "starts_on": "2026-12-07",
+            "programme_times": {"therapy_group": "17:30"},
+        },
+        series=[
+            one_off("intake", "2026-12-03T10:00:00"),
+            one_off("doctor", "2026-12-09T14:00:00", kind="psychiatry"),
+            one_off("meeting", "2026-12-05T19:00:00", kind="support_meeting", repeats="FREQ=WEEKLY"),
+        ],
+    )
+    before = planning.preview(house, asked, NOW)
+    planning.accept(house, asked, NOW, who="test")
+    stored = logged(house)
+    assert [(text.key, text.state, text.reason) for text in stored] == [
+        (text.key, text.state, text.reason) for text in before
+    ]
+    days = [text.opens_at for text in stored if text.state == "scheduled"]
+    assert len(days) == len({day.date() for day in days})
+    for text in stored:
+        assert (text.reason is None) == (text.state == "scheduled")
