@@ -21,6 +21,7 @@ BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours
 STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
 A_DAY = timedelta(days=1)
 RED_WITHIN = timedelta(hours=72)
+DIGEST = Lead(days=1, at=time(17))  # Sunday 17:00, as if for a Monday
 
 
 class Reason(StrEnum):
@@ -94,6 +95,7 @@ class Reader:
     per_day: int | None = None
     per_week: int | None = None
     also_zones: tuple[str, ...] = ()
+    digest: bool = False  # chose one text on Sunday with the week ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def plan(
         for day, of_day in by_day:
             if of_day[-1].starts_at > now:
                 candidates += _plan_day(reader, day, of_day, policy, now=now, gone=theirs)
+        if reader.digest:
+            candidates = _digest(reader, candidates, now, theirs)
     capped = _cap(candidates, [reader for reader, _ in parties], policy, gone)
     return sorted(capped, key=attrgetter("opens_at", "reader", "key"))
 
@@ -265,6 +269,50 @@ def _merged_close(earlier: Candidate, later: Candidate) -> datetime:
     if first == second:
         return max(earlier.closes_at, later.closes_at)
     return earlier.closes_at if first < second else later.closes_at
+
+
+def _digest(
+    reader: Reader, candidates: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
+) -> list[Candidate]:
+    """The texts of a reader who chose a digest: on Sunday 17:00 the week ahead, in place of Monday's day-before text.
+
+    One visit in a week needs no digest.
+    """
+    weeks: dict[date, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate.reader == reader.id:
+            weeks.setdefault(candidate.day - timedelta(days=candidate.day.weekday()), []).append(candidate)
+    kept = [candidate for candidate in candidates if candidate.reader != reader.id]
+    for monday, of_week in sorted(weeks.items()):
+        stand_in = _week_ahead(reader, monday, of_week, now, gone)
+        goes = stand_in is not None and stand_in.goes_at is not None
+        for one in of_week:
+            said = goes and one.day == monday and one.lead == DIGEST and one.goes_at is not None and one.key not in gone
+            kept.append(replace(one, goes_at=None, reason=Reason.MERGED_INTO) if said else one)
+        kept += filter(None, [stand_in])
+    return kept
+
+
+def _week_ahead(
+    reader: Reader, monday: date, of_week: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
+) -> Candidate | None:
+    key = f"week:{monday.isoformat()}:{DIGEST}"
+    said = {visit for one in of_week if one.goes_at is not None for visit in one.visits}
+    about = tuple(sorted(said, key=attrgetter("starts_at", "id")))
+    if len(about) < 2:
+        return None
+    sunday = datetime.combine(monday - A_DAY, DIGEST.at or time(17))
+    opens_at = next_allowed(reader, to_instant(sunday, reader.zone))
+    closes_at = min(about[0].starts_at - LAST_USEFUL, opens_at + A_DAY)
+    digest = Candidate(reader.id, key, monday, DIGEST, opens_at, closes_at, None, None, about)
+    if key in gone:
+        return replace(digest, goes_at=gone[key].at)
+    if closes_at <= opens_at:
+        return None
+    goes_at = next_allowed(reader, max(opens_at, now))
+    if goes_at >= closes_at:
+        return replace(digest, reason=Reason.TOO_LATE)
+    return replace(digest, goes_at=goes_at)
 
 
 def _day_of(instant: datetime, reader: Reader) -> date:
@@ -457,9 +505,9 @@ class Stop:
 class Due:
     """A text whose moment has come, to be judged once more.
 
-    `day` and `lead` are its identity: a visit that was moved to another day since is another text's business, and one
-    that was moved earlier shuts the window earlier. `gone` are when the number's other texts of the last two weeks
-    went.
+    It is about visits in the `days` days from `day` on: one, or a digest's week. `day` and `lead` are its identity: a
+    visit that was moved to another day since is another text's business, and one that was moved earlier shuts the
+    window earlier. `gone` are when the number's other texts of the last two weeks went.
     """
 
     reader: Reader
@@ -468,6 +516,7 @@ class Due:
     lead: Lead
     closes_at: datetime
     gone: tuple[datetime, ...] = ()
+    days: int = 1
 
 
 def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
@@ -476,7 +525,8 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
     Called in the transaction that records the intent to send, with the rows it is judged on locked.
     """
     reader = due.reader
-    ahead = [one for one in due.visits if _stands(one) and one.starts_at > now and one.wall.date() == due.day]
+    over = due.day + timedelta(days=due.days)
+    ahead = [one for one in due.visits if _stands(one) and one.starts_at > now and due.day <= one.wall.date() < over]
     going, obstacle = _sift(reader, ahead, policy.closures)
     if obstacle is not None or not going:
         return Stop(obstacle or Reason.NOT_BOOKED)

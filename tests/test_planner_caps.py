@@ -285,3 +285,36 @@ def test_a_replan_after_any_edit_keeps_what_has_gone_and_says_it_once(number, po
     same_day = sum(to_wall(text.goes_at, NEW_YORK).date() == day for text in others)
     already = sum(to_wall(one_gone.at, NEW_YORK).date() == day for one_gone in went)
     assert same_day == 0 or same_day + already <= policy.per_day
+
+
+def week(*days, hour="15", **more):
+    return [visit(f"2026-12-{day:02d}T{hour}:00", id=day, repeats=True, **more) for day in days]
+
+
+def test_a_digest_stands_for_mondays_text_because_the_person_chose_it():
+    # Monday 7 to Friday 11 December.
+    chosen = one(*week(7, 9, 11), digest=True)
+    assert shown(chosen) == [
+        ("day:2026-12-07:1d@17:00", "Sun 06 17:00", "merged_into"),
+        ("week:2026-12-07:1d@17:00", "Sun 06 17:00", "goes"),
+        ("day:2026-12-09:1d@17:00", "Tue 08 17:00", "goes"),
+        ("day:2026-12-11:1d@17:00", "Thu 10 17:00", "goes"),
+    ]
+    assert [about.id for about in chosen[1].visits] == [7, 9, 11]
+    assert not any(key.startswith("week:") for key, _, _ in shown(one(*week(7, 9, 11))))
+
+
+def test_a_week_with_one_visit_needs_no_digest():
+    assert going(one(*week(7), digest=True)) == ["day:2026-12-07:1d@17:00"]
+
+
+def test_a_digest_that_is_too_late_leaves_mondays_text_alone():
+    texts = one(*week(7, 9), digest=True, now=at("2026-12-07T15:30"))
+    assert ("week:2026-12-07:1d@17:00", "Sun 06 17:00", "goes") not in shown(texts)
+    assert "day:2026-12-09:1d@17:00" in going(texts)
+
+
+def test_a_digest_that_has_gone_stays_said():
+    went = [Gone(1, "week:2026-12-07:1d@17:00", at("2026-12-06T17:00"), frozenset({7, 9}))]
+    texts = {text.key: text.reason for text in one(*week(7, 9), digest=True, now=at("2026-12-06T18:00"), gone=went)}
+    assert texts["day:2026-12-07:1d@17:00"] is Reason.MERGED_INTO

@@ -568,3 +568,19 @@ def test_the_idle_scan_writes_nothing(line):
     send(line)
     event.remove(line.database._engine, "before_cursor_execute", note)
     assert not any(statement.startswith(("UPDATE", "INSERT", "BEGIN IMMEDIATE")) for statement in seen)
+
+
+def test_a_digest_goes_on_sunday_and_names_the_week(line, twilio, travel):
+    accept(
+        line,
+        patient={"weekly_digest": True},
+        series=[
+            one_off("group", "2026-12-07T17:30:00", repeats="FREQ=WEEKLY;BYDAY=MO,WE,FR;COUNT=3", kind="therapy_group"),
+            one_off("before", "2026-12-01T15:00:00", leads=["1d@17:00"]),
+        ],
+    )
+    travel(to_instant(planning.datetime.fromisoformat("2026-12-06T17:00:01"), "America/New_York"))
+    assert send(line).accepted == 1
+    (message,) = twilio.created()
+    assert "3 appointments this week" in message.body
+    assert "Mon Dec 7, 5:30pm" in message.body

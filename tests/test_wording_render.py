@@ -246,9 +246,16 @@ def test_w3_times_that_do_not_fit_are_counted_instead():
     assert "Tiene 3 citas, mar 15 dic. La primera: 12:00 de la tarde ACDT. " in found.body
 
 
-def test_visits_on_two_days_have_no_wording():
+def test_visits_on_several_days_of_a_week_are_counted_and_the_first_is_named():
+    said = say(visit(2026, 12, 17, 9, 0), visit(2026, 12, 18, 9, 0))
+    assert said.template == "reminder_week"
+    assert "2 appointments this week" in said.body
+    assert "9:00am" in said.body
+
+
+def test_visits_a_week_apart_have_no_wording():
     with pytest.raises(Unsayable, match="no_wording"):
-        say(visit(2026, 12, 17, 9, 0), visit(2026, 12, 18, 9, 0))
+        say(visit(2026, 12, 17, 9, 0), visit(2026, 12, 24, 9, 0))
 
 
 def test_no_visits_at_all_is_a_mistake_of_the_caller():

@@ -63,6 +63,7 @@ class Patient(Section):
     zone: Zone | None = None
     born_on: Day | None = None
     texting_hours: tuple[TimeOfDay, TimeOfDay] | None = None
+    weekly_digest: Flag = False
 
     def is_minor(self, today: date) -> bool:
         """Whether the patient is known to be under 18 on `today` (L-56)."""

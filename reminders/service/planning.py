@@ -158,6 +158,7 @@ def _keep_people(
                 "guessed_zones": [] if patient.zone else plans.other_zones(patient.phone, site.zone),
                 "texting_from": f"{hours[0]:%H:%M}" if hours else None,
                 "texting_to": f"{hours[1]:%H:%M}" if hours else None,
+                "weekly_digest": patient.weekly_digest,
             },
             document.consent,
         )
@@ -171,6 +172,7 @@ def _keep_people(
                 "language": other.language,
                 "zone": other.zone or site.zone,
                 "guessed_zones": [] if other.zone else plans.other_zones(other.phone, site.zone),
+                "weekly_digest": False,
                 "part2_consent_on": other.part2_consent_on,
             },
             other.consent,
@@ -313,6 +315,7 @@ def _reader(
         role=recipient.role,
         zone=recipient.zone,
         guessed_zones=recipient.guessed_zones,
+        digest=recipient.weekly_digest,
         texting=(recipient.texting_from, recipient.texting_to),
         site_quiet=(site.quiet_from, site.quiet_to),
         number_id=recipient.number_id,

@@ -173,6 +173,7 @@ recipients = Table(
     Column("zone", sa.String(64), nullable=False),
     Column("texting_from", sa.String(5)),
     Column("texting_to", sa.String(5)),
+    Column("weekly_digest", sa.Boolean, nullable=False),
     Column("guessed_zones", sa.JSON, nullable=False),  # where nobody stated a zone: others the person may be in
     Column("part2_consent_on", sa.Date),
     # The record in force: the newest for the present number. The records themselves are append-only.

@@ -53,6 +53,7 @@ def reader_of(
     role: str,
     zone: str,
     guessed_zones: Sequence[str],
+    digest: bool,
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
     number_id: int,
@@ -87,6 +88,7 @@ def reader_of(
         per_day=consent.per_day if consent is not None else None,
         per_week=consent.per_week if consent is not None else None,
         also_zones=tuple(guessed_zones),
+        digest=digest,
     )
 
 

@@ -37,6 +37,13 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "reminder_meeting": _ONE,
         "reminder_meetings": _SOME,
         "reminder_many_meetings": _MANY,
+        # The week ahead, for who chose one text on Sunday.
+        "reminder_week": _MANY,
+        # Notices of a change, and after a visit that was missed, without blame (W-6, C-15).
+        "moved": _ONE,
+        "called_off": frozenset({"alias", "day", "phone"}),
+        "closed": frozenset({"alias", "day", "phone"}),
+        "missed": frozenset({"alias", "phone"}),
         # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39).
         "welcome_ask": frozenset({"alias", "per_week"}),
         "welcome": frozenset({"alias", "per_week", "phone"}),

@@ -69,14 +69,14 @@ class Unsayable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a v
 def reminder(
     visits: Sequence[Visit], *, language: str, alias: str, phone: str, reader_zone: str, now: datetime
 ) -> Rendered:
-    """The reminder of one or more visits on one day, as it is true at `now` (aware), when it is sent.
+    """The reminder of visits on one day, or in one week, as it is true at `now` (aware), when it is sent.
 
     `language` is a BCP 47 tag, `phone` the site's in E.164, `reader_zone` the reader's IANA zone. "Today" and
     "tomorrow" are the reader's; they are said only if the reader's clocks and the place's agree at the start, else the
     text names the place's time zone. Of several visits up to three times are listed, the earliest first.
 
     Raises Unsayable, never sending something else instead: `no_wording` if the language has no such text, it does not
-    fit one segment (W-3), or the visits are on different days; `lint` if a word in it tells (W-2). Raises ValueError
+    fit one segment (W-3), or the visits are a week or more apart; `lint` if a word in it tells (W-2). Raises ValueError
     for no visits, a naive `now` and an unknown zone.
     """
     if not visits:
@@ -87,7 +87,8 @@ def reminder(
     catalogue = catalogues()[code]
     starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
     day = starts[0][1].date()
-    if any(wall.date() != day for _, wall, _ in starts):
+    week = any(wall.date() != day for _, wall, _ in starts)
+    if (starts[-1][1].date() - day).days >= 7:
         raise Unsayable("no_wording")
     near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
     ahead = (day - plans.to_wall(now, reader_zone).date()).days if near else None
@@ -102,7 +103,7 @@ def reminder(
         "times": times,
         "count": len(visits),
     }
-    for name in _wordings(visits, ahead):
+    for name in ("reminder_week",) if week else _wordings(visits, ahead):
         if (text := catalogue.texts.get(name)) is not None:
             rendered = _rendered(name, code, text.format_map(values))
             if words := telling_words(rendered.body):

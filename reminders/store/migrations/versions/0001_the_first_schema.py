@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("texting_from", sa.String(length=5), nullable=True),
         sa.Column("texting_to", sa.String(length=5), nullable=True),
+        sa.Column("weekly_digest", sa.Boolean(), nullable=False),
         sa.Column("guessed_zones", sa.JSON(), nullable=False),
         sa.Column("part2_consent_on", sa.Date(), nullable=True),
         sa.Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
