@@ -217,7 +217,7 @@ def test_import_tells_programs_exactly_what_the_contract_says(run_both):
     good, bad = plan_file(run_both.folder), run_both.folder / "bad.toml"
     bad.write_text("[plan\n", encoding="utf-8")
     first = run_both.json("import", good, bad, code=1)
-    assert set(first) == {"accepted", "unchanged", "refused", "texts"}
+    assert set(first) == {"accepted", "unchanged", "refused", "texts", "notes"}  # notes: ours, added freely
     assert (first["accepted"], first["unchanged"]) == (1, 0)
     assert [set(one) for one in first["refused"]] == [{"file", "where", "problem"}]
     assert first["refused"][0]["file"] == str(bad)
@@ -228,6 +228,7 @@ def test_import_tells_programs_exactly_what_the_contract_says(run_both):
         "unchanged": 1,
         "refused": [],
         "texts": {"added": 0, "moved": 0, "retracted": 0},
+        "notes": [],
     }
     assert run_both.rows() == before
 

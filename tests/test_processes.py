@@ -173,6 +173,7 @@ def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
     plan = service.plan("DC-1", opens_in=4)
     before = json.loads(service.reminders("preview", str(plan), "--json"))
     done = json.loads(service.reminders("import", str(plan), "--json"))
+    assert len(done.pop("notes")) == 1  # no visit in the week after discharge
     assert done == {
         "accepted": 1,
         "unchanged": 0,

@@ -142,3 +142,11 @@ def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house)
     assert len(days) == len({day.date() for day in days})
     for text in stored:
         assert (text.reason is None) == (text.state == "scheduled")
+
+
+def test_p21_a_plan_without_a_visit_in_its_first_week_asks_for_a_reason(house):
+    far = [one_off("visit", "2026-12-20T15:00:00")]
+    assert "first seven days" in accept(house, 1, series=far).note
+    assert accept(house, 2, series=far, plan={"late_start_because": "travels until the 18th"}).note is None
+    assert accept(house, 3, series=[one_off("visit", "2026-12-07T09:00:00")]).note is None
+    assert accept(house, 4, series=[one_off("visit", "2026-11-30T18:00:00")]).note is not None  # the day itself

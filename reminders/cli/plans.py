@@ -51,9 +51,12 @@ def import_(
                     for path, problem in report.refused
                 ],
                 "texts": asdict(report.texts),
+                "notes": [{"plan": ref, "note": note} for ref, note in report.notes],
             }
         )
     else:
+        for ref, note in report.notes:
+            err.print(f"{ref}: {note}.")
         for path, problem in report.refused:
             err.print(f"{path}: {problem}")
         refused = len({path for path, _ in report.refused})

@@ -43,6 +43,7 @@ class Plan(Section):
     alongside: Flag = False
     status: Annotated[Literal["active", "paused", "ended"], choice("active", "paused", "ended")] = "active"
     ended_because: Annotated[str, choice(*ENDINGS)] | None = None
+    late_start_because: Remark | None = None
 
     @property
     def week_1_starts_on(self) -> date:

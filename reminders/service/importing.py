@@ -21,6 +21,7 @@ class Imported:
     unchanged: int = 0
     refused: list[tuple[Path, Problem]] = field(default_factory=list)
     texts: Changes = field(default_factory=Changes)
+    notes: list[tuple[str, str]] = field(default_factory=list)  # plan reference, what to think about
 
 
 class _Refused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  carries the verdict out of the transaction
@@ -70,6 +71,8 @@ def import_files(
             report.accepted += accepted.changed
             report.unchanged += not accepted.changed
             report.texts += accepted.texts
+            if accepted.note is not None:
+                report.notes.append((accepted.ref, accepted.note))
     return report
 
 

@@ -29,11 +29,12 @@ SOURCE = "plan"  # plan files and the API speak of the same plans; other formats
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of one plan document: whether it said anything new, and what its texts did."""
+    """What became of one plan document: whether it said anything new, what its texts did, and what to think about."""
 
     ref: str
     changed: bool
     texts: Changes
+    note: str | None = None
 
 
 def accept(house: House, document: PlanDocument, now: datetime, *, who: str) -> Accepted:
@@ -110,7 +111,17 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
-    return Accepted(document.plan.ref, changed=True, texts=changes)
+    return Accepted(document.plan.ref, changed=True, texts=changes, note=_first_week(tx, document, plan_id))
+
+
+def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
+    """The first days after discharge are the most dangerous ones: a plan without a visit then asks for a reason (P-21)."""
+    left = document.plan.discharged_on
+    if document.plan.status != "active" or document.plan.late_start_because is not None:
+        return None
+    if store.plans.has_visit(tx, plan_id, left + timedelta(days=1), left + timedelta(days=7)):
+        return None
+    return "no visit in the first seven days after discharge; book one, or say why in plan.late_start_because"
 
 
 def _check_second_plan(document: PlanDocument, row: Row[Any] | None, others: Sequence[Row[Any]]) -> None:

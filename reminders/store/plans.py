@@ -82,6 +82,18 @@ def document_of(tx: Transaction, plan: Row[Any]) -> str:
     return tx.open(Place("plans", "document_sealed", plan.id), plan.document_sealed)
 
 
+def has_visit(tx: Transaction, plan_id: int, first: date, last: date) -> bool:
+    """Whether a visit of the plan stands on a day from `first` to `last`, on the wall clock of its place."""
+    on = sa.func.substr(appointments.c.wall, 1, 10)
+    query = (
+        sa.select(appointments.c.id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .where(series.c.plan_id == plan_id, appointments.c.status.in_(OPEN))
+        .where(on >= first.isoformat(), on <= last.isoformat())
+    )
+    return tx.first(query.limit(1)) is not None
+
+
 def set_laid_down(tx: Transaction, plan_id: int, until: date) -> None:
     """Note how far the plan's appointments are laid down."""
     tx.run(plans.update().where(plans.c.id == plan_id).values(laid_down_until=until))
