@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) 2>/dev/null && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check bench lock clean
 
 demo: .venv/run
 	$(BIN)/python -m reminders demo
@@ -15,6 +15,11 @@ check: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# N due messages a turn; BENCH for more, such as BENCH="--latency-ms 100". Celery takes part where there is a redis-server.
+N = 5000
+bench: .venv/bench
+	$(BIN)/python tests/bench --messages $(N) $(BENCH)
 
 # Debian may lack ensurepip (python3-venv), and its pip refuses to touch the system: make the
 # environment without pip and let the system's pip install into it.
@@ -35,12 +40,18 @@ INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/py
 	$(INSTALL) requirements-test.lock
 	@touch $@ .venv/run
 
+.venv/bench: requirements-bench.lock | .venv/bin/python
+	$(INSTALL) requirements-bench.lock
+	@touch $@ .venv/run
+
 # Versions with hashes and without any index address (uv.lock would name hosts).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --extra test --constraint requirements.lock pyproject.toml --output-file requirements-test.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra bench --constraint requirements-test.lock pyproject.toml --output-file requirements-bench.lock
 
 clean:
 	rm -rf .venv build dist .cache

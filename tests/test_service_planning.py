@@ -149,6 +149,13 @@ def test_l50_a_revoked_yes_does_not_come_back_with_the_same_file(house):
     assert {text.state for text in logged(house)} == {"scheduled"}
 
 
+def test_l50_a_yes_of_the_same_day_that_was_taken_back_does_not_come_back_with_its_file(house):
+    accept(house)
+    accept(house, consent={"said": "no"})
+    accept(house)  # word for word what is on record from before the no
+    assert {text.reason for text in logged(house)} == {"no_consent"}
+
+
 def test_l50_a_new_number_needs_a_consent_of_its_own(house):
     accept(house)
     changed = raw(patient={"phone": "202-555-0188"})

@@ -378,6 +378,24 @@ def test_c12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, 
     assert send(line).claimed == 0
 
 
+def test_rule_3_a_late_answer_to_an_earlier_attempt_does_not_speak_for_the_one_on_the_wire(line, travel):
+    accept(line)
+    (one,) = claimed(line, clock.now())
+    for _ in range(4):
+        travel(clock.now() + timedelta(seconds=31))
+        settle(line)
+    (two,) = claimed(line, clock.now())
+    assert (one.text, two.number) == (two.text, 2)
+    for late in (
+        store.queue.Answered(one, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now()),
+        store.queue.Answered(one, "unknown", what="timeout", look_at=clock.now()),
+        store.queue.Answered(one, "refused", what="no connection", again_at=clock.now()),
+    ):
+        sending.record(line, [late], clock.now())
+        assert states(line) == ["sending"]
+    assert logged(line)[0].attempts[0].sid == "SM" + "7" * 32  # kept as evidence
+
+
 def test_a_worker_whose_lease_is_nearly_over_does_not_call(line, twilio):
     accept(line)
     (started,) = claimed(line, clock.now())

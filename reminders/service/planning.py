@@ -115,7 +115,7 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
 
 
 def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
-    """The first days after discharge are the most dangerous ones: a plan without a visit then asks for a reason (P-21)."""
+    """The first days after discharge are the most dangerous: a plan without a visit then asks for a reason (P-21)."""
     left = document.plan.discharged_on
     if document.plan.status != "active" or document.plan.late_start_because is not None:
         return None

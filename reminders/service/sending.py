@@ -183,6 +183,8 @@ class Dispatch:
         return claim
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
+        if self._house.database.read(lambda tx: store.queue.has_no_pace(tx, sender)):
+            return room
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
 
     def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> tuple[int, list[Started]]:

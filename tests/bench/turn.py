@@ -1,0 +1,70 @@
+"""One turn of one contender, in a process of its own on a core of its own: get ready, wait for the word, be timed."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MOST = 80_000  # messages in one turn: numbers of fiction are a hundred in each of 800 area codes
+
+
+def phone(number: int) -> str:
+    """The n-th number that is nobody's: 555-0100 … 555-0199 in each area code."""
+    return f"+1{200 + number // 100}55501{number % 100:02d}"
+
+
+def config() -> dict:
+    """What this turn was told, from the command line; from now on the process keeps to its core."""
+    told = json.loads(sys.argv[1])
+    pin(told["core"])
+    return told
+
+
+def pin(core: int | None) -> None:
+    """Keep this process, and every process and thread it starts from now on, to one core; None, or a system that
+    cannot: wherever it likes.
+    """
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
+def say(words: str) -> None:
+    """One line to who started this process."""
+    print(words, flush=True)  # ruff: ignore[print]  it is how the processes of the benchmark talk
+
+
+def take(work: Callable[[], None], recorded: Callable[[], int], *, cpu: Callable[[], float | None] = time.process_time):
+    """Say `ready`, wait for a line, do the `work`, and report: seconds, seconds of CPU, and how many texts `recorded`
+    finds on record afterwards (untimed).
+    """
+    say("ready")
+    if not sys.stdin.readline():
+        return
+    used, began = cpu(), time.perf_counter()
+    work()
+    seconds, used_since = time.perf_counter() - began, cpu()
+    used = None if used is None or used_since is None else used_since - used
+    say(json.dumps({"seconds": seconds, "cpu_seconds": used, "recorded": recorded()}))
+
+
+def cpu_of_tree(root: int) -> float | None:
+    """Seconds of CPU that a process and all its descendants have used, those that ended and were waited for included;
+    None where there is no /proc.
+    """
+    parents, ticks = {}, {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        process = int(entry.parent.name)
+        parents[process] = int(fields[1])
+        ticks[process] = sum(map(int, fields[11:15]))  # utime, stime, and both of children that ended
+    if root not in ticks:
+        return None
+    family = {root}
+    while more := {one for one, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks.get(one, 0) for one in family) / os.sysconf("SC_CLK_TCK")
