@@ -228,7 +228,7 @@ def _set_time(
         return replace(candidate, closes_at=closes_at, goes_at=gone[candidate.key].at)
     goes_at = next_allowed(reader, max(candidate.opens_at, now))
     if goes_at >= closes_at:
-        reason = Reason.TOO_LATE if now >= candidate.opens_at else Reason.QUIET_HOURS
+        reason = Reason.TOO_LATE if now >= closes_at else Reason.QUIET_HOURS
         return replace(candidate, closes_at=closes_at, reason=reason)
     return replace(candidate, closes_at=closes_at, goes_at=goes_at)
 
@@ -325,13 +325,14 @@ def _cap(
     """Drop what is above the caps of the number (L-6): so many texts a day, and in any seven days.
 
     Who wins: the first visit after discharge, then one-offs, individual visits, groups, meetings; among equals the
-    earlier visit. What has gone counts and stays; a text whose day was full does not come back on the next.
+    earlier visit; of one visit's texts that of the day before, then the shortest lead (P-30). What has gone counts and stays; a text whose day was full does not come back on the next.
     """
     if not candidates:
         return
     home = {reader.id: reader for reader in readers}
-    per_day = min([policy.per_day, *(reader.per_day for reader in readers if reader.per_day is not None)])
-    per_week = min([policy.per_week, *(reader.per_week for reader in readers if reader.per_week is not None)])
+    agreed = [reader for reader in readers if reader.consented]
+    per_day = min([policy.per_day, *(reader.per_day for reader in agreed if reader.per_day is not None)])
+    per_week = min([policy.per_week, *(reader.per_week for reader in agreed if reader.per_week is not None)])
     first = readers[0]
     count = Counter(_day_of(one.at, home.get(one.reader, first)) for one in gone)
     has_gone = {(one.reader, one.key) for one in gone}
@@ -358,7 +359,7 @@ def busiest_week(count: Mapping[date, int], day: date) -> int:
     )
 
 
-def _rank(candidate: Candidate) -> tuple[int, datetime, datetime, int, str]:
+def _rank(candidate: Candidate) -> tuple[int, datetime, int, datetime, int, str]:
     def importance(visit: Visit) -> int:
         if visit.first:
             return 0
@@ -369,7 +370,9 @@ def _rank(candidate: Candidate) -> tuple[int, datetime, datetime, int, str]:
         return 2 if visit.kind.is_individual else 3
 
     most = min(map(importance, candidate.visits))
-    return most, candidate.visits[0].starts_at, candidate.opens_at, candidate.reader, candidate.key
+    ahead = candidate.lead.before or timedelta(days=candidate.lead.days)
+    lead = 0 if ahead == A_DAY else 1 if ahead < A_DAY else 2
+    return most, candidate.visits[0].starts_at, lead, candidate.opens_at, candidate.reader, candidate.key
 
 
 def is_red(visit: Visit, now: datetime) -> bool:
@@ -423,7 +426,7 @@ def _window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, 
     closes_at = starts_at - min(LAST_USEFUL, ahead / 2)
     if not _is_quiet(reader, opens_at):
         return opens_at, closes_at, None
-    if lead.before is None:
+    if lead.days >= 1 or (lead.before or timedelta(0)) >= A_DAY:
         moved = next_allowed(reader, opens_at)
         return (moved, closes_at, None) if moved < closes_at else (opens_at, closes_at, Reason.QUIET_HOURS)
     moved = _quiet_began(reader, opens_at) - BEFORE_QUIET
