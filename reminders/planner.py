@@ -325,7 +325,8 @@ def _cap(
     """Drop what is above the caps of the number (L-6): so many texts a day, and in any seven days.
 
     Who wins: the first visit after discharge, then one-offs, individual visits, groups, meetings; among equals the
-    earlier visit; of one visit's texts that of the day before, then the shortest lead (P-30). What has gone counts and stays; a text whose day was full does not come back on the next.
+    earlier visit; of one visit's texts that of the day before, then the shortest lead (P-30). What has gone counts and
+    stays; a text whose day was full does not come back on the next.
     """
     if not candidates:
         return
