@@ -1,11 +1,11 @@
 # What a newcomer types. Python 3.11+ and make are enough; everything else comes from the lock files.
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) 2>/dev/null && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
 
 .PHONY: demo test check bench lock clean
 
 demo: .venv/run
-	$(BIN)/python -m reminders demo
+	@$(BIN)/python -m reminders demo
 
 test: .venv/test check
 	$(BIN)/python -m pytest -n 2
@@ -33,11 +33,11 @@ INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/py
 	$$pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .venv/run: requirements.lock | .venv/bin/python
-	$(INSTALL) requirements.lock
+	@$(INSTALL) requirements.lock
 	@touch $@
 
 .venv/test: requirements-test.lock | .venv/bin/python
-	$(INSTALL) requirements-test.lock
+	@$(INSTALL) requirements-test.lock
 	@touch $@ .venv/run
 
 .venv/bench: requirements-bench.lock | .venv/bin/python

@@ -1,9 +1,10 @@
 """`reminders demo`: web, worker and a pretend Twilio as processes of their own, on a throw-away database.
 
-A handful of invented patients have visits whose texts fall due within the next minute or two; the demo shows what
-becomes of each.
+Two dozen invented patients on real programmes, a day in two minutes: each shows one way in which a text can end. Their
+plans are entered one after another, as a coordinator would; everything after that is the service itself at work.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -13,138 +14,831 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from reminders import clock, plans, store
-from reminders.service import House, importing, planning, story
+from reminders.service import House, importing, outcomes, story
+from reminders.service.sending import ASK_AFTER, Dispatch
 from reminders.settings import load
+from reminders.sms import codes
 from reminders.store.texts import LogFilter, Logged
 
 ZONE = "America/New_York"
-
-
-@dataclass(frozen=True)
-class Invented:
-    """A made-up patient: what is agreed, what the pretend phone does, and what the demo is to show."""
-
-    ref: str
-    name: str
-    phone: str
-    shows: str
-    opens_in: int
-    language: str = "en"
-    consent: str = "yes"
-    kind: str = "therapy_individual"
-    outcome: str | None = None
-    error_code: int | None = None
-
-
-PATIENTS = (
-    Invented("DEMO-1", "Jordan Alvarez", "+12025550143", "delivered", 15),
-    Invented("DEMO-2", "Lucia Ferrer", "+12025550144", "delivered, in Spanish", 20, language="es"),
-    Invented("DEMO-3", "Sam Okafor", "+12025550145", "phone off", 25, outcome="undelivered", error_code=30003),
-    Invented("DEMO-4", "Pat Lindgren", "+12025550146", "a landline", 30, outcome="undelivered", error_code=30006),
-    Invented("DEMO-5", "Robin Castellano", "+12025550147", "called off in time", 60),
-    Invented("DEMO-6", "Max Whitfield", "+12025550148", "no consent", 35, consent="no"),
-    Invented("DEMO-7", "Dana Petrov", "+12025550149", "delivery never confirmed", 40, outcome="silent"),
-    Invented("DEMO-8", "Toni Marchetti", "+12025550150", "refused: had opted out", 45),
+PAGE_SECONDS = 6.0
+ARRIVE, TROUBLE, LOST, HELD = (
+    "They arrive",
+    "They arrive in spite of trouble",
+    "They do not arrive, and we say so",
+    "Held back, and we say why",
 )
+FAMILY = {
+    "key": "sister",
+    "role": "supporter",
+    "phone": "+12025550139",
+    "language": "es",
+    "zone": ZONE,
+}
 
 
-def plan_of(patient: Invented, now: datetime) -> str:
-    """A plan file for this patient, with a visit whose one-hour text opens in `opens_in` seconds."""
-    starts = plans.to_wall(now + timedelta(hours=1, seconds=patient.opens_in), ZONE).replace(microsecond=0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A visit agreed beside the programme, on a date of its own.
+
+    Its text opens `opens_in` seconds after the plan is entered.
+    """
+
+    kind: str = "therapy_individual"
+    opens_in: float = 8
+    lead: str = "1h"
+    reader: str = "self"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One invented patient, and the one outcome they are here to show.
+
+    `enters` is when the plan is entered, in seconds after the start. `weeks_in` says how many weeks ago the programme
+    began, on today's weekday, so that it meets today; None: it begins in three days, and the `visits` come before. The
+    last of the visits is the one whose text is shown. `ends` is the state it is to end in, `because` the reason or
+    Twilio's code that goes with it, `tries` after how many calls to Twilio.
+    """
+
+    name: str
+    shows: str
+    group: str
+    programme: str
+    ends: str
+    enters: float = 0
+    weeks_in: int | None = None
+    visits: tuple[Visit, ...] = ()
+    because: str | int | None = None
+    tries: int = 1
+    zone: str = ZONE
+    language: str = "en"
+    said: str = "yes"
+    status: str = "active"
+    rules: tuple[Mapping[str, Any], ...] = ()
+    landline: bool = False
+    stops_before: bool = False
+    stops_after: float | None = None
+    called_off_after: float | None = None
+    an_hour_ago: bool = False
+
+
+OFF = {"error_code": 30003, "after": 0.5}
+
+SCENES = (
+    Scene(
+        name="Jordan Alvarez",
+        shows="a reminder, as it should be",
+        group=ARRIVE,
+        programme="matrix-iop",
+        visits=(Visit(opens_in=4),),
+        ends="delivered",
+    ),
+    Scene(
+        name="Lucia Ferrer",
+        shows="in Spanish",
+        group=ARRIVE,
+        programme="weekly-cbt",
+        weeks_in=3,
+        language="es-MX",
+        ends="delivered",
+    ),
+    Scene(
+        name="Dana Petrov",
+        shows="to a phone in California",
+        group=ARRIVE,
+        programme="telephone-continuing-care",
+        weeks_in=5,
+        zone="America/Los_Angeles",
+        ends="delivered",
+    ),
+    Scene(
+        name="Robin Castellano",
+        shows="two visits, one text",
+        group=ARRIVE,
+        programme="php",
+        enters=8,
+        visits=(Visit(kind="psychiatry", opens_in=4), Visit(kind="check_up", opens_in=5)),
+        ends="delivered",
+    ),
+    Scene(
+        name="Noor Haddad",
+        shows="to the sister she named",
+        group=ARRIVE,
+        programme="family-education",
+        enters=16,
+        visits=(Visit(kind="family_session", reader="sister"),),
+        ends="delivered",
+    ),
+    Scene(
+        name="Tess Moreau",
+        shows="40 seconds on the way",
+        group=ARRIVE,
+        programme="contingency-management",
+        enters=10,
+        visits=(Visit(kind="check_up", opens_in=4),),
+        rules=({"outcome": "delivered", "after": 40},),
+        ends="delivered",
+    ),
+    Scene(
+        name="Priya Nair",
+        shows="receipts twice, disordered",
+        group=ARRIVE,
+        programme="weekly-outpatient",
+        enters=24,
+        weeks_in=9,
+        rules=({"disorder": "doubled", "copies": 1}, {"disorder": "swapped", "about": "sent", "seconds": 20}),
+        ends="delivered",
+    ),
+    Scene(
+        name="Sam Okafor",
+        shows="phone off for an hour",
+        group=TROUBLE,
+        programme="iop",
+        visits=(Visit(kind="psychiatry", opens_in=30, lead="2h"),),
+        # 30003, and its receipt is lost too: we ask. The next try finds the phone on.
+        rules=({**OFF, "times": 1}, {"disorder": "dropped", "lasts": 6}),
+        an_hour_ago=True,
+        ends="delivered",
+        tries=2,
+    ),
+    Scene(
+        name="Gray Sandoval",
+        shows="Twilio's answer is lost",
+        group=TROUBLE,
+        programme="mi-met",
+        enters=30,
+        weeks_in=5,
+        # The text is taken and goes out, but neither the answer nor a receipt reaches us: only the look-up can tell.
+        rules=({"fault": "close_after_create", "times": 1}, {"disorder": "dropped"}),
+        ends="delivered",
+    ),
+    Scene(
+        name="Alex Brandt",
+        shows="Twilio is busy at first",
+        group=TROUBLE,
+        programme="monthly-aftercare",
+        enters=45,
+        weeks_in=2,
+        rules=({"fault": "too_many", "times": 1},),
+        ends="delivered",
+        tries=2,
+    ),
+    Scene(
+        name="Pat Lindgren",
+        shows="a landline",
+        group=LOST,
+        programme="relapse-prevention",
+        enters=14,
+        visits=(Visit(opens_in=4),),
+        landline=True,
+        ends="undelivered",
+        because=30006,
+    ),
+    Scene(
+        name="Kim Delacroix",
+        shows="nobody has the number",
+        group=LOST,
+        programme="weekly-outpatient",
+        enters=34,
+        weeks_in=20,
+        rules=({"error_code": 30005},),
+        ends="undelivered",
+        because=30005,
+    ),
+    Scene(
+        name="Lee Hawthorne",
+        shows="phone off: tried again",
+        group=LOST,
+        programme="iop",
+        enters=20,
+        # A lead of two hours leaves the 45 minutes that the table of codes waits after 30003.
+        visits=(Visit(kind="psychiatry", lead="2h", opens_in=4),),
+        rules=(OFF,),
+        ends="scheduled",
+        because=30003,
+    ),
+    Scene(
+        name="Toni Marchetti",
+        shows="had texted STOP to Twilio",
+        group=LOST,
+        programme="weekly-cbt",
+        enters=55,
+        weeks_in=6,
+        stops_before=True,
+        ends="undelivered",
+        because=21610,
+    ),
+    Scene(
+        name="Ola Winther",
+        shows="the network says nothing",
+        group=LOST,
+        programme="telephone-continuing-care",
+        enters=40,
+        weeks_in=8,
+        rules=({"outcome": "silent"},),
+        ends="sent",
+    ),
+    Scene(
+        name="Max Whitfield",
+        shows="called off in time",
+        group=HELD,
+        programme="matrix-iop",
+        enters=2,
+        visits=(Visit(opens_in=70),),
+        called_off_after=34,
+        ends="cancelled",
+        tries=0,
+    ),
+    Scene(
+        name="Ines Carvalho",
+        shows="texts STOP in time",
+        group=HELD,
+        programme="matrix-iop",
+        enters=2,
+        visits=(Visit(opens_in=80),),
+        stops_after=46,
+        ends="suppressed",
+        because="opted_out",
+        tries=0,
+    ),
+    Scene(
+        name="Charlie Novak",
+        shows="never said yes",
+        group=HELD,
+        programme="weekly-cbt",
+        weeks_in=2,
+        said="no",
+        ends="suppressed",
+        because="no_consent",
+        tries=0,
+    ),
+    Scene(
+        name="Yuki Tanabe",
+        shows="one text a day, no more",
+        group=HELD,
+        programme="psychiatry",
+        enters=26,
+        # Both texts open at one moment. The earlier visit has the day; the other's is dropped.
+        visits=(Visit(opens_in=4), Visit(kind="check_up", opens_in=4, lead="2d")),
+        ends="suppressed",
+        because="cap_day",
+        tries=0,
+    ),
+    Scene(
+        name="Marta Eklund",
+        shows="plan paused",
+        group=HELD,
+        programme="monthly-aftercare",
+        enters=36,
+        weeks_in=1,
+        status="paused",
+        ends="suppressed",
+        because="paused",
+        tries=0,
+    ),
+    Scene(
+        name="Devon Ashby",
+        shows="meetings were not agreed to",
+        group=HELD,
+        programme="matrix-iop",
+        enters=44,
+        visits=(Visit(kind="support_meeting"),),
+        ends="suppressed",
+        because="category_off",
+        tries=0,
+    ),
+    Scene(
+        name="Rory Calloway",
+        shows="typed in 20 minutes before",
+        group=HELD,
+        programme="iop",
+        enters=52,
+        visits=(Visit(opens_in=-2400),),
+        ends="suppressed",
+        because="too_late",
+        tries=0,
+    ),
+    Scene(
+        name="Wren Abernathy",
+        shows="next step not confirmed",
+        group=HELD,
+        programme="step-down",
+        enters=60,
+        weeks_in=12,
+        ends="suppressed",
+        because="not_booked",
+        tries=0,
+    ),
+)
+REFS = tuple(f"D-{place:02}" for place in range(1, len(SCENES) + 1))
+PHONES = tuple(f"+1202555{place:04}" for place in range(110, 110 + len(SCENES)))
+
+
+def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], str]:
+    """The plan that is entered for a scene at `now`, as in a plan file; and the key of the text that it is about.
+
+    How a real programme's plan gets a visit whose text opens at once: where the programme meets on the weekday it began
+    on, it began so many whole weeks ago and meets in 75 minutes. The text was to go yesterday at 17:00; the plan comes
+    late, the window is open, so it goes at once. Where its weekdays are fixed, it begins in three days, and individual
+    visits come before it, with a lead that opens within seconds.
+    """
+    programme = plans.programmes()[scene.programme]
     today = plans.to_wall(now, ZONE).date()
-    return f"""
-[plan]
-ref = "{patient.ref}"
-discharged_on = {today - timedelta(days=1)}
+    series = []
+    if scene.weeks_in is not None:
+        # A programme's times are the clinic's wall clock, wherever its reader is.
+        soon = plans.to_wall(now + timedelta(minutes=76), ZONE).replace(second=0, microsecond=0)
+        starts_on, at = soon.date() - timedelta(weeks=scene.weeks_in), f"{soon:%H:%M}"
+        key = f"day:{soon.date()}:1d@17:00"
+    else:
+        starts_on, at, key = today + timedelta(days=3), "17:30", ""
+    for number, visit in enumerate(scene.visits, 1):
+        lead = plans.Lead.parse(visit.lead)
+        opens_at = now + timedelta(seconds=visit.opens_in)
+        starts = plans.to_wall(opens_at + (lead.before or timedelta(0)), scene.zone) + timedelta(days=lead.days)
+        own = {"key": f"visit-{number}", "kind": visit.kind, "minutes": 50, "leads": [visit.lead]}
+        own |= {"starts": starts.replace(microsecond=0).isoformat(), "zone": scene.zone, "for": [visit.reader]}
+        series.append(own)
+        key = f"day:{starts.date()}:{lead}"
+    consent = {
+        "said": scene.said,
+        "on": str(today - timedelta(days=2)),
+        "how": "signed form",
+        "by": "A. Reyes",
+        "warned_of_risk": True,
+        "wording": "2026-10",
+        "alias_shown": True,
+        "verified": "read aloud",
+    }
+    readers = {visit.reader for visit in scene.visits}
+    sister = {**FAMILY, "part2_consent_on": str(today), "consent": {**consent, "categories": ["family"]}}
+    document = {
+        "plan": {
+            "ref": REFS[place],
+            "discharged_on": str(min(starts_on, today) - timedelta(days=1)),
+            "programme": scene.programme,
+            "starts_on": str(starts_on),
+            "programme_times": {one.key: at for one in programme.open_times({})},
+            "status": scene.status,
+        },
+        "patient": {
+            "ref": f"MRN-{REFS[place]}",
+            "name": scene.name,
+            "phone": PHONES[place],
+            "language": scene.language,
+            "zone": scene.zone,
+        },
+        "consent": {**consent, "categories": ["appointments"]},
+        "recipients": [sister] if "sister" in readers else [],
+        "series": series,
+    }
+    return document, key
 
-[patient]
-ref = "MRN-{patient.ref}"
-name = "{patient.name}"
-phone = "{patient.phone}"
-language = "{patient.language}"
-zone = "{ZONE}"
 
-[consent]
-said = "{patient.consent}"
-on = {today - timedelta(days=2)}
-how = "signed form"
-by = "A. Reyes"
-categories = ["appointments"]
-warned_of_risk = true
-wording = "2026-10"
-alias_shown = true
-verified = "read aloud"
-
-[[series]]
-key = "visit"
-kind = "{patient.kind}"
-starts = {starts.isoformat()}
-minutes = 50
-leads = ["1h"]
-"""
+class _Broken(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict for the person who watches
+    """The demo cannot go on; the text says why."""
 
 
-def run_demo(*, seconds: float | None, port: int) -> int:
-    """Run the demo until Ctrl-C, or for so many `seconds`; 0 when all went well."""
-    console = Console(stderr=False, highlight=False)
+@dataclass(slots=True)
+class _Stage:
+    """Where the demo plays: its folder, its addresses, its processes."""
+
+    folder: Path
+    ports: Mapping[str, int]
+    environment: Mapping[str, str]
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    stopping: bool = False
+
+    @property
+    def log_page(self) -> str:
+        return f"http://127.0.0.1:{self.ports['web']}/log?when=past"
+
+    def phones(self, path: str) -> str:
+        """An address of the pretend phones."""
+        return f"http://127.0.0.1:{self.ports['phones']}{path}"
+
+    def start(self, name: str) -> None:
+        arguments = {
+            "simulator": [
+                "reminders",
+                "simulator",
+                f"--port={self.ports['api']}",
+                f"--control-port={self.ports['phones']}",
+            ],
+            "web": ["reminders", "web"],
+            "worker": ["jobs"],
+        }[name]
+        with (self.folder / f"{name}.log").open("wb") as written:
+            self.children[name] = subprocess.Popen(  # ruff: ignore[subprocess-without-shell-equals-true]  our own modules
+                [sys.executable, "-m", *arguments],
+                env=dict(self.environment),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=written,
+                start_new_session=True,  # Ctrl-C is ours to handle: the worker finishes what is on the wire
+            )
+
+    def wait_for(self, name: str, url: str) -> None:
+        """Wait until a process answers. Raises _Broken when it has ended, or after 30 s."""
+        ends = time.monotonic() + 30
+        while not self.stopping:
+            self.check()
+            try:
+                with urllib.request.urlopen(url, timeout=2):  # ruff: ignore[suspicious-url-open-usage]  our own address
+                    return
+            except OSError:
+                if time.monotonic() > ends:
+                    raise _Broken(f"The {name} process did not answer within 30 s.{self._last_words(name)}") from None
+                time.sleep(0.05)
+
+    def check(self) -> None:
+        """Raise _Broken when a process has ended by itself."""
+        for name, child in self.children.items():
+            if child.poll() is not None:
+                raise _Broken(f"The {name} process ended by itself ({child.returncode}).{self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
+        lines = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+        return "".join(f"\n  {line}" for line in ("The end of what it wrote:", *lines)) if lines else ""
+
+    def close(self) -> None:
+        """End all processes: politely, and after eight seconds not."""
+        for child in self.children.values():
+            child.terminate()
+        ends = time.monotonic() + 8
+        for child in self.children.values():
+            try:
+                child.wait(max(0.1, ends - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
+    """Play the demo until Ctrl-C, or for so many `seconds`, at so many times its `pace`.
+
+    Ends with the board and a line of counts on stdout: 0, or 1 when a process died or did not come up. What is started
+    here is ended here, and the folder is gone.
+    """
+    console = Console(highlight=False, markup=False)
     with tempfile.TemporaryDirectory(prefix="reminders-demo-") as name:
         folder = Path(name)
         ports = {"web": port if port and _is_free(port) else _free_port(), "api": _free_port(), "phones": _free_port()}
-        environment = _environment(folder, ports)
-        settings = load(environment, folder)
-        # The house reads its keys from the environment, as the child processes do.
-        os.environ.update({key: environment[key] for key in ("REMINDERS_SEALING_KEYS", "REMINDERS_SECRET_KEY")})
-        house = House.open(settings)
-        children: list[subprocess.Popen[bytes]] = []
-        stopping = False
-
-        def stop(*_: object) -> None:
-            nonlocal stopping
-            stopping = True
-
-        for wanted in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(wanted, stop)
-        try:
-            store.migrate(house.database, clock.now())
-            children += _start(environment, folder, ports)
-            _wait_until_up(f"http://127.0.0.1:{ports['web']}/healthz", children)
-            _wait_until_up(f"http://127.0.0.1:{ports['phones']}/counters", children)
-            began = clock.now()
-            _set_the_scene(house, folder, ports, began)
-            console.print(_welcome(ports))
-            until = time.monotonic() + seconds if seconds is not None else float("inf")
-            called_off = False
-            with Live(_board(house), console=console, refresh_per_second=2, screen=False) as live:
-                while not stopping and time.monotonic() < until:
-                    if any(child.poll() is not None for child in children):
-                        console.print(f"A process of the demo ended; its log is in {folder}.")
-                        return 1
-                    if not called_off and clock.now() - began > timedelta(seconds=25):
-                        planning.set_plan_status(house, "DEMO-5", "ended", clock.now(), who="demo", because="other")
-                        called_off = True
-                    live.update(_board(house))
-                    time.sleep(0.5)
-        finally:
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.wait(timeout=60)
-            house.close()
+        stage = _Stage(folder, ports, _environment(folder, ports))
+        with _stopped_by_signals(stage):
+            # The house of this process must see what its children see: neither keys nor accounts of somebody's own.
+            os.environ.clear()
+            os.environ.update(stage.environment)
+            house = House.open(load(stage.environment, folder))
+            try:
+                _Play(stage, house, console, pace).run(seconds)
+            except _Broken as broken:
+                console.print(str(broken), soft_wrap=True)
+                return 1
+            except urllib.error.URLError as away:
+                console.print(f"The pretend Twilio does not answer any more: {away.reason}.", soft_wrap=True)
+                return 1
+            finally:
+                stage.close()
+                house.close()
     console.print("Stopped. The database is gone; nothing left this machine.")
     return 0
+
+
+@contextmanager
+def _stopped_by_signals(stage: _Stage) -> Generator[None]:
+    def stop(*_: object) -> None:
+        stage.stopping = True
+
+    before = {wanted: signal.signal(wanted, stop) for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for wanted, handler in before.items():
+            signal.signal(wanted, handler)
+
+
+class _Play:
+    """The day: what happens when, and the board that shows it."""
+
+    def __init__(self, stage: _Stage, house: House, console: Console, pace: float) -> None:
+        self.stage, self.house, self.console, self.pace = stage, house, console, pace
+        self.keys: dict[str, str] = {}
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.began = clock.now()
+
+    def run(self, seconds: float | None) -> None:
+        stage = self.stage
+        stage.start("simulator")
+        stage.start("web")
+        store.migrate(self.house.database, clock.now())
+        stage.wait_for("simulator", stage.phones("/counters"))
+        if stage.stopping:
+            return
+        self._brief_the_network()
+        self.began = clock.now()
+        for place, scene in enumerate(SCENES):
+            if scene.an_hour_ago:
+                self._play_an_hour_ago(scene, place)
+        coming = sorted(self._cues(), key=itemgetter(0))
+        while coming and coming[0][0] <= 0:
+            coming.pop(0)[1]()
+        stage.start("worker")
+        stage.wait_for("web", f"http://127.0.0.1:{stage.ports['web']}/healthz")
+        self.console.print("\nAftercare reminders: the demo", style="bold")
+        self.console.print(self._where(), "", sep="\n", soft_wrap=True)
+        until = time.monotonic() + seconds if seconds is not None else float("inf")
+        told: dict[str, str] = {}
+        with Live(console=self.console, refresh_per_second=4, transient=True, auto_refresh=False) as live:
+            while not stage.stopping and time.monotonic() < until:
+                stage.check()
+                while coming and coming[0][0] <= self._passed():
+                    coming.pop(0)[1]()
+                rows = self._texts()
+                if self.console.is_terminal:
+                    live.update(self._page(rows, int(time.monotonic() / PAGE_SECONDS)), refresh=True)
+                else:
+                    self._tell(rows, told)
+                time.sleep(0.4)
+        if self.keys:
+            rows = self._texts()
+            self.console.print(*self._groups(rows, range(len(SCENES))), sep="\n")
+            self.console.print(self._summary(rows), soft_wrap=not self.console.is_terminal)
+            self.console.print(self._where(), soft_wrap=True)
+
+    def _passed(self) -> float:
+        return (clock.now() - self.began).total_seconds() * self.pace
+
+    def _cues(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """What is done when, in seconds of the play: everything else the service does by itself."""
+        for place, scene in enumerate(SCENES):
+            if not scene.an_hour_ago:
+                yield scene.enters, partial(self._enter, scene, place)
+            if scene.called_off_after is not None:
+                yield scene.called_off_after, partial(self._call_off, place)
+            if scene.stops_after is not None:
+                yield scene.stops_after, partial(self._text_stop, PHONES[place])
+
+    def _brief_the_network(self) -> None:
+        """Tell the pretend phones what they are to do."""
+        phones = self.stage.phones
+        _post(phones("/settings"), {"sent_after": 0.6, "delivered_after": {"median": 2.0, "p99": 6.0, "longest": 8.0}})
+        for place, scene in enumerate(SCENES):
+            if scene.landline:
+                _post(phones(f"/phones/{PHONES[place]}"), {"line_type": "landline"})
+            if scene.stops_before:
+                # To Twilio only, long before our time: our own list learns it from the refusal.
+                _post(phones("/settings"), {"inbound_url": None})
+                self._text_stop(PHONES[place])
+                _post(phones("/settings"), {"inbound_url": f"{self.house.settings.web.public_url}/sms/inbound"})
+            for rule in scene.rules:
+                paced = {"after": rule["after"] / self.pace} if "after" in rule else {}
+                _post(phones("/rules"), {"to": PHONES[place], **rule, **paced})
+
+    def _play_an_hour_ago(self, scene: Scene, place: int) -> None:
+        """Send a text by a clock set back an hour, and ask after it a quarter of an hour later.
+
+        The table of codes lets 45 minutes pass after 30003, longer than anybody watches; so the first try is made
+        before the worker runs, with the very calls it makes, and its second falls into the demo.
+        """
+        opens_in = scene.visits[-1].opens_in / self.pace
+        then = self.began - timedelta(seconds=codes.look_up(30003).retry_after or 0) - ASK_AFTER
+        self._enter(scene, place, then)
+        opened = then + timedelta(seconds=opens_in)
+
+        async def send_and_ask() -> None:
+            gateway = self.house.gateway()
+            try:
+                with ThreadPoolExecutor(1) as executor:
+                    clock.correct(opened - clock.machine())
+                    await Dispatch(self.house, gateway, executor, threading.Event()).drain()
+                await asyncio.to_thread(self._wait_for_the_carrier, PHONES[place])
+                await outcomes.ask(self.house, gateway, opened + ASK_AFTER + timedelta(seconds=1))
+            finally:
+                clock.correct(timedelta(0))
+                await gateway.close()
+
+        asyncio.run(send_and_ask())
+
+    def _wait_for_the_carrier(self, phone: str) -> None:
+        ends = time.monotonic() + 5
+        while time.monotonic() < ends:
+            with urllib.request.urlopen(self.stage.phones("/messages"), timeout=5) as answer:  # ruff: ignore[suspicious-url-open-usage]  our own address
+                if any(one["to"] == phone and one["error_code"] for one in json.load(answer)):
+                    return
+            time.sleep(0.1)
+        raise _Broken("The pretend Twilio did not answer in time.")
+
+    def _enter(self, scene: Scene, place: int, now: datetime | None = None) -> None:
+        now = now or clock.now()
+        self.documents[REFS[place]], self.keys[REFS[place]] = plan_of(self._at_pace(scene), place, now)
+        self._import(place, now)
+
+    def _at_pace(self, scene: Scene) -> Scene:
+        visits = tuple(
+            replace(one, opens_in=one.opens_in / self.pace) if one.opens_in > 0 else one for one in scene.visits
+        )
+        return replace(scene, visits=visits)
+
+    def _import(self, place: int, now: datetime) -> None:
+        path = self.stage.folder / f"{REFS[place]}.json"
+        path.write_text(json.dumps(self.documents[REFS[place]]), encoding="utf-8")
+        report = importing.import_files(self.house, [path], now, who="demo")
+        if report.refused:
+            raise _Broken("\n".join(f"{REFS[place]}: {problem}" for _, problem in report.refused))
+
+    def _call_off(self, place: int) -> None:
+        for series in self.documents[REFS[place]]["series"]:
+            series["status"] = "cancelled"
+        self._import(place, clock.now())
+
+    def _text_stop(self, phone: str) -> None:
+        _post(self.stage.phones(f"/phones/{phone}/texts"), {"body": "STOP", "to": self.house.settings.twilio.sender})
+
+    # The board
+
+    def _texts(self) -> dict[str, Logged]:
+        """By reference of the plan, the text each scene is about."""
+        near = LogFilter(since=self.began - timedelta(days=5), until=self.began + timedelta(days=1), limit=1000)
+        found = self.house.database.read(lambda tx: store.texts.log(tx, near))
+        return {one.plan: one for one in found if one.plan is not None and self.keys.get(one.plan) == one.key}
+
+    def _tell(self, rows: Mapping[str, Logged], told: dict[str, str]) -> None:
+        """Where nobody watches a screen, a line for each change."""
+        for place, ref in enumerate(REFS):
+            if ref in rows and (said := outcome(rows[ref]).plain) != told.get(ref):
+                self.console.print(f"{self._time()}  {ref}  {SCENES[place].shows}: {said}", soft_wrap=True)
+                told[ref] = said
+        if "" not in told and _shown(rows) == len(SCENES):
+            told[""] = f"{self._time()}  All {len(SCENES)} outcomes are shown."
+            self.console.print(told[""])
+
+    def _time(self) -> str:
+        return f"{plans.to_wall(clock.now(), ZONE):%H:%M:%S}"
+
+    def _where(self) -> str:
+        return (
+            "Nothing leaves this machine: Twilio, the phones and the patients are invented.\n"
+            "Quiet hours are off here, so that it can be shown at any hour.\n"
+            f"  Delivery log    {self.stage.log_page}\n"
+            f"  Pretend phones  {self.stage.phones('/messages')}\n"
+            "  Ctrl-C ends the demo and removes everything it made."
+        )
+
+    def _page(self, rows: Mapping[str, Logged], turn: int) -> Group:
+        """As many groups as the screen has room for; with each `turn` the next page."""
+        room = self.console.height - 8
+        pages: list[list[int]] = [[]]
+        lines, group = 0, ""
+        for place, scene in enumerate(SCENES):
+            if scene.group != group:
+                size = 1 + sum(other.group == scene.group for other in SCENES)
+                if lines and lines + size > room:
+                    pages.append([])
+                    lines = 0
+                lines, group = lines + 1, scene.group
+            if lines >= room:
+                pages.append([])
+                lines = 1
+            pages[-1].append(place)
+            lines += 1
+        number = turn % len(pages)
+        head = Text.assemble(("Aftercare reminders: the demo", "bold"), f"   {self._time()} at the clinic")
+        if len(pages) > 1:
+            head.append(f"   page {number + 1} of {len(pages)}", "dim")
+        foot = Text(
+            f"Delivery log {self.stage.log_page}\nPretend phones {self.stage.phones('/messages')}\n"
+            "Nothing leaves this machine. Ctrl-C ends it.",
+            "dim",
+        )
+        return Group(head, *self._groups(rows, pages[number]), self._summary(rows), foot)
+
+    def _groups(self, rows: Mapping[str, Logged], places: Sequence[int]) -> list[Table]:
+        return [
+            self._table(rows, group, [place for place in places if SCENES[place].group == group])
+            for group in dict.fromkeys(SCENES[place].group for place in places)
+        ]
+
+    def _table(self, rows: Mapping[str, Logged], group: str, places: Sequence[int]) -> Table:
+        wide = self.console.width >= 110
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False, title=group)
+        table.title_justify, table.title_style = "left", "bold cyan"
+        table.add_column(width=4, no_wrap=True)
+        if wide:
+            table.add_column(width=26, no_wrap=True, style="dim")
+        table.add_column(width=27, no_wrap=True)
+        table.add_column(width=46, no_wrap=True)
+        for place in places:
+            scene, text = SCENES[place], rows.get(REFS[place])
+            said = Text("plan not entered yet", "dim") if text is None else outcome(text)
+            table.add_row(REFS[place], *([scene.programme] if wide else []), scene.shows, said)
+        return table
+
+    def _summary(self, rows: Mapping[str, Logged]) -> Text:
+        """What the texts on the board came to."""
+        counts = Counter(_in_a_word(text) for text in rows.values())
+        counted = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
+        shown = f"{_shown(rows)} of {len(SCENES)} outcomes shown."
+        return Text(f"{len(rows)} texts: {counted or 'none yet'}. {shown}", "bold")
+
+
+WORDS = (
+    "planned",
+    "without word yet",
+    "delivered",
+    "not delivered",
+    "to be tried again",
+    "taken back",
+    "not sent",
+)
+
+
+def _in_a_word(text: Logged) -> str:
+    if text.state == "scheduled" and text.attempts:
+        return "to be tried again"
+    return {
+        "scheduled": "planned",
+        "delivered": "delivered",
+        "undelivered": "not delivered",
+        "cancelled": "taken back",
+        "suppressed": "not sent",
+    }.get(text.state, "without word yet")
+
+
+def _shown(rows: Mapping[str, Logged]) -> int:
+    return sum(ref in rows and as_announced(SCENES[place], rows[ref]) for place, ref in enumerate(REFS))
+
+
+def as_announced(scene: Scene, text: Logged) -> bool:
+    """Whether a text has ended as its scene says."""
+    last = text.attempts[-1] if text.attempts else None
+    met = {text.reason, text.waits_code, last.error_code if last else None}
+    tries = len(text.attempts) == scene.tries
+    return text.state == scene.ends and tries and (scene.because is None or scene.because in met)
+
+
+def outcome(text: Logged) -> Text:
+    """What became of a text, as short as a board needs it; `story.tell` says it in full on the log page."""
+    at, first, last = partial(_clock, text.zone), None, None
+    if text.attempts:
+        first, last = text.attempts[0], text.attempts[-1]
+    if text.state == "suppressed":
+        return Text(f"Not sent: {story.REASONS[text.reason or '']}", "yellow")
+    if first is None or last is None:
+        said = f"Planned for {at(text.due_at)}" if text.state == "scheduled" else story.STATES[text.state]
+        return Text(said, "yellow" if text.state == "cancelled" else "dim")
+    if text.state == "scheduled":
+        code = f" (code {text.waits_code})" if text.waits_code else ""
+        return Text(f"Failed{code}: next try {at(text.due_at)}", "magenta")
+    if text.state == "delivered":
+        return Text(f"Delivered {at(last.status_at)}{_how(text)}", "green")
+    if text.state == "undelivered":
+        return Text(f"Not delivered: code {last.error_code}, {_who(last.error_code or 0)}", "red")
+    if text.state == "uncertain":
+        return Text("No answer came: to be looked up, not repeated", "magenta")
+    return Text(f"{story.STATES[text.state]} {at(last.started_at)}, no word yet", "blue")
+
+
+def _how(text: Logged) -> str:
+    """What was unusual about a delivery."""
+    first, last = text.attempts[0], text.attempts[-1]
+    if first is not last:
+        why = f" after code {first.error_code}" if first.error_code else ""
+        return f" at try {len(text.attempts)}{why}"
+    if last.what:
+        return ", found by looking it up"
+    took = (last.status_at - last.started_at).total_seconds() if last.status_at else 0
+    return f", {took:.0f} s on the way" if took >= 10 else ""
+
+
+def _who(code: int) -> str:
+    return {"opted_out": "opted out", "number": "no more texts to it"}.get(codes.look_up(code).class_, "")
+
+
+def _clock(zone: str, at: datetime | None) -> str:
+    return "" if at is None else f"{plans.to_wall(at, zone):%H:%M:%S}"
 
 
 def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -153,13 +847,17 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_TWILIO__LIVE": "false",
         "REMINDERS_TWILIO__API_BASE_URL": f"http://127.0.0.1:{ports['api']}",
         "REMINDERS_TWILIO__SENDER": "+15005550006",
+        "REMINDERS_TWILIO__DEADLINE_SECONDS": "5",
         "REMINDERS_WEB__PUBLIC_URL": f"http://127.0.0.1:{ports['web']}",
         "REMINDERS_WEB__HOST": "127.0.0.1",
         "REMINDERS_WEB__PORT": str(ports["web"]),
-        "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',
+        "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',  # a demo may be shown in the evening
+        "REMINDERS_SENDING__HORIZON_DAYS": "3",  # else the log page begins with two months of plans
+        "REMINDERS_SENDING__LEASE_SECONDS": "15",
+        "REMINDERS_SENDING__SETTLE_SECONDS": "6",  # look up what is unknown within seconds, not minutes
         "REMINDERS_SITE__ZONE": ZONE,
         "REMINDERS_JOBS__SEND_SECONDS": "1",
-        "REMINDERS_JOBS__SETTLE_SECONDS": "5",
+        "REMINDERS_JOBS__SETTLE_SECONDS": "2",
         "REMINDERS_SEALING_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "REMINDERS_SECRET_KEY": secrets.token_urlsafe(32),
     }
@@ -170,86 +868,6 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
     source = Path(__file__).resolve().parents[2]
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), kept.get("PYTHONPATH")]))
     return kept | mine
-
-
-def _start(environment: Mapping[str, str], folder: Path, ports: Mapping[str, int]) -> list[subprocess.Popen[bytes]]:
-    reminders = ["-m", "reminders"]
-    commands = {
-        "simulator": [
-            "-m",
-            "reminders",
-            "simulator",
-            "--port",
-            str(ports["api"]),
-            "--control-port",
-            str(ports["phones"]),
-        ],
-        "web": [*reminders, "web"],
-        "worker": ["-m", "jobs"],
-    }
-    started = []
-    for name, arguments in commands.items():
-        with (folder / f"{name}.log").open("wb") as written:
-            started.append(
-                subprocess.Popen(  # ruff: ignore[subprocess-without-shell-equals-true]  our own modules
-                    [sys.executable, *arguments],
-                    env=dict(environment),
-                    cwd=folder,
-                    stdout=written,
-                    stderr=written,
-                    start_new_session=True,  # Ctrl-C is ours to handle: the worker finishes what is on the wire
-                )
-            )
-    return started
-
-
-def _set_the_scene(house: House, folder: Path, ports: Mapping[str, int], now: datetime) -> None:
-    phones = f"http://127.0.0.1:{ports['phones']}"
-    for patient in PATIENTS:
-        if patient.outcome:
-            rule = {"to": patient.phone, "outcome": patient.outcome, "error_code": patient.error_code}
-            _post(f"{phones}/rules", {key: value for key, value in rule.items() if value is not None})
-        (folder / f"{patient.ref}.toml").write_text(plan_of(patient, now), encoding="utf-8")
-    opted_out = PATIENTS[-1]
-    # Texted STOP long ago, to Twilio only: our own list learns it from the refusal.
-    _post(f"{phones}/settings", {"inbound_url": None})
-    _post(f"{phones}/phones/{opted_out.phone}/texts", {"body": "STOP", "to": house.settings.twilio.sender})
-    _post(f"{phones}/settings", {"inbound_url": f"{house.settings.web.public_url}/sms/inbound"})
-    report = importing.import_files(house, [folder], now, who="demo")
-    assert not report.refused, report.refused
-
-
-def _welcome(ports: Mapping[str, int]) -> str:
-    return (
-        "\n[bold]Aftercare reminders: the demo[/bold]\n"
-        "Nothing leaves this machine: texts go to a pretend Twilio and pretend phones,\n"
-        "and the patients are invented.\n"
-        f"  Delivery log   http://127.0.0.1:{ports['web']}/log\n"
-        f"  Pretend phones http://127.0.0.1:{ports['phones']}/messages\n"
-        "Within two minutes every text below has its outcome. Ctrl-C ends the demo.\n"
-    )
-
-
-def _board(house: House) -> Table:
-    texts = {text.plan: text for text in house.database.read(lambda tx: store.texts.log(tx, LogFilter()))}
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for column, widest in (("Plan", None), ("To show", 18), ("State", None), ("In words", None)):
-        table.add_column(column, max_width=widest, no_wrap=column in {"Plan", "State"})
-    for patient in PATIENTS:
-        text = texts.get(patient.ref)
-        if text is None:
-            table.add_row(patient.ref, patient.shows, "", "")
-        else:
-            colour = {"delivered": "green", "undelivered": "red"}.get(text.state, "")
-            table.add_row(patient.ref, patient.shows, Text(story.STATES[text.state], colour), _briefly(text))
-    return table
-
-
-def _briefly(text: Logged) -> str:
-    """`story.tell` as a narrow board shows it: its first sentence, without today's date and without the state."""
-    today = story.clock_time(clock.now(), text.zone).rpartition(" ")[0] + " "
-    said = story.tell(text).replace(today, "").removeprefix(f"{story.STATES[text.state]}: ")
-    return said.replace("the phone network confirmed delivery", "delivery confirmed").partition(". ")[0].rstrip(".")
 
 
 def _is_free(port: int) -> bool:
@@ -263,18 +881,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _wait_until_up(url: str, children: list[subprocess.Popen[bytes]]) -> None:
-    for _ in range(300):
-        if any(child.poll() is not None for child in children):
-            raise RuntimeError("a process of the demo ended at once")
-        try:
-            with urllib.request.urlopen(url, timeout=2):  # ruff: ignore[suspicious-url-open-usage]  our own address
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError("the demo did not come up within 30 s")
 
 
 def _post(url: str, document: Mapping[str, object]) -> None:
