@@ -1,6 +1,6 @@
 """Texts: making the rows what the planner says they should be, and reading them for people."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any, Self
@@ -19,9 +19,7 @@ from reminders.store.schema import (
     numbers,
     patients,
     plans,
-    receipts,
     recipients,
-    senders,
     series,
     sites,
     text_items,
@@ -483,14 +481,3 @@ def counts_by_state(tx: Transaction) -> dict[str, int]:
     """How many texts stand in each state that has any."""
     query = sa.select(texts.c.state, sa.func.count().label("many")).group_by(texts.c.state)
     return {row.state: row.many for row in tx.all(query)}
-
-
-def receipts_of(tx: Transaction, attempt_ids: Iterable[int]) -> Sequence[Row[Any]]:
-    """The receipts of these attempts, in the order in which they were heard; `raw_sealed` stays sealed."""
-    query = sa.select(receipts).where(receipts.c.attempt_id.in_(list(attempt_ids)))
-    return tx.all(query.order_by(receipts.c.heard_at, receipts.c.id))
-
-
-def sender_addresses(tx: Transaction) -> set[str]:
-    """Every address we send from."""
-    return {row.address for row in tx.all(sa.select(senders.c.address))}
