@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench chaos simulate load lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -20,6 +20,18 @@ check: .venv/test
 N = 5000
 bench: .venv/bench
 	$(BIN)/python tests/bench --messages $(N) $(BENCH)
+
+# The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks.
+SEEDS = 10000
+simulate: .venv/test
+	$(BIN)/python tests/simulation --seeds $(SEEDS) $(SIMULATE)
+
+KILLS = 500
+chaos: .venv/test
+	$(BIN)/python tests/chaos --kills $(KILLS) $(CHAOS)
+
+load: .venv/test
+	PYTHONPATH=. $(BIN)/python tests/test_load.py
 
 # Debian may lack ensurepip (python3-venv), and its pip refuses to touch the system: make the
 # environment without pip and let the system's pip install into it.

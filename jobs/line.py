@@ -8,7 +8,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from reminders.service import House, runs
+from reminders import clock
+from reminders.service import House, backlog, runs
 from reminders.service.sending import MOST_SKEW, Dispatch
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Line:
                     executor.submit(self._keep_time).result()
                     if self._skewed:
                         continue
+                    executor.submit(backlog.check, self._house, clock.now()).result()
                     runner.run(dispatch.drain())
                 except Exception as error:  # ruff: ignore[blind-except]  no failure of any length may end this loop
                     executor.submit(runs.failed, self._house, "send", error).result()

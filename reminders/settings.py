@@ -2,21 +2,22 @@
 
 Order, strongest first: environment (`REMINDERS_<TABLE>__<KEY>`, `DATABASE_URL`, `PORT`), then `settings.toml` in the
 working directory or the file named by `REMINDERS_SETTINGS`, then the defaults written here. Secrets come from the
-environment only, each also as `…_FILE`.
+environment only, each also as `…_FILE`; so do the addresses of on-call, unless they lead to this machine.
 """
 
 import ipaddress
 import json
+import logging
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,11 +27,15 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from reminders import plans, wording
+
+if TYPE_CHECKING:
+    from apprise.plugins.base import NotifyBase
 
 PREFIX = "REMINDERS_"
 
@@ -126,8 +131,59 @@ def _sqlite_file(url: str) -> Path:
     return Path(url.partition("://")[2].partition("?")[0].removeprefix("/"))
 
 
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _days(value: object) -> frozenset[int]:
+    """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError('must be days, such as "mon-fri" or ["sat", "sun"]')
+    found: set[int] = set()
+    for part in filter(None, (part.strip().lower() for part in parts)):
+        first, _, last = (piece.strip() for piece in part.partition("-"))
+        if first not in _DAYS or (last or first) not in _DAYS or part.endswith("-"):
+            msg = f"{part!r} is no day: write {', '.join(_DAYS)}, or a range such as mon-fri"
+            raise ValueError(msg)
+        start = _DAYS.index(first)
+        length = (_DAYS.index(last or first) - start) % 7 + 1
+        found |= {(start + step) % 7 + 1 for step in range(length)}
+    return frozenset(found)
+
+
+def messenger(address: str) -> "NotifyBase | None":
+    """Apprise's way to one page address, or None where it knows no such address. Nothing is called yet.
+
+    Whatever the address says of it, it tries once, a failure is a failure, and a redirect is one too: it mostly leads
+    to a page that asks for a password. The libraries behind it log addresses and texts, so they are kept silent.
+    """
+    for name in ("apprise", "urllib3", "urllib3.connectionpool", "requests_oauthlib", "oauthlib"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    from apprise import Apprise, AppriseAsset
+
+    asset = AppriseAsset(
+        app_id="Reminders", app_desc="Reminders", secure_logging=True, service_timeout=0, allow_templates=False
+    )
+    try:
+        found = Apprise.instantiate(address, asset=asset)
+    except Exception:  # ruff: ignore[blind-except]  a service that cannot read it; what it says may hold the address
+        return None
+    if found is not None:
+        found.retry, found.optional, found.redirects = 0, False, False
+    return found
+
+
+_WEBHOOKS = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
+
+
+def is_webhook_here(service: "NotifyBase") -> bool:
+    """Whether a page by `service` stays on this machine: a plain webhook to it (elsewhere a host may be a token)."""
+    return service.schema in _WEBHOOKS and _is_on_this_machine(f"http://{service.host}".lower())
+
+
 LeadText = Annotated[str, AfterValidator(_lead)]
 WallTime = Annotated[time, BeforeValidator(_wall_time)]
+Days = Annotated[frozenset[int], BeforeValidator(_days)]
 Zone = Annotated[str, AfterValidator(_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 E164 = Annotated[str, AfterValidator(_e164)]
@@ -141,6 +197,7 @@ class DatabaseSettings(_Table):
     """Where everything stands."""
 
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///reminders.db"
+    client_folder: Path | None = None
 
 
 class TwilioSettings(_Table):
@@ -152,6 +209,7 @@ class TwilioSettings(_Table):
     segments_per_second: Annotated[float, Field(ge=0, le=2000)] = 10
     in_flight: Annotated[int, Field(ge=1, le=500)] = 50
     deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 30
+    answers_keywords: bool = True
 
 
 class WebSettings(_Table):
@@ -175,6 +233,7 @@ class SendingSettings(_Table):
     lease_seconds: Annotated[float, Field(gt=0)] = 120
     settle_seconds: Annotated[float, Field(gt=0)] = 300
     on_unknown: Literal["look-up", "never-resend"] = "look-up"
+    backlog: Annotated[int, Field(ge=0)] = 200
 
 
 class JobSettings(_Table):
@@ -185,7 +244,73 @@ class JobSettings(_Table):
     plan_seconds: Annotated[float, Field(gt=0)] = 900
     import_seconds: Annotated[float, Field(gt=0)] = 60
     ask_seconds: Annotated[float, Field(gt=0)] = 300
+    poll_seconds: Annotated[float, Field(gt=0, le=600)] = 60
+    page_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+    watch_seconds: Annotated[float, Field(gt=0)] = 300
     import_folder: Path | None = None
+
+
+class OnCall(_Table):
+    """One contact of the rota (C-8): whom to page, by which address, and in which hours of the site.
+
+    Written as an address alone, which is on call always, or as a table. `page_env` names the environment variable
+    (also as `…_FILE`) that holds the address; it is read at once, so that `page` always is the address.
+    """
+
+    name: Annotated[str, Field(min_length=1)] | None = None
+    page: Annotated[str, Field(repr=False)]
+    days: Days = frozenset(range(1, 8))
+    hours: tuple[WallTime, WallTime] = (time(0), time(0))
+    supervisor: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_address(cls, entry: object, info: ValidationInfo) -> object:
+        if isinstance(entry, OnCall):
+            return entry
+        if isinstance(entry, str):
+            entry = {"page": entry}
+        if not isinstance(entry, Mapping):
+            raise ValueError(  # ruff: ignore[type-check-without-type-error]  pydantic tells a ValueError to the reader
+                "must be an address, or a table such as { name = …, page_env = …, days = …, hours = … }"
+            )
+        values, context = dict(entry), info.context or {}
+        variable = values.pop("page_env", None)
+        if (variable is None) == (values.get("page") is None):
+            raise ValueError("give either page_env, the environment variable that holds the address, or page itself")
+        if variable is not None:
+            values["page"] = _page_variable(variable, context.get("environ", os.environ))
+        if isinstance(address := values["page"], str):
+            service = messenger(address)
+            if service is None:
+                msg = f"{variable or 'page'} holds no address that apprise knows, such as mailto://… or json://…"
+                raise ValueError(msg)
+            if variable is None and context.get("from_file") and not is_webhook_here(service):
+                raise ValueError(
+                    "an address holds a secret: put it into the environment and name the variable in page_env; only a"
+                    " webhook on this machine (json://127.0.0.1:9000/) may stand in a file"
+                )
+        return values
+
+    @model_validator(mode="after")
+    def _ever_called(self) -> Self:
+        if not self.days and not self.supervisor:
+            raise ValueError("days names no day; only a supervisor may be without")
+        return self
+
+
+def _page_variable(name: object, environ: Mapping[str, str]) -> str:
+    if not isinstance(name, str) or not re.fullmatch(rf"(?!{PREFIX})[A-Za-z_][A-Za-z0-9_]*", name):
+        msg = f"page_env must be the name of an environment variable, such as ONCALL_1, and not begin with {PREFIX}"
+        raise ValueError(msg)
+    try:
+        address = _secret(environ, name)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    if address is None:
+        msg = f"the environment sets neither {name} nor {name}_FILE, which page_env names"
+        raise ValueError(msg)
+    return address
 
 
 class SiteSettings(_Table):
@@ -197,7 +322,7 @@ class SiteSettings(_Table):
     line24: E164 = "+12025550101"
     zone: Zone = "America/New_York"
     region: Annotated[str, AfterValidator(_region)] = "US"
-    on_call: tuple[str, ...] = ()
+    on_call: tuple[OnCall, ...] = ()
     closures: tuple[date, ...] = ()
 
 
@@ -301,11 +426,20 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
         values.setdefault(table, {})
         if isinstance(values[table], dict):  # else it is reported below
             values[table][key] = value
+    context = {"environ": environ, "from_file": ("site", "on_call") not in from_environment}
     try:
-        return Settings.model_validate({**values, "source": path if path.exists() else None})
+        return Settings.model_validate({**values, "source": path if path.exists() else None}, context=context)
     except ValidationError as error:
         origins = {place: variable for place, (variable, _) in from_environment.items()}
         raise SettingsError("\n".join(_explain(error.errors(), path, origins))) from None
+
+
+def on_call(entries: Iterable[str | Mapping[str, object] | OnCall]) -> tuple[OnCall, ...]:
+    """Read a rota that comes from elsewhere than the settings. ValueError names every wrong entry, and no address."""
+    try:
+        return SiteSettings.model_validate({"on_call": tuple(entries)}).on_call
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(error.errors(), "the rota", {}))) from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -374,7 +508,7 @@ _PLAINER = {
 
 
 def _explain(
-    problems: list[ErrorDetails], path: Path, from_environment: Mapping[tuple[str, str], str]
+    problems: list[ErrorDetails], source: Path | str, from_environment: Mapping[tuple[str, str], str]
 ) -> Iterator[str]:
     """A line for each problem: the key, what is wrong with it, and the file or variable it comes from."""
 
@@ -382,7 +516,7 @@ def _explain(
         variable = from_environment.get((str(where[0]), str(where[1]))) if len(where) > 1 else None
         # A list's places are counted as people count.
         name = "".join(f" no. {part + 1}" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
-        return f"{name}: {said} ({variable or path})"
+        return f"{name}: {said} ({variable or source})"
 
     for problem in problems:
         where, kind = problem["loc"], problem["type"]
@@ -399,7 +533,9 @@ def _explain(
 
 def _offer(where: tuple[str | int, ...]) -> str:
     table = _TABLES.get(str(where[0]))
-    there = table.model_fields if len(where) > 1 and table is not None else _TABLES
+    there: Iterable[str] = table.model_fields if len(where) > 1 and table is not None else _TABLES
+    if any(isinstance(part, int) for part in where):  # a list of tables: only the rota
+        there = (*OnCall.model_fields, "page_env")
     near = get_close_matches(str(where[-1]), there, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

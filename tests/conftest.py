@@ -174,7 +174,8 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 def open_house(url: str, folder: Path, **more: str) -> House:
-    settings = load(environment(url, **more), folder)
+    # Without the welcome, unless a test is about it: most are about reminders, and it takes a text of the day.
+    settings = load(environment(url, **{"sending__welcome": "false"} | more), folder)
     secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
     return House(settings, secrets, store.Database(url, store.Ring(KEYS)))
 

@@ -35,7 +35,14 @@ ZONE = "America/New_York"
 NOTHING = ""  # on a stream
 COMMANDS = {
     "migrate", "import", "preview", "send", "settle", "log", "status", "plans pause", "plans resume", "plans end",
-    "pause", "resume", "programmes", "sessions move", "sessions cancel",
+    "pause", "resume", "programmes", "sessions move", "sessions cancel", "sessions show", "sessions undo",
+    "plans transfer", "appointments move", "appointments cancel",
+    "attendance mark", "attendance session", "attendance list",
+    "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
+    "people wrong", "people add", "people remove",
+    "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
+    "backup", "restore", "restored show", "restored release", "restored drop", "calls",
+    "backlog show", "backlog release", "backlog drop",
     "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
 }  # fmt: skip
 
@@ -66,7 +73,7 @@ class Terminal:
         for name in list(os.environ):
             if name.startswith(("REMINDERS_", "TWILIO_")) or name in {"DATABASE_URL", "PORT"}:
                 monkeypatch.delenv(name)
-        self.set(**environment(url))
+        self.set(**environment(url, sending__welcome="false"))  # as in conftest: most are about reminders
 
     def set(self, **variables):
         for name, value in variables.items():
@@ -448,7 +455,7 @@ def test_status_when_nothing_ever_ran(run_both):
     assert "python -m jobs" in shown.stderr
     said = run_both.json("status", code=1)
     assert said["ok"] is False
-    assert set(said["jobs"]) == {"send", "settle", "plan", "ask"}
+    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch"}
     for job in said["jobs"].values():
         assert job == {"last_success": None, "age_seconds": None, "error": None}
     assert said["queue"] == {"due": 0, "oldest_due_seconds": None, "sending": 0, "uncertain": 0}
@@ -456,7 +463,7 @@ def test_status_when_nothing_ever_ran(run_both):
 
 def test_status_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch"):
         runs.succeeded(house, name)
     house.close()
     said = run_both.json("status")
@@ -518,7 +525,7 @@ def test_doctor_on_a_server_that_is_away(tmp_path, monkeypatch):
 
 def test_doctor_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch"):
         runs.succeeded(house, name)
     house.close()
     assert all(check["ok"] for check in checks(run_both, code=0).values())

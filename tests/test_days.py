@@ -5,7 +5,7 @@ it, with a line `defect` that says why; it fails as soon as it is met, so that t
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,9 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from reminders.planner import Candidate, Due, Go, Gone, Policy, QuietHours, Reader, Reason, Visit, guard, plan
+from reminders.planner import (
+    Candidate,
+    Due,
+    Go,
+    Gone,
+    Policy,
+    QuietHours,
+    Reader,
+    Reason,
+    Visit,
+    added,
+    guard,
+    plan,
+    untold,
+)
 from reminders.plans import Category, Kind, Lead, is_zone, to_instant, to_wall
-from reminders.service.planning import render
+from reminders.service.rendering import render
 from reminders.wording import Unsayable
 
 NEW_YORK = "America/New_York"
@@ -355,7 +369,24 @@ def shown(case: Case) -> list[str]:
         who = "" if name == "reader" else f"{name}: "
         became = outcome(one, party, went=(one.reader, one.key) in went)
         lines.append(f"{who}{said_day(wall)} {wall:%H:%M}{again} {became}")
-    return lines
+    return lines + list(notices_of_added(case))
+
+
+def notices_of_added(case: Case) -> Iterator[str]:
+    """The notices of visits that were added to a day whose text has gone; they read like the reminder."""
+    candidates = candidates_of(case)
+    for name, party in case.parties.items():
+        mine = [one for _, _, one in candidates if one.reader == party.reader.id]
+        for visit in untold(mine, case.gone):
+            notice = added(party.reader, visit, case.policy, case.now)
+            if notice is not None:
+                wall = to_wall(notice.goes_at, party.reader.zone)
+                who = "" if name == "reader" else f"{name}: "
+                yield f'{who}{said_day(wall)} {wall:%H:%M} goes "{body_of([visit], party, notice.goes_at)}"'
+
+
+def body_of(visits: Sequence[Visit], party: Party, at: datetime) -> str:
+    return render(visits, language=party.language, alias=ALIAS, phone=PHONE, reader_zone=party.reader.zone, now=at).body
 
 
 def outcome(one: Candidate, party: Party, *, went: bool) -> str:
@@ -366,17 +397,9 @@ def outcome(one: Candidate, party: Party, *, went: bool) -> str:
     if went:
         return "went"
     try:
-        rendered = render(
-            one.visits,
-            language=party.language,
-            alias=ALIAS,
-            phone=PHONE,
-            reader_zone=party.reader.zone,
-            now=one.goes_at,
-        )
+        return f'goes "{body_of(one.visits, party, one.goes_at)}"'
     except Unsayable as unsayable:
         return f"{unsayable.reason} {about}"
-    return f'goes "{rendered.body}"'
 
 
 def said_day(wall: datetime) -> str:

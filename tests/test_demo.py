@@ -105,7 +105,7 @@ QUICKLY = ("-c", "from reminders.cli.demo import run_demo; raise SystemExit(run_
 def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
     play = start(*QUICKLY)
     play.wait_for("outcomes are shown", 58)
-    messages, counters = play.ask("/messages"), play.ask("/counters")
+    messages, counters, pages = play.ask("/messages"), play.ask("/counters"), play.ask("/pager")
     phones = {place: [one["body"] for one in play.ask(f"/phones/{phone}")] for place, phone in enumerate(PHONES)}
     assert len(play.children()) == 3
     assert play.end(signal.SIGINT, within=12) == 0
@@ -115,6 +115,7 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
         assert re.search(rf"^{ref} {re.escape(scene.shows)} ", board, re.MULTILINE), board
     assert f"{len(SCENES)} of {len(SCENES)} outcomes shown." in board
     assert f"{len(SCENES)} texts: 1 without word yet, 10 delivered, 3 not delivered, 1 to be tried again" in board
+    assert "1 held" in board
 
     def line(shows: str) -> str:
         return re.search(rf"^{REFS[PLACES[shows]]} {re.escape(shows)} +(.*?) *$", board, re.MULTILINE)[1]
@@ -129,12 +130,16 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
     for place, scene in enumerate(SCENES):
         phone = FAMILY["phone"] if any(visit.reader == "sister" for visit in scene.visits) else PHONES[place]
         taken = scene.tries - ("Twilio is busy" in scene.shows) - (scene.because == 21610)
-        assert to.pop(phone, 0) == taken + (scene.because == "cap_day"), scene.shows
+        assert to.pop(phone, 0) == taken + (scene.because == "cap_day") + (scene.writes is not None), scene.shows
     assert not to
     assert phones[PLACES["in Spanish"]][0].startswith("Oak Street Office: ")
     assert "Responda" in phones[PLACES["in Spanish"]][0]
     assert "Your appointments" in phones[PLACES["two visits, one text"]][0]
     assert len(phones[PLACES["texts STOP in time"]]) == 0
+    (answer,) = phones[PLACES["writes: cannot go on"]]
+    assert "988" in answer
+    assert pages
+    assert all(re.fullmatch(r"Open urgent task \d+", page["message"]["title"]) for page in pages)
     assert counters["disorder doubled"] >= 1
     assert counters["disorder swapped"] == 1
     assert counters["fault close_after_create"] == counters["fault too_many"] == 1

@@ -17,7 +17,7 @@ from people import document, one_off
 
 from reminders import clock
 from reminders.lifecycle import State, state_of
-from reminders.service import outcomes, planning, runs, sending
+from reminders.service import outcomes, planning, runs, sending, tasks
 from reminders.sms.simulator import Spread
 from reminders.web import create_app
 
@@ -355,8 +355,12 @@ def test_s10_8_an_account_suspended_before_we_send_costs_no_text(clinic):
 
 def test_s10_8_what_is_queued_when_the_account_is_suspended_has_failed(clinic):
     text = live(clinic, {"fault": "suspended", "begins": 5, "lasts": 100_000}, sent_after=10.0)
-    is_right(clinic, text)
-    assert (text.state, text.attempts[-1].error_code) == ("undelivered", 30002)
+    assert (text.attempts[0].status, text.attempts[0].error_code) == ("failed", 30002)
+    # It is tried again while it is of use, and the account still is suspended: nobody's phone saw it.
+    assert [one.error_code for one in text.attempts[1:]] == [20003] * (len(text.attempts) - 1)
+    assert (text.state, clinic.received()) == ("expired", [])
+    (task,) = tasks.listed(clinic.house, kind="sender_fault")
+    assert task.urgency == "urgent"
 
 
 # Item 10: faults of delivery

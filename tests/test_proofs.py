@@ -72,6 +72,12 @@ def claim(house, now, limit=50):
     return house.database.write(work)
 
 
+def claimed_texts(house, now):
+    """The texts of those attempts."""
+    begun = {one.text for one in claim(house, now)}
+    return [text for text in texts(house) if text.text in begun]
+
+
 def accepted(one, sid="SM" + "a" * 32, now=NOW, status="queued"):
     return Answered(one, "accepted", sid=sid, status=status, ask_at=now + sending.ASK_AFTER)
 
@@ -153,7 +159,7 @@ def test_promise_1_a_visit_that_began_does_not_turn_an_unsent_text_into_a_retrac
     accept(house, series=[one_off("visit", "2026-12-01T12:00:00", leads=["3h"])])
     later = ny("2026-12-01T12:30:00")  # nobody sent or settled meanwhile: the worker was down
     planning.extend(house, later)
-    house.database.write(lambda tx: store.queue.expire(tx, later))
+    house.database.write(lambda tx: store.outcomes.expire(tx, later))
     assert the_text(house).state == "expired"
 
 
@@ -286,11 +292,13 @@ def test_f17_an_end_that_came_with_the_answer_is_not_forgotten(house, end):
     assert the_text(house).state == {"failed": "undelivered"}.get(end, end)
 
 
-def test_the_same_day_a_visit_moved_later_gets_its_reminder_though_the_first_had_expired(house):
+def test_the_same_day_a_visit_moved_later_gets_its_reminder_though_the_first_had_expired(database_url, tmp_path):
+    house = open_house(database_url, tmp_path, sending__per_day="2")  # the notice of the move counts too
     accept(house, series=[one_off("visit", "2026-12-01T12:00:00", leads=["2h"])])
-    house.database.write(lambda tx: store.queue.expire(tx, ny("2026-12-01T11:30:00")))
+    house.database.write(lambda tx: store.outcomes.expire(tx, ny("2026-12-01T11:30:00")))
     accept(house, ny("2026-12-01T11:30:00"), series=[one_off("visit", "2026-12-01T18:00:00", leads=["2h"])])
-    assert [text.state for text in texts(house)] == ["scheduled"]
+    assert [text.state for text in texts(house) if text.class_ == "reminder"] == ["scheduled"]
+    house.close()
 
 
 # One row that cannot be read must cost only itself.
@@ -403,13 +411,14 @@ def tried_once(house, **changes):
 def test_c15_a_visit_moved_to_another_day_takes_a_tried_text_along(house):
     tried_once(house, series=DUE)
     accept(house, series=[one_off("visit", "2026-12-10T12:00:00", leads=["3h"])])
-    assert claim(house, NOW) == []
+    assert [one.key for one in claimed_texts(house, NOW)] == ["notice:visit@once:v2"]  # the change, and nothing else
 
 
 def test_c15_a_tried_text_of_a_visit_moved_earlier_keeps_the_last_useful_minute(house):
     tried_once(house, series=[one_off("visit", "2026-11-30T12:00:00", leads=["3h"])])
     accept(house, series=[one_off("visit", "2026-11-30T10:30:00", leads=["3h"])])
-    assert claim(house, ny("2026-11-30T10:20:00")) == []  # ten minutes before it starts helps nobody
+    late = claimed_texts(house, ny("2026-11-30T10:20:00"))
+    assert [one.key for one in late] == ["notice:visit@once:v2"]  # ten minutes before it starts a reminder helps nobody
 
 
 def test_l48_a_supporter_taken_off_a_series_gets_no_text_that_was_tried(house):
@@ -527,7 +536,7 @@ def test_c14_a_stop_is_taken_in_while_the_settle_job_expires_the_numbers_texts(h
     def then_expire(tx, ids):
         monkeypatch.setattr(store.texts, "_items_of", items_of)
         found = items_of(tx, ids)
-        house.database.write(lambda other: store.queue.expire(other, late))
+        house.database.write(lambda other: store.outcomes.expire(other, late))
         return found
 
     monkeypatch.setattr(store.texts, "_items_of", then_expire)

@@ -9,7 +9,7 @@ from conftest import KEYS, NOW, open_house
 from reminders import store
 from reminders.service import House, health
 from reminders.service.logs import _Formatter
-from reminders.settings import Secrets
+from reminders.settings import Secrets, on_call
 
 
 def doctor(house, *, live: bool = False) -> dict[str, health.Check]:
@@ -85,7 +85,7 @@ def test_live_is_refused_until_the_checks_pass(house):
 
 def test_what_is_recorded_counts(house):
     site = house.settings.site.model_copy(
-        update={"phone": "+18564437700", "line24": "+18564437701", "on_call": ("A. Reyes",)}
+        update={"phone": "+18564437700", "line24": "+18564437701", "on_call": on_call(["json://127.0.0.1:9000/"])}
     )
     recorded = house.settings.go_live.model_copy(
         update={

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from reminders import store
 from reminders.plans import PlanRefused, read
-from reminders.service import importing, planning
+from reminders.service import changes, importing, planning, replanning
 from reminders.store import people as stored_people
 from reminders.store.schema import audit
 from reminders.store.texts import Changes
@@ -85,7 +85,7 @@ def test_two_visits_on_one_day_share_one_text_across_plans(house):
     assert keys(house, "scheduled") == ["day:2026-12-03:3d@17:00", "day:2026-12-03:1d@17:00"]
     assert {text.key for text in logged(house, plan="DC-1")} == {text.key for text in logged(house, plan="DC-2")}
     # Ending one plan leaves the other's visit in the shared texts.
-    planning.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
+    changes.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
     assert len(keys(house, "scheduled")) == 3
     assert logged(house, plan="DC-1")[-1].opens_at == NOW.replace(month=12, day=3, hour=18)
 
@@ -110,20 +110,20 @@ def test_a_reference_belongs_to_one_patient(house):
 
 def test_pausing_resuming_and_ending(house):
     accept(house)
-    paused = planning.set_plan_status(house, "DC-1", "paused", NOW, who="test")
+    paused = changes.set_plan_status(house, "DC-1", "paused", NOW, who="test")
     assert paused == Changes(retracted=3)
     assert {(text.state, text.reason) for text in logged(house)} == {("suppressed", "paused")}
-    assert planning.set_plan_status(house, "DC-1", "paused", NOW, who="test") == Changes()
-    assert planning.set_plan_status(house, "DC-1", "active", NOW, who="test") == Changes(added=3)
-    assert planning.set_plan_status(house, "DC-1", "ended", NOW, who="test", because="left") == Changes(retracted=3)
+    assert changes.set_plan_status(house, "DC-1", "paused", NOW, who="test") == Changes()
+    assert changes.set_plan_status(house, "DC-1", "active", NOW, who="test") == Changes(added=3)
+    assert changes.set_plan_status(house, "DC-1", "ended", NOW, who="test", because="left") == Changes(retracted=3)
     with pytest.raises(ValueError, match="has ended"):
-        planning.set_plan_status(house, "DC-1", "active", NOW, who="test")
-    assert planning.set_plan_status(house, "DC-9", "paused", NOW, who="test") is None
+        changes.set_plan_status(house, "DC-1", "active", NOW, who="test")
+    assert changes.set_plan_status(house, "DC-9", "paused", NOW, who="test") is None
 
 
 def test_an_import_does_not_undo_a_pause_unless_it_says_so(house):
     accept(house)
-    planning.set_plan_status(house, "DC-1", "paused", NOW, who="test")
+    changes.set_plan_status(house, "DC-1", "paused", NOW, who="test")
     accept(house)
     assert {text.state for text in logged(house)} == {"suppressed"}
     accept(house, series=[one_off("therapy", "2026-12-03T16:00:00")])
@@ -171,7 +171,7 @@ def test_l12_an_import_cannot_undo_a_stop(house):
     def stop(tx):
         number = stored_people.keep_number(tx, "+12025550143", NOW)
         stored_people.mark_number(tx, number, opted_out_at=NOW)
-        planning.replan(house, tx, stored_people.patients_on(tx, number), NOW)
+        replanning.replan(house, tx, stored_people.patients_on(tx, number), NOW)
 
     house.database.write(stop)
     assert {text.reason for text in logged(house)} == {"opted_out"}

@@ -4,7 +4,7 @@ import pytest
 from conftest import NOW, logged, open_house
 from people import document, one_off
 
-from reminders.service import planning
+from reminders.service import changes, planning
 from reminders.store.texts import Changes
 
 WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3", "kind": "therapy_group", "session": "oak-monday"}
@@ -29,8 +29,8 @@ def test_one_verb_moves_a_session_for_all_its_patients(house):
         accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
     accept(house, 4, series=[one_off("other", "2026-12-14T18:00:00", repeats="FREQ=WEEKLY;COUNT=2")])
     to = planning.datetime(2026, 12, 16, 10, 30)
-    changes = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
-    assert changes == Changes(added=3, retracted=3)
+    moved = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
+    assert moved == Changes(added=3, retracted=3)
     for number in (1, 2, 3):
         assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled", plan=f"DC-{number}")
         assert "day:2026-12-14:1d@17:00" in keys(house, "cancelled", plan=f"DC-{number}")
@@ -40,18 +40,18 @@ def test_one_verb_moves_a_session_for_all_its_patients(house):
 def test_one_verb_calls_a_session_off(house):
     for number in (1, 2):
         accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
-    off = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    off = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
     assert off == Changes(retracted=2)
-    again = planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    again = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
     assert again is None
-    assert planning.change_session(house, "nobody", planning.date(2026, 12, 14), NOW, who="test", to=None) is None
+    assert changes.change_session(house, "nobody", planning.date(2026, 12, 14), NOW, who="test", to=None) is None
 
 
 def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(house):
     group = one_off("group", "2026-12-07T18:00:00", **WEEKLY)
     accept(house, series=[group])
     to = planning.datetime(2026, 12, 16, 10, 30)
-    planning.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
+    changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
     planning.extend(house, NOW + planning.timedelta(days=1))
     accept(house, series=[group | {"place": "Room 9"}])
     assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled")
@@ -63,7 +63,7 @@ def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(house
 def test_a_session_cannot_move_into_the_past(house):
     accept(house, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
     with pytest.raises(ValueError, match="has passed"):
-        planning.change_session(
+        changes.change_session(
             house,
             "oak-monday",
             planning.date(2026, 12, 14),
@@ -78,15 +78,13 @@ def test_l6_two_patients_on_one_number_share_its_caps(house):
     accept(house, 1, series=[one_off("group", "2026-12-08T18:00:00", leads=["1d@17:00"], kind="therapy_group")])
     assert keys(house, "scheduled", plan="DC-1")
     shared = {"phone": "202-555-0101"}
-    changes = accept(
-        house, 2, patient=shared, series=[one_off("visit", "2026-12-08T15:00:00", leads=["1d@17:00"])]
-    ).texts
-    assert (changes.added, changes.retracted) == (1, 1)
+    done = accept(house, 2, patient=shared, series=[one_off("visit", "2026-12-08T15:00:00", leads=["1d@17:00"])]).texts
+    assert (done.added, done.retracted) == (1, 1)
     assert {(text.plan, text.state, text.reason) for text in logged(house)} == {
         ("DC-1", "suppressed", "cap_day"),
         ("DC-2", "scheduled", None),
     }
-    planning.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
+    changes.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
     assert keys(house, "scheduled", plan="DC-1") == ["day:2026-12-08:1d@17:00"]
 
 

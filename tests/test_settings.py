@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reminders.settings import Secrets, Settings, SettingsError, load, secrets
+from reminders.settings import OnCall, Secrets, Settings, SettingsError, load, secrets
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -104,7 +104,12 @@ def test_the_committed_file_shows_every_key_there_is():
         ("REMINDERS_SENDING__LEADS", '["90m", "2H"]', "sending.leads", ("90m", "2h")),
         ("REMINDERS_SENDING__QUIET_HOURS", '["00:00","00:00"]', "sending.quiet_hours", (time(0), time(0))),
         ("REMINDERS_SITE__CLOSURES", '["2026-12-25"]', "site.closures", (date(2026, 12, 25),)),
-        ("REMINDERS_SITE__ON_CALL", '["A. Reyes"]', "site.on_call", ("A. Reyes",)),
+        (
+            "REMINDERS_SITE__ON_CALL",
+            '["json://198.51.100.7/hook", {"page": "mailto://ann:pw@example.org", "days": "sat,sun"}]',
+            "site.on_call",
+            (OnCall(page="json://198.51.100.7/hook"), OnCall(page="mailto://ann:pw@example.org", days="sat,sun")),
+        ),
         ("REMINDERS_JOBS__IMPORT_FOLDER", "plans", "jobs.import_folder", Path("plans")),
         ("REMINDERS_SENDING__ON_UNKNOWN", "never-resend", "sending.on_unknown", "never-resend"),
         ("REMINDERS_TWILIO__SENDER", "MG" + "0a" * 16, "twilio.sender", "MG" + "0a" * 16),
@@ -195,6 +200,13 @@ def test_a_folder_in_its_place_is_no_traceback(tmp_path):
         ("[site]\nkey = 'Main Street'\n", ["site.key"]),
         ("[site]\nregion = 'USA'\n", ["site.region"]),
         ("[site]\nclosures = ['soon']\n", ["site.closures no. 1"]),
+        ("[site]\non_call = 'json://127.0.0.1/'\n", ["site.on_call: must be a list"]),
+        ("[site]\non_call = ['A. Reyes']\n", ["site.on_call no. 1: page holds no address that apprise knows"]),
+        ("[site]\non_call = [{ page = 'json://127.0.0.1/', dyas = 'mon' }]\n", ["no. 1.dyas: unknown", "mean days?"]),
+        ("[site]\non_call = [{ page_evn = 'ONCALL_1' }]\n", ["site.on_call no. 1: give either page_env"]),
+        ("[site]\non_call = [{ page_env = 'ONCALL_1' }]\n", ["no. 1: the environment sets neither ONCALL_1 nor"]),
+        ("[[site.on_call]]\npage = 'json://127.0.0.1/'\ndays = 'mondy'\n", ["site.on_call no. 1.days: 'mondy'"]),
+        ("[site]\non_call = ['json://127.0.0.1/', 3]\n", ["site.on_call no. 2: must be an address, or a table"]),
         ("[twilio]\nsender = '12345'\n", ["twilio.sender", "MG"]),
         ("[web]\npublic_url = 'texts.example.org'\n", ["web.public_url: give scheme and host"]),
         ("[web]\npublic_url = 'https://my_host.example.org'\n", ["web.public_url", "underscore", "21609"]),
@@ -473,3 +485,38 @@ def test_secrets_show_nothing():
 
 def test_a_password_in_a_wrong_address_is_not_shown(tmp_path):
     assert "hunter2" not in refusal({"DATABASE_URL": "mysql://ann:hunter2@db/x"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "'mailto://ann:hunter2@example.org'",
+        "'json://198.51.100.7/hunter2'",
+        "'gotify://localhost/hunter2hunter2'",
+        "{ name = 'Night nurse', page = 'pagerduty://hunter2hunter2hunter2hunter2hunter2@hunter2hunter2' }",
+    ],
+)
+def test_an_on_call_address_in_a_file_is_refused_unless_it_leads_to_this_machine(entry, tmp_path):
+    in_file(tmp_path, f"[site]\non_call = ['json://127.0.0.1:9000/', {entry}]\n")
+    said = refusal({}, tmp_path)
+    assert "site.on_call no. 2: an address holds a secret" in said
+    assert "page_env" in said
+    assert "hunter2" not in said
+
+
+def test_an_on_call_address_comes_from_the_environment_of_this_process(tmp_path):
+    in_file(
+        tmp_path,
+        "[site]\non_call = [{ page_env = 'ONCALL_1' }, { page_env = 'ONCALL_2', hours = [20:00:00, 08:00:00] }]\n",
+    )
+    (tmp_path / "second").write_text("mailto://ann:hunter2@example.org\n", encoding="utf-8")
+    environ = {"ONCALL_1": "json://198.51.100.7/hunter2", "ONCALL_2_FILE": str(tmp_path / "second")}
+    settings = load(environ, tmp_path)
+    first, second = settings.site.on_call
+    assert first == OnCall(page="json://198.51.100.7/hunter2")
+    assert second == OnCall(page="mailto://ann:hunter2@example.org", hours=("20:00", "08:00"))
+    assert "hunter2" not in f"{settings!r} {settings}"
+    said = refusal({"ONCALL_1": "hunter2", "ONCALL_2_FILE": str(tmp_path / "gone")}, tmp_path)
+    assert "no. 1: ONCALL_1 holds no address that apprise knows" in said
+    assert "no. 2: ONCALL_2_FILE" in said
+    assert "hunter2" not in said

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, quote
@@ -261,6 +261,37 @@ def test_a_phone_texts_stop(running, client, receiver):
     assert refusal.value.code == 21610
     (texted,) = running.control("GET", f"/phones/{PHONE}/texts")[1]
     assert texted["answer"]
+    assert [one["by"] for one in running.control("GET", f"/phones/{PHONE}/screen")[1]] == ["phone", "twilio"]
+
+
+def test_while_our_host_is_down_the_fallback_answers_and_the_list_has_the_text(running, client, receiver):
+    with socket.socket() as nobody:  # bound and not listening: a connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{nobody.getsockname()[1]}/sms/inbound"
+        running.control("POST", "/settings", {"inbound_url": down, "fallback_url": f"{receiver.url}/fallback"})
+        _, texted = running.control("POST", f"/phones/{quote(PHONE)}/texts", {"to": OURS, "body": "hello"})
+        until(lambda: receiver.got)
+    path, form, _ = receiver.got[0]
+    assert (path, form["MessageSid"], form["ErrorCode"], form["ErrorUrl"]) == (
+        "/fallback",
+        texted["sid"],
+        "11205",
+        down,
+    )
+    assert [one["outcome"] for one in running.control("GET", "/callbacks")[1]][:2] == ["ct", "ct"]
+    assert [one.sid for one in client.messages.list(to=OURS, limit=20)] == [texted["sid"]]
+
+
+def test_the_pager_answers_beside_the_phones(running):
+    running.control("POST", "/rules", {"fault": "refuse_page", "times": 1})
+    began = clock.now()
+    assert [running.control("POST", "/pager", {"title": "Task 7"})[0] for _ in range(2)] == [500, 200]
+    pages = running.control("GET", "/pager")[1]
+    assert [(one["message"], one["status"]) for one in pages] == [
+        ({"title": "Task 7"}, 500),
+        ({"title": "Task 7"}, 200),
+    ]
+    assert began <= datetime.fromisoformat(pages[1]["at"]) <= clock.now()
 
 
 # Faults on the wire

@@ -26,7 +26,7 @@ from people import document, one_off
 from reminders import planner, store
 from reminders.lifecycle import MOVES, State
 from reminders.plans import to_wall
-from reminders.service import inbound, outcomes, planning, sending
+from reminders.service import changes, inbound, outcomes, planning, sending
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
@@ -129,7 +129,7 @@ class Service(RuleBasedStateMachine):
 
     @rule(patient=st.sampled_from(sorted(PHONES)), status=st.sampled_from(("paused", "active")))
     def status(self, patient, status):
-        planning.set_plan_status(self.house, "P-" + patient, status, self.now, who="test")
+        changes.set_plan_status(self.house, "P-" + patient, status, self.now, who="test")
 
     @rule(phone=st.sampled_from(sorted(set(PHONES.values()))), word=st.sampled_from(("STOP", "START")))
     def reply(self, phone, word):

@@ -17,6 +17,7 @@ from reminders.wording.catalogue import TEXTS, _read, _read_folder, catalogues
 from reminders.wording.segments import segments
 
 ENGLISH = resources.files("reminders.wording").joinpath("catalogue/en.toml").read_text(encoding="utf-8")
+URGENT = {"crisis", "overdose", "slip", "intent"}  # the room an alias would take is needed for what helps
 EVERY = [(code, rendered) for code in sorted(languages()) for rendered in samples(code)]
 every_text = pytest.mark.parametrize(
     ("language", "rendered"), EVERY, ids=[f"{code}-{rendered.template}" for code, rendered in EVERY]
@@ -40,7 +41,8 @@ def test_w3_every_text_is_one_gsm_7_segment_at_its_longest(language, rendered):
     found = segments(rendered.body)
     assert (found.encoding, found.count) == (rendered.encoding, rendered.segments) == ("GSM-7", 1)
     assert found.units <= 160
-    assert "Mt. Williams Annex" in rendered.body  # 18 characters, the most an alias may have
+    signed = "Mt. Williams Annex: "  # 18 characters, the most an alias may have
+    assert rendered.body.startswith(signed) is (rendered.template not in URGENT)
 
 
 @every_text
@@ -115,12 +117,88 @@ def test_l14_the_confirmation_of_a_stop_only_confirms():
         assert not re.search(r"\{phone\}|visit|cita", text)
 
 
-def test_l32_the_first_text_tells_how_often_the_cost_help_and_stop():
+def test_l32_the_first_text_tells_who_how_often_the_cost_help_and_stop():
     for name in ("welcome", "welcome_ask"):
         for language, (help_word, cost) in {"en": ("HELP", "rates"), "es": ("AYUDA", "costo")}.items():
             text = catalogues()[language].texts[name]
-            assert all(part in text for part in (help_word, cost, "{per_week}", "STOP"))
+            assert all(part in text for part in ("{alias}", "{phone}", help_word, cost, "{per_week}", "STOP"))
             assert bool(re.search(r"\bY\b", text)) is (name == "welcome_ask")
+
+
+def test_l38_the_first_text_warns_that_others_may_see_it():
+    assert "Others may see" in catalogues()["en"].texts["welcome_ask"]
+    assert "Otros los pueden ver" in catalogues()["es"].texts["welcome_ask"]
+
+
+NOT_READ = {"en": r"not read|not right away", "es": r"[Nn]o leemos|no al momento"}
+SPANISH_988 = "988 y oprima 2"
+
+
+@pytest.mark.parametrize("name", ["help", "unknown", "stranger", "crisis", "overdose"])
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_c1_the_answers_say_that_texts_are_not_read_right_away_and_name_988(language, name):
+    text = catalogues()[language].texts[name]
+    assert re.search(NOT_READ[language], text)
+    assert "988" in text
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_c4_the_crisis_text_gives_every_way_to_a_person_and_asks_and_promises_nothing(language):
+    text = catalogues()[language].texts["crisis"]
+    assert all(part in text for part in ("988", "911", "{line24}"))
+    assert not re.search(r"[?¿]", text)
+    assert not re.search(r"\b(will|promise|soon|vamos|va a|pronto|promet\w+)\b", text)
+    assert "STOP" not in text
+
+
+def test_c4_in_spanish_988_is_said_with_its_2_wherever_it_is_called_and_ayuda_for_a_text():
+    assert "mande AYUDA al 988" in catalogues()["es"].texts["crisis"]
+    for name, text in catalogues()["es"].texts.items():
+        if "988" in text:
+            assert SPANISH_988 in text, name
+    assert SPANISH_988 in catalogues()["es"].card["crisis"]
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_c9_an_overdose_is_answered_with_911_first(language):
+    text = catalogues()[language].texts["overdose"]
+    assert 0 < text.index("911") < text.index("988") < text.index("{line24}")
+    assert re.match(r"(Call|Llame al) 911 (now|ahora)", text)
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("name", ["slip", "intent"])
+def test_c9_who_tells_of_a_hard_day_is_thanked_and_given_a_person(language, name):
+    text = catalogues()[language].texts[name]
+    assert re.match(r"Thank you|Gracias", text)
+    assert all(part in text for part in ("988", "{line24}"))
+    told = r"slip|relaps|reca|use|used|consum|tropiezo|craving|ganas|setback|but|pero"
+    assert not re.search(rf"\b({told})", text, re.IGNORECASE)
+
+
+@every_text
+def test_c9_long_numbers_of_other_countries_leave_the_urgent_texts_in_one_segment(language, rendered):
+    if rendered.template in URGENT:
+        assert segments(rendered.body.replace("202-555-0101", "+44 20 7946 0958")).count == 1
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_l44_the_answers_to_a_stranger_name_nobody_and_no_day(language):
+    for name in ("stranger", "who", "wrong_number", "unknown"):
+        assert TEXTS[name] <= {"alias", "phone"}
+    stranger = catalogues()[language].texts["stranger"]
+    assert not re.search(r"visit|appointment|cita|thank|gracias|your|usted|\bsu", stranger, re.IGNORECASE)
+
+
+def test_r_says_that_the_visit_stands_until_we_call():
+    for name in ("change", "change_which"):
+        assert re.search(r"your visits? stands?|All your visits stand", catalogues()["en"].texts[name])
+        assert re.search(r"siguen? en pie", catalogues()["es"].texts[name])
+
+
+def test_e11_after_a_missed_visit_r_is_enough_for_a_new_time():
+    assert "reply R or call {phone}" in catalogues()["en"].texts["missed"]
+    assert "responda R o llame al {phone}" in catalogues()["es"].texts["missed"]
 
 
 def words_and_sentences(body):
@@ -221,6 +299,11 @@ print(sorted(wording.languages()), wording.catalogue_code("de-AT"), all(text.seg
         ('"12:00 noon"', "12", "noon: must be text"),
         ('"{hour12}:{minute}{half}"', '"{hour12}:{minute}"', "time: its placeholders must be"),
         ('version = "2026-11"', "version = 2026", "version: must be text"),
+        ("[card]", "[extra]\n[card]", "missing or unknown: extra"),
+        ("about =", "above =", "about, above"),
+        ('call {phone}."\nday_and_night', 'call us."\nday_and_night', "card.not_read: its placeholders must be phone"),
+        ('C = "I will come."', 'C = "I will come, {name}."', "card.replies.C: its placeholders must be none"),
+        ('R = "I need a new time. The visit stands until you call me."\n', "", "card.replies: must be C, R"),
     ],
 )
 def test_a_broken_catalogue_is_an_error_that_names_the_file_and_the_key(old, new, problem):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import plans, programmes, running, sessions, texts
+from reminders.cli import ops, people, plans, programmes, running, sessions, tasks, texts
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -39,33 +39,85 @@ def reminders(
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
 
 
-_plans = typer.Typer(help="Pause, resume and end plans.", no_args_is_help=True)
+_plans = typer.Typer(help="Pause, resume, end and hand on plans.", no_args_is_help=True)
 _plans.command("pause")(plans.pause_plan)
 _plans.command("resume")(plans.resume_plan)
 _plans.command("end")(plans.end_plan)
+_plans.command("transfer")(plans.transfer_plan)
 
-_sessions = typer.Typer(help="Move or call off a session for all its patients.", no_args_is_help=True)
+_sessions = typer.Typer(help="Move or call off a session for all its patients; see who knows.", no_args_is_help=True)
 _sessions.command("move")(sessions.move_session)
 _sessions.command("cancel")(sessions.cancel_session)
+_sessions.command("show")(sessions.show_session)
+_sessions.command("undo")(sessions.undo_session)
+
+_appointments = typer.Typer(help="Move or call off one visit.", no_args_is_help=True)
+_appointments.command("move")(sessions.move_visit)
+_appointments.command("cancel")(sessions.cancel_visit)
+
+_attendance = typer.Typer(help="Say who came.", no_args_is_help=True)
+_attendance.command("mark")(sessions.mark_visit)
+_attendance.command("session")(sessions.mark_session)
+_attendance.command("list")(sessions.list_unmarked)
+
+_people = typer.Typer(help="Who gets texts: numbers, consents, family, a text of your own.", no_args_is_help=True)
+_people.command("show")(people.show)
+_people.command("card")(people.card)
+_people.command("say")(people.say)
+_people.command("number")(people.change_number)
+_people.command("verify")(people.verify)
+_people.command("consent")(people.record_consent)
+_people.command("opt-out")(people.opt_out)
+_people.command("wrong")(people.wrong_number)
+_people.command("add")(people.add_recipient)
+_people.command("remove")(people.remove_recipient)
+
+_tasks = typer.Typer(invoke_without_command=True)
+_tasks.callback()(tasks.tasks)
+_tasks.command("list")(tasks.list_tasks)
+_tasks.command("show")(tasks.show_task)
+_tasks.command("take")(tasks.take_task)
+_tasks.command("note")(tasks.note_task)
+_tasks.command("close")(tasks.close_task)
+_tasks.command("let-go")(tasks.let_text_go)
 
 _keys = typer.Typer(help="Sealing keys: make one, rotate them.", no_args_is_help=True)
 _keys.command("make")(running.make_key)
 _keys.command("rotate")(running.rotate_keys)
 
-_PLANS, _TEXTS, _RUNNING = "Plans", "Texts", "Set up and run"
+_backlog = typer.Typer(help="What piled up in an outage: look at it, release it, drop it.", no_args_is_help=True)
+_backlog.command("show")(ops.show_backlog)
+_backlog.command("release")(ops.release_backlog)
+_backlog.command("drop")(ops.drop_backlog)
+
+_restored = typer.Typer(help="What is left to a person after a restore.", no_args_is_help=True)
+_restored.command("show")(ops.show_restored)
+_restored.command("release")(ops.release_restored)
+_restored.command("drop")(ops.drop_restored)
+
+_PLANS, _PEOPLE, _TEXTS, _RUNNING = "Plans", "People", "Texts", "Set up and run"
 app.command("import", rich_help_panel=_PLANS)(plans.import_)
 app.command(rich_help_panel=_PLANS)(plans.preview)
 app.add_typer(_plans, name="plans", rich_help_panel=_PLANS)
 app.add_typer(_sessions, name="sessions", rich_help_panel=_PLANS)
+app.add_typer(_appointments, name="appointments", rich_help_panel=_PLANS)
+app.add_typer(_attendance, name="attendance", rich_help_panel=_PLANS)
 app.command(rich_help_panel=_PLANS)(programmes.programmes)
+app.add_typer(_people, name="people", rich_help_panel=_PEOPLE)
+app.add_typer(_tasks, name="tasks", rich_help_panel=_PEOPLE)
+app.command(rich_help_panel=_PEOPLE)(ops.calls)
 app.command(rich_help_panel=_TEXTS)(texts.log)
 app.command(rich_help_panel=_TEXTS)(texts.status)
 app.command(rich_help_panel=_TEXTS)(texts.send)
 app.command(rich_help_panel=_TEXTS)(texts.settle)
 app.command(rich_help_panel=_TEXTS)(texts.pause)
 app.command(rich_help_panel=_TEXTS)(texts.resume)
+app.add_typer(_backlog, name="backlog", rich_help_panel=_TEXTS)
 app.command(rich_help_panel=_RUNNING)(running.migrate)
 app.command(rich_help_panel=_RUNNING)(running.doctor)
+app.command(rich_help_panel=_RUNNING)(ops.backup)
+app.command(rich_help_panel=_RUNNING)(ops.restore)
+app.add_typer(_restored, name="restored", rich_help_panel=_RUNNING)
 app.command(rich_help_panel=_RUNNING)(running.web)
 app.command(rich_help_panel=_RUNNING)(running.simulator)
 app.command(rich_help_panel=_RUNNING)(running.demo)

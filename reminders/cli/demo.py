@@ -78,7 +78,8 @@ class Scene:
     `enters` is when the plan is entered, in seconds after the start. `weeks_in` says how many weeks ago the programme
     began, on today's weekday, so that it meets today; None: it begins in three days, and the `visits` come before. The
     last of the visits is the one whose text is shown. `ends` is the state it is to end in, `because` the reason or
-    Twilio's code that goes with it, `tries` after how many calls to Twilio.
+    Twilio's code that goes with it, `tries` after how many calls to Twilio. What the patient `writes` comes before the
+    text.
     """
 
     name: str
@@ -97,8 +98,8 @@ class Scene:
     status: str = "active"
     rules: tuple[Mapping[str, Any], ...] = ()
     landline: bool = False
-    stops_before: bool = False
     stops_after: float | None = None
+    writes: str | None = None
     called_off_after: float | None = None
     an_hour_ago: bool = False
 
@@ -240,12 +241,12 @@ SCENES = (
     ),
     Scene(
         name="Toni Marchetti",
-        shows="had texted STOP to Twilio",
+        shows="STOP is faster than we are",
         group=LOST,
         programme="weekly-cbt",
         enters=55,
         weeks_in=6,
-        stops_before=True,
+        rules=({"fault": "stop_first", "times": 1},),
         ends="undelivered",
         because=21610,
     ),
@@ -350,7 +351,20 @@ SCENES = (
         because="not_booked",
         tries=0,
     ),
+    Scene(
+        name="Jules Marchbanks",
+        shows="writes: cannot go on",
+        group=HELD,
+        programme="relapse-prevention",
+        enters=12,
+        visits=(Visit(opens_in=30),),
+        writes="I can't go on, I don't want to live any more",
+        ends="scheduled",
+        because="crisis",
+        tries=0,
+    ),
 )
+WRITES_AFTER = 10  # seconds after the plan is entered
 REFS = tuple(f"D-{place:02}" for place in range(1, len(SCENES) + 1))
 PHONES = tuple(f"+1202555{place:04}" for place in range(110, 110 + len(SCENES)))
 
@@ -599,7 +613,9 @@ class _Play:
             if scene.called_off_after is not None:
                 yield scene.called_off_after, partial(self._call_off, place)
             if scene.stops_after is not None:
-                yield scene.stops_after, partial(self._text_stop, PHONES[place])
+                yield scene.stops_after, partial(self._text, PHONES[place], "STOP")
+            if scene.writes is not None:
+                yield scene.enters + WRITES_AFTER, partial(self._text, PHONES[place], scene.writes)
 
     def _brief_the_network(self) -> None:
         """Tell the pretend phones what they are to do."""
@@ -608,11 +624,6 @@ class _Play:
         for place, scene in enumerate(SCENES):
             if scene.landline:
                 _post(phones(f"/phones/{PHONES[place]}"), {"line_type": "landline"})
-            if scene.stops_before:
-                # To Twilio only, long before our time: our own list learns it from the refusal.
-                _post(phones("/settings"), {"inbound_url": None})
-                self._text_stop(PHONES[place])
-                _post(phones("/settings"), {"inbound_url": f"{self.house.settings.web.public_url}/sms/inbound"})
             for rule in scene.rules:
                 paced = {"after": rule["after"] / self.pace} if "after" in rule else {}
                 _post(phones("/rules"), {"to": PHONES[place], **rule, **paced})
@@ -674,8 +685,9 @@ class _Play:
             series["status"] = "cancelled"
         self._import(place, clock.now())
 
-    def _text_stop(self, phone: str) -> None:
-        _post(self.stage.phones(f"/phones/{phone}/texts"), {"body": "STOP", "to": self.house.settings.twilio.sender})
+    def _text(self, phone: str, body: str) -> None:
+        """A pretend phone texts us."""
+        _post(self.stage.phones(f"/phones/{phone}/texts"), {"body": body, "to": self.house.settings.twilio.sender})
 
     # The board
 
@@ -704,12 +716,13 @@ class _Play:
             "Quiet hours are off here, so that it can be shown at any hour.\n"
             f"  Delivery log    {self.stage.log_page}\n"
             f"  Pretend phones  {self.stage.phones('/messages')}\n"
+            f"  Pretend pager   {self.stage.phones('/pager')}\n"
             "  Ctrl-C ends the demo and removes everything it made."
         )
 
     def _page(self, rows: Mapping[str, Logged], turn: int) -> Group:
         """As many groups as the screen has room for; with each `turn` the next page."""
-        room = self.console.height - 8
+        room = self.console.height - 9
         pages: list[list[int]] = [[]]
         lines, group = 0, ""
         for place, scene in enumerate(SCENES):
@@ -730,6 +743,7 @@ class _Play:
             head.append(f"   page {number + 1} of {len(pages)}", "dim")
         foot = Text(
             f"Delivery log {self.stage.log_page}\nPretend phones {self.stage.phones('/messages')}\n"
+            f"Pretend pager of on-call {self.stage.phones('/pager')}\n"
             "Nothing leaves this machine. Ctrl-C ends it.",
             "dim",
         )
@@ -771,11 +785,14 @@ WORDS = (
     "not delivered",
     "to be tried again",
     "taken back",
+    "held",
     "not sent",
 )
 
 
 def _in_a_word(text: Logged) -> str:
+    if text.held is not None:
+        return "held"
     if text.state == "scheduled" and text.attempts:
         return "to be tried again"
     return {
@@ -794,7 +811,7 @@ def _shown(rows: Mapping[str, Logged]) -> int:
 def as_announced(scene: Scene, text: Logged) -> bool:
     """Whether a text has ended as its scene says."""
     last = text.attempts[-1] if text.attempts else None
-    met = {text.reason, text.waits_code, last.error_code if last else None}
+    met = {text.reason, text.held, text.waits_code, last.error_code if last else None}
     tries = len(text.attempts) == scene.tries
     return text.state == scene.ends and tries and (scene.because is None or scene.because in met)
 
@@ -804,6 +821,8 @@ def outcome(text: Logged) -> Text:
     at, first, last = partial(_clock, text.zone), None, None
     if text.attempts:
         first, last = text.attempts[0], text.attempts[-1]
+    if text.held is not None:
+        return Text("Held: may be in danger, on-call is paged", "bold red")
     if text.state == "suppressed":
         return Text(f"Not sent: {story.REASONS[text.reason or '']}", "yellow")
     if first is None or last is None:
@@ -852,17 +871,23 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_WEB__HOST": "127.0.0.1",
         "REMINDERS_WEB__PORT": str(ports["web"]),
         "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',  # a demo may be shown in the evening
+        "REMINDERS_SENDING__WELCOME": "false",  # it would be the day's text of everybody who is entered here
         "REMINDERS_SENDING__HORIZON_DAYS": "3",  # else the log page begins with two months of plans
         "REMINDERS_SENDING__LEASE_SECONDS": "15",
         "REMINDERS_SENDING__SETTLE_SECONDS": "6",  # look up what is unknown within seconds, not minutes
         "REMINDERS_SITE__ZONE": ZONE,
         "REMINDERS_JOBS__SEND_SECONDS": "1",
+        "REMINDERS_SITE__ON_CALL": json.dumps([f"json://127.0.0.1:{ports['phones']}/pager"]),
         "REMINDERS_JOBS__SETTLE_SECONDS": "2",
+        "REMINDERS_JOBS__POLL_SECONDS": "10",
+        "REMINDERS_JOBS__PAGE_SECONDS": "2",
+        "REMINDERS_JOBS__WATCH_SECONDS": "10",
         "REMINDERS_SEALING_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "REMINDERS_SECRET_KEY": secrets.token_urlsafe(32),
     }
     # Whatever real account the environment names has no business in a demo.
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("TWILIO_", "REMINDERS_"))}
+    kept |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")  # no proxy is asked to carry a page
     kept.pop("DATABASE_URL", None)
     kept.pop("PORT", None)
     source = Path(__file__).resolve().parents[2]

@@ -165,7 +165,10 @@ def end_plan(
     because: Annotated[str, typer.Option(help="completed, left, readmitted, transferred, died or other.")] = "other",
     json: Json = False,
 ) -> None:
-    """End this plan for good and take its texts back."""
+    """End this plan for good and take its texts back.
+
+    Of who died all plans end, and nothing is sent to anybody about them again.
+    """
     from reminders.plans import ENDINGS
 
     if because not in ENDINGS:
@@ -173,21 +176,47 @@ def end_plan(
     _set_plan_status(ref, "ended", json=json, because=because)
 
 
+def transfer_plan(
+    ref: Annotated[str, typer.Argument(metavar="PLAN_REF")],
+    to: Annotated[str, typer.Option(metavar="SITE", help="The key of the other site.")],
+    json: Json = False,
+) -> None:
+    """End this plan because another of our sites goes on.
+
+    There they need a new plan and a new consent.
+    """
+    from reminders import clock
+    from reminders.service import changes
+
+    with the_house() as house:
+        try:
+            done = changes.transfer(house, ref, to, clock.now(), who=who())
+        except ValueError as refusal:
+            end(Exit.REFUSED, f"{ref}: {refusal}.")
+    if done is None:
+        end(Exit.NOT_FOUND, f"There is no plan {ref}.")
+    if json:
+        print_json({"texts": asdict(done)})
+    else:
+        err.print(f"{ref} has ended. {told(done)}")
+        err.print(f"At {to} they need a new plan, and a new consent: no number goes along.")
+
+
 _NOW = {"paused": "is paused", "active": "is active", "ended": "has ended"}
 
 
 def _set_plan_status(ref: str, status: str, *, json: bool, because: str | None = None) -> None:
     from reminders import clock
-    from reminders.service import planning
+    from reminders.service import changes
 
     with the_house() as house:
         try:
-            changes = planning.set_plan_status(house, ref, status, clock.now(), who=who(), because=because)
+            done = changes.set_plan_status(house, ref, status, clock.now(), who=who(), because=because)
         except ValueError as refusal:
             end(Exit.REFUSED, f"{ref}: {refusal}.")
-    if changes is None:
+    if done is None:
         end(Exit.NOT_FOUND, f"There is no plan {ref}.")
     if json:
-        print_json({"texts": asdict(changes)})
+        print_json({"texts": asdict(done)})
     else:
-        err.print(f"{ref} {_NOW[status]}. {told(changes)}")
+        err.print(f"{ref} {_NOW[status]}. {told(done)}")

@@ -70,13 +70,15 @@ def simulator(
     from reminders.sms.simulator import run as run_simulator
 
     with the_house(checked=False) as house:
+        sender = house.settings.twilio.sender
         settings = SimulatorSettings(
             account_sid=house.secrets.account_sid,
             auth_token=house.secrets.auth_token,
             api_key=house.secrets.api_key,
             api_secret=house.secrets.api_secret,
             inbound_url=f"{(callbacks or house.settings.web.public_url).rstrip('/')}/sms/inbound",
-            senders=frozenset({house.settings.twilio.sender, "+15005550006"}),
+            senders=frozenset({sender, "+15005550006"} if sender.startswith("+") else {"+15005550006"}),
+            services=frozenset({sender}) if sender.startswith("MG") else None,
         )
     control = control_port if control_port is not None else (port + 1 if port else 0)
 

@@ -1,59 +1,194 @@
-"""The meaning of a reply, as far as opt_words.toml decides it: texts end, or begin again."""
+"""What a reply means: opt-out words as whole messages, and what the lexicon's rules say of everything else.
+
+Matching is a filter that puts urgent texts first. It misses things, as every list of words does (C-10), which is why
+whatever it cannot explain is OTHER and reaches a person.
+"""
 
 import re
 import tomllib
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from reminders.conversation.rules import Found, Lexicon, lexicon
+from reminders.conversation.spelling import plain_words
+
+MOST_RULES = 8
+
 
 class Meaning(StrEnum):
-    """What a reply means. The values of STOP and START are the names of their tables in opt_words.toml."""
+    """What a reply, or a part of it, means; in the order in which it is answered (R0.8, C-2).
 
-    STOP = "stop"
-    START = "start"
-    OTHER = "other"
-
-
-def understand(text: str) -> Meaning:
-    """What the whole of `text` means: STOP (L-10, L-12), START (L-17) or OTHER. It never fails, whatever was sent.
-
-    Case, accents, punctuation, spaces at the ends and emoji do not matter, so "Stop." and "¡No más! 🙏" are STOP. A
-    word inside a sentence is OTHER: "cancel my visit on Tuesday" is no opt-out. So is YES, though Twilio takes it for
-    an opt-in on long codes: our no is lifted by START or UNSTOP alone.
+    Danger to life comes first, then the no, which the law wants honoured at once, then what a person must hear of soon,
+    then requests, then agreement, then questions. START is last of what is understood: it is only ever the whole
+    message, so that nothing stands beside it. The values are stored. Those of STOP and START name their tables in
+    opt_words.toml, those of the others their tables in lexicon/*.toml.
     """
-    said = " ".join(_WORDS.findall(_folded(text)))
-    return next((meaning for meaning, words in _opt_words().items() if words.fullmatch(said)), Meaning.OTHER)
+
+    OVERDOSE = "overdose"  # 911 first
+    CRISIS = "crisis"
+    STOP = "stop"  # an opt-out word
+    STOP_ASKED = "stop_asked"  # the same in other words
+    WRONG_NUMBER = "wrong_number"
+    SLIP = "slip"  # a return to use
+    INTENT = "intent"  # craving, or intent to use
+    HELP = "help"
+    CHANGE = "change"
+    CONFIRM = "confirm"
+    YES = "yes"  # the bare word: what it answers is for the service to know
+    WHO = "who"
+    START = "start"
+    OTHER = "other"  # nothing, or not all of it, is understood
 
 
-_WORDS = re.compile(r"[^\W_]+")
-_PICTURE = re.compile(r".\ufe0f")  # a letter or digit asked to show as emoji, which folding would turn back into one
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What was understood of a text: its meanings by precedence, never none, and by which rules of which lexicon."""
+
+    meanings: tuple[Meaning, ...]
+    rules: tuple[str, ...]
+    version: str
+
+    @property
+    def answer(self) -> Meaning:
+        """The meaning to answer: one text gets one reply."""
+        return self.meanings[0]
 
 
-def _folded(text: str) -> str:
-    """`text` in small plain letters, without accents and invisible characters."""
-    split = unicodedata.normalize("NFKD", _PICTURE.sub(" ", text))
-    return "".join(c for c in split if unicodedata.category(c) not in {"Mn", "Me", "Cf"}).casefold()
+_PLACE: Mapping[str, int] = {meaning: place for place, meaning in enumerate(Meaning)}
+_WITH_RULES = frozenset(Meaning) - {Meaning.STOP, Meaning.START, Meaning.OTHER}
+_AGREED = frozenset({Meaning.CONFIRM, Meaning.YES})
+_TOLD = _WITH_RULES - _AGREED
+_EXPLAINED = frozenset({"polite", "when"})
+# These may be understood and still leave something unsaid; all others bring a person to the text anyway.
+_NOT_ALONE = frozenset({Meaning.WRONG_NUMBER, Meaning.HELP, Meaning.WHO})
+_THUMB_UP = re.compile(r"[\N{THUMBS UP SIGN}\N{OK HAND SIGN}\N{WHITE HEAVY CHECK MARK}\N{HEAVY CHECK MARK}]")
+
+
+def understand(text: str, language: str = "en", *, asked: bool = False) -> Understood:
+    """What `text` means to us, several meanings at once. It never fails, whatever was sent.
+
+    `language` is the reader's BCP 47 tag. Rules of all languages are tried, for people mix them; the tag only decides
+    what a word means that is two words in two languages. `asked` says that a text offering C and R went to this number
+    lately, so that "no" and a thumb up are answers.
+
+    Case, accents, punctuation, emoji, invisible characters and most slips of the thumb do not matter. STOP (L-12) is an
+    opt-out word, alone or beside nothing but courtesy and what has a meaning of its own; START (L-17) is the whole
+    message or nothing. CONFIRM and YES hold only if every word is explained: "yes but can i bring my mom" is OTHER, and
+    what stands beside a slip or a crisis confirms nothing.
+    """
+    opt, words = _opt_words(), _lexicon()
+    whole = plain_words(text)
+    for meaning, pattern in ((Meaning.STOP, opt.stop), (Meaning.START, opt.start)):
+        if pattern.fullmatch(whole):
+            return Understood((meaning,), (f"opt.{meaning}",), words.version)
+    said = words.spelling.words(text)
+    if not said and asked and _THUMB_UP.search(text):
+        return Understood((Meaning.CONFIRM,), ("any.confirm.thumb_up",), words.version)
+    spoken = language.partition("-")[0].casefold()
+    found = [
+        one
+        for one in words.find(said)
+        if (asked or not one.rule.asked) and (not one.rule.own or one.rule.language == spoken)
+    ]
+    return _judged(said, found, words.version)
+
+
+def _judged(said: Sequence[str], found: Sequence[Found], version: str) -> Understood:
+    """What the rules found in the words `said` mean together."""
+    holds = [one for one in found if one.rule.means in _TOLD and (not one.rule.whole or _is_all(said, found, one))]
+    stops = _stops(said, found, holds)
+    if stops:
+        holds = [one for one in holds if one.rule.means != Meaning.STOP_ASKED]
+    meanings = {Meaning(one.rule.means) for one in holds} | ({Meaning.STOP} if stops else set())
+    if not meanings and (agreement := _agreement(said, found)):
+        holds = [one for one in found if one.rule.means in _AGREED]
+        meanings = {agreement}
+    elif meanings <= _NOT_ALONE and _unexplained(said, (one for one in found if one.rule.means != "figures")):
+        meanings |= {Meaning.OTHER}
+    rules = [one.rule.id for one in sorted(holds, key=lambda one: (_PLACE[one.rule.means], one.begin))]
+    return Understood(
+        tuple(sorted(meanings, key=_PLACE.__getitem__)) or (Meaning.OTHER,),
+        tuple(dict.fromkeys(["opt.stop", *rules] if stops else rules))[:MOST_RULES],
+        version,
+    )
+
+
+def _unexplained(said: Sequence[str], by: Iterable[Found]) -> list[str]:
+    """The runs of words in `said` that none of `by` takes in."""
+    places = {place for one in by for place in range(one.begin, one.end)}
+    marked = " ".join("." if place in places else word for place, word in enumerate(said))
+    return [run for run in (part.strip() for part in marked.split(".")) if run]
+
+
+def _is_all(said: Sequence[str], found: Iterable[Found], one: Found) -> bool:
+    """Whether rules of the meaning of `one` and what explains itself leave no word over."""
+    return not _unexplained(said, (other for other in found if other.rule.means in {one.rule.means, *_EXPLAINED}))
+
+
+def _agreement(said: Sequence[str], found: Sequence[Found]) -> Meaning | None:
+    """YES if `said` is that word and courtesy, CONFIRM if it is any agreement and what explains itself, else None."""
+    bare = [one for one in found if one.rule.means in {Meaning.YES, "polite"}]
+    if any(one.rule.means == Meaning.YES for one in bare) and not _unexplained(said, bare):
+        return Meaning.YES
+    agreed = [one for one in found if one.rule.means in _AGREED]
+    explained = [one for one in found if one.rule.means in _EXPLAINED]
+    return Meaning.CONFIRM if agreed and not _unexplained(said, agreed + explained) else None
+
+
+def _stops(said: Sequence[str], found: Iterable[Found], holds: Iterable[Found]) -> bool:
+    """Whether opt-out words are all that is left of `said` beside courtesy and what has a meaning of its own.
+
+    Beside a change of visit, CANCEL and its like may be about the visit, and are (L-13).
+    """
+    others = [one for one in holds if one.rule.means != Meaning.STOP_ASKED]
+    small = {*_AGREED, "polite", "links"} if others else {*_AGREED, "polite"}
+    left = _unexplained(said, [*others, *(one for one in found if one.rule.means in small)])
+    changes = any(one.rule.means == Meaning.CHANGE for one in others)
+    opt = _opt_words()
+    return bool(left) and all(
+        opt.stop.fullmatch(run) and not (changes and opt.of_visits.fullmatch(run)) for run in left
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OptWords:
+    """opt_words.toml: patterns for messages that end texts, that begin them again, and for words said of visits too."""
+
+    stop: re.Pattern[str]
+    start: re.Pattern[str]
+    of_visits: re.Pattern[str]
+    words: frozenset[str]
 
 
 @cache
-def _opt_words() -> Mapping[Meaning, re.Pattern[str]]:
+def _opt_words() -> _OptWords:
     text = resources.files(__package__).joinpath("opt_words.toml").read_text(encoding="utf-8")
     return _compile(tomllib.loads(text))
 
 
-def _compile(data: Mapping[str, Any]) -> Mapping[Meaning, re.Pattern[str]]:
-    """A pattern for each meaning, STOP first: the no wins. ValueError for words that no folded message could equal."""
+def _compile(data: Mapping[str, Any]) -> _OptWords:
+    """The patterns for what opt_words.toml holds. ValueError for words that no folded message could equal."""
+    lists = {
+        "stop": [word for source in data["stop"].values() for word in source],
+        "start": [word for source in data["start"].values() for word in source],
+        "of_visits": data["of_visits"],
+    }
     patterns = {}
-    for meaning in (Meaning.STOP, Meaning.START):
-        words = sorted({word for source in data[meaning].values() for word in source}, key=len, reverse=True)
+    for name, words in lists.items():
         if not words:
-            raise ValueError(f"opt_words.toml: {meaning}: there are no words")
+            raise ValueError(f"opt_words.toml: {name}: there are no words")
         if bad := [word for word in words if not re.fullmatch(r"[a-z]+( [a-z]+)*", word)]:
-            raise ValueError(f"opt_words.toml: {meaning}: must be small plain letters: {', '.join(bad)}")
-        one = "|".join(words)
-        patterns[meaning] = re.compile(f"(?:{one})(?: (?:{one}))*")
-    return patterns
+            raise ValueError(f"opt_words.toml: {name}: must be small plain letters: {', '.join(bad)}")
+        one = "|".join(sorted(set(words), key=len, reverse=True))
+        patterns[name] = re.compile(f"(?:{one})(?: (?:{one}))*")
+    if odd := set(lists["of_visits"]) - set(lists["stop"]):
+        raise ValueError(f"opt_words.toml: of_visits: no opt-out words: {', '.join(sorted(odd))}")
+    return _OptWords(**patterns, words=frozenset(word for phrase in lists["stop"] for word in phrase.split()))
+
+
+def _lexicon() -> Lexicon:
+    return lexicon(_WITH_RULES, _opt_words().words)

@@ -5,12 +5,12 @@
 one way between wall clocks and instants.
 """
 
-from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient
+from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
 from reminders.plans.fields import Known, catalogue, is_fictional, other_zones
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
 from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
-from reminders.plans.reading import PlanRefused, Problem, read
+from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient
 from reminders.plans.recurrence import Occurrence, Series, occurrences
 from reminders.plans.walltime import is_zone, to_instant, to_wall
 
@@ -34,11 +34,15 @@ __all__ = [
     "catalogue",
     "expand",
     "is_fictional",
+    "is_minor",
     "is_zone",
     "occurrences",
     "other_zones",
     "programmes",
     "read",
+    "read_consent",
+    "read_phone",
+    "read_recipient",
     "to_instant",
     "to_wall",
 ]

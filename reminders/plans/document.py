@@ -68,10 +68,13 @@ class Patient(Section):
 
     def is_minor(self, today: date) -> bool:
         """Whether the patient is known to be under 18 on `today` (L-56)."""
-        if self.born_on is None:
-            return False
-        birthday_to_come = (today.month, today.day) < (self.born_on.month, self.born_on.day)
-        return today.year - self.born_on.year - birthday_to_come < 18
+        return self.born_on is not None and is_minor(self.born_on, today)
+
+
+def is_minor(born_on: date, on: date) -> bool:
+    """Whether who was born then is under 18 on a day (L-56)."""
+    birthday_to_come = (on.month, on.day) < (born_on.month, born_on.day)
+    return on.year - born_on.year - birthday_to_come < 18
 
 
 class Consent(Section):

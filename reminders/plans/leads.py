@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import time, timedelta
+from functools import lru_cache
 from typing import Self
 
 _AT = re.compile(r"([0-9]{1,2})d@([0-9]{1,2}):([0-9]{2})")
@@ -30,21 +31,8 @@ class Lead:
 
         ValueError, in words for a coordinator, when it is none or lies outside 1 minute … 60 days.
         """
-        text = text.strip().lower()
-        if match := _AT.fullmatch(text):
-            days, hour, minute = map(int, match.groups())
-            if days > 60:
-                raise ValueError("a lead is at most 60 days")
-            if hour > 23 or minute > 59:
-                raise ValueError("a lead's time of day lies between 00:00 and 23:59, as in 1d@17:00")
-            return cls(days=days, at=time(hour, minute))
-        if match := _BEFORE.fullmatch(text):
-            number, unit = int(match[1]), match[2]
-            ahead = timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[unit]: number})
-            if not timedelta(minutes=1) <= ahead <= timedelta(days=60):
-                raise ValueError("a lead lies between 1 minute and 60 days")
-            return cls(days=number) if unit == "d" else cls(before=ahead)
-        raise ValueError("a lead is written like 3d@17:00, 2d, 2h or 90m")
+        days, at, before = _read(text.strip().lower())
+        return cls(days, at, before)
 
     def __str__(self) -> str:
         """The canonical text, which `parse` reads back as an equal lead."""
@@ -52,3 +40,21 @@ class Lead:
             minutes = self.before // timedelta(minutes=1)
             return f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
         return f"{self.days}d" if self.at is None else f"{self.days}d@{self.at:%H:%M}"
+
+
+@lru_cache(maxsize=1024)  # the same few leads stand on every text
+def _read(text: str) -> tuple[int, time | None, timedelta | None]:
+    if match := _AT.fullmatch(text):
+        days, hour, minute = map(int, match.groups())
+        if days > 60:
+            raise ValueError("a lead is at most 60 days")
+        if hour > 23 or minute > 59:
+            raise ValueError("a lead's time of day lies between 00:00 and 23:59, as in 1d@17:00")
+        return days, time(hour, minute), None
+    if match := _BEFORE.fullmatch(text):
+        number, unit = int(match[1]), match[2]
+        ahead = timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[unit]: number})
+        if not timedelta(minutes=1) <= ahead <= timedelta(days=60):
+            raise ValueError("a lead lies between 1 minute and 60 days")
+        return (number, None, None) if unit == "d" else (0, None, ahead)
+    raise ValueError("a lead is written like 3d@17:00, 2d, 2h or 90m")

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient
-from reminders.plans.fields import Known, closest
+from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
+from reminders.plans.fields import Known, Phone, Section, closest
 from reminders.plans.kinds import Category
 from reminders.plans.programmes import programmes
 from reminders.plans.recurrence import Series, check_dates
@@ -63,7 +63,9 @@ def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
     if patient:
         found.extend("patient", _check_patient(patient, known))
     if consent:
-        found.extend("consent", _check_consent(consent, patient, known))
+        found.extend(
+            "consent", _check_consent(consent, known, of_minor=bool(patient and patient.is_minor(known.today)))
+        )
     for index, recipient in recipients.items():
         found.extend(f"recipients[{index}]", _check_recipient(recipient, known))
     names = {"self", *_raw_keys(data.get("recipients"))}
@@ -87,6 +89,35 @@ def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
     return document
 
 
+def read_recipient(data: Mapping[str, Any], known: Known) -> Recipient:
+    """One more person who is to get texts, as a plan's [[recipients]] has them. Raises PlanRefused."""
+    found = _Problems(known)
+    recipient = found.section(Recipient, "recipient", data)
+    if recipient:
+        found.extend("recipient", _check_recipient(recipient, known))
+    return found.verdict(recipient)
+
+
+def read_consent(data: Mapping[str, Any], known: Known, *, born_on: date | None = None) -> Consent:
+    """A consent, as a plan's [consent] has it; `born_on` of the patient whose own it is. Raises PlanRefused."""
+    found = _Problems(known)
+    consent = found.section(Consent, "consent", data)
+    if consent:
+        young = born_on is not None and is_minor(born_on, known.today)
+        found.extend("consent", _check_consent(consent, known, of_minor=young))
+    return found.verdict(consent)
+
+
+class _Number(Section):
+    phone: Phone
+
+
+def read_phone(text: str, known: Known) -> str:
+    """A phone number in any format, as E.164. Raises PlanRefused."""
+    found = _Problems(known)
+    return found.verdict(found.section(_Number, "number", {"phone": text})).phone
+
+
 class _Problems:
     """What is found wrong while a document is read."""
 
@@ -105,6 +136,12 @@ class _Problems:
     def extend(self, section: str, found: Iterator[tuple[str, str]]) -> None:
         for field, problem in found:
             self.add(f"{section}.{field}".removesuffix(".").replace(".[", "["), problem)
+
+    def verdict(self, read: M | None) -> M:
+        """What was read, if nothing is wrong with it. Raises PlanRefused."""
+        if read is None or self.problems:
+            raise PlanRefused(self.limited())
+        return read
 
     def limited(self) -> list[Problem]:
         more = len(self.problems) - MOST_PROBLEMS
@@ -205,8 +242,7 @@ def _check_patient(patient: Patient, known: Known) -> Iterator[tuple[str, str]]:
         yield "texting_hours", 'must be from and until on one day, such as ["09:00", "20:00"]'
 
 
-def _check_consent(consent: Consent, patient: Patient | None, known: Known) -> Iterator[tuple[str, str]]:
-    """`patient` is None where the consent is another person's."""
+def _check_consent(consent: Consent, known: Known, *, of_minor: bool = False) -> Iterator[tuple[str, str]]:
     if consent.on and consent.on > known.today:
         yield "on", "lies in the future; a consent is recorded when it has been given"
     if consent.expires_on and consent.on and consent.expires_on < consent.on:
@@ -217,7 +253,7 @@ def _check_consent(consent: Consent, patient: Patient | None, known: Known) -> I
                 yield field, "is missing; a yes needs its date, how it was given and who took it"
         if not consent.categories:
             yield "categories", f"is missing; a yes says to what: {', '.join(Category)}"
-        if patient and patient.is_minor(known.today) and not consent.legal_basis:
+        if of_minor and not consent.legal_basis:
             yield "legal_basis", "is missing; the patient is under 18, so say on what basis they agreed"
 
 
@@ -228,7 +264,7 @@ def _check_recipient(recipient: Recipient, known: Known) -> Iterator[tuple[str, 
         yield "part2_consent_on", "lies in the future"
     if recipient.consent is None:
         return
-    for field, problem in _check_consent(recipient.consent, None, known):
+    for field, problem in _check_consent(recipient.consent, known):
         yield f"consent.{field}", problem
     if recipient.consent.said == "yes" and recipient.part2_consent_on is None:
         yield "part2_consent_on", "is missing; nobody else gets texts without the patient's written consent naming them"

@@ -1,11 +1,48 @@
 """The verbs, from start to commit: what web, command line and jobs call to change anything.
 
-`planning` accepts plans and keeps their reminders laid down; `importing` takes files; `sending` hands over what is
-due; `outcomes` learns what became of it; `inbound` hears what people text to us; `health` says whether it all works;
-`runs` runs a job and puts its success on record.
+`planning` accepts plans and keeps their reminders laid down, `replanning` makes a patient's texts what they should be,
+`changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
+`rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
+learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
+it, `oncall` tells somebody; `health` says whether it all works; `runs` runs a job and puts its success on record.
 """
 
-from reminders.service import health, importing, inbound, logs, outcomes, planning, runs, sending
+from reminders.service import (
+    attendance,
+    backlog,
+    changes,
+    health,
+    importing,
+    inbound,
+    lives,
+    logs,
+    oncall,
+    outcomes,
+    planning,
+    replanning,
+    runs,
+    sending,
+    tasks,
+    watch,
+)
 from reminders.service.house import House
 
-__all__ = ["House", "health", "importing", "inbound", "logs", "outcomes", "planning", "runs", "sending"]
+__all__ = [
+    "House",
+    "attendance",
+    "backlog",
+    "changes",
+    "health",
+    "importing",
+    "inbound",
+    "lives",
+    "logs",
+    "oncall",
+    "outcomes",
+    "planning",
+    "replanning",
+    "runs",
+    "sending",
+    "tasks",
+    "watch",
+]

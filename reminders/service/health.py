@@ -1,22 +1,28 @@
 """Is it working? `status` for monitors, `doctor` for people, and the switch that stops all sending."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from reminders import clock, store, wording
 from reminders.plans import is_fictional
+from reminders.service import oncall
 from reminders.service.house import House
-from reminders.sms import codes
+from reminders.settings import messenger
+from reminders.sms import Unreachable, codes
 from reminders.sms.probe import is_shown, probe_webhook
 
 STALE_AFTER = 3  # a job is stale when it has not succeeded for this many of its intervals …
 AT_LEAST = timedelta(seconds=60)  # … and at least this long
 OVERDUE = timedelta(minutes=5)
 FIXED_SQLITE = (3, 51, 3)
+BACKUP_AGE = timedelta(hours=24)
+KEY_AGE = timedelta(days=366 + 31)  # a year; of keys that `keys make` made only the month is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,10 @@ class JobHealth:
 
 @dataclass(slots=True)
 class Status:
-    """How the service does (CONTRACT: status). `troubles` says in words what keeps it from being ok."""
+    """How the service does (CONTRACT: status). `troubles` says in words what keeps it from being ok.
+
+    `ringing` are the urgent tasks that nobody has acknowledged, `pages` those that no contact's service has taken.
+    """
 
     ok: bool
     jobs: dict[str, JobHealth]
@@ -39,6 +48,9 @@ class Status:
     oldest_due_seconds: float | None
     sending: int
     uncertain: int
+    ringing: int = 0
+    pages: int = 0
+    tasks: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
 
 
@@ -50,6 +62,9 @@ def job_intervals(house: House) -> dict[str, float]:
         "settle": jobs.settle_seconds,
         "plan": jobs.plan_seconds,
         "ask": jobs.ask_seconds,
+        "poll": jobs.poll_seconds,
+        "page": jobs.page_seconds,
+        "watch": jobs.watch_seconds,
     }
     if jobs.import_folder is not None:
         intervals["import"] = jobs.import_seconds
@@ -75,13 +90,20 @@ def status(house: House, now: datetime) -> Status:
         oldest = (now - depth.oldest_due_at).total_seconds() if depth.oldest_due_at is not None else None
         if oldest is not None and oldest > OVERDUE.total_seconds():
             troubles.append(f"the oldest due text has waited for {oldest / 60:.0f} minutes")
-        troubles += [
-            f"a sender rests: {codes.look_up(row.stopped_code or 0).meaning}"
-            for row in store.queue.stopped_senders(tx, now)
-        ]
+        troubles += [f"a sender rests: {_why_it_rests(row, now)}" for row in store.queue.stopped_senders(tx, now)]
         if depth.unreadable:
             troubles.append(f"{depth.unreadable} texts are held: their personal data does not open (reminders doctor)")
         troubles += [f"sending is paused for the site {site.key}" for site in store.people.paused_sites(tx)]
+        alarms, pages = store.tasks.alarms(tx), store.tasks.unaccepted_pages(tx)
+        if alarms.since is not None:
+            minutes = (now - alarms.since).total_seconds() / 60
+            troubles.append(
+                f"urgent tasks that nobody has acknowledged: {alarms.count}, the oldest for {minutes:.0f} min"
+            )
+        if pages:
+            troubles.append(f"pages that were not taken and are repeated: {pages}")
+        if house.settings.twilio.live:
+            troubles += [f"nobody is on call: {hours}" for hours in oncall.rota(house).gaps()]
         return Status(
             ok=not troubles,
             jobs=jobs,
@@ -89,10 +111,19 @@ def status(house: House, now: datetime) -> Status:
             oldest_due_seconds=oldest,
             sending=depth.sending,
             uncertain=depth.uncertain,
+            ringing=alarms.count,
+            pages=pages,
+            tasks=store.tasks.open_by_urgency(tx),
             troubles=troubles,
         )
 
     return house.database.read(look)
+
+
+def _why_it_rests(sender: store.Row[Any], now: datetime) -> str:
+    if sender.stopped_until - now > timedelta(days=365):
+        return "the database was restored, and Twilio is asked first what went since the backup"
+    return codes.look_up(sender.stopped_code or 0).meaning
 
 
 def pause_site(house: House, key: str | None, now: datetime, *, pause: bool, who: str) -> bool | None:
@@ -127,7 +158,7 @@ class Check:
 
 async def doctor(house: House, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
-    checks = [*_database(house), _disk()]
+    checks = [*_database(house), _disk(), *await _senders(house)]
     if house.settings.twilio.live or live:
         checks += await go_live(house)
     return [replace(check, fix=None) if check.ok else check for check in checks]
@@ -145,7 +176,7 @@ def _database(house: House) -> Iterator[Check]:
         return
     try:
         house.database.read(lambda tx: tx.fingerprint("+12025550100"))
-        yield Check("sealing keys", ok=True, detail=f"open what is sealed; {house.secrets.first_sealing_key} seals")
+        yield _sealing_keys(house)
     except (store.Unreadable, LookupError) as error:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
@@ -169,11 +200,73 @@ def _database(house: House) -> Iterator[Check]:
             )
         )
         yield Check("SQLite", ok=True, detail=version + advice)
+    yield from _backups(house, clock.now())
     now = clock.now()
     for name, job in status(house, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
         detail = age + (f"; then {job.error}" if job.error else "")
         yield Check(f"job {name}", ok=job.fresh, detail=detail, fix="start `python -m jobs`, or read its log")
+
+
+def _sealing_keys(house: House) -> Check:
+    """The keys open what is there, and the one that seals is not older than a year, as far as that can be known.
+
+    `reminders keys make` puts the month into a key's name; of other names it is known since when the key seals here.
+    """
+    first = house.secrets.first_sealing_key
+    since = _month_of(first) or house.database.read(store.backup.sealing_since)
+    detail = f"open what is sealed; {first} seals"
+    if since is None or clock.now() - since <= KEY_AGE:
+        return Check("sealing keys", ok=True, detail=detail)
+    return Check(
+        "sealing keys",
+        ok=False,
+        detail=f"{detail}, since {since:%B %Y} or longer",
+        fix="reminders keys make; put the new key first in REMINDERS_SEALING_KEYS; reminders keys rotate",
+    )
+
+
+def _month_of(name: str) -> datetime | None:
+    made = re.fullmatch(r"(20\d\d)(0[1-9]|1[0-2])[0-9a-f]{4}", name)
+    return datetime(int(made[1]), int(made[2]), 1, tzinfo=UTC) if made is not None else None
+
+
+def _backups(house: House, now: datetime) -> Iterator[Check]:
+    """The last backup is of the last day; while not live it is said only. After a restore: whether it is over."""
+    marks = house.database.read(store.backup.all_marks)
+    last = marks.get(store.backup.TAKEN)
+    late = last is None or now - last > BACKUP_AGE
+    age = f"the last one {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "none was ever taken"
+    yield Check(
+        "backup",
+        ok=not (late and house.settings.twilio.live),
+        detail=age,
+        fix="let cron run `reminders backup FOLDER` every night, and keep the keys elsewhere (docs/restore.md)",
+    )
+    if house.database.read(store.backup.in_doubt):
+        looked_for, left = house.database.read(store.backup.how_many)
+        yield Check(
+            "restore",
+            ok=False,
+            detail=f"texts that may have gone before it: {looked_for} are looked for, {left} wait for a person",
+            fix="nothing to do while they are looked for (the settle and poll jobs do it); then reminders restored",
+        )
+
+
+async def _senders(house: House) -> list[Check]:
+    """Twilio takes our credentials and knows the sender. While not live the simulator is asked, if it is there."""
+    gateway, sender = house.gateway(), house.settings.twilio.sender
+    fix = "see TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN or the API key, and twilio.sender; compare them with the console"
+    try:
+        problem = await gateway.check(sender)
+    except Unreachable as away:
+        if not house.settings.twilio.live:
+            return [Check("sender", ok=True, detail=f"not asked: the simulator does not answer ({away})")]
+        problem = f"Twilio cannot be reached: {away}"
+        fix = "look at this machine's way to api.twilio.com, and at status.twilio.com"
+    finally:
+        await gateway.close()
+    return [Check("sender", ok=problem is None, detail=problem or f"Twilio knows {sender}, and takes our key", fix=fix)]
 
 
 def _disk() -> Check:
@@ -195,8 +288,8 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
         real = not is_fictional(number)
         detail = "set" if real else "a number reserved for fiction"
         checks.append(Check(name, ok=real, detail=detail, fix="set site.phone and site.line24 to your own lines"))
+    checks.append(_on_call(house))
     recorded = {
-        "on-call": (bool(site.on_call), "name at least one contact in site.on_call (C-8)"),
         "consent wording": (bool(settings.go_live.consent_wording), "set go_live.consent_wording (L-31)"),
         "BAA": (settings.go_live.baa_on is not None, "sign Twilio's BAA and set go_live.baa_on (L-39b)"),
         "QSOA": (settings.go_live.qsoa_on is not None, "sign the QSOA clause and set go_live.qsoa_on (L-45)"),
@@ -232,6 +325,22 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
             )
         )
     return checks
+
+
+def _on_call(house: House) -> Check:
+    """Somebody is on call at every hour of the week, and each by a way to page them that is known (C-8)."""
+    problem = fix = None
+    try:
+        known = oncall.rota(house)
+    except ValueError as wrong:
+        return Check("on-call", ok=False, detail=str(wrong), fix="mend site.on_call")
+    if not known.contacts:
+        problem, fix = "nobody", "name at least one contact in site.on_call (C-8)"
+    elif gaps := known.gaps():
+        problem, fix = f"nobody {', '.join(gaps)}", "give these hours of site.on_call to somebody (C-8)"
+    elif lost := [str(contact.place) for contact in known.contacts if messenger(contact.url) is None]:
+        problem, fix = f"no known address: contact no. {', '.join(lost)}", "write an address of apprise's (README.md)"
+    return Check("on-call", ok=problem is None, detail=problem or f"{len(known.contacts)}, without a gap", fix=fix)
 
 
 class NotReady(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter

@@ -6,24 +6,24 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reminders import planner, plans, store, wording
-from reminders.planner import Policy
+from reminders import crash, planner, plans, store, wording
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.house import House
+from reminders.service.rendering import render, render_unplanned
+from reminders.service.replanning import policy_of, replan
 from reminders.store import Row
 from reminders.store.people import ConsentGiven
 from reminders.store.sealing import DataKey
-from reminders.store.texts import Addressee, Changes
+from reminders.store.texts import Changes
 
 log = logging.getLogger(__name__)
 
-GONE_COUNTS = timedelta(days=14)  # a rolling week on either side of today
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
 
@@ -61,6 +61,9 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     if row is not None and (patient is None or patient.id != row.patient_id):
         problem = "this plan was accepted for another patient; give the new plan a reference of its own"
         raise PlanRefused((Problem("plan.ref", problem),))
+    if patient is not None and document.plan.status != "ended" and store.plans.has_died(tx, patient.id):
+        problem = "a plan of this patient ended with their death, so nothing is planned; mend that first if it is wrong"
+        raise PlanRefused((Problem("plan", problem),))
     others = [
         plan
         for plan in (store.plans.current_plans(tx, patient.id) if patient is not None else ())
@@ -76,7 +79,8 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
         born_on=document.patient.born_on,
         now=now,
     )
-    _keep_people(tx, document, json.loads(before) if before else None, patient_id=patient_id, site=site, now=now)
+    was = json.loads(before) if before else None
+    _keep_people(tx, document, was, patient_id=patient_id, site=site, now=now)
     for plan in others:
         if plan.ref == document.plan.replaces:
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
@@ -107,7 +111,9 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
             values |= status
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
-    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
+    added_here = _added_here(tx, patient_id, document, was)
+    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
+    crash.point("C0")
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
@@ -192,7 +198,7 @@ def _keep_people(
     ]
     known = {recipient.key: recipient for recipient in store.people.recipients_of(tx, patient_id)}
     unchanged = _same_people(before, said) & known.keys()
-    numbers = {phone: store.people.keep_number(tx, phone, now) for key, phone, _, _ in people if key not in unchanged}
+    numbers = {phone: store.people.keep_number(tx, phone, now) for _, phone, _, _ in people}
     store.people.lock_numbers(tx, {recipient.number_id for recipient in known.values()} | set(numbers.values()))
     today = plans.to_wall(now, site.zone).date()
     for key, phone, values, consent in people:
@@ -203,8 +209,11 @@ def _keep_people(
                 tx, patient_id=patient_id, key=key, now=now, number_id=numbers[phone], **values
             )
         )
-        if consent is not None:
-            store.people.record_consent(tx, recipient, _consent_given(consent, today), now)
+        # A consent is for the number it was given for (L-50): who has a new one since needs another.
+        if consent is not None and recipient.number_id == numbers[phone]:
+            store.people.record_consent(tx, recipient, consent_given(consent, today), now)
+            if consent.said == "yes" and consent.verified:  # read aloud, or however staff made sure (L-39)
+                store.people.verify_number(tx, recipient.number_id, now)
 
 
 def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str]:
@@ -216,7 +225,17 @@ def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str
     return same | ({"self"} if before["patient"] == said["patient"] else set())
 
 
-def _consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
+def _added_here(
+    tx: store.Transaction, patient_id: int, document: PlanDocument, before: dict[str, Any] | None
+) -> set[str]:
+    """The recipients of whom the plan's file never spoke: they were added here, and a new file takes nobody away."""
+    named = {"self", *(other.key for other in document.recipients)}
+    named.update(other["key"] for other in (before or {}).get("recipients", ()))
+    return {one.key for one in store.people.recipients_of(tx, patient_id)} - named
+
+
+def consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
+    """A consent as it is put on record; one without a date was given today."""
     return ConsentGiven(
         said=consent.said,
         said_on=consent.on or today,
@@ -246,12 +265,15 @@ def _lay_down(
     plan_id: int,
     site: Row[Any],
     key: DataKey,
+    kept: Collection[str],
     now: datetime,
 ) -> None:
     """Lay down the appointments whose texts open within the horizon."""
     agreed = document.all_series()
     until = _horizon(house, site.zone, now)
-    ids = store.plans.keep_series(tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, now=now)
+    ids = store.plans.keep_series(
+        tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, kept=kept, now=now
+    )
     policy = policy_of(house)
     for one in agreed:
         ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
@@ -259,89 +281,12 @@ def _lay_down(
         store.plans.lay_down(tx, ids[one.key], dates, now)
 
 
-def policy_of(house: House, closures: frozenset[date] = frozenset()) -> Policy:
-    """The house rules of sending, with the dates on which a site is closed."""
-    sending = house.settings.sending
-    return Policy(
-        leads=tuple(map(Lead.parse, sending.leads)),
-        series_leads=tuple(map(Lead.parse, sending.series_leads)),
-        per_day=sending.per_day,
-        per_week=sending.per_week,
-        closures=closures,
-    )
-
-
-def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now: datetime) -> Changes:
-    """Make the reminders of these patients what their visits, consents and numbers ask for now.
-
-    Planned number by number, since caps belong to numbers: who shares one with them is planned along with them.
-    """
-    wanted = store.people.numbers_of(tx, set(patient_ids))
-    numbers = store.people.lock_numbers(tx, wanted)
-    recipients = store.people.recipients_on(tx, wanted)
-    consents = store.people.consents_in_force(tx, [recipient.id for recipient in recipients])
-    gone = store.texts.gone(tx, wanted, now - GONE_COUNTS)
-    sites = {patient: store.people.site_of_patient(tx, patient) for patient in {one.patient_id for one in recipients}}
-    ahead = {patient: _visits_ahead(house, tx, patient, site, now) for patient, site in sites.items()}
-    changes = Changes()
-    for number_id, number in numbers.items():
-        theirs = [recipient for recipient in recipients if recipient.number_id == number_id]
-        parties = [
-            (
-                _reader(recipient, sites[recipient.patient_id], number, consents.get(recipient.id), now),
-                [one.visit for one in ahead[recipient.patient_id] if recipient.key in one.recipients],
-            )
-            for recipient in theirs
-        ]
-        closures = {day for recipient in theirs for day in sites[recipient.patient_id].closures}
-        policy = policy_of(house, frozenset(map(date.fromisoformat, closures)))
-        candidates = planner.plan(parties, policy, now, [one for _, one in gone.get(number_id, ())])
-        for recipient in theirs:
-            site = sites[recipient.patient_id]
-            sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
-            changes += store.texts.reconcile(
-                tx,
-                Addressee(recipient.id, site.id, sender_id, number_id),
-                [candidate for candidate in candidates if candidate.reader == recipient.id],
-                {one.visit.id: one.plan_id for one in ahead[recipient.patient_id]},
-                since=plans.to_wall(now, site.zone).date() - timedelta(days=2),
-                now=now,
-            )
-    return changes
-
-
-def _visits_ahead(
-    house: House, tx: store.Transaction, patient_id: int, site: Row[Any], now: datetime
-) -> list[store.plans.Scheduled]:
-    last = plans.to_wall(now, site.zone).date() + timedelta(days=house.settings.sending.horizon_days + 61)
-    until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
-    return store.plans.visits_between(tx, patient_id, now - timedelta(days=2), until)
-
-
-def _reader(
-    recipient: Row[Any], site: Row[Any], number: Row[Any], consent: Row[Any] | None, now: datetime
-) -> planner.Reader:
-    return store.texts.reader_of(
-        recipient_id=recipient.id,
-        role=recipient.role,
-        zone=recipient.zone,
-        guessed_zones=recipient.guessed_zones,
-        digest=recipient.weekly_digest,
-        texting=(recipient.texting_from, recipient.texting_to),
-        site_quiet=(site.quiet_from, site.quiet_to),
-        number_id=recipient.number_id,
-        number=number,
-        consent=consent,
-        today=plans.to_wall(now, site.zone).date(),
-    )
-
-
 def extend(house: House, now: datetime, limit: int = 500) -> Changes:
     """Lay down what has come within the horizon since; the `plan` job.
 
     Each plan is a transaction of its own and is planned anew with it, so that also what only time changes (a consent
-    that expired, a day that passed) is put right daily. A plan that cannot be read costs only itself: the others have
-    their turn, then its error is raised.
+    that expired, a day that passed) is put right daily. A closure that was announced or lifted is told at once. A plan
+    that cannot be read costs only itself: the others have their turn, then its error is raised.
     """
     changes = Changes()
 
@@ -357,9 +302,20 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
         except (store.Unreadable, LookupError, plans.PlanRefused) as error:
             log.error("plan %d cannot be planned: %s", plan.id, type(error).__name__)  # ruff: ignore[error-instead-of-exception]  its text may be personal
             trouble = trouble or error
+    for patient_id in house.database.read(partial(_who_knows_no_closure, now=now)):
+        changes += house.database.write(partial(_replan_one, house, patient_id=patient_id, now=now), again=True)
     if trouble is not None:
         raise trouble
     return changes
+
+
+def _who_knows_no_closure(tx: store.Transaction, *, now: datetime) -> list[int]:
+    sites = store.people.all_sites(tx)
+    return [one for site in sites for one in store.attention.closures_untold(tx, site.id, site.closures, now)]
+
+
+def _replan_one(house: House, tx: store.Transaction, *, patient_id: int, now: datetime) -> Changes:
+    return replan(house, tx, [patient_id], now)
 
 
 def _extend(house: House, tx: store.Transaction, *, plan_id: int, now: datetime) -> Changes:
@@ -371,7 +327,8 @@ def _extend(house: House, tx: store.Transaction, *, plan_id: int, now: datetime)
     known = replace(house.known(tx, now), fictional_numbers=True)
     document = plans.read(json.loads(store.plans.document_of(tx, plan)), known)
     key = store.plans.data_key_of_patient(tx, plan.patient_id)
-    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, now=now)
+    added_here = _added_here(tx, plan.patient_id, document, None)
+    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
     store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))
     return replan(house, tx, [plan.patient_id], now)
 
@@ -405,7 +362,7 @@ def preview(house: House, document: PlanDocument, now: datetime) -> list[Preview
         accept_in(house, tx, document, now, who="preview")
         plan = store.plans.plan_by_ref(tx, document.plan.ref, source=SOURCE)
         assert plan is not None
-        return _preview_plan(tx, plan, now)
+        return _preview_plan(house, tx, plan, now)
 
     return house.database.try_out(tried)
 
@@ -415,37 +372,63 @@ def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | Non
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
         plan = store.plans.plan_by_ref(tx, ref, lock=False)
-        return None if plan is None else _preview_plan(tx, plan, now)
+        return None if plan is None else _preview_plan(house, tx, plan, now)
 
     return house.database.read(look)
 
 
-def _preview_plan(tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+def _preview_plan(house: House, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+    per_week = house.settings.sending.per_week
     drafts = store.texts.drafts(tx, plan_id=plan.id)
     visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
     texted = {item for draft in drafts if draft.state not in _SILENT for item in draft.appointment_ids}
     ahead = store.plans.visits_between(tx, plan.patient_id, now, now + timedelta(days=400))
     red = {one.visit.id for one in ahead if planner.is_red(one.visit, now)} - texted
-    return [_render_draft(draft, visits, red, now) for draft in drafts]
+    return [
+        _render_draft(draft, visits, red, per_week=per_week, now=now) for draft in drafts if draft.class_ != "answer"
+    ]
 
 
 _SILENT = {"suppressed", "cancelled", "expired"}
 
 
 def _render_draft(
-    draft: store.texts.Drafted, visits: dict[int, store.plans.NamedVisit], red: set[int], now: datetime
+    draft: store.texts.Drafted,
+    visits: dict[int, store.plans.NamedVisit],
+    red: set[int],
+    *,
+    per_week: int,
+    now: datetime,
 ) -> Previewed:
     about = [visits[item] for item in draft.appointment_ids]
+    spoken = [one.visit for one in about]
     reason, rendered = draft.reason, None
+    said_at = max(draft.due_at, draft.opens_at)
     try:
-        rendered = render(
-            [one.visit for one in about],
-            language=draft.language,
-            alias=draft.alias,
-            phone=draft.phone,
-            reader_zone=draft.zone,
-            now=max(draft.due_at, draft.opens_at),
-        )
+        if draft.class_ == "reminder":
+            rendered = render(
+                spoken,
+                language=draft.language,
+                alias=draft.alias,
+                phone=draft.phone,
+                reader_zone=draft.zone,
+                now=said_at,
+            )
+        else:
+            rendered = render_unplanned(
+                draft.wording,
+                typed=draft.body,
+                visits=spoken,
+                was=draft.was,
+                language=draft.language,
+                alias=draft.alias,
+                phone=draft.phone,
+                line24=draft.line24,
+                per_week=min(per_week, draft.per_week or per_week),
+                reader_zone=draft.zone,
+                verified=draft.verified,
+                now=said_at,
+            )
     except wording.Unsayable as unsayable:
         reason = reason or unsayable.reason
     goes_at = max(draft.due_at, now) if draft.state == "scheduled" else draft.due_at
@@ -467,95 +450,3 @@ def _render_draft(
         appointments=tuple(f"{one.series}@{one.recurrence_id}" for one in about),
         red=bool(red & set(draft.appointment_ids)),
     )
-
-
-def render(
-    visits: Sequence[planner.Visit], *, language: str, alias: str, phone: str, reader_zone: str, now: datetime
-) -> wording.Rendered:
-    """The reminder about these visits, as it reads at `now`. Raises Unsayable.
-
-    C and R are offered only where one person alone decides: one-offs and individual visits.
-    """
-    return wording.reminder(
-        [
-            wording.Visit(
-                wall=visit.wall,
-                zone=visit.zone,
-                starts_at=visit.starts_at,
-                meeting=visit.kind in {plans.Kind.SUPPORT_MEETING, plans.Kind.HOUSE_MEETING},
-                asks=not visit.repeats or visit.kind.is_individual,
-            )
-            for visit in visits
-        ],
-        language=language,
-        alias=alias,
-        phone=phone,
-        reader_zone=reader_zone,
-        now=now,
-    )
-
-
-def change_session(
-    house: House, key: str, on: date, now: datetime, *, who: str, to: datetime | None, site: str | None = None
-) -> Changes | None:
-    """Move a session on a date to another wall-clock time of its place, or call it off (`to` is None), for everybody.
-
-    What all their texts did, or None where no visit of that session stands on that date. One transaction. Raises
-    ValueError for a time that has passed.
-    """
-
-    def change(tx: store.Transaction) -> Changes | None:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
-        rows = store.plans.of_session(tx, place.id, key, on) if place is not None else []
-        if not rows:
-            return None
-        patients = sorted({row.patient_id for row in rows})
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        for row in rows:
-            values: dict[str, Any] = {"status": "cancelled"}
-            if to is not None:
-                starts_at = plans.to_instant(to, row.zone)
-                if starts_at <= now:
-                    raise ValueError("that time has passed; give one that lies ahead")
-                values = {"wall": to.isoformat(timespec="seconds"), "starts_at": starts_at}
-            store.plans.change_appointment(tx, row.id, now, **values)
-            what = "session moved" if to is not None else "session called off"
-            store.records.note(
-                tx,
-                who=who,
-                what=what,
-                table="appointments",
-                row=row.id,
-                now=now,
-                before=row.wall,
-                after=values.get("wall"),
-            )
-        return replan(house, tx, patients, now)
-
-    return house.database.write(change, again=True)
-
-
-def set_plan_status(
-    house: House, ref: str, status: str, now: datetime, *, who: str, because: str | None = None
-) -> Changes | None:
-    """Pause, resume (`active`) or end a plan; what its texts did, or None where there is no such plan.
-
-    `because` is needed to end one. Raises ValueError when an ended plan is paused or resumed: a person who comes back
-    gets a new plan, and consents anew.
-    """
-
-    def change(tx: store.Transaction) -> Changes | None:
-        plan = store.plans.plan_by_ref(tx, ref)
-        if plan is None:
-            return None
-        if plan.status == status:
-            return Changes()
-        if plan.status == "ended":
-            raise ValueError("the plan has ended; import a new plan that replaces it")
-        ended_because = because if status == "ended" else None
-        store.plans.change_plan(tx, plan, now, status=status, ended_because=ended_because)
-        what = {"paused": "plan paused", "active": "plan resumed", "ended": "plan ended"}[status]
-        store.records.note(tx, who=who, what=what, table="plans", row=plan.id, now=now, after=because)
-        return replan(house, tx, [plan.patient_id], now)
-
-    return house.database.write(change, again=True)

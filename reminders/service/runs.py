@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import importing, logs, outcomes, planning
+from reminders.service import importing, inbound, logs, oncall, outcomes, planning, sending, watch
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -67,6 +69,43 @@ def _ask(house: House, now: datetime) -> None:
     with_gateway(house, lambda gateway: outcomes.ask(house, gateway, now))
 
 
+def _poll(house: House, now: datetime) -> None:
+    async def poll(gateway: Gateway) -> None:
+        taken = await inbound.poll(house, gateway, now)
+        await answer(house, gateway, taken)
+
+    with_gateway(house, poll)
+
+
+async def answer(house: House, gateway: Gateway, taken: Sequence[inbound.Taken]) -> None:
+    """Send at once what was laid down in answer to these texts, and page; what fails here the worker does next."""
+    urgent = [text for one in taken for text in one.urgent]
+    if urgent:
+        with ThreadPoolExecutor(1, "answers") as executor:
+            await sending.Dispatch(house, gateway, executor, threading.Event()).send_these(urgent)
+    if any(one.rang for one in taken):
+        await oncall.deliver(house, clock.now())
+
+
+def answer_now(house: House, taken: inbound.Taken) -> None:
+    """The same for the web process, after its commit. Raises nothing: the queue and the pages' outbox are the truth."""
+    if not (taken.urgent or taken.rang):
+        return
+    try:
+        with_gateway(house, lambda gateway: answer(house, gateway, [taken]))
+    except Exception as error:  # ruff: ignore[blind-except]  a worker sends the answer and the page within seconds
+        log.error("an urgent answer is left to the worker: %s", logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
+
+
+def _page(house: House, now: datetime) -> None:
+    oncall.escalate(house, now)
+    asyncio.run(oncall.deliver(house, now))
+
+
+def _watch(house: House, now: datetime) -> None:
+    watch.look(house, now)
+
+
 def _plan(house: House, now: datetime) -> None:
     planning.extend(house, now)
 
@@ -82,4 +121,7 @@ _JOBS: dict[str, Callable[[House, datetime], None]] = {
     "ask": _ask,
     "plan": _plan,
     "import": _import,
+    "poll": _poll,
+    "page": _page,
+    "watch": _watch,
 }

@@ -15,9 +15,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from reminders import clock, planner, store, wording
+from reminders import clock, crash, planner, store, wording
+from reminders.service import oncall, tasks
 from reminders.service.house import House
-from reminders.service.planning import policy_of, render
+from reminders.service.rendering import render, render_unplanned
+from reminders.service.replanning import policy_of
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
 from reminders.store.queue import Answered, Claimed, Intent, Started
 
@@ -119,6 +121,22 @@ class Dispatch:
             if self._unrecorded:
                 await self._record(tally, wait=bool(on_the_wire))
 
+    async def send_these(self, text_ids: Sequence[int]) -> Tally:
+        """Send these texts now, out of their turn and past the sender's pace: an answer somebody may need in danger.
+
+        What is not to be had, because a worker has it already, is that worker's. Raises Unavailable.
+        """
+        tally = Tally()
+        started = await self._in_database(partial(self._claim_these, text_ids, tally))
+        self._unrecorded += await asyncio.gather(*(self._send(one, time.monotonic()) for one in started))
+        if self._unrecorded:
+            await self._record(tally, wait=False)
+        return tally
+
+    def _claim_these(self, text_ids: Sequence[int], tally: Tally) -> list[Started]:
+        now = clock.now()
+        return self._begin(lambda tx: claim_these(self._house, tx, text_ids, now), now, tally)[1]
+
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
@@ -188,14 +206,25 @@ class Dispatch:
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
 
     def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> tuple[int, list[Started]]:
+        return self._begin(lambda tx: claim(self._house, tx, sender, budget, now), now, tally)
+
+    def _begin(
+        self,
+        take: Callable[[store.Transaction], tuple[int, list[Intent], int]],
+        now: datetime,
+        tally: Tally,
+    ) -> tuple[int, list[Started]]:
+        """Claim by `take` and write the intents, in one transaction; how many, and what goes on the wire."""
         begun: list[Started] = []
 
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
-            claimed, intents, suppressed = claim(self._house, tx, sender, budget, now)
+            claimed, intents, suppressed = take(tx)
+            crash.point("C2")
             begun.extend(store.queue.start(tx, intents, now, self._lease))
             return claimed, suppressed
 
+        crash.point("C1")
         try:
             claimed, suppressed = self._house.database.write(work)
         except store.CommitUncertain:
@@ -204,6 +233,7 @@ class Dispatch:
             known = self._house.database.read(lambda tx: store.queue.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
+        crash.point("C3")
         tally.claimed += claimed
         tally.suppressed += suppressed
         return claimed, begun
@@ -226,11 +256,15 @@ class Dispatch:
 
     def _answered(self, one: Started, answer: Answer, now: datetime) -> Answered:
         if isinstance(answer, Accepted):
+            crash.point("C7")
             return Answered(one, "accepted", sid=answer.sid, status=answer.status, ask_at=now + ASK_AFTER)
         if isinstance(answer, Refused):
+            crash.point("C6")
             code = codes.look_up(answer.code)
-            again = now if answer.code == 0 or code.class_ in _SENDER_AT_FAULT else _retry_at(code, one, now)
+            at_fault = answer.code == 0 or code.class_ in _SENDER_AT_FAULT
+            again = now if at_fault else _retry_at(code, one, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
+        crash.point("C5")
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
 
@@ -240,14 +274,25 @@ _SENDER_AT_FAULT = {"account", "sender", "volume"}
 
 def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
     """When a text that was refused may be tried again by itself; None for never."""
-    if code.class_ != "retry" or code.retry_after is None or (code.tries is not None and one.number >= code.tries):
-        return None
-    return now + timedelta(seconds=code.retry_after)
+    return codes.again_at(code, one.number, now) if code.class_ == "retry" else None
 
 
 def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    due, unreadable = store.queue.claim(tx, sender, limit, now)
+    return _judged(house, tx, store.queue.claim(tx, sender, limit, now), now)
+
+
+def claim_these(
+    house: House, tx: store.Transaction, text_ids: Sequence[int], now: datetime
+) -> tuple[int, list[Intent], int]:
+    """The same for these texts, out of their turn."""
+    return _judged(house, tx, store.queue.claim_these(tx, text_ids, now), now)
+
+
+def _judged(
+    house: House, tx: store.Transaction, taken: tuple[list[Claimed], list[int]], now: datetime
+) -> tuple[int, list[Intent], int]:
+    due, unreadable = taken
     if unreadable:
         log.error("%d texts are held: their personal data does not open", len(unreadable))
         store.queue.hold_unreadable(tx, unreadable)
@@ -264,25 +309,21 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     stopped: dict[str, list[int]] = {}
     waiting: dict[datetime, list[int]] = {}
     going_to: dict[int, int] = {}
+    held = [one for one in claimed if one.held]
+    policies = {closures: policy_of(house, closures) for closures in {one.closures for one in claimed}}
     for one in claimed:
+        if one.held:
+            continue
+        policy = policies[one.closures]
         # What of this very batch goes to the same number counts too.
-        also = (now,) * going_to.get(one.number_id, 0)
-        due = replace(one.due, gone=one.due.gone + also)
-        verdict = planner.guard(due, policy_of(house, one.closures), now)
+        verdict = _verdict(one, policy, (now,) * going_to.get(one.number_id, 0), now)
         if isinstance(verdict, planner.Stop):
             stopped.setdefault(verdict.reason.value, []).append(one.text)
         elif isinstance(verdict, planner.Wait):
             waiting.setdefault(verdict.until, []).append(one.text)
         else:
             try:
-                said = render(
-                    verdict.visits,
-                    language=one.language,
-                    alias=one.alias,
-                    phone=one.site_phone,
-                    reader_zone=due.reader.zone,
-                    now=now,
-                )
+                said = _render(one, verdict.visits, policy, now)
             except wording.Unsayable as unsayable:
                 stopped.setdefault(unsayable.reason, []).append(one.text)
                 continue
@@ -300,15 +341,56 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     suppressed = sum(store.queue.suppress(tx, texts, reason) for reason, texts in stopped.items())
     for until, texts in waiting.items():
         store.queue.put_off(tx, texts, until.astimezone(UTC))
+    if held:
+        store.queue.hold(tx, [one.text for one in held], "crisis")
+        for one in held:
+            tasks.phone_instead(tx, one, now)
     return intents, suppressed
+
+
+def _verdict(
+    one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
+) -> planner.Go | planner.Wait | planner.Stop:
+    if one.unplanned is not None:
+        return planner.guard_unplanned(one.unplanned, policy, now)
+    assert one.due is not None
+    return planner.guard(replace(one.due, gone=one.due.gone + also), policy, now)
+
+
+def _render(one: Claimed, visits: Sequence[planner.Visit], policy: planner.Policy, now: datetime) -> wording.Rendered:
+    if one.unplanned is None:
+        return render(
+            visits,
+            language=one.language,
+            alias=one.alias,
+            phone=one.site_phone,
+            reader_zone=one.reader_zone,
+            now=now,
+        )
+    reader = one.unplanned.reader
+    return render_unplanned(
+        one.wording,
+        typed=one.typed,
+        visits=visits,
+        was=one.was,
+        language=one.language,
+        alias=one.alias,
+        phone=one.site_phone,
+        line24=one.line24,
+        per_week=min(policy.per_week, one.per_week or policy.per_week),
+        reader_zone=one.reader_zone,
+        verified=reader is not None and reader.verified,
+        now=now,
+    )
 
 
 def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
     """Write down a batch of answers and do what they ask for. Safe to repeat."""
-    house.database.write(lambda tx: _record(tx, answers, now), again=True)
+    house.database.write(lambda tx: _record(house, tx, answers, now), again=True)
+    crash.point("C8")
 
 
-def _record(tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
+def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
     refused = [(one, codes.look_up(one.error_code)) for one in answers if one.answer == "refused" and one.error_code]
     theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
     if theirs:
@@ -319,21 +401,47 @@ def _record(tx: store.Transaction, answers: Sequence[Answered], now: datetime) -
     for one, code in refused:
         if code.class_ in _SENDER_AT_FAULT:
             _rest(tx, one, VOLUME_REST if code.class_ == "volume" else FAULT_REST, now)
+        if code.class_ in {"sender", "account"}:
+            sender_at_fault(house, tx, one.started.sender_id, code, now)
     for one in answers:
         if one.what == "no connection":
             _rest(tx, one, NO_CONNECTION_REST, now)
-    if working := {one.started.sender_id for one in answers if one.answer == "accepted"}:
-        store.queue.free_sender(tx, working, now)
+    if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
+        oncall.tell_of_lost_answers(house, tx, now)
+    working = {one.started.sender_id for one in answers if one.answer == "accepted"}
+    if working and store.queue.free_sender(tx, working, now):
+        keys = [f"sender_fault:{sender}" for sender in working]
+        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")
 
 
 def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
     """What an error code says about the number itself: no more texts to it, whoever it belongs to."""
     if code.class_ == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
-        store.people.mark_number(tx, number_id, opted_out_at=now)
+        store.people.opt_out(tx, number_id, now)
         store.texts.suppress_queued(tx, number_id, "opted_out")
     elif code.class_ == "number":
         store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
         store.texts.suppress_queued(tx, number_id, "number_bad")
+
+
+def sender_at_fault(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:
+    """The fault lies with a sender or the account: no patient pays for it. Ops are paged once, until it works again."""
+    until = now + timedelta(seconds=FAULT_REST)
+    store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=until)
+    task_id, fresh = store.tasks.open_task(
+        tx,
+        kind="sender_fault",
+        key=f"sender_fault:{sender_id}",
+        urgency="urgent",
+        site_id=store.people.site_of_sender(tx, sender_id).id,
+        now=now,
+        due_at=now + timedelta(minutes=30),
+    )
+    if fresh:
+        store.tasks.add_event(
+            tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
+        )
+        oncall.ring(house, tx, task_id, now)
 
 
 def _rest(tx: store.Transaction, one: Answered, first: float, now: datetime) -> None:

@@ -39,6 +39,14 @@ REASONS = {
     "lint": "its words could tell on the patient",
 }
 
+HELD = {
+    "crisis": "Held: somebody may be in danger. Phone before the visit, or let the text go (reminders tasks).",
+    "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
+    "restored": "Held since a restore: it may have gone after the backup was made. Twilio is asked; if it cannot tell,"
+    " a person decides (reminders restored).",
+    "unreadable": "Held: its personal data does not open. See reminders doctor.",
+}
+
 
 def clock_time(at: datetime, zone: str) -> str:
     """An instant on the wall clock of `zone`, as pages and tables show it."""
@@ -50,6 +58,8 @@ def tell(text: Logged) -> str:
     """One honest sentence: what became of this text."""
     last = text.attempts[-1] if text.attempts else None
     zone = text.zone
+    if text.held is not None:
+        return HELD.get(text.held, "Held for a person.")
     if text.state == "scheduled":
         again = f" The last try: {_met(last)}." if last is not None and last.answer else ""
         return f"Goes {clock_time(text.due_at, zone)}.{again}"

@@ -7,7 +7,10 @@ import functools
 import importlib.resources
 import tomllib
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from typing import Any, Literal, get_args
+
+from reminders.plans import to_instant, to_wall
 
 Class = Literal["retry", "number", "opted_out", "account", "sender", "volume", "message", "unknown"]
 Who = Literal["nobody", "coordinator", "ops"]
@@ -18,7 +21,8 @@ class Code:
     """One error code, explained to the person who reads the delivery log.
 
     `retry_after` are the seconds before the text may be tried again, None if never by itself; `tries` is how often it
-    may be tried in all, the first time included, None while its window is open.
+    may be tried in all, the first time included, None while its window is open. A daily limit `resumes` at a time of
+    day instead.
     """
 
     code: int
@@ -29,11 +33,22 @@ class Code:
     who: Who
     retry_after: int | None = None
     tries: int | None = None
+    resumes: Literal["midnight_pacific"] | None = None
 
     @property
     def docs(self) -> str | None:
         """Twilio's page about the code; None for 0, which is our own."""
         return f"https://www.twilio.com/docs/api/errors/{self.code}" if self.code else None
+
+
+def again_at(code: Code, tried: int, now: datetime) -> datetime | None:
+    """When a text that met this code may be tried again, having been tried `tried` times; None for never by itself."""
+    if code.retry_after is None or (code.tries is not None and tried >= code.tries):
+        return None
+    if code.resumes == "midnight_pacific":
+        wall = to_wall(now, "America/Los_Angeles")
+        return to_instant(datetime.combine(wall.date() + timedelta(days=1), time(0)), "America/Los_Angeles")
+    return now + timedelta(seconds=code.retry_after)
 
 
 def look_up(code: int) -> Code:
@@ -84,6 +99,7 @@ def _is_sound(code: Code) -> bool:
         code.class_ in get_args(Class)
         and code.who in get_args(Who)
         and all(isinstance(text, str) and text[:1].isupper() and text.endswith(".") for text in words)
+        and code.resumes in {None, "midnight_pacific"}
         and (code.retry_after is None or code.retry_after > 0)
         and (code.tries is None or (code.tries > 1 and code.retry_after is not None))
     )

@@ -20,16 +20,20 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from reminders.sms.receipts import callback_url
+from reminders.sms.receipts import InboundText, callback_url, count_of
 from reminders.sms.transport import CurlTransport, MaybeSent, NotSent, is_loopback
 
 _log = logging.getLogger(__name__)
 
 _TWILIO = "https://api.twilio.com"
+_MESSAGING = "https://messaging.twilio.com"
 _A_SID = re.compile(r"(SM|MM)[0-9A-Za-z]{1,62}")
 _A_REF = re.compile(r"[0-9A-Za-z_-]+")
 _PAGE = 100
 _PAGES = 10
+# Of texts that others wrote: 50 of the longest, each character escaped in JSON, stay below transport.LARGEST_ANSWER.
+_INBOUND_PAGE = 50
+_INBOUND_PAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ Answer = Accepted | Refused | Unknown
 class Seen:
     """A message as Twilio holds it.
 
-    `sender` is the messaging service where one was used, else the number; `created_at` is UTC, to the second.
+    `sender` is the messaging service where one was used, else the number; `created_at` is UTC, to the second;
+    `is_answer` says that TwiML or Twilio itself made it in answer to an inbound text: never we.
     """
 
     sid: str
@@ -93,6 +98,7 @@ class Seen:
     error_code: int | None
     created_at: datetime
     segments: int | None
+    is_answer: bool = False
 
 
 class Unreachable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names a state of the world
@@ -111,9 +117,9 @@ class _Answered(Exception):  # ruff: ignore[error-suffix-on-exception-name]  how
 class _Line(CurlTransport):
     """The transport with the judgement above it: the SDK sees successes only, and only its own address is asked."""
 
-    def __init__(self, base_url: str, *, deadline: float, in_flight: int, live: bool) -> None:
+    def __init__(self, *base_urls: str, deadline: float, in_flight: int, live: bool) -> None:
         super().__init__(deadline=deadline, connections=in_flight, loopback_only=not live)
-        self._base_url = base_url
+        self._below = tuple(f"{url}/" for url in base_urls)
 
     async def request(  # type: ignore[override]  # ruff: ignore[too-many-positional-arguments]  the SDK's own shape
         self,
@@ -126,7 +132,7 @@ class _Line(CurlTransport):
         timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  libcurl keeps the time
         allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]
     ) -> Response:
-        if not url.startswith(self._base_url + "/"):  # a next page could point anywhere, and take our key along
+        if not url.startswith(self._below):  # a next page could point anywhere, and take our key along
             raise ValueError("not an address below the base URL")
         response = await super().request(method, url, params, data, headers, auth, timeout, allow_redirects)
         if not 200 <= response.status_code < 300:
@@ -162,13 +168,17 @@ class Gateway:
         if not live and not (is_loopback(address) and urlsplit(address).scheme in {"http", "https"}):
             raise ValueError("while twilio.live is false, twilio.api_base_url must be on this machine (loopback)")
         self._public_url = public_url
-        self._line = _Line(address, deadline=deadline, in_flight=in_flight, live=live)
+        services = _MESSAGING if live else address
+        self._line = _Line(address, services, deadline=deadline, in_flight=in_flight, live=live)
         client = Client(
             api_key or account_sid, api_secret or auth_token, account_sid=account_sid, http_client=self._line
         )
         client.region = client.edge = None  # else TWILIO_REGION and TWILIO_EDGE rewrite the address
         client.api.base_url = address
+        client.messaging.base_url = services
         self._messages = client.messages
+        self._numbers = client.incoming_phone_numbers
+        self._services = client.messaging.v1.services
 
     async def send(self, text: Outgoing) -> Answer:
         """Hand one text to Twilio, once, and say what is known of it (twilio.md §1.4).
@@ -209,18 +219,56 @@ class Gateway:
         §2.5). `since` must be aware. No filter on DateSent, which hides what still waits in the queue. Raises
         Unreachable, also when the list does not end.
         """
+        found = [_seen(message) for message in await self._list(since, _PAGES, to=to, page_size=_PAGE)]
+        return sorted(found, key=lambda one: one.created_at, reverse=True)
+
+    async def inbound(self, *, to: str, since: datetime) -> list[InboundText]:
+        """The texts that people sent to one of our senders at `since` or later, oldest first, each with its `sent_at`.
+
+        `to` is a number or a messaging service (MG…); Twilio filters by number only, so for a service the account's
+        whole list is read back to `since`. Whoever keeps a mark asks for some time before it again: the list lags, at
+        times by hours (twilio.md §2.5), and a text may appear in it later than younger ones. The list does not say
+        whether Twilio answered a keyword, so `opt_out_type` is None. A text of nobody (no From) is passed over, as from
+        the webhook. `since` must be aware. Raises Unreachable, also when the list does not end.
+
+        No filter on DateSent here either: of an inbound text that is when its webhook was called, which for the texts
+        looked for here is the very thing that went wrong.
+        """
+        service = to if to.startswith("MG") else None
+        numbers = {} if service else {"to": to}
+        listed = await self._list(since, _INBOUND_PAGES, page_size=_INBOUND_PAGE, **numbers)
+        listed.reverse()  # so that of one second's texts the older stays the first
+        return [
+            InboundText(
+                sid=message.sid or "",
+                sender=message.from_ or "",
+                to=message.to or "",
+                body=message.body or "",
+                opt_out_type=None,
+                sent_at=_created_at(message),
+                media=count_of(message.num_media),
+            )
+            for message in sorted(listed, key=_created_at)
+            if str(message.direction) == "inbound" and message.from_
+            if service is None or message.messaging_service_sid == service
+        ]
+
+    async def _list(self, since: datetime, pages: int, **wanted: object) -> list[MessageInstance]:
+        """Twilio's list, newest first, back to `since`: it is read until a page has nothing that young.
+
+        Raises Unreachable, also when so many pages are not enough.
+        """
         if since.tzinfo is None:
             raise ValueError("since must be aware")
         since = since.replace(microsecond=0)  # Twilio writes seconds: 10:00:00.9 is in its list as 10:00:00
-        found: list[Seen] = []
+        found: list[MessageInstance] = []
         try:
-            page: Page | None = await self._messages.page_async(to=to, page_size=_PAGE)
-            for _ in range(_PAGES):
-                seen = [_seen(message) for message in page or ()]
-                fresh = [one for one in seen if one.created_at >= since]
+            page: Page | None = await self._messages.page_async(**wanted)
+            for _ in range(pages):
+                fresh = [message for message in page or () if _created_at(message) >= since]
                 found += fresh
                 if page is None or not fresh:
-                    return sorted(found, key=lambda one: one.created_at, reverse=True)
+                    return found
                 page = await page.next_page_async()
         except Exception as error:  # ruff: ignore[blind-except]  nothing unread may pass for an empty list
             raise _unreachable(error) from None  # the chain would show the URL, and with it the number
@@ -236,6 +284,25 @@ class Gateway:
             if isinstance(error, _Answered) and error.http == 404 and error.code is not None:
                 return None  # without a code the 404 would be somebody else's page
             raise _unreachable(error) from None
+
+    async def check(self, sender: str) -> str | None:
+        """What is wrong with the credentials, or with that sender of the account; None where nothing is.
+
+        Asks for the sender itself, a number or a messaging service (MG…): an API key may do that, while the account is
+        not for it to see. Raises Unreachable where Twilio cannot be asked.
+        """
+        try:
+            if sender.startswith("MG"):
+                await self._services(sender).fetch_async()
+                return None
+            numbers = await self._numbers.list_async(phone_number=sender, limit=1)
+        except Exception as error:  # ruff: ignore[blind-except]  nothing unread may pass for a yes
+            if isinstance(error, _Answered) and error.http in {401, 403} and error.code is not None:
+                return f"Twilio does not take the credentials (code {error.code})"
+            if isinstance(error, _Answered) and error.http == 404 and error.code is not None:
+                return "Twilio knows no such messaging service in this account"
+            raise _unreachable(error) from None
+        return None if numbers else "Twilio knows no such number in this account"
 
     async def close(self) -> None:
         """Close the connections. A send still under way answers Unknown, or Refused 0 if nothing of it was written."""
@@ -260,21 +327,27 @@ def _twilio_code(text: str) -> int | None:
 
 def _segments(count: object) -> int | None:
     """`num_segments` is a string, and "0" until a messaging service has chosen a sender."""
-    return int(count) or None if isinstance(count, str) and count.isascii() and count.isdigit() else None
+    return count_of(count) or None
+
+
+def _created_at(message: MessageInstance) -> datetime:
+    """When Twilio got the message, UTC. Raises ValueError for what is no message."""
+    if not (message.sid and message.to and message.date_created):
+        raise ValueError("a message without sid, to or date_created")
+    return message.date_created.astimezone(UTC)
 
 
 def _seen(message: MessageInstance) -> Seen:
-    if not (message.sid and message.to and message.date_created):
-        raise ValueError("a message without sid, to or date_created")
     return Seen(
-        sid=message.sid,
-        to=message.to,
+        created_at=_created_at(message),
+        sid=message.sid or "",
+        to=message.to or "",
         sender=message.messaging_service_sid or message.from_ or "",
         body=message.body or "",
         status=str(message.status or ""),
         error_code=message.error_code if isinstance(message.error_code, int) else None,
-        created_at=message.date_created.astimezone(UTC),
         segments=_segments(message.num_segments),
+        is_answer=str(message.direction) == "outbound-reply",
     )
 
 

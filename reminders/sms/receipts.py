@@ -5,6 +5,7 @@
 from collections import UserDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
@@ -73,23 +74,25 @@ def read_receipt(form: Form) -> Receipt | None:
     status = values.get("MessageStatus") or values.get("SmsStatus")
     if not sid or not status:
         return None
-    code = values.get("ErrorCode", "")
-    return Receipt(
-        status=status,
-        error_code=int(code) if code.isascii() and code.isdigit() and len(code) <= 9 else 0,
-        sid=sid,
-    )
+    return Receipt(status=status, error_code=count_of(values.get("ErrorCode")), sid=sid)
 
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text somebody sent us. `opt_out_type` is STOP, START or HELP where Twilio has answered already, else None."""
+    """A text somebody sent us.
+
+    `opt_out_type` is STOP, START or HELP where the webhook says that Advanced Opt-Out has answered already, else None;
+    `media` counts the pictures and files with it. `sent_at` is when Twilio got it (UTC, to the second) where it stands
+    in Twilio's list, None from a webhook, which does not say.
+    """
 
     sid: str
     sender: str = field(repr=False)
     to: str
     body: str = field(repr=False)
     opt_out_type: str | None
+    sent_at: datetime | None = None
+    media: int = 0
 
 
 def read_inbound(form: Form) -> InboundText | None:
@@ -105,7 +108,13 @@ def read_inbound(form: Form) -> InboundText | None:
         to=values.get("To", ""),
         body=values.get("Body", ""),
         opt_out_type=values.get("OptOutType") or None,
+        media=count_of(values.get("NumMedia")),
     )
+
+
+def count_of(number: object) -> int:
+    """A count as Twilio writes one, in a string; 0 for anything else."""
+    return int(number) if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 10 else 0
 
 
 def _first_of_each(form: Form) -> dict[str, str]:

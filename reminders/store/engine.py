@@ -130,9 +130,9 @@ class Transaction:
             with suppress(Unreadable):
                 cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 
-    def seal(self, place: Place, text: str) -> bytes:
-        """Seal by sealing key what belongs to no single patient."""
-        return self._database.ring.seal(place, text.encode())
+    def seal(self, place: Place, text: str, key: DataKey | None = None) -> bytes:
+        """Seal by a patient's `key`; what belongs to no single patient by the sealing keys."""
+        return key.seal(place, text) if key is not None else self._database.ring.seal(place, text.encode())
 
     def open(self, place: Place, sealed: bytes) -> str:
         """Open a sealed value, whichever kind of key sealed it. Raises Unreadable or LookupError."""

@@ -13,15 +13,19 @@ from reminders.settings import Settings
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.schema import (
+    attempts,
     audit,
     consents,
     keys,
     numbers,
     patients,
+    receipts,
     recipients,
     replies,
     senders,
     sites,
+    task_events,
+    texts,
 )
 from reminders.store.sealing import DataKey, Place, sealing_key_of
 
@@ -34,6 +38,18 @@ def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
 def site_keys(tx: Transaction) -> list[str]:
     """Every site's key."""
     return [row.key for row in tx.all(sa.select(sites.c.key).order_by(sites.c.key))]
+
+
+def all_sites(tx: Transaction) -> Sequence[Row[Any]]:
+    """Every site."""
+    return tx.all(sa.select(sites).order_by(sites.c.id))
+
+
+def site_of_sender(tx: Transaction, sender_id: int) -> Row[Any]:
+    """The site that a sender belongs to."""
+    row = tx.first(sa.select(sites).join(senders, senders.c.site_id == sites.c.id).where(senders.c.id == sender_id))
+    assert row is not None
+    return row
 
 
 def site_of_patient(tx: Transaction, patient_id: int) -> Row[Any]:
@@ -83,6 +99,12 @@ def sender_of(tx: Transaction, site_id: int, address: str) -> int:
     return int(found)
 
 
+def address_of(tx: Transaction, site_id: int, address: str) -> str:
+    """The number or messaging service that the site's texts come from."""
+    sender_id = sender_of(tx, site_id, address)
+    return str(tx.value(sa.select(senders.c.address).where(senders.c.id == sender_id)))
+
+
 def paused_sites(tx: Transaction) -> Sequence[Row[Any]]:
     """The sites whose sending is paused."""
     return tx.all(sa.select(sites).where(sites.c.paused_at.is_not(None)))
@@ -119,9 +141,33 @@ def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
     return tx.open(Place("numbers", "phone_sealed", number_id), sealed)
 
 
+def masked(phone: str) -> str:
+    """An E.164 number of which only the last four digits show."""
+    return "•" * (len(phone) - 5) + phone[-4:]
+
+
 def mark_number(tx: Transaction, number_id: int, **values: Any) -> None:
     """Write what became known of a number: `opted_out_at`, `bad_since`, `bad_code`, `verified_at` …"""
     tx.run(numbers.update().where(numbers.c.id == number_id).values(**values))
+
+
+def opt_out(tx: Transaction, number_id: int, now: datetime) -> bool:
+    """Note the number's no; whether it was news. An earlier one keeps its time."""
+    mine = numbers.update().where(numbers.c.id == number_id, numbers.c.opted_out_at.is_(None))
+    return tx.run(mine.values(opted_out_at=now)) == 1
+
+
+def verify_number(tx: Transaction, number_id: int, now: datetime) -> bool:
+    """Note that the number is the person's own; whether that was news. One known to be wrong is not verified by it."""
+    mine = numbers.update().where(numbers.c.id == number_id, numbers.c.verified_at.is_(None))
+    return tx.run(mine.where(numbers.c.wrong_since.is_(None)).values(verified_at=now)) == 1
+
+
+def recorded_at(tx: Transaction, table: str, row_id: int, what: str) -> datetime | None:
+    """When that was last put on record about a row."""
+    mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what == what)
+    last: datetime | None = tx.value(sa.select(audit.c.at).where(*mine).order_by(audit.c.at.desc()).limit(1))
+    return last
 
 
 def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> Row[Any] | None:
@@ -226,17 +272,20 @@ class ConsentGiven:
     expires_on: date | None
 
 
-def record_consent(tx: Transaction, recipient: Row[Any], given: ConsentGiven, now: datetime) -> bool:
+def record_consent(
+    tx: Transaction, recipient: Row[Any], given: ConsentGiven, now: datetime, *, anew: bool = False
+) -> bool:
     """Append a consent and put it in force; whether it said anything new.
 
     What is on record already, word for word, is no news: a file imported again cannot bring back a yes that was
-    revoked since. A yes older than the record in force is kept but not in force.
+    revoked since. With `anew` it is news all the same: it was said again. A yes older than the record in force is kept
+    but not in force.
     """
     values = asdict(given)
     history = tx.all(
         sa.select(consents).where(consents.c.recipient_id == recipient.id, consents.c.number_id == recipient.number_id)
     )
-    if any(all(row._mapping[name] == value for name, value in values.items()) for row in history):
+    if not anew and any(all(row._mapping[name] == value for name, value in values.items()) for row in history):
         if recipient.consent_id is None and history:  # the number came back to this person
             _put_in_force(tx, recipient.id, max(row.id for row in history))
         return False
@@ -278,18 +327,23 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
     REMINDERS_SEALING_KEYS.
     """
     done = 0
-    for table, column in (
-        (keys, keys.c.wrapped),
-        (numbers, numbers.c.phone_sealed),
-        (replies, replies.c.body_sealed),
-        (audit, audit.c.before_sealed),
-        (audit, audit.c.after_sealed),
+    # What belongs to a patient is sealed by the patient's key; of texts only those to nobody's numbers are not.
+    to_nobody = sa.select(attempts.c.id).join(texts).where(texts.c.recipient_id.is_(None))
+    for table, column, among in (
+        (keys, keys.c.wrapped, sa.true()),
+        (numbers, numbers.c.phone_sealed, sa.true()),
+        (replies, replies.c.body_sealed, sa.true()),
+        (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
+        (receipts, receipts.c.raw_sealed, receipts.c.attempt_id.in_(to_nobody)),
+        (task_events, task_events.c.note_sealed, sa.true()),
+        (audit, audit.c.before_sealed, sa.true()),
+        (audit, audit.c.after_sealed, sa.true()),
     ):
         # The header is bytes 01, length, key id: rows that begin otherwise still wait for their turn.
         header = b"\x01" + bytes([len(tx.ring.first)]) + tx.ring.first.encode()
         start = sa.func.substr(column, 1, len(header))
         by_sealing_key = sa.func.substr(column, 1, 1) == b"\x01"
-        query = sa.select(table.c.id, column.label("sealed")).where(by_sealing_key, start != header)
+        query = sa.select(table.c.id, column.label("sealed")).where(among, by_sealing_key, start != header)
         for row in tx.all(query.limit(limit - done).with_for_update()):
             place = Place(table.name, column.name, row.id)
             assert sealing_key_of(row.sealed) != tx.ring.first

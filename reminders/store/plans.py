@@ -1,19 +1,30 @@
 """Plans, their series, and the appointments laid down from them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.planner import Visit
+from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
 from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
-from reminders.store.schema import appointments, patients, plans, series, sessions
-from reminders.store.sealing import DataKey, Place
+from reminders.store.schema import (
+    appointments,
+    attempts,
+    audit,
+    patients,
+    plans,
+    series,
+    sessions,
+    text_items,
+    texts,
+)
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 OPEN = ("booked", "tentative")
 
@@ -35,6 +46,36 @@ def plan_by_ref(
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """The patient's plans that have not ended."""
     return tx.all(sa.select(plans).where(plans.c.patient_id == patient_id, plans.c.status != "ended"))
+
+
+def plans_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+    """Every plan the patient has or had, the newest first."""
+    return tx.all(sa.select(plans).where(plans.c.patient_id == patient_id).order_by(plans.c.id.desc()))
+
+
+def has_died(tx: Transaction, patient_id: int) -> bool:
+    """Whether a plan of theirs ended with the patient's death."""
+    died = sa.select(plans.c.id).where(plans.c.patient_id == patient_id, plans.c.ended_because == "died")
+    return tx.first(died.limit(1)) is not None
+
+
+def name_in_series(tx: Transaction, patient_id: int, recipient: str, keys: Collection[str] | None) -> list[str]:
+    """Let a recipient get texts about these series of the patient's current plans, by default the family sessions.
+
+    The keys of the series that name the recipient now.
+    """
+    query = sa.select(series).join(plans, plans.c.id == series.c.plan_id)
+    query = query.where(plans.c.patient_id == patient_id, plans.c.status != "ended", series.c.status != "cancelled")
+    if keys is None:
+        query = query.where(series.c.kind == Kind.FAMILY_SESSION.value)
+    else:
+        query = query.where(series.c.key.in_(keys))
+    named = []
+    for row in tx.all(query.order_by(series.c.id)):
+        named.append(row.key)
+        if recipient not in row.recipients:
+            tx.run(series.update().where(series.c.id == row.id).values(recipients=[*row.recipients, recipient]))
+    return named
 
 
 def plans_to_extend(tx: Transaction, until: date, limit: int) -> Sequence[Row[Any]]:
@@ -84,7 +125,7 @@ def document_of(tx: Transaction, plan: Row[Any]) -> str:
 
 def has_visit(tx: Transaction, plan_id: int, first: date, last: date) -> bool:
     """Whether a visit of the plan stands on a day from `first` to `last`, on the wall clock of its place."""
-    on = sa.func.substr(appointments.c.wall, 1, 10)
+    on = _on()
     query = (
         sa.select(appointments.c.id)
         .join(series, series.c.id == appointments.c.series_id)
@@ -122,9 +163,13 @@ def keep_series(
     zone: str,
     key: DataKey,
     agreed: Iterable[Series],
+    kept: Collection[str] = (),
     now: datetime,
 ) -> dict[str, int]:
-    """Make the plan's series what was agreed; series key → id. What is no longer agreed is cancelled."""
+    """Make the plan's series what was agreed; series key → id. What is no longer agreed is cancelled.
+
+    `kept` are recipients of whom the plan's document never spoke: who was added here stays.
+    """
     rows = {row.key: row for row in tx.all(sa.select(series).where(series.c.plan_id == plan_id))}
     ids: dict[str, int] = {}
     for one in agreed:
@@ -136,7 +181,7 @@ def keep_series(
             "repeats": one.repeats,
             "minutes": one.minutes,
             "session_id": keep_session(tx, site_id, one.session, now) if one.session else None,
-            "recipients": list(one.for_),
+            "recipients": [*one.for_, *(name for name in (row.recipients if row else ()) if name in kept)],
             "leads": [str(lead) for lead in one.leads] if one.leads is not None else None,
             "status": one.status,
         }
@@ -181,6 +226,7 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
     }
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    derived: list[dict[str, Any]] = []
     for occurrence in occurrences:
         row = rows.pop(occurrence.recurrence_id, None)
         agreed = {
@@ -198,15 +244,26 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
                     "recurrence_id": occurrence.recurrence_id,
                     "starts_at": starts_at,
                     "written_at": now,
+                    "entered_at": now,
                     "version": 1,
+                    "known_wall": values["wall"],
+                    "known_status": occurrence.status,
                     **values,
                 }
             )
         elif row.starts_at <= now and starts_at <= now:
             continue
         elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in agreed.items()):
-            changed.append({"row": row.id, "starts_at": starts_at, **values})
-    gone = [{"row": row.id} for row in rows.values() if row.status in OPEN and row.starts_at > now]
+            known = _known(tx, row, values, starts_at, now)
+            changed.append({"row": row.id, "starts_at": starts_at, **values, **known})
+        elif (anew := to_instant(datetime.fromisoformat(row.wall), row.zone)) != row.starts_at > now:
+            derived.append({"row": row.id, "starts_at": anew})  # the rules of its zone changed (F38)
+    off = {"status": "cancelled"}
+    gone = [
+        {"row": row.id, **_known(tx, row, {"wall": row.wall, **off}, row.starts_at, now)}
+        for row in rows.values()
+        if row.status in OPEN and row.starts_at > now
+    ]
     tx.run_many(appointments.insert(), added)
     one = appointments.update().where(appointments.c.id == sa.bindparam("row"))
     newer = appointments.c.version + 1
@@ -220,34 +277,233 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
             agreed_status=sa.bindparam("agreed_status"),
             starts_at=sa.bindparam("starts_at"),
             written_at=now,
+            known_wall=sa.bindparam("known_wall"),
+            known_status=sa.bindparam("known_status"),
         ),
         changed,
     )
-    tx.run_many(one.values(version=newer, status="cancelled", agreed_status="cancelled"), gone)
-    return bool(added or changed or gone)
-
-
-def of_session(tx: Transaction, site_id: int, key: str, on: date) -> Sequence[Row[Any]]:
-    """The appointments of a session on a date of the place's wall clock that are still on: id, patient, wall, zone."""
-    query = (
-        sa.select(appointments.c.id, appointments.c.zone, appointments.c.wall, plans.c.patient_id)
-        .join_from(appointments, series, series.c.id == appointments.c.series_id)
-        .join(sessions, sessions.c.id == series.c.session_id)
-        .join(plans, plans.c.id == series.c.plan_id)
-        .where(sessions.c.site_id == site_id, sessions.c.key == key, plans.c.status != "ended")
-        .where(appointments.c.status.in_(OPEN), sa.func.substr(appointments.c.wall, 1, 10) == on.isoformat())
-        .order_by(appointments.c.id)
+    tx.run_many(one.values(starts_at=sa.bindparam("starts_at")), derived)
+    tx.run_many(
+        one.values(
+            version=newer,
+            status="cancelled",
+            agreed_status="cancelled",
+            known_wall=sa.bindparam("known_wall"),
+            known_status=sa.bindparam("known_status"),
+        ),
+        gone,
     )
-    return tx.all(query)
+    return bool(added or changed or derived or gone)
 
 
-def change_appointment(tx: Transaction, appointment_id: int, now: datetime, **values: Any) -> None:
-    """Write a change that was made here, not in the plan: its next version."""
+def _known(
+    tx: Transaction, row: Row[Any], becomes: Mapping[str, Any], starts_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """What its readers know of a visit once it is changed: what they knew, where the change is news (DESIGN §7).
+
+    It is none while both times are more than seven days off, where they did not expect the visit, and where a visit
+    that was entered just now is put right before any text spoke of it: then the next text says how it stands.
+    """
+    known_at = to_instant(datetime.fromisoformat(row.known_wall), row.zone)
+    far = min(row.starts_at, starts_at, known_at) - now > NOTICE_WITHIN
+    corrected = now - row.entered_at <= CORRECTED_WITHIN and not spoken_of(tx, [row.id])
+    if row.known_status != "booked" or far or corrected:
+        return {"known_wall": becomes["wall"], "known_status": becomes["status"]}
+    return {"known_wall": row.known_wall, "known_status": row.known_status}
+
+
+def spoken_of(tx: Transaction, appointment_ids: Collection[int], since: datetime | None = None) -> bool:
+    """Whether a text about one of these visits has gone, or may have; `since` then, if it is given."""
+    query = (
+        sa.select(attempts.c.id)
+        .join(text_items, text_items.c.text_id == attempts.c.text_id)
+        .where(text_items.c.appointment_id.in_(appointment_ids))
+    )
+    if since is not None:
+        query = query.where(attempts.c.started_at >= since)
+    return tx.first(query.limit(1)) is not None
+
+
+def of_session(
+    tx: Transaction, site_id: int, key: str, on: date, statuses: Collection[str] = OPEN
+) -> Sequence[Row[Any]]:
+    """The appointments of a session on a date of the place's wall clock that are still on, each with its patient."""
+    query = _of_patients().join(sessions, sessions.c.id == series.c.session_id)
+    query = query.where(sessions.c.site_id == site_id, sessions.c.key == key, plans.c.status != "ended")
+    query = query.where(appointments.c.status.in_(statuses), _on() == on.isoformat())
+    return tx.all(query.order_by(appointments.c.id))
+
+
+def _on() -> sa.ColumnElement[str]:
+    return sa.func.substr(appointments.c.wall, 1, 10)
+
+
+def _of_patients() -> sa.Select[Any]:
+    """Appointments with the names their plan knows them by, and whose they are."""
+    return (
+        sa.select(
+            appointments,
+            series.c.key.label("series_key"),
+            series.c.kind,
+            series.c.recipients,
+            plans.c.id.label("plan_id"),
+            plans.c.ref.label("plan_ref"),
+            plans.c.status.label("plan_status"),
+            plans.c.discharged_on,
+            plans.c.patient_id,
+            patients.c.ref.label("patient_ref"),
+        )
+        .join_from(appointments, series, series.c.id == appointments.c.series_id)
+        .join(plans, plans.c.id == series.c.plan_id)
+        .join(patients, patients.c.id == plans.c.patient_id)
+    )
+
+
+def appointments_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These appointments, each with its patient and the names its plan knows it by."""
+    return tx.all(_of_patients().where(appointments.c.id.in_(ids)).order_by(appointments.c.id))
+
+
+def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date | None) -> Sequence[Row[Any]]:
+    """The appointments of one series of a plan that stand on that date, or that were first written down for it.
+
+    Those that stand on it come first. A one-off is found without a date.
+    """
+    mine = (series.c.plan_id == plan_id, series.c.key == series_key)
+    if on is None:
+        return tx.all(_of_patients().where(*mine, appointments.c.recurrence_id == "once"))
+    there = _on() == on.isoformat()
+    query = _of_patients().where(*mine, sa.or_(there, appointments.c.recurrence_id == on.isoformat()))
+    return tx.all(query.order_by(sa.case((there, 0), else_=1), appointments.c.id))
+
+
+def marked_visits(tx: Transaction, patient_id: int, since: datetime) -> Sequence[Row[Any]]:
+    """The patient's visits since then of which somebody said who came, oldest first."""
+    query = _of_patients().where(plans.c.patient_id == patient_id, appointments.c.starts_at >= since)
+    query = query.where(appointments.c.attendance.is_not(None))
+    return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id))
+
+
+def next_visits(tx: Transaction, patient_id: int, now: datetime, limit: int) -> Sequence[Row[Any]]:
+    """The patient's next visits that are on, of every current plan."""
+    query = (
+        _of_patients()
+        .where(plans.c.patient_id == patient_id, plans.c.status != "ended", appointments.c.starts_at > now)
+        .where(appointments.c.status.in_(OPEN))
+    )
+    return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id).limit(limit))
+
+
+SESSION_MOVED, SESSION_OFF, SESSION_UNDONE = "session moved", "session called off", "session change undone"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """One change of a session as it befell one appointment: how that stood before and after, as put on record."""
+
+    appointment_id: int
+    at: datetime
+    what: str
+    before: str
+    after: str
+
+
+def session_changes(tx: Transaction, site_id: int, key: str) -> list[SessionChange]:
+    """Every change of a session that was made here, oldest first. What belongs to an erased patient is left out."""
+    query = (
+        sa.select(audit)
+        .join(appointments, appointments.c.id == audit.c.row_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .join(sessions, sessions.c.id == series.c.session_id)
+        .where(sessions.c.site_id == site_id, sessions.c.key == key, audit.c["table"] == "appointments")
+        .where(audit.c.what.in_((SESSION_MOVED, SESSION_OFF, SESSION_UNDONE)))
+        .order_by(audit.c.at, audit.c.id)
+    )
+    found = []
+    for row in tx.all(query):
+        with suppress(LookupError, Unreadable):
+            before = tx.open(Place("audit", "before_sealed", row.id), row.before_sealed)
+            after = tx.open(Place("audit", "after_sealed", row.id), row.after_sealed)
+            found.append(SessionChange(row.row_id, row.at, row.what, before, after))
+    return found
+
+
+def change_appointment(tx: Transaction, row: Row[Any], now: datetime, **values: Any) -> None:
+    """Write a change that was made here, not in the plan: its next version.
+
+    With `known_wall` and `known_status` it says itself what the visit's readers know of it; else they know what they
+    knew, where the change is news.
+    """
+    becomes = {"wall": row.wall, "status": row.status, **values}
+    if "known_wall" not in values:
+        values |= _known(tx, row, becomes, values.get("starts_at", row.starts_at), now)
     tx.run(
         appointments.update()
-        .where(appointments.c.id == appointment_id)
+        .where(appointments.c.id == row.id)
         .values(version=appointments.c.version + 1, written_at=now, **values)
     )
+
+
+def mark_attendance(
+    tx: Transaction, appointment_id: int, now: datetime, *, attendance: str | None, status: str
+) -> None:
+    """Put on record whether somebody came; None takes a mark back."""
+    values = {"attendance": attendance, "status": status, "marked_at": now if attendance else None}
+    tx.run(appointments.update().where(appointments.c.id == appointment_id).values(**values))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A visit that may stand otherwise than its readers know: what they knew when it was entered, and its names."""
+
+    visit: Visit
+    known_wall: datetime
+    known_at: datetime
+    known_status: str
+    version: int
+    series: str
+    recurrence_id: str
+    recipients: tuple[str, ...]
+    plan_id: int
+
+
+def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date], now: datetime) -> list[Changed]:
+    """The patient's visits that were changed, that a notice speaks of, or on whose day the site is closed."""
+    on = sa.func.substr(appointments.c.wall, 1, 10)
+    of_notice = (
+        sa.select(text_items.c.appointment_id)
+        .join(texts, texts.c.id == text_items.c.text_id)
+        .where(texts.c["class"] == "notice", text_items.c.appointment_id == appointments.c.id)
+    )
+    otherwise = sa.or_(
+        appointments.c.wall != appointments.c.known_wall,
+        appointments.c.status != appointments.c.known_status,
+        on.in_(sorted(day.isoformat() for day in closures)),
+        of_notice.exists(),
+    )
+    query = (
+        visit_rows(appointments.c.known_wall, appointments.c.known_status, appointments.c.version)
+        .where(plans.c.patient_id == patient_id, plans.c.status == "active")
+        .where(appointments.c.status.in_((*OPEN, "cancelled")), appointments.c.starts_at > now - timedelta(days=8))
+        .where(otherwise)
+    )
+    found = []
+    for row in tx.all(query):
+        known_wall = datetime.fromisoformat(row.known_wall)
+        found.append(
+            Changed(
+                visit=visit_of(row, first=False),
+                known_wall=known_wall,
+                known_at=to_instant(known_wall, row.zone),
+                known_status=row.known_status,
+                version=row.version,
+                series=row.series_key,
+                recurrence_id=row.recurrence_id,
+                recipients=tuple(row.recipients),
+                plan_id=row.plan_id,
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +513,8 @@ class Scheduled:
     visit: Visit
     plan_id: int
     recipients: tuple[str, ...]
+    series: str
+    recurrence_id: str
 
 
 def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
@@ -331,6 +589,8 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
             visit=visit_of(row, first=row.kind in clinical and row.starts_at == first_at.get(row.plan_id)),
             plan_id=row.plan_id,
             recipients=tuple(row.recipients),
+            series=row.series_key,
+            recurrence_id=row.recurrence_id,
         )
         for row in tx.all(query)
     ]

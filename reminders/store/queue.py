@@ -14,9 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.lifecycle import RANK, State, further, heard, may, sources
-from reminders.planner import Due, Reader, Visit
+from reminders.lifecycle import RANK, State, sources
+from reminders.planner import Due, Gone, Reader, Unplanned, Visit, sort_of
 from reminders.plans import Lead, to_wall
+from reminders.store import tasks
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id, new_ref
 from reminders.store.people import phone_of
@@ -24,10 +25,8 @@ from reminders.store.plans import visit_of, visit_rows
 from reminders.store.schema import (
     IN_FLIGHT,
     READY,
-    UNASKED,
     UNCERTAIN,
     UNREADABLE,
-    UNSETTLED,
     WAITING,
     appointments,
     attempts,
@@ -35,7 +34,6 @@ from reminders.store.schema import (
     is_one_of,
     numbers,
     patients,
-    receipts,
     recipients,
     senders,
     sites,
@@ -48,7 +46,9 @@ from reminders.store.texts import gone, reader_of
 log = logging.getLogger(__name__)
 
 READY_AT_ONCE = 5_000
-_LAST_WORD = ("delivered", "canceled", "read")  # after the others Twilio may still say that it was delivered
+USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
+IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
+ANY_LANGUAGE = "en"  # where nobody said which; an answer to a stranger in danger goes in both
 _FINAL = ("delivered", "undelivered", "failed", "canceled", "read")
 
 
@@ -116,12 +116,19 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
 class Claimed:
     """A claimed text, locked, with everything to judge, render and send it.
 
-    The visits of `due` are those that still name the recipient.
+    `due` is judged for a reminder, `unplanned` for every other text. The visits of either are those that still name the
+    recipient. `data_key` is None for a number that is nobody's: then the sealing keys seal.
     """
 
     text: int
     class_: str
-    due: Due
+    due: Due | None
+    unplanned: Unplanned | None
+    wording: str | None
+    typed: str | None = field(repr=False)
+    was: datetime | None  # a notice: the wall clock that its reader knew
+    per_week: int | None
+    held: bool  # somebody on this number, or its patient, may be in danger (C-12)
     attempts: int
     closes_at: datetime
     number_id: int
@@ -132,8 +139,12 @@ class Claimed:
     closures: frozenset[date]
     alias: str
     site_phone: str
+    line24: str
     language: str
-    data_key: DataKey
+    reader_zone: str
+    site_id: int
+    patient_id: int | None
+    data_key: DataKey | None
 
 
 def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[list[Claimed], list[int]]:
@@ -143,73 +154,138 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
     after the lock was had: whoever changes it holds that lock, so it is the state that holds when we commit. Second
     come the texts whose personal data does not open: they are not judged at all.
     """
-    query = (
-        sa.select(
-            texts.c.id,
-            texts.c["class"].label("class_"),
-            texts.c.key,
-            texts.c.day,
-            texts.c.attempts,
-            texts.c.closes_at,
-            texts.c.recipient_id,
-            numbers.c.id.label("number_id"),
-            numbers.c.phone_sealed,
-            numbers.c.opted_out_at,
-            numbers.c.bad_since,
-            numbers.c.wrong_since,
-        )
-        .join(numbers, numbers.c.id == texts.c.number_id)
-        .join(sites, sites.c.id == texts.c.site_id)
-        .where(sa.text(READY), texts.c.sender_id == sender_id, sites.c.paused_at.is_(None))
-        .where(texts.c.closes_at > now + timedelta(seconds=1))  # less is no time to hand it over
-        .order_by(texts.c.closes_at, texts.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=[texts, numbers])
+    rows = tx.all(_READY_ONES, {"sender": sender_id, "useful_at": now + USEFUL, "at_most": limit})
+    return _claimed(tx, rows, now)
+
+
+def claim_these(tx: Transaction, text_ids: Collection[int], now: datetime) -> tuple[list[Claimed], list[int]]:
+    """The same for these texts, out of their turn: an answer that somebody may be waiting for in danger."""
+    rows = tx.all(_THESE_ONES, {"ids": list(text_ids), "useful_at": now + USEFUL, "now": now})
+    return _claimed(tx, rows, now)
+
+
+# Statements that run for every claim are made once: making one anew costs as much as running it.
+_CLAIMABLE = (
+    sa.select(
+        texts.c.id,
+        texts.c["class"].label("class_"),
+        texts.c.key,
+        texts.c.day,
+        texts.c.attempts,
+        texts.c.closes_at,
+        texts.c.recipient_id,
+        texts.c.sender_id,
+        texts.c.site_id,
+        texts.c.wording,
+        texts.c.language,
+        texts.c.body_sealed,
+        texts.c.tells,
+        texts.c.was,
+        texts.c.released_at,
+        numbers.c.id.label("number_id"),
+        numbers.c.phone_sealed,
+        numbers.c.opted_out_at,
+        numbers.c.bad_since,
+        numbers.c.wrong_since,
+        numbers.c.verified_at,
     )
-    rows = tx.all(query)
+    .join(numbers, numbers.c.id == texts.c.number_id)
+    .join(sites, sites.c.id == texts.c.site_id)
+    .where(sites.c.paused_at.is_(None))
+    .where(texts.c.closes_at > sa.bindparam("useful_at", type_=texts.c.closes_at.type))
+    .with_for_update(skip_locked=True, of=[texts, numbers])
+)
+_READY_ONES = (
+    _CLAIMABLE.where(sa.text(READY), texts.c.sender_id == sa.bindparam("sender"))
+    .order_by(texts.c.closes_at, texts.c.id)
+    .limit(sa.bindparam("at_most", type_=sa.Integer()))
+)
+_THESE_ONES = _CLAIMABLE.where(
+    texts.c.id.in_(sa.bindparam("ids", expanding=True)),
+    texts.c.state == State.SCHEDULED.value,
+    texts.c.held.is_(None),
+    texts.c.due_at <= sa.bindparam("now", type_=texts.c.due_at.type),
+)
+
+
+def _claimed(tx: Transaction, rows: Sequence[Row[Any]], now: datetime) -> tuple[list[Claimed], list[int]]:
     if not rows:
         return [], []
-    people = _people(tx, {row.recipient_id for row in rows})
+    people = _people(tx, {row.recipient_id for row in rows if row.recipient_id is not None})
     tx.load_data_keys({person.key_id for person in people.values()})
     visits = _visits(tx, [row.id for row in rows])
     gone_to = gone(tx, {row.number_id for row in rows}, now - timedelta(days=9))
-    address = tx.value(sa.select(senders.c.address).where(senders.c.id == sender_id))
+    crisis_numbers, crisis_patients = tasks.in_crisis(
+        tx, {row.number_id for row in rows}, {person.patient_id for person in people.values()}
+    )
+    addresses = {row.id: row.address for row in tx.all(_ADDRESSES, {"ids": list({row.sender_id for row in rows})})}
+    nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
     claimed, unreadable = [], []
     for row in rows:
-        person = people[row.recipient_id]
+        person = people[row.recipient_id] if row.recipient_id is not None else nobodys[row.site_id]
+        to_somebody = row.recipient_id is not None
         try:
-            phone, data_key = phone_of(tx, row.number_id, row.phone_sealed), tx.data_key(person.key_id)
+            phone = phone_of(tx, row.number_id, row.phone_sealed)
+            data_key = tx.data_key(person.key_id) if to_somebody else None
+            typed = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None
         except (Unreadable, LookupError):
             unreadable.append(row.id)
             continue
+        reader = _reader(row, person, now) if to_somebody else None
+        about = tuple(visit for names, visit in visits.get(row.id, ()) if not to_somebody or person.key in names)
+        danger = row.number_id in crisis_numbers or (to_somebody and person.patient_id in crisis_patients)
         claimed.append(
             Claimed(
                 text=row.id,
                 class_=row.class_,
-                due=Due(
-                    reader=_reader(row, person, now),
-                    visits=tuple(visit for names, visit in visits.get(row.id, ()) if person.key in names),
-                    day=row.day,
-                    lead=Lead.parse(row.key.split(":", 2)[2]),
+                due=_due(row, reader, about, gone_to) if reader is not None and row.class_ == "reminder" else None,
+                unplanned=Unplanned(
+                    sort=sort_of(row.class_, row.wording),
+                    reader=reader,
+                    visits=about,
+                    tells=row.tells,
                     closes_at=row.closes_at,
-                    gone=tuple(one.at for text, one in gone_to.get(row.number_id, ()) if text != row.id),
-                    days=7 if row.key.startswith("week:") else 1,
-                ),
+                )
+                if row.class_ != "reminder"
+                else None,
+                wording=row.wording,
+                typed=typed,
+                was=datetime.fromisoformat(row.was) if row.was else None,
+                per_week=person.per_week if to_somebody else None,
+                held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
                 attempts=row.attempts,
                 closes_at=row.closes_at,
                 number_id=row.number_id,
                 phone=phone,
-                sender_id=sender_id,
-                sender=address,
-                consent_id=person.consent_id,
+                sender_id=row.sender_id,
+                sender=addresses[row.sender_id],
+                consent_id=person.consent_id if to_somebody else None,
                 closures=frozenset(map(date.fromisoformat, person.closures)),
                 alias=person.alias,
                 site_phone=person.site_phone,
-                language=person.language,
+                line24=person.line24,
+                language=row.language or (person.language if to_somebody else ANY_LANGUAGE),
+                reader_zone=person.zone if to_somebody else person.site_zone,
+                site_id=row.site_id,
+                patient_id=person.patient_id if to_somebody else None,
                 data_key=data_key,
             )
         )
     return claimed, unreadable
+
+
+def _due(
+    row: Row[Any], reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[int, Sequence[tuple[int, Gone]]]
+) -> Due:
+    return Due(
+        reader=reader,
+        visits=visits,
+        day=row.day,
+        lead=Lead.parse(row.key.split(":", 2)[2]),
+        closes_at=row.closes_at,
+        gone=tuple(one.at for text, one in gone_to.get(row.number_id, ()) if text != row.id),
+        days=7 if row.key.startswith("week:") else 1,
+    )
 
 
 def _reader(row: Row[Any], person: Row[Any], now: datetime) -> Reader:
@@ -228,47 +304,69 @@ def _reader(row: Row[Any], person: Row[Any], now: datetime) -> Reader:
     )
 
 
-def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[Any]]:
-    query = (
-        sa.select(
-            recipients.c.id,
-            recipients.c.key,
-            recipients.c.role,
-            recipients.c.zone,
-            recipients.c.guessed_zones,
-            recipients.c.weekly_digest,
-            recipients.c.texting_from,
-            recipients.c.texting_to,
-            recipients.c.language,
-            recipients.c.consent_id,
-            consents.c.said,
-            consents.c.number_id,
-            consents.c.categories,
-            consents.c.expires_on,
-            consents.c.warned_of_risk,
-            consents.c.per_day,
-            consents.c.per_week,
-            patients.c.key_id,
-            sites.c.alias,
-            sites.c.phone.label("site_phone"),
-            sites.c.zone.label("site_zone"),
-            sites.c.closures,
-            sites.c.quiet_from,
-            sites.c.quiet_to,
-        )
-        .join(patients, patients.c.id == recipients.c.patient_id)
-        .join(sites, sites.c.id == patients.c.site_id)
-        .outerjoin(consents, consents.c.id == recipients.c.consent_id)
-        .where(recipients.c.id.in_(recipient_ids))
+_SITE = (
+    sites.c.alias,
+    sites.c.phone.label("site_phone"),
+    sites.c.line24,
+    sites.c.zone.label("site_zone"),
+    sites.c.closures,
+    sites.c.quiet_from,
+    sites.c.quiet_to,
+)
+
+
+def _sites_of(tx: Transaction, site_ids: Collection[int]) -> dict[int, Row[Any]]:
+    if not site_ids:
+        return {}
+    return {row.id: row for row in tx.all(sa.select(sites.c.id, *_SITE).where(sites.c.id.in_(site_ids)))}
+
+
+_ADDRESSES = sa.select(senders.c.id, senders.c.address).where(senders.c.id.in_(sa.bindparam("ids", expanding=True)))
+_PEOPLE = (
+    sa.select(
+        recipients.c.id,
+        recipients.c.patient_id,
+        recipients.c.key,
+        recipients.c.role,
+        recipients.c.zone,
+        recipients.c.guessed_zones,
+        recipients.c.weekly_digest,
+        recipients.c.texting_from,
+        recipients.c.texting_to,
+        recipients.c.language,
+        recipients.c.consent_id,
+        consents.c.said,
+        consents.c.number_id,
+        consents.c.categories,
+        consents.c.expires_on,
+        consents.c.warned_of_risk,
+        consents.c.per_day,
+        consents.c.per_week,
+        patients.c.key_id,
+        *_SITE,
     )
-    return {row.id: row for row in tx.all(query)}
+    .join(patients, patients.c.id == recipients.c.patient_id)
+    .join(sites, sites.c.id == patients.c.site_id)
+    .outerjoin(consents, consents.c.id == recipients.c.consent_id)
+    .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+
+
+def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[Any]]:
+    return {row.id: row for row in tx.all(_PEOPLE, {"ids": list(recipient_ids)})} if recipient_ids else {}
+
+
+_VISITS = (
+    visit_rows(text_items.c.text_id)
+    .join(text_items, text_items.c.appointment_id == appointments.c.id)
+    .where(text_items.c.text_id.in_(sa.bindparam("ids", expanding=True)))
+)
 
 
 def _visits(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[tuple[list[str], Visit]]]:
     """Text → its visits, each with the recipients that its series names."""
-    query = visit_rows(text_items.c.text_id).join(text_items, text_items.c.appointment_id == appointments.c.id)
     found: dict[int, list[tuple[list[str], Visit]]] = {}
-    for row in tx.all(query.where(text_items.c.text_id.in_(text_ids))):
+    for row in tx.all(_VISITS, {"ids": list(text_ids)}):
         found.setdefault(row.text_id, []).append((row.recipients, visit_of(row, first=False)))
     return found
 
@@ -300,6 +398,7 @@ class Started:
     body: str = field(repr=False)
     closes_at: datetime
     started_at: datetime
+    answers_danger: bool = False  # somebody may be waiting for it in danger
 
 
 def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: timedelta) -> list[Started]:
@@ -322,6 +421,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
             body=intent.body,
             closes_at=due.closes_at,
             started_at=now,
+            answers_danger=due.class_ == "answer" and due.wording in IN_DANGER,
         )
         started.append(one)
         rows.append(
@@ -336,22 +436,34 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
                 "started_at": now,
                 "template": intent.template,
                 "language": intent.language,
-                "body_sealed": due.data_key.seal(Place("attempts", "body_sealed", attempt_id), intent.body),
+                "body_sealed": tx.seal(Place("attempts", "body_sealed", attempt_id), intent.body, due.data_key),
                 "segments": intent.segments,
                 "encoding": intent.encoding,
             }
         )
     tx.run_many(attempts.insert(), rows)
-    leased = tx.run(
-        texts.update()
-        .where(texts.c.id.in_([one.text for one in started]), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.SENDING.value, ready=False, leased_until=now + lease, attempts=texts.c.attempts + 1)
-    )
+    leased = tx.run(_LEASE, {"ids": [one.text for one in started], "until": now + lease})
     assert leased == len(started), "a text moved although it was locked"
     # Here, where the numbers are locked anyway; when the answers come in they are not.
-    texted = {one.number_id for one in started}
-    tx.run(numbers.update().where(numbers.c.id.in_(texted)).values(last_texted_at=now))
+    tx.run(_TEXTED, {"ids": list({one.number_id for one in started}), "at": now})
     return started
+
+
+_LEASE = (
+    texts.update()
+    .where(texts.c.id.in_(sa.bindparam("ids", expanding=True)), texts.c.state == State.SCHEDULED.value)
+    .values(
+        state=State.SENDING.value,
+        ready=False,
+        leased_until=sa.bindparam("until", type_=texts.c.leased_until.type),
+        attempts=texts.c.attempts + 1,
+    )
+)
+_TEXTED = (
+    numbers.update()
+    .where(numbers.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(last_texted_at=sa.bindparam("at", type_=numbers.c.last_texted_at.type))
+)
 
 
 def which_started(tx: Transaction, refs: Sequence[str]) -> set[str]:
@@ -375,6 +487,27 @@ def hold_unreadable(tx: Transaction, text_ids: Sequence[int]) -> int:
         .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
         .values(held="unreadable", ready=False)
     )
+
+
+def hold(tx: Transaction, text_ids: Sequence[int], why: str) -> int:
+    """Claimed texts that wait for a person: they stand on the board."""
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
+        .values(held=why, ready=False)
+    )
+
+
+def let_go(tx: Transaction, number_ids: Collection[int], why: str, now: datetime) -> int:
+    """Let the held texts to these numbers go on their way again, those that are still of use; how many."""
+    held = texts.update().where(texts.c.number_id.in_(number_ids), sa.text("state = 'scheduled'"), texts.c.held == why)
+    return tx.run(held.where(texts.c.closes_at > now).values(held=None))
+
+
+def let_one_go(tx: Transaction, text_id: int, now: datetime) -> bool:
+    """A person lets one held text go (C-12); whether it was held and is still of use."""
+    held = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"), texts.c.held == "crisis")
+    return tx.run(held.where(texts.c.closes_at > now).values(held=None, released_at=now)) == 1
 
 
 def release_unreadable(tx: Transaction, now: datetime) -> int:
@@ -422,12 +555,15 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     accepted = [one for one in answers if one.answer == "accepted"]
     refused = [one for one in answers if one.answer == "refused"]
     unknown = [one for one in answers if one.answer == "unknown"]
+    # What a receipt, or the same answer recorded before, has said already: the text may have gone further since, back
+    # into the queue if it was not delivered.
+    known = sa.select(attempts.c.id).where(attempts.c.id == sa.bindparam("attempt"), attempts.c.answer == "accepted")
     # Texts before attempts, as everybody does who locks both.
     tx.run_many(
-        open_mine.where(is_one_of(texts.c.state, sources(State.SENT))).values(
+        open_mine.where(is_one_of(texts.c.state, sources(State.SENT)), sa.not_(known.exists())).values(
             state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None
         ),
-        [{"text": one.started.text, "number": one.started.number} for one in accepted],
+        [{"text": one.started.text, "number": one.started.number, "attempt": one.started.attempt} for one in accepted],
     )
     _move_refused(tx, refused)
     tx.run_many(
@@ -547,9 +683,12 @@ def stops_of(tx: Transaction, sender_id: int) -> int:
     return int(tx.value(sa.select(senders.c.stops).where(senders.c.id == sender_id)) or 0)
 
 
-def free_sender(tx: Transaction, sender_ids: Collection[int], now: datetime) -> None:
-    """These senders work again. One that was put to rest stays so: what was accepted was on the wire before."""
-    tx.run(
+def free_sender(tx: Transaction, sender_ids: Collection[int], now: datetime) -> int:
+    """These senders work again; how many did not before.
+
+    One that was put to rest stays so: what was accepted was on the wire before.
+    """
+    return tx.run(
         senders.update()
         .where(senders.c.id.in_(sender_ids), senders.c.stops > 0, senders.c.stopped_until <= now)
         .values(stopped_until=None, stopped_code=None, stops=0)
@@ -563,281 +702,38 @@ def stopped_senders(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
     )
 
 
-# What became of it: receipts, look-ups, questions.
+# After an outage. What a patient asked for is not held: answers go whatever piled up.
+
+_OVERDUE = sa.and_(
+    sa.or_(sa.text(f"({WAITING})"), sa.text(READY)), texts.c["class"].in_(("reminder", "notice", "welcome"))
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What somebody told us of an attempt: a callback, a look-up, or an answer to our question."""
-
-    status: str
-    error_code: int
-    sid: str
-    by: str
-    raw: str = field(repr=False)
+def overdue(tx: Transaction, now: datetime) -> int:
+    """How many texts to which nobody is waiting for an answer are due and still of use."""
+    query = sa.select(sa.func.count()).select_from(texts)
+    return int(tx.value(query.where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now)))
 
 
-def attempt_by_ref(tx: Transaction, ref: str) -> Row[Any] | None:
-    """The attempt whose callback address carries `ref`, with its text's number."""
-    return tx.first(
-        sa.select(attempts, texts.c.number_id.label("of_number"))
-        .join(texts, texts.c.id == attempts.c.text_id)
-        .where(attempts.c.ref == ref)
-    )
+def hold_overdue(tx: Transaction, now: datetime) -> int:
+    """Hold them for a person; how many."""
+    late = texts.update().where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now)
+    return tx.run(late.values(held="backlog", ready=False))
 
 
-def lock_text(tx: Transaction, text_id: Any) -> Row[Any]:
-    """One text, locked. Numbers, texts, attempts: in this order everybody locks."""
-    row = tx.first(sa.select(texts).where(texts.c.id == text_id).with_for_update())
-    assert row is not None
-    return row
+def backlog(tx: Transaction) -> Sequence[Row[Any]]:
+    """What is held since an outage, by the hour in which it stops being of use: closes_at, many."""
+    hour = texts.c.closes_at
+    query = sa.select(hour, sa.func.count().label("many")).where(sa.text("held = 'backlog'"))
+    return tx.all(query.group_by(hour).order_by(hour))
 
 
-def attempt_number(tx: Transaction, attempt_id: int) -> int:
-    """Which of its text's attempts this is, from 1."""
-    return int(tx.value(sa.select(attempts.c.number).where(attempts.c.id == attempt_id)))
-
-
-def try_again(tx: Transaction, attempt_id: int, due_at: datetime, code: int) -> bool:
-    """Queue a text that was not delivered for another try, if it still is useful then; whether it was queued."""
-    tried = sa.select(attempts.c.text_id, attempts.c.number).where(attempts.c.id == attempt_id).subquery()
-    return (
-        tx.run(
-            texts.update()
-            .where(texts.c.id == sa.select(tried.c.text_id).scalar_subquery())
-            .where(texts.c.attempts == sa.select(tried.c.number).scalar_subquery())
-            .where(texts.c.state == State.UNDELIVERED.value, texts.c.closes_at > due_at)
-            .values(state=State.SCHEDULED.value, due_at=due_at, waits_code=code)
-        )
-        == 1
-    )
-
-
-def hear(tx: Transaction, attempt_id: int, told: Heard, now: datetime, ask_at: datetime) -> bool:
-    """Store a receipt and let the text move; whether it was news.
-
-    Any order and any repetition ends the same (`lifecycle.heard`). The first receipt of an attempt without an answer
-    is also its answer, whatever it says: Twilio took it, and is asked at `ask_at` how it ended.
-    """
-    text_id = sa.select(attempts.c.text_id).where(attempts.c.id == attempt_id).scalar_subquery()
-    text = lock_text(tx, text_id)
-    row = tx.first(
-        sa.select(attempts, patients.c.key_id)
-        .join(texts, texts.c.id == attempts.c.text_id)
-        .join(recipients, recipients.c.id == texts.c.recipient_id)
-        .join(patients, patients.c.id == recipients.c.patient_id)
-        .where(attempts.c.id == attempt_id)
-        .with_for_update(of=attempts)
-    )
-    assert row is not None
-    receipt_id = new_id(now)
-    fresh = tx.insert_new(
-        receipts,
-        {
-            "id": receipt_id,
-            "attempt_id": attempt_id,
-            "status": told.status[:20],
-            "error_code": told.error_code,
-            "heard_at": now,
-            "heard_by": told.by,
-            "raw_sealed": tx.data_key(row.key_id).seal(Place("receipts", "raw_sealed", receipt_id), told.raw),
-        },
-    )
-    if not fresh:
-        return False
-    status = further(row.status, told.status)
-    values: dict[str, Any] = {}
-    its_answer = row.answer != "accepted"
-    if its_answer:
-        values |= {"answer": "accepted", "answered_at": now, "look_at": None, "ask_at": ask_at}
-    if row.sid is None and told.sid and not sids_taken(tx, [told.sid]):
-        values["sid"] = told.sid
-    if status != row.status:
-        values |= {"status": status, "status_at": now, "error_code": told.error_code}
-    if status in _LAST_WORD:
-        values["ask_at"] = None
-    if values:
-        tx.run(attempts.update().where(attempts.c.id == attempt_id).values(**values))
-    latest = text.attempts == row.number
-    target = heard(State(text.state), before=row.status, status=told.status, latest=latest)
-    if target is None and its_answer and latest and may(State(text.state), State.SENT):
-        target = State.SENT
-    if target is not None:
-        tx.run(
-            texts.update()
-            .where(texts.c.id == text.id, texts.c.state == text.state)
-            .values(state=target.value, ready=False, leased_until=None, reason=None, waits_code=None)
-        )
-    return True
-
-
-def release_lapsed(tx: Transaction, now: datetime, settle: timedelta, limit: int = 1000) -> int:
-    """Texts whose worker never came back: `uncertain` from now on, to be looked up; how many."""
-    rows = tx.all(
-        sa.select(texts.c.id, texts.c.attempts, texts.c.leased_until)
-        .where(sa.text(IN_FLIGHT), texts.c.leased_until < now)
-        .order_by(texts.c.leased_until)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    tx.run_many(
-        attempts.update()
-        .where(attempts.c.text_id == sa.bindparam("text"), attempts.c.number == sa.bindparam("which"))
-        .where(attempts.c.answer.is_(None))
-        .values(
-            answer="unknown", what="no answer recorded", look_at=sa.bindparam("look", type_=attempts.c.look_at.type)
-        ),
-        [{"text": row.id, "which": row.attempts, "look": row.leased_until + settle} for row in rows],
-    )
-    tx.run_many(
-        texts.update()
-        .where(texts.c.id == sa.bindparam("text"), texts.c.state == State.SENDING.value)
-        .where(texts.c.leased_until < now)
-        .values(state=State.UNCERTAIN.value, leased_until=None),
-        [{"text": row.id} for row in rows],
-    )
-    return len(rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """An attempt of which we do not know whether Twilio took it."""
-
-    attempt: int
-    text: int
-    number: int
-    number_id: int
-    phone: str = field(repr=False)
-    sender: str
-    body: str = field(repr=False)
-    started_at: datetime
-    followed_at: datetime | None  # when the text's next attempt began, if there was one
-    closes_at: datetime
-    looks: int
-
-
-def take_unsettled(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> list[Unsettled]:
-    """Attempts to look up now; nobody else takes them before `busy_until`."""
-    following = attempts.alias("following")
-    rows = tx.all(
-        sa.select(
-            attempts,
-            texts.c.closes_at,
-            senders.c.address,
-            numbers.c.phone_sealed,
-            sa.select(following.c.started_at)
-            .where(following.c.text_id == attempts.c.text_id, following.c.number == attempts.c.number + 1)
-            .scalar_subquery()
-            .label("followed_at"),
-        )
-        .join(texts, texts.c.id == attempts.c.text_id)
-        .join(senders, senders.c.id == attempts.c.sender_id)
-        .join(numbers, numbers.c.id == attempts.c.number_id)
-        .where(sa.text(UNSETTLED), attempts.c.look_at <= now)
-        .order_by(attempts.c.look_at)
-        .limit(limit)
-        .with_for_update(of=attempts, skip_locked=True)
-    )
-    tx.run(attempts.update().where(attempts.c.id.in_([row.id for row in rows])).values(look_at=busy_until))
-    found = []
-    for row in rows:
-        try:
-            phone = phone_of(tx, row.number_id, row.phone_sealed)
-            body = tx.open(Place("attempts", "body_sealed", row.id), row.body_sealed)
-        except (Unreadable, LookupError):
-            log.error("attempt %d cannot be looked up: its personal data does not open", row.id)  # ruff: ignore[error-instead-of-exception]  its text may be personal
-            continue
-        found.append(
-            Unsettled(
-                attempt=row.id,
-                text=row.text_id,
-                number=row.number,
-                number_id=row.number_id,
-                phone=phone,
-                sender=row.address,
-                body=body,
-                started_at=row.started_at,
-                followed_at=row.followed_at,
-                closes_at=row.closes_at,
-                looks=row.looks,
-            )
-        )
-    return found
-
-
-def sids_taken(tx: Transaction, sids: Collection[str]) -> set[str]:
-    """Which of these messages already belong to an attempt of ours."""
-    return {row.sid for row in tx.all(sa.select(attempts.c.sid).where(attempts.c.sid.in_(sids)))}
-
-
-def looked(tx: Transaction, unsettled: Unsettled, look_again_at: datetime | None) -> bool:
-    """Note that a look-up found nothing; False when the attempt was settled meanwhile."""
-    return (
-        tx.run(
-            attempts.update()
-            .where(attempts.c.id == unsettled.attempt, attempts.c.sid.is_(None), attempts.c.answer == "unknown")
-            .where(attempts.c.looks == unsettled.looks)
-            .values(looks=unsettled.looks + 1, look_at=look_again_at)
-        )
-        == 1
-    )
-
-
-def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
-    """The one resend that rule 5 allows: absent twice, and the window still open. Whether it was scheduled."""
-    return (
-        tx.run(
-            texts.update()
-            .where(texts.c.id == unsettled.text, texts.c.state == State.UNCERTAIN.value)
-            .where(texts.c.attempts == unsettled.number, sa.not_(texts.c.resent), texts.c.closes_at > now)
-            .values(state=State.SCHEDULED.value, resent=True, due_at=now)
-        )
-        == 1
-    )
-
-
-def take_unasked(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Accepted attempts whose end nobody told us yet, to be asked after now: id, sid, asks, answered_at, number_id."""
-    rows = tx.all(
-        sa.select(attempts.c.id, attempts.c.sid, attempts.c.asks, attempts.c.answered_at, attempts.c.number_id)
-        .where(sa.text(UNASKED), attempts.c.ask_at <= now)
-        .order_by(attempts.c.ask_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    tx.run(attempts.update().where(attempts.c.id.in_([row.id for row in rows])).values(ask_at=busy_until))
-    return rows
-
-
-def asked(tx: Transaction, attempt_id: int, asks: int, ask_again_at: datetime | None) -> None:
-    """Note that we asked; with no further time to ask and no final word, the text is `unconfirmed`."""
-    noted = tx.run(
-        attempts.update()
-        .where(attempts.c.id == attempt_id, attempts.c.asks == asks, attempts.c.ask_at.is_not(None))
-        .values(asks=asks + 1, ask_at=ask_again_at)
-    )
-    if noted and ask_again_at is None:
-        text_id = tx.value(sa.select(attempts.c.text_id).where(attempts.c.id == attempt_id))
-        tx.run(
-            texts.update()
-            .where(texts.c.id == text_id, texts.c.state == State.SENT.value)
-            .values(state=State.UNCONFIRMED.value)
-        )
-
-
-def expire(tx: Transaction, now: datetime, limit: int = 5000) -> int:
-    """Texts whose window shut before they could be handed over; how many."""
-    shut = (
-        sa.select(texts.c.id)
-        .where(sa.text("state = 'scheduled'"), texts.c.closes_at <= now)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return tx.run(
-        texts.update()
-        .where(texts.c.id.in_(shut), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.EXPIRED.value, ready=False, held=None)
-    )
+def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
+    """Let what is held since an outage go, earliest deadline first as ever, or let it expire; how many texts."""
+    held = texts.update().where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
+    if drop:
+        return tx.run(held.values(held=None, ready=False, state=State.EXPIRED.value))
+    return tx.run(held.where(texts.c.closes_at > now).values(held=None))
 
 
 @dataclass(frozen=True, slots=True)

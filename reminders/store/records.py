@@ -1,4 +1,4 @@
-"""What the house keeps about itself: when each job last succeeded, who changed what, and what was texted to us."""
+"""What the house keeps about itself: when each job last succeeded, and who changed what."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy.engine import Row
 
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
-from reminders.store.schema import audit, job_runs, replies
+from reminders.store.schema import audit, job_runs
 from reminders.store.sealing import DataKey, Place
 
 
@@ -53,7 +53,7 @@ def note(
         place = Place("audit", column, audit_id)
         if not value:
             return None
-        return key.seal(place, value) if key is not None else tx.seal(place, value)
+        return tx.seal(place, value, key)
 
     tx.run(
         audit.insert(),
@@ -66,24 +66,5 @@ def note(
             "row_id": row,
             "before_sealed": seal("before_sealed", before),
             "after_sealed": seal("after_sealed", after),
-        },
-    )
-
-
-def keep_reply(
-    tx: Transaction, *, sid: str, number_id: int, sent_to: str, body: str, meaning: str, now: datetime
-) -> bool:
-    """Store an inbound text; False when Twilio brought it before."""
-    reply_id = new_id(now)
-    return tx.insert_new(
-        replies,
-        {
-            "id": reply_id,
-            "sid": sid[:64],
-            "number_id": number_id,
-            "sent_to": sent_to[:64],
-            "body_sealed": tx.seal(Place("replies", "body_sealed", reply_id), body),
-            "meaning": meaning,
-            "received_at": now,
         },
     )

@@ -114,6 +114,7 @@ senders = Table(
     Column("address", sa.String(34), nullable=False),
     Column("segments_per_second", sa.Float, nullable=False),
     Column("next_free_at", Instant),
+    Column("heard_until", Instant),  # up to when what was texted to it has been listed
     Column("stopped_until", Instant),
     Column("stopped_code", sa.Integer),
     Column("stops", sa.Integer, nullable=False, server_default="0"),  # in a row, for the back-off
@@ -278,11 +279,27 @@ appointments = Table(
     # What the plan says; `wall` and `status` are what holds, also after a session was moved or called off.
     Column("agreed_wall", sa.String(19), nullable=False),
     Column("agreed_status", sa.String(10), nullable=False),
+    # What its readers know of it, unless a notice told them otherwise since: what a change is measured against.
+    Column("known_wall", sa.String(19), nullable=False),
+    Column("known_status", sa.String(10), nullable=False),
+    Column("entered_at", Instant, nullable=False),
+    Column("attendance", sa.String(8)),  # attended, late or missed; only ever what a person or a feed said
+    Column("marked_at", Instant),
     Column("version", sa.Integer, nullable=False),
     Column("written_at", Instant, nullable=False),
     UniqueConstraint("series_id", "recurrence_id"),
     _one_of("status", ("booked", "tentative", "cancelled", "attended", "missed"), "status"),
     Index("ix_appointments_starts_at", "starts_at"),
+)
+
+# A C, as good as the version of the visit that it answered.
+confirmations = Table(
+    "confirmations",
+    metadata,
+    Column("appointment_id", ForeignKey("appointments.id"), primary_key=True),
+    Column("recipient_id", ForeignKey("recipients.id"), primary_key=True),
+    Column("version", sa.Integer, nullable=False),
+    Column("confirmed_at", Instant, nullable=False),
 )
 
 _STATES = tuple(state.value for state in State)
@@ -305,7 +322,7 @@ texts = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False),
     Column("sender_id", ForeignKey("senders.id"), nullable=False),
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
-    Column("recipient_id", ForeignKey("recipients.id"), nullable=False),
+    Column("recipient_id", ForeignKey("recipients.id")),  # None: an answer to a number that is nobody's
     Column("plan_id", ForeignKey("plans.id")),
     Column("class", sa.String(8), nullable=False),
     Column("key", sa.String(160), nullable=False),
@@ -321,7 +338,16 @@ texts = Table(
     Column("attempts", sa.SmallInteger, nullable=False),
     Column("resent", sa.Boolean, nullable=False),  # the one resend of rule 6.5 is spent
     Column("waits_code", sa.Integer),  # why a scheduled text that was tried still waits
+    # What a text that is no reminder says: a text of the catalogue, or what staff typed.
+    Column("wording", sa.String(24)),
+    Column("language", sa.String(35)),  # where it is not the recipient's
+    Column("body_sealed", sa.LargeBinary),
+    Column("reply_id", ForeignKey("replies.id")),  # what it answers
+    Column("tells", sa.String(32)),  # a notice: the wall clock and status that it tells of its visit
+    Column("was", sa.String(19)),  # and the wall clock that its reader knew
+    Column("released_at", Instant),  # a person let it go although its patient's texts are held
     UniqueConstraint("recipient_id", "key"),
+    _partial_index("uq_texts_to_nobody", "number_id", "key", where="recipient_id IS NULL", unique=True),
     _one_of("class", CLASSES, "class"),
     _one_of("state", _STATES, "state"),
     CheckConstraint("opens_at < closes_at", name="window"),
@@ -404,10 +430,87 @@ replies = Table(
     Column("sid", sa.String(64), nullable=False, unique=True),
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
     Column("sent_to", sa.String(64), nullable=False),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("patient_id", ForeignKey("patients.id")),  # whose key seals it; None: a number that is nobody's
     Column("body_sealed", sa.LargeBinary, nullable=False),
-    Column("meaning", sa.String(16), nullable=False),
+    Column("media", sa.SmallInteger, nullable=False),
+    Column("meaning", sa.String(16), nullable=False),  # the one that was answered
+    Column("meanings", sa.JSON, nullable=False),
+    Column("rules", sa.JSON, nullable=False),  # ids of the lexicon's rules that fired, never words of the text
+    Column("lexicon", sa.String(32), nullable=False),
+    Column("heard_by", sa.String(8), nullable=False),  # callback or list
+    Column("sent_at", Instant, nullable=False),  # by Twilio's clock where we know it
     Column("received_at", Instant, nullable=False),
-    Index("ix_replies_number_id", "number_id"),
+    _one_of("heard_by", ("callback", "list"), "heard_by"),
+    Index("ix_replies_number_id", "number_id", "received_at"),
+)
+
+# Something a person must do. Its id is the number people call it by, so it counts from 1.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("kind", sa.String(24), nullable=False),
+    Column("key", sa.String(200), nullable=False),
+    Column("urgency", sa.String(8), nullable=False),
+    Column("patient_id", ForeignKey("patients.id")),
+    Column("number_id", ForeignKey("numbers.id")),
+    Column("plan_id", ForeignKey("plans.id")),
+    Column("appointment_id", ForeignKey("appointments.id")),
+    Column("text_id", ForeignKey("texts.id")),
+    Column("opened_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("owner", sa.String(64)),
+    Column("acknowledged_at", Instant),
+    Column("closed_at", Instant),
+    Column("outcome", sa.String(24)),
+    # Paging: how often the alarm was rung, since when it rings, how far it escalated, and when the next step is due.
+    Column("rings", sa.SmallInteger, nullable=False),
+    Column("rung_at", Instant),
+    Column("step", sa.SmallInteger, nullable=False),
+    Column("escalates_at", Instant),
+    _one_of("urgency", ("urgent", "soon", "normal"), "urgency"),
+    CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="outcome"),
+    _partial_index("uq_tasks_open", "key", where="closed_at IS NULL", unique=True),
+    _partial_index("ix_tasks_open", "due_at", where="closed_at IS NULL"),
+    _partial_index("ix_tasks_escalating", "escalates_at", where="escalates_at IS NOT NULL"),
+    Index("ix_tasks_key", "key"),
+    Index("ix_tasks_patient_id", "patient_id"),
+    Index("ix_tasks_number_id", "number_id"),
+)
+
+# The story of a task, append-only.
+task_events = Table(
+    "task_events",
+    metadata,
+    _id(),
+    Column("task_id", ForeignKey("tasks.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("what", sa.String(40), nullable=False),
+    Column("who", sa.String(64), nullable=False),
+    Column("reply_id", ForeignKey("replies.id")),
+    Column("text_id", ForeignKey("texts.id")),
+    Column("detail", sa.String(200)),  # in the clear: nothing personal
+    Column("note_sealed", sa.LargeBinary),
+    Index("ix_task_events_task_id", "task_id"),
+)
+
+# One call of one person on call, repeated until their service takes it. Holds a name of the rota, no address.
+pages = Table(
+    "pages",
+    metadata,
+    _id(),
+    Column("task_id", ForeignKey("tasks.id"), nullable=False),
+    Column("ring", sa.SmallInteger, nullable=False),
+    Column("step", sa.SmallInteger, nullable=False),
+    Column("contact", sa.String(80), nullable=False),
+    Column("due_at", Instant, nullable=False),  # when to try next
+    Column("tries", sa.SmallInteger, nullable=False),
+    Column("accepted_at", Instant),
+    Column("dropped_at", Instant),  # nobody is to be called any more: acknowledged, or off the rota
+    UniqueConstraint("task_id", "ring", "step", "contact"),
+    _partial_index("ix_pages_open", "due_at", where="accepted_at IS NULL AND dropped_at IS NULL"),
 )
 
 job_runs = Table(
@@ -417,6 +520,27 @@ job_runs = Table(
     Column("last_success", Instant),
     Column("last_error_at", Instant),
     Column("last_error", sa.String(200)),
+)
+
+# Moments of the whole database: the last backup, and where it was restored from.
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", sa.String(16), primary_key=True),
+    Column("at", Instant, nullable=False),
+)
+
+# After a restore: texts that may have gone since the backup. Twilio is asked for them before they go.
+doubts = Table(
+    "doubts",
+    metadata,
+    Column("text_id", ForeignKey("texts.id"), primary_key=True),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("looks", sa.SmallInteger, nullable=False),
+    Column("look_at", Instant),  # None: it was looked for often enough
+    Column("cleared", sa.Boolean, nullable=False),  # it did not go; else, once it is looked for no more, a person says
+    _partial_index("ix_doubts_open", "look_at", where="look_at IS NOT NULL"),
+    Index("ix_doubts_number_id", "number_id"),
 )
 
 audit = Table(

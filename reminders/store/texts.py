@@ -1,8 +1,9 @@
 """Texts: making the rows what the planner says they should be, and reading them for people."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -13,9 +14,11 @@ from reminders.planner import Candidate, Gone, QuietHours, Reader
 from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
+from reminders.store.people import masked
 from reminders.store.schema import (
     appointments,
     attempts,
+    consents,
     numbers,
     patients,
     plans,
@@ -25,7 +28,7 @@ from reminders.store.schema import (
     text_items,
     texts,
 )
-from reminders.store.sealing import Place
+from reminders.store.sealing import DataKey, Place
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -64,9 +67,6 @@ def reader_of(
     Consent counts when it is a yes for this very number (L-50) that has not expired and, for the patient, was given
     after the warning that others may see texts (L-38).
     """
-    quiet = [QuietHours(time.fromisoformat(site_quiet[0]), time.fromisoformat(site_quiet[1]))]
-    if texting[0] and texting[1]:
-        quiet.append(QuietHours.outside(time.fromisoformat(texting[0]), time.fromisoformat(texting[1])))
     consented = (
         consent is not None
         and consent.said == "yes"
@@ -78,11 +78,12 @@ def reader_of(
         id=recipient_id,
         role=role,
         zone=zone,
-        quiet=tuple(quiet),
+        quiet=_quiet_hours(site_quiet, texting),
         consented=consented,
-        categories=frozenset(Category(name) for name in consent.categories) if consent is not None else frozenset(),
+        categories=_categories(tuple(consent.categories)) if consent is not None else frozenset(),
         opted_out=number.opted_out_at is not None,
         number_bad=number.bad_since is not None or number.wrong_since is not None,
+        verified=number.verified_at is not None,
         per_day=consent.per_day if consent is not None else None,
         per_week=consent.per_week if consent is not None else None,
         also_zones=tuple(guessed_zones),
@@ -90,11 +91,24 @@ def reader_of(
     )
 
 
+@lru_cache(maxsize=1024)  # the same few hours and categories stand on every reader
+def _quiet_hours(site: tuple[str, str], texting: tuple[str | None, str | None]) -> tuple[QuietHours, ...]:
+    quiet = QuietHours(time.fromisoformat(site[0]), time.fromisoformat(site[1]))
+    if not (texting[0] and texting[1]):
+        return (quiet,)
+    return quiet, QuietHours.outside(time.fromisoformat(texting[0]), time.fromisoformat(texting[1]))
+
+
+@lru_cache(maxsize=1024)
+def _categories(names: tuple[str, ...]) -> frozenset[Category]:
+    return frozenset(map(Category, names))
+
+
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """Whom a recipient's texts go to, and from where."""
+    """Where texts go to, and from where; `recipient_id` is None for an answer to a number that is nobody's."""
 
-    recipient_id: int
+    recipient_id: int | None
     site_id: int
     sender_id: int
     number_id: int
@@ -114,6 +128,7 @@ def reconcile(
     `plan_of` gives each visit's plan. A text that has an attempt is never touched; one whose window has merely shut
     since it was laid down is left for the settle job to expire. Call with the recipient's number locked.
     """
+    assert addressee.recipient_id is not None
     rows = _reminders_from(tx, addressee.recipient_id, since)
     items = _items_of(tx, [row.id for row in rows.values()])
     changes = Changes()
@@ -228,22 +243,29 @@ def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
     return moved == 1
 
 
+_GONE = (
+    sa.select(
+        attempts.c.number_id,
+        texts.c.id,
+        texts.c.recipient_id,
+        texts.c.key,
+        sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+    )
+    .join(texts, texts.c.id == attempts.c.text_id)
+    .where(
+        attempts.c.number_id.in_(sa.bindparam("ids", expanding=True)),
+        attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
+    )
+    .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
+)
+
+
 def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
     """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
-    query = (
-        sa.select(
-            attempts.c.number_id,
-            texts.c.id,
-            texts.c.recipient_id,
-            texts.c.key,
-            sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
-        )
-        .join(texts, texts.c.id == attempts.c.text_id)
-        .where(attempts.c.number_id.in_(number_ids), attempts.c.started_at >= since)
-        .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
-        .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
-    )
-    rows = tx.all(query)
+    rows = tx.all(_GONE, {"ids": list(number_ids), "since": since})
+    if not rows:
+        return {}
     items = _items_of(tx, [row.id for row in rows])
     found: dict[int, list[tuple[int, Gone]]] = {}
     for row in rows:
@@ -252,14 +274,184 @@ def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[
     return found
 
 
+def queued(tx: Transaction, number_ids: Collection[int], now: datetime) -> dict[int, list[Gone]]:
+    """Number → its texts that are to go and are no reminders: the planner counts them, and they never wait for it."""
+    query = sa.select(texts.c.number_id, texts.c.recipient_id, texts.c.key, texts.c.due_at).where(
+        texts.c.number_id.in_(number_ids), sa.text("state = 'scheduled'"), texts.c["class"] != "reminder"
+    )
+    found: dict[int, list[Gone]] = {}
+    for row in tx.all(query.where(texts.c.attempts == 0, texts.c.closes_at > now)):
+        found.setdefault(row.number_id, []).append(Gone(row.recipient_id or 0, row.key, row.due_at))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a text may go, and when it is tried first."""
+
+    opens_at: datetime
+    closes_at: datetime
+    due_at: datetime
+
+
+def add(
+    tx: Transaction,
+    addressee: "Addressee",
+    *,
+    class_: str,
+    key: str,
+    window: Window,
+    now: datetime,
+    reason: str | None = None,
+    data_key: DataKey | None = None,
+    body: str | None = None,
+    about: Collection[int] = (),
+    **values: Any,
+) -> int | None:
+    """Lay down a text that no lead asked for; its id, or None where the key is taken.
+
+    `about` are the visits it speaks of. It says a text of the catalogue (`wording`) or what staff typed (`body`, sealed
+    by `data_key`). With a `reason` it stands there as suppressed, so that it can be seen that it did not go.
+    """
+    text_id = new_id(now)
+    sealed = None
+    if body is not None:
+        assert data_key is not None
+        sealed = data_key.seal(Place("texts", "body_sealed", text_id), body)
+    row = {
+        "id": text_id,
+        "site_id": addressee.site_id,
+        "sender_id": addressee.sender_id,
+        "number_id": addressee.number_id,
+        "recipient_id": addressee.recipient_id,
+        "class": class_,
+        "key": key,
+        "state": (State.SUPPRESSED if reason else State.SCHEDULED).value,
+        "reason": reason,
+        "ready": False,
+        "opens_at": window.opens_at,
+        "closes_at": window.closes_at,
+        "due_at": window.due_at,
+        "attempts": 0,
+        "resent": False,
+        "body_sealed": sealed,
+        **values,
+    }
+    if not tx.insert_new(texts, row):
+        return None
+    tx.run_many(text_items.insert(), [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about])
+    return text_id
+
+
+def revive(tx: Transaction, text_id: int, to: "Addressee", window: Window, **values: Any) -> bool:
+    """Bring back a text that never had an attempt, to where its reader is now; whether it was brought back."""
+    back = (State.SUPPRESSED.value, State.CANCELLED.value, State.EXPIRED.value)
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0, texts.c.state.in_(back))
+    values |= {"state": State.SCHEDULED.value, "reason": None, "ready": False, "held": None}
+    where = {"site_id": to.site_id, "sender_id": to.sender_id, "number_id": to.number_id}
+    return tx.run(mine.values(**values, **where, **asdict(window))) == 1
+
+
+def set_aside(tx: Transaction, text_id: int, reason: str) -> bool:
+    """Let a text that never had an attempt stand as suppressed, with the reason; whether it was on its way before."""
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0)
+    values = {"state": State.SUPPRESSED.value, "reason": reason, "ready": False, "held": None}
+    was_waiting = tx.run(mine.where(sa.text("state = 'scheduled'")).values(**values)) == 1
+    tx.run(mine.where(texts.c.state.in_((State.SUPPRESSED.value, State.CANCELLED.value))).values(**values))
+    return was_waiting
+
+
+def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
+    """Take back texts that never had an attempt; how many of them were to go. The caller holds the number's lock."""
+    mine = texts.update().where(texts.c.id.in_([row.id for row in rows]), texts.c.attempts == 0)
+    standing = mine.where(texts.c.state.in_((State.SCHEDULED.value, State.SUPPRESSED.value)))
+    tx.run(standing.values(state=State.CANCELLED.value, reason=None, ready=False, held=None))
+    return sum(row.state == State.SCHEDULED for row in rows)
+
+
+def unplanned_of(tx: Transaction, recipient_id: int, class_: str) -> Sequence[Row[Any]]:
+    """A reader's texts of that class that no lead asked for, oldest first."""
+    query = sa.select(texts).where(texts.c.recipient_id == recipient_id, texts.c["class"] == class_)
+    return tx.all(query.order_by(texts.c.id))
+
+
+def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
+    """Visit → the notices of it that a reader was to get, oldest first."""
+    query = (
+        sa.select(texts, text_items.c.appointment_id)
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .where(texts.c.recipient_id == recipient_id, texts.c["class"] == "notice")
+        .where(text_items.c.appointment_id.in_(appointment_ids))
+        .order_by(texts.c.id)
+    )
+    found: dict[int, list[Row[Any]]] = {}
+    for row in tx.all(query):
+        found.setdefault(row.appointment_id, []).append(row)
+    return found
+
+
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
-    """Take every queued text of a number out of the queue; how many. The caller holds the number's lock."""
-    queued = sa.text("state = 'scheduled'")
+    """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
+
+    The caller holds the number's lock.
+    """
+    waiting = sa.text("state = 'scheduled'")
     return tx.run(
         texts.update()
-        .where(texts.c.number_id == number_id, queued)
+        .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
         .values(state=State.SUPPRESSED.value, reason=reason, ready=False, held=None)
     )
+
+
+_TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis", "overdose")))
+
+
+def retract_one(tx: Transaction, text_id: int) -> bool:
+    """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
+    mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
+    return tx.run(mine.values(state=State.CANCELLED.value, ready=False, held=None)) == 1
+
+
+def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
+    """Take back every queued text of these readers to a number, tried ones too, but for answers to danger; how many.
+
+    The caller holds the number's lock.
+    """
+    theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
+    waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
+    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+
+
+def retract_notices(tx: Transaction, plan_id: int) -> int:
+    """Take back the notices of a plan's visits that have not gone, tried ones too; how many.
+
+    The caller holds the numbers' locks.
+    """
+    mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
+    waiting = mine.where(sa.text("state = 'scheduled'"))
+    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+
+
+def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
+    """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
+    waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
+    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+
+
+def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Reminders and notices that speak of these visits, oldest first, each with when it was last tried (`tried_at`)."""
+    tried_at = (
+        sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
+        .where(attempts.c.text_id == texts.c.id)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(texts, text_items.c.appointment_id, tried_at.label("tried_at"))
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .where(text_items.c.appointment_id.in_(appointment_ids), texts.c["class"].in_(("reminder", "notice")))
+        .order_by(texts.c.id)
+    )
+    return tx.all(query)
 
 
 # What people see. One query for web, CLI and API, so that all show the same.
@@ -305,8 +497,8 @@ class Logged:
     class_: str
     key: str
     plan: str | None
-    patient: str
-    recipient: str
+    patient: str | None
+    recipient: str | None
     to: str
     zone: str
     reader_zone: str
@@ -317,12 +509,8 @@ class Logged:
     reason: str | None
     held: str | None
     waits_code: int | None
+    wording: str | None
     attempts: list[LoggedAttempt] = field(default_factory=list)
-
-
-def masked(phone: str) -> str:
-    """An E.164 number of which only the last four digits show."""
-    return "•" * (len(phone) - 5) + phone[-4:]
 
 
 def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
@@ -337,8 +525,8 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             numbers.c.phone_sealed,
             sites.c.zone,
         )
-        .join(recipients, recipients.c.id == texts.c.recipient_id)
-        .join(patients, patients.c.id == recipients.c.patient_id)
+        .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
+        .outerjoin(patients, patients.c.id == recipients.c.patient_id)
         .join(numbers, numbers.c.id == texts.c.number_id)
         .join(sites, sites.c.id == texts.c.site_id)
         .outerjoin(plans, plans.c.id == texts.c.plan_id)
@@ -381,7 +569,7 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             recipient=row.recipient_key,
             to=masked(tx.open(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed)),
             zone=row.zone,
-            reader_zone=row.reader_zone,
+            reader_zone=row.reader_zone or row.zone,
             opens_at=row.opens_at,
             closes_at=row.closes_at,
             due_at=row.due_at,
@@ -389,6 +577,7 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             reason=row.reason,
             held=row.held,
             waits_code=row.waits_code,
+            wording=row.wording,
             attempts=tried.get(row.id, []),
         )
         for row in rows
@@ -433,7 +622,13 @@ class Drafted:
     reason: str | None
     alias: str
     phone: str
+    line24: str
     appointment_ids: tuple[int, ...]
+    wording: str | None
+    per_week: int | None
+    verified: bool
+    was: datetime | None
+    body: str | None = field(default=None, repr=False)
 
 
 def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
@@ -446,11 +641,20 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
     )
     query = (
         sa.select(
-            texts, recipients.c.key.label("recipient_key"), recipients.c.language, recipients.c.zone, sites.c.alias
+            texts,
+            recipients.c.key.label("recipient_key"),
+            recipients.c.language.label("reads"),
+            recipients.c.zone,
+            sites.c.alias,
+            sites.c.phone,
+            sites.c.line24,
+            consents.c.per_week,
+            numbers.c.verified_at,
         )
-        .add_columns(sites.c.phone)
+        .join(numbers, numbers.c.id == texts.c.number_id)
         .join(recipients, recipients.c.id == texts.c.recipient_id)
         .join(sites, sites.c.id == texts.c.site_id)
+        .outerjoin(consents, consents.c.id == recipients.c.consent_id)
         .where(sa.or_(texts.c.id.in_(about), texts.c.plan_id == plan_id), texts.c.state != State.CANCELLED.value)
         .order_by(texts.c.opens_at, texts.c.key)
     )
@@ -462,7 +666,7 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
             class_=row._mapping["class"],
             key=row.key,
             recipient=row.recipient_key,
-            language=row.language,
+            language=row.language or row.reads,
             opens_at=row.opens_at,
             closes_at=row.closes_at,
             due_at=row.due_at,
@@ -471,7 +675,13 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
             reason=row.reason,
             alias=row.alias,
             phone=row.phone,
+            line24=row.line24,
             appointment_ids=tuple(sorted(items.get(row.id, ()))),
+            wording=row.wording,
+            per_week=row.per_week,
+            verified=row.verified_at is not None,
+            was=datetime.fromisoformat(row.was) if row.was else None,
+            body=tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
         )
         for row in rows
     ]

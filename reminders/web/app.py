@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
-from reminders.service import House, logs
+from reminders.service import House, inbound, logs
 from reminders.web import monitors, pages, webhooks
 
 HEADERS = {
@@ -53,6 +53,7 @@ def create_app(house: House | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        inbound.warm_up()  # before the first reply, which may be urgent
         try:
             yield
         finally:

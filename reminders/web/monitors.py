@@ -65,6 +65,12 @@ class _Figures(Collector):
         for name, job in now.jobs.items():
             ages.add_metric([name], job.age_seconds if job.age_seconds is not None else float("inf"))
         yield ages
+        tasks = GaugeMetricFamily("reminders_tasks_open", "Open tasks by urgency", labels=["urgency"])
+        for urgency in ("urgent", "soon", "normal"):
+            tasks.add_metric([urgency], now.tasks.get(urgency, 0))
+        yield tasks
+        yield GaugeMetricFamily("reminders_tasks_ringing", "Urgent ones nobody has acknowledged", value=now.ringing)
+        yield GaugeMetricFamily("reminders_pages_waiting", "Pages that no contact's service has taken", value=now.pages)
 
 
 @router.get("/metrics")

@@ -5,11 +5,11 @@ import logging
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Request, Response
 from starlette.requests import ClientDisconnect
 
 from reminders import clock
-from reminders.service import House, inbound, outcomes
+from reminders.service import House, inbound, outcomes, runs
 from reminders.sms.receipts import EMPTY_TWIML, is_signed, read_inbound, read_receipt
 
 log = logging.getLogger(__name__)
@@ -78,9 +78,12 @@ def status(ref: str, form: SignedForm, house: TheHouse) -> Response:
 
 
 @router.post("/inbound")
-def inbound_text(form: SignedForm, house: TheHouse) -> Response:
-    """An inbound text. The answer is empty TwiML: what we say back is a text of ours, with its own record."""
+def inbound_text(form: SignedForm, house: TheHouse, later: BackgroundTasks) -> Response:
+    """An inbound text. The TwiML is empty: what we say back is a text of ours, with its own record.
+
+    An urgent answer, and the page that calls somebody, go right after the commit, when Twilio has its answer.
+    """
     text = read_inbound(form)
     if text is not None:
-        inbound.take_in(house, text, clock.now())
-    return Response(EMPTY_TWIML, media_type="text/xml")
+        later.add_task(runs.answer_now, house, inbound.take_in(house, text, clock.now()))
+    return Response(EMPTY_TWIML, media_type="text/xml", background=later)

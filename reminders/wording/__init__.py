@@ -1,20 +1,28 @@
 """What a text says: the catalogues of each language, rendering, and the privacy lint. Pure.
 
-`reminder` is the one way to a reminder's words; it gives a text that may be sent, or raises `Unsayable`. How many
-segments a body takes is `reminders.wording.segments.segments`.
+`reminder` is the one way to a reminder's words and `answer` to those of every other text of ours; each gives a text
+that may be sent, or raises `Unsayable`. What staff typed goes through `plainer` and `check_typed`. `card` is what a
+person takes home. How many segments a body takes is `reminders.wording.segments.segments`.
 """
 
+from reminders.wording.card import Card, card, card_parts
 from reminders.wording.catalogue import catalogue_code, languages
-from reminders.wording.lint import check_alias, telling_words
-from reminders.wording.render import Rendered, Unsayable, Visit, reminder, samples
+from reminders.wording.lint import check_alias, check_typed, plainer, telling_words
+from reminders.wording.render import Rendered, Unsayable, Visit, answer, reminder, samples
 
 __all__ = [
+    "Card",
     "Rendered",
     "Unsayable",
     "Visit",
+    "answer",
+    "card",
+    "card_parts",
     "catalogue_code",
     "check_alias",
+    "check_typed",
     "languages",
+    "plainer",
     "reminder",
     "samples",
     "telling_words",

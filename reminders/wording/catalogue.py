@@ -20,6 +20,8 @@ from reminders import plans
 _ONE = frozenset({"alias", "day", "time", "phone"})
 _SOME = frozenset({"alias", "day", "times", "phone"})
 _MANY = frozenset({"alias", "count", "day", "time", "phone"})
+_OFFICE = frozenset({"alias", "phone"})
+_LINE = frozenset({"line24"})
 
 TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -39,29 +41,63 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "reminder_many_meetings": _MANY,
         # The week ahead, for who chose one text on Sunday.
         "reminder_week": _MANY,
-        # Notices of a change, and after a visit that was missed, without blame (W-6, C-15).
+        # Notices of a change (`moved_from` where the day is another), and after a visit that was missed, without blame
+        # (W-6, C-15).
         "moved": _ONE,
-        "called_off": frozenset({"alias", "day", "phone"}),
+        "moved_from": _ONE | {"old_day"},
+        "called_off": _ONE,
         "closed": frozenset({"alias", "day", "phone"}),
-        "missed": frozenset({"alias", "phone"}),
-        # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39).
-        "welcome_ask": frozenset({"alias", "per_week"}),
-        "welcome": frozenset({"alias", "per_week", "phone"}),
-        # The answers to HELP (C-6, S-17), STOP (L-14) and START (L-17).
-        "help": frozenset({"alias", "phone", "line24"}),
+        "missed": _OFFICE,
+        # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39), and its answer.
+        "welcome_ask": _OFFICE | {"per_week"},
+        "welcome": _OFFICE | {"per_week"},
+        "verified": _OFFICE,
+        # The answers to HELP (C-6, S-17), to STOP (L-14), to the same in other words (L-13) and to START (L-17).
+        "help": _OFFICE | {"line24"},
         "stop_confirm": frozenset({"alias"}),
-        "start_confirm": frozenset({"alias", "phone"}),
+        "stop_asked": frozenset({"alias"}),
+        "wrong_number": frozenset({"alias"}),
+        "start_confirm": _OFFICE,
+        # To who is in danger (C-4, C-9): the room an alias would take is needed for what helps.
+        "crisis": _LINE,
+        "overdose": _LINE,
+        "slip": _LINE,
+        "intent": _LINE,
+        # To C, to R, to R on a text about several visits, to "who is this?", and to what is left for a person (C-2).
+        "confirmed": _ONE,
+        "change": _OFFICE,
+        "change_which": _OFFICE,
+        "who": _OFFICE,
+        "unknown": _OFFICE,
+        # To a number we do not know: not a word about anybody (L-44).
+        "stranger": _OFFICE,
     }
 )
 """The id of every text there is, and the placeholders it has, each at least once, in every language."""
 
+CARD: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "about": frozenset(),
+        "sender": frozenset({"sender"}),
+        "sample": frozenset(),
+        "answers": frozenset(),
+        "not_read": frozenset({"phone"}),
+        "day_and_night": frozenset({"line24"}),
+        "crisis": frozenset(),
+        "seen": frozenset(),
+        "cost": frozenset(),
+    }
+)
+"""The same for what the printed card says; beside these it has `replies`, each word to write back and what it does."""
+
+_REPLIES = 5  # C, R, HELP or the language's own word for it, STOP, START
 _DATE = frozenset({"weekday", "day", "month"})
 _TIMES = frozenset({frozenset({"hour12", "minute", "half"}), frozenset({"hour24", "minute"})})
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """One language: how it says days and times, and its texts by id. `version` is the file's own.
+    """One language: how it says days and times, its texts by id, and its card. `version` is the file's own.
 
     A text of `TEXTS` may be lacking; then what it would say is not sent in this language (W-5).
     """
@@ -81,6 +117,8 @@ class Catalogue:
     separator: str
     joiner: str
     texts: Mapping[str, str]
+    card: Mapping[str, str]
+    replies: Mapping[str, str]
 
     def day(self, on: dt.date, days_ahead: int | None) -> str:
         """`on` as weekday and date; with the word for it if it is 0 or 1 days ahead of the reader's own date."""
@@ -132,15 +170,19 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
     """The catalogue a file holds. Raises ValueError for a key or placeholder that is missing or unknown."""
     calendar = data.get("calendar", {})
     texts = data.get("texts", {})
-    names = set(Catalogue.__dataclass_fields__) - {"language", "version", "texts"}
-    if data.keys() != {"version", "calendar", "texts"} or calendar.keys() != names:
-        expected = {"version", "calendar", "texts"} ^ data.keys() or names ^ calendar.keys()
+    card = dict(data.get("card", {}))
+    replies = card.pop("replies", {})
+    tables = {"version", "calendar", "texts", "card"}
+    names = set(Catalogue.__dataclass_fields__) - tables - {"language", "replies"}
+    if expected := tables ^ data.keys() or names ^ calendar.keys() or CARD.keys() ^ card.keys():
         raise ValueError(f"catalogue {language}: missing or unknown: {', '.join(sorted(expected))}")
     for name, length in (("weekdays", 7), ("months", 12), ("halves", 2)):
         if len(calendar[name]) != length or not all(isinstance(entry, str) and entry for entry in calendar[name]):
             raise ValueError(f"catalogue {language}: {name}: must be {length} names")
     if unknown := texts.keys() - TEXTS.keys():
         raise ValueError(f"catalogue {language}: there is no such text: {', '.join(sorted(unknown))}")
+    if len(replies) != _REPLIES or not replies.keys() >= {"C", "R", "STOP", "START"}:
+        raise ValueError(f"catalogue {language}: card.replies: must be C, R, the word for help, STOP and START")
     patterns: list[tuple[str, Any, frozenset[frozenset[str]]]] = [
         ("version", data["version"], frozenset({frozenset()})),
         ("date", calendar["date"], frozenset({_DATE})),
@@ -149,6 +191,8 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
         ("time", calendar["time"], _TIMES),
         ("in_zone", calendar["in_zone"], frozenset({frozenset({"times", "zone"})})),
         *((name, text, frozenset({TEXTS[name]})) for name, text in texts.items()),
+        *((f"card.{name}", text, frozenset({CARD[name]})) for name, text in card.items()),
+        *((f"card.replies.{word}", text, frozenset({frozenset()})) for word, text in replies.items()),
         *((name, calendar[name], frozenset({frozenset()})) for name in ("noon", "midnight", "separator", "joiner")),
     ]
     for name, pattern, allowed in patterns:
@@ -157,7 +201,12 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
             raise ValueError(f"catalogue {language}: {name}: its placeholders must be {wanted}")
     lists = {name: tuple(calendar[name]) for name in ("weekdays", "months", "halves")}
     return Catalogue(
-        language=language, version=data["version"], **(calendar | lists), texts=MappingProxyType(dict(texts))
+        language=language,
+        version=data["version"],
+        **(calendar | lists),
+        texts=MappingProxyType(dict(texts)),
+        card=MappingProxyType(card),
+        replies=MappingProxyType(dict(replies)),
     )
 
 

@@ -1,6 +1,6 @@
 """A text in words: which of the catalogue's texts, with days and times as they are true for the reader (W-1…W-5)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -16,6 +16,8 @@ from reminders.wording.lint import telling_words
 from reminders.wording.segments import segments
 
 MOST_LISTED = 3  # times named in one text (DESIGN §8)
+
+_ALWAYS = frozenset({"crisis", "overdose"})  # C-3: neither length nor lint stops these
 
 # What readers in America take these letters for. Shanghai says CST too, and Manila PST.
 _AMERICAN = {
@@ -81,36 +83,96 @@ def reminder(
     """
     if not visits:
         raise ValueError("a reminder is of at least one visit")
+    catalogue = catalogue_of(language)
+    starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
+    day = starts[0][1].date()
+    if (starts[-1][1].date() - day).days >= 7:
+        raise Unsayable("no_wording")
+    told, ahead = _told(catalogue, starts, reader_zone, now)
+    week = any(wall.date() != day for _, wall, _ in starts)
+    values = {"alias": alias, "phone": shown_phone(phone), "count": len(visits)} | told
+    return _first_sayable(catalogue, ("reminder_week",) if week else _wordings(visits, ahead), values)
+
+
+def answer(
+    wording: str,
+    *,
+    language: str,
+    alias: str,
+    phone: str,
+    line24: str,
+    per_week: int = 7,
+    visit: Visit | None = None,
+    was: Visit | None = None,
+    reader_zone: str | None = None,
+    now: datetime | None = None,
+) -> Rendered:
+    """The text `wording` of the catalogue, which is no reminder: an answer, a welcome or a notice, as it is at `now`.
+
+    `language` is a BCP 47 tag, `phone` and `line24` the site's in E.164. A text that says a day says that of `visit`,
+    as a reminder does: with "today" and "tomorrow" only if `now` is given, and with the place's time zone if
+    `reader_zone` is given and differs. `was` is the visit that `moved` is about as it stood before; where its day was
+    another, the text names that too if there is room (`moved_from`).
+
+    Raises Unsayable, never sending something else instead: `no_wording` if the language has no such text or it does not
+    fit one segment (W-3); `lint` if a word in it tells (W-2). `crisis` and `overdose` hold no words from outside, and a
+    long phone number must not silence them: they are given whatever their length (C-3). Raises ValueError for a
+    `wording` that is none of these texts and for one that says a day without a `visit`.
+    """
+    if wording not in TEXTS or wording.startswith("reminder_") or wording == "moved_from":
+        raise ValueError(f"there is no such answer: {wording}")
+    catalogue = catalogue_of(language)
+    wordings: tuple[str, ...] = (wording,)
+    values: dict[str, object] = {
+        "alias": alias,
+        "phone": shown_phone(phone),
+        "line24": shown_phone(line24),
+        "per_week": per_week,
+    }
+    if "day" in TEXTS[wording]:
+        if visit is None:
+            raise ValueError(f"{wording} says a day: it needs the visit")
+        zone = reader_zone or visit.zone
+        values |= _told(catalogue, [_start(visit)], zone, now)[0]
+        if wording == "moved" and was is not None and was.wall.date() != visit.wall.date():
+            values["old_day"] = _told(catalogue, [_start(was)], zone, now)[0]["day"]
+            wordings = ("moved_from", "moved")
+    return _first_sayable(catalogue, wordings, values)
+
+
+def catalogue_of(language: str) -> Catalogue:
+    """The catalogue for a BCP 47 tag. Raises Unsayable if there is none."""
     code = catalogue_code(language)
     if code is None:
         raise Unsayable("no_wording")
-    catalogue = catalogues()[code]
-    starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
-    day = starts[0][1].date()
-    week = any(wall.date() != day for _, wall, _ in starts)
-    if (starts[-1][1].date() - day).days >= 7:
-        raise Unsayable("no_wording")
-    near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
-    ahead = (day - plans.to_wall(now, reader_zone).date()).days if near else None
-    if any(wall.hour == wall.minute == 0 for _, wall, _ in starts):
-        ahead = None  # "tomorrow at midnight" is tonight to one reader and tomorrow night to another
-    first, times = _times(catalogue, starts, None if near else reader_zone)
-    values = {
-        "alias": alias,
-        "phone": _phone(phone),
-        "day": catalogue.day(day, ahead),
-        "time": first,
-        "times": times,
-        "count": len(visits),
-    }
-    for name in ("reminder_week",) if week else _wordings(visits, ahead):
+    return catalogues()[code]
+
+
+def _first_sayable(catalogue: Catalogue, wordings: Sequence[str], values: Mapping[str, object]) -> Rendered:
+    """The first of these texts that the language has and that fits; raises Unsayable."""
+    for name in wordings:
         if (text := catalogue.texts.get(name)) is not None:
-            rendered = _rendered(name, code, text.format_map(values))
+            rendered = _rendered(name, catalogue.language, text.format_map(values))
+            if name in _ALWAYS:
+                return rendered
             if words := telling_words(rendered.body):
                 raise Unsayable("lint", words)
             if rendered.segments == 1:
                 return rendered
     raise Unsayable("no_wording")
+
+
+def _told(
+    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str, now: datetime | None
+) -> tuple[dict[str, str], int | None]:
+    """`day`, `time` and `times` of these starts as the reader is told them; and how far ahead the day is, if said."""
+    day = starts[0][1].date()
+    near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
+    ahead = (day - plans.to_wall(now, reader_zone).date()).days if near and now is not None else None
+    if any(wall.hour == wall.minute == 0 for _, wall, _ in starts):
+        ahead = None  # "tomorrow at midnight" is tonight to one reader and tomorrow night to another
+    first, times = _times(catalogue, starts, None if near else reader_zone)
+    return {"day": catalogue.day(day, ahead), "time": first, "times": times}, ahead
 
 
 def _start(visit: Visit) -> tuple[datetime, datetime, str]:
@@ -166,7 +228,7 @@ def _zone_name(instant: datetime, wall: datetime, zone: str, reader_zone: str) -
 
 
 @lru_cache(maxsize=1024)
-def _phone(e164: str) -> str:
+def shown_phone(e164: str) -> str:
     """`202-555-0100` for +1, the international form for the rest of the world."""
     if e164.startswith("+1") and len(e164) == 12:
         return f"{e164[2:5]}-{e164[5:8]}-{e164[8:]}"
@@ -206,12 +268,13 @@ def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
         one, three = longest[-1], catalogue.joined(longest)
         if ahead is None:
             one, three = (catalogue.in_zone.format(times=times, zone="UTC+10:30") for times in (one, three))
-        days = (date(2028, 1, 1) + timedelta(days=count) for count in range(366))
+        days = [date(2028, 1, 1) + timedelta(days=count) for count in range(366)]
         yield {
             "alias": "Mt. Williams Annex",
             "phone": "202-555-0100",
             "line24": "202-555-0101",
             "day": max((catalogue.day(day, ahead) for day in days), key=len),
+            "old_day": max((catalogue.day(day, way) for day in days for way in every_way), key=len),
             "time": one,
             "times": three,
             "count": "12",

@@ -9,7 +9,7 @@ test sees and sets), `shell` (all of it on sockets). All but `shell` are values,
 from reminders.sms.simulator.control import control
 from reminders.sms.simulator.exchange import Request, Response, Transport
 from reminders.sms.simulator.lookup import PhoneFacts
-from reminders.sms.simulator.network import Message, PhoneNetwork
+from reminders.sms.simulator.network import Message, Page, PhoneNetwork, Shown
 from reminders.sms.simulator.rest import Simulator
 from reminders.sms.simulator.rules import Rule
 from reminders.sms.simulator.settings import SimulatorSettings, Spread
@@ -21,6 +21,7 @@ __all__ = [
     "Message",
     "NotLoopbackError",
     "Outcome",
+    "Page",
     "PhoneFacts",
     "PhoneNetwork",
     "Policy",
@@ -28,6 +29,7 @@ __all__ = [
     "Response",
     "Rule",
     "Shell",
+    "Shown",
     "Simulator",
     "SimulatorSettings",
     "Spread",

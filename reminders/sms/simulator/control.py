@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from reminders.sms.simulator.exchange import Request, Response
 from reminders.sms.simulator.lookup import FACTS, PhoneFacts
@@ -19,7 +19,7 @@ from reminders.sms.simulator.rules import Rule, is_number
 from reminders.sms.simulator.settings import CHANGEABLE, Spread
 from reminders.sms.simulator.timeline import JournalEntry
 
-_PHONE = re.compile(r"/phones/(?P<phone>\+\d{7,15})(?P<texts>/texts)?", re.ASCII)
+_PHONE = re.compile(r"/phones/(?P<phone>\+\d{7,15})(?:/(?P<what>texts|screen))?", re.ASCII)
 
 
 class _WrongError(Exception):
@@ -31,11 +31,13 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
 
     GET  /phones/{e164}        what that phone got, oldest first: one entry a text that reached it
     GET  /phones/{e164}/texts  what it sent, and what Twilio itself answered
-    POST /phones/{e164}/texts  {"to": sender, "body": text}: it texts one of our senders
+    POST /phones/{e164}/texts  {"to": sender, "body": text, "media": pictures}: it texts one of our senders
+    GET  /phones/{e164}/screen all it shows, both ways and in order, each with `by`: phone, us, twiml or twilio
     POST /phones/{e164}        what Lookup knows of it (PhoneFacts): line_type, carrier, line_status, reassigned …
     GET  /messages             every message made through the API, oldest first
     GET  /counters             how often what happened
     GET  /callbacks            every try of a webhook call, oldest first
+    GET, POST /pager           a pretend pager takes whatever is posted (JSON or a form), and shows what came
     GET, POST, DELETE /rules   rules (rules.py): one object or a list of them; DELETE forgets all
     GET, POST /settings        timings, chances, paces, senders, opt-out words … (SimulatorSettings)
     GET, POST /clock           {"forward": seconds} sets its clock ahead; what falls into them happens at once
@@ -44,10 +46,10 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     400 with a `problem` for what cannot be understood, 404 for another place.
     """
     network.advance(now)
-    path = unquote(request.path)
+    path = unquote(request.path).rstrip("/")
     try:
         if (place := _PHONE.fullmatch(path)) is not None:
-            return _phone(network, request, place["phone"], texts=place["texts"] is not None, now=now)
+            return _phone(network, request, place["phone"], place["what"], now)
         if (request.method, path) == ("GET", "/clock"):
             return _json(200, {"now": _iso(now), "ahead": _ahead(network)})
         if request.method == "GET" and path in _VIEWS:
@@ -62,9 +64,9 @@ def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     return _json(404, {"problem": "there is nothing here"})
 
 
-def _phone(network: PhoneNetwork, request: Request, phone: str, *, texts: bool, now: datetime) -> Response:
-    match request.method, texts:
-        case "POST", False:
+def _phone(network: PhoneNetwork, request: Request, phone: str, what: str | None, now: datetime) -> Response:
+    match request.method, what:
+        case "POST", None:
             document = _document(request)
             if not isinstance(document, Mapping) or not document.keys() <= FACTS:
                 raise _WrongError(f"give some of {', '.join(sorted(FACTS))}")
@@ -73,25 +75,52 @@ def _phone(network: PhoneNetwork, request: Request, phone: str, *, texts: bool, 
             except ValueError as wrong:
                 raise _WrongError(str(wrong)) from None
             return _json(200, asdict(network.facts[phone]))
-        case "GET", False:
+        case "GET", None:
             received = network.phones.get(phone, [])
             return _json(
                 200, [{"sid": it.sid, "from": it.sender, "body": it.body, "at": _iso(it.at)} for it in received]
             )
-        case "GET", True:
+        case "GET", "screen":
+            shown = network.screens.get(phone, [])
+            return _json(
+                200,
+                [
+                    {"by": it.by, "sid": it.sid, "from": it.sender, "to": it.to, "body": it.body, "at": _iso(it.at)}
+                    for it in shown
+                ],
+            )
+        case "GET", "texts":
             sent = network.texted.get(phone, [])
             return _json(
                 200,
                 [{"sid": it.sid, "to": it.to, "body": it.body, "at": _iso(it.at), "answer": it.answer} for it in sent],
             )
-        case "POST", True:
+        case "POST", "texts":
             document = _document(request)
             to, body = (document.get(key) if isinstance(document, Mapping) else None for key in ("to", "body"))
             if not isinstance(to, str) or not isinstance(body, str):
                 raise _WrongError("give to, one of our senders, and body, both texts")
-            message = network.text_from(phone, to, body, now)
+            media = document.get("media", 0) if isinstance(document, Mapping) else 0
+            if type(media) is not int or not 0 <= media <= 10:
+                raise _WrongError("media: how many pictures, from 0 to 10")
+            message = network.text_from(phone, to, body, now, media=media)
             return _json(201, {"sid": message.sid, "answer": network.texted[phone][-1].answer})
     return _json(405, {"problem": "GET or POST"})
+
+
+def _page(network: PhoneNetwork, request: Request, now: datetime) -> Response:
+    """A page: JSON or a form as an object, anything else as the text it is."""
+    text = request.body.decode("utf-8", "replace")
+    try:
+        message = json.loads(text)
+    except ValueError:
+        is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        message = dict(parse_qsl(text, keep_blank_values=True)) if is_form else text
+    return _json(network.page(message, now), {})
+
+
+def _pages(network: PhoneNetwork) -> list[dict[str, Any]]:
+    return [{"message": page.message, "at": _iso(page.at), "status": page.status} for page in network.pages]
 
 
 def _messages(network: PhoneNetwork) -> list[dict[str, Any]]:
@@ -196,12 +225,14 @@ def _json(status: int, document: object) -> Response:
 
 _VIEWS: dict[str, Callable[[PhoneNetwork], object]] = {
     "/messages": _messages,
+    "/pager": _pages,
     "/counters": lambda network: dict(network.counters),
     "/callbacks": lambda network: [_journal(entry) for entry in network.journal],
     "/settings": _settings,
     "/rules": lambda network: [rule.as_json() for rule in network.rules],
 }
 _VERBS: dict[str, Callable[[PhoneNetwork, Request, datetime], Response]] = {
+    "/pager": _page,
     "/rules": _add_rules,
     "/settings": _change,
     "/clock": _forward,

@@ -15,7 +15,7 @@ from reminders.sms.simulator.lookup import PhoneFacts
 from reminders.sms.simulator.rules import Ending, Rule
 from reminders.sms.simulator.settings import HELP_WORDS, START_WORDS, STOP_WORDS, drawn
 from reminders.sms.simulator.timeline import Timeline
-from reminders.sms.simulator.webhooks import Callback
+from reminders.sms.simulator.webhooks import Callback, Outcome
 from reminders.wording.segments import segments
 
 TOLL_FREE = ("+1800", "+1833", "+1844", "+1855", "+1866", "+1877", "+1888")
@@ -80,6 +80,31 @@ class Texted:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """One text on a pretend phone's screen, sent or received, and who wrote it.
+
+    `phone`: its owner; `us`: our program, through the API; `twiml`: what a webhook or the fallback answered;
+    `twilio`: Twilio itself, to one of its words.
+    """
+
+    by: Literal["phone", "us", "twiml", "twilio"]
+    sid: str
+    sender: str
+    to: str
+    body: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page that came to the pretend pager, and the HTTP status it was answered with."""
+
+    message: object
+    at: datetime
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     message: Message
     status: Status
@@ -91,10 +116,12 @@ class PhoneNetwork(Timeline):
     """Everything a pretend Twilio knows and does, but for HTTP."""
 
     def reset(self) -> None:
-        """Forget every message, phone, opt-out, rule and callback, and start chance again from the seed."""
+        """Forget every message, phone, opt-out, rule, callback and page, and start chance again from the seed."""
         super().reset()
         self.phones: defaultdict[str, list[Received]] = defaultdict(list)
         self.texted: defaultdict[str, list[Texted]] = defaultdict(list)
+        self.screens: defaultdict[str, list[Shown]] = defaultdict(list)
+        self.pages: list[Page] = []
         self.facts: dict[str, PhoneFacts] = {}
         self.opted_out: set[tuple[str, str]] = set()
         self._messages: list[Message] = []
@@ -109,18 +136,27 @@ class PhoneNetwork(Timeline):
         """Every message made through the API, oldest first, whatever became of it; deleted ones too."""
         return [message for message in self._messages if message.direction == "outbound-api"]
 
-    def text_from(self, phone: str, to: str, body: str, now: datetime) -> Message:
-        """A pretend phone texts one of our senders: opt-out words take effect, and the inbound webhook is due at once.
+    def text_from(self, phone: str, to: str, body: str, now: datetime, *, media: int = 0) -> Message:
+        """A pretend phone texts one of our senders, with so many pictures: the inbound webhook is due at once.
 
-        Twilio answers STOP, START and HELP itself; the webhook comes all the same (twilio.md §5).
+        Opt-out words take effect first. Twilio answers STOP, START and HELP itself, and the phone shows it; the webhook
+        comes all the same (twilio.md §5).
         """
         self.advance(now)
         services = self._services_of(phone, to)
         service = services[0] if services else None
         message = self._add(
-            direction="inbound", to=to, sender=phone, service=service, body=body, status="received", now=now
+            direction="inbound",
+            to=to,
+            sender=phone,
+            service=service,
+            body=body,
+            status="received",
+            now=now,
+            media=media,
         )
         message.sent_at = now
+        self.screens[phone].append(Shown("phone", message.sid, phone, to, body, now))
         opt_out_type, answer = self._heed(phone, to, services, body)
         if answer is not None:
             reply = self._add(
@@ -133,6 +169,7 @@ class PhoneNetwork(Timeline):
                 now=now,
             )
             reply.sent_at = now
+            self.screens[phone].append(Shown("twilio", reply.sid, to, phone, answer, now))
         self.texted[phone].append(Texted(message.sid, to, body, now, answer))
         self.counters["inbound"] += 1
         if self.settings.inbound_url is not None:
@@ -155,32 +192,47 @@ class PhoneNetwork(Timeline):
         Twilio's own words whatever Advanced Opt-Out says, is not opened by YES, and gives no HELP while it is shut.
         """
         settings, toll_free = self.settings, to.startswith(TOLL_FREE)
-        if settings.advanced_opt_out and not toll_free:
+        if toll_free:
+            stop, start, help_ = STOP_WORDS, START_WORDS - {"YES"}, HELP_WORDS
+        elif settings.advanced_opt_out:
             stop, start, help_ = settings.stop_words, settings.start_words, settings.help_words
+        elif settings.default_opt_out:
+            stop, start, help_ = STOP_WORDS, START_WORDS, HELP_WORDS
         else:
-            stop, start, help_ = STOP_WORDS, START_WORDS - ({"YES"} if toll_free else set()), HELP_WORDS
+            return None, None
         scopes = {(phone, scope) for scope in (to, *services)}
         word = body.strip().upper()
+
+        def said(kind: str, usually: str) -> str | None:
+            if not settings.advanced_opt_out or (toll_free and kind != "HELP"):
+                return usually
+            return settings.answers.get(word, settings.answers.get(kind, usually)) or None
+
         if word in stop:
             new = not scopes <= self.opted_out
             self.opted_out |= scopes
-            said = "You have opted out and will get no more texts from this number. Reply START to get them again."
-            return "STOP", said if new else None
+            usually = "You have opted out and will get no more texts from this number. Reply START to get them again."
+            return "STOP", said("STOP", usually) if new else None
         if word in start:
             if services:
                 scopes |= {(phone, sender) for sender in settings.service_senders if not sender.startswith(TOLL_FREE)}
             shut = scopes & self.opted_out
             self.opted_out -= scopes
-            return "START", "You will get texts from this number again. Reply STOP to opt out." if shut else None
+            usually = "You will get texts from this number again. Reply STOP to opt out."
+            return "START", said("START", usually) if shut else None
         if word in help_:
-            return "HELP", None if toll_free and scopes & self.opted_out else "Reply STOP to opt out."
+            return "HELP", None if toll_free and scopes & self.opted_out else said("HELP", "Reply STOP to opt out.")
         return None, None
 
     def _services_of(self, phone: str, number: str) -> list[str]:
-        """The Messaging Services that know this phone and send from this number."""
-        known = self._sticky.get(phone, {})
+        """The Messaging Services that know this phone and send from this number.
+
+        Where our one service is named, its numbers belong to it whoever texts them.
+        """
+        known, services = self._sticky.get(phone, {}), self.settings.services or ()
         pooled = number in self.settings.service_senders
-        return sorted(service for service, sender in known.items() if pooled or sender == number)
+        ours = {service for service, sender in known.items() if pooled or sender == number}
+        return sorted(ours.union(services) if pooled and len(services) == 1 else ours)
 
     def has_opted_out(self, phone: str, sender: str | None, service: str | None) -> bool:
         """Whether a text to that phone is refused: its number, its service, or the service its number belongs to."""
@@ -189,6 +241,16 @@ class PhoneNetwork(Timeline):
         scopes = [scope for scope in (sender, service) if scope is not None]
         scopes += self._services_of(phone, sender) if sender is not None else ()
         return any((phone, scope) in self.opted_out for scope in scopes)
+
+    def page(self, message: object, now: datetime) -> int:
+        """A page comes to the pretend pager, which keeps it: the HTTP status of its answer."""
+        rule = self._holding((rule for rule in self.rules if rule.fault == "refuse_page"), None, now).get("page")
+        if rule is not None:
+            self._use(rule)
+        page = Page(message, now, 200 if rule is None else rule.status)
+        self.pages.append(page)
+        self.counters["pages"] += 1
+        return page.status
 
     # For the REST API
 
@@ -212,14 +274,16 @@ class PhoneNetwork(Timeline):
         """
         status: Status = "queued" if service is None else "accepted" if send_at is None else "scheduled"
         message = self._add(
-            direction="outbound-api", to=to, sender=sender, service=service, body=body, status=status, now=now
+            direction="outbound-api",
+            to=to,
+            sender=sender,
+            service=service,
+            body=body,
+            status=status,
+            now=now,
+            media=media,
         )
-        message.media, message.callback_url, message.send_at, message.valid_for = (
-            media,
-            callback_url,
-            send_at,
-            valid_for,
-        )
+        message.callback_url, message.send_at, message.valid_for = callback_url, send_at, valid_for
         message.hurried = hurried
         message.rule = self._rule_for(to, now)
         self.counters["created"] += 1
@@ -269,10 +333,11 @@ class PhoneNetwork(Timeline):
         body: str,
         status: Status,
         now: datetime,
+        media: int = 0,
     ) -> Message:
         message = Message(
             number=len(self._messages),
-            sid=self._sid("SM"),
+            sid=self._sid("MM" if media else "SM"),
             direction=direction,
             to=to,
             sender=sender,
@@ -283,6 +348,7 @@ class PhoneNetwork(Timeline):
             listed_at=now + timedelta(seconds=drawn(self.settings.list_lag, self._random)),
             status=status,
             segments=0 if direction == "outbound-api" else segments(body).count,
+            media=media,
         )
         self._messages.append(message)
         self._by_sid[message.sid] = message
@@ -365,13 +431,16 @@ class PhoneNetwork(Timeline):
         message.status, message.error_code, message.updated_at = status, code, at
         self.counters[status] += 1
         if status == "queued":
-            message.sender = message.sender or self._pick_sender(message)
+            message.sender = message.sender or self.number_of_service(message.to, message.service or "")
             self._count_segments(message)
             self._queue(message, at)
         elif status == "sent" or (status == "failed" and message.arrives and message.sent_at is None):
             message.sent_at = at if status == "sent" else None
             if message.arrives:
-                self.phones[message.to].append(Received(message.sid, message.sender or "", message.body, at))
+                sid, sender, to, body = message.sid, message.sender or "", message.to, message.body
+                self.phones[to].append(Received(sid, sender, body, at))
+                by: Literal["us", "twiml"] = "us" if message.direction == "outbound-api" else "twiml"
+                self.screens[to].append(Shown(by, sid, sender, to, body, at))
                 message.arrives = False
         if message.callback_url is not None and not message.deleted and status != "sending":
             self._call(
@@ -399,19 +468,45 @@ class PhoneNetwork(Timeline):
         self._free_at.clear()
 
     def _answered(self, callback: Callback, answer: bytes, now: datetime) -> None:
-        """The TwiML `answer` to an inbound text may hold <Message> verbs: each is a text back to that phone.
-
-        Other verbs do nothing; what is no XML is counted (error 12100 at Twilio).
-        """
-        if callback.kind != "inbound" or not answer:
+        """The TwiML `answer` to an inbound text is done; what is no TwiML counts as lost (error 12100 at Twilio)."""
+        if callback.kind == "status" or not answer:
             return
-        inbound = self._by_sid[callback.sid]
+        if not self._do(answer, self._by_sid[callback.sid], now):
+            self._fall_back(callback, 12100, now)
+
+    def _lost(self, callback: Callback, outcome: Outcome, now: datetime) -> None:
+        self._fall_back(callback, 11205 if outcome == "ct" else 11200, now)
+
+    def _fall_back(self, callback: Callback, code: int, now: datetime) -> None:
+        """An inbound text's call was lost, with that error: the fallback, if there is one, and never the call again."""
+        if callback.kind != "inbound":
+            return
+        message = self._by_sid[callback.sid]
+        if self.settings.fallback_url is not None:
+            self._call(
+                "fallback",
+                self.settings.fallback_url,
+                sid=message.sid,
+                status="received",
+                phone=message.sender or "",
+                form=[*callback.form, ("ErrorCode", str(code)), ("ErrorUrl", callback.url)],
+                at=now,
+                last=True,
+            )
+        elif self.settings.fallback_twiml is not None:
+            self._do(self.settings.fallback_twiml.encode(), message, now)
+
+    def _do(self, twiml: bytes, inbound: Message, now: datetime) -> bool:
+        """Do what TwiML says to an inbound text: each <Message> verb is a text back to that phone, others are nothing.
+
+        False for what is no XML.
+        """
         try:
             # ruff: ignore[suspicious-xml-element-tree-usage] it comes from our own web process, over loopback
-            response = ET.fromstring(answer)
+            response = ET.fromstring(twiml)
         except ET.ParseError:
             self.counters["twiml unreadable"] += 1
-            return
+            return False
         phone = inbound.sender or ""
         for verb in response.findall("Message"):
             body = (verb.findtext("Body") or verb.text or "").strip()
@@ -428,10 +523,11 @@ class PhoneNetwork(Timeline):
             )
             message.rule = self._rule_for(phone, now)
             self._queue(message, now)
+        return True
 
-    def _pick_sender(self, message: Message) -> str:
-        """A service keeps to the sender a phone knows."""
-        known, service = self._sticky[message.to], message.service or ""
+    def number_of_service(self, phone: str, service: str) -> str:
+        """The number from which a service texts this phone: it keeps to the one that the phone knows."""
+        known = self._sticky[phone]
         if service not in known:
             known[service] = self._random.choice(self.settings.service_senders)
         return known[service]
@@ -459,6 +555,10 @@ class PhoneNetwork(Timeline):
             form.append(("RawDlrDoneDate", f"{at.astimezone(UTC) + timedelta(hours=hours):%y%m%d%H%M}"))
         return form
 
+    def _medium(self, message: Message, number: int) -> list[tuple[str, str]]:
+        place = f"/2010-04-01/Accounts/{self.settings.account_sid}/Messages/{message.sid}/Media/ME{number:032x}"
+        return [(f"MediaUrl{number}", f"https://api.twilio.com{place}"), (f"MediaContentType{number}", "image/jpeg")]
+
     def _inbound_form(self, message: Message, opt_out_type: str | None) -> list[tuple[str, str]]:
         form = [
             ("AccountSid", self.settings.account_sid),
@@ -470,7 +570,8 @@ class PhoneNetwork(Timeline):
             ("From", message.sender or ""),
             ("To", message.to),
             ("Body", message.body),
-            ("NumMedia", "0"),
+            ("NumMedia", str(message.media)),
+            *(pair for number in range(message.media) for pair in self._medium(message, number)),
             ("NumSegments", str(message.segments)),
             *((f"{end}{part}", "") for end in ("From", "To") for part in ("City", "State", "Zip", "Country")),
         ]

@@ -1,4 +1,6 @@
-"""The pretend Twilio's REST door: Messages of API 2010-04-01, and Lookup v2 (twilio.md §2, §6, §7, §10)."""
+"""The pretend Twilio's REST door: Messages of API 2010-04-01, Lookup v2 (twilio.md §2, §6, §7, §10), and of numbers and
+Messaging Services whether they are the account's.
+"""
 
 import base64
 import json
@@ -21,6 +23,8 @@ from reminders.sms.simulator.webhooks import is_callable
 _PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(?:/(?P<sid>[^/]+))?\.json")
 # E.164; for country code 1 the North American plan's shape.
 _NUMBER = re.compile(r"\+(?:1[2-9]\d{2}[2-9]\d{6}|[2-9]\d{6,14})", re.ASCII)
+_NUMBERS = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/IncomingPhoneNumbers\.json")
+_SERVICES = re.compile(r"/v1/Services/(?P<service>[^/]+)")
 _LOOKUP = re.compile(r"/v2/PhoneNumbers/(?P<number>[^/]+)")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}", re.ASCII)
 _COMPACT_DAY = re.compile(r"\d{8}", re.ASCII)
@@ -138,12 +142,23 @@ class Simulator(PhoneNetwork):
         if "before" in acting:
             return self._spoil(self._fail(acting["before"], request), acting, wait, request)
         hurried = "time" in acting and acting["time"].fault == "callback_first"
+        crossing = acting.pop("phone", None) if form.get("To") else None
         try:
+            if crossing is not None and crossing.fault == "stop_first":
+                self._cross(crossing, form, now)
             response = self._operate(operation, message, form, request, now, hurried=hurried)
         except _RefusalError as refusal:
             self.counters[f"refused {refusal.code}"] += 1
             return _delayed(self._refused(refusal.code, refusal.http, request), wait)
+        if crossing is not None and crossing.fault == "stop_meanwhile":
+            self._cross(crossing, form, now)
         return self._spoil(response, acting, wait, request)
+
+    def _cross(self, rule: Rule, form: dict[str, str], now: datetime) -> None:
+        """The phone that a text is for texts STOP to its sender at this very moment."""
+        self._use(rule)
+        number = form.get("From") or self.number_of_service(form["To"], form.get("MessagingServiceSid", ""))
+        self.text_from(form["To"], number, "STOP", now)
 
     def _asked(self, request: Request) -> tuple[Operation, str]:
         """What a request wants, and of which message."""
@@ -151,6 +166,13 @@ class Simulator(PhoneNetwork):
             if request.method != "GET":
                 raise _RefusalError(20004, 405)
             return "lookup", ""
+        numbers = _NUMBERS.fullmatch(request.path)
+        if numbers is not None or _SERVICES.fullmatch(request.path) is not None:
+            if request.method != "GET":
+                raise _RefusalError(20004, 405)
+            if numbers is not None and numbers["account"] != self.settings.account_sid:
+                raise _RefusalError(20404, 404)
+            return "sender", ""
         place = _PATH.fullmatch(request.path)
         if place is None or place["account"] != self.settings.account_sid:
             raise _RefusalError(20404, 404)
@@ -174,10 +196,12 @@ class Simulator(PhoneNetwork):
     def _faults(self, operation: Operation, number: str | None, now: datetime) -> dict[Stage, Rule]:
         """The fault rules that act on a request, by stage (see Rule). Only one they really spoil uses them up."""
         acting = self._holding(
-            (rule for rule in self.rules if rule.fault is not None and rule.on in {operation, "any"}), number, now
+            (rule for rule in self.rules if rule.fault not in {None, "refuse_page"} and rule.on in {operation, "any"}),
+            number,
+            now,
         )
         if "before" in acting:
-            self._overrule(*(rule for stage, rule in acting.items() if stage in {"answer", "travel"}))
+            self._overrule(*(rule for stage, rule in acting.items() if stage in {"phone", "answer", "travel"}))
             return {stage: rule for stage, rule in acting.items() if stage in {"before", "time"}}
         return acting
 
@@ -231,6 +255,8 @@ class Simulator(PhoneNetwork):
             return self._look_up(request)
         if operation == "list":
             return self._list(request, now)
+        if operation == "sender":
+            return self._sender(request)
         if message is None:
             raise _RefusalError(20404, 404)
         if operation == "update":
@@ -381,6 +407,23 @@ class Simulator(PhoneNetwork):
                 continue
             if all(message.sent_at is not None and _within(message.sent_at, sign, bound) for sign, bound in bounds):
                 yield message
+
+    def _sender(self, request: Request) -> Response:
+        """A Messaging Service of the account, or its numbers: at most the one that was asked for."""
+        service = _SERVICES.fullmatch(request.path)
+        if service is not None:
+            if not self._is_service(service["service"]):
+                raise _RefusalError(20404, 404)
+            known = {"sid": service["service"], "account_sid": self.settings.account_sid, "friendly_name": "pretend"}
+            return self._json(200, known, request)
+        wanted, ours = _query(request).get("PhoneNumber", ""), self.settings.senders
+        here = [wanted] if _NUMBER.fullmatch(wanted) and (ours is None or wanted in ours) else []
+        listed = [
+            {"sid": f"PN{int(number):032x}", "account_sid": self.settings.account_sid, "phone_number": number}
+            for number in here
+        ]
+        page = {"page": 0, "page_size": 50, "uri": request.path, "next_page_uri": None, "previous_page_uri": None}
+        return self._json(200, {"incoming_phone_numbers": listed, **page}, request)
 
     def _look_up(self, request: Request) -> Response:
         """Lookup v2. A reassigned_number without a LastVerifiedDate is 20001 (an assumption: its code is not known)."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 Ending = Literal["delivered", "undelivered", "failed", "silent"]
-Operation = Literal["create", "list", "fetch", "update", "delete", "lookup", "any"]
+Operation = Literal["create", "list", "fetch", "update", "delete", "lookup", "sender", "any"]
 Fault = Literal[
     "refuse",  # not made: HTTP 400 with `code`
     "unauthorised",  # not made: 401/20003
@@ -24,7 +24,10 @@ Fault = Literal[
     "slow_drip",  # made, one byte every `seconds`
     "latency",  # made at once, answered after `seconds`
     "callback_first",  # made and sent at once, answered after `seconds`: its first callback comes before the 201
+    "stop_first",  # the phone texts STOP just before: not made, 21610
+    "stop_meanwhile",  # made, and the phone texts STOP before the answer is out: the text arrives all the same
     "refuse_connection",  # nobody listens for `seconds`
+    "refuse_page",  # the pretend pager answers a page with `status`
 ]
 Disorder = Literal[
     "swapped",  # this status callback comes after the next one about the same message
@@ -38,12 +41,16 @@ Disorder = Literal[
     "former_token",  # signed with the token of before the last rotation
 ]
 
-Stage = Literal["outcome", "before", "answer", "travel", "time", "route", "copies", "stray", "signature"]
+Stage = Literal[
+    "outcome", "before", "phone", "answer", "travel", "time", "page", "route", "copies", "stray", "signature"
+]
 _STAGES: dict[Stage, frozenset[str]] = {
     "before": frozenset({"refuse", "unauthorised", "suspended", "too_many", "error_before_create"}),
+    "phone": frozenset({"stop_first", "stop_meanwhile"}),
     "answer": frozenset({"error_after_create", "not_json"}),
     "travel": frozenset({"hang_after_create", "close_after_create", "reset_after_create", "truncated", "slow_drip"}),
     "time": frozenset({"latency", "callback_first"}),
+    "page": frozenset({"refuse_page"}),
     "route": frozenset({"swapped", "late", "burst", "dropped"}),
     "copies": frozenset({"doubled"}),
     "stray": frozenset({"unknown_sid"}),
@@ -67,10 +74,11 @@ class Rule:
     **Several rules.** Each that matches draws its own chance, whatever the others do. Those that hold act together when
     they are of different stages; of one stage the newest acts, and the others are counted as `overruled` and keep
     their times. The stages: what becomes of a text (outcome); of a request, that it is not processed (before), what the
-    answer says (error_after_create, not_json), how it travels (hang, close, reset, truncated, drip), when (latency,
-    callback_first); of a webhook call, its way (swapped, late, burst, dropped), its copies, a stray one beside it, its
-    signature. A request that is not processed overrules what would have befallen its answer, but not the latency; a
-    dropped call overrules all about it. What a request is refused for anyway uses no rule up.
+    phone texts meanwhile (stop_first, stop_meanwhile), what the answer says (error_after_create, not_json), how it
+    travels (hang, close, reset, truncated, drip), when (latency, callback_first); of a webhook call, its way (swapped,
+    late, burst, dropped), its copies, a stray one beside it, its signature; of a page, its refusal. A request that is
+    not processed overrules what would have befallen its answer, but not the latency; a dropped call overrules all about
+    it. What a request is refused for anyway uses no rule up.
 
     Outcome: `silent` means sent and never a final word; `error_code` alone tells failed from undelivered; `after` is
     the seconds from its turn in the sender's queue to the final word; `then` contradicts that word `then_after` seconds
@@ -107,6 +115,8 @@ class Rule:
             self.outcome = "failed" if self.error_code in FAILED else "undelivered"
         if self.fault == "suspended":
             self.on = "any"
+        if self.stage == "phone":
+            self.on = "create"
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -211,6 +221,7 @@ _KEYS = {
 _WHOLE: dict[str | None, frozenset[str]] = {
     "refuse_connection": frozenset({"fault", "seconds"}),
     "suspended": frozenset({"fault", "begins", "lasts"}),
+    "refuse_page": frozenset({"fault", "status", "times", "begins", "lasts", "probability"}),
 }
 
 _CHECKS = {

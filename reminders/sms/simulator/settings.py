@@ -60,8 +60,13 @@ class SimulatorSettings:
     the last `sending_for` of which it shows as `sending`; `delivered_after` that comes the final word, except for the
     share `unreceipted`. `created_after` is how long the answer to a create takes; the message is made at its beginning.
 
-    `advanced_opt_out` puts OptOutType into inbound calls and the three sets of words, in capitals, into force: without
-    it Twilio's own are.
+    Inbound texts go to `inbound_url`; where that call is lost, once to `fallback_url`, or else the TwiML Bin
+    `fallback_twiml`, which Twilio itself keeps, is done. After that a text is in the list only.
+
+    Words that end texts, begin them and ask for help: Twilio heeds and answers its own. With `advanced_opt_out` it
+    heeds the three sets of words instead, in capitals, says `OptOutType` in inbound calls, and answers with what
+    `answers` has for the word or for its kind (STOP, START, HELP), if that is there; an empty answer is none. Without
+    `default_opt_out` it heeds none. On a toll-free number the network's words and answers stay, but for HELP's.
     """
 
     account_sid: str = "AC" + "0" * 32
@@ -70,14 +75,18 @@ class SimulatorSettings:
     api_key: str | None = None
     api_secret: str | None = None
     inbound_url: str | None = None
+    fallback_url: str | None = None
+    fallback_twiml: str | None = None
     senders: frozenset[str] | None = frozenset({"+15005550006"})
     services: frozenset[str] | None = None
     service_senders: tuple[str, ...] = ("+15005550006",)
     trial_verified: frozenset[str] | None = None
+    default_opt_out: bool = True
     advanced_opt_out: bool = False
     stop_words: frozenset[str] = STOP_WORDS
     start_words: frozenset[str] = START_WORDS
     help_words: frozenset[str] = HELP_WORDS
+    answers: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int = 100
     segments_per_second: float = 0.0
     sender_paces: Mapping[str, float] = field(default_factory=dict)
@@ -164,12 +173,16 @@ _CHANCE = (_chance, "from 0 to 1")
 _TEXTS = (_texts, "a list of texts")
 _TEXTS_OR_NONE = (_texts_or_none, "a list of texts, or null for any")
 _WORDS = (lambda value: frozenset(word.upper() for word in _texts(value)), "a list of words")
+_SWITCH = (lambda value: _when(isinstance(value, bool), value), "true or false")
+_URL = (
+    lambda value: value if value is None else _when(isinstance(value, str) and is_callable(value), value),
+    "a URL that Twilio would call, or null",
+)
 
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "inbound_url": (
-        lambda value: value if value is None else _when(isinstance(value, str) and is_callable(value), value),
-        "a URL that Twilio would call, or null",
-    ),
+    "inbound_url": _URL,
+    "fallback_url": _URL,
+    "fallback_twiml": (lambda value: _when(value is None or isinstance(value, str), value), "TwiML, or null"),
     "senders": _TEXTS_OR_NONE,
     "services": _TEXTS_OR_NONE,
     "trial_verified": _TEXTS_OR_NONE,
@@ -177,10 +190,18 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda value: _when(bool(_texts(value)), tuple(value)),
         "a list of at least one number",
     ),
-    "advanced_opt_out": (lambda value: _when(isinstance(value, bool), value), "true or false"),
+    "default_opt_out": _SWITCH,
+    "advanced_opt_out": _SWITCH,
     "stop_words": _WORDS,
     "start_words": _WORDS,
     "help_words": _WORDS,
+    "answers": (
+        lambda value: {
+            word.upper(): _when(isinstance(said, str), said)
+            for word, said in _when(isinstance(value, Mapping), value).items()
+        },
+        "an object: what Twilio answers, by word or by STOP, START, HELP",
+    ),
     "max_concurrent": (
         lambda value: _when(is_number(value) and isinstance(value, int) and value > 0, value),
         "a whole number above 0",

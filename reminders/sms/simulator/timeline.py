@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from reminders.sms.simulator.rules import Rule, Stage
 from reminders.sms.simulator.settings import SimulatorSettings
-from reminders.sms.simulator.webhooks import Callback, Outcome, signed
+from reminders.sms.simulator.webhooks import Callback, Kind, Outcome, signed
 
 
 @dataclass(slots=True)
@@ -179,14 +179,19 @@ class Timeline(ABC):
         else:
             entry.lost = True
             self.counters["callbacks lost"] += 1
+            self._lost(callback, outcome, now)
 
     @abstractmethod
     def _answered(self, callback: Callback, answer: bytes, now: datetime) -> None:
         """A call was taken."""
 
+    @abstractmethod
+    def _lost(self, callback: Callback, outcome: Outcome, now: datetime) -> None:
+        """A call was not taken, and is not tried again."""
+
     def _call(
         self,
-        kind: Literal["status", "inbound"],
+        kind: Kind,
         url: str,
         *,
         sid: str,
@@ -220,7 +225,7 @@ class Timeline(ABC):
             overtaken = replace(one, at=at + timedelta(seconds=self.settings.callback_pause))
             self._push(overtaken.at, overtaken)
 
-    def _disorders(self, kind: str, status: str, phone: str, at: datetime, *, last: bool) -> Mapping[Stage, Rule]:
+    def _disorders(self, kind: Kind, status: str, phone: str, at: datetime, *, last: bool) -> Mapping[Stage, Rule]:
         acting = self._holding(
             (
                 rule
@@ -228,7 +233,7 @@ class Timeline(ABC):
                 if rule.disorder is not None
                 and rule.about in {None, status}
                 and not (rule.disorder == "swapped" and last)  # with what?
-                and not (rule.disorder == "unknown_sid" and kind == "inbound")
+                and not (rule.disorder == "unknown_sid" and kind != "status")
             ),
             phone,
             at,
@@ -262,7 +267,7 @@ class Timeline(ABC):
 
     def _signed(
         self,
-        kind: Literal["status", "inbound"],
+        kind: Kind,
         url: str,
         form: Sequence[tuple[str, str]],
         rule: Rule | None,

@@ -70,15 +70,19 @@ class Policy:
         return word in self.retry_on or ("all" in self.retry_on and word in {"4xx", "5xx", "ct", "rt"})
 
 
+Kind = Literal["status", "inbound", "fallback"]
+
+
 @dataclass(frozen=True, slots=True)
 class Callback:
     """One webhook call to make: POST `body` with `headers` to `url`, which has no fragment.
 
+    A `fallback` call is about an inbound text whose own call was lost.
     `token` is the same over all tries of one call and over its copies, `attempt` counts the tries from 0, `at` is when
     this try was due and `first_at` when the first was handed out. `number` is the try's place in the journal.
     """
 
-    kind: Literal["status", "inbound"]
+    kind: Kind
     sid: str
     status: str
     url: str
@@ -106,7 +110,7 @@ class Callback:
 
 
 def signed(
-    kind: Literal["status", "inbound"],
+    kind: Kind,
     url: str,
     form: Sequence[tuple[str, str]],
     *,

@@ -1,130 +1,35 @@
-"""When to text. Pure: which texts a reader should get for their visits, in which window, and for each that will not
-go, why (DESIGN §8). Preview, planning and the guard at the moment of sending are this one module, so what a
-coordinator saw is what is stored and what goes.
-
-Instants are aware UTC; wall-clock times are naive and belong to the zone beside them.
+"""Which reminders there should be: a text for each reader, day of visits and lead, merged, capped, and moved out of
+quiet hours (DESIGN §8). Preview and planning are this one function, so what a coordinator saw is what is stored.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-from reminders.plans import Category, Kind, Lead, to_instant, to_wall
+from reminders.planner.readers import (
+    A_DAY,
+    Gone,
+    Policy,
+    Reader,
+    Reason,
+    Visit,
+    is_quiet,
+    leads_of,
+    next_allowed,
+    quiet_began,
+    sift,
+)
+from reminders.plans import Lead, to_instant, to_wall
 
 LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start helps nobody
 BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours goes this long before they start …
 STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
-A_DAY = timedelta(days=1)
 RED_WITHIN = timedelta(hours=72)
 DIGEST = Lead(days=1, at=time(17))  # Sunday 17:00, as if for a Monday
-
-
-class Reason(StrEnum):
-    """Why a text does not go (DESIGN §8)."""
-
-    NO_CONSENT = "no_consent"
-    OPTED_OUT = "opted_out"
-    UNVERIFIED = "unverified"
-    NUMBER_BAD = "number_bad"
-    QUIET_HOURS = "quiet_hours"
-    CAP_DAY = "cap_day"
-    CAP_WEEK = "cap_week"
-    CLOSED = "closed"
-    TOO_LATE = "too_late"
-    MERGED_INTO = "merged_into"
-    NOT_BOOKED = "not_booked"
-    CATEGORY_OFF = "category_off"
-    PAUSED = "paused"
-    NO_WORDING = "no_wording"
-    LINT = "lint"
-
-
-@dataclass(frozen=True, slots=True)
-class QuietHours:
-    """From `starts` up to, not including, `ends`, on the reader's wall clock; over midnight when `starts` is later.
-
-    Equal times mean that no hour is quiet.
-    """
-
-    starts: time
-    ends: time
-
-    def cover(self, at: time) -> bool:
-        """Whether the wall-clock time `at` is quiet."""
-        if self.starts <= self.ends:
-            return self.starts <= at < self.ends
-        return at >= self.starts or at < self.ends
-
-    @classmethod
-    def outside(cls, allowed_from: time, allowed_to: time) -> "QuietHours":
-        """The quiet hours of a person who may be texted between two times of day."""
-        return cls(starts=allowed_to, ends=allowed_from)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The house rules of a site: leads, the upper bounds of the caps, and the dates on which it is closed."""
-
-    leads: tuple[Lead, ...]
-    series_leads: tuple[Lead, ...]
-    per_day: int
-    per_week: int
-    closures: frozenset[date] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A recipient as the planner sees one: who may be texted, about what, how often, and at which hours.
-
-    `also_zones` are those the person may be in where nobody said which: a minute that is quiet in any is quiet (L-23).
-    """
-
-    id: int
-    role: str
-    zone: str
-    quiet: tuple[QuietHours, ...]
-    consented: bool
-    categories: frozenset[Category]
-    opted_out: bool = False
-    number_bad: bool = False
-    per_day: int | None = None
-    per_week: int | None = None
-    also_zones: tuple[str, ...] = ()
-    digest: bool = False  # chose one text on Sunday with the week ahead
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A text to the number that has gone, or is on the wire: to whom, which, when, about which visits.
-
-    `key` is a reminder's key; texts of other classes count against the caps too.
-    """
-
-    reader: int
-    key: str
-    at: datetime
-    visits: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One appointment as the planner sees it. `id` is whatever the caller knows it by."""
-
-    id: int
-    kind: Kind
-    wall: datetime
-    zone: str
-    starts_at: datetime
-    status: str  # booked, tentative, cancelled, attended, missed
-    repeats: bool  # one of a series that repeats
-    first: bool  # the first visit after discharge (S-23)
-    leads: tuple[Lead, ...] | None  # what the series asks for itself
-    plan_status: str  # active, paused, ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +64,7 @@ def plan(
     candidates = []
     for reader, visits in parties:
         theirs = {one.key: one for one in gone if one.reader == reader.id}
-        standing = sorted(filter(_stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
+        standing = sorted(filter(stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
         by_day = [(day, list(of_day)) for day, of_day in groupby(standing, key=lambda visit: visit.wall.date())]
         for day, of_day in by_day:
             if of_day[-1].starts_at > now:
@@ -170,7 +75,8 @@ def plan(
     return sorted(capped, key=attrgetter("opens_at", "reader", "key"))
 
 
-def _stands(visit: Visit) -> bool:
+def stands(visit: Visit) -> bool:
+    """Whether texts may be about this visit at all."""
     return visit.status in {"booked", "tentative"} and visit.plan_status != "ended"
 
 
@@ -189,9 +95,9 @@ def _plan_day(
             by_lead.setdefault(lead, []).append(visit)
     candidates = []
     for lead, sharing in by_lead.items():
-        going, obstacle = _sift(reader, sharing, policy.closures)
+        going, obstacle = sift(reader, sharing, policy)
         about = tuple(going or sharing)
-        opens_at, closes_at, quiet = _window(reader, lead, about[0].starts_at)
+        opens_at, closes_at, quiet = window(reader, lead, about[0].starts_at)
         candidates.append(
             Candidate(
                 reader=reader.id,
@@ -256,7 +162,7 @@ def _takes_in(reader: Reader, later: Candidate, gone: Mapping[str, Gone], kept: 
     earlier = kept[1]
     if earlier.goes_at is None or later.goes_at is None or later.key in gone:
         return False
-    if _day_of(earlier.goes_at, reader) < _day_of(later.opens_at, reader):
+    if day_of(earlier.goes_at, reader) < day_of(later.opens_at, reader):
         return False
     if earlier.key in gone:
         return {visit.id for visit in later.visits} <= gone[earlier.key].visits
@@ -315,7 +221,8 @@ def _week_ahead(
     return replace(digest, goes_at=goes_at)
 
 
-def _day_of(instant: datetime, reader: Reader) -> date:
+def day_of(instant: datetime, reader: Reader) -> date:
+    """The date of an instant on the reader's wall clock."""
     return to_wall(instant, reader.zone).date()
 
 
@@ -335,15 +242,15 @@ def _cap(
     per_day = min([policy.per_day, *(reader.per_day for reader in agreed if reader.per_day is not None)])
     per_week = min([policy.per_week, *(reader.per_week for reader in agreed if reader.per_week is not None)])
     first = readers[0]
-    count = Counter(_day_of(one.at, home.get(one.reader, first)) for one in gone)
+    count = Counter(day_of(one.at, home.get(one.reader, first)) for one in gone)
     has_gone = {(one.reader, one.key) for one in gone}
     for candidate in sorted(candidates, key=_rank):
         if candidate.goes_at is None or (candidate.reader, candidate.key) in has_gone:
             yield candidate
             continue
         reader = home[candidate.reader]
-        day = _day_of(candidate.goes_at, reader)
-        if max(count[day], count[_day_of(candidate.opens_at, reader)]) >= per_day:
+        day = day_of(candidate.goes_at, reader)
+        if max(count[day], count[day_of(candidate.opens_at, reader)]) >= per_day:
             yield replace(candidate, goes_at=None, reason=Reason.CAP_DAY)
         elif busiest_week(count, day) >= per_week:
             yield replace(candidate, goes_at=None, reason=Reason.CAP_WEEK)
@@ -354,6 +261,8 @@ def _cap(
 
 def busiest_week(count: Mapping[date, int], day: date) -> int:
     """The most texts there are in any seven days that have `day` in them."""
+    if not any(abs((at - day).days) < 7 for at in count):
+        return 0
     return max(
         sum(count.get(start + timedelta(days=later), 0) for later in range(7))
         for start in (day - timedelta(days=back) for back in range(7))
@@ -385,53 +294,20 @@ def is_red(visit: Visit, now: datetime) -> bool:
     return visit.status == "booked" and ahead > timedelta(0) and (visit.first or ahead <= RED_WITHIN)
 
 
-def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
-    """How far ahead texts about this visit go (DESIGN §8: Leads)."""
-    if visit.leads is not None:
-        return visit.leads
-    if visit.repeats and not visit.first:
-        return policy.series_leads
-    return policy.leads
-
-
-def _sift(reader: Reader, visits: Sequence[Visit], closures: frozenset[date]) -> tuple[list[Visit], Reason | None]:
-    """The visits a text to this reader may be about, and what stands in the way if there are none."""
-    if not reader.consented:
-        return [], Reason.NO_CONSENT
-    if reader.opted_out:
-        return [], Reason.OPTED_OUT
-    if reader.number_bad:
-        return [], Reason.NUMBER_BAD
-    running = [visit for visit in visits if visit.plan_status == "active"]
-    if visits and not running:
-        return [], Reason.PAUSED
-    booked = [visit for visit in running if visit.status == "booked"]
-    if not booked:
-        return [], Reason.NOT_BOOKED
-    agreed = [visit for visit in booked if visit.kind.category(reader.role) in reader.categories]
-    if not agreed:
-        return [], Reason.CATEGORY_OFF
-    # A closed site calls off its own visits, never a meeting elsewhere.
-    on = [visit for visit in agreed if visit.kind.is_open_meeting or visit.wall.date() not in closures]
-    if not on:
-        return [], Reason.CLOSED
-    return on, None
-
-
-def _window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, datetime, Reason | None]:
+def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, datetime, Reason | None]:
     """When a text may go for a visit at `starts_at`, with the opening moved out of quiet hours (L-20, L-22)."""
     opens_at = _moment(lead, starts_at, reader.zone)
     ahead = starts_at - opens_at
     if ahead <= timedelta(0):  # '0d@08:00' for a visit at 07:00
         return starts_at - timedelta(minutes=1), starts_at, Reason.TOO_LATE
     closes_at = starts_at - min(LAST_USEFUL, ahead / 2)
-    if not _is_quiet(reader, opens_at):
+    if not is_quiet(reader, opens_at):
         return opens_at, closes_at, None
     if lead.days >= 1 or (lead.before or timedelta(0)) >= A_DAY:
         moved = next_allowed(reader, opens_at)
         return (moved, closes_at, None) if moved < closes_at else (opens_at, closes_at, Reason.QUIET_HOURS)
-    moved = _quiet_began(reader, opens_at) - BEFORE_QUIET
-    if moved <= starts_at - STILL_AHEAD and not _is_quiet(reader, moved):
+    moved = quiet_began(reader, opens_at) - BEFORE_QUIET
+    if moved <= starts_at - STILL_AHEAD and not is_quiet(reader, moved):
         return moved, closes_at, None
     return opens_at, closes_at, Reason.QUIET_HOURS
 
@@ -443,107 +319,3 @@ def _moment(lead: Lead, starts_at: datetime, zone: str) -> datetime:
     if lead.at is not None:
         wall = datetime.combine(wall.date(), lead.at)
     return to_instant(wall, zone)
-
-
-def _quiet_around(reader: Reader, instant: datetime) -> Iterator[tuple[QuietHours, str, datetime]]:
-    """The quiet hours that `instant` falls into, each with the zone and the wall-clock time there."""
-    for zone in (reader.zone, *reader.also_zones):
-        wall = to_wall(instant, zone)
-        for quiet in reader.quiet:
-            if quiet.cover(wall.time()):
-                yield quiet, zone, wall
-
-
-def _is_quiet(reader: Reader, instant: datetime) -> bool:
-    return next(_quiet_around(reader, instant), None) is not None
-
-
-def next_allowed(reader: Reader, instant: datetime) -> datetime:
-    """`instant` itself, or the first minute after it at which this reader may be texted.
-
-    Where the hours leave no minute of the day, a year later: past the end of any window.
-    """
-    for _ in range(4 * len(reader.quiet) * (1 + len(reader.also_zones)) + 2):
-        around = next(_quiet_around(reader, instant), None)
-        if around is None:
-            return instant
-        quiet, zone, wall = around
-        day = wall.date() if quiet.ends > wall.time() else wall.date() + A_DAY
-        # On the day a zone falls back the first reading of `ends` may already lie behind us.
-        instant = max(to_instant(datetime.combine(day, quiet.ends), zone), instant + timedelta(seconds=1))
-    return instant + timedelta(days=366)
-
-
-def _quiet_began(reader: Reader, instant: datetime) -> datetime:
-    """When the quiet hours around `instant` began."""
-    return min(
-        to_instant(
-            datetime.combine(wall.date() if quiet.starts <= wall.time() else wall.date() - A_DAY, quiet.starts), zone
-        )
-        for quiet, zone, wall in _quiet_around(reader, instant)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """The text may go now, about these visits."""
-
-    visits: tuple[Visit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The text may not go before `until`."""
-
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The text does not go at all."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A text whose moment has come, to be judged once more.
-
-    It is about visits in the `days` days from `day` on: one, or a digest's week. `day` and `lead` are its identity: a
-    visit that was moved to another day since is another text's business, and one that was moved earlier shuts the
-    window earlier. `gone` are when the number's other texts of the last two weeks went.
-    """
-
-    reader: Reader
-    visits: tuple[Visit, ...]
-    day: date
-    lead: Lead
-    closes_at: datetime
-    gone: tuple[datetime, ...] = ()
-    days: int = 1
-
-
-def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
-    """Whether a text that is due may really go, judged anew on what holds at `now` (R0.3, promise 3).
-
-    Called in the transaction that records the intent to send, with the rows it is judged on locked.
-    """
-    reader = due.reader
-    over = due.day + timedelta(days=due.days)
-    ahead = [one for one in due.visits if _stands(one) and one.starts_at > now and due.day <= one.wall.date() < over]
-    going, obstacle = _sift(reader, ahead, policy.closures)
-    if obstacle is not None or not going:
-        return Stop(obstacle or Reason.NOT_BOOKED)
-    closes_at = min(due.closes_at, _window(reader, due.lead, min(visit.starts_at for visit in going))[1])
-    allowed = next_allowed(reader, now)
-    if allowed >= closes_at:
-        return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)
-    if allowed > now:
-        return Wait(allowed.astimezone(UTC))
-    count = Counter(_day_of(at, reader) for at in due.gone)
-    today = _day_of(now, reader)
-    if count[today] >= min(policy.per_day, reader.per_day or policy.per_day):
-        return Stop(Reason.CAP_DAY)
-    if busiest_week(count, today) >= min(policy.per_week, reader.per_week or policy.per_week):
-        return Stop(Reason.CAP_WEEK)
-    return Go(tuple(sorted(going, key=attrgetter("starts_at", "id"))))

@@ -1,0 +1,363 @@
+"""Commands about tasks: what a person must do. List them, read one's whole story, take it, close it with an outcome.
+
+What a patient wrote is shown by `show` alone, and that somebody read it is put on record.
+"""
+
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
+
+if TYPE_CHECKING:
+    from reminders.service import House
+    from reminders.store.tasks import Event, Task
+
+T = TypeVar("T")
+
+Number = Annotated[int, typer.Argument(metavar="N", min=1, help="The task's number.")]
+All = Annotated[bool, typer.Option("--all", help="Closed ones too.")]
+Closed = Annotated[bool, typer.Option("--closed", help="Only closed ones, the latest first.")]
+Mine = Annotated[bool, typer.Option("--mine", help="Only those you took.")]
+KindOf = Annotated[str | None, typer.Option("--kind", metavar="K", help="Only of this kind, such as crisis.")]
+Note = Annotated[str | None, typer.Option(metavar="WORDS", help="What is worth knowing; kept sealed. -: from stdin.")]
+
+
+def tasks(
+    context: typer.Context,
+    all_: All = False,
+    closed: Closed = False,
+    mine: Mine = False,
+    kind: KindOf = None,
+    json: Json = False,
+) -> None:
+    """List what a person must do; take it, note it, close it."""
+    if context.invoked_subcommand is None:
+        list_tasks(all_, closed, mine, kind, json)
+    elif all_ or closed or mine or kind or json:
+        raise typer.BadParameter(f"write it after {context.invoked_subcommand}", param_hint="options")
+
+
+def list_tasks(
+    all_: All = False, closed: Closed = False, mine: Mine = False, kind: KindOf = None, json: Json = False
+) -> None:
+    """List what a person must do: the urgent first, then by due time."""
+    from reminders import clock
+    from reminders.service import tasks
+
+    if all_ and closed:
+        raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
+    if kind is not None and kind not in tasks.KINDS:
+        raise typer.BadParameter(f"choose from {', '.join(tasks.KINDS)}", param_hint="--kind")
+    with the_house() as house:
+        wanted = None if all_ else closed
+        found = tasks.listed(house, closed=wanted, owner=who() if mine else None, kind=kind)
+    now = clock.now()
+    if json:
+        print_json_lines(_document(task, now) for task in found)
+        return
+    print_table(
+        "Tasks, the urgent first",
+        ["No.", "Urgency", "What", "Who", "Visit", "Due", "Stands"],
+        [
+            (
+                task.id,
+                task.urgency,
+                tasks.KINDS[task.kind].title,
+                _whom(task),
+                task.visit,
+                _when(task.due_at, task.zone, now) + (", overdue" if _is_overdue(task, now) else ""),
+                _stands(task, now),
+            )
+            for task in found
+        ],
+        empty="Nothing to do." if not (all_ or closed) else "No tasks.",
+    )
+
+
+def show_task(number: Number, json: Json = False) -> None:
+    """Show one task's whole story, with what was written to us.
+
+    What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
+    """
+    from reminders import clock
+    from reminders.service import tasks
+
+    now = clock.now()
+    with the_house() as house, _refusals():
+        task, told = tasks.show(house, number, now, who=who())
+    if json:
+        kind = tasks.KINDS[task.kind]
+        story = [
+            {
+                "at": event.at,
+                "what": event.what,
+                "who": event.who,
+                "detail": event.detail,
+                "words": event.words,
+                "rules": list(event.rules),
+                "text": str(event.text_id) if event.text_id is not None else None,
+                "wording": event.text_wording,
+                "text_state": event.text_state,
+                "text_code": event.text_code,
+                "became": _became(event),
+            }
+            for event in told
+        ]
+        more = {"to_do": kind.to_do, "outcomes": list(kind.outcomes), "story": story}
+        print_json({**_document(task, now), **more})
+        return
+    for line in _page(task, told, now):
+        out.print(line, soft_wrap=True)
+
+
+def take_task(number: Number, json: Json = False) -> None:
+    """Take a task: it is yours, and nobody else is called."""
+    from reminders import clock
+    from reminders.service import tasks
+
+    now = clock.now()
+    task = _do(lambda house: tasks.take(house, number, now, who=who()))
+    if json:
+        print_json(_document(task, now))
+    else:
+        err.print(f"Task {number} is yours: {tasks.KINDS[task.kind].to_do}")
+
+
+def note_task(
+    number: Number,
+    note: Annotated[str, typer.Argument(metavar="WORDS", help="What happened; kept sealed. -: from stdin.")],
+    json: Json = False,
+) -> None:
+    """Add a note to a task's story."""
+    from reminders import clock
+    from reminders.service import tasks
+
+    words, now = _words(note), clock.now()
+    task = _do(lambda house: tasks.remark(house, number, words, now, who=who()))
+    if json:
+        print_json(_document(task, now))
+    else:
+        err.print(f"Noted in task {number}.")
+
+
+def close_task(
+    number: Number,
+    outcome: Annotated[str, typer.Option(metavar="O", help="How it ended; `tasks show` lists what it may be.")],
+    note: Note = None,
+    disclosed_to: Annotated[
+        str | None, typer.Option(metavar="WHOM", help="Medical personnel who were told of the patient (42 CFR 2.51).")
+    ] = None,
+    emergency: Annotated[str | None, typer.Option(metavar="WORDS", help="What emergency it was.")] = None,
+    json: Json = False,
+) -> None:
+    """Close a task with its outcome; texts held for it go again."""
+    from reminders import clock
+    from reminders.service import tasks
+
+    if (disclosed_to is None) != (emergency is None):
+        raise typer.BadParameter("give both, to whom and what emergency", param_hint="--disclosed-to, --emergency")
+    disclosed = None
+    if disclosed_to is not None and emergency is not None:
+        disclosed = tasks.Disclosure(_words(disclosed_to), _words(emergency))
+    words, now = _words(note) if note is not None else None, clock.now()
+    task, released = _do(
+        lambda house: tasks.close(house, number, outcome, now, who=who(), note=words, disclosed=disclosed)
+    )
+    if json:
+        print_json({**_document(task, now), "released": released})
+    else:
+        err.print(f"Task {number} is closed: {_plain(outcome)}.")
+        if released:
+            err.print(f"Held texts that go on their way again: {released}.")
+
+
+def let_text_go(number: Number, json: Json = False) -> None:
+    """Let the held text go that a task is about."""
+    from reminders import clock
+    from reminders.service import tasks
+
+    now = clock.now()
+    went = _do(lambda house: tasks.let_text_go(house, number, now, who=who()))
+    if not went:
+        end(Exit.REFUSED, "That text is held no more, or its time has passed: phone instead, and close the task.")
+    if json:
+        print_json({"id": number, "released": 1})
+    else:
+        err.print("The text goes within seconds.")
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Ends the command where there is no such task, or where it cannot be done to it."""
+    from reminders.service import tasks
+
+    try:
+        yield
+    except tasks.NoSuchTask as missing:
+        end(Exit.NOT_FOUND, f"There is no task {missing}.")
+    except tasks.Settled as refusal:
+        end(Exit.REFUSED, f"Not done: {refusal}.")
+
+
+def _do(verb: "Callable[[House], T]") -> T:
+    with the_house() as house, _refusals():
+        return verb(house)
+
+
+def _words(given: str) -> str:
+    """What a person typed, or what comes on stdin: a shell keeps a history of what is typed."""
+    words = (sys.stdin.read() if given == "-" else given).strip()
+    if not words:
+        raise typer.BadParameter("is empty", param_hint="WORDS")
+    return words
+
+
+def _document(task: "Task", now: datetime) -> dict[str, Any]:
+    from reminders.service import tasks
+
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "urgency": task.urgency,
+        "title": tasks.KINDS[task.kind].title,
+        "site": task.site,
+        "patients": list(task.patients),
+        "plan": task.plan,
+        "visit": task.visit,
+        "starts_at": task.starts_at,
+        "to": task.to,
+        "text": str(task.text_id) if task.text_id is not None else None,
+        "opened_at": task.opened_at,
+        "due_at": task.due_at,
+        "overdue": _is_overdue(task, now),
+        "owner": task.owner,
+        "acknowledged_at": task.acknowledged_at,
+        "rung_at": task.rung_at,
+        "escalates_at": task.escalates_at,
+        "step": task.step,
+        "closed_at": task.closed_at,
+        "outcome": task.outcome,
+    }
+
+
+def _is_overdue(task: "Task", now: datetime) -> bool:
+    return task.closed_at is None and task.due_at < now
+
+
+def _when(at: datetime, zone: str, now: datetime) -> str:
+    from reminders.service import story
+
+    return story.clock_time(at, zone).replace(f" {now:%Y},", ",")
+
+
+def _whom(task: "Task") -> str:
+    known = ", ".join(task.patients)
+    return " ".join(filter(None, (known, f"…{task.to[-4:]}" if task.to else "")))
+
+
+def _stands(task: "Task", now: datetime) -> str:
+    if task.closed_at is not None:
+        return f"closed: {_plain(task.outcome)}"
+    if task.owner is not None:
+        return f"taken by {task.owner}"
+    if task.rung_at is not None and task.acknowledged_at is None:
+        return f"rings for {(now - task.rung_at).total_seconds() / 60:.0f} min"
+    return "open"
+
+
+def _plain(word: str | None) -> str:
+    return (word or "").replace("_", " ")
+
+
+def _visible(words: str) -> str:
+    """What somebody wrote, on one line and without signs that would steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in words)
+
+
+def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
+    """The whole story on one page."""
+    from reminders.service import tasks
+
+    kind = tasks.KINDS[task.kind]
+    overdue = ", overdue" if _is_overdue(task, now) else ""
+    alarm = None
+    if task.rung_at is not None:
+        alarm = f"rang {_when(task.rung_at, task.zone, now)}"
+        if task.acknowledged_at is not None:
+            alarm += f"; acknowledged {_when(task.acknowledged_at, task.zone, now)}"
+        elif task.escalates_at is not None:
+            alarm += f"; nobody has acknowledged it; the next is called {_when(task.escalates_at, task.zone, now)}"
+    facts = {
+        "Patients": ", ".join(task.patients) or ("nobody we know" if task.to else None),
+        "Phone": task.to,
+        "Plan": task.plan,
+        "Visit": f"{task.visit}, {_when(task.starts_at, task.zone, now)}" if task.visit and task.starts_at else None,
+        "Due": _when(task.due_at, task.zone, now) + overdue,
+        "Alarm": alarm,
+        "Owner": task.owner or "nobody yet",
+        "Outcome": _plain(task.outcome) or f"open; one of {', '.join(kind.outcomes)}",
+    }
+    yield f"Task {task.id}, {task.urgency}: {kind.title}"
+    yield from (f"  {name + ':':<10} {said}" for name, said in facts.items() if said)
+    yield f"To do: {kind.to_do}"
+    yield f"What happened (times of the site, {task.zone})"
+    for event in told:
+        yield f"  {_when(event.at, task.zone, now)}:{event.at:%S}  {_told(event)}"
+
+
+_TOLD = {
+    "opened": "Opened",
+    "a text came": "A text came",
+    "answered": "We answered",
+    "answer lost": "Lost",
+    "answered within six hours": "Not answered again: it was answered within six hours",
+    "not answered again so soon": "Not answered again so soon",
+    "nobody is on call": "NOBODY IS ON CALL",
+    "paged": "Paged",
+    "page not taken": "Page not taken yet, and repeated:",
+    "escalated": "Escalated:",
+    "taken": "Acknowledged and taken",
+    "note": "Note",
+    "disclosed": "Told to medical personnel",
+    "closed": "Closed:",
+}
+
+
+def _told(event: "Event") -> str:
+    """One line of the story."""
+    said = [_TOLD.get(event.what, event.what)]
+    if event.what == "answered" and event.text_id is None:
+        said = ["Not answered: too late for it to be of use"]
+    if event.detail:
+        said.append(_plain(event.detail) if event.what == "closed" else event.detail)
+    if event.words is not None:
+        said.append(f"“{_visible(event.words)}”")
+    if event.rules:
+        said.append(f"(rules: {', '.join(event.rules)})")
+    if event.text_wording is not None and event.what == "answered":
+        said.append(f"with “{event.text_wording}”: {_became(event)}")
+    if event.who not in {"the service", "the phone"}:
+        said.append(f"by {event.who}")
+    return " ".join(said)
+
+
+def _became(event: "Event") -> str | None:
+    """What became of our text, so far as it is known."""
+    from reminders.service import story
+    from reminders.sms import codes
+
+    if event.text_state is None:
+        return None
+    said = story.STATES[event.text_state].lower()
+    if event.text_state == "suppressed":
+        return f"{said}: {story.REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
+    if event.text_state in {"undelivered", "scheduled"} and event.text_code:
+        if codes.look_up(event.text_code).class_ == "opted_out":
+            return f"refused: the number sent STOP ({event.text_code})"
+        return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
+    return said

@@ -1,0 +1,55 @@
+"""When to text. Pure: which texts a reader should get for their visits, in which window, and for each that will not
+go, why (DESIGN §8). `daily` plans the reminders, `notices` what no lead asks for, `guard` judges at the moment of
+sending; all three ask `readers` who may be texted, and when.
+"""
+
+from reminders.planner.daily import Candidate, busiest_week, is_red, plan
+from reminders.planner.guard import Due, Go, Stop, Wait, guard
+from reminders.planner.notices import (
+    CORRECTED_WITHIN,
+    NOTICE_WITHIN,
+    Notice,
+    Sort,
+    Standing,
+    Unplanned,
+    added,
+    guard_unplanned,
+    may_be_texted,
+    notice,
+    sort_of,
+    standing_of,
+    untold,
+)
+from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Visit, next_allowed
+
+__all__ = [
+    "CORRECTED_WITHIN",
+    "NOTICE_WITHIN",
+    "Candidate",
+    "Due",
+    "Go",
+    "Gone",
+    "Notice",
+    "Policy",
+    "QuietHours",
+    "Reader",
+    "Reason",
+    "Sort",
+    "Standing",
+    "Stop",
+    "Unplanned",
+    "Visit",
+    "Wait",
+    "added",
+    "busiest_week",
+    "guard",
+    "guard_unplanned",
+    "is_red",
+    "may_be_texted",
+    "next_allowed",
+    "notice",
+    "plan",
+    "sort_of",
+    "standing_of",
+    "untold",
+]

@@ -1,0 +1,77 @@
+"""Whether a text whose moment has come may really go, judged anew on what holds now (R0.3, promise 3). Called in the
+transaction that records the intent to send, with the rows it is judged on locked.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
+
+from reminders.planner.daily import busiest_week, day_of, stands, window
+from reminders.planner.readers import Policy, Reader, Reason, Visit, next_allowed, sift
+from reminders.plans import Lead
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The text may go now, about these visits."""
+
+    visits: tuple[Visit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The text may not go before `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The text does not go at all."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A text whose moment has come, to be judged once more.
+
+    It is about visits in the `days` days from `day` on: one, or a digest's week. `day` and `lead` are its identity: a
+    visit that was moved to another day since is another text's business, and one that was moved earlier shuts the
+    window earlier. `gone` are when the number's other texts of the last two weeks went.
+    """
+
+    reader: Reader
+    visits: tuple[Visit, ...]
+    day: date
+    lead: Lead
+    closes_at: datetime
+    gone: tuple[datetime, ...] = ()
+    days: int = 1
+
+
+def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
+    """Whether a text that is due may really go, judged anew on what holds at `now` (R0.3, promise 3).
+
+    Called in the transaction that records the intent to send, with the rows it is judged on locked.
+    """
+    reader = due.reader
+    over = due.day + timedelta(days=due.days)
+    ahead = [one for one in due.visits if stands(one) and one.starts_at > now and due.day <= one.wall.date() < over]
+    going, obstacle = sift(reader, ahead, policy)
+    if obstacle is not None or not going:
+        return Stop(obstacle or Reason.NOT_BOOKED)
+    closes_at = min(due.closes_at, window(reader, due.lead, min(visit.starts_at for visit in going))[1])
+    allowed = next_allowed(reader, now)
+    if allowed >= closes_at:
+        return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)
+    if allowed > now:
+        return Wait(allowed.astimezone(UTC))
+    count = Counter(day_of(at, reader) for at in due.gone)
+    today = day_of(now, reader)
+    if count[today] >= min(policy.per_day, reader.per_day or policy.per_day):
+        return Stop(Reason.CAP_DAY)
+    if busiest_week(count, today) >= min(policy.per_week, reader.per_week or policy.per_week):
+        return Stop(Reason.CAP_WEEK)
+    return Go(tuple(sorted(going, key=attrgetter("starts_at", "id"))))

@@ -1,0 +1,199 @@
+"""The texts that no lead asks for: notices of a change, the welcome, answers, what staff typed. Who gets one, when, and
+whether it may still go (DESIGN §8: they count against the caps but never wait for them).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+
+from reminders.planner.daily import LAST_USEFUL, Candidate
+from reminders.planner.guard import Go, Stop, Wait
+from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Visit, next_allowed, sift
+from reminders.plans import to_wall
+
+NOTICE_WITHIN = timedelta(days=7)
+CORRECTED_WITHIN = timedelta(minutes=15)  # a slip of the pen at entry is nobody's news
+SOON = QuietHours(starts=time(21), ends=time(8))  # notices about today or tomorrow
+BOOKED, CANCELLED, CLOSED = "booked", "cancelled", "closed"
+
+
+class Sort(StrEnum):
+    """What kind of text it is, for the rules of sending."""
+
+    SAFETY = (
+        "safety"  # a person in danger, or the answer that the law or the network asks for: at any hour, also after STOP
+    )
+    ANSWER = "answer"  # to what somebody just texted: at any hour
+    WELCOME = "welcome"
+    NOTICE = "notice"
+    STAFF = "staff"
+
+
+_SAFETY = frozenset({"crisis", "overdose", "help", "stop_confirm", "stop_asked", "wrong_number"})
+
+
+def sort_of(class_: str, wording: str | None) -> Sort:
+    """The sort of a text of that class that says that (`wording` is its id in the catalogue)."""
+    if class_ == "answer":
+        return Sort.SAFETY if wording in _SAFETY else Sort.ANSWER
+    return Sort(class_)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a visit stands, or is known to stand: its wall clock at the place, when that is, and whether it is on.
+
+    `status` is booked, cancelled or closed (the site is, on that day); anything else is nobody's news.
+    """
+
+    wall: datetime
+    starts_at: datetime
+    status: str
+
+    def __str__(self) -> str:
+        return f"{self.wall.isoformat(timespec='seconds')} {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice that should be: which text of the catalogue, its window, and why it cannot go, if it cannot."""
+
+    wording: str
+    tells: str
+    opens_at: datetime
+    closes_at: datetime
+    goes_at: datetime | None
+    reason: Reason | None
+
+
+def standing_of(visit: Visit, policy: Policy) -> Standing:
+    """How a visit stands now; a closed site calls off its own visits, never a meeting elsewhere."""
+    status = visit.status
+    if status == BOOKED and not visit.kind.is_open_meeting and visit.wall.date() in policy.closures:
+        status = CLOSED
+    return Standing(visit.wall, visit.starts_at, status)
+
+
+def notice(
+    reader: Reader, visit: Visit, knows: Standing, policy: Policy, now: datetime, *, told: bool = False
+) -> Notice | None:
+    """The notice this reader should get of a visit that stands otherwise than they know; None where none is due.
+
+    `knows` is what the reader was last told, `told` whether by a notice: only then is it news that a visit which was
+    off is on again. A change is news if the visit as known or as it stands is less than seven days ahead.
+    """
+    stands = standing_of(visit, policy)
+    if visit.plan_status != "active" or str(stands) == str(knows):
+        return None
+    if stands.status == BOOKED and knows.status == BOOKED and stands.starts_at == knows.starts_at:
+        return None
+    if stands.status not in {BOOKED, CANCELLED, CLOSED} or not (
+        knows.status == BOOKED or (told and stands.status == BOOKED)
+    ):
+        return None
+    concerned = [one.starts_at for one in (knows, stands) if one.status == BOOKED and one.starts_at > now]
+    if stands.status == CLOSED:
+        concerned.append(stands.starts_at)
+    if knows.status == BOOKED and knows.starts_at <= now:
+        return None  # it has begun: who came, came
+    if not concerned or min(concerned) - now > NOTICE_WITHIN:
+        return None
+    closes_at = max(min(concerned), now + timedelta(seconds=1))
+    wording = {BOOKED: "moved", CANCELLED: "called_off", CLOSED: "closed"}[stands.status]
+    _, reason = sift(reader, [replace(visit, status=BOOKED)], replace(policy, closures=frozenset()))
+    opens_at = now
+    if reason is None:
+        opens_at = next_allowed(for_news(reader, closes_at, now), now)
+        if opens_at >= closes_at:
+            opens_at, reason = now, Reason.QUIET_HOURS
+    goes_at = opens_at if reason is None else None
+    return Notice(wording, str(stands), opens_at, closes_at, goes_at, reason)
+
+
+def untold(candidates: Sequence[Candidate], gone: Sequence[Gone]) -> list[Visit]:
+    """The visits that were added to a day after its text had gone, and that no text to come speaks of."""
+    went = {(one.reader, one.key): one.visits for one in gone}
+    missed: dict[int, Visit] = {}
+    covered: set[int] = set()
+    for candidate in candidates:
+        said = went.get((candidate.reader, candidate.key))
+        for visit in candidate.visits:
+            if said is None:
+                covered |= {visit.id} if candidate.goes_at is not None else set()
+            elif visit.id in said:
+                covered.add(visit.id)
+            else:
+                missed[visit.id] = visit
+    return [visit for visit in missed.values() if visit.id not in covered]
+
+
+def added(reader: Reader, visit: Visit, policy: Policy, now: datetime) -> Notice | None:
+    """The notice of a visit that was added to a day whose text has gone; None where there is no moment left for it."""
+    _, reason = sift(reader, [visit], policy)
+    closes_at = visit.starts_at - LAST_USEFUL
+    opens_at = next_allowed(for_news(reader, visit.starts_at, now), now)
+    if reason is not None or opens_at >= closes_at:
+        return None
+    return Notice("added", str(standing_of(visit, policy)), opens_at, closes_at, opens_at, None)
+
+
+def for_news(reader: Reader, at: datetime, now: datetime) -> Reader:
+    """The reader with the hours in which news about `at` may come: of today and tomorrow from 8 to 21 o'clock.
+
+    The person's own hours stay. The site's come first in `Reader.quiet`.
+    """
+    days = (to_wall(at, reader.zone).date() - to_wall(now, reader.zone).date()).days
+    site, *own = reader.quiet
+    if days > 1 or site.starts == site.ends:
+        return reader
+    return replace(reader, quiet=(SOON, *own))
+
+
+def may_be_texted(reader: Reader, policy: Policy, *, dated: bool) -> Reason | None:
+    """What stands in the way of any text to this reader; `dated` ones need a verified number too (L-39)."""
+    if not reader.consented:
+        return Reason.NO_CONSENT
+    if reader.opted_out:
+        return Reason.OPTED_OUT
+    if reader.number_bad:
+        return Reason.NUMBER_BAD
+    if dated and policy.verify and not reader.verified:
+        return Reason.UNVERIFIED
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """A text that no lead asked for, whose moment has come. `reader` is None for a number that is nobody's."""
+
+    sort: Sort
+    reader: Reader | None
+    visits: tuple[Visit, ...]
+    tells: str | None
+    closes_at: datetime
+
+
+def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait | Stop:
+    """Whether it may go now, judged anew: a STOP, a changed visit or the night may have come in between."""
+    reader = due.reader
+    if due.sort is Sort.SAFETY or (reader is None and due.sort is Sort.ANSWER):
+        return Go(due.visits)
+    if reader is None:
+        return Stop(Reason.NO_CONSENT)
+    if due.sort is Sort.ANSWER:
+        return Stop(Reason.OPTED_OUT) if reader.opted_out else Go(due.visits)
+    if due.sort is Sort.NOTICE and due.tells is not None:
+        if not due.visits or any(str(standing_of(visit, policy)) != due.tells for visit in due.visits):
+            return Stop(Reason.NOT_BOOKED)  # it was changed again; another notice says how
+        booked = [replace(visit, status=BOOKED) for visit in due.visits]
+        _, reason = sift(reader, booked, replace(policy, closures=frozenset()))
+    else:
+        reason = may_be_texted(reader, policy, dated=due.sort is not Sort.WELCOME)
+    if reason is not None:
+        return Stop(reason)
+    hours = reader if due.sort is Sort.WELCOME else for_news(reader, due.closes_at, now)
+    allowed = next_allowed(hours, now)
+    if allowed >= due.closes_at:
+        return Stop(Reason.QUIET_HOURS if now < due.closes_at else Reason.TOO_LATE)
+    return Wait(allowed.astimezone(UTC)) if allowed > now else Go(due.visits)

@@ -1,0 +1,268 @@
+"""Who came: marks that a person sets, one visit or a whole session at a time, and what follows from a miss (C-15).
+
+A miss is only ever what somebody said. The text after it blames nobody, goes once for each visit, and is taken back
+when the mark is put right; in the first 30 days, and after two clinical misses in a row, somebody calls the same day.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from reminders import planner, plans, store
+from reminders.planner import Reason
+from reminders.plans import Kind
+from reminders.service import tasks
+from reminders.service.house import House
+from reminders.service.replanning import policy_of, reader_now
+from reminders.service.watch import MARK_AFTER, MARK_BACK
+from reminders.store import Row
+from reminders.store.texts import Addressee, Window
+
+ATTENDED, LATE, MISSED, UNMARK = "attended", "late", "missed", "unmark"
+MARKS = (ATTENDED, LATE, MISSED, UNMARK)
+AFTER = timedelta(hours=2)  # until then they may come yet
+OPEN_FOR = timedelta(hours=36)
+IN_A_ROW = timedelta(days=180)  # how far back a miss before this one counts
+
+_HELD = ("booked", "tentative", "attended", "missed")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A visit of which somebody said who came: whether it was news, and what it brought about.
+
+    `text` is how the text after a miss stands (a state, with the `reason` if it does not go), `call` whether somebody
+    is to call.
+    """
+
+    patient: str
+    plan: str
+    visit: str
+    mark: str
+    news: bool
+    text: str | None = None
+    reason: str | None = None
+    call: bool = False
+
+
+def mark(
+    house: House, plan_ref: str, series: str, on: date | None, now: datetime, *, what: str, who: str
+) -> Marked | None:
+    """Say `what` of one visit: the patient `attended`, was `late`, `missed` it, or `unmark` takes a mark back.
+
+    `on` is the day on which it stood, or was first written down for; a one-off needs none. None where there is no such
+    visit. Raises ValueError for a visit that has not begun or was called off.
+    """
+
+    def work(tx: store.Transaction) -> Marked | None:
+        plan = store.plans.plan_by_ref(tx, plan_ref)
+        if plan is None:
+            return None
+        _lock(tx, {plan.patient_id})
+        named = store.plans.appointments_named(tx, plan.id, series, on)
+        row = next((one for one in named if one.status in _HELD), None)
+        if row is None:
+            if named:
+                raise ValueError("it was called off, so nobody can have come")
+            return None
+        return _mark(house, tx, row, now, what=what, who=who)
+
+    return house.database.write(work, again=True)
+
+
+def mark_session(
+    house: House,
+    key: str,
+    on: date,
+    now: datetime,
+    *,
+    who: str,
+    missed: Collection[str] = (),
+    late: Collection[str] = (),
+    site: str | None = None,
+) -> list[Marked]:
+    """Say of everybody in a session on a date who came: these patients missed it or were late, all others attended.
+
+    One transaction; empty where nothing of that session stood on that date. Raises ValueError before it began, and for
+    a reference of nobody in it or named as both.
+    """
+
+    def work(tx: store.Transaction) -> list[Marked]:
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        if place is None:
+            return []
+        _lock(tx, {row.patient_id for row in store.plans.of_session(tx, place.id, key, on, _HELD)})
+        rows = store.plans.of_session(tx, place.id, key, on, _HELD)
+        if not rows:
+            return []
+        if both := set(missed) & set(late):
+            raise ValueError(f"somebody cannot both miss it and be late: {', '.join(sorted(both))}")
+        if unknown := {*missed, *late} - {row.patient_ref for row in rows}:
+            raise ValueError(f"not in it on that day: {', '.join(sorted(unknown))}")
+        of = dict.fromkeys(missed, MISSED) | dict.fromkeys(late, LATE)
+        return [_mark(house, tx, row, now, what=of.get(row.patient_ref, ATTENDED), who=who) for row in rows]
+
+    return house.database.write(work, again=True)
+
+
+def unmarked(house: House, now: datetime) -> Sequence[Row[Any]]:
+    """The clinical visits of the last seven days of which nobody said who came: plan, patient, series, wall, zone …"""
+
+    def look(tx: store.Transaction) -> list[Row[Any]]:
+        since, until = now - MARK_BACK, now - MARK_AFTER
+        sites = store.people.all_sites(tx)
+        return [row for site in sites for row in store.attention.unmarked(tx, site.id, since, until)]
+
+    return house.database.read(look)
+
+
+def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
+    store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+
+
+def _mark(house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str) -> Marked:
+    if row.starts_at > now:
+        raise ValueError("it has not begun yet")
+    mark = None if what == UNMARK else what
+    status = {None: _before(row), MISSED: "missed"}.get(mark, "attended")
+    news = (row.attendance, row.status) != (mark, status)
+    if news:
+        store.plans.mark_attendance(tx, row.id, now, attendance=mark, status=status)
+        key = store.plans.data_key_of_patient(tx, row.patient_id)
+        was, becomes = json.dumps([row.attendance, row.status]), json.dumps([mark, status])
+        said = f"marked {what}" if mark else "mark taken back"
+        store.records.note(
+            tx, who=who, what=said, table="appointments", row=row.id, now=now, before=was, after=becomes, key=key
+        )
+    site = store.people.site_of_patient(tx, row.patient_id)
+    text, reason = _text_after(house, tx, row, site, now, missed=mark == MISSED)
+    return Marked(
+        patient=row.patient_ref,
+        plan=row.plan_ref,
+        visit=f"{row.series_key}@{row.recurrence_id}",
+        mark=what,
+        news=news,
+        text=text,
+        reason=reason,
+        call=_calls(tx, row, site, now, news=news),
+    )
+
+
+def _before(row: Row[Any]) -> str:
+    """How the visit stood before anybody said who came."""
+    if row.attendance is None:
+        return str(row.status)
+    return str(row.agreed_status) if row.agreed_status in store.plans.OPEN else "booked"
+
+
+def _text_after(
+    house: House, tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, missed: bool
+) -> tuple[str | None, str | None]:
+    """Lay down the text after a miss, once for each visit, or take it back; its state and reason."""
+    person = next((one for one in store.people.recipients_of(tx, row.patient_id) if one.key == "self"), None)
+    if person is None:
+        return None, None
+    key = f"missed:{row.series_key}@{row.recurrence_id}"
+    before = store.texts.unplanned_of(tx, person.id, "notice")
+    here = next((text for text in before if text.key == key), None)
+    if not missed:
+        if here is not None:
+            store.texts.retract_one(tx, here.id)
+        return None, None
+    if here is not None and (here.attempts or here.state != "cancelled"):
+        return here.state, here.reason
+    if row.plan_status != "active":
+        return None, None
+    policy = policy_of(house)
+    reader = reader_now(tx, person, site, now)
+    opens_at = max(row.starts_at + AFTER, now)
+    due_at = planner.next_allowed(reader, opens_at)
+    window = Window(opens_at, opens_at + OPEN_FOR, due_at)
+    reason = planner.may_be_texted(reader, policy, dated=True)
+    if reason is None and Kind(row.kind).category(reader.role) not in reader.categories:
+        reason = Reason.CATEGORY_OFF
+    if reason is None and due_at >= window.closes_at:
+        reason = Reason.QUIET_HOURS
+    day = plans.to_wall(due_at, reader.zone).date()
+    others = [text for text in before if text.wording == "missed" and text.state != "cancelled" and text.key != key]
+    if reason is None and any(plans.to_wall(text.due_at, reader.zone).date() == day for text in others):
+        reason = Reason.MERGED_INTO  # one such text a day says it for all
+    to = Addressee(
+        person.id, site.id, store.people.sender_of(tx, site.id, house.settings.twilio.sender), person.number_id
+    )
+    if here is None:
+        store.texts.add(
+            tx,
+            to,
+            class_="notice",
+            key=key,
+            window=window,
+            now=now,
+            reason=reason.value if reason else None,
+            about=[row.id],
+            plan_id=row.plan_id,
+            wording="missed",
+        )
+    elif reason is None:
+        store.texts.revive(tx, here.id, to, window)
+    else:
+        store.texts.set_aside(tx, here.id, reason.value)
+    return ("suppressed", reason.value) if reason else ("scheduled", None)
+
+
+def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, news: bool) -> bool:
+    """Open and close the calls that this mark asks for; whether somebody is to call about this visit.
+
+    `row` is the visit as it stood before. Marks come in any order, so the one marked after it is looked at too.
+    """
+    marked = store.plans.marked_visits(tx, row.patient_id, row.starts_at - IN_A_ROW)
+    here = next((one for one in marked if one.id == row.id), None)
+    after = next((one for one in marked if _is_clinical(one) and _when(one) > _when(row)), None)
+    grave = here is not None and _asks_for_a_call(here, marked, site)
+    if news:
+        _call(tx, row, site, now, needed=grave)
+    if news and after is not None and _is_clinical(row):
+        before = [one for one in marked if one.id != row.id] + ([row] if row.attendance is not None else [])
+        was, needed = _asks_for_a_call(after, before, site), _asks_for_a_call(after, marked, site)
+        if was != needed:
+            _call(tx, after, site, now, needed=needed)
+    return grave
+
+
+def _call(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, needed: bool) -> None:
+    key = f"missed:{row.id}"
+    if not needed:
+        store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the mark was put right")
+        return
+    store.tasks.open_task(
+        tx,
+        kind="missed",
+        key=key,
+        urgency="soon",
+        site_id=site.id,
+        now=now,
+        due_at=tasks.waking(now, site.zone),
+        patient_id=row.patient_id,
+        plan_id=row.plan_id,
+        appointment_id=row.id,
+    )
+
+
+def _asks_for_a_call(row: Row[Any], marked: Sequence[Row[Any]], site: Row[Any]) -> bool:
+    """Whether a visit was missed in the first 30 days, or is the second clinical one in a row that was (S-20)."""
+    if row.status != "missed":
+        return False
+    if tasks.is_dangerous_time(row.discharged_on, row.starts_at, site.zone):
+        return True
+    earlier = [one for one in marked if _is_clinical(one) and _when(one) < _when(row)]
+    return _is_clinical(row) and bool(earlier) and max(earlier, key=_when).status == "missed"
+
+
+def _is_clinical(row: Row[Any]) -> bool:
+    return Kind(row.kind).is_clinical
+
+
+def _when(row: Row[Any]) -> tuple[datetime, int]:
+    return row.starts_at, row.id

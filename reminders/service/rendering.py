@@ -1,0 +1,86 @@
+"""What a text says, from the rows to the words. Fails closed: what cannot be said within the rules is not sent."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from reminders import plans, wording
+from reminders.planner import Visit
+from reminders.wording.segments import segments
+
+
+def render(
+    visits: Sequence[Visit], *, language: str, alias: str, phone: str, reader_zone: str, now: datetime
+) -> wording.Rendered:
+    """The reminder about these visits, as it reads at `now`. Raises Unsayable.
+
+    C and R are offered only where one person alone decides: one-offs and individual visits.
+    """
+    return wording.reminder(
+        [_spoken(visit) for visit in visits],
+        language=language,
+        alias=alias,
+        phone=phone,
+        reader_zone=reader_zone,
+        now=now,
+    )
+
+
+def _spoken(visit: Visit) -> wording.Visit:
+    return wording.Visit(
+        wall=visit.wall,
+        zone=visit.zone,
+        starts_at=visit.starts_at,
+        meeting=visit.kind in {plans.Kind.SUPPORT_MEETING, plans.Kind.HOUSE_MEETING},
+        asks=not visit.repeats or visit.kind.is_individual,
+    )
+
+
+def _as_it_was(visit: Visit, wall: datetime) -> Visit:
+    return replace(visit, wall=wall, starts_at=plans.to_instant(wall, visit.zone))
+
+
+def render_unplanned(
+    name: str | None,
+    *,
+    typed: str | None,
+    visits: Sequence[Visit],
+    was: datetime | None,
+    language: str,
+    alias: str,
+    phone: str,
+    line24: str,
+    per_week: int,
+    reader_zone: str,
+    verified: bool,
+    now: datetime,
+) -> wording.Rendered:
+    """A text that is no reminder: `name` of the catalogue, or what staff typed. Raises Unsayable.
+
+    The welcome asks for a Y as long as nobody verified the number (L-39). A notice of a visit that was added to a day
+    whose text has gone reads like the reminder it could not get.
+    """
+    if typed is not None:
+        body = wording.plainer(typed)
+        if problems := wording.check_typed(body):
+            raise wording.Unsayable("lint", problems)
+        length = segments(body)
+        return wording.Rendered("typed", language, body, length.encoding, length.count)
+    assert name is not None
+    if name == "added":
+        return render(visits, language=language, alias=alias, phone=phone, reader_zone=reader_zone, now=now)
+    if name.startswith("welcome"):
+        name = "welcome" if verified else "welcome_ask"
+    first = visits[0] if visits else None
+    return wording.answer(
+        name,
+        language=language,
+        alias=alias,
+        phone=phone,
+        line24=line24,
+        per_week=per_week,
+        visit=_spoken(first) if first is not None else None,
+        was=_spoken(_as_it_was(first, was)) if first is not None and was is not None and name == "moved" else None,
+        reader_zone=reader_zone,
+        now=now,
+    )

@@ -1,0 +1,220 @@
+"""What was texted to us, and what we know of the number it came from."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.store.engine import Transaction
+from reminders.store.ids import new_id
+from reminders.store.schema import (
+    appointments,
+    attempts,
+    confirmations,
+    patients,
+    plans,
+    recipients,
+    replies,
+    senders,
+    series,
+    sites,
+    text_items,
+    texts,
+)
+from reminders.store.sealing import DataKey, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An inbound text as it is stored: how it came, when it was sent, what it was taken to mean and by which rules."""
+
+    sid: str
+    sent_to: str
+    body: str = field(repr=False)
+    media: int
+    meaning: str
+    meanings: tuple[str, ...]
+    rules: tuple[str, ...]
+    lexicon: str
+    heard_by: str
+    sent_at: datetime
+
+
+def known_sids(tx: Transaction, sids: Collection[str]) -> set[str]:
+    """Which of these inbound texts are stored already."""
+    return {row.sid for row in tx.all(sa.select(replies.c.sid).where(replies.c.sid.in_(sids)))}
+
+
+def keep(
+    tx: Transaction,
+    said: Said,
+    *,
+    number_id: int,
+    site_id: int,
+    patient_id: int | None,
+    key: DataKey | None,
+    now: datetime,
+) -> int | None:
+    """Store an inbound text, sealed by its patient's key where it has one; its id, or None when it was here before."""
+    reply_id = new_id(now)
+    place = Place("replies", "body_sealed", reply_id)
+    fresh = tx.insert_new(
+        replies,
+        {
+            "id": reply_id,
+            "sid": said.sid[:64],
+            "number_id": number_id,
+            "sent_to": said.sent_to[:64],
+            "site_id": site_id,
+            "patient_id": patient_id,
+            "body_sealed": tx.seal(place, said.body, key),
+            "media": said.media,
+            "meaning": said.meaning,
+            "meanings": list(said.meanings),
+            "rules": list(said.rules),
+            "lexicon": said.lexicon,
+            "heard_by": said.heard_by,
+            "sent_at": said.sent_at,
+            "received_at": now,
+        },
+    )
+    return reply_id if fresh else None
+
+
+def site_spoken_to(tx: Transaction, address: str) -> Row[Any] | None:
+    """The site whose sender has that address."""
+    query = sa.select(sites).join(senders, senders.c.site_id == sites.c.id).where(senders.c.address == address)
+    return tx.first(query.order_by(sites.c.id))
+
+
+def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
+    """Everybody who is texted on a number, patients themselves first, with site, key and how their plans stand.
+
+    `current` is whether the patient has a plan that has not ended, `discharged_on` the latest discharge, `died` whether
+    a plan ended with the patient's death.
+    """
+    theirs = plans.c.patient_id == recipients.c.patient_id
+    latest = sa.select(sa.func.max(plans.c.discharged_on)).where(theirs).scalar_subquery()
+    current = sa.select(plans.c.id).where(theirs, plans.c.status != "ended").exists()
+    died = sa.select(plans.c.id).where(theirs, plans.c.ended_because == "died").exists()
+    query = (
+        sa.select(
+            recipients,
+            patients.c.site_id,
+            patients.c.key_id,
+            latest.label("discharged_on"),
+            current.label("current"),
+            died.label("died"),
+        )
+        .join(patients, patients.c.id == recipients.c.patient_id)
+        .where(recipients.c.number_id == number_id)
+        .order_by(sa.case((recipients.c.role == "self", 0), else_=1), recipients.c.id)
+    )
+    return tx.all(query)
+
+
+def answered_since(tx: Transaction, number_id: int, wording: Collection[str], since: datetime) -> bool:
+    """Whether one of these answers was given to the number since then, or is on its way."""
+    query = (
+        sa.select(texts.c.id)
+        .where(texts.c.number_id == number_id, texts.c["class"] == "answer", texts.c.wording.in_(wording))
+        .where(texts.c.opens_at > since, texts.c.state.not_in(("suppressed", "cancelled", "expired", "undelivered")))
+    )
+    return tx.first(query.limit(1)) is not None
+
+
+def last_asked(tx: Transaction, number_id: int, since: datetime) -> Sequence[Row[Any]]:
+    """The visits of the latest text about visits that went to a number since then, with the reader it went to.
+
+    Each with text_id, recipient_id, asked_at (when the text went), appointment_id, version, written_at (when the visit
+    last changed), starts_at, wall, zone, status. Empty where none went.
+    """
+    latest = (
+        sa.select(texts.c.id)
+        .join(attempts, attempts.c.text_id == texts.c.id)
+        .where(attempts.c.number_id == number_id, attempts.c.started_at > since)
+        .where(texts.c["class"].in_(("reminder", "notice")), texts.c.recipient_id.is_not(None))
+        .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+        .order_by(attempts.c.started_at.desc(), texts.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(
+            texts.c.id.label("text_id"),
+            texts.c.recipient_id,
+            texts.c.wording,
+            sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
+            .where(attempts.c.text_id == texts.c.id)
+            .scalar_subquery()
+            .label("asked_at"),
+            appointments.c.id.label("appointment_id"),
+            appointments.c.version,
+            appointments.c.written_at,
+            appointments.c.starts_at,
+            appointments.c.wall,
+            appointments.c.zone,
+            appointments.c.status,
+            series.c.plan_id,
+        )
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .where(texts.c.id == latest)
+        .order_by(appointments.c.starts_at)
+    )
+    return tx.all(query)
+
+
+def readers_asked(tx: Transaction, number_id: int, since: datetime, now: datetime) -> int:
+    """How many readers on a number got a text since then about a visit that lies ahead."""
+    query = (
+        sa.select(sa.func.count(texts.c.recipient_id.distinct()))
+        .select_from(texts)
+        .join(attempts, attempts.c.text_id == texts.c.id)
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .where(attempts.c.number_id == number_id, attempts.c.started_at > since)
+        .where(texts.c["class"].in_(("reminder", "notice")), appointments.c.starts_at > now)
+    )
+    return int(tx.value(query) or 0)
+
+
+def was_welcomed(tx: Transaction, number_id: int) -> bool:
+    """Whether a welcome has gone to that number, or may have."""
+    query = (
+        sa.select(attempts.c.id)
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .where(attempts.c.number_id == number_id, texts.c["class"] == "welcome")
+        .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    )
+    return tx.first(query.limit(1)) is not None
+
+
+def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collection[str]) -> bool:
+    """Whether a text from that number, sent after `at`, had one of these meanings."""
+    query = sa.select(replies.c.meanings).where(replies.c.number_id == number_id, replies.c.sent_at > at)
+    return any(set(row.meanings) & set(meanings) for row in tx.all(query))
+
+
+def confirm(tx: Transaction, appointment_id: int, recipient_id: int, version: int, now: datetime) -> None:
+    """Note that a reader confirmed a visit, as it stood in that version."""
+    mine = (confirmations.c.appointment_id == appointment_id, confirmations.c.recipient_id == recipient_id)
+    values = {"version": version, "confirmed_at": now}
+    if not tx.run(confirmations.update().where(*mine).values(**values)):
+        keys = {"appointment_id": appointment_id, "recipient_id": recipient_id}
+        tx.insert_new(confirmations, keys | values)
+
+
+def heard_until(tx: Transaction) -> Sequence[Row[Any]]:
+    """Every sender with up to when its inbound texts have been listed: id, address, heard_until, site_id."""
+    return tx.all(sa.select(senders.c.id, senders.c.address, senders.c.heard_until, senders.c.site_id))
+
+
+def set_heard_until(tx: Transaction, sender_id: int, at: datetime) -> None:
+    """Note that everything sent to that sender before `at` has been listed and taken in."""
+    later = sa.or_(senders.c.heard_until.is_(None), senders.c.heard_until < at)
+    tx.run(senders.update().where(senders.c.id == sender_id, later).values(heard_until=at))

@@ -1,0 +1,514 @@
+"""What a person must do: tasks with their story, and the pages that call somebody.
+
+A task is found by its `key`, the natural name of what it is about: while one is open, the same cause adds to its story
+instead of opening another. Lock numbers, texts and attempts before tasks.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.store.engine import Transaction
+from reminders.store.ids import new_id
+from reminders.store.people import masked, phone_of
+from reminders.store.schema import (
+    appointments,
+    attempts,
+    numbers,
+    pages,
+    patients,
+    plans,
+    recipients,
+    replies,
+    series,
+    sites,
+    task_events,
+    tasks,
+    texts,
+)
+from reminders.store.sealing import DataKey, Place
+
+OPEN = "closed_at IS NULL"
+ESCALATING = "escalates_at IS NOT NULL"
+OPEN_PAGE = "accepted_at IS NULL AND dropped_at IS NULL"
+
+
+def open_task(
+    tx: Transaction,
+    *,
+    kind: str,
+    key: str,
+    urgency: str,
+    site_id: int,
+    now: datetime,
+    due_at: datetime,
+    once: bool = False,
+    **about: int | None,
+) -> tuple[int, bool]:
+    """The open task of that key, made if there is none; its number, and whether it is new.
+
+    `about` are the rows it is about (`patient_id`, `number_id`, `plan_id`, `appointment_id`, `text_id`). With `once` a
+    closed task of that key counts too: what was dealt with does not come back. An open one whose time was later is now
+    due at `due_at`.
+    """
+    found = tx.first(sa.select(tasks).where(tasks.c.key == key).order_by(tasks.c.id.desc()).limit(1).with_for_update())
+    if found is not None and (found.closed_at is None or once):
+        if found.closed_at is None and due_at < found.due_at:
+            tx.run(tasks.update().where(tasks.c.id == found.id).values(due_at=due_at))
+        return found.id, False
+    row = {
+        "site_id": site_id,
+        "kind": kind,
+        "key": key,
+        "urgency": urgency,
+        "opened_at": now,
+        "due_at": due_at,
+        "rings": 0,
+        "step": 0,
+        **about,
+    }
+    made = tx.first(tasks.insert().values(**row).returning(tasks.c.id))
+    assert made is not None
+    add_event(tx, made.id, now, what="opened", who="the service")
+    return made.id, True
+
+
+def task_known(tx: Transaction, key: str) -> bool:
+    """Whether there ever was a task of that key."""
+    return tx.first(sa.select(tasks.c.id).where(tasks.c.key == key).limit(1)) is not None
+
+
+def add_event(
+    tx: Transaction,
+    task_id: int,
+    now: datetime,
+    *,
+    what: str,
+    who: str,
+    detail: str | None = None,
+    note: str | None = None,
+    key: DataKey | None = None,
+    reply_id: int | None = None,
+    text_id: int | None = None,
+) -> None:
+    """Append to a task's story. `detail` stands in the clear and names nobody; `note` is sealed."""
+    event_id = new_id(now)
+    place = Place("task_events", "note_sealed", event_id)
+    sealed = tx.seal(place, note, key) if note else None
+    tx.run(
+        task_events.insert(),
+        {
+            "id": event_id,
+            "task_id": task_id,
+            "at": now,
+            "what": what,
+            "who": who[:64],
+            "detail": detail[:200] if detail else None,
+            "note_sealed": sealed,
+            "reply_id": reply_id,
+            "text_id": text_id,
+        },
+    )
+
+
+def lock_task(tx: Transaction, task_id: int) -> Row[Any] | None:
+    """One task, locked for a change."""
+    return tx.first(sa.select(tasks).where(tasks.c.id == task_id).with_for_update())
+
+
+def number_of_task(tx: Transaction, task_id: int) -> int | None:
+    """The number a task is about, to be locked before the task."""
+    found = tx.value(sa.select(tasks.c.number_id).where(tasks.c.id == task_id))
+    return int(found) if found is not None else None
+
+
+def open_keys(tx: Transaction, kind: str) -> list[str]:
+    """The keys of the open tasks of that kind."""
+    query = sa.select(tasks.c.key).where(sa.text(OPEN), tasks.c.kind == kind)
+    return [row.key for row in tx.all(query.order_by(tasks.c.id))]
+
+
+def calls_about(
+    tx: Transaction, kinds: Collection[str], *, patient_id: int, number_id: int, appointment_id: int | None
+) -> Sequence[Row[Any]]:
+    """Tasks of these kinds about a patient, their number or one visit: id, appointment_id, due_at, closed_at."""
+    return tx.all(
+        sa.select(tasks.c.id, tasks.c.appointment_id, tasks.c.due_at, tasks.c.closed_at)
+        .where(tasks.c.kind.in_(kinds))
+        .where(sa.or_(tasks.c.patient_id == patient_id, tasks.c.number_id == number_id))
+        .where(sa.or_(sa.text(OPEN), tasks.c.appointment_id == appointment_id))
+        .order_by(tasks.c.id)
+    )
+
+
+def text_of_task(tx: Transaction, task_id: int) -> int | None:
+    """The text a task is about."""
+    found = tx.value(sa.select(tasks.c.text_id).where(tasks.c.id == task_id))
+    return int(found) if found is not None else None
+
+
+def held_keys(tx: Transaction, number_ids: Collection[int]) -> list[str]:
+    """The keys of the open tasks about held texts to these numbers that are of use yet."""
+    query = (
+        sa.select(tasks.c.key)
+        .join(texts, texts.c.id == tasks.c.text_id)
+        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
+        .where(texts.c.state == "scheduled", texts.c.held.is_(None))
+    )
+    return [row.key for row in tx.all(query)]
+
+
+def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
+    """Write what became of a task: `owner`, `acknowledged_at`, `closed_at` with `outcome`, `escalates_at` …"""
+    tx.run(tasks.update().where(tasks.c.id == task_id).values(**values))
+
+
+def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outcome: str, why: str) -> int:
+    """Close open tasks whose cause is gone by itself; how many."""
+    rows = tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update())
+    for row in rows:
+        change_task(tx, row.id, closed_at=now, outcome=outcome, escalates_at=None)
+        add_event(tx, row.id, now, what="closed", who="the service", detail=why)
+    return len(rows)
+
+
+def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collection[int]) -> tuple[set[int], set[int]]:
+    """Of these numbers those with an open crisis task, and of these patients those whose own number has one (C-12)."""
+    crisis = sa.select(tasks.c.number_id).where(sa.text(OPEN), tasks.c.kind == "crisis")
+    there = {row.number_id for row in tx.all(crisis)}
+    if not there:
+        return set(), set()
+    own = sa.select(recipients.c.patient_id).where(
+        recipients.c.number_id.in_(there), recipients.c.role == "self", recipients.c.patient_id.in_(patient_ids)
+    )
+    return there & set(number_ids), {row.patient_id for row in tx.all(own)}
+
+
+def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Answers to somebody in danger that did not reach them and of which no one was told: task_id, text_id, state,
+    error_code. Only of open tasks of the last day.
+    """
+    told = task_events.alias("told")
+    known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == "answer lost")
+    of_last = (
+        sa.select(attempts.c.error_code)
+        .where(attempts.c.text_id == texts.c.id)
+        .order_by(attempts.c.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, of_last.label("error_code"))
+        .join(texts, texts.c.id == task_events.c.text_id)
+        .join(tasks, tasks.c.id == task_events.c.task_id)
+        .where(task_events.c.what == "answered", task_events.c.at > now - timedelta(days=1))
+        .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis", ~known.exists())
+        .where(texts.c.state.in_(("undelivered", "expired", "suppressed", "cancelled", "uncertain", "unconfirmed")))
+        .order_by(task_events.c.id)
+    )
+    return tx.all(query)
+
+
+# Paging.
+
+
+def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew: bool) -> tuple[int, int]:
+    """Ring a task's alarm once more; which ring it is, and the step at which it stands.
+
+    One that nobody has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
+    An acknowledged one rings as if nobody had if `anew`, with a clock of its own; else its clock stays off.
+    """
+    row = lock_task(tx, task_id)
+    assert row is not None
+    ringing = row.rung_at is not None and row.acknowledged_at is None
+    values: dict[str, Any] = {"rings": row.rings + 1}
+    if not ringing and (anew or row.rung_at is None):
+        values |= {"rung_at": now, "step": 0, "acknowledged_at": None, "escalates_at": now + every}
+    change_task(tx, task_id, **values)
+    return row.rings + 1, row.step if ringing else 0
+
+
+def call(tx: Transaction, task_id: int, contacts: Iterable[str], now: datetime, *, ring_number: int, step: int) -> None:
+    """Put pages to these contacts of the rota into the outbox."""
+    for contact in contacts:
+        tx.insert_new(
+            pages,
+            {
+                "id": new_id(now),
+                "task_id": task_id,
+                "ring": ring_number,
+                "step": step,
+                "contact": contact[:80],
+                "due_at": now,
+                "tries": 0,
+            },
+        )
+
+
+def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
+    """Tasks that nobody acknowledged in time, locked; the next step is due."""
+    query = sa.select(tasks).where(sa.text(ESCALATING), tasks.c.escalates_at <= now, sa.text(OPEN))
+    return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
+
+
+def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:
+    """Drop the pages of a task that were not taken yet: somebody has it in hand."""
+    tx.run(pages.update().where(pages.c.task_id == task_id, sa.text(OPEN_PAGE)).values(dropped_at=now))
+
+
+def take_pages(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 100) -> Sequence[Row[Any]]:
+    """Pages to send now: id, task_id, contact, tries, step; nobody else takes them before `busy_until`."""
+    query = sa.select(pages).where(sa.text(OPEN_PAGE), pages.c.due_at <= now).order_by(pages.c.due_at)
+    rows = tx.all(query.limit(limit).with_for_update(skip_locked=True))
+    taken = pages.update().where(pages.c.id.in_([row.id for row in rows]))
+    tx.run(taken.values(due_at=busy_until, tries=pages.c.tries + 1))
+    return rows
+
+
+def note_page(tx: Transaction, page: Row[Any], now: datetime, *, accepted: bool, again_at: datetime) -> None:
+    """What came of a page: taken by the contact's service, or to be tried again."""
+    mine = pages.update().where(pages.c.id == page.id, pages.c.accepted_at.is_(None))
+    if not tx.run(mine.values(accepted_at=now) if accepted else mine.values(due_at=again_at)):
+        return
+    if accepted or page.tries == 0:
+        what = "paged" if accepted else "page not taken"
+        add_event(tx, page.task_id, now, what=what, who="the service", detail=page.contact)
+
+
+def drop_page(tx: Transaction, page: Row[Any], now: datetime) -> None:
+    """A page to somebody who is not on the rota any more."""
+    tx.run(pages.update().where(pages.c.id == page.id).values(dropped_at=now))
+
+
+def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
+    """Of these tasks those whose latest answer is known not to have reached anybody."""
+    query = (
+        sa.select(task_events.c.task_id, task_events.c.what)
+        .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_(("answered", "answer lost")))
+        .order_by(task_events.c.id)
+    )
+    latest = {row.task_id: row.what for row in tx.all(query)}
+    return {task_id for task_id, what in latest.items() if what == "answer lost"}
+
+
+def unaccepted_pages(tx: Transaction) -> int:
+    """How many pages nobody's service has taken after the first try."""
+    query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries > 0)
+    return int(tx.value(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Urgent tasks that nobody has acknowledged: how many, and since when the first of them rings."""
+
+    count: int
+    since: datetime | None
+
+
+def alarms(tx: Transaction) -> Alarms:
+    """What rings now."""
+    since = sa.func.min(sa.func.coalesce(tasks.c.rung_at, tasks.c.opened_at), type_=tasks.c.opened_at.type)
+    query = sa.select(sa.func.count().label("open"), since.label("since")).select_from(tasks)
+    row = tx.first(query.where(sa.text(OPEN), tasks.c.urgency == "urgent", tasks.c.acknowledged_at.is_(None)))
+    assert row is not None
+    return Alarms(row.open, row.since)
+
+
+def open_by_urgency(tx: Transaction) -> dict[str, int]:
+    """How many tasks are open, by urgency."""
+    query = sa.select(tasks.c.urgency, sa.func.count().label("open")).where(sa.text(OPEN))
+    return {row.urgency: row.open for row in tx.all(query.group_by(tasks.c.urgency))}
+
+
+# What people see.
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it is listed. `patients` are the references of everybody it may be about; the number is masked."""
+
+    id: int
+    kind: str
+    urgency: str
+    site: str
+    zone: str
+    opened_at: datetime
+    due_at: datetime
+    owner: str | None
+    acknowledged_at: datetime | None
+    rung_at: datetime | None
+    step: int
+    escalates_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    patients: tuple[str, ...]
+    plan: str | None
+    visit: str | None
+    starts_at: datetime | None
+    to: str | None
+    text_id: int | None
+    number_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a task's story. `words` are an inbound text or a note: personal.
+
+    `text_id` names a text of ours, with its wording, state, reason, and the code that its last attempt met.
+    """
+
+    at: datetime
+    what: str
+    who: str
+    detail: str | None
+    words: str | None = field(repr=False)
+    rules: tuple[str, ...]
+    text_id: int | None
+    text_state: str | None
+    text_wording: str | None
+    text_reason: str | None
+    text_code: int | None
+
+
+def listed(
+    tx: Transaction, *, closed: bool | None = False, owner: str | None = None, kind: str | None = None, limit: int = 500
+) -> list[Task]:
+    """Open tasks, or closed ones, or with None both: open before closed, the urgent ones first, then by due time.
+
+    Closed ones alone come with the latest first.
+    """
+    urgent_first = sa.case((tasks.c.urgency == "urgent", 0), else_=1)
+    open_first = sa.case((sa.text(f"tasks.{OPEN}"), 0), else_=1)
+    order = (tasks.c.closed_at.desc(), tasks.c.id) if closed else (open_first, urgent_first, tasks.c.due_at, tasks.c.id)
+    query = _tasks().order_by(*order).limit(limit)
+    if closed is not None:
+        query = query.where(tasks.c.closed_at.is_not(None) if closed else sa.text(f"tasks.{OPEN}"))
+    if owner is not None:
+        query = query.where(tasks.c.owner == owner)
+    if kind is not None:
+        query = query.where(tasks.c.kind == kind)
+    return _read(tx, tx.all(query))
+
+
+def by_number(tx: Transaction, task_id: int) -> Task | None:
+    """One task."""
+    return next(iter(_read(tx, tx.all(_tasks().where(tasks.c.id == task_id)))), None)
+
+
+def story(tx: Transaction, task_id: int) -> list[Event]:
+    """Everything that happened in a task, in order."""
+    code = (
+        sa.select(attempts.c.error_code)
+        .where(attempts.c.text_id == texts.c.id)
+        .order_by(attempts.c.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(
+            task_events,
+            replies.c.body_sealed.label("said"),
+            replies.c.rules,
+            texts.c.state,
+            texts.c.wording,
+            texts.c.reason,
+            code.label("error_code"),
+        )
+        .outerjoin(replies, replies.c.id == task_events.c.reply_id)
+        .outerjoin(texts, texts.c.id == task_events.c.text_id)
+        .where(task_events.c.task_id == task_id)
+        .order_by(task_events.c.at, task_events.c.id)
+    )
+    found = []
+    for row in tx.all(query):
+        words = None
+        if row.note_sealed is not None:
+            words = tx.open(Place("task_events", "note_sealed", row.id), row.note_sealed)
+        elif row.said is not None:
+            words = tx.open(Place("replies", "body_sealed", row.reply_id), row.said)
+        found.append(
+            Event(
+                at=row.at,
+                what=row.what,
+                who=row.who,
+                detail=row.detail,
+                words=words,
+                rules=tuple(row.rules or ()),
+                text_id=row.text_id,
+                text_state=row.state,
+                text_wording=row.wording,
+                text_reason=row.reason,
+                text_code=row.error_code,
+            )
+        )
+    return found
+
+
+def _tasks() -> sa.Select[Any]:
+    return (
+        sa.select(
+            tasks,
+            sites.c.key.label("site_key"),
+            sites.c.zone,
+            patients.c.ref.label("patient_ref"),
+            plans.c.ref.label("plan_ref"),
+            series.c.key.label("series_key"),
+            appointments.c.recurrence_id,
+            appointments.c.starts_at,
+            numbers.c.phone_sealed,
+        )
+        .join(sites, sites.c.id == tasks.c.site_id)
+        .outerjoin(patients, patients.c.id == tasks.c.patient_id)
+        .outerjoin(plans, plans.c.id == tasks.c.plan_id)
+        .outerjoin(appointments, appointments.c.id == tasks.c.appointment_id)
+        .outerjoin(series, series.c.id == appointments.c.series_id)
+        .outerjoin(numbers, numbers.c.id == tasks.c.number_id)
+    )
+
+
+def _read(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Task]:
+    shared = _patients_on(tx, {row.number_id for row in rows if row.number_id is not None and row.patient_id is None})
+    return [
+        Task(
+            id=row.id,
+            kind=row.kind,
+            urgency=row.urgency,
+            site=row.site_key,
+            zone=row.zone,
+            opened_at=row.opened_at,
+            due_at=row.due_at,
+            owner=row.owner,
+            acknowledged_at=row.acknowledged_at,
+            rung_at=row.rung_at,
+            step=row.step,
+            escalates_at=row.escalates_at,
+            closed_at=row.closed_at,
+            outcome=row.outcome,
+            patients=(row.patient_ref,) if row.patient_ref else shared.get(row.number_id, ()),
+            plan=row.plan_ref,
+            visit=f"{row.series_key}@{row.recurrence_id}" if row.series_key else None,
+            starts_at=row.starts_at,
+            to=masked(phone_of(tx, row.number_id, row.phone_sealed)) if row.phone_sealed is not None else None,
+            text_id=row.text_id,
+            number_id=row.number_id,
+        )
+        for row in rows
+    ]
+
+
+def _patients_on(tx: Transaction, number_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    query = (
+        sa.select(recipients.c.number_id, patients.c.ref)
+        .join(patients, patients.c.id == recipients.c.patient_id)
+        .where(recipients.c.number_id.in_(number_ids))
+        .distinct()
+        .order_by(patients.c.ref)
+    )
+    found: dict[int, tuple[str, ...]] = {}
+    for row in tx.all(query):
+        found[row.number_id] = (*found.get(row.number_id, ()), row.ref)
+    return found

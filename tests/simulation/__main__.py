@@ -1,0 +1,126 @@
+"""`python tests/simulation`: the whole service in simulated worlds, one of each seed, and its promises checked."""
+
+import argparse
+import gc
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from rich.console import Console
+
+TESTS = Path(__file__).parents[1]
+sys.path[:1] = [str(TESTS), str(TESTS.parent)]  # nobody installs the tests, nor the house for them
+
+# ruff: disable[module-import-not-at-top-of-file]
+from simulation.disk import Disk
+from simulation.story import Outcome, run
+
+# ruff: enable[module-import-not-at-top-of-file]
+
+TRACE = 30  # steps of it that are shown
+PIECE = 10  # seeds that are lived through in one go
+SAYS = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+NEWS = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python tests/simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="live through this seed only, and print its whole trace")
+    parser.add_argument("--seeds", type=int, default=300, help="how many (default 300)")
+    parser.add_argument("--start", type=int, default=0, help="from which on")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side; the worlds are the same")
+    parser.add_argument("--on", action="store_true", help="go on after a failure")
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        return _one(asked.seed, asked.database)
+    return _many(range(asked.start, asked.start + asked.seeds), asked.database, asked.jobs, stop=not asked.on)
+
+
+def _one(seed: int, database: str) -> int:
+    (outcome,) = live(database, [seed])
+    SAYS.print("\n".join(outcome.trace))
+    SAYS.print(f"\nseed {seed}: {outcome.problem or 'every promise was kept'}\ntrace {outcome.digest}")
+    return outcome.problem is not None
+
+
+def _many(seeds: range, database: str, jobs: int, *, stop: bool) -> int:
+    began, totals, failed, done = time.monotonic(), Counter(), [], 0
+    pieces = [list(seeds[start : start + PIECE]) for start in range(0, len(seeds), PIECE)]
+    with ProcessPoolExecutor(jobs) as pool:
+        for outcomes in pool.map(_piece, [database] * len(pieces), pieces):
+            for outcome in outcomes:
+                done += 1
+                totals += outcome.counts
+                if outcome.problem is not None:
+                    failed.append(outcome.seed)
+                    NEWS.print(report(outcome, database))
+            if done % 500 == 0 or done == len(seeds):
+                NEWS.print(f"{done} seeds, {time.monotonic() - began:.0f} s, {len(failed)} failed")
+            if failed and stop:
+                pool.shutdown(cancel_futures=True)
+                break
+    SAYS.print(summary(totals, done, database))
+    if failed:
+        SAYS.print(f"failed: {' '.join(map(str, failed))}")
+    return bool(failed)
+
+
+def _piece(database: str, seeds: list[int]) -> list[Outcome]:
+    outcomes = live(database, seeds)
+    for outcome in outcomes:
+        if outcome.problem is None:
+            outcome.trace.clear()
+    return outcomes
+
+
+def live(database: str, seeds: list[int]) -> list[Outcome]:
+    """Live through these seeds, one after another, on a database of their own."""
+    logging.getLogger().addHandler(logging.NullHandler())  # nothing of these worlds is for this one's log
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
+    try:
+        with closing(Disk(database, folder)) as disk:
+            gc.disable()  # it takes a tenth of the time; what a world leaves behind goes with its process
+            return [run(seed, disk) for seed in seeds]
+    finally:
+        gc.enable()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def report(outcome: Outcome, database: str) -> str:
+    """What was broken, what led to it, and how to live through it again."""
+    steps = [number for number, line in enumerate(outcome.trace) if "— " in line]
+    last = outcome.trace[steps[-TRACE] if len(steps) > TRACE else 0 :]
+    again = f"python tests/simulation --seed {outcome.seed}" + (
+        " --database postgresql" if database != "sqlite" else ""
+    )
+    return "\n".join(
+        (
+            f"seed {outcome.seed}, step {outcome.step}: {outcome.problem}",
+            *(f"    {line}" for line in last),
+            f"again: {again}",
+        )
+    )
+
+
+def summary(totals: Counter, seeds: int, database: str) -> str:
+    """What these worlds held, in figures."""
+    faults = sum(many for name, many in totals.items() if name.startswith("fault: "))
+    wanted = ("texts", "attempts", "messages", "resends", "second messages", "replies", "crashes")
+    lines = [f"{seeds} seeds on {database}: {', '.join(f'{totals[name]} {name}' for name in wanted)}, {faults} faults"]
+    for start in ("crash: ", "ended ", "fault: "):
+        found = sorted((name.removeprefix(start), many) for name, many in totals.items() if name.startswith(start))
+        lines.append(f"{start.strip(' :')}: " + ", ".join(f"{name} {many}" for name, many in found))
+    lines.append(f"lost {totals['lost']}, shown twice {totals['seen twice']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""An event loop whose time is a number: nothing waits, nothing runs beside it, and what is due next happens next.
+
+Database work that the service gives to an executor is done here, after a pause that the seed chooses: so workers take
+turns between transactions in every order. Each task belongs to the simulated process that began it, and ends with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+
+WHOSE: ContextVar = ContextVar("whose process this runs in", default=None)
+
+
+class Died(BaseException):
+    """The simulated process that runs this is dead: nothing of it goes on, whatever it catches."""
+
+
+class _NoSockets:
+    """In place of a selector: waiting is moving the time."""
+
+    def __init__(self, loop: "Loop") -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list:
+        assert timeout is not None, "everything waits for something that will never happen"
+        self._loop.seconds += timeout
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Loop(asyncio.BaseEventLoop):
+    """Virtual time in `seconds` from 0. `pause` says how long a process waits for its turn at the database."""
+
+    def __init__(self, pause: Callable[[], float]) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self._pause = pause
+        self._selector = _NoSockets(self)
+        self.set_task_factory(_begin)
+        self.broken: list[BaseException] = []
+        self.set_exception_handler(self._note)
+
+    def time(self) -> float:
+        return self.seconds
+
+    def _process_events(self, event_list) -> None:
+        assert not event_list
+
+    def _write_to_self(self) -> None:
+        """There is no other thread to be woken by."""
+
+    def _note(self, _, context) -> None:
+        error = context.get("exception")
+        if error is not None and not isinstance(error, Died):
+            self.broken.append(error)
+
+    def run_in_executor(self, executor, func, *args):
+        done = self.create_future()
+        self.call_later(self._pause(), self._work, done, func, args)
+        return done
+
+    def _work(self, done, func, args) -> None:
+        if done.done():  # its process died while it waited
+            return
+        process = WHOSE.get()
+        if process is not None and process.hangs_until > self.seconds:
+            self.call_later(process.hangs_until - self.seconds, self._work, done, func, args)
+            return
+        try:
+            result = func(*args)
+        except Died:
+            done.cancel()
+        except Exception as error:  # ruff: ignore[blind-except]  it is whoever asked who takes it
+            done.set_exception(error)
+        else:
+            if process is not None and process.will_hang:
+                process.hangs_until, process.will_hang = self.seconds + process.will_hang, 0.0
+                self.call_later(process.hangs_until - self.seconds, _set, done, result)
+            else:
+                done.set_result(result)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let everything happen that is due within so many seconds."""
+        self.run_until_complete(asyncio.sleep(seconds))
+
+    def finish(self, task: asyncio.Future, at_most: float) -> bool:
+        """Let time pass until `task` is done, or so long; whether it is."""
+        ends = self.call_later(at_most, lambda: None)
+        self.run_until_complete(asyncio.wait([task], timeout=at_most))
+        ends.cancel()
+        return task.done()
+
+
+def _set(done, result) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _begin(loop, work, **more):
+    task = asyncio.Task(work, loop=loop, **more)
+    process = WHOSE.get()
+    if process is not None:
+        process.tasks[task] = None
+        task.add_done_callback(lambda done: process.tasks.pop(done, None))
+    return task

@@ -1,0 +1,182 @@
+"""The wire between the service and the pretend Twilio, both ways, in virtual time.
+
+Out: the SDK's HTTP client is ours, above it the gateway's own judgement; below it a request travels for a while, the
+simulator's core answers it, and the answer travels back, or does not. In: the core's webhook calls go through the web
+process's own checks and routes, called as functions.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from fastapi import BackgroundTasks, HTTPException
+from simulation.loop import Died
+from starlette.requests import Request as WebRequest
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
+
+from reminders import clock, store
+from reminders.service import runs
+from reminders.sms import gateway
+from reminders.sms.simulator import Request
+from reminders.sms.transport import CurlTransport, MaybeSent, NotSent, is_loopback
+from reminders.web import webhooks
+
+_LOST = {"hang": None, "drip": None, "close": "closed", "reset": "reset", "cut": "truncated"}
+
+
+class Wire(CurlTransport):
+    """In libcurl's place. `world` is the one that runs."""
+
+    world = None
+
+    def __init__(self, *, deadline: float, connections: int, loopback_only: bool) -> None:
+        AsyncHttpClient.__init__(self, None, is_async=True, timeout=deadline)
+        self._deadline = deadline
+        del connections
+        assert loopback_only
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  the SDK's own shape
+        allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]
+    ) -> Response:
+        assert is_loopback(url)
+        assert not allow_redirects
+        world = self.world
+        place = urlsplit(url)
+        header = {name.lower(): value for name, value in (headers or {}).items()}
+        header["authorization"] = "Basic " + b64encode(":".join(auth or ()).encode()).decode()
+        query = urlencode(params, doseq=True) if params else place.query
+        body = urlencode(data or {}, doseq=True).encode()
+        request = Request(method, place.path, query, header, body)
+        refusing = world.twilio.refusing_until
+        if refusing is not None and world.now < refusing:
+            await asyncio.sleep(0.001)
+            raise NotSent("refused")
+        if method == "POST":
+            world.promises.posting(dict(parse_qsl(body.decode())), clock.now())
+        answer = asyncio.get_running_loop().create_future()
+        world.outside(world.travel(), _arrive, world, request, answer)
+        try:
+            async with asyncio.timeout(timeout or self._deadline):
+                found = await answer
+        except TimeoutError:
+            raise MaybeSent("timeout") from None
+        if isinstance(found, str):
+            raise MaybeSent(found)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Line(gateway._Line, Wire):
+    """The gateway's judgement, above this wire."""
+
+
+def _arrive(world, request: Request, answer: asyncio.Future) -> None:
+    """The request has come to Twilio, whether anybody still waits for its answer or not."""
+    found = world.twilio.handle(request, world.now)
+    world.arrived(request, found)
+    world.arm()
+    word = _LOST.get(found.transport.how, "")
+    if word is None:
+        return  # nobody ever hears of it
+    said = word or Response(found.status, found.body.decode())
+    world.outside(found.transport.after + world.travel(), _answer, answer, said)
+
+
+def _answer(answer: asyncio.Future, said: Response | str) -> None:
+    if not answer.done():
+        answer.set_result(said)
+
+
+async def call(world, callback) -> None:
+    """Twilio makes one webhook call, waits as long as it does, and hears what became of it."""
+    await asyncio.sleep(world.travel())
+    outcome, body = "ct", b""
+    process = world.web()
+    if process is not None:
+        task = process.begin(_serve(world, process, callback), quiet=True)
+        done, _ = await asyncio.wait([task], timeout=min(callback.policy.read, callback.policy.total))
+        outcome = "rt"
+        if done and not task.cancelled() and task.exception() is not None:
+            world.met(task.exception(), "a call of Twilio's")
+            outcome = 500
+        elif done and not task.cancelled() and process.is_alive:
+            outcome, body = task.result()
+            if world.loses_answer():
+                outcome = "rt"
+    world.twilio.called(callback, outcome, world.now, body)
+    world.said(f"Twilio's call about {callback.status} of {world.name(callback.sid)}: {outcome}")
+    world.arm()
+
+
+async def _serve(world, process, callback) -> tuple[int, bytes]:
+    """The web process takes a call: its own checks and routes, without the sockets around them."""
+    place = urlsplit(callback.url)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": place.path,
+        "raw_path": place.path.encode(),
+        "query_string": place.query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in callback.headers.items()],
+    }
+    body = callback.body
+
+    async def receive():  # ruff: ignore[unused-async]  starlette awaits it
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    house = process.house
+    try:
+        form = await webhooks.signed_form(WebRequest(scope, receive), house)
+        await asyncio.sleep(world.slowness())
+        if "/status/" in place.path:
+            return webhooks.status(place.path.rsplit("/", 1)[1], form, house).status_code, b""
+        later = BackgroundTasks()
+        answer = webhooks.inbound_text(form, house, later)
+    except HTTPException as refused:
+        return refused.status_code, b""
+    except (store.Unavailable, store.CommitUncertain):
+        return 503, b""
+    world.promises.acknowledged(callback.sid)
+    for task in later.tasks:
+        assert task.func is runs.answer_now
+        process.begin(_answer_now(world, house, task.args[1]))
+    return answer.status_code, bytes(answer.body)
+
+
+async def _answer_now(world, house, taken) -> None:
+    """`runs.answer_now`, in this loop instead of one of its own."""
+    if not (taken.urgent or taken.rang):
+        return
+    line = house.gateway()
+    try:
+        await runs.answer(house, line, [taken])
+    except Died:
+        raise
+    except Exception as error:  # ruff: ignore[blind-except]  as in the web process; what is no fault of ours is told
+        world.met(error, "the urgent answer")
+    finally:
+        await line.close()
+
+
+class Phone:
+    """In the pager's place: pages come to the simulator's pretend pager."""
+
+    world = None
+
+    async def page(self, contact, title: str, body: str) -> bool:
+        await asyncio.sleep(self.world.travel())
+        status = self.world.twilio.page({"contact": contact.name, "title": title, "body": body}, self.world.now)
+        await asyncio.sleep(self.world.travel())
+        return status < 300

@@ -1,0 +1,431 @@
+"""What holds after every step, in the service's terms (reliability.md I1 to I10, DESIGN §2), asked of the database past
+the service, of the pretend phones and of the log.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from reminders import clock
+from reminders.lifecycle import MOVES, WITHOUT_AN_ATTEMPT, State
+from reminders.plans import to_wall
+
+AFTER_STOP = {"crisis", "overdose", "help", "stop_confirm", "stop_asked", "wrong_number"}
+AT_ANY_HOUR = {"answer"}
+NIGHT = (time(20), time(9))
+NIGHT_FOR_NEWS = (time(21), time(8))
+SAID_BEFORE = {
+    "stop",
+    "stop_asked",
+    "wrong_number",
+    "start",
+    "confirm",
+    "yes",
+}  # then once is enough; or Twilio answered
+TRANSIENT = ("sending", "sent", "scheduled")
+NEVER_SENT = ("expired", "cancelled", "suppressed")
+PAGED_WITHIN = timedelta(seconds=60)
+
+
+class Broken(AssertionError):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
+    """A promise is broken: which one, and by what."""
+
+    def __init__(self, promise: str, by: str) -> None:
+        super().__init__(f"{promise}: {by}")
+        self.promise = promise
+
+
+@dataclass
+class Said:
+    """One text of a phone, as the person who sent it knows it."""
+
+    sid: str
+    phone: str
+    body: str
+    at: datetime
+    sort: str
+    until_listed: datetime
+    is_acknowledged: bool = False
+
+
+class Promises:
+    """Watches one world."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self._disk = world.disk
+        self._moves = self._starts = 0
+        self._messages = 0
+        self._texts: set[int] = set()
+        self._ref_of: dict[str, tuple[int, int]] = {}  # sid → (text, attempt)
+        self._made: dict[int, list[str]] = defaultdict(list)  # text → messages made for it
+        self._made_by: set[int] = set()  # the attempts for which Twilio made a message
+        self.said: dict[str, Said] = {}
+        self.confirmed: set[str] = set()  # plans whose acceptance was confirmed
+        self.broken: Broken | None = None
+
+    def _break(self, promise: str, by: str) -> None:
+        self.broken = self.broken or Broken(promise, by)
+
+    # While it runs
+
+    def posting(self, form: dict[str, str], now: datetime) -> None:
+        """A text goes on the wire now."""
+        ref = form["StatusCallback"].partition("#")[0].rsplit("/", 1)[1]
+        found = self._disk.look(
+            "SELECT a.text_id, a.id, t.closes_at, t.leased_until FROM attempts a"
+            " JOIN texts t ON t.id = a.text_id WHERE a.ref = ?",
+            ref,
+        )
+        if not found:
+            self._break("I3 an attempt is on record before its call", "nothing is known of what goes on the wire")
+            return
+        text, attempt, closes_at, leased_until = found[0]
+        if now >= self._disk.instant(closes_at):
+            self._break("I4 nothing goes after its window", f"{self.name(text)} was posted at {now:%H:%M:%S}")
+        lease = self._disk.instant(leased_until)
+        if lease is None or lease - now < timedelta(seconds=30):
+            left = "nothing" if lease is None else lease - now
+            self._break("C12 a lease outlives the deadline", f"{self.name(text)} was posted with {left} left")
+        self._world.said(f"{self.name(text)} goes on the wire")
+        self._ref_of[ref] = (text, attempt)
+
+    def posted(self) -> None:
+        """Twilio answered a create. What it made is the first message for its text, or the evidence is on record."""
+        made = self._world.twilio.created()
+        for message in made[self._messages :]:
+            ref = message.callback_url.partition("#")[0].rsplit("/", 1)[1]
+            text, attempt = self._ref_of[ref]
+            before = self._made[text]
+            before.append(message.sid)
+            self._made_by.add(attempt)
+            self._world.counts["messages"] += 1
+            self._world.said(f"Twilio made {self._world.name(message.sid)} for {self.name(text)}")
+            if len(before) > 1:
+                self._again(text, attempt)
+        self._messages = len(made)
+
+    def _again(self, text: int, attempt: int) -> None:
+        """A second message for a text: every earlier attempt must have failed on record, or been absent twice.
+
+        Absent although Twilio has it is right only where its list may hide a message for longer than we wait.
+        """
+        rows = self._disk.look(
+            "SELECT id, answer, looks, error_code, status FROM attempts WHERE text_id = ? AND id <> ? ORDER BY number",
+            text,
+            attempt,
+        )
+        self._world.counts["second messages"] += 1
+        for before, answer, looks, code, status in rows:
+            ended = status in {"undelivered", "failed"} and code
+            absent = answer == "unknown" and looks >= 2 and (before not in self._made_by or self._world.may_hide)
+            if not (answer == "refused" or ended or absent or self._is_twins(text)):
+                self._break(
+                    "I3 asked for again only on evidence",
+                    f"{self.name(text)}: {answer}, {looks} looks, {status} {code}",
+                )
+
+    def _is_twins(self, text: int) -> bool:
+        """Whether our message was taken for another text's that reads the same and went to the same number unanswered.
+
+        Two patients on one phone get two welcomes word for word alike: the phone sees two, whichever is whose.
+        """
+        known = self._disk.look("SELECT sid FROM attempts WHERE text_id <> ? AND sid IS NOT NULL", text)
+        return any(sid in self._made[text] for (sid,) in known)
+
+    def _has_anothers(self, text: int) -> bool:
+        """The other half of `_is_twins`: this text stands as delivered by what was made for its twin."""
+        sids = {sid for (sid,) in self._disk.look("SELECT sid FROM attempts WHERE text_id = ?", text)}
+        return any(sids & set(made) for other, made in self._made.items() if other != text)
+
+    def _was_hidden(self, text: int) -> bool:
+        """Whether Twilio's list hid the message longer than we look, so that it was taken for not sent."""
+        unknown = self._disk.look("SELECT looks FROM attempts WHERE text_id = ? AND answer = 'unknown'", text)
+        return self._world.may_hide and any(looks >= 2 for (looks,) in unknown)
+
+    def acknowledged(self, sid: str) -> None:
+        """We told Twilio that we have this inbound text."""
+        if sid in self.said:
+            self.said[sid].is_acknowledged = True
+
+    def name(self, text: int) -> str:
+        """A text in words that do not depend on its row."""
+        found = self._disk.look(
+            "SELECT t.key, p.ref, r.key FROM texts t LEFT JOIN recipients r ON r.id = t.recipient_id"
+            " LEFT JOIN patients p ON p.id = r.patient_id WHERE t.id = ?",
+            text,
+        )
+        key, patient, reader = found[0]
+        if key.startswith("answer:"):
+            key = f"answer to {self._world.name(key.split(':')[1])}"
+        return f"[{patient}{'' if reader in {None, 'self'} else f' {reader}'} {key}]"
+
+    # After each step
+
+    def check(self) -> None:
+        """Raises Broken."""
+        if self._world.loop.broken:
+            error = self._world.loop.broken[0]
+            raise Broken("nothing breaks", f"{type(error).__name__}: {error}") from error
+        self._check_moves()
+        self._check_starts()
+        self._check_rows()
+        self._check_replies()
+        if self.broken is not None:
+            raise self.broken
+
+    def _check_moves(self) -> None:
+        rows = self._disk.look(
+            "SELECT seq, text_id, before, after, attempts FROM sim_moves WHERE seq > ? ORDER BY seq", self._moves
+        )
+        for seq, text, before, after, attempts in rows:
+            self._moves = seq
+            source, target = State(before), State(after)
+            self._world.said(f"  {self.name(text)} {before} → {after}")
+            fresh = (source, target) in WITHOUT_AN_ATTEMPT
+            if not (target in MOVES[source] and not (fresh and attempts)) and not (fresh and not attempts):
+                self._break("I2 only legal moves", f"{self.name(text)} {before} → {after} after {attempts} attempts")
+
+    def _check_starts(self) -> None:
+        rows = self._disk.look(
+            "SELECT s.seq, s.state, s.held, s.opted_out, s.bad, a.started_at, a.number, a.number_id, t.id, t.class,"
+            " t.wording, t.opens_at, t.closes_at, r.zone FROM sim_starts s JOIN attempts a ON a.id = s.attempt_id"
+            " JOIN texts t ON t.id = a.text_id LEFT JOIN recipients r ON r.id = t.recipient_id"
+            " WHERE s.seq > ? ORDER BY s.seq",
+            self._starts,
+        )
+        for (
+            seq,
+            state,
+            held,
+            opted_out,
+            bad,
+            started,
+            number,
+            to,
+            text,
+            class_,
+            wording,
+            opens,
+            closes,
+            zone,
+        ) in rows:
+            self._starts = seq
+            self._world.counts["attempts"] += 1
+            self._world.counts["resends"] += number > 1
+            at = self._disk.instant(started)
+            name = self.name(text)
+            if state != "scheduled" or held is not None:
+                self._break("I2 only what waits is claimed", f"{name} was {state}, held: {held}")
+            # What was due is due, also when the clock goes back after it was noticed.
+            if not self._disk.instant(opens) - self._world.went_back <= at < self._disk.instant(closes):
+                self._break("I4 in its window", f"{name} began at {at:%m-%d %H:%M:%S}")
+            if opted_out and not (class_ == "answer" and wording in AFTER_STOP):
+                self._break(
+                    "I5 nothing after STOP", f"{name} ({class_} {wording}) began although the number had stopped"
+                )
+            if number > 1 and self._unknowns(text, number) > 1:
+                self._break("I3 one resend without an answer, ever", name)
+            if bad and class_ != "answer":
+                self._break("I5 nothing to a bad number", f"{name} ({class_}) began")
+            if class_ in AT_ANY_HOUR:
+                continue
+            wall = to_wall(at, zone).time()
+            starts, ends = NIGHT_FOR_NEWS if class_ in {"notice", "staff"} else NIGHT
+            if wall >= starts or wall < ends:
+                self._break("I4 not at night", f"{name} ({class_}) began at {wall:%H:%M:%S} {zone}")
+            if class_ == "reminder":
+                self._check_caps(text, to, at, zone)
+
+    def _unknowns(self, text: int, number: int) -> int:
+        """How many earlier attempts nobody knows the answer of."""
+        query = "SELECT COUNT(*) FROM attempts WHERE text_id = ? AND number < ? AND answer = 'unknown'"
+        return self._disk.look(query, text, number)[0][0]
+
+    def _check_caps(self, text: int, number: int, at: datetime, zone: str) -> None:
+        """The caps of the number at that moment: what went before, whatever it was, counts."""
+        rows = self._disk.look(
+            "SELECT text_id, MIN(started_at) FROM attempts WHERE number_id = ? AND text_id <> ? AND started_at < ?"
+            " AND (answer IS NULL OR answer <> 'refused') GROUP BY text_id",
+            number,
+            text,
+            self._disk.stored(at),
+        )
+        days = [to_wall(self._disk.instant(first), zone).date() for _, first in rows]
+        today = to_wall(at, zone).date()
+        per_day, per_week = self._world.settings.sending.per_day, self._world.settings.sending.per_week
+        if days.count(today) >= per_day:
+            self._break("I4 above the cap of a day", f"{self.name(text)} beside {days.count(today)} others")
+        if sum(today - timedelta(days=6) <= day <= today for day in days) >= per_week:
+            self._break("I4 above the cap of a week", self.name(text))
+
+    def _check_rows(self) -> None:
+        """What was confirmed is there, each once (I1); what was taken is never shown as not sent."""
+        rows = {row[0]: row for row in self._disk.look("SELECT id, state, attempts, leased_until, held FROM texts")}
+        if missing := self._texts - rows.keys():
+            self._break("I1 every text that was confirmed is one row for ever", f"{len(missing)} are gone")
+        self._texts |= rows.keys()
+        known = self._disk.look(
+            "SELECT a.text_id, a.sid, a.status FROM attempts a JOIN texts t ON t.id = a.text_id WHERE a.sid IS NOT NULL"
+            " AND a.number = t.attempts"
+        )
+        for text, _, status in known:
+            state = rows[text][1]
+            wrong = {"suppressed", "cancelled", "expired", "scheduled", "sending"}
+            if state in wrong and status not in {"undelivered", "failed"}:
+                self._break(
+                    "what Twilio took is not shown as not sent", f"{self.name(text)} is {state}, Twilio said {status}"
+                )
+        silent = self._disk.look(
+            "SELECT t.id FROM texts t JOIN attempts a ON a.text_id = t.id AND a.number = t.attempts"
+            " WHERE t.state = 'sent' AND a.ask_at IS NULL"
+        )
+        if silent:
+            self._break("I6 whatever is sent is asked after", self.name(silent[0][0]))
+        lost = self._disk.look(
+            "SELECT t.id FROM texts t JOIN attempts a ON a.text_id = t.id AND a.number = t.attempts"
+            " WHERE t.state = 'uncertain' AND a.look_at IS NULL AND a.looks < 2"
+        )
+        if lost:
+            self._break("I6 whatever is unknown is looked up twice", self.name(lost[0][0]))
+
+    def _check_replies(self) -> None:
+        stored = dict(self._disk.look("SELECT sid, id FROM replies"))
+        latest: dict[str, Said] = {}
+        for said in self.said.values():
+            if said.sid in stored:
+                if said.sort in {"STOP", "START"}:
+                    latest[said.phone] = said
+            elif said.is_acknowledged:
+                self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M} was acknowledged")
+        stopped = {self._world.phone_of(row[0]) for row in self._numbers() if row[1]}
+        for phone, said in latest.items():
+            if said.sort == "STOP" and phone not in stopped:
+                self._break("I5 a STOP that was heard holds", f"that of {said.at:%m-%d %H:%M:%S}")
+
+    def _numbers(self) -> list[tuple]:
+        return self._disk.look("SELECT fingerprint, opted_out_at IS NOT NULL FROM numbers")
+
+    # While the service runs
+
+    def check_running(self, since: datetime) -> None:
+        """After the service ran from `since` until now, with all its jobs and a healthy database."""
+        now = clock.now()
+        late = self._disk.stored(now - timedelta(seconds=90))
+        for name, query in (
+            ("sending", "SELECT id FROM texts WHERE state = 'sending' AND leased_until < ?"),
+            ("unknown", "SELECT text_id FROM attempts WHERE look_at < ?"),
+            ("due to be asked after", "SELECT text_id FROM attempts WHERE ask_at < ?"),
+            ("past its window", "SELECT id FROM texts WHERE state = 'scheduled' AND closes_at < ?"),
+        ):
+            if name == "due to be asked after":
+                late = self._disk.stored(now - timedelta(minutes=11))
+            if rows := self._disk.look(query, late):
+                self._break("I6 nothing is left lying", f"{self.name(rows[0][0])} is {name}")
+        true_now = self._world.now
+        for said in self.said.values():
+            if said.sort != "CRISIS":
+                continue
+            heard_by = max(said.at if said.is_acknowledged else said.until_listed, since)
+            could_be_heard = said.is_acknowledged or self._world.polled_at >= said.until_listed
+            if could_be_heard and true_now - heard_by > PAGED_WITHIN:
+                self._check_crisis(said)
+        if self.broken is not None:
+            raise self.broken
+
+    def _check_crisis(self, said: Said) -> None:
+        rows = self._disk.look(
+            "SELECT e.task_id, t.kind FROM task_events e JOIN tasks t ON t.id = e.task_id"
+            " JOIN replies r ON r.id = e.reply_id WHERE r.sid = ? AND t.kind IN ('crisis', 'supervisor')",
+            said.sid,
+        )
+        when = f"{said.at:%m-%d %H:%M:%S}"
+        if not rows:
+            self._break("every crisis has a task within 60 s", f"that of {when} has none")
+            return
+        pages = self._disk.look("SELECT tries, dropped_at FROM pages WHERE task_id = ?", rows[0][0])
+        if not any(tries or dropped for tries, dropped in pages):
+            self._break("every crisis is paged within 60 s", f"that of {when}, {len(pages)} pages")
+
+    # At the end
+
+    def check_end(self, healed_at: datetime, lies_ahead: set[int]) -> None:
+        """Everything was healed at `healed_at` and two weeks have passed; `lies_ahead` were scheduled then."""
+        self._check_ends(healed_at, lies_ahead)
+        self._check_all_replies()
+        if not self._disk.is_sound():
+            self._break("I9 the database is whole", "its own check says no")
+        self._check_canary()
+        if self.broken is not None:
+            raise self.broken
+
+    def _check_ends(self, healed_at: datetime, lies_ahead: set[int]) -> None:
+        counts = self._world.counts
+        shown = Counter(one.sid for received in self._world.twilio.phones.values() for one in received)
+        for text, state, class_, closes in self._disk.look("SELECT id, state, class, closes_at FROM texts"):
+            counts[f"ended {state}"] += 1
+            counts["texts"] += 1
+            seen = sum(shown[sid] for sid in self._made[text])
+            counts["seen twice"] += seen > 1
+            name = f"{self.name(text)} ({class_}) is {state}"
+            if state in TRANSIENT:
+                self._break("at the end nothing is under way", name)
+            if state == "delivered" and not seen and not self._has_anothers(text):
+                self._break("what is shown as delivered arrived", name)
+            if seen and state in NEVER_SENT and not self._was_undelivered(text) and not self._was_hidden(text):
+                self._break("what a phone shows is not shown as never sent", name)
+            if state == "uncertain" and self._disk.instant(closes) > healed_at and not self._is_told(text, closes):
+                self._break("I7 an uncertain text is a person's", name)
+            if text in lies_ahead and state in {"expired", "undelivered"}:
+                counts["lost"] += 1
+                self._break("lost = 0: what lay ahead when all was well again arrived", name)
+        for sid, times in shown.items():
+            if times > 1:
+                self._break("a phone shows a message once", self._world.name(sid))
+
+    def _is_told(self, text: int, closes: Any) -> bool:
+        """Whether a person was told of a text of which nobody knows; nobody need be when its visit has begun."""
+        look = self._disk.look
+        ahead = look(
+            "SELECT 1 FROM text_items i JOIN appointments p ON p.id = i.appointment_id"
+            " WHERE i.text_id = ? AND p.starts_at > ? AND p.status = 'booked'",
+            text,
+            closes,
+        )
+        if not ahead:
+            return True
+        of_visits = "SELECT 1 FROM tasks t JOIN text_items i ON i.appointment_id = t.appointment_id WHERE i.text_id = ?"
+        queries = ("SELECT 1 FROM tasks WHERE text_id = ?", "SELECT 1 FROM task_events WHERE text_id = ?", of_visits)
+        return any(look(query, text) for query in queries)
+
+    def _was_undelivered(self, text: int) -> bool:
+        rows = self._disk.look(
+            "SELECT status FROM attempts WHERE text_id = ? AND status IN ('undelivered', 'failed')", text
+        )
+        return bool(rows)
+
+    def _check_all_replies(self) -> None:
+        stored = {row[0]: row for row in self._disk.look("SELECT sid, id, meaning, number_id FROM replies")}
+        answered = {row[0] for row in self._disk.look("SELECT reply_id FROM texts WHERE reply_id IS NOT NULL")}
+        tasked = {row[0] for row in self._disk.look("SELECT reply_id FROM task_events WHERE reply_id IS NOT NULL")}
+        for said in self.said.values():
+            row = stored.get(said.sid)
+            if row is None:
+                self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M}")
+                continue
+            _, reply, meaning, _ = row
+            quietly = meaning in SAID_BEFORE
+            if reply not in answered and reply not in tasked and not quietly:
+                self._break(
+                    "each inbound text ends in an answer or a task", f"{said.sort} of {said.at:%m-%d %H:%M}: {meaning}"
+                )
+
+    def _check_canary(self) -> None:
+        stored = self._disk.everything()
+        logged = "\n".join(self._world.log.lines)
+        for secret in self._world.secrets():
+            if secret.encode() in stored:
+                self._break("I10 nothing personal in the clear", f"{secret!r} stands in the database")
+            if secret in logged:
+                self._break("I10 nothing personal in the clear", f"{secret!r} stands in the log")

@@ -1,0 +1,697 @@
+"""What happens in a world: people, the phone network's weather, machines that die, jobs that run; one step at a time.
+
+Each step is drawn from the seed and checked after. At the end everything is healed and two weeks pass.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from people import raw
+from simulation.disk import Disk
+from simulation.promises import Broken, Said
+from simulation.world import EXPECTED, JOBS, POINTS, SENDER, World
+
+from reminders import clock, plans
+from reminders.plans import Known, to_wall
+from reminders.service import attendance, backlog, changes, lives, planning, runs, tasks
+from reminders.sms.simulator import Rule
+
+ZONE = "America/New_York"
+PEOPLE = (  # reference, phone, zone, name; the first and the last share a phone
+    ("MRN-1", "+12025550143", ZONE, "Zephyrine Quillfeather"),
+    ("MRN-2", "+13125550102", "America/Chicago", "Ottoline Brackwater"),
+    ("MRN-3", "+12025550143", ZONE, "Peregrine Quillfeather"),
+)
+SISTER = "+12025550177"
+STRANGER = "+14155550166"
+ANOTHER = "+13125550188"
+PHONES = ("+12025550143", "+13125550102", SISTER, STRANGER, ANOTHER)
+CANARY = "xylocanary"
+HOURS = ("07:30", "10:00", "12:30", "15:00", "19:15", "23:00")
+LEADS = (["1d@17:00", "2h"], ["3h"], ["1d"], ["3d@17:00", "90m"], ["2h"])
+REPLIES = (
+    ("STOP", "STOP", 5),
+    (" stop. ", "STOP", 2),
+    ("START", "START", 4),
+    ("C", "C", 3),
+    ("R", "R", 2),
+    ("Y", "Y", 2),
+    ("HELP", "HELP", 2),
+    ("i want to die", "CRISIS", 2),
+    ("ya no quiero vivir", "CRISIS", 1),
+    ("i used last night", "SLIP", 1),
+    ("who is this", "WHO", 1),
+    ("wrong number", "WRONG", 1),
+    ("please don't text me any more", "PLEASE", 1),
+    (f"can i bring my {CANARY} along?", "CHATTER", 2),
+)
+NUMBER_CODES = (30003, 30005, 30006)
+PASSING_CODES = (30008, 30022, 30410, 30500)
+WEATHER = (
+    {"fault": "error_after_create"},
+    {"fault": "error_after_create", "status": 503, "html": True},
+    {"fault": "error_before_create"},
+    {"fault": "not_json"},
+    {"fault": "hang_after_create"},
+    {"fault": "close_after_create"},
+    {"fault": "reset_after_create"},
+    {"fault": "truncated"},
+    {"fault": "slow_drip"},
+    {"fault": "latency", "seconds": 12},
+    {"fault": "latency", "seconds": 40},
+    {"fault": "callback_first", "seconds": 2},
+    {"fault": "callback_first", "seconds": 45},
+    {"fault": "too_many"},
+    {"fault": "unauthorised", "times": 1},
+    {"fault": "refuse", "code": 21614},
+    {"fault": "refuse", "code": 21610},
+    {"fault": "refuse", "code": 30001},
+    {"fault": "refuse_connection", "seconds": 20},
+    {"fault": "stop_first"},
+    {"fault": "stop_meanwhile"},
+    {"fault": "error_before_create", "on": "list"},
+    {"fault": "error_before_create", "on": "fetch"},
+    {"fault": "refuse_page", "status": 503},
+    *({"error_code": code} for code in (*NUMBER_CODES, *PASSING_CODES)),
+    {"outcome": "silent"},
+    {"error_code": 30008, "then": "delivered", "then_after": 30},
+    {"outcome": "delivered", "then": "undelivered", "then_after": 5},
+    {"disorder": "swapped"},
+    {"disorder": "late", "seconds": 600, "about": "sent"},
+    {"disorder": "late", "seconds": 7200, "about": "delivered"},
+    {"disorder": "dropped"},
+    {"disorder": "dropped", "about": "received"},
+    {"disorder": "doubled", "copies": 2},
+    {"disorder": "unknown_sid"},
+    {"disorder": "bad_signature"},
+    {"disorder": "no_signature"},
+)
+FIRST_WEATHER = (
+    {"fault": "refuse", "code": 30001},
+    {"fault": "too_many"},
+    {"fault": "error_before_create"},
+    {"fault": "refuse", "code": 21614},
+)
+THEN_WEATHER = ({"fault": "hang_after_create"}, {"fault": "latency", "seconds": 25}, {"fault": "close_after_create"})
+COMMITS = ("before connection", "after connection", "before disk", "after disk", "before death", "after death")
+STEPS = (
+    ("some_seconds", 8),
+    ("some_minutes", 8),
+    ("to_the_next", 16),
+    ("some_hours", 5),
+    ("a_day", 2),
+    ("the_clock_jumps", 2),
+    ("a_job", 24),
+    ("the_service_runs", 10),
+    ("a_plan", 8),
+    ("a_status", 3),
+    ("a_session", 4),
+    ("a_reply", 12),
+    ("staff", 4),
+    ("somebody_came", 3),
+    ("a_life_changes", 4),
+    ("weather", 12),
+    ("nobody_tells", 6),
+    ("fair_weather", 3),
+    ("a_crash", 9),
+    ("a_commit_fails", 5),
+    ("a_kill", 4),
+    ("a_worker_hangs", 5),
+    ("the_web_stops", 2),
+    ("the_database_is_away", 2),
+    ("it_gets_slow", 3),
+)
+MOST_TICKS = 400
+
+
+@dataclass
+class Outcome:
+    """What became of one seed: its counts and its trace; with `problem`, what was broken at which step."""
+
+    seed: int
+    counts: Counter = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    problem: str | None = None
+    step: int = 0
+
+    @property
+    def digest(self) -> str:
+        """The same for the same seed, always."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+
+def run(seed: int, disk: Disk) -> Outcome:
+    """Live through one seed's world."""
+    world = World(seed, disk)
+    outcome = Outcome(seed, world.counts, world.trace)
+    asyncio.set_event_loop(world.loop)
+    try:
+        _live(Story(world), outcome)
+    except Broken as broken:
+        outcome.problem = str(broken)
+    except EXPECTED as error:
+        outcome.problem = f"the simulation itself: {type(error).__name__}"
+    finally:
+        world.close()
+        asyncio.set_event_loop(None)
+    return outcome
+
+
+def _live(story: "Story", outcome: Outcome) -> None:
+    steps = story.random.randint(6, 20)
+    story.begin()
+    for outcome.step in range(1, steps + 1):
+        story.step()
+        story.world.promises.check()
+    outcome.step = steps + 1
+    story.end()
+
+
+class Story:
+    """What the seed has happen in its world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.random = world.random
+        self.plans: dict[str, dict] = {}
+        self.dates: set[tuple[str, date]] = set()
+        prints = world.desk.house.database.read(lambda tx: {tx.fingerprint(phone): phone for phone in PHONES})
+        world.phone_of = lambda print_: prints.get(bytes(print_))
+        world.secrets = lambda: [
+            *(name for _, _, _, person in PEOPLE for name in person.split()),
+            *(phone[2:] for phone in PHONES),
+            CANARY,
+        ]
+        world.may_hide = False
+        self.is_ending = False
+        self.watched_at = world.began  # when the watch last looked, by the service's clock
+
+    def begin(self) -> None:
+        """The service was started, and somebody has a plan."""
+        self.finish_a_job("plan")
+        self.finish_a_job("poll")
+        self.a_plan(PEOPLE[0])
+        self.a_plan(self.random.choice(PEOPLE[1:]))
+
+    def step(self) -> None:
+        """One thing happens."""
+        names, weights = zip(*STEPS, strict=True)
+        name = self.random.choices(names, weights)[0]
+        self.world.said(f"— {name.replace('_', ' ')}")
+        getattr(self, name)()
+
+    # Time
+
+    def wait(self, seconds: float) -> None:
+        self.world.loop.pass_time(seconds)
+
+    def some_seconds(self) -> None:
+        self.wait(self.random.choice((1, 5, 20, 31, 45, 90)))
+
+    def some_minutes(self) -> None:
+        self.wait(60 * self.random.choice((2, 5, 6, 11, 16, 35, 61)))
+
+    def some_hours(self) -> None:
+        self.wait(3600 * self.random.choice((2, 5, 9)))
+
+    def a_day(self) -> None:
+        self.wait(3600 * self.random.choice((20, 25, 40)))
+
+    def to_the_next(self) -> None:
+        """To when something is due next, or a little later; what is due is begun, and not waited for."""
+        if (at := min(self.agenda().values(), default=None)) is not None:
+            self.wait(max(0.0, (at - clock.now()).total_seconds()) + self.random.choice((0, 0, 1, 40, 1500)))
+        self.a_job("send")
+
+    def agenda(self) -> dict[str, datetime]:
+        """When each job has something to do next, by the service's clock."""
+        disk = self.world.disk
+        (send, closes, lease, look, ask, page, escalates, rests, missed), *_ = disk.look(
+            "SELECT (SELECT MIN(due_at) FROM texts WHERE state = 'scheduled' AND held IS NULL),"
+            " (SELECT MIN(closes_at) FROM texts WHERE state = 'scheduled'),"
+            " (SELECT MIN(leased_until) FROM texts WHERE state = 'sending'),"
+            " (SELECT MIN(look_at) FROM attempts), (SELECT MIN(ask_at) FROM attempts),"
+            " (SELECT MIN(due_at) FROM pages WHERE accepted_at IS NULL AND dropped_at IS NULL),"
+            " (SELECT MIN(escalates_at) FROM tasks WHERE closed_at IS NULL),"
+            " (SELECT MIN(stopped_until) FROM senders),"
+            " (SELECT MIN(closes_at) FROM texts"
+            " WHERE state IN ('uncertain', 'expired', 'undelivered') AND closes_at >= ?)",
+            disk.stored(self.watched_at),
+        )
+        found: dict[str, datetime] = {}
+        for job, value in (("send", send), ("settle", closes), ("settle", lease), ("settle", look)):
+            if value is not None:
+                found[job] = min(disk.instant(value), found.get(job, disk.instant(value)))
+        for job, value in (("ask", ask), ("page", page), ("page", escalates), ("watch", missed)):
+            if value is not None:
+                found[job] = min(disk.instant(value), found.get(job, disk.instant(value)))
+        if "send" in found and rests is not None:
+            found["send"] = max(found["send"], disk.instant(rests))
+        return found
+
+    def the_clock_jumps(self) -> None:
+        minutes = self.random.choice((-10, -3, -1, 1, 3, 10, 61))
+        self.world.skew += timedelta(minutes=minutes)
+        self.world.may_hide = self.world.may_hide or minutes > 0
+        self.world.went_back += timedelta(minutes=max(0, -minutes))
+        self.world.said(f"the clock jumps by {minutes} minutes")
+        self.world.counts["fault: the clock jumps"] += 1
+
+    # The service
+
+    def a_job(self, name: str | None = None) -> None:
+        """A worker begins a job; the others' go on meanwhile."""
+        weights = (12, 6, 3, 1, 4, 3, 1)
+        name = name or self.random.choices(JOBS, weights)[0]
+        worker = self.random.choice(self.world.workers)
+        self.world.said(f"{worker.name}: {name}")
+        worker.begin(worker.job(name))
+        self.wait(self.random.choice((0.0, 0.005, 0.03, 0.3, 3)))
+
+    def the_service_runs(self) -> None:
+        """Everything is up and all jobs run, for some time."""
+        self.world.start_web()
+        self.all_processes_are_well()
+        began = self.world.now
+        self.run_for(self.random.choice((120, 600, 3600, 20_000)))
+        self.world.promises.check_running(began)
+
+    def all_processes_are_well(self) -> None:
+        self.world.disk.is_away = False
+        for process in self.world.processes():
+            process.dies_at = process.commit_fault = None
+
+    def run_for(self, seconds: float) -> None:
+        """Let all jobs run until then: each time that one has something to do, since more often it would do nothing."""
+        world, ends = self.world, self.world.now + timedelta(seconds=seconds)
+        for tick in range(MOST_TICKS):
+            now = clock.now()
+            due = {job for job, at in self.agenda().items() if at <= now}
+            at_the_edge = tick == 0 or world.now >= ends
+            for job in JOBS:
+                rarely = job in {"watch", "plan"} and tick % 30 == 29
+                if at_the_edge or job in due or rarely or (job == "poll" and self.is_unheard()):
+                    self.finish_a_job(job)
+            self.acknowledge()
+            left = (ends - world.now).total_seconds()
+            if left <= 0:
+                return
+            ahead = min(self.agenda().values(), default=None)
+            wait = left if ahead is None else max(5.0, (ahead - clock.now()).total_seconds() + 1)
+            self.wait(min(left, wait))
+            runs.succeeded(world.desk.house, "send")  # as the scans that found nothing meanwhile
+        raise Broken("the service comes to rest", f"{MOST_TICKS} rounds within {seconds:g} s")
+
+    def finish_a_job(self, job: str) -> None:
+        """A worker does a job, and we wait for its end."""
+        worker = self.random.choice(self.world.workers)
+        if job == "watch":
+            self.watched_at = clock.now()
+        if not self.world.loop.finish(worker.begin(worker.job(job)), 300):
+            raise Broken("no job hangs", f"{job} of {worker.name}")
+        if self.world.loop.broken:
+            self.world.promises.check()
+
+    def is_unheard(self) -> bool:
+        """Whether a phone texted what we have not told Twilio that we have."""
+        said = self.world.promises.said.values()
+        return any(not one.is_acknowledged and self.world.polled_at <= one.until_listed for one in said)
+
+    def acknowledge(self) -> None:
+        """Somebody on call takes what rings, some time after they were paged."""
+        disk = self.world.disk
+        since = disk.stored(clock.now() - timedelta(minutes=self.random.choice((3, 20, 50))))
+        for (number,) in disk.look(
+            "SELECT id FROM tasks WHERE closed_at IS NULL AND escalates_at IS NOT NULL AND rung_at < ?", since
+        ):
+            self.person(lambda number=number: tasks.take(self.world.desk.house, number, clock.now(), who="on call"))
+            if self.is_ending:
+                self.close_crises()
+
+    def close_crises(self) -> None:
+        """Everybody who may have been in danger is reached."""
+        house = self.world.desk.house
+        for (number,) in self.world.disk.look("SELECT id FROM tasks WHERE closed_at IS NULL AND kind = 'crisis'"):
+            self.person(lambda number=number: tasks.close(house, number, "reached", clock.now(), who="on call"))
+
+    # People
+
+    def person(self, what):
+        """Somebody at a desk does something; what came of it, None if the database was away or their process died."""
+        desk = self.world.desk
+        found = []
+
+        async def do() -> None:  # ruff: ignore[unused-async]  so that it belongs to the desk's process
+            try:
+                found.append(what())
+            except EXPECTED as error:
+                self.world.said(f"the desk was told: {type(error).__name__}")
+            except (ValueError, LookupError, plans.PlanRefused) as refusal:
+                self.world.said(f"the desk was refused: {refusal}")
+
+        self.world.loop.finish(desk.begin(do()), 60)
+        return found[0] if found else None
+
+    def a_plan(self, who: tuple | None = None) -> None:
+        """A plan is accepted, or one that was is edited."""
+        chosen = self.random
+        ref, phone, zone, name = who or chosen.choice(PEOPLE)
+        today = to_wall(clock.now(), zone).date()
+        series = []
+        for key in ("a", "b")[: chosen.choice((1, 1, 2))]:
+            day = today + timedelta(days=chosen.choice((0, 1, 1, 2, 3, 5)))
+            one = {
+                "key": key,
+                "kind": chosen.choice(("therapy_individual", "psychiatry", "support_meeting")),
+                "starts": f"{day}T{chosen.choice(HOURS)}:00",
+                "leads": chosen.choice(LEADS),
+            }
+            if key == "b":
+                one |= {"session": "oak-group", "kind": "therapy_group", "starts": f"{day}T16:30:00"}
+                if chosen.random() < 0.4:
+                    one["repeats"] = f"FREQ=DAILY;COUNT={chosen.choice((2, 3))}"
+                self.dates.add(("oak-group", day))
+            series.append(one)
+        said = {
+            "plan": {"ref": f"P-{ref}", "discharged_on": today.isoformat()},
+            "patient": {
+                "ref": ref,
+                "name": name,
+                "phone": phone,
+                "zone": zone,
+                "language": chosen.choice(("en", "es")),
+            },
+            "consent": {"on": (today - timedelta(days=1)).isoformat()},
+            "series": series,
+        }
+        if chosen.random() < 0.12:
+            said["consent"] |= {"said": "no", "on": today.isoformat()}
+        if chosen.random() < 0.3:
+            said["recipients"] = [self._sister(today)]
+            for one in series:
+                one["for"] = ["self", "sister"]
+        known = Known(
+            today=today,
+            languages=frozenset({"en", "es"}),
+            zone=ZONE,
+            site="main",
+            sites=frozenset({"main"}),
+            fictional_numbers=True,
+        )
+        try:
+            document = plans.read(raw(**said), known)
+        except plans.PlanRefused as refused:
+            self.world.said(f"the plan is refused: {refused}")
+            return
+        self._accept(ref, document)
+
+    @staticmethod
+    def _sister(today: date) -> dict:
+        agreed = {"said": "yes", "on": (today - timedelta(days=1)).isoformat(), "how": "signed form", "by": "A. Reyes"}
+        return {
+            "key": "sister",
+            "role": "supporter",
+            "phone": SISTER,
+            "zone": ZONE,
+            "language": "es",
+            "part2_consent_on": (today - timedelta(days=1)).isoformat(),
+            "consent": agreed | {"categories": ["family"], "warned_of_risk": True, "verified": "read aloud"},
+        }
+
+    def _accept(self, ref, document) -> None:
+        def accept():
+            return planning.accept(self.world.desk.house, document, clock.now(), who="the desk")
+
+        done = self.person(accept)
+        if done is None:
+            return
+        self.world.said(
+            f"the plan of {ref}: {done.texts.added} added, {done.texts.moved} moved, {done.texts.retracted} off"
+        )
+        self.world.promises.confirmed.add(document.plan.ref)
+        again = self.person(accept)
+        if again is not None and again.changed:
+            raise Broken("I1 the same plan twice is one plan", ref)
+
+    def a_status(self) -> None:
+        ref, *_ = self.random.choice(PEOPLE)
+        status = self.random.choice(("paused", "active", "active", "ended"))
+        why = self.random.choice(("completed", "left", "readmitted", "died")) if status == "ended" else None
+        if status == "ended" and self.random.random() < 0.6:
+            return
+        self.world.said(f"the plan of {ref} is {status} {why or ''}")
+        house = self.world.desk.house
+        self.person(
+            lambda: changes.set_plan_status(house, f"P-{ref}", status, clock.now(), who="the desk", because=why)
+        )
+
+    def a_session(self) -> None:
+        if not self.dates:
+            return
+        key, day = self.random.choice(sorted(self.dates))
+        to = None
+        if self.random.random() < 0.7:
+            on = day + timedelta(days=self.random.choice((0, 0, 1, 2)))
+            to = datetime.fromisoformat(f"{on}T{self.random.choice(HOURS)}:00")
+            self.dates.add((key, on))
+        self.world.said(f"the session of {day} is {'called off' if to is None else f'moved to {to}'}")
+        house = self.world.desk.house
+        done = self.person(lambda: changes.change_session(house, key, day, clock.now(), who="the desk", to=to))
+        self.world.said(f"that was {done}")
+
+    def a_reply(self, sort: str | None = None) -> None:
+        chosen = self.random
+        phone = chosen.choice(PHONES[:1] * 3 + PHONES[1:2] * 2 + PHONES)
+        body, sort, _ = chosen.choices(REPLIES, [weight for *_, weight in REPLIES])[0]
+        world = self.world
+        message = world.twilio.text_from(phone, SENDER, body, world.now)
+        world.said(f"a phone texts {sort} ({world.name(message.sid)})")
+        world.promises.said[message.sid] = Said(message.sid, phone, body, world.now, sort, message.listed_at)
+        world.counts["replies"] += 1
+        world.arm()
+        if chosen.random() < 0.3:  # workers look while the web process is about to send the answer itself
+            for _ in range(5):
+                self.wait(chosen.uniform(0.01, 0.03))
+                worker = chosen.choice(world.workers)
+                worker.begin(worker.job("send"))
+        self.wait(chosen.choice((0, 0.05, 0.5, 10)))
+
+    def somebody_came(self) -> None:
+        """A visit is marked: who came, who did not."""
+        ref, *_ = self.random.choice(PEOPLE)
+        key, day = self.random.choice(("a", "b")), to_wall(clock.now(), ZONE).date()
+        what = self.random.choice(attendance.MARKS)
+        on = None if key == "a" else day - timedelta(days=self.random.choice((0, 1)))
+        self.world.said(f"{key} of {ref} is marked {what}")
+        house = self.world.desk.house
+        self.person(lambda: attendance.mark(house, f"P-{ref}", key, on, clock.now(), what=what, who="the desk"))
+
+    def a_life_changes(self) -> None:
+        """A new phone, a no by voicemail, a number that is another's, a number checked, a text that staff typed."""
+        ref, *_ = self.random.choice(PEOPLE)
+        whom, house, now = lives.Whom(ref), self.world.desk.house, clock.now()
+        what = self.random.choice(("new phone", "old phone", "voicemail", "wrong", "not wrong", "verify", "say", "say"))
+        self.world.said(f"{ref}: {what}")
+        today = to_wall(now, ZONE).date()
+        consent = raw()["consent"] | {"on": today.isoformat()}
+        match what:
+            case "new phone" | "old phone":
+                phone = ANOTHER if what == "new phone" else next(one for of, one, *_ in PEOPLE if of == ref)
+                given = self.random.choice((consent, None))
+                self.person(lambda: lives.new_number(house, whom, phone, clock.now(), who="the desk", consent=given))
+            case "voicemail":
+                self.person(
+                    lambda: lives.record_opt_out(
+                        house, whom, clock.now(), how="voicemail", received_at=now, by="A. Reyes", who="the desk"
+                    )
+                )
+            case "verify":
+                self.person(lambda: lives.verify(house, whom, "read aloud", clock.now(), who="the desk"))
+            case "say":
+                words = "Please call us when you have a minute."
+                self.person(lambda: lives.say(house, whom, words, clock.now(), who="the desk"))
+            case _:
+                wrong = what == "wrong"
+                self.person(lambda: lives.mark_wrong(house, whom, clock.now(), who="the desk", wrong=wrong))
+        self.wait(self.random.choice((0, 0, 1)))
+
+    def staff(self) -> None:
+        """Somebody works on what stands on the board."""
+        world, house = self.world, self.world.desk.house
+        rows = world.disk.look("SELECT id, kind FROM tasks WHERE closed_at IS NULL ORDER BY id")
+        if not rows:
+            return
+        number, kind = self.random.choice(rows)
+        world.said(f"the desk works on task {number}, {kind}")
+        if kind == "backlog":
+            drop = self.random.random() < 0.3
+            self.person(lambda: backlog.end(house, clock.now(), drop=drop, who="the desk"))
+        elif kind == "held_text" and self.random.random() < 0.5:
+            self.person(lambda: tasks.let_text_go(house, number, clock.now(), who="the desk"))
+        elif self.random.random() < 0.4:
+            self.person(lambda: tasks.take(house, number, clock.now(), who="the desk"))
+        else:
+            outcome = tasks.KINDS[kind].outcomes[0]
+            self.person(lambda: tasks.close(house, number, outcome, clock.now(), who="the desk", note=f"said {CANARY}"))
+
+    # What goes wrong
+
+    def weather(self) -> None:
+        chosen = self.random
+        for _ in range(chosen.choice((1, 1, 2))):
+            said = dict(chosen.choice(WEATHER))
+            if "fault" in said and said["fault"] not in {"refuse_connection", "refuse_page"}:
+                said.setdefault("times", chosen.choice((1, 1, 2, 5)))
+            elif said.get("fault") != "refuse_connection":
+                said |= {"times": chosen.choice((1, 2, 6))}
+            self.weather_is(said)
+
+    def weather_is(self, said: dict) -> None:
+        """One rule more for the phone network."""
+        world = self.world
+        name = said.get("fault") or said.get("disorder") or said.get("error_code") or said["outcome"]
+        world.said(f"weather: {said}")
+        world.counts[f"fault: {name}"] += 1
+        world.twilio.add_rule(Rule.parse(said), world.now)
+
+    def nobody_tells(self) -> None:
+        """Twilio takes a text, its answer is lost, and so are the receipts: only the list knows of it."""
+        fault = self.random.choice(("hang_after_create", "close_after_create", "truncated", "not_json"))
+        self.weather_is({"fault": fault, "times": 1})
+        self.weather_is({"disorder": "dropped", "times": 6})
+        self.to_the_next()
+        self.wait(self.random.choice((0, 40)))
+        if self.random.random() < 0.6:
+            self.the_service_runs()
+
+    def fair_weather(self) -> None:
+        self.world.twilio.clear_rules()
+        self.world.is_slow, self.world.loses_answers = False, 0.0
+
+    def it_gets_slow(self) -> None:
+        self.world.is_slow = True
+        self.world.loses_answers = self.random.choice((0.0, 0.2))
+
+    def a_crash(self) -> None:
+        """One of the processes will die at a crash point; what passes it is begun."""
+        world, chosen = self.world, self.random
+        point = chosen.choice(POINTS)
+        after = chosen.choice((0, 0, 0, 1))
+        for process in world.processes():
+            process.dies_at = (point, after)
+        world.said(f"the next to pass {point} dies there")
+        if point in {"C0", "C15"}:
+            self.a_plan() if point == "C0" else self.a_session()
+        elif point in {"C1", "C2", "C3", "C5", "C6", "C7", "C8"}:
+            self.to_the_next()
+            self.wait(chosen.choice((0, 1, 40)))
+        elif point == "C14":
+            self.a_reply()
+        else:
+            self.a_job("ask" if point == "C10" else "settle")
+
+    def a_commit_fails(self) -> None:
+        world = self.world
+        process = self.random.choice(world.processes())
+        process.commit_fault = self.random.choice(COMMITS)
+        world.said(f"a COMMIT of {process.name} will fail: {process.commit_fault}")
+        if process is world.desk:
+            self.a_plan()
+        elif process in world.workers:
+            self.to_the_next()
+        else:
+            self.a_reply()
+
+    def a_kill(self) -> None:
+        """A worker is killed at any instant of its work."""
+        worker = self.random.choice(self.world.workers)
+        worker.begin(worker.job(self.random.choice(("send", "send", "settle", "poll"))))
+        self.wait(self.random.choice((0.0, 0.01, 0.03, 0.06, 0.1, 1)))
+        worker.die("by a kill")
+
+    def a_worker_hangs(self) -> None:
+        """A worker is stopped with a call on the wire, and goes on when others have long done its work."""
+        world, chosen = self.world, self.random
+        worker = chosen.choice(world.workers)
+        first, then = chosen.choice(FIRST_WEATHER), chosen.choice(THEN_WEATHER)
+        world.twilio.add_rule(Rule.parse(first | {"times": 1}), world.now)
+        if (at := self.agenda().get("send")) is not None:
+            self.wait(max(0.0, (at - clock.now()).total_seconds()) + 1)
+        seconds = chosen.choice((200, 1150, 1300, 1500, 2500))
+        if chosen.random() < 0.3:
+            worker.will_hang = seconds
+        worker.begin(worker.job("send"))
+        began = len(world.twilio.created()) + world.twilio.counters["requests"]
+        for _ in range(20):
+            self.wait(0.005)
+            if len(world.twilio.created()) + world.twilio.counters["requests"] != began:
+                break
+        worker.hangs_until = world.loop.seconds + seconds
+        world.counts["fault: a worker hangs"] += 1
+        world.said(f"{worker.name} hangs for {seconds} s; weather: {first}, then {then}")
+        others = [one for one in world.workers if one is not worker]
+        if not others:
+            self.wait(seconds)
+            return
+        world.twilio.add_rule(Rule.parse(then | {"times": 1, "begins": 60}), world.now)
+        while world.loop.seconds < worker.hangs_until - 1:
+            other = chosen.choice(others)
+            for job in ("settle", "send"):
+                other.begin(other.job(job))
+                self.wait(0.4)
+            self.wait(min(chosen.choice((5, 60, 120)), max(0.0, worker.hangs_until - world.loop.seconds)))
+        self.wait(3)
+
+    def the_web_stops(self) -> None:
+        self.world.stop_web()
+
+    def the_database_is_away(self) -> None:
+        self.world.disk.is_away = True
+        self.world.counts["fault: the database is away"] += 1
+        self.a_job()
+        if self.random.random() < 0.5:
+            self.a_reply()
+        self.wait(self.random.choice((1, 30, 200)))
+        self.world.disk.is_away = False
+
+    # The end
+
+    def end(self) -> None:
+        """All is well again, and two weeks pass."""
+        world, disk = self.world, self.world.disk
+        self.fair_weather()
+        self.all_processes_are_well()
+        world.start_web()
+        world.twilio.refusing_until = None
+        self.wait(60)
+        healed_at = clock.now()
+        house = world.desk.house
+        self.is_ending = True
+        self.close_crises()
+        if disk.look("SELECT 1 FROM texts WHERE held = 'backlog' LIMIT 1"):
+            self.person(lambda: backlog.end(house, clock.now(), drop=False, who="the desk"))
+        world.said("— all is well again; two weeks pass")
+        began = world.now
+        self.run_for(1800)
+        world.promises.check()
+        world.promises.check_running(began)
+        self._same_again()
+        ahead = disk.look(
+            "SELECT id FROM texts WHERE state = 'scheduled' AND held IS NULL AND attempts = 0 AND due_at > ?",
+            disk.stored(healed_at),
+        )
+        self.run_for(14 * 86_400)
+        world.promises.check()
+        world.promises.check_end(healed_at, {row[0] for row in ahead})
+
+    def _same_again(self) -> None:
+        """Planning states what should be: twice is no change."""
+        house = self.world.desk.house
+        self.person(lambda: planning.extend(house, clock.now()))
+        before = self.world.disk.look("SELECT id, state, due_at, closes_at, reason FROM texts ORDER BY id")
+        self.person(lambda: planning.extend(house, clock.now()))
+        if self.world.disk.look("SELECT id, state, due_at, closes_at, reason FROM texts ORDER BY id") != before:
+            raise Broken("planning twice is planning once", "rows changed")

@@ -1,0 +1,541 @@
+"""People's lives: new numbers, consents and their end, a no at the front desk, family, a birthday, typed texts."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from conftest import NOW, logged, open_house, send
+from people import document, one_off
+from sqlalchemy import select
+
+from reminders.plans import PlanRefused, to_instant
+from reminders.service import changes, inbound, lives, planning, tasks, watch
+from reminders.service.lives import Refused, Whom
+from reminders.sms import InboundText
+from reminders.store.schema import audit, consents, numbers
+from reminders.store.texts import Changes
+
+ZONE = "America/New_York"
+OLD_PHONE, NEW_PHONE, HER_PHONE = "+12025550143", "+12025550150", "+12025550144"
+SOON = NOW + timedelta(minutes=1)
+JORDAN = Whom("MRN-1")
+SISTER = Whom("MRN-1", "sister")
+YES = {
+    "said": "yes",
+    "on": "2026-11-30",
+    "how": "signed form",
+    "by": "A. Reyes",
+    "categories": ["appointments"],
+    "warned_of_risk": True,
+}
+HERS = {"said": "yes", "on": "2026-11-29", "how": "signed form", "by": "A. Reyes", "categories": ["family"]}
+HER = {
+    "key": "sister",
+    "role": "supporter",
+    "phone": "202-555-0144",
+    "language": "es",
+    "part2_consent_on": "2026-11-29",
+    "consent": HERS | {"verified": "read aloud"},
+}
+FAMILY = one_off("family", "2026-12-04T15:00:00", kind="family_session")
+
+
+def wall(text: str) -> datetime:
+    return to_instant(datetime.fromisoformat(text), ZONE).astimezone(UTC)
+
+
+def accept(house, now=NOW, **more):
+    return planning.accept(house, document(**more), now, who="test")
+
+
+def bodies(twilio, phone) -> list[str]:
+    return [one.body for one in twilio.created(phone)]
+
+
+def goes(house, **wanted) -> list[tuple[str, str]]:
+    return [(text.key, text.to[-4:]) for text in logged(house, state="scheduled", **wanted)]
+
+
+def open_kinds(house) -> list[str]:
+    return sorted(task.kind for task in tasks.listed(house))
+
+
+def number(house, phone):
+    def look(tx):
+        return tx.first(select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
+
+    return house.database.read(look)
+
+
+@pytest.fixture
+def welcoming(database_url, tmp_path, travel, twilio):
+    """A house that welcomes, and asks for a Y, on the pretend Twilio's line."""
+    opened = open_house(
+        database_url,
+        tmp_path,
+        sending__welcome="true",
+        twilio__api_base_url=twilio.url,
+        twilio__deadline_seconds="2",
+        sending__lease_seconds="20",
+        sending__settle_seconds="10",
+    )
+    yield opened
+    opened.close()
+
+
+# A new number (L-50).
+
+
+def test_l50_with_a_new_number_the_old_one_gets_nothing_more_and_the_new_one_its_welcome(welcoming, twilio, travel):
+    accept(welcoming)
+    send(welcoming)
+    assert len(bodies(twilio, OLD_PHONE)) == 1  # the welcome
+    done = lives.new_number(welcoming, JORDAN, "(202) 555-0150", NOW, who="test", consent=YES)
+    assert (done.texts.added > 0, done.texts.retracted > 0) == (True, True)
+    assert any("not verified" in note for note in done.notes)
+    assert {to for _, to in goes(welcoming)} == {"0150"}
+    travel(NOW + timedelta(minutes=1))
+    send(welcoming)
+    assert "Reply Y to get visit texts" in bodies(twilio, NEW_PHONE)[0]
+    lives.verify(welcoming, JORDAN, "read aloud", NOW + timedelta(minutes=2), who="test")
+    travel(wall("2026-12-02T17:01"))
+    send(welcoming)
+    assert "tomorrow, Thu Dec 3" in bodies(twilio, NEW_PHONE)[1]
+    assert len(bodies(twilio, OLD_PHONE)) == 1
+
+
+def test_l50_without_a_consent_of_its_own_the_new_number_gets_nothing_and_there_is_a_task(line, twilio, travel):
+    accept(line)
+    done = lives.new_number(line, JORDAN, "202 555 0150", NOW, who="test")
+    assert done.texts == Changes(retracted=3)
+    assert any("no consent" in note for note in done.notes)
+    assert goes(line) == []
+    assert open_kinds(line) == ["no_consent"]
+    watch.look(line, NOW)
+    assert open_kinds(line).count("no_consent") == 1  # the watch knows it by the same name
+    travel(wall("2026-12-02T17:01"))
+    assert send(line).accepted == 0
+    # An edit of the plan's file speaks of the old number: it gives the new one no consent.
+    accept(line, series=[one_off("therapy", "2026-12-03T16:00:00")])
+    assert goes(line) == []
+    lives.record_consent(line, JORDAN, YES | {"verified": "read aloud"}, NOW, who="test")
+    assert {to for _, to in goes(line)} == {"0150"}
+    assert "no_consent" not in open_kinds(line)
+
+
+def test_a_notice_on_its_way_follows_to_the_new_number(line, twilio, travel):
+    accept(line)
+    now = NOW + timedelta(minutes=20)
+    travel(now)
+    changes.change_visit(line, "DC-1", "therapy", date(2026, 12, 3), now, who="test", to=datetime(2026, 12, 4, 11, 0))
+    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    send(line)
+    assert bodies(twilio, OLD_PHONE) == []
+    assert "moved from Thu Dec 3" in bodies(twilio, NEW_PHONE)[0]
+
+
+def test_a_text_that_was_tried_does_not_follow_and_does_not_go_to_the_old_number(line, twilio, travel):
+    accept(line)
+    travel(wall("2026-11-30T17:01"))
+    twilio.rule(fault="too_many", times=1)
+    send(line)
+    (tried,) = [text for text in logged(line, state="scheduled") if text.attempts]
+    now = wall("2026-11-30T17:01") + timedelta(seconds=5)
+    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    assert next(text.state for text in logged(line) if text.text == tried.text) == "cancelled"
+
+
+def test_others_on_the_old_number_keep_their_texts(house):
+    accept(house)
+    accept(
+        house,
+        plan={"ref": "DC-2"},
+        patient={"ref": "MRN-2"},
+        series=[one_off("other", "2026-12-08T15:00:00", leads=["1d@17:00"])],
+    )
+    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES | {"verified": "read aloud"})
+    assert {to for _, to in goes(house, patient="MRN-2")} == {"0143"}
+    assert {to for _, to in goes(house, patient="MRN-1")} == {"0150"}
+
+
+@pytest.mark.parametrize(
+    ("phone", "consent", "where"),
+    [
+        ("12", None, "number.phone"),
+        ("202-555-0150 x12", None, "number.phone"),
+        ("202-555-0150", {"said": "yes"}, "consent.on"),
+        ("202-555-0150", YES | {"categories": ["everything"]}, "consent.categories[0]"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place_and_changes_nothing(house, phone, consent, where):
+    accept(house)
+    before = logged(house)
+    with pytest.raises(PlanRefused) as refusal:
+        lives.new_number(house, JORDAN, phone, NOW, who="test", consent=consent)
+    assert where in {problem.where for problem in refusal.value.problems}
+    assert phone not in str(refusal.value)
+    assert logged(house) == before
+
+
+def test_who_is_not_there_is_not_found(house):
+    accept(house)
+    assert lives.new_number(house, Whom("MRN-9"), "202-555-0150", NOW, who="test") is None
+    assert lives.verify(house, Whom("MRN-1", "brother"), "read aloud", NOW, who="test") is None
+    assert lives.show(house, Whom("MRN-1", site="north"), NOW, who="test") is None
+    with pytest.raises(Refused, match="their number already"):
+        lives.new_number(house, JORDAN, "+1 202 555 0143", NOW, who="test")
+
+
+def test_a_change_of_number_is_on_record_sealed_by_the_patients_key(house):
+    accept(house)
+    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="A. Reyes")
+    rows = house.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "number changed")))
+    assert [(row.who, row.table, row.before_sealed[:1]) for row in rows] == [("A. Reyes", "recipients", b"\x02")]
+
+
+# Verification (L-39).
+
+
+def test_l39_read_aloud_verifies_and_closes_the_task(welcoming):
+    accept(welcoming, consent={"verified": None})
+    watch.look(welcoming, NOW)
+    assert "unverified" in open_kinds(welcoming)
+    assert {key.split(":")[0] for key, _ in goes(welcoming)} == {"welcome"}
+    done = lives.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
+    assert done.texts.added == 2  # the welcome has today's text
+    assert "unverified" not in open_kinds(welcoming)
+    lives.mark_wrong(welcoming, JORDAN, NOW, who="test")
+    with pytest.raises(Refused, match="wrong"):
+        lives.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
+
+
+# A no that came another way (L-15), and consent anew (L-17).
+
+
+def opt_out(house, now=NOW, received_at=NOW, whom=JORDAN):
+    return lives.record_opt_out(house, whom, now, how="voicemail", received_at=received_at, by="A. Reyes", who="test")
+
+
+def test_l15_a_no_at_the_front_desk_works_like_a_stop(line, twilio, travel):
+    accept(line)
+    done = opt_out(line)
+    assert done.texts == Changes(retracted=3)
+    assert done.honour_by == date(2026, 12, 14)
+    assert {text.reason for text in logged(line, state="suppressed")} == {"opted_out"}
+    travel(wall("2026-12-02T17:01"))
+    assert send(line).accepted == 0
+    assert twilio.created() == []  # no confirmation: nobody texted
+    accept(line, series=[one_off("therapy", "2026-12-05T15:00:00")])
+    assert goes(line) == []
+
+
+def test_l11_the_last_day_of_the_law_is_shown_and_that_it_has_passed(house):
+    accept(house)
+    done = opt_out(house, received_at=wall("2026-11-02T12:00"))
+    assert done.honour_by == date(2026, 11, 17)
+    assert any("privacy officer" in note for note in done.notes)
+    with pytest.raises(Refused, match="lies ahead"):
+        opt_out(house, received_at=NOW + timedelta(hours=1))
+
+
+def test_l16_it_holds_for_everybody_on_the_number(house):
+    accept(house)
+    accept(house, plan={"ref": "DC-2"}, patient={"ref": "MRN-2"})
+    assert any("others" in note for note in opt_out(house).notes)
+    assert goes(house) == []
+
+
+def test_l17_a_new_consent_opens_what_staff_closed(house):
+    accept(house)
+    opt_out(house)
+    done = lives.record_consent(house, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    assert done.texts.added == 3
+    assert number(house, OLD_PHONE).opted_out_at is None
+
+
+def test_l17_no_consent_lifts_a_stop_that_came_from_the_phone(line, monkeypatch):
+    accept(line)
+    hear(line, monkeypatch, "stop")
+    done = lives.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    assert any("START comes from that phone" in note for note in done.notes)
+    assert number(line, OLD_PHONE).opted_out_at is not None
+    assert [key for key, _ in goes(line) if key.startswith("day:")] == []
+
+
+def test_l17_nor_one_that_the_phone_sent_after_staff_wrote_it_down(line, monkeypatch):
+    accept(line)
+    opt_out(line)
+    hear(line, monkeypatch, "stop")
+    lives.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    assert number(line, OLD_PHONE).opted_out_at is not None
+
+
+def hear(house, monkeypatch, meaning):
+    from reminders.conversation import Meaning, Understood
+
+    monkeypatch.setattr(
+        inbound.conversation, "understand", lambda *_, **__: Understood((Meaning(meaning),), ("test",), "test")
+    )
+    inbound.take_in(house, InboundText("SM" + "1" * 32, OLD_PHONE, "+15005550006", meaning, None), SOON)
+
+
+def test_consents_are_appended_and_the_latest_holds(house):
+    accept(house)
+    said_no = lives.record_consent(house, JORDAN, {"said": "no", "on": "2026-11-30"}, NOW, who="test")
+    assert said_no.texts == Changes(retracted=3)
+    assert lives.record_consent(house, JORDAN, YES, NOW, who="test").texts == Changes(added=3)
+    again = lives.record_consent(house, JORDAN, YES, NOW, who="test")
+    assert (again.texts, len(again.notes)) == (Changes(), 1)
+    older = lives.record_consent(house, JORDAN, YES | {"on": "2026-11-01", "categories": ["meetings"]}, NOW, who="test")
+    assert any("not in force" in note for note in older.notes)
+    assert len(goes(house)) == 3
+    said = house.database.read(lambda tx: [row.said for row in tx.all(select(consents).order_by(consents.c.id))])
+    assert said == ["yes", "no", "yes", "yes"]
+
+
+def test_l38_a_yes_without_the_warning_does_not_count(house):
+    accept(house, consent={"said": "no"})
+    done = lives.record_consent(house, JORDAN, YES | {"warned_of_risk": False}, NOW, who="test")
+    assert any("L-38" in note for note in done.notes)
+    assert goes(house) == []
+
+
+# Wrong numbers.
+
+
+def test_staff_can_say_that_a_number_is_wrong_and_that_it_is_not(line, twilio, travel):
+    accept(line)
+    assert lives.mark_wrong(line, JORDAN, NOW, who="test").texts == Changes(retracted=3)
+    assert open_kinds(line) == ["wrong_number"]
+    with pytest.raises(Refused, match="already"):
+        lives.mark_wrong(line, JORDAN, NOW, who="test")
+    travel(wall("2026-12-02T17:01"))
+    assert send(line).accepted == 0
+    assert lives.mark_wrong(line, JORDAN, NOW, who="test", wrong=False).texts == Changes(added=3)
+    assert open_kinds(line) == []
+    with pytest.raises(Refused, match="not marked"):
+        lives.mark_wrong(line, JORDAN, NOW, who="test", wrong=False)
+
+
+def test_a_new_number_settles_what_was_to_be_done_about_the_old_one(house):
+    accept(house)
+    lives.mark_wrong(house, JORDAN, NOW, who="test")
+    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES)
+    assert open_kinds(house) == []
+
+
+# Family (S-10, L-48, L-52).
+
+
+def test_s10_a_sister_gets_the_family_sessions_with_both_consents(line, twilio, travel):
+    accept(line, series=[FAMILY, one_off("therapy", "2026-12-08T15:00:00")])
+    done = lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+    assert done.texts.added == 3
+    travel(wall("2026-12-03T17:01"))
+    send(line)
+    assert "4 de dic" in bodies(twilio, HER_PHONE)[0] or "4 dic" in bodies(twilio, HER_PHONE)[0]
+    assert not [key for key, to in goes(line) if to == "0144" and "2026-12-08" in key]
+    with pytest.raises(Refused, match="already"):
+        lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+
+
+def test_who_was_added_here_stays_when_the_plans_file_comes_again_and_when_time_passes(house):
+    accept(house, series=[FAMILY])
+    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    accept(house, series=[FAMILY | {"starts": "2026-12-05T15:00:00"}])
+    assert len([key for key, to in goes(house) if to == "0144" and "2026-12-05" in key]) == 3
+    weekly = FAMILY | {"repeats": "FREQ=WEEKLY;COUNT=20"}
+    accept(house, series=[weekly])
+    planning.extend(house, NOW + timedelta(days=10))
+    assert [key for key, to in goes(house) if to == "0144" and "2027-01-29" in key]
+    # Whom the file names, the file may take away.
+    accept(house, series=[weekly | {"for": ["self", "sister"]}], recipients=[HER])
+    accept(house, series=[weekly])
+    assert not [key for key, to in goes(house) if to == "0144"]
+
+
+def test_l48_nobody_is_added_without_the_patients_written_consent(house):
+    accept(house, series=[FAMILY])
+    for person in ({**HER, "part2_consent_on": None}, {**HER, "part2_consent_on": None, "consent": None}):
+        with pytest.raises(PlanRefused, match="written consent"):
+            lives.add_recipient(house, JORDAN, person, NOW, who="test")
+    without_hers = lives.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
+    assert any("own consent" in note for note in without_hers.notes)
+    assert not [key for key, to in goes(house) if to == "0144"]
+    lives.record_consent(house, SISTER, HERS, NOW, who="test")
+    assert [key for key, to in goes(house) if to == "0144"]
+
+
+def test_what_they_are_told_of_must_be_there(house):
+    accept(house)
+    with pytest.raises(Refused, match="no family session"):
+        lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    with pytest.raises(Refused, match="has the series group"):
+        lives.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy", "group"])
+    assert lives.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy"]).texts.added == 3
+
+
+@pytest.mark.parametrize("by_patient", [False, True])
+def test_l52_who_leaves_gets_nothing_more_at_once_and_comes_back_with_a_new_consent(line, twilio, travel, by_patient):
+    accept(line, series=[FAMILY])
+    lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+    done = lives.remove_recipient(line, SISTER, NOW, who="test", by_patient=by_patient)
+    assert done.texts == Changes(retracted=3)
+    travel(wall("2026-12-03T17:01"))
+    send(line)
+    assert bodies(twilio, HER_PHONE) == []
+    with pytest.raises(Refused, match="no texts any more"):
+        lives.remove_recipient(line, SISTER, NOW, who="test")
+    with pytest.raises(Refused, match="written consent"):
+        lives.record_consent(line, SISTER, HERS | {"on": "2026-11-30"}, NOW, who="test")
+    with pytest.raises(Refused, match="take it anew"):
+        lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+    anew = HER | {"consent": HERS | {"on": "2026-11-30"}}
+    lives.add_recipient(line, JORDAN, anew, NOW, who="test")
+    assert [key for key, to in goes(line) if to == "0144"]
+    # Left again on the same day: it holds again.
+    lives.remove_recipient(line, SISTER, NOW + timedelta(minutes=1), who="test", by_patient=by_patient)
+    assert not [key for key, to in goes(line) if to == "0144"]
+    with pytest.raises(Refused, match="this is the patient"):
+        lives.remove_recipient(line, JORDAN, NOW, who="test")
+
+
+def test_l52_an_edit_of_the_plans_file_brings_nobody_back(house):
+    family = FAMILY | {"for": ["self", "sister"]}
+    accept(house, series=[family], recipients=[HER])
+    lives.remove_recipient(house, SISTER, NOW, who="test", by_patient=True)
+    accept(house, series=[family | {"starts": "2026-12-05T15:00:00"}], recipients=[HER])
+    assert not [key for key, to in goes(house) if to == "0144"]
+
+
+# The 18th birthday (L-56).
+
+
+YOUNG = {"patient": {"born_on": "2008-12-02"}, "consent": {"legal_basis": "minor alone, state law"}}
+
+
+def test_l56_on_the_18th_birthday_consent_is_taken_anew(house):
+    accept(house, **YOUNG)
+    assert lives.come_of_age(house, wall("2026-12-01T23:59")) == 0
+    assert len(goes(house)) == 3
+    birthday = wall("2026-12-02T00:01")
+    watch.look(house, birthday)
+    assert goes(house) == []
+    assert "no_consent" in open_kinds(house)
+    assert lives.come_of_age(house, birthday) == 0
+    accept(house, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")])  # the file has nothing new to say of it
+    assert goes(house) == []
+    with pytest.raises(PlanRefused, match="of age"):
+        lives.record_consent(house, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")
+    lives.record_consent(house, JORDAN, YES | {"on": "2026-12-02"}, birthday, who="test")
+    assert "day:2026-12-03:2h" in [key for key, _ in goes(house)]
+    assert "no_consent" not in open_kinds(house)
+    assert lives.come_of_age(house, birthday + timedelta(days=1)) == 0
+
+
+def test_l56_a_guardians_texts_end_with_it_and_a_supporters_go_on(house):
+    guardian = HER | {"key": "mother", "role": "guardian", "phone": "202-555-0145"}
+    family = FAMILY | {"for": ["self", "sister", "mother"]}
+    accept(house, **YOUNG, recipients=[HER, guardian], series=[family])
+    assert lives.come_of_age(house, wall("2026-12-02T06:00")) == 2
+    assert {to for _, to in goes(house)} == {"0144"}
+
+
+def test_l56_what_somebody_of_age_gave_is_not_about_their_age(house):
+    accept(house, patient={"born_on": "1994-05-17"}, consent={"legal_basis": "court order"})
+    assert lives.come_of_age(house, NOW) == 0
+
+
+# A text that staff types.
+
+
+def test_w2_what_staff_types_goes_through_the_privacy_lint(house):
+    accept(house)
+    for words, problem in (
+        ("Your rehab group is at 3", "tells"),
+        ("See https://example.test/x", "link"),
+        ("  ", "is empty"),
+        ("a " * 200, "too long"),
+    ):
+        with pytest.raises(Refused, match=problem):
+            lives.say(house, JORDAN, words, NOW, who="test")
+    assert not any(text.class_ == "staff" for text in logged(house))
+
+
+def test_a_typed_text_goes_once_in_plain_characters(line, twilio, travel):
+    accept(line)
+    shown = lives.say(
+        line, JORDAN, "We moved the chairs \u2013 come to the \u201cside door\u201d.", NOW, who="test", dry_run=True
+    )
+    assert (shown.text, shown.segments, shown.encoding) == (None, 1, "GSM-7")
+    assert not any(text.class_ == "staff" for text in logged(line))
+    typed = lives.say(line, JORDAN, "We moved the chairs \u2013 come to the \u201cside door\u201d.", NOW, who="test")
+    row = next(text for text in logged(line) if text.class_ == "staff")
+    assert (row.text, row.closes_at - row.opens_at) == (typed.text, timedelta(hours=4))
+    assert row.key.startswith("staff:")
+    send(line)
+    send(line)
+    assert bodies(twilio, OLD_PHONE) == ['We moved the chairs - come to the "side door".']
+    sealed = line.database.read(lambda tx: tx.value(select(audit.c.after_sealed).where(audit.c.what == "text typed")))
+    assert sealed[:1] == b"\x02"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (opt_out, "opted out"),
+        (lambda house: lives.record_consent(house, JORDAN, {"said": "no"}, NOW, who="test"), "no consent"),
+        (lambda house: lives.mark_wrong(house, JORDAN, NOW, who="test"), "cannot be reached"),
+        (lambda house: changes.set_plan_status(house, "DC-1", "paused", NOW, who="test"), "no plan"),
+        (lambda house: changes.set_plan_status(house, "DC-1", "ended", NOW, who="test", because="died"), "death"),
+    ],
+)
+def test_what_may_not_go_is_refused_with_the_reason(house, prepare, why):
+    accept(house)
+    prepare(house)
+    with pytest.raises(Refused, match=why):
+        lives.say(house, JORDAN, "See you soon.", NOW, who="test")
+
+
+def test_l39_a_typed_text_needs_a_verified_number(welcoming):
+    accept(welcoming, consent={"verified": None})
+    with pytest.raises(Refused, match="not verified"):
+        lives.say(welcoming, JORDAN, "See you soon.", NOW, who="test")
+
+
+def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(house):
+    accept(house)
+    with pytest.raises(Refused, match="08:00"):
+        lives.say(house, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
+    typed = lives.say(house, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
+    assert typed.goes_at == wall("2026-12-01T08:00")
+
+
+# What people see.
+
+
+def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
+    accept(house, series=[FAMILY, one_off("therapy", "2026-12-03T15:00:00")])
+    lives.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
+    opt_out(house)
+    watch.look(house, NOW)
+    person = lives.show(house, JORDAN, NOW, who="A. Reyes")
+    shown = {one.key: one for one in person.readers}
+    assert shown["self"].to.endswith("0143")
+    assert "202555" not in repr(person)
+    assert shown["self"].opted_out_at == NOW
+    assert shown["self"].why_not == "this number has opted out"
+    assert shown["sister"].why_not == "there is no consent in force"
+    assert [row.series_key for row in person.visits] == ["therapy", "family"]
+    assert [plan.ref for plan in person.plans] == ["DC-1"]
+    assert person.name == "Jordan Alvarez"
+    read = house.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "patient read")))
+    assert [(row.who, row.table) for row in read] == [("A. Reyes", "patients")]
+
+
+def test_l32_the_card_is_in_the_readers_language(house):
+    accept(house, series=[FAMILY])
+    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    assert "STOP" in lives.card(house, JORDAN)
+    assert "No more texts, please." in lives.card(house, JORDAN)
+    assert "No more texts, please." not in lives.card(house, SISTER)
+    assert lives.card(house, Whom("MRN-9")) is None
