@@ -8,7 +8,7 @@ demo: .venv/run
 	@$(BIN)/python -m reminders demo
 
 test: .venv/test check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: .venv/test
 	$(BIN)/ruff format --check .

@@ -410,4 +410,9 @@ def test_a_bad_day_ends_right_for_everybody(clinic):
     for text, made, received in lives.values():
         agree(text, made, received)
         assert len(made) == 1
-    assert twilio.do(lambda simulator: {one.outcome for one in simulator.journal}) <= {204, 403, None}
+    assert twilio.do(lambda simulator: {one.outcome for one in simulator.journal}) <= {
+        204,
+        403,
+        None,
+        "rt",
+    }  # on a busy machine one is read too late, and Twilio calls again

@@ -165,24 +165,28 @@ def may_be_texted(reader: Reader, policy: Policy, *, dated: bool) -> Reason | No
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """A text that no lead asked for, whose moment has come. `reader` is None for a number that is nobody's."""
+    """A text that no lead asked for, whose moment has come.
+
+    `reader` is None for a number that is nobody's; `opted_out` says whether the number sent STOP.
+    """
 
     sort: Sort
     reader: Reader | None
     visits: tuple[Visit, ...]
     tells: str | None
     closes_at: datetime
+    opted_out: bool = False
 
 
 def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait | Stop:
     """Whether it may go now, judged anew: a STOP, a changed visit or the night may have come in between."""
     reader = due.reader
-    if due.sort is Sort.SAFETY or (reader is None and due.sort is Sort.ANSWER):
+    if due.sort is Sort.SAFETY:
         return Go(due.visits)
+    if due.sort is Sort.ANSWER:
+        return Stop(Reason.OPTED_OUT) if due.opted_out else Go(due.visits)
     if reader is None:
         return Stop(Reason.NO_CONSENT)
-    if due.sort is Sort.ANSWER:
-        return Stop(Reason.OPTED_OUT) if reader.opted_out else Go(due.visits)
     if due.sort is Sort.NOTICE and due.tells is not None:
         if not due.visits or any(str(standing_of(visit, policy)) != due.tells for visit in due.visits):
             return Stop(Reason.NOT_BOOKED)  # it was changed again; another notice says how

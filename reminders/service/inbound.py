@@ -481,7 +481,12 @@ class _Hearing:
         return self.house.settings.twilio.answers_keywords and whole in _TWILIOS_WORDS
 
     def _said_later(self) -> bool:
-        """Whether a STOP or START that was sent after this text is here already: then that one holds."""
+        """Whether a STOP or START that was sent after this text is here already: then that one holds.
+
+        Only of a text that the list brought: a webhook comes as its text is sent, and our clock may have gone back.
+        """
+        if self.text.sent_at is None:
+            return False
         words = {meaning.value for meaning in (*_STOPPED, Meaning.START)}
         return store.replies.said_since(self.tx, self.number.id, self.at, words)
 
@@ -504,6 +509,10 @@ async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
             since = mark - (OVERLAP if mark.hour == now.hour else ONCE_AN_HOUR)
         messages = await gateway.inbound(to=sender.address, since=since)
         known = house.database.read(partial(store.replies.known_sids, sids=[one.sid for one in messages]))
+        # Whichever came last of a STOP and a START holds, by one clock: ours may be minutes off Twilio's.
+        times = {one.sid: one.sent_at for one in messages if one.sid in known and one.sent_at is not None}
+        if wrong := {sid: at for sid, at in times.items() if known[sid] != at}:
+            house.database.write(partial(store.replies.set_sent_at, sent=wrong), again=True)
         missing = [message for message in messages if message.sid not in known]
         taken += [take_in(house, message, now, heard_by="list") for message in missing]
         house.database.write(partial(store.replies.set_heard_until, sender_id=sender.id, at=now), again=True)

@@ -245,6 +245,7 @@ def _claimed(tx: Transaction, rows: Sequence[Row[Any]], now: datetime) -> tuple[
                     visits=about,
                     tells=row.tells,
                     closes_at=row.closes_at,
+                    opted_out=row.opted_out_at is not None,
                 )
                 if row.class_ != "reminder"
                 else None,

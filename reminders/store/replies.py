@@ -1,6 +1,6 @@
 """What was texted to us, and what we know of the number it came from."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,9 +43,17 @@ class Said:
     sent_at: datetime
 
 
-def known_sids(tx: Transaction, sids: Collection[str]) -> set[str]:
-    """Which of these inbound texts are stored already."""
-    return {row.sid for row in tx.all(sa.select(replies.c.sid).where(replies.c.sid.in_(sids)))}
+def known_sids(tx: Transaction, sids: Collection[str]) -> dict[str, datetime]:
+    """Which of these inbound texts are stored already, and when they were sent, as far as we knew."""
+    query = sa.select(replies.c.sid, replies.c.sent_at).where(replies.c.sid.in_(sids))
+    return {row.sid: row.sent_at for row in tx.all(query)}
+
+
+def set_sent_at(tx: Transaction, sent: Mapping[str, datetime]) -> None:
+    """Write down when these inbound texts were really sent: a webhook does not say, so that our clock stood for it."""
+    mine = replies.update().where(replies.c.sid == sa.bindparam("the_sid"))
+    moved = mine.values(sent_at=sa.bindparam("at", type_=replies.c.sent_at.type))
+    tx.run_many(moved, [{"the_sid": sid, "at": at} for sid, at in sorted(sent.items())])
 
 
 def keep(

@@ -115,6 +115,7 @@ STEPS = (
     ("a_life_changes", 4),
     ("weather", 12),
     ("nobody_tells", 6),
+    ("a_stop_crosses", 3),
     ("fair_weather", 3),
     ("a_crash", 9),
     ("a_commit_fails", 5),
@@ -161,7 +162,7 @@ def run(seed: int, disk: Disk) -> Outcome:
 
 
 def _live(story: "Story", outcome: Outcome) -> None:
-    steps = story.random.randint(6, 20)
+    steps = story.random.randint(5, 15)
     story.begin()
     for outcome.step in range(1, steps + 1):
         story.step()
@@ -271,12 +272,12 @@ class Story:
         worker.begin(worker.job(name))
         self.wait(self.random.choice((0.0, 0.005, 0.03, 0.3, 3)))
 
-    def the_service_runs(self) -> None:
+    def the_service_runs(self, seconds: float | None = None) -> None:
         """Everything is up and all jobs run, for some time."""
         self.world.start_web()
         self.all_processes_are_well()
         began = self.world.now
-        self.run_for(self.random.choice((120, 600, 3600, 20_000)))
+        self.run_for(seconds or self.random.choice((120, 600, 3600, 20_000)))
         self.world.promises.check_running(began)
 
     def all_processes_are_well(self) -> None:
@@ -467,11 +468,7 @@ class Story:
         phone = chosen.choice(PHONES[:1] * 3 + PHONES[1:2] * 2 + PHONES)
         body, sort, _ = chosen.choices(REPLIES, [weight for *_, weight in REPLIES])[0]
         world = self.world
-        message = world.twilio.text_from(phone, SENDER, body, world.now)
-        world.said(f"a phone texts {sort} ({world.name(message.sid)})")
-        world.promises.said[message.sid] = Said(message.sid, phone, body, world.now, sort, message.listed_at)
-        world.counts["replies"] += 1
-        world.arm()
+        self.text(phone, body, sort)
         if chosen.random() < 0.3:  # workers look while the web process is about to send the answer itself
             for _ in range(5):
                 self.wait(chosen.uniform(0.01, 0.03))
@@ -518,6 +515,15 @@ class Story:
                 self.person(lambda: lives.mark_wrong(house, whom, clock.now(), who="the desk", wrong=wrong))
         self.wait(self.random.choice((0, 0, 1)))
 
+    def text(self, phone: str, body: str, sort: str) -> None:
+        """A phone texts us."""
+        world = self.world
+        message = world.twilio.text_from(phone, SENDER, body, world.now)
+        world.said(f"a phone texts {sort} ({world.name(message.sid)})")
+        world.promises.said[message.sid] = Said(message.sid, phone, body, world.now, sort, message.listed_at)
+        world.counts["replies"] += 1
+        world.arm()
+
     def staff(self) -> None:
         """Somebody works on what stands on the board."""
         world, house = self.world, self.world.desk.house
@@ -558,14 +564,31 @@ class Story:
         world.twilio.add_rule(Rule.parse(said), world.now)
 
     def nobody_tells(self) -> None:
-        """Twilio takes a text, its answer is lost, and so are the receipts: only the list knows of it."""
-        fault = self.random.choice(("hang_after_create", "close_after_create", "truncated", "not_json"))
-        self.weather_is({"fault": fault, "times": 1})
+        """Twilio takes a text, and its answer and receipts are lost: only the list knows of it. Or it takes none."""
+        taken = self.random.random() < 0.6
+        faults = (
+            ("hang_after_create", "close_after_create", "truncated", "not_json") if taken else ("error_before_create",)
+        )
+        self.weather_is({"fault": self.random.choice(faults), "times": 1 if taken else 3})
         self.weather_is({"disorder": "dropped", "times": 6})
         self.to_the_next()
         self.wait(self.random.choice((0, 40)))
         if self.random.random() < 0.6:
-            self.the_service_runs()
+            self.the_service_runs(None if taken else 5000)
+
+    def a_stop_crosses(self) -> None:
+        """A text comes back undelivered, to be tried again, after its reader said STOP."""
+        world = self.world
+        self.weather_is({"error_code": self.random.choice(PASSING_CODES), "after": 30, "times": 2})
+        before = len(world.twilio.created())
+        self.to_the_next()
+        self.wait(1)
+        made = world.twilio.created()[before:]
+        if made:
+            self.text(made[-1].to, " stop. ", "STOP")
+            self.wait(60)
+            if self.random.random() < 0.6:
+                self.the_service_runs(3000)
 
     def fair_weather(self) -> None:
         self.world.twilio.clear_rules()
@@ -618,6 +641,8 @@ class Story:
         worker = chosen.choice(world.workers)
         first, then = chosen.choice(FIRST_WEATHER), chosen.choice(THEN_WEATHER)
         world.twilio.add_rule(Rule.parse(first | {"times": 1}), world.now)
+        if chosen.random() < 0.6:
+            self.weather_is({"disorder": "dropped", "times": 8})
         if (at := self.agenda().get("send")) is not None:
             self.wait(max(0.0, (at - clock.now()).total_seconds()) + 1)
         seconds = chosen.choice((200, 1150, 1300, 1500, 2500))
