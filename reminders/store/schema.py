@@ -543,6 +543,121 @@ doubts = Table(
     Index("ix_doubts_number_id", "number_id"),
 )
 
+# Staff. Their names are no secret of a patient, so they stand in the clear; what would let somebody in does not.
+staff = Table(
+    "staff",
+    metadata,
+    _id(),
+    Column("login", sa.String(64), nullable=False, unique=True),  # folded: an e-mail address or a short name
+    Column("name", sa.String(80), nullable=False),
+    Column("password", sa.String(200)),  # an argon2id hash; None until the invitation is taken up
+    Column("totp_sealed", sa.LargeBinary),  # the second factor's secret
+    Column("totp_step", sa.BigInteger),  # the last step that was used: a code is good once
+    Column("enrolled_at", Instant),  # since when the second factor is in use
+    Column("invited", sa.String(64)),  # fingerprint of the invitation's or the reset's token
+    Column("invited_until", Instant),
+    Column("failures", sa.SmallInteger, nullable=False, server_default="0"),  # wrong tries in a row
+    Column("locked_until", Instant),
+    Column("shortcuts", sa.Boolean, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("seen_at", Instant),
+    Column("ended_at", Instant),
+)
+
+# What somebody may do, and where. A grant without a site holds at every site, also at those to come.
+grants = Table(
+    "grants",
+    metadata,
+    _id(),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("site_id", ForeignKey("sites.id")),
+    Column("role", sa.String(12), nullable=False),
+    UniqueConstraint("staff_id", "site_id"),
+    _partial_index("uq_grants_everywhere", "staff_id", where="site_id IS NULL", unique=True),
+    _one_of("role", ("coordinator", "clinician", "ops", "admin", "read_only"), "role"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    _id(),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("fingerprint", sa.String(64), nullable=False),
+    Column("used_at", Instant),
+    UniqueConstraint("staff_id", "fingerprint"),
+)
+
+# Somebody signed in at a browser. Only a fingerprint of the cookie's token is kept.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    _id(),
+    Column("token", sa.String(64), nullable=False, unique=True),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("proved_at", Instant),  # when the second factor was shown; until then nothing else may be done
+    Column("ended_at", Instant),
+    Index("ix_sign_ins_staff_id", "staff_id"),
+)
+
+# Wrong tries to sign in, by what was tried and from where: fingerprints, so that a mistyped password is no row here.
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    _id(),
+    Column("source", sa.String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_sign_in_failures_source", "source", "at"),
+)
+
+# Another program's right to ask. The key itself is shown once and never kept.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", sa.String(80), nullable=False),
+    Column("prefix", sa.String(12), nullable=False, unique=True),
+    Column("secret", sa.String(64), nullable=False),  # a fingerprint
+    Column("scopes", sa.JSON, nullable=False),
+    Column("site_id", ForeignKey("sites.id")),  # None: every site
+    Column("made_by", ForeignKey("staff.id")),  # ended with them
+    Column("made_at", Instant, nullable=False),
+    Column("seen_at", Instant),
+    Column("expires_at", Instant),
+    Column("ended_at", Instant),
+    # One bucket a key: how many requests it may still make, and as of when.
+    Column("allowance", sa.Float, nullable=False, server_default="0"),
+    Column("counted_at", Instant),
+)
+
+# What was answered to a request that carried an Idempotency-Key, for as long as it may be repeated.
+api_answers = Table(
+    "api_answers",
+    metadata,
+    _id(),
+    Column("api_key_id", ForeignKey("api_keys.id"), nullable=False),
+    Column("key", sa.String(128), nullable=False),
+    Column("request", sa.String(64), nullable=False),  # a fingerprint of method, path and body
+    Column("status", sa.SmallInteger),  # None: it is being done
+    Column("body_sealed", sa.LargeBinary),
+    Column("made_at", Instant, nullable=False),
+    UniqueConstraint("api_key_id", "key"),
+    Index("ix_api_answers_made_at", "made_at"),
+)
+
+# A plan that somebody has begun to enter. It is nobody's plan yet, so the sealing keys seal it.
+drafts = Table(
+    "drafts",
+    metadata,
+    _id(),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("fields_sealed", sa.LargeBinary, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Index("ix_drafts_staff_id", "staff_id", "changed_at"),
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -552,7 +667,18 @@ audit = Table(
     Column("what", sa.String(64), nullable=False),
     Column("table", sa.String(32), nullable=False),
     Column("row_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+    Column("site_id", ForeignKey("sites.id")),
+    Column(
+        "patient_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    ),  # whose sealed values were read or changed
+    Column("where", sa.String(45)),  # the address it came from
     Column("before_sealed", sa.LargeBinary),
     Column("after_sealed", sa.LargeBinary),
+    # Its place in the chain and its hash over itself and the row before, once the chain job has come by.
+    Column("place", sa.BigInteger, unique=True),
+    Column("hash", sa.LargeBinary(32)),
     Index("ix_audit_row", "table", "row_id"),
+    _partial_index("ix_audit_patient", "patient_id", "id", where="patient_id IS NOT NULL"),
+    _partial_index("ix_audit_unchained", "id", where="place IS NULL"),
+    Index("ix_audit_who", "who", "id"),
 )

@@ -14,19 +14,6 @@ depends_on = None
 def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
     """The first schema."""
     op.create_table(
-        "audit",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("at", Instant(), nullable=False),
-        sa.Column("who", sa.String(length=64), nullable=False),
-        sa.Column("what", sa.String(length=64), nullable=False),
-        sa.Column("table", sa.String(length=32), nullable=False),
-        sa.Column("row_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("before_sealed", sa.LargeBinary(), nullable=True),
-        sa.Column("after_sealed", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
-    )
-    op.create_index("ix_audit_row", "audit", ["table", "row_id"], unique=False)
-    op.create_table(
         "job_runs",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("last_success", Instant(), nullable=True),
@@ -72,6 +59,14 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("fingerprint", name=op.f("uq_numbers_fingerprint")),
     )
     op.create_table(
+        "sign_in_failures",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_failures")),
+    )
+    op.create_index("ix_sign_in_failures_source", "sign_in_failures", ["source", "at"], unique=False)
+    op.create_table(
         "sites",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("key", sa.String(length=32), nullable=False),
@@ -88,6 +83,117 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("key", name=op.f("uq_sites_key")),
     )
     op.create_table(
+        "staff",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("login", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("password", sa.String(length=200), nullable=True),
+        sa.Column("totp_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("totp_step", sa.BigInteger(), nullable=True),
+        sa.Column("enrolled_at", Instant(), nullable=True),
+        sa.Column("invited", sa.String(length=64), nullable=True),
+        sa.Column("invited_until", Instant(), nullable=True),
+        sa.Column("failures", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("locked_until", Instant(), nullable=True),
+        sa.Column("shortcuts", sa.Boolean(), nullable=False),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff")),
+        sa.UniqueConstraint("login", name=op.f("uq_staff_login")),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("prefix", sa.String(length=12), nullable=False),
+        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("made_by", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=True),
+        sa.Column("expires_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("allowance", sa.Float(), server_default="0", nullable=False),
+        sa.Column("counted_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["made_by"], ["staff.id"], name=op.f("fk_api_keys_made_by")),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_api_keys_site_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("what", sa.String(length=64), nullable=False),
+        sa.Column("table", sa.String(length=32), nullable=False),
+        sa.Column("row_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("patient_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("where", sa.String(length=45), nullable=True),
+        sa.Column("before_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("after_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("place", sa.BigInteger(), nullable=True),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=True),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_audit_site_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sa.UniqueConstraint("place", name=op.f("uq_audit_place")),
+    )
+    op.create_index(
+        "ix_audit_patient",
+        "audit",
+        ["patient_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("patient_id IS NOT NULL"),
+        postgresql_where=sa.text("patient_id IS NOT NULL"),
+    )
+    op.create_index("ix_audit_row", "audit", ["table", "row_id"], unique=False)
+    op.create_index(
+        "ix_audit_unchained",
+        "audit",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("place IS NULL"),
+        postgresql_where=sa.text("place IS NULL"),
+    )
+    op.create_index("ix_audit_who", "audit", ["who", "id"], unique=False)
+    op.create_table(
+        "drafts",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fields_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_drafts_site_id")),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_drafts_staff_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
+    )
+    op.create_index("ix_drafts_staff_id", "drafts", ["staff_id", "changed_at"], unique=False)
+    op.create_table(
+        "grants",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("role", sa.String(length=12), nullable=False),
+        sa.CheckConstraint(
+            "role IN ('coordinator', 'clinician', 'ops', 'admin', 'read_only')", name=op.f("ck_grants_role")
+        ),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_grants_site_id")),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_grants_staff_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_grants")),
+        sa.UniqueConstraint("staff_id", "site_id", name=op.f("uq_grants_staff_id_site_id")),
+    )
+    op.create_index(
+        "uq_grants_everywhere",
+        "grants",
+        ["staff_id"],
+        unique=True,
+        sqlite_where=sa.text("site_id IS NULL"),
+        postgresql_where=sa.text("site_id IS NULL"),
+    )
+    op.create_table(
         "patients",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -101,6 +207,16 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_patients_site_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patients")),
         sa.UniqueConstraint("site_id", "ref", name=op.f("uq_patients_site_id_ref")),
+    )
+    op.create_table(
+        "recovery_codes",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("used_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_recovery_codes_staff_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery_codes")),
+        sa.UniqueConstraint("staff_id", "fingerprint", name=op.f("uq_recovery_codes_staff_id_fingerprint")),
     )
     op.create_table(
         "senders",
@@ -126,6 +242,34 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("site_id", "key", name=op.f("uq_sessions_site_id_key")),
     )
+    op.create_table(
+        "sign_ins",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.Column("proved_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_sign_ins_staff_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
+        sa.UniqueConstraint("token", name=op.f("uq_sign_ins_token")),
+    )
+    op.create_index("ix_sign_ins_staff_id", "sign_ins", ["staff_id"], unique=False)
+    op.create_table(
+        "api_answers",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("api_key_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("request", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=True),
+        sa.Column("body_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["api_key_id"], ["api_keys.id"], name=op.f("fk_api_answers_api_key_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_answers")),
+        sa.UniqueConstraint("api_key_id", "key", name=op.f("uq_api_answers_api_key_id_key")),
+    )
+    op.create_index("ix_api_answers_made_at", "api_answers", ["made_at"], unique=False)
     op.create_table(
         "plans",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
