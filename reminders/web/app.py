@@ -12,11 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
 from reminders.service import House, inbound, logs
-from reminders.web import monitors, pages, webhooks
+from reminders.web import monitors, webhooks
+from reminders.web.drawing import problem
+from reminders.web.pages import log, manual
+
+PAGES = (log, manual)
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",  # without meaning on plain HTTP
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -74,7 +78,8 @@ def create_app(house: House | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)
-    app.include_router(pages.router)
+    for page in PAGES:
+        app.include_router(page.router)
     app.mount("/static", StaticFiles(packages=[("reminders.web", "static")]), name="static")
     return app
 
@@ -91,12 +96,12 @@ async def _refused(request: Request, error: Exception) -> Response:  # ruff: ign
     phrase = HTTPStatus(error.status_code).phrase
     title, words = _WORDS.get(error.status_code, (phrase, phrase))
     said = error.detail if error.detail != phrase else words
-    return pages.problem(request, error.status_code, title, said, error.headers)
+    return problem(request, error.status_code, title, said, error.headers)
 
 
 async def _away(request: Request, _: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
     # Twilio calls again on a 5xx: our callback addresses ask it to.
-    return pages.problem(
+    return problem(
         request,
         503,
         "The database is away",
@@ -107,6 +112,4 @@ async def _away(request: Request, _: Exception) -> Response:  # ruff: ignore[unu
 
 async def _broken(request: Request, _: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it
     # Outside of all middleware, so that the headers are put on here.
-    return pages.problem(
-        request, 500, "Something is broken here", "The log of the web process says what and where.", HEADERS
-    )
+    return problem(request, 500, "Something is broken here", "The log of the web process says what and where.", HEADERS)

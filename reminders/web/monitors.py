@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from reminders import clock, store
 from reminders.lifecycle import State
 from reminders.service import House, health
-from reminders.web.pages import is_local
+from reminders.web.pages.log import is_local
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()

@@ -1,18 +1,16 @@
-"""Pages for people. Until there is sign-in they answer on this machine only."""
+"""The delivery log. Until there is sign-in pages answer on this machine only."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.resources import files
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from fastapi.responses import HTMLResponse
 
 from reminders import clock, store
 from reminders.service import story
 from reminders.store.texts import LogFilter
+from reminders.web.drawing import draw
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -23,21 +21,6 @@ LONGEST_REF = 64
 LONGEST_CODE = 6
 
 _PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
-
-
-def _template(name: str) -> str:
-    return (files("reminders.web") / "templates" / name).read_text(encoding="utf-8")
-
-
-templates = Environment(
-    loader=FunctionLoader(_template),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=StrictUndefined,
-)
-templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advice)
-templates.filters["clock_time"] = story.clock_time
 
 
 def is_local(request: Request) -> bool:
@@ -74,22 +57,16 @@ async def only_local(request: Request) -> None:  # ruff: ignore[unused-async]  a
         raise HTTPException(403, "Pages answer on this machine only until sign-in is set up.")
 
 
-def problem(request: Request, status: int, title: str, said: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that is not what was asked for: a page for a browser, one line for everybody else."""
-    if "text/html" not in request.headers.get("accept", ""):
-        return PlainTextResponse(f"{said}\n", status, headers)
-    return HTMLResponse(templates.get_template("problem.html").render(title=title, said=said), status, headers)
-
-
-@router.get("/", dependencies=[Depends(only_local)])
-def home() -> RedirectResponse:
-    """To the delivery log."""
-    return RedirectResponse("/log", 303)
-
-
 @router.get("/log", dependencies=[Depends(only_local)], response_class=HTMLResponse)
 def log(
-    house: TheHouse, *, state: str = "", when: str = "", plan: str = "", code: str = "", before: str = ""
+    request: Request,
+    house: TheHouse,
+    *,
+    state: str = "",
+    when: str = "",
+    plan: str = "",
+    code: str = "",
+    before: str = "",
 ) -> HTMLResponse:
     """The delivery log: what became of each text, newest first. 422 with the problems for filters that are none.
 
@@ -114,7 +91,10 @@ def log(
     shown = texts[:PER_PAGE]
     asked = {name: value for name, value in chosen.items() if value}
     older = asked | {"before": f"{shown[-1].opens_at.isoformat()}~{shown[-1].text}"} if len(texts) > PER_PAGE else None
-    page = templates.get_template("log.html").render(
+    return draw(
+        request,
+        "log.html",
+        status=422 if problems else 200,
         texts=shown,
         older=older and f"/log?{urlencode(older)}",
         newest=after and ("/log?" + urlencode(asked) if asked else "/log"),
@@ -122,12 +102,8 @@ def log(
         chosen=chosen,
         filtered=any(chosen.values()),
         longest={"plan": LONGEST_REF, "code": LONGEST_CODE},
-        zone=house.settings.site.zone,
-        now=now,
         whens=WHENS,
-        demo=not house.settings.twilio.live,
     )
-    return HTMLResponse(page, 422 if problems else 200)
 
 
 def _place(before: str) -> tuple[datetime, int] | None:

@@ -1,0 +1,54 @@
+"""What people send by a form: read whole, within limits, before anything is done with it."""
+
+import asyncio
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, HTTPException, Request
+from starlette.requests import ClientDisconnect
+
+MOST_BYTES = 256 * 1024
+MOST_FIELDS = 2_000
+MOST_SECONDS = 20.0
+
+
+class Fields:
+    """The fields of a form, in the order in which they were sent. Values are stripped; a missing one is empty."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.pairs = [(name, value.replace("\0", "\ufffd").strip()) for name, value in pairs]
+
+    def __getitem__(self, name: str) -> str:
+        """The last value of that name, or an empty string."""
+        return next((value for known, value in reversed(self.pairs) if known == name), "")
+
+    def all(self, name: str) -> list[str]:
+        """Every value of that name that is not empty: boxes that were ticked."""
+        return [value for known, value in self.pairs if known == name and value]
+
+    def __contains__(self, name: str) -> bool:
+        return any(known == name for known, _ in self.pairs)
+
+    def as_dict(self) -> dict[str, str]:
+        """Name → last value."""
+        return dict(self.pairs)
+
+
+async def read_form(request: Request) -> Fields:
+    """The form of a POST. 413 over 256 KB, 408 when it does not arrive, 400 for what is no form."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise HTTPException(413, "That was more than this page takes. Shorten it and send it again.")
+        return Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except TimeoutError:
+        raise HTTPException(408, "The form did not arrive whole. Send it again.") from None
+    except (ValueError, ClientDisconnect):
+        raise HTTPException(400, "That was not a form of ours. Go back and send it again.") from None
+
+
+Form = Annotated[Fields, Depends(read_form)]
+"""The posted form of a page's endpoint."""

@@ -1,0 +1,21 @@
+"""The pages that explain: how to use this, and how well it can be used by everybody."""
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from reminders.web.drawing import draw
+from reminders.web.pages.log import only_local
+
+router = APIRouter(dependencies=[Depends(only_local)])
+
+
+@router.get("/")
+def home() -> RedirectResponse:
+    """To the delivery log."""
+    return RedirectResponse("/log", 303)
+
+
+@router.get("/help", response_class=HTMLResponse)
+def manual(request: Request) -> HTMLResponse:
+    """How the pages work, the keys, and the accessibility statement."""
+    return draw(request, "help.html")
