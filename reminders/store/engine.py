@@ -83,8 +83,8 @@ class Transaction:
         statement = insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
         return self.first(statement) is not None
 
-    def fingerprint(self, phone: str) -> bytes:
-        """The keyed fingerprint by which this E.164 number is found.
+    def fingerprint(self, value: str) -> bytes:
+        """The keyed fingerprint by which this E.164 number, or this word of a name, is found.
 
         The index key is held FOR SHARE until the commit, so that a new one cannot come in between and leave a number
         behind that nobody finds again, and with it a STOP.
@@ -93,9 +93,9 @@ class Transaction:
             query = sa.select(schema.keys).where(schema.keys.c.purpose == "index")
             row = self.first(query.with_for_update(read=True))
             if row is None:
-                raise LookupError("the database has no phone index key; run `reminders migrate`")
+                raise LookupError("the database has no index key; run `reminders migrate`")
             self._index_key = self._database.index_key(row.id, row.wrapped)
-        return fingerprint(self._index_key, phone)
+        return fingerprint(self._index_key, value)
 
     def new_data_key(self, now: datetime) -> DataKey:
         """Make and store a data key for a new patient."""

@@ -1,7 +1,10 @@
 """Sites and senders, numbers, patients, recipients, consents."""
 
+import re
 import secrets
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -17,6 +20,7 @@ from reminders.store.schema import (
     audit,
     consents,
     keys,
+    name_words,
     numbers,
     patients,
     receipts,
@@ -27,7 +31,7 @@ from reminders.store.schema import (
     task_events,
     texts,
 )
-from reminders.store.sealing import DataKey, Place, sealing_key_of
+from reminders.store.sealing import DataKey, Place, Unreadable, sealing_key_of
 
 
 def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
@@ -186,12 +190,27 @@ def keep_patient(
         values = {"id": patient_id, "site_id": site_id, "ref": ref, "key_id": key.id, "legal_hold": False}
         values |= {"created_at": now}
         tx.run(patients.insert(), {**values, **_sealed_person(patient_id, key, name, born_on)})
+        index_name(tx, patient_id, name)
         return patient_id, key
     key = tx.data_key(row.key_id)
     known = (open_name(tx, row), open_birth(tx, row))
     if known != (name, born_on):
         tx.run(patients.update().where(patients.c.id == row.id).values(**_sealed_person(row.id, key, name, born_on)))
+        index_name(tx, int(row.id), name)
     return int(row.id), key
+
+
+def name_marks(tx: Transaction, name: str) -> set[bytes]:
+    """The fingerprints of a name's words, without case and accents: 'José Álvarez' is found by 'alvarez jose'."""
+    bare = "".join(one for one in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(one))
+    return {tx.fingerprint(f"name {word}") for word in re.findall(r"\w+", bare.casefold())}
+
+
+def index_name(tx: Transaction, patient_id: int, name: str | None) -> None:
+    """Let a patient be found by the words of this name alone; by none for None, as whoever erases them does."""
+    tx.run(name_words.delete().where(name_words.c.patient_id == patient_id))
+    marks = sorted(name_marks(tx, name)) if name else []
+    tx.run_many(name_words.insert(), [{"fingerprint": mark, "patient_id": patient_id} for mark in marks])
 
 
 def _sealed_person(patient_id: int, key: DataKey, name: str | None, born_on: date | None) -> dict[str, bytes | None]:
@@ -356,7 +375,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
 
 
 def new_index_key(tx: Transaction, now: datetime) -> int:
-    """Make a new phone index key and index every number anew; how many. One transaction: all or nothing."""
+    """Make a new index key and index every number and name anew; how many numbers. One transaction: all or nothing."""
     # In place, not delete and insert: who waits for the row FOR SHARE then reads the new key.
     key_id = tx.value(sa.select(keys.c.id).where(keys.c.purpose == "index").with_for_update())
     wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
@@ -367,4 +386,8 @@ def new_index_key(tx: Transaction, now: datetime) -> int:
         numbers.update().where(numbers.c.id == sa.bindparam("row")).values(fingerprint=sa.bindparam("mark")),
         [{"row": row.id, "mark": tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))} for row in rows],
     )
+    tx.run(name_words.delete())
+    for patient in tx.all(sa.select(patients).where(patients.c.name_sealed.is_not(None))):
+        with suppress(Unreadable, LookupError):  # erased
+            index_name(tx, patient.id, open_name(tx, patient))
     return len(rows)

@@ -160,6 +160,16 @@ patients = Table(
     Column("legal_hold", sa.Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("site_id", "ref"),
+    Index("ix_patients_ref", "ref"),
+)
+
+# By which words of their name a patient is found: fingerprints, made with the key that phones are found by.
+name_words = Table(
+    "name_words",
+    metadata,
+    Column("fingerprint", sa.LargeBinary(32), primary_key=True),
+    Column("patient_id", ForeignKey("patients.id"), primary_key=True),
+    Index("ix_name_words_patient_id", "patient_id"),
 )
 
 recipients = Table(
@@ -231,6 +241,9 @@ plans = Table(
     _one_of("status", ("active", "paused", "ended"), "status"),
     CheckConstraint("(status = 'ended') = (ended_because IS NOT NULL)", name="ended_because"),
     Index("ix_plans_patient_id", "patient_id"),
+    Index("ix_plans_ref", "ref"),
+    Index("ix_plans_discharged_on", "discharged_on", "id"),
+    Index("ix_plans_site_id", "site_id", "discharged_on", "id"),
     _partial_index("ix_plans_current", "laid_down_until", where="status <> 'ended'"),
 )
 
@@ -443,6 +456,7 @@ replies = Table(
     Column("received_at", Instant, nullable=False),
     _one_of("heard_by", ("callback", "list"), "heard_by"),
     Index("ix_replies_number_id", "number_id", "received_at"),
+    Index("ix_replies_received_at", "received_at", "id"),
 )
 
 # Something a person must do. Its id is the number people call it by, so it counts from 1.
@@ -494,6 +508,7 @@ task_events = Table(
     Column("detail", sa.String(200)),  # in the clear: nothing personal
     Column("note_sealed", sa.LargeBinary),
     Index("ix_task_events_task_id", "task_id"),
+    _partial_index("ix_task_events_reply_id", "reply_id", where="reply_id IS NOT NULL"),
 )
 
 # One call of one person on call, repeated until their service takes it. Holds a name of the rota, no address.

@@ -461,9 +461,11 @@ def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[
 class LogFilter:
     """What to show of the delivery log; instants are on `opens_at`.
 
-    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown.
+    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown. `sites`
+    are the sites whose texts exist for the reader; None: all.
     """
 
+    sites: Collection[int] | None = None
     state: str | None = None
     plan: str | None = None
     patient: str | None = None
@@ -533,6 +535,8 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
         .order_by(texts.c.opens_at.desc(), texts.c.id.desc())
         .limit(wanted.limit)
     )
+    if wanted.sites is not None:
+        query = query.where(texts.c.site_id.in_(wanted.sites))
     if wanted.state is not None:
         query = query.where(texts.c.state == wanted.state)
     if wanted.plan is not None:

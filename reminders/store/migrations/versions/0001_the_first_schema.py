@@ -208,6 +208,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patients")),
         sa.UniqueConstraint("site_id", "ref", name=op.f("uq_patients_site_id_ref")),
     )
+    op.create_index("ix_patients_ref", "patients", ["ref"], unique=False)
     op.create_table(
         "recovery_codes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -271,6 +272,14 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
     )
     op.create_index("ix_api_answers_made_at", "api_answers", ["made_at"], unique=False)
     op.create_table(
+        "name_words",
+        sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("patient_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_name_words_patient_id")),
+        sa.PrimaryKeyConstraint("fingerprint", "patient_id", name=op.f("pk_name_words")),
+    )
+    op.create_index("ix_name_words_patient_id", "name_words", ["patient_id"], unique=False)
+    op.create_table(
         "plans",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -303,7 +312,10 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sqlite_where=sa.text("status <> 'ended'"),
         postgresql_where=sa.text("status <> 'ended'"),
     )
+    op.create_index("ix_plans_discharged_on", "plans", ["discharged_on", "id"], unique=False)
     op.create_index("ix_plans_patient_id", "plans", ["patient_id"], unique=False)
+    op.create_index("ix_plans_ref", "plans", ["ref"], unique=False)
+    op.create_index("ix_plans_site_id", "plans", ["site_id", "discharged_on", "id"], unique=False)
     op.create_table(
         "recipients",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -351,6 +363,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("sid", name=op.f("uq_replies_sid")),
     )
     op.create_index("ix_replies_number_id", "replies", ["number_id", "received_at"], unique=False)
+    op.create_index("ix_replies_received_at", "replies", ["received_at", "id"], unique=False)
     op.create_table(
         "consents",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -746,5 +759,13 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_task_events_task_id")),
         sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_task_events_text_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_events")),
+    )
+    op.create_index(
+        "ix_task_events_reply_id",
+        "task_events",
+        ["reply_id"],
+        unique=False,
+        sqlite_where=sa.text("reply_id IS NOT NULL"),
+        postgresql_where=sa.text("reply_id IS NOT NULL"),
     )
     op.create_index("ix_task_events_task_id", "task_events", ["task_id"], unique=False)
