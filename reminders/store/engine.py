@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from reminders.store import schema
 from reminders.store.ids import new_id
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
+from reminders.store.sets import among
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
+
+
+_KEYS = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id))
 
 
 class Transaction:
@@ -125,8 +129,7 @@ class Transaction:
             return
         if len(cache) + len(missing) > _CACHED_KEYS:
             cache.clear()
-        query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
-        for row in self.all(query):
+        for row in self.all(_KEYS, {"ids": missing}):
             with suppress(Unreadable):
                 cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 

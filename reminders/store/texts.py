@@ -29,6 +29,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place
+from reminders.store.sets import among
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -253,7 +254,7 @@ _GONE = (
     )
     .join(texts, texts.c.id == attempts.c.text_id)
     .where(
-        attempts.c.number_id.in_(sa.bindparam("ids", expanding=True)),
+        among(attempts.c.number_id),
         attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
