@@ -1,12 +1,26 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
 Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `records` and `backup`; nobody else builds a statement.
+`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `records`, `accounts` and `backup`; nobody else builds a
+statement.
 """
 
 from sqlalchemy.engine import Row
 
-from reminders.store import attention, backup, calls, outcomes, people, plans, queue, records, replies, tasks, texts
+from reminders.store import (
+    accounts,
+    attention,
+    backup,
+    calls,
+    outcomes,
+    people,
+    plans,
+    queue,
+    records,
+    replies,
+    tasks,
+    texts,
+)
 from reminders.store.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.migrate import WrongSchema, check, current, head, migrate
 from reminders.store.sealing import Ring, Unreadable
@@ -20,6 +34,7 @@ __all__ = [
     "Unavailable",
     "Unreadable",
     "WrongSchema",
+    "accounts",
     "attention",
     "backup",
     "calls",

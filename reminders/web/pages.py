@@ -1,18 +1,18 @@
-"""Pages for people. Until there is sign-in they answer on this machine only."""
+"""Pages for people."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from reminders import clock, store
 from reminders.service import story
 from reminders.store.texts import LogFilter
+from reminders.web.access import Needs
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -21,8 +21,6 @@ PER_PAGE = 100
 WHENS = {"past": "Opened already", "ahead": "Still to open"}
 LONGEST_REF = 64
 LONGEST_CODE = 6
-
-_PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 
 
 def _template(name: str) -> str:
@@ -40,40 +38,6 @@ templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advi
 templates.filters["clock_time"] = story.clock_time
 
 
-def is_local(request: Request) -> bool:
-    """Whether a request comes straight from this machine.
-
-    The Host is looked at too, so that no page of another site can make a browser here ask for us under its own name;
-    and a request that a proxy passed on is somebody else's.
-    """
-    try:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:  # '[', for one
-        return False
-    passed_on = any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers)
-    return (
-        request.client is not None
-        and _is_loopback(request.client.host)
-        and (host == "localhost" or _is_loopback(host))
-        and not passed_on
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-async def only_local(request: Request) -> None:  # ruff: ignore[unused-async]  a plain function would cost a thread
-    """403 for a stranger."""
-    if not is_local(request):
-        raise HTTPException(403, "Pages answer on this machine only until sign-in is set up.")
-
-
 def problem(request: Request, status: int, title: str, said: str, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that is not what was asked for: a page for a browser, one line for everybody else."""
     if "text/html" not in request.headers.get("accept", ""):
@@ -81,13 +45,13 @@ def problem(request: Request, status: int, title: str, said: str, headers: Mappi
     return HTMLResponse(templates.get_template("problem.html").render(title=title, said=said), status, headers)
 
 
-@router.get("/", dependencies=[Depends(only_local)])
+@router.get("/", dependencies=[Depends(Needs("look"))])
 def home() -> RedirectResponse:
     """To the delivery log."""
     return RedirectResponse("/log", 303)
 
 
-@router.get("/log", dependencies=[Depends(only_local)], response_class=HTMLResponse)
+@router.get("/log", dependencies=[Depends(Needs("look"))], response_class=HTMLResponse)
 def log(
     house: TheHouse, *, state: str = "", when: str = "", plan: str = "", code: str = "", before: str = ""
 ) -> HTMLResponse:
