@@ -60,13 +60,13 @@ templates.filters["clock_time"] = story.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
 
 
-def draw(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def draw(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of that template, in the frame that all pages share.
 
     In the frame: the areas that whoever is signed in may look at, urgent tasks that nobody has taken, whether sending
     is paused, and the site's clock. `values` are the template's own. Raises Unavailable.
     """
-    return HTMLResponse(templates.get_template(name).render(_frame(request) | values), status)
+    return HTMLResponse(templates.get_template(template).render(_frame(request) | values), status)
 
 
 def _frame(request: Request) -> dict[str, Any]:
