@@ -6,6 +6,7 @@ the simulator's, and its callbacks reach the served pages as Twilio's do.
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +52,12 @@ def served(house: House):
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+def elsewhere(work):
+    """Do it in a thread of its own: the browser's driver keeps an event loop in this one."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(work).result()
 
 
 class Town:
@@ -104,7 +111,7 @@ class Town:
     def _failure(self) -> None:
         self.twilio.rule(to=phone(FAILED), error_code=30005, after=0.0)
         clock.correct(NOW + timedelta(hours=1, minutes=1) - clock.machine())  # the group's text of today opens
-        send(self.house)
+        elsewhere(lambda: send(self.house))
         self.wait(lambda: "30005" in str(self.receipts()))
 
     def receipts(self) -> list[object]:
@@ -114,7 +121,7 @@ class Town:
     def _reply(self, number: int, body: str) -> None:
         sid = f"SM{number:032x}"
         taken = inbound.take_in(self.house, InboundText(sid, phone(number), SENDER, body, None), clock.now())
-        runs.answer_now(self.house, taken)
+        elsewhere(lambda: runs.answer_now(self.house, taken))
 
     @staticmethod
     def wait(until, seconds: float = 15) -> None:
