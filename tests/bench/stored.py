@@ -310,6 +310,8 @@ def remember(house: House, stored: int, now: datetime) -> None:
         for table in (*_PEOPLE, *_MANY):
             say.run(f"CREATE TEMP TABLE due_{table} AS TABLE {table}")
         say.run(f"TRUNCATE {', '.join((*_PEOPLE, *_MANY))} CASCADE")
+        for table in (*_MANY, "attempts"):
+            say.run(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         slices = min(60, patients) or 1
         edges = [patients * place // slices for place in range(slices + 1)]
         for place, (first, end) in enumerate(pairwise(edges)):
@@ -325,6 +327,9 @@ def remember(house: House, stored: int, now: datetime) -> None:
     past.fill_attempts()
     for _, sql in kept:
         say.run(sql)
+    if is_postgresql:
+        for table in (*_MANY, "attempts"):
+            say.run(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
     say.finish()
 
 
