@@ -40,7 +40,7 @@ def measure(house: House, claim: int, scans: int) -> dict:
     earlier = now - timedelta(days=400)  # nothing was due then
     scan = [_milliseconds(lambda: _scan(house, earlier)) for _ in range(scans)]
     marks = []
-    while house.database.read(lambda tx: store.queue.any_opened(tx, now)):
+    while house.database.read(lambda tx: store.queue.scan(tx, now)).opened:
         marks.append(_milliseconds(lambda: house.database.write(lambda tx: store.queue.mark_ready(tx, now))))
     house.database.checkpoint()
     (sender,) = house.database.read(lambda tx: store.queue.senders_with_work(tx, now))
@@ -83,8 +83,7 @@ def measure(house: House, claim: int, scans: int) -> dict:
 
 
 def _scan(house: House, now) -> None:
-    assert not house.database.read(lambda tx: store.queue.any_opened(tx, now))
-    assert not house.database.read(store.queue.any_ready)
+    assert house.database.read(lambda tx: store.queue.scan(tx, now)) == store.queue.Scan(opened=False, senders=[])
 
 
 def _as_laid_down(tx: store.Transaction) -> None:

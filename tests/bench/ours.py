@@ -30,10 +30,16 @@ def lay_down(house: House, messages: int) -> None:
 def send(house: House) -> None:
     """Send until nothing is due. Where two workers share the work, one may find what is left locked by the other."""
     with ThreadPoolExecutor(1) as executor:
-        while house.database.read(lambda tx: store.queue.any_ready(tx) or store.queue.any_opened(tx, clock.now())):
+        while any_due(house):
             runs.with_gateway(
                 house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
             )
+
+
+def any_due(house: House) -> bool:
+    """Whether anything waits to be claimed."""
+    scan = house.database.read(lambda tx: store.queue.scan(tx, clock.now()))
+    return scan.opened or bool(scan.senders)
 
 
 def main() -> None:

@@ -42,6 +42,8 @@ def merged(kept: Path, part: str, found: dict, taking_part: dict[str, str]) -> d
 def show(part: str, found: dict) -> None:
     """Print what a part found, and how it stands to what was wanted."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
     if part in {"sending", "latency"}:
         _show_contest(console, found)
     else:
@@ -142,7 +144,9 @@ def plots(part: str, found: dict) -> dict[str, str]:
             "bench-claim.svg": _bars(
                 f"Milliseconds to claim {found['claimed']:,} due texts", claims, "From BEGIN to COMMIT."
             ),
-            "bench-scan.svg": _bars("Milliseconds of a scan when nothing is due", scans, "Two reads of the worker."),
+            "bench-scan.svg": _bars(
+                "Milliseconds of a scan when nothing is due", scans, "What every pass of the worker begins with."
+            ),
         }
     if part == "planning":
         bars = [
