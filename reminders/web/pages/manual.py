@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from reminders.web.access import Needs
 from reminders.web.drawing import draw
-from reminders.web.pages.log import only_local
 
-router = APIRouter(dependencies=[Depends(only_local)])
+router = APIRouter(dependencies=[Depends(Needs("look"))])
 
 
 @router.get("/")
