@@ -44,6 +44,7 @@ COMMANDS = {
     "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
     "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
+    "users add", "users list", "users role", "users reset", "users end",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The delivery log: what became of each text."""
+"""The delivery log."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlencode
