@@ -596,7 +596,7 @@ def test_every_route_says_whom_it_lets_in(here):
     public = {route.path for route in found if route.lets_in == "anybody"}
     assert public == {
         *("/healthz", "/readyz", "/sms/status/{ref}", "/sms/inbound"),
-        *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out"),
+        *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out", "/help"),
     }
     assert {route.path for route in found if route.lets_in == "local"} == {"/metrics"}
 

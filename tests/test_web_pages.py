@@ -21,6 +21,7 @@ from reminders import clock
 from reminders.lifecycle import State
 from reminders.service import health, planning, runs, story
 from reminders.store import schema
+from reminders.web import drawing
 from reminders.web.app import HEADERS
 
 SOON = "2026-11-30T11:30:00"
