@@ -91,7 +91,8 @@ def slow(bench: Bench) -> dict:
     with tempfile.TemporaryDirectory(dir=place) as folder:
         environment = {"DATABASE_URL": f"sqlite:///{folder}/slow.db", "REMINDERS_TWILIO__SEGMENTS_PER_SECOND": "10"}
         report.NEWS.print(f"slow sender: {messages:,} due at once, in simulated time", highlight=False)
-        found = bench.ask("slow_sender.py", {"messages": messages}, environment)
+        laid = bench.ask("slow_sender.py", {"do": "lay down", "messages": messages}, environment)
+        found = bench.ask("slow_sender.py", {"do": "run", "messages": messages} | laid, environment)
         rss = found.pop("rss_mb")
         tenth = len(rss) // 10
         rows.append({"database": "sqlite"} | found | {"rss_mb_after_a_tenth": rss[tenth], "rss_mb_at_the_end": rss[-1]})
