@@ -12,7 +12,6 @@ from reminders.store.tasks import Heard, Queues, Task
 from reminders.store.today import NextText, OnBoard
 
 READ = "board read"
-SAME_READING = timedelta(minutes=10)  # a board that refreshes itself is read once, not every ten seconds
 MOST_TASKS = 50
 
 
@@ -89,7 +88,7 @@ def board(
         )
 
     def is_known(tx: store.Transaction) -> bool:
-        return again and store.records.has_noted(tx, who, READ, now - SAME_READING)
+        return again and store.records.has_noted(tx, who, READ, now - store.records.SAME_READING)
 
     def note(tx: store.Transaction) -> None:
         store.records.note(tx, who=who, what=READ, table="sites", row=min(people), now=now)

@@ -168,6 +168,13 @@ def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
     return tx.open(Place("numbers", "phone_sealed", number_id), sealed)
 
 
+def phone_by_id(tx: Transaction, number_id: int) -> str:
+    """The phone number (E.164) of a row of `numbers`."""
+    row = tx.first(sa.select(numbers.c.phone_sealed).where(numbers.c.id == number_id))
+    assert row is not None
+    return phone_of(tx, number_id, row.phone_sealed)
+
+
 def masked(phone: str) -> str:
     """An E.164 number of which only the last four digits show."""
     return "•" * (len(phone) - 5) + phone[-4:]

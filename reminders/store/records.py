@@ -1,7 +1,7 @@
 """What the house keeps about itself: when each job last succeeded, and who changed what."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,8 @@ from reminders.store.engine import Transaction
 from reminders.store.ids import first_id, new_id
 from reminders.store.schema import audit, job_runs
 from reminders.store.sealing import DataKey, Place
+
+SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
