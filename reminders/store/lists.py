@@ -436,6 +436,17 @@ def appointment(
     return next(iter(_read_visits(tx, rows, places, names=names)), None)
 
 
+def appointments_at(tx: Transaction, sites: Collection[int], appointment_ids: Collection[int]) -> list[int]:
+    """Of these appointments those that belong to these sites."""
+    query = (
+        sa.select(schema.appointments.c.id)
+        .join(schema.series, schema.series.c.id == schema.appointments.c.series_id)
+        .join(schema.plans, schema.plans.c.id == schema.series.c.plan_id)
+        .where(schema.appointments.c.id.in_(appointment_ids), schema.plans.c.site_id.in_(sites))
+    )
+    return _ids(tx.all(query))
+
+
 def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
     confirmed = (
         sa.select(schema.confirmations.c.recipient_id)

@@ -472,6 +472,12 @@ def queues(tx: Transaction, sites: Collection[int], who: str) -> Queues:
     return Queues(row.urgent, row.red, row.rest, row.mine, row.unassigned)
 
 
+def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
+    """Key → the latest task of that key: id, key, closed_at, outcome."""
+    query = sa.select(tasks.c.id, tasks.c.key, tasks.c.closed_at, tasks.c.outcome).where(tasks.c.key.in_(keys))
+    return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
+
+
 def holding(tx: Transaction, text_ids: Collection[int]) -> dict[int, int]:
     """Held text → the open task about it."""
     query = sa.select(tasks.c.text_id, tasks.c.id).where(sa.text(OPEN), tasks.c.kind == "held_text")
