@@ -310,10 +310,12 @@ class Alarms:
     since: datetime | None
 
 
-def alarms(tx: Transaction) -> Alarms:
-    """What rings now."""
+def alarms(tx: Transaction, sites: Collection[int] | None = None) -> Alarms:
+    """What rings now, at these sites or at all."""
     since = sa.func.min(sa.func.coalesce(tasks.c.rung_at, tasks.c.opened_at), type_=tasks.c.opened_at.type)
     query = sa.select(sa.func.count().label("open"), since.label("since")).select_from(tasks)
+    if sites is not None:
+        query = query.where(tasks.c.site_id.in_(sites))
     row = tx.first(query.where(sa.text(OPEN), tasks.c.urgency == "urgent", tasks.c.acknowledged_at.is_(None)))
     assert row is not None
     return Alarms(row.open, row.since)
