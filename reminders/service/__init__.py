@@ -4,8 +4,9 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
-works; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day;
+`accounts` is who may do what, `signing_in` how they come in; `health` says whether it all works; `runs` runs a job and
+puts its success on record.
 """
 
 from reminders.service import (
@@ -16,6 +17,7 @@ from reminders.service import (
     health,
     importing,
     inbound,
+    inbox,
     lives,
     logs,
     oncall,
@@ -26,6 +28,7 @@ from reminders.service import (
     sending,
     signing_in,
     tasks,
+    today,
     watch,
 )
 from reminders.service.house import House
@@ -39,6 +42,7 @@ __all__ = [
     "health",
     "importing",
     "inbound",
+    "inbox",
     "lives",
     "logs",
     "oncall",
@@ -49,5 +53,6 @@ __all__ = [
     "sending",
     "signing_in",
     "tasks",
+    "today",
     "watch",
 ]

@@ -325,6 +325,7 @@ READY = "ready"
 IN_FLIGHT = "state = 'sending'"
 UNCERTAIN = "state = 'uncertain'"
 UNREADABLE = "held = 'unreadable'"
+HELD = "held IS NOT NULL AND state = 'scheduled'"
 UNSETTLED = "look_at IS NOT NULL"
 UNASKED = "ask_at IS NOT NULL"
 
@@ -372,6 +373,7 @@ texts = Table(
     _partial_index("ix_texts_in_flight", "leased_until", where=IN_FLIGHT),
     _partial_index("ix_texts_uncertain", "closes_at", where=UNCERTAIN),
     _partial_index("ix_texts_unreadable", "closes_at", where=UNREADABLE),
+    _partial_index("ix_texts_held", "closes_at", where=HELD),
     _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
     _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
     Index("ix_texts_opens_at", "opens_at", "id"),

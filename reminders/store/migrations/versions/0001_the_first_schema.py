@@ -470,6 +470,14 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         postgresql_where=sa.text("state = 'scheduled'"),
     )
     op.create_index(
+        "ix_texts_held",
+        "texts",
+        ["closes_at"],
+        unique=False,
+        sqlite_where=sa.text("held IS NOT NULL AND state = 'scheduled'"),
+        postgresql_where=sa.text("held IS NOT NULL AND state = 'scheduled'"),
+    )
+    op.create_index(
         "ix_texts_in_flight",
         "texts",
         ["leased_until"],
