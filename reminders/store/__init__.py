@@ -1,8 +1,8 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
 Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `records` and `backup`; nobody else builds a
-statement.
+`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `history`, `drafts`, `records` and `backup`; nobody
+else builds a statement.
 """
 
 from sqlalchemy.engine import Row
@@ -11,6 +11,8 @@ from reminders.store import (
     attention,
     backup,
     calls,
+    drafts,
+    history,
     lists,
     outcomes,
     people,
@@ -39,7 +41,9 @@ __all__ = [
     "calls",
     "check",
     "current",
+    "drafts",
     "head",
+    "history",
     "lists",
     "migrate",
     "outcomes",
