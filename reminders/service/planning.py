@@ -121,6 +121,41 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     return Accepted(document.plan.ref, changed=True, texts=changes, note=_first_week(tx, document, plan_id))
 
 
+def enter(
+    house: House,
+    document: PlanDocument,
+    now: datetime,
+    *,
+    who: str,
+    plan_id: int | None = None,
+    version: int | None = None,
+) -> tuple[int, Accepted]:
+    """`accept` what somebody entered by hand: a new plan, or plan `plan_id` as they last saw it; the plan's id.
+
+    Raises PlanRefused also for a new plan whose reference another has, and where the plan has changed since `version`.
+    """
+
+    def work(tx: store.Transaction) -> tuple[int, Accepted]:
+        store.people.keep_default_site(tx, house.settings, now)
+        site = store.people.site_by_key(tx, document.plan.site)
+        ref = document.plan.ref
+        row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE) if site is not None else None
+        if plan_id is None and row is not None and store.plans.document_of(tx, row) != document.canonical().decode():
+            problem = "another plan has this reference; open that one to change it, or give this one its own"
+            raise PlanRefused((Problem("plan.ref", problem),))
+        if plan_id is not None and (row is None or row.id != plan_id):
+            raise PlanRefused((Problem("plan.ref", "belongs to the plan and stays as it is"),))
+        if row is not None and version is not None and row.version != version:
+            raise PlanRefused((Problem("plan.ref", "was changed by somebody else meanwhile; open the plan anew"),))
+        accepted = accept_in(house, tx, document, now, who)
+        assert site is not None
+        row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE)
+        assert row is not None
+        return row.id, accepted
+
+    return house.database.write(work, again=True)
+
+
 def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
     """The first days after discharge are the most dangerous: a plan without a visit then asks for a reason (P-21)."""
     left = document.plan.discharged_on

@@ -151,6 +151,11 @@ def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
 _NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
 
 
+def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
+    """The row of this E.164 number, if it is known here."""
+    return tx.first(sa.select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
+
+
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
     """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (rule 6)."""
     return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}

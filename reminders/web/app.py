@@ -14,9 +14,9 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import monitors, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import log, manual
+from reminders.web.pages import log, manual, new_plan
 
-PAGES = (log, manual)
+PAGES = (log, manual, new_plan)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

@@ -55,7 +55,15 @@ templates = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
-templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advice, ago=ago, version=__version__)
+templates.globals.update(
+    states=story.STATES,
+    tell=story.tell,
+    advice=story.advice,
+    lead_words=story.lead_words,
+    reasons=story.REASONS,
+    ago=ago,
+    version=__version__,
+)
 templates.filters["clock_time"] = story.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
 
