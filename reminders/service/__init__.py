@@ -4,10 +4,12 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `health` says whether it all works; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
+works; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
+    accounts,
     attendance,
     backlog,
     changes,
@@ -22,6 +24,7 @@ from reminders.service import (
     replanning,
     runs,
     sending,
+    signing_in,
     tasks,
     watch,
 )
@@ -29,6 +32,7 @@ from reminders.service.house import House
 
 __all__ = [
     "House",
+    "accounts",
     "attendance",
     "backlog",
     "changes",
@@ -43,6 +47,7 @@ __all__ = [
     "replanning",
     "runs",
     "sending",
+    "signing_in",
     "tasks",
     "watch",
 ]
