@@ -22,6 +22,7 @@ from reminders.store.schema import (
     recipients,
     replies,
     series,
+    sessions,
     sites,
     texts,
 )
@@ -37,6 +38,12 @@ def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> Row[
 def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> Row[Any] | None:
     """The plan of that id; None where it belongs to none of these sites."""
     return tx.first(sa.select(plans).where(plans.c.id == plan_id, plans.c.site_id.in_(site_ids)))
+
+
+def series_of(tx: Transaction, plan_id: int) -> Sequence[Row[Any]]:
+    """The series of a plan in the order in which they begin, with the key of the session that each shares."""
+    query = sa.select(series, sessions.c.key.label("session")).outerjoin(sessions, sessions.c.id == series.c.session_id)
+    return tx.all(query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
 
 
 def bodies(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:

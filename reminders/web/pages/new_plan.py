@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, store, wording
@@ -20,15 +20,13 @@ from reminders.service.planning import Previewed
 from reminders.store import Row
 from reminders.store.ids import new_id
 from reminders.store.lists import ListedPatient, PatientFilter
-from reminders.web.access import Needs
+from reminders.web.access import Planning
 from reminders.web.drawing import ago, draw, see
-from reminders.web.forms import Fields, Form
+from reminders.web.forms import Fields, Form, RowId
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
-
-Planning = Annotated[Actor, Depends(Needs("plan"))]
 
 NEEDED = "Look at what is marked; the texts appear as soon as the plan can be read."
 DONE = {"sample": "The test is on its way to your phone.", "kept": "The draft is saved."}
@@ -75,9 +73,9 @@ def new(
     house: TheHouse,
     actor: Planning,
     *,
-    draft: int | None = None,
-    patient: int | None = None,
-    replaces: int | None = None,
+    draft: RowId | None = None,
+    patient: RowId | None = None,
+    replaces: RowId | None = None,
     done: str = "",
 ) -> HTMLResponse:
     """The empty form; or a draft of one's own, or what is known of a patient who gets another plan."""
@@ -109,7 +107,7 @@ def preview(request: Request, house: TheHouse, actor: Planning, form: Form) -> H
 
 
 @router.post("/plans/drafts/{draft_id}")
-def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: int) -> Response:
+def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: RowId) -> Response:
     """Keep the form as it is, for whoever types it alone."""
     if not _keep(house, actor, form, draft_id):
         raise HTTPException(404)
@@ -117,7 +115,7 @@ def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: int) -> R
 
 
 @router.post("/plans/drafts/{draft_id}/discard")
-def discard_draft(house: TheHouse, actor: Planning, draft_id: int) -> Response:
+def discard_draft(house: TheHouse, actor: Planning, draft_id: RowId) -> Response:
     """Forget a draft."""
     if not house.database.write(lambda tx: store.drafts.discard(tx, actor.id, draft_id), again=True):
         raise HTTPException(404)
@@ -125,7 +123,7 @@ def discard_draft(house: TheHouse, actor: Planning, draft_id: int) -> Response:
 
 
 @router.get("/plans/{plan_id}/edit", response_class=HTMLResponse)
-def edit(request: Request, house: TheHouse, actor: Planning, plan_id: int) -> HTMLResponse:
+def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> HTMLResponse:
     """The form filled from a plan as it was accepted."""
     now = clock.now()
 
@@ -142,7 +140,7 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: int) -> HT
 
 
 @router.post("/plans/{plan_id}/edit", response_class=HTMLResponse)
-def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_id: int) -> Response:
+def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_id: RowId) -> Response:
     """The same as for a new plan, of one there is."""
     plan = house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
     if plan is None:
