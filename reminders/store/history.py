@@ -68,6 +68,13 @@ def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
     return found
 
 
+def waiting(tx: Transaction, number_id: int) -> tuple[int, int]:
+    """How many texts wait to go to a number, and how many patients are texted on it."""
+    queued = sa.select(sa.func.count()).select_from(texts).where(texts.c.number_id == number_id)
+    on_it = sa.select(sa.func.count(recipients.c.patient_id.distinct())).where(recipients.c.number_id == number_id)
+    return int(tx.value(queued.where(sa.text("state = 'scheduled'"))) or 0), int(tx.value(on_it) or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A text that came from a number on which a patient, or one of their readers, is texted."""

@@ -14,9 +14,9 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import log, manual, new_plan, plans
+from reminders.web.pages import log, manual, new_plan, patients, plans
 
-PAGES = (sign_in, log, manual, new_plan, plans)
+PAGES = (sign_in, log, manual, new_plan, patients, plans)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

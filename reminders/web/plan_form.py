@@ -133,8 +133,8 @@ def read_form(fields: Fields) -> PlanForm:
     form.table = {"plan": plan, "patient": patient}
     if not fields["consent.said"]:
         form.problems["consent.said"] = "Say whether the patient agreed to texts, or that it is still to be asked"
-    elif fields["consent.said"] != LATER:
-        form.table["consent"] = _consent(fields, "consent")
+    elif (consent := consent_in(fields, "consent")) is not None:
+        form.table["consent"] = consent
     _read_recipients(form)
     _read_series(form)
     return form
@@ -152,7 +152,10 @@ def _words(text: str) -> list[str]:
     return re.split(r"[\s,;]+", text.strip(" ,;\n\r\t"))
 
 
-def _consent(fields: Fields, section: str) -> dict[str, Any]:
+def consent_in(fields: Fields, section: str) -> dict[str, Any] | None:
+    """A consent as a plan has it; None where it is still to be asked for."""
+    if fields[f"{section}.said"] in {"", LATER}:
+        return None
     consent = _some(fields, section, ("said", *_CONSENT))
     consent |= {name: True for name in ("warned_of_risk", "alias_shown") if fields[f"{section}.{name}"]}
     consent |= {
@@ -161,6 +164,13 @@ def _consent(fields: Fields, section: str) -> dict[str, Any]:
     if categories := fields.all(f"{section}.categories"):
         consent["categories"] = categories
     return consent
+
+
+def recipient_in(fields: Fields, row: str) -> dict[str, Any]:
+    """One of [[recipients]], with their own consent if it was asked for."""
+    recipient = _some(fields, row, _RECIPIENT)
+    consent = consent_in(fields, f"{row}.consent")
+    return recipient if consent is None else recipient | {"consent": consent}
 
 
 def _numbers(fields: Fields, section: str) -> list[int]:
@@ -172,11 +182,9 @@ def _read_recipients(form: PlanForm) -> None:
     fields, table, rows = form.fields, [], []
     for number in _numbers(fields, "recipients"):
         row = f"recipients.{number}"
-        recipient = _some(fields, row, _RECIPIENT)
+        recipient = recipient_in(fields, row)
         if recipient.keys() <= {"role", "language"}:
             continue
-        if fields[f"{row}.consent.said"] not in {"", LATER}:
-            recipient["consent"] = _consent(fields, f"{row}.consent")
         table.append(recipient)
         rows.append(number)
     if table:
@@ -372,6 +380,18 @@ def drop_row(fields: Fields, row: str) -> Fields:
 
 
 # What is wrong, in a coordinator's words.
+
+
+def explain(problems: Iterable[Problem]) -> dict[str, str]:
+    """Problems with one person, one consent or one number, as field → what to do about it."""
+    found: dict[str, str] = {}
+    for one in problems:
+        where = re.sub(r"\[\d+\]$", "", one.where)
+        name = {"number.phone": "phone", "recipient": "recipients.0.key", "consent": "consent.said"}.get(where, where)
+        words = {"phone": "patient.phone"}.get(name, re.sub(r"^recipient\.", "recipients.", name))
+        found.setdefault(re.sub(r"^recipient\.", "recipients.0.", name), _in_words(words, one.problem))
+    return found
+
 
 _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
