@@ -64,6 +64,14 @@ class PlanForm:
         found = dict(self.problems)
         for one in problems:
             name = self._field_of(one)
+            if name.endswith(".date"):
+                row = name.removesuffix(".date")
+                if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.value(name)):
+                    found.setdefault(name, "Enter the first date")
+                    continue
+                if not re.fullmatch(r"\d{2}:\d{2}(:\d{2})?", self.value(f"{row}.time")):
+                    found.setdefault(f"{row}.time", "Enter the time of day, such as 15:00")
+                    continue
             found.setdefault(name, _in_words(re.sub(r"\.\d+\.", ".", name), one.problem))
         return found
 
