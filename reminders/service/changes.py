@@ -3,7 +3,7 @@ resumed, ended or handed on to another site. What its readers are told follows f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -91,15 +91,24 @@ def change_visit(
         plan = store.plans.plan_by_ref(tx, plan_ref)
         if plan is None:
             return None
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, [plan.patient_id]))
         named = store.plans.appointments_named(tx, plan.id, series, on)
         row = next((one for one in named if one.status in store.plans.OPEN), None)
-        if row is None:
-            return None
-        _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
-        return replan(house, tx, [plan.patient_id], now)
+        return change_one(house, tx, row.id, now, who=who, to=to) if row is not None else None
 
     return house.database.write(change, again=True)
+
+
+def change_one(
+    house: House, tx: store.Transaction, appointment_id: int, now: datetime, *, who: str, to: datetime | None
+) -> Changes | None:
+    """`change_visit` of the visit of that id, inside a transaction of the caller's."""
+    for row in store.plans.appointments_by_id(tx, [appointment_id]):
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, [row.patient_id]))
+    for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that nobody else changes it
+        if row.status in store.plans.OPEN:
+            _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
+            return replan(house, tx, [row.patient_id], now)
+    return None
 
 
 def _change(tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: str, who: str) -> None:
@@ -331,22 +340,57 @@ def set_plan_status(
 
     def change(tx: store.Transaction) -> Changes | None:
         plan = store.plans.plan_by_ref(tx, ref)
-        if plan is None:
-            return None
-        if plan.status == status and (status != "ended" or plan.ended_because == because):
-            return Changes()
-        if plan.status == "ended" and status != "ended":
-            raise ValueError("the plan has ended; import a new plan that replaces it")
-        if status == "ended":
-            return _end(house, tx, plan, because or "other", now, who=who)
-        store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
-        _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
-        return replan(house, tx, [plan.patient_id], now)
+        return _set_status(house, tx, plan, status, now, who=who, because=because) if plan is not None else None
 
     return house.database.write(change, again=True)
 
 
-def transfer(house: House, ref: str, to_site: str, now: datetime, *, who: str) -> Changes | None:
+def set_statuses(
+    house: House,
+    plan_ids: Collection[int],
+    status: str,
+    now: datetime,
+    *,
+    who: str,
+    because: str | None = None,
+    dry_run: bool = False,
+) -> tuple[int, Changes]:
+    """The same for several plans at once, or not at all: how many now stand otherwise, and what the texts did.
+
+    Ended plans are passed over where they are to be paused or resumed. With `dry_run` it is only counted.
+    """
+
+    def change(tx: store.Transaction) -> tuple[int, Changes]:
+        patients = {plan.patient_id for plan in store.plans.plans_by_id(tx, plan_ids)}
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+        done, texts = 0, Changes()
+        for plan in store.plans.plans_by_id(tx, plan_ids):
+            if plan.status == status or (plan.status == "ended" and status != "ended"):
+                continue
+            texts += _set_status(house, tx, plan, status, now, who=who, because=because)
+            done += 1
+        return done, texts
+
+    return house.database.try_out(change) if dry_run else house.database.write(change, again=True)
+
+
+def _set_status(
+    house: House, tx: store.Transaction, plan: Row[Any], status: str, now: datetime, *, who: str, because: str | None
+) -> Changes:
+    if plan.status == status and (status != "ended" or plan.ended_because == because):
+        return Changes()
+    if plan.status == "ended" and status != "ended":
+        raise ValueError("the plan has ended; import a new plan that replaces it")
+    if status == "ended":
+        return _end(house, tx, plan, because or "other", now, who=who)
+    store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
+    _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
+    return replan(house, tx, [plan.patient_id], now)
+
+
+def transfer(
+    house: House, ref: str, to_site: str, now: datetime, *, who: str, site: str | None = None
+) -> Changes | None:
     """Hand a patient on to another of our sites: the plan ends here, and there they get a new one.
 
     Consent was given to this site's texts, so no number goes along (L-36): they give it there anew. What the texts did,
@@ -354,7 +398,8 @@ def transfer(house: House, ref: str, to_site: str, now: datetime, *, who: str) -
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        plan = store.plans.plan_by_ref(tx, ref)
+        place = store.people.site_by_key(tx, site) if site is not None else None
+        plan = store.plans.plan_by_ref(tx, ref, site_id=place.id if place is not None else None)
         if plan is None:
             return None
         here = store.people.site_of_patient(tx, plan.patient_id).key

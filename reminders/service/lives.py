@@ -622,6 +622,46 @@ def say(
     return house.database.write(work, again=True)
 
 
+def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str, site: str | None = None) -> Typed:
+    """Text the words of a preview to a phone of staff's own, through the queue like every text; at any hour.
+
+    Raises PlanRefused for a number that cannot be read, Refused for words that may not go or a number that is used for
+    patients: there they would be taken for news.
+    """
+    said = wording.plainer(body)
+    if problems := wording.check_typed(said):
+        raise Refused("the text " + "; it ".join(problems))
+    length = segments(said)
+    text_id = new_id(now)
+
+    def work(tx: store.Transaction) -> Typed:
+        store.people.keep_default_site(tx, house.settings, now)
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        if place is None:
+            raise Refused("there is no such site")
+        number_id = store.people.keep_number(tx, plans.read_phone(phone, house.known(tx, now)), now)
+        number = store.people.lock_numbers(tx, [number_id])[number_id]
+        if store.people.recipients_on(tx, [number_id]):
+            raise Refused("patients' texts go to this number; send the test to a phone of your own")
+        if number.opted_out_at is not None:
+            raise Refused(story.REASONS["opted_out"] + "; it opens again when START comes from that phone")
+        sender_id = store.people.sender_of(tx, place.id, house.settings.twilio.sender)
+        made = store.texts.add(
+            tx,
+            Addressee(None, place.id, sender_id, number_id),
+            class_="staff",
+            key=f"sample:{text_id}",
+            window=Window(now, now + TYPED_FOR, now),
+            now=now,
+            body=said,
+        )
+        if made is not None:
+            store.records.note(tx, who=who, what="test text sent", table="texts", row=made, now=now)
+        return Typed(said, length.count, length.encoding, now, place.zone, made)
+
+    return house.database.write(work, again=True)
+
+
 # What people see.
 
 

@@ -40,6 +40,29 @@ REASONS = {
     "lint": "its words could tell on the patient",
 }
 
+KINDS = {
+    "therapy_individual": "Therapy, one to one",
+    "therapy_group": "Group therapy",
+    "group_education": "Education group",
+    "support_meeting": "Support meeting",
+    "family_session": "Family session",
+    "psychiatry": "Psychiatry",
+    "check_up": "Check-up",
+    "peer_mentor": "Peer mentor",
+    "house_meeting": "House meeting",
+    "wellness": "Wellness",
+    "vocational": "Work and training",
+}
+"""Kinds of visit as staff see them; no text ever says one."""
+
+CATEGORIES = {
+    "appointments": "appointments",
+    "meetings": "support and house meetings",
+    "wellness": "wellness",
+    "checkins": "check-ins",
+    "family": "family sessions, to people close to them",
+}
+
 HELD = {
     "crisis": "Held: somebody may be in danger. Phone before the visit, or let the text go (reminders tasks).",
     "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
@@ -169,6 +192,22 @@ def clock_time(at: datetime, zone: str) -> str:
     """An instant on the wall clock of `zone`, as pages and tables show it."""
     wall = to_wall(at, zone)
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
+
+
+def lead_words(class_: str, key: str) -> str:
+    """Why a text goes when it goes: `the day before, at 17:00`. `key` is its identity."""
+    if class_ != "reminder":
+        return {"welcome": "the welcome", "notice": "news of a change", "staff": "typed by staff"}.get(class_, class_)
+    if key.startswith("week:"):
+        return "the week ahead, in one text"
+    lead = Lead.parse(key.split(":", 2)[2])
+    if lead.before is not None:
+        hours, minutes = divmod(lead.before // timedelta(minutes=1), 60)
+        return " ".join(
+            part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part
+        ) + (" before")
+    days = {0: "the same day", 1: "the day before"}.get(lead.days, f"{lead.days} days before")
+    return days if lead.at is None else f"{days}, at {lead.at:%H:%M}"
 
 
 def tell(text: Logged) -> str:

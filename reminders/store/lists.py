@@ -66,8 +66,8 @@ class PlanFilter:
     """Which plans to list.
 
     `search` is a plan's or a patient's reference or words of a name, all of them; `phone` the number (E.164) that the
-    same search may be read as. `discharged_until` is not included. `blocked` are those that have not ended and of whose
-    texts none can go. `entered_by` is who entered it or changed it once.
+    same search may be read as. `ids` are these plans alone. `discharged_until` is not included. `blocked` are those
+    that have not ended and of whose texts none can go. `entered_by` is who entered it or changed it once.
     """
 
     status: str | None = None
@@ -79,6 +79,7 @@ class PlanFilter:
     search: str = ""
     phone: str | None = None
     entered_by: str | None = None
+    ids: Collection[int] | None = None
     before: tuple[date, int] | None = None
     limit: int = 50
 
@@ -153,6 +154,8 @@ def plans(
         query = query.where(_stands_before(wanted.before, schema.plans.c.discharged_on, schema.plans.c.id))
     if wanted.patient is not None:
         query = query.where(schema.patients.c.ref == wanted.patient)
+    if wanted.ids is not None:
+        query = query.where(schema.plans.c.id.in_(wanted.ids))
     if wanted.needs_attention:
         query = query.where(_needs_attention())
     if wanted.blocked:
@@ -231,11 +234,12 @@ def _plans(
 
 @dataclass(frozen=True, slots=True)
 class PatientFilter:
-    """Which patients to list; `search` and `phone` as in PlanFilter."""
+    """Which patients to list; `search`, `phone` and `ids` as in PlanFilter."""
 
     search: str = ""
     phone: str | None = None
     needs_attention: bool = False
+    ids: Collection[int] | None = None
     before: tuple[int] | None = None
     limit: int = 50
 
@@ -284,6 +288,8 @@ def patients(
     query = query.limit(wanted.limit)
     if wanted.before is not None:
         query = query.where(schema.patients.c.id < wanted.before[0])
+    if wanted.ids is not None:
+        query = query.where(schema.patients.c.id.in_(wanted.ids))
     if wanted.search or wanted.phone:
         query = query.where(schema.patients.c.id.in_(_patients_named(tx, places, wanted.search, wanted.phone)))
     if wanted.needs_attention:

@@ -19,6 +19,7 @@ from reminders.store.schema import (
     attempts,
     audit,
     consents,
+    drafts,
     keys,
     name_words,
     numbers,
@@ -148,6 +149,11 @@ def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
 
 
 _NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
+
+
+def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
+    """The row of this E.164 number, if it is known here."""
+    return tx.first(sa.select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
@@ -480,6 +486,8 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (keys, keys.c.wrapped, sa.true()),
         (numbers, numbers.c.phone_sealed, sa.true()),
         (replies, replies.c.body_sealed, sa.true()),
+        (texts, texts.c.body_sealed, texts.c.recipient_id.is_(None)),
+        (drafts, drafts.c.fields_sealed, sa.true()),
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
         (receipts, receipts.c.raw_sealed, receipts.c.attempt_id.in_(to_nobody)),
         (task_events, task_events.c.note_sealed, sa.true()),

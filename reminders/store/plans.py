@@ -45,6 +45,11 @@ def plan_by_ref(
     return tx.first(query)
 
 
+def plans_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These plans, locked for a change, in one order for everybody."""
+    return tx.all(sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id).with_for_update())
+
+
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """The patient's plans that have not ended."""
     return tx.all(_CURRENT, {"patient": patient_id})

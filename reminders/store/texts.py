@@ -325,13 +325,12 @@ def add(
     """Lay down a text that no lead asked for; its id, or None where the key is taken.
 
     `about` are the visits it speaks of. It says a text of the catalogue (`wording`) or what staff typed (`body`, sealed
-    by `data_key`). With a `reason` it stands there as suppressed, so that it can be seen that it did not go.
+    by the patient's `data_key`). With a `reason` it stands there as suppressed, so that it is seen that it did not go.
     """
     text_id = new_id(now)
     sealed = None
     if body is not None:
-        assert data_key is not None
-        sealed = data_key.seal(Place("texts", "body_sealed", text_id), body)
+        sealed = tx.seal(Place("texts", "body_sealed", text_id), body, data_key)
     row = {
         "id": text_id,
         "site_id": addressee.site_id,

@@ -14,9 +14,32 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import attendance, inbox, log, manual, phones, sessions, today
+from reminders.web.pages import (
+    attendance,
+    inbox,
+    log,
+    manual,
+    new_plan,
+    patients,
+    phones,
+    plans,
+    sessions,
+    today,
+)
 
-PAGES = (sign_in, today, inbox, sessions, attendance, phones, log, manual)
+PAGES = (
+    sign_in,
+    today,
+    inbox,
+    sessions,
+    attendance,
+    new_plan,
+    plans,
+    patients,
+    phones,
+    log,
+    manual,
+)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

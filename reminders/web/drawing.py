@@ -78,8 +78,20 @@ templates = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
-templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advice, ago=ago, version=__version__)
-templates.globals.update(visits=story.VISITS, meanings=story.MEANINGS, kinds=tasks.KINDS, called=called, near=near)
+templates.globals.update(
+    states=story.STATES,
+    tell=story.tell,
+    advice=story.advice,
+    visits=story.VISITS,
+    meanings=story.MEANINGS,
+    lead_words=story.lead_words,
+    reasons=story.REASONS,
+    kinds=tasks.KINDS,
+    called=called,
+    near=near,
+    ago=ago,
+    version=__version__,
+)
 templates.filters["short_name"] = short_name
 templates.filters["clock_time"] = story.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})

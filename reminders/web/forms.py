@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
+from pydantic import BeforeValidator
 from starlette.requests import ClientDisconnect
 
 MOST_BYTES = 256 * 1024
@@ -54,3 +55,14 @@ async def read_form(request: Request) -> Fields:
 
 Form = Annotated[Fields, Depends(read_form)]
 """The posted form of a page's endpoint."""
+
+
+def _row_id(text: object) -> int:
+    """A row's id in an address. 404 for what is none: there is nothing there."""
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63:
+        return int(text[:20])
+    raise HTTPException(404)
+
+
+RowId = Annotated[int, BeforeValidator(_row_id)]
+"""The id of a row, as it stands in an address."""
