@@ -485,7 +485,7 @@ def all_jobs_succeed(house) -> None:
 def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
     caller = Caller(house)
     answer = caller.get("/readyz")
-    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch"]
+    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally"]
     assert answer.status_code == 503
     assert answer.json() == {"ok": False, "troubles": [f"the {job} job has not succeeded yet" for job in jobs]}
     all_jobs_succeed(house)
@@ -495,7 +495,7 @@ def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
     answer = caller.get("/readyz")
     assert (answer.status_code, answer.json()["troubles"]) == (
         503,
-        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page")],
+        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page", "tally")],
     )
 
 

@@ -240,6 +240,54 @@ def status(json: Json = False) -> None:
         raise typer.Exit(Exit.REFUSED)
 
 
+def stats(
+    range_: Annotated[
+        str, typer.Option("--range", metavar="RANGE", help="24h, 7d, 30d, 90d or all; days are the site's.")
+    ] = "24h",
+    site: Annotated[str | None, typer.Option(metavar="S", help="Only this site's.")] = None,
+    json: Json = False,
+) -> None:
+    """Say how many texts were handed over and delivered, how soon, and what came back."""
+    from reminders import clock, store
+    from reminders.service import stats as service
+
+    if range_ not in {*service.RANGES, "all"}:
+        raise typer.BadParameter("write 24h, 7d, 30d, 90d or all", param_hint="--range")
+    with the_house() as house:
+        now = clock.now()
+
+        def look(tx: store.Transaction) -> service.Numbers | None:
+            place = store.people.site_by_key(tx, site) if site is not None else None
+            if site is not None and place is None:
+                return None
+            zone = place.zone if place is not None else house.settings.site.zone
+            sites = [place.id] if place is not None else None
+            return service.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
+
+        found = house.database.read(look)
+    if found is None:
+        end(Exit.NOT_FOUND, f"There is no site {site}.")
+    if json:
+        print_json(found.as_json())
+        return
+    whole = found.whole
+    rows: list[tuple[str, Any]] = [
+        ("Handed over", whole.handed_over),
+        ("Delivered", whole.delivered),
+        ("Not delivered", whole.not_delivered),
+        ("Delivered of those that ended", "none yet" if whole.delivery_rate is None else f"{whole.delivery_rate:.1%}"),
+        ("Segments", whole.segments),
+        ("Replies, STOPs among them", f"{whole.replies}, {whole.stops}"),
+    ]
+    for what, (half, most) in (("handed over", whole.lag), ("known how they ended", whole.word)):
+        if half is not None:
+            rows.append((f"Seconds until {what}: half of them, 95 in 100", f"{half:g}, {most:g}"))
+    rows += [(f"Code {code}", many) for code, many in found.codes.most_common(10)]
+    print_table(f"Texts, {range_}", ["", "Number"], rows, empty="No texts.")
+    if found.counted_at is not None:
+        err.print(f"As counted {found.counted_at:%Y-%m-%d %H:%M:%S} UTC.")
+
+
 Site = Annotated[str | None, typer.Option(metavar="S", help="The site's key; default the default site.")]
 
 

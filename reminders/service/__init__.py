@@ -4,7 +4,8 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `health` says whether it all works; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `health` says whether it all works, `stats` how much of what; `runs` runs a job and puts
+its success on record.
 """
 
 from reminders.service import (
@@ -22,6 +23,7 @@ from reminders.service import (
     replanning,
     runs,
     sending,
+    stats,
     tasks,
     watch,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "replanning",
     "runs",
     "sending",
+    "stats",
     "tasks",
     "watch",
 ]

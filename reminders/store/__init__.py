@@ -1,8 +1,8 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
 Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `records` and `backup`; nobody else builds a
-statement.
+`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `stats`, `records` and `backup`; nobody else builds
+a statement.
 """
 
 from sqlalchemy.engine import Row
@@ -18,6 +18,7 @@ from reminders.store import (
     queue,
     records,
     replies,
+    stats,
     tasks,
     texts,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "queue",
     "records",
     "replies",
+    "stats",
     "tasks",
     "texts",
 ]
