@@ -261,12 +261,11 @@ def _cap(
 
 def busiest_week(count: Mapping[date, int], day: date) -> int:
     """The most texts there are in any seven days that have `day` in them."""
-    if not any(abs((at - day).days) < 7 for at in count):
-        return 0
-    return max(
-        sum(count.get(start + timedelta(days=later), 0) for later in range(7))
-        for start in (day - timedelta(days=back) for back in range(7))
-    )
+    around = [count.get(day + days, 0) for days in _AROUND]
+    return max(sum(around[start : start + 7]) for start in range(7))
+
+
+_AROUND = [timedelta(days=days) for days in range(-6, 7)]
 
 
 def _rank(candidate: Candidate) -> tuple[int, datetime, int, datetime, int, str]:

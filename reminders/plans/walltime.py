@@ -5,7 +5,7 @@ agree on when an appointment is.
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
@@ -30,6 +30,7 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
+@lru_cache(maxsize=4096)  # a clinic has few hours, and every plan asks for them again
 def to_instant(wall: datetime, zone: str) -> datetime:
     """The instant (aware, UTC) at which clocks in `zone` show `wall` (naive).
 

@@ -6,7 +6,7 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -80,7 +80,7 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
         now=now,
     )
     was = json.loads(before) if before else None
-    _keep_people(tx, document, was, patient_id=patient_id, site=site, now=now)
+    added_here = _keep_people(tx, document, was, patient_id=patient_id, site=site, now=now)
     for plan in others:
         if plan.ref == document.plan.replaces:
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
@@ -111,7 +111,6 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
             values |= status
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
-    added_here = _added_here(tx, patient_id, document, was)
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
     crash.point("C0")
     changes = replan(house, tx, [patient_id], now)
@@ -155,11 +154,11 @@ def _keep_people(
     patient_id: int,
     site: Row[Any],
     now: datetime,
-) -> None:
+) -> set[str]:
     """Make the recipients what the document says of them, where it says anything new.
 
     `before` is the document as it stood: of several current plans, an edit to an older one must not bring back the
-    number that it was accepted with.
+    number that it was accepted with. Gives the recipients of whom the plan's file never spoke.
     """
     said = json.loads(document.canonical())
     patient = document.patient
@@ -214,6 +213,7 @@ def _keep_people(
             store.people.record_consent(tx, recipient, consent_given(consent, today), now)
             if consent.said == "yes" and consent.verified:  # read aloud, or however staff made sure (L-39)
                 store.people.verify_number(tx, recipient.number_id, now)
+    return _added_here(known, document, before)
 
 
 def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str]:
@@ -225,13 +225,11 @@ def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str
     return same | ({"self"} if before["patient"] == said["patient"] else set())
 
 
-def _added_here(
-    tx: store.Transaction, patient_id: int, document: PlanDocument, before: dict[str, Any] | None
-) -> set[str]:
+def _added_here(keys: Iterable[str], document: PlanDocument, before: dict[str, Any] | None) -> set[str]:
     """The recipients of whom the plan's file never spoke: they were added here, and a new file takes nobody away."""
     named = {"self", *(other.key for other in document.recipients)}
     named.update(other["key"] for other in (before or {}).get("recipients", ()))
-    return {one.key for one in store.people.recipients_of(tx, patient_id)} - named
+    return set(keys) - named
 
 
 def consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
@@ -275,10 +273,11 @@ def _lay_down(
         tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, kept=kept, now=now
     )
     policy = policy_of(house)
+    dates = {}
     for one in agreed:
         ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
-        dates = plans.occurrences(one, until=until + timedelta(days=ahead), zone=site.zone)
-        store.plans.lay_down(tx, ids[one.key], dates, now)
+        dates[ids[one.key]] = plans.occurrences(one, until=until + timedelta(days=ahead), zone=site.zone)
+    store.plans.lay_down(tx, dates, now)
 
 
 def extend(house: House, now: datetime, limit: int = 500) -> Changes:
@@ -290,15 +289,20 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
     """
     changes = Changes()
 
-    def prepare(tx: store.Transaction) -> Sequence[Row[Any]]:
+    def prepare(tx: store.Transaction) -> tuple[Sequence[Row[Any]], plans.Known]:
         store.people.keep_default_site(tx, house.settings, now)  # quiet hours set anew hold from now on
         store.queue.release_unreadable(tx, now)
-        return store.plans.plans_to_extend(tx, _horizon(house, house.settings.site.zone, now), limit)
+        behind = store.plans.plans_to_extend(tx, _horizon(house, house.settings.site.zone, now), limit)
+        tx.load_data_keys({plan.key_id for plan in behind})
+        # Each was judged when it was accepted; a number that only a demo may use is no news.
+        return behind, replace(house.known(tx, now), fictional_numbers=True)
 
     trouble: Exception | None = None
-    for plan in house.database.write(prepare, again=True):
+    behind, known = house.database.write(prepare, again=True)
+    for plan in behind:
+        extend_it = partial(_extend, house, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
         try:
-            changes += house.database.write(partial(_extend, house, plan_id=plan.id, now=now), again=True)
+            changes += house.database.write(extend_it, again=True)
         except (store.Unreadable, LookupError, plans.PlanRefused) as error:
             log.error("plan %d cannot be planned: %s", plan.id, type(error).__name__)  # ruff: ignore[error-instead-of-exception]  its text may be personal
             trouble = trouble or error
@@ -318,16 +322,17 @@ def _replan_one(house: House, tx: store.Transaction, *, patient_id: int, now: da
     return replan(house, tx, [patient_id], now)
 
 
-def _extend(house: House, tx: store.Transaction, *, plan_id: int, now: datetime) -> Changes:
+def _extend(
+    house: House, tx: store.Transaction, *, plan_id: int, key_id: int, known: plans.Known, now: datetime
+) -> Changes:
     plan = store.plans.lock_plan(tx, plan_id)
     if plan is None or plan.status == "ended":
         return Changes()
     site = store.people.site_of_patient(tx, plan.patient_id)
-    # It was judged when it was accepted; a number that only a demo may use is no news.
-    known = replace(house.known(tx, now), fictional_numbers=True)
     document = plans.read(json.loads(store.plans.document_of(tx, plan)), known)
-    key = store.plans.data_key_of_patient(tx, plan.patient_id)
-    added_here = _added_here(tx, plan.patient_id, document, None)
+    keys = (one.key for one in store.people.recipients_of(tx, plan.patient_id))
+    added_here = _added_here(keys, document, None)
+    key = tx.data_key(key_id)
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
     store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))
     return replan(house, tx, [plan.patient_id], now)

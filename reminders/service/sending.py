@@ -50,13 +50,18 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Claim:
-    """What one scan brought: how many were claimed, which of them go, and whether a sender's pace holds more back."""
+class _Turn:
+    """What a turn at the database did: whether the answers were recorded, how many texts were claimed, which of them go
+    now, and whether a sender's pace holds more back. `trouble` came while claiming; `unwritten` says why the answers
+    have to wait.
+    """
 
+    recorded: bool = False
     claimed: int = 0
     started: list[Started] = field(default_factory=list)
     paced: bool = False
     trouble: Exception | None = None
+    unwritten: store.Unavailable | None = None
 
 
 class Dispatch:
@@ -95,47 +100,43 @@ class Dispatch:
         on_the_wire: set[asyncio.Task[Answered]] = set()
         trouble: Exception | None = None
         while True:
-            claim = _Claim()
+            turn = _Turn()
             free = self._house.settings.twilio.in_flight - len(on_the_wire)
-            if free > 0 and trouble is None and not self._unrecorded and not self._stop.is_set():
-                try:
-                    claim = await self._in_database(partial(self._claim, free, tally))
-                except Exception as error:  # ruff: ignore[blind-except]  what is on the wire comes first; raised below
-                    trouble = error
-                trouble = trouble or claim.trouble
-                on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in claim.started}
-            if on_the_wire:
-                patience = PACED if claim.paced else None
-                await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
-                await asyncio.sleep(GATHER)
-                done = {task for task in on_the_wire if task.done()}
-                on_the_wire -= done
-                self._unrecorded += [task.result() for task in done]
-            elif claim.paced and not self._stop.is_set():
+            if trouble is not None or self._stop.is_set():
+                free = 0
+            if self._unrecorded or free > 0:
+                turn = await self._in_turn(free, tally)
+                trouble = trouble or turn.trouble
+                on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in turn.started}
+            if turn.unwritten is not None:
+                # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
+                # claimed, and should we die the leases bring the texts to the look-up.
+                log.warning("answers wait for the database: %d", len(self._unrecorded))
+                if not on_the_wire:
+                    raise turn.unwritten
                 await asyncio.sleep(PACED)
-            elif not self._unrecorded and (trouble is not None or not claim.claimed):
+            if on_the_wire:
+                self._unrecorded += await _landed(on_the_wire, PACED if turn.paced else None)
+            elif turn.paced and not self._stop.is_set():
+                await asyncio.sleep(PACED)
+            elif trouble is not None or not turn.claimed:
                 unwritable, self._unwritable = self._unwritable, None
                 if met := trouble or unwritable:
                     raise met
                 return tally
-            if self._unrecorded:
-                await self._record(tally, wait=bool(on_the_wire))
 
     async def send_these(self, text_ids: Sequence[int]) -> Tally:
         """Send these texts now, out of their turn and past the sender's pace: an answer somebody may need in danger.
 
         What is not to be had, because a worker has it already, is that worker's. Raises Unavailable.
         """
-        tally = Tally()
-        started = await self._in_database(partial(self._claim_these, text_ids, tally))
-        self._unrecorded += await asyncio.gather(*(self._send(one, time.monotonic()) for one in started))
-        if self._unrecorded:
-            await self._record(tally, wait=False)
+        tally, begun, now = Tally(), _Turn(), clock.now()
+        take = partial(claim_these, self._house, text_ids=text_ids, now=now)
+        await self._in_database(partial(self._begin, take, now, tally, begun))
+        self._unrecorded += await asyncio.gather(*(self._send(one, time.monotonic()) for one in begun.started))
+        if self._unrecorded and (turn := await self._in_turn(0, tally)).unwritten is not None:
+            raise turn.unwritten
         return tally
-
-    def _claim_these(self, text_ids: Sequence[int], tally: Tally) -> list[Started]:
-        now = clock.now()
-        return self._begin(lambda tx: claim_these(self._house, tx, text_ids, now), now, tally)[1]
 
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -157,68 +158,77 @@ class Dispatch:
                     log.error("the answer of attempt %d cannot be written", one.started.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
                     self._unwritable = error
 
-    async def _record(self, tally: Tally, *, wait: bool) -> None:
+    async def _in_turn(self, free: int, tally: Tally) -> _Turn:
+        """A turn at the database: what came back is recorded, and up to `free` texts are claimed."""
         batch = list(self._unrecorded)
-        try:
-            await self._in_database(partial(self._record_all, batch))
-        except store.Unavailable:
-            # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
-            # claimed, and should we die the leases bring the texts to the look-up.
-            log.warning("answers wait for the database: %d", len(batch))
-            if not wait:
-                raise
-            await asyncio.sleep(PACED)
-            return
-        del self._unrecorded[: len(batch)]
-        for word, count in store.queue.answer_counts(batch).items():
-            setattr(tally, word, getattr(tally, word) + count)
-        tally.no_connection += sum(one.what == "no connection" for one in batch)
+        turn = await self._in_database(partial(self._turn, batch, free, tally))
+        if turn.recorded:
+            del self._unrecorded[: len(batch)]
+            for word, count in store.queue.answer_counts(batch).items():
+                setattr(tally, word, getattr(tally, word) + count)
+            tally.no_connection += sum(one.what == "no connection" for one in batch)
+        return turn
 
-    def _claim(self, free: int, tally: Tally) -> "_Claim":
-        """Claim up to `free` texts."""
-        now = clock.now()
-        claim = _Claim()
-        database = self._house.database
-        if database.read(lambda tx: store.queue.any_opened(tx, now)):
-            database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
-        if database.read(store.queue.any_ready):
-            senders = database.read(lambda tx: store.queue.senders_with_work(tx, now))
-            share = max(1, free // max(1, len(senders)))  # no sender fills the wire alone while others wait
-            for sender in senders:
-                room = min(share, free - len(claim.started))
+    def _turn(self, batch: list[Answered], free: int, tally: Tally) -> _Turn:
+        """In one transaction where nothing is in the way, else apart, so that neither holds up the other."""
+        turn = _Turn()
+        together = free > 0 and all(one.answer == "accepted" for one in batch)
+        if together:
+            turn = self._claim(free, batch, tally)
+        if batch and not turn.recorded:
+            try:
+                self._record_all(batch)
+            except store.Unavailable as error:
+                turn.unwritten, turn.trouble = error, None
+                return turn
+            if free > 0 and not turn.started and (turn.trouble is not None or not together):
+                turn = self._claim(free, [], tally)
+            turn.recorded = True
+        return turn
+
+    def _claim(self, free: int, batch: list[Answered], tally: Tally) -> _Turn:
+        """Claim up to `free` texts; the first transaction that claims any also records the batch."""
+        turn, now, database = _Turn(), clock.now(), self._house.database
+        try:
+            scan = database.read(lambda tx: store.queue.scan(tx, now))
+            if scan.opened:
+                database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+                scan = database.read(lambda tx: store.queue.scan(tx, now))
+            share = max(1, free // max(1, len(scan.senders)))  # no sender fills the wire alone while others wait
+            for sender, has_no_pace in scan.senders:
+                room = min(share, free - len(turn.started))
                 if room <= 0:
                     break
-                budget = self._reserve(sender, now, room)
-                claim.paced = claim.paced or budget == 0
-                try:
-                    claimed, started = self._claim_from(sender, budget, now, tally) if budget else (0, [])
-                except Exception as error:  # ruff: ignore[blind-except]  what others began goes on the wire first
-                    claim.trouble = error
-                    return claim
-                claim.claimed += claimed
-                claim.started += started
-        self._scanned()
-        return claim
+                budget = room if has_no_pace else self._reserve(sender, now, room)
+                if budget:
+                    take = partial(claim, self._house, sender=sender, limit=budget, now=now)
+                    self._begin(take, now, tally, turn, batch)
+                else:
+                    turn.paced = True
+            self._scanned()
+        except Exception as error:  # ruff: ignore[blind-except]  what was begun goes on the wire first
+            turn.trouble = error
+        return turn
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
-        if self._house.database.read(lambda tx: store.queue.has_no_pace(tx, sender)):
-            return room
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
-
-    def _claim_from(self, sender: int, budget: int, now: datetime, tally: Tally) -> tuple[int, list[Started]]:
-        return self._begin(lambda tx: claim(self._house, tx, sender, budget, now), now, tally)
 
     def _begin(
         self,
         take: Callable[[store.Transaction], tuple[int, list[Intent], int]],
         now: datetime,
         tally: Tally,
-    ) -> tuple[int, list[Started]]:
-        """Claim by `take` and write the intents, in one transaction; how many, and what goes on the wire."""
+        turn: _Turn,
+        batch: Sequence[Answered] = (),
+    ) -> None:
+        """Claim by `take` and write the intents in one transaction; it records the batch too, if that is still to do."""
         begun: list[Started] = []
+        records = bool(batch) and not turn.recorded
 
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
+            if records:
+                _record(self._house, tx, batch, now)
             claimed, intents, suppressed = take(tx)
             crash.point("C2")
             begun.extend(store.queue.start(tx, intents, now, self._lease))
@@ -227,16 +237,20 @@ class Dispatch:
         crash.point("C1")
         try:
             claimed, suppressed = self._house.database.write(work)
+            turn.recorded = turn.recorded or records
         except store.CommitUncertain:
             # A coin toss (C8): whatever is on record was claimed by us, and nothing else was.
             refs = [one.ref for one in begun]
             known = self._house.database.read(lambda tx: store.queue.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
+        if records:
+            crash.point("C8")
         crash.point("C3")
         tally.claimed += claimed
         tally.suppressed += suppressed
-        return claimed, begun
+        turn.claimed += claimed
+        turn.started += begun
 
     async def _send(self, one: Started, claimed_at: float) -> Answered:
         # A process that was stopped, or slept with its machine, may hold a lease that is nearly over; what it starts
@@ -267,6 +281,14 @@ class Dispatch:
         crash.point("C5")
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
+
+
+async def _landed(on_the_wire: set[asyncio.Task[Answered]], patience: float | None) -> list[Answered]:
+    """The answers that have come, once any has or patience ends; those that follow closely are waited for."""
+    await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
+    done, _ = await asyncio.wait(on_the_wire, timeout=GATHER)
+    on_the_wire -= done
+    return [task.result() for task in done]
 
 
 _SENDER_AT_FAULT = {"account", "sender", "volume"}

@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from functools import lru_cache
+from urllib.parse import quote_plus, urlsplit
 
 from twilio.base.page import Page
 from twilio.http.response import Response
@@ -167,7 +168,6 @@ class Gateway:
         address = _TWILIO if live else (base_url or "").rstrip("/")
         if not live and not (is_loopback(address) and urlsplit(address).scheme in {"http", "https"}):
             raise ValueError("while twilio.live is false, twilio.api_base_url must be on this machine (loopback)")
-        self._public_url = public_url
         services = _MESSAGING if live else address
         self._line = _Line(address, services, deadline=deadline, in_flight=in_flight, live=live)
         client = Client(
@@ -176,7 +176,11 @@ class Gateway:
         client.region = client.edge = None  # else TWILIO_REGION and TWILIO_EDGE rewrite the address
         client.api.base_url = address
         client.messaging.base_url = services
+        self._client = client
         self._messages = client.messages
+        self._messages_url = f"{address}/2010-04-01/Accounts/{account_sid}/Messages.json"
+        # A ref stands in a form as it is: what stands around it is quoted once.
+        self._before_ref, self._after_ref = quote_plus(callback_url(public_url, "~")).rsplit("~", 1)
         self._numbers = client.incoming_phone_numbers
         self._services = client.messaging.v1.services
 
@@ -187,15 +191,11 @@ class Gateway:
         """
         if not _A_REF.fullmatch(text.ref):
             raise ValueError("a ref is made of letters, digits, _ and -")
-        sender = "messaging_service_sid" if text.sender.startswith("MG") else "from_"
         try:
-            message = await self._messages.create_async(
-                to=text.to,
-                body=text.body,
-                status_callback=callback_url(self._public_url, text.ref),
-                validity_period=max(1, min(36_000, text.valid_for)),
-                **{sender: text.sender},
-            )
+            # The SDK's own request, without the resource it makes of the answer: that cost more than all the rest.
+            created = await self._client.request_async("POST", self._messages_url, data=self._form(text))  # type: ignore[arg-type]  our transport takes a body as it is
+            message = json.loads(created.text or "{}")
+            sid, status, count = message.get("sid"), message.get("status"), message.get("num_segments")
         except NotSent as wire:
             _log.warning("no connection to Twilio: %s", wire.why)
             return Refused(0, None, "no connection")
@@ -208,9 +208,17 @@ class Gateway:
         except Exception as error:  # ruff: ignore[blind-except]  whatever the SDK made of the answer, it may be taken
             _log.warning("an answer of Twilio could not be read: %s", type(error).__name__)
             return Unknown("unreadable")
-        if not (isinstance(message.sid, str) and _A_SID.fullmatch(message.sid)):
+        if not (isinstance(sid, str) and _A_SID.fullmatch(sid)):
             return Unknown("no sid")
-        return Accepted(message.sid, str(message.status or ""), _segments(message.num_segments))
+        return Accepted(sid, str(status or ""), _segments(count))
+
+    def _form(self, text: Outgoing) -> bytes:
+        sender = "MessagingServiceSid" if text.sender.startswith("MG") else "From"
+        return (
+            f"To={quote_plus(text.to)}&{sender}={_quoted(text.sender)}&Body={_quoted(text.body)}"
+            f"&StatusCallback={self._before_ref}{text.ref}{self._after_ref}"
+            f"&ValidityPeriod={max(1, min(36_000, text.valid_for))}"
+        ).encode()
 
     async def find(self, to: str, *, since: datetime) -> list[Seen]:
         """The messages to that number (E.164) created at `since` or later, newest first, sent or not.
@@ -307,6 +315,9 @@ class Gateway:
     async def close(self) -> None:
         """Close the connections. A send still under way answers Unknown, or Refused 0 if nothing of it was written."""
         await self._line.close()
+
+
+_quoted = lru_cache(maxsize=1024)(quote_plus)  # the same visit time makes the same body for many
 
 
 def _refusal(answer: _Answered) -> Refused | Unknown:

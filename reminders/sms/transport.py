@@ -80,15 +80,25 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=16)
+def _header(named: tuple[tuple[str, str], ...], auth: tuple[str, str] | None) -> list[str]:
+    """The header's lines as libcurl takes them: one list for all requests with the same header."""
+    lines = [f"{name}: {value}" for name, value in named]
+    if auth:
+        lines.append("Authorization: Basic " + b64encode(":".join(auth).encode()).decode())
+    return [*lines, "Expect:"]  # never wait for a 100 Continue
+
+
 class _Exchange:
     """One of libcurl's easy handles, with what it sends and what it receives; good for one request after another."""
 
-    __slots__ = ("body", "chunks", "curl", "header")
+    __slots__ = ("asked", "body", "chunks", "curl", "header")
 
     def __init__(self, *, ca_file: str, connect_timeout: float) -> None:
         self.body = b""
         self.chunks: list[bytes] = []
-        self.header: list[str] = []
+        self.asked: tuple[str, str, float] | None = None
+        self.header: list[str] | None = None
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.PROXY, "")  # an empty string also switches off the proxies of the environment
@@ -112,19 +122,19 @@ class _Exchange:
         return part
 
     def prepare(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> None:
-        """Say what the next request is; the header is set only when it changed, for it seldom does."""
+        """Say what the next request is. A handle remembers: only what changed is said again, which is seldom."""
         curl = self.curl
-        curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.TIMEOUT_MS, int(deadline * 1000))
+        if self.asked != (method, url, deadline):
+            self.asked = (method, url, deadline)
+            curl.setopt(pycurl.URL, url)
+            curl.setopt(pycurl.TIMEOUT_MS, int(deadline * 1000))
+            curl.setopt(pycurl.POST if method == "POST" else pycurl.HTTPGET, 1)
         if method == "POST":
-            curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE, len(body))
             self.body = body
-        else:
-            curl.setopt(pycurl.HTTPGET, 1)
-        if header != self.header:
-            curl.setopt(pycurl.HTTPHEADER, [*header, "Expect:"])  # never wait for a 100 Continue
+        if header is not self.header:
             self.header = header
+            curl.setopt(pycurl.HTTPHEADER, header)
 
     def answer(self) -> Response:
         """The answer that came, its text read as UTF-8; what is kept of the request is let go."""
@@ -193,9 +203,7 @@ class CurlTransport(AsyncHttpClient):
             raise ValueError("a POST without a body is not protected from being sent again")
         if params:
             url = f"{url}?{urlencode(params, doseq=True)}"
-        header = [f"{name}: {value}" for name, value in (headers or {}).items()]
-        if auth:
-            header.append("Authorization: Basic " + b64encode(":".join(auth).encode()).decode())
+        header = _header(tuple((headers or {}).items()), auth)
         body = data if isinstance(data, bytes) else urlencode(data or {}, doseq=True).encode()
         exchange = (
             self._idle.pop() if self._idle else _Exchange(ca_file=self._ca_file, connect_timeout=self._connect_timeout)

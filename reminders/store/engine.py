@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from reminders.store import schema
 from reminders.store.ids import new_id
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
+from reminders.store.sets import among
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
+
+
+_KEYS = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id))
 
 
 class Transaction:
@@ -75,13 +80,7 @@ class Transaction:
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""
-        insert: Any
-        if self.is_postgresql:
-            from sqlalchemy.dialects.postgresql import insert
-        else:
-            from sqlalchemy.dialects.sqlite import insert
-        statement = insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
-        return self.first(statement) is not None
+        return self.first(_unless_taken(table, self.is_postgresql), values) is not None
 
     def fingerprint(self, value: str) -> bytes:
         """The keyed fingerprint by which this E.164 number, or this word of a name, is found.
@@ -125,8 +124,7 @@ class Transaction:
             return
         if len(cache) + len(missing) > _CACHED_KEYS:
             cache.clear()
-        query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
-        for row in self.all(query):
+        for row in self.all(_KEYS, {"ids": missing}):
             with suppress(Unreadable):
                 cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 
@@ -154,6 +152,17 @@ class Transaction:
     def connection(self) -> Connection:
         """The connection under it, for migrations."""
         return self._connection
+
+
+@cache
+def _unless_taken(table: sa.Table, is_postgresql: bool) -> sa.Executable:  # ruff: ignore[boolean-type-hint-positional-argument]  it is a key of the cache
+    insert: Any
+    if is_postgresql:
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert
+    statement: sa.Executable = insert(table).on_conflict_do_nothing().returning(sa.literal(1))
+    return statement
 
 
 class Database:

@@ -66,7 +66,8 @@ class PlanFilter:
     """Which plans to list.
 
     `search` is a plan's or a patient's reference or words of a name, all of them; `phone` the number (E.164) that the
-    same search may be read as. `discharged_until` is not included. `entered_by` is who entered it or changed it once.
+    same search may be read as. `discharged_until` is not included. `blocked` are those that have not ended and of whose
+    texts none can go. `entered_by` is who entered it or changed it once.
     """
 
     status: str | None = None
@@ -155,7 +156,7 @@ def plans(
     if wanted.needs_attention:
         query = query.where(_needs_attention())
     if wanted.blocked:
-        query = query.where(schema.plans.c.patient_id.not_in(_reachable(places, now)))
+        query = query.where(schema.plans.c.status != "ended", sa.not_(_is_reachable(places, now)))
     if wanted.entered_by is not None:
         entered = sa.select(schema.audit.c.row_id).where(
             schema.audit.c.who == wanted.entered_by, schema.audit.c["table"] == "plans"
@@ -864,22 +865,23 @@ def _blocked(
     return found
 
 
-def _reachable(places: Mapping[int, Row[Any]], now: datetime) -> sa.Select[tuple[int]]:
-    """The ids of the patients whom `_blocked` does not name."""
+def _is_reachable(places: Mapping[int, Row[Any]], now: datetime) -> sa.ColumnElement[bool]:
+    """Whether `_blocked` does not name a plan's patient."""
     recipients, numbers, consents = schema.recipients, schema.numbers, schema.consents
-    today = {site_id: to_wall(now, site.zone).date() for site_id, site in places.items()}
     days = [
-        sa.and_(schema.patients.c.site_id == site_id, consents.c.expires_on >= day) for site_id, day in today.items()
+        sa.and_(schema.plans.c.site_id == site_id, consents.c.expires_on >= to_wall(now, site.zone).date())
+        for site_id, site in places.items()
     ]
-    return (
-        sa.select(recipients.c.patient_id)
-        .join(schema.patients, schema.patients.c.id == recipients.c.patient_id)
+    reachable = (
+        sa.select(recipients.c.id)
         .join(numbers, numbers.c.id == recipients.c.number_id)
         .join(consents, consents.c.id == recipients.c.consent_id)
-        .where(_OWN, consents.c.said == "yes", consents.c.number_id == recipients.c.number_id)
+        .where(recipients.c.patient_id == schema.plans.c.patient_id, _OWN, consents.c.said == "yes")
+        .where(consents.c.number_id == recipients.c.number_id)
         .where(consents.c.warned_of_risk, sa.or_(consents.c.expires_on.is_(None), *days))
         .where(numbers.c.opted_out_at.is_(None), numbers.c.bad_since.is_(None), numbers.c.wrong_since.is_(None))
     )
+    return reachable.exists()
 
 
 def _needs_attention() -> sa.ColumnElement[bool]:

@@ -36,7 +36,11 @@ from reminders.store.sealing import DataKey, Place, Unreadable, sealing_key_of
 
 def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
     """The site of that key."""
-    return tx.first(sa.select(sites).where(sites.c.key == key))
+    return tx.first(_SITE_BY_KEY, {"key": key})
+
+
+# Statements that run for every plan taken in are made once: making one anew costs as much as running it.
+_SITE_BY_KEY = sa.select(sites).where(sites.c.key == sa.bindparam("key"))
 
 
 def site_keys(tx: Transaction) -> list[str]:
@@ -58,9 +62,14 @@ def site_of_sender(tx: Transaction, sender_id: int) -> Row[Any]:
 
 def site_of_patient(tx: Transaction, patient_id: int) -> Row[Any]:
     """The site that looks after a patient."""
-    row = tx.first(sa.select(sites).join(patients, patients.c.site_id == sites.c.id).where(patients.c.id == patient_id))
+    row = tx.first(_SITE_OF_PATIENT, {"patient": patient_id})
     assert row is not None
     return row
+
+
+_SITE_OF_PATIENT = (
+    sa.select(sites).join(patients, patients.c.site_id == sites.c.id).where(patients.c.id == sa.bindparam("patient"))
+)
 
 
 def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int:
@@ -86,7 +95,7 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         tx.run(sites.update().where(sites.c.id == row.id).values(**wanted))
     pace = {"segments_per_second": settings.twilio.segments_per_second}
     address = settings.twilio.sender
-    sender = tx.first(sa.select(senders).where(senders.c.site_id == row.id, senders.c.address == address))
+    sender = tx.first(_SENDER, {"site": row.id, "address": address})
     if sender is None:
         tx.insert_new(senders, {"id": new_id(now), "site_id": row.id, "address": address, "stops": 0, **pace})
     elif sender.segments_per_second != pace["segments_per_second"]:
@@ -94,12 +103,16 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
     return int(row.id)
 
 
+_SENDER = sa.select(senders).where(
+    senders.c.site_id == sa.bindparam("site"), senders.c.address == sa.bindparam("address")
+)
+
+
 def sender_of(tx: Transaction, site_id: int, address: str) -> int:
     """The id of the site's sender with that address; its newest one where settings name another site's."""
-    wanted = sa.select(senders.c.id).where(senders.c.site_id == site_id)
-    found = tx.value(wanted.where(senders.c.address == address))
+    found = tx.value(_SENDER, {"site": site_id, "address": address})
     if found is None:
-        found = tx.value(wanted.order_by(senders.c.id.desc()))
+        found = tx.value(sa.select(senders.c.id).where(senders.c.site_id == site_id).order_by(senders.c.id.desc()))
     return int(found)
 
 
@@ -124,20 +137,30 @@ def pause_site(tx: Transaction, site_id: int, now: datetime | None) -> int:
 def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
     """The id of the row of this E.164 number, made if there is none."""
     mark = tx.fingerprint(phone)
-    found = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == mark))
+    found = tx.value(_NUMBER_OF_MARK, {"mark": mark})
     if found is None:
         row_id = new_id(now)
         sealed = tx.seal(Place("numbers", "phone_sealed", row_id), phone)
-        tx.insert_new(numbers, {"id": row_id, "fingerprint": mark, "phone_sealed": sealed})
-        found = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == mark))
+        if tx.insert_new(numbers, {"id": row_id, "fingerprint": mark, "phone_sealed": sealed}):
+            return row_id
+        found = tx.value(_NUMBER_OF_MARK, {"mark": mark})
     return int(found)
+
+
+_NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
     """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (rule 6)."""
-    wanted = sorted(set(ids))
-    query = sa.select(numbers).where(numbers.c.id.in_(wanted)).order_by(numbers.c.id).with_for_update()
-    return {row.id: row for row in tx.all(query)}
+    return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}
+
+
+_LOCKED_NUMBERS = (
+    sa.select(numbers)
+    .where(numbers.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(numbers.c.id)
+    .with_for_update()
+)
 
 
 def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
@@ -163,8 +186,14 @@ def opt_out(tx: Transaction, number_id: int, now: datetime) -> bool:
 
 def verify_number(tx: Transaction, number_id: int, now: datetime) -> bool:
     """Note that the number is the person's own; whether that was news. One known to be wrong is not verified by it."""
-    mine = numbers.update().where(numbers.c.id == number_id, numbers.c.verified_at.is_(None))
-    return tx.run(mine.where(numbers.c.wrong_since.is_(None)).values(verified_at=now)) == 1
+    return tx.run(_VERIFY, {"number": number_id, "at": now}) == 1
+
+
+_VERIFY = (
+    numbers.update()
+    .where(numbers.c.id == sa.bindparam("number"), numbers.c.verified_at.is_(None), numbers.c.wrong_since.is_(None))
+    .values(verified_at=sa.bindparam("at"))
+)
 
 
 def recorded_at(tx: Transaction, table: str, row_id: int, what: str) -> datetime | None:
@@ -176,7 +205,12 @@ def recorded_at(tx: Transaction, table: str, row_id: int, what: str) -> datetime
 
 def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> Row[Any] | None:
     """The patient with that reference at that site."""
-    return tx.first(sa.select(patients).where(patients.c.site_id == site_id, patients.c.ref == ref))
+    return tx.first(_PATIENT_BY_REF, {"site": site_id, "ref": ref})
+
+
+_PATIENT_BY_REF = sa.select(patients).where(
+    patients.c.site_id == sa.bindparam("site"), patients.c.ref == sa.bindparam("ref")
+)
 
 
 def keep_patient(
@@ -236,13 +270,24 @@ def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
 
 def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """Everybody who gets texts about this patient's visits."""
-    return tx.all(sa.select(recipients).where(recipients.c.patient_id == patient_id).order_by(recipients.c.id))
+    return tx.all(_RECIPIENTS_OF, {"patient": patient_id})
+
+
+_RECIPIENTS_OF = (
+    sa.select(recipients).where(recipients.c.patient_id == sa.bindparam("patient")).order_by(recipients.c.id)
+)
 
 
 def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:
     """Everybody who is texted on these numbers, of whichever patient."""
-    query = sa.select(recipients).where(recipients.c.number_id.in_(number_ids))
-    return tx.all(query.order_by(recipients.c.id))
+    return tx.all(_RECIPIENTS_ON, {"numbers": list(number_ids)})
+
+
+_RECIPIENTS_ON = (
+    sa.select(recipients)
+    .where(recipients.c.number_id.in_(sa.bindparam("numbers", expanding=True)))
+    .order_by(recipients.c.id)
+)
 
 
 def patients_on(tx: Transaction, number_id: int) -> list[int]:
@@ -253,23 +298,35 @@ def patients_on(tx: Transaction, number_id: int) -> list[int]:
 
 def numbers_of(tx: Transaction, patient_ids: Collection[int]) -> list[int]:
     """Every number that these patients' texts go to."""
-    query = sa.select(recipients.c.number_id).where(recipients.c.patient_id.in_(patient_ids)).distinct()
-    return [row.number_id for row in tx.all(query)]
+    return [row.number_id for row in tx.all(_NUMBERS_OF, {"patients": list(patient_ids)})]
+
+
+_NUMBERS_OF = (
+    sa.select(recipients.c.number_id)
+    .where(recipients.c.patient_id.in_(sa.bindparam("patients", expanding=True)))
+    .distinct()
+)
 
 
 def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime, **values: Any) -> Row[Any]:
     """Make or update a recipient; the row as it is now."""
-    query = sa.select(recipients).where(recipients.c.patient_id == patient_id, recipients.c.key == key)
-    row = tx.first(query)
+    mine = {"patient": patient_id, "key": key}
+    row = tx.first(_RECIPIENT, mine)
     if row is None:
-        tx.run(recipients.insert(), {"id": new_id(now), "patient_id": patient_id, "key": key, **values})
+        tx.run(_ADD_RECIPIENT, {"id": new_id(now), "patient_id": patient_id, "key": key, **values})
     elif any(row._mapping[column] != value for column, value in values.items()):
         if row.number_id != values.get("number_id", row.number_id):
             values["consent_id"] = None  # a new number needs a consent of its own (L-50)
         tx.run(recipients.update().where(recipients.c.id == row.id).values(**values))
-    found = tx.first(query)
+    found = tx.first(_RECIPIENT, mine)
     assert found is not None
     return found
+
+
+_RECIPIENT = sa.select(recipients).where(
+    recipients.c.patient_id == sa.bindparam("patient"), recipients.c.key == sa.bindparam("key")
+)
+_ADD_RECIPIENT = recipients.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,16 +358,14 @@ def record_consent(
     but not in force.
     """
     values = asdict(given)
-    history = tx.all(
-        sa.select(consents).where(consents.c.recipient_id == recipient.id, consents.c.number_id == recipient.number_id)
-    )
+    history = tx.all(_CONSENTS_OF, {"recipient": recipient.id, "number": recipient.number_id})
     if not anew and any(all(row._mapping[name] == value for name, value in values.items()) for row in history):
         if recipient.consent_id is None and history:  # the number came back to this person
             _put_in_force(tx, recipient.id, max(row.id for row in history))
         return False
     consent_id = new_id(now)
     tx.run(
-        consents.insert(),
+        _ADD_CONSENT,
         {
             "id": consent_id,
             "recipient_id": recipient.id,
@@ -326,17 +381,28 @@ def record_consent(
 
 
 def _put_in_force(tx: Transaction, recipient_id: int, consent_id: int) -> None:
-    tx.run(recipients.update().where(recipients.c.id == recipient_id).values(consent_id=consent_id))
+    tx.run(_PUT_IN_FORCE, {"recipient": recipient_id, "consent": consent_id})
+
+
+_CONSENTS_OF = sa.select(consents).where(
+    consents.c.recipient_id == sa.bindparam("recipient"), consents.c.number_id == sa.bindparam("number")
+)
+_ADD_CONSENT = consents.insert()
+_PUT_IN_FORCE = (
+    recipients.update().where(recipients.c.id == sa.bindparam("recipient")).values(consent_id=sa.bindparam("consent"))
+)
 
 
 def consents_in_force(tx: Transaction, recipient_ids: Sequence[int]) -> dict[int, Row[Any]]:
     """Recipient → the consent in force, for those who have one."""
-    query = (
-        sa.select(consents)
-        .join(recipients, recipients.c.consent_id == consents.c.id)
-        .where(recipients.c.id.in_(recipient_ids))
-    )
-    return {row.recipient_id: row for row in tx.all(query)}
+    return {row.recipient_id: row for row in tx.all(_IN_FORCE, {"recipients": list(recipient_ids)})}
+
+
+_IN_FORCE = (
+    sa.select(consents)
+    .join(recipients, recipients.c.consent_id == consents.c.id)
+    .where(recipients.c.id.in_(sa.bindparam("recipients", expanding=True)))
+)
 
 
 def rotate_keys(tx: Transaction, limit: int) -> int:

@@ -28,6 +28,8 @@ from reminders.store.sealing import DataKey, Place, Unreadable
 
 OPEN = ("booked", "tentative")
 
+# Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
+
 
 def plan_by_ref(
     tx: Transaction, ref: str, *, site_id: int | None = None, source: str | None = None, lock: bool = True
@@ -45,7 +47,10 @@ def plan_by_ref(
 
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """The patient's plans that have not ended."""
-    return tx.all(sa.select(plans).where(plans.c.patient_id == patient_id, plans.c.status != "ended"))
+    return tx.all(_CURRENT, {"patient": patient_id})
+
+
+_CURRENT = sa.select(plans).where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
 
 
 def plans_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
@@ -79,15 +84,22 @@ def name_in_series(tx: Transaction, patient_id: int, recipient: str, keys: Colle
 
 
 def plans_to_extend(tx: Transaction, until: date, limit: int) -> Sequence[Row[Any]]:
-    """Current plans whose appointments are laid down only up to a day before `until`; the furthest behind first."""
+    """Current plans whose appointments are laid down only up to a day before `until`; the furthest behind first.
+
+    Each with the id of its patient's data key.
+    """
     behind = sa.text("status <> 'ended'")
-    query = sa.select(plans.c.id, plans.c.ref, plans.c.patient_id).where(behind, plans.c.laid_down_until < until)
+    query = sa.select(plans.c.id, patients.c.key_id).join(patients, patients.c.id == plans.c.patient_id)
+    query = query.where(behind, plans.c.laid_down_until < until)
     return tx.all(query.order_by(plans.c.laid_down_until).limit(limit))
 
 
 def lock_plan(tx: Transaction, plan_id: int) -> Row[Any] | None:
     """One plan, locked for a change."""
-    return tx.first(sa.select(plans).where(plans.c.id == plan_id).with_for_update())
+    return tx.first(_LOCKED, {"plan": plan_id})
+
+
+_LOCKED = sa.select(plans).where(plans.c.id == sa.bindparam("plan")).with_for_update()
 
 
 def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **values: Any) -> int:
@@ -95,7 +107,7 @@ def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **v
     plan_id = new_id(now)
     sealed = key.seal(Place("plans", "document_sealed", plan_id), document)
     tx.run(
-        plans.insert(),
+        _ADD_PLAN,
         {
             "id": plan_id,
             "version": 1,
@@ -106,6 +118,9 @@ def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **v
         },
     )
     return plan_id
+
+
+_ADD_PLAN = plans.insert()
 
 
 def change_plan(tx: Transaction, plan: Row[Any], now: datetime, **values: Any) -> None:
@@ -125,24 +140,37 @@ def document_of(tx: Transaction, plan: Row[Any]) -> str:
 
 def has_visit(tx: Transaction, plan_id: int, first: date, last: date) -> bool:
     """Whether a visit of the plan stands on a day from `first` to `last`, on the wall clock of its place."""
-    on = _on()
-    query = (
-        sa.select(appointments.c.id)
-        .join(series, series.c.id == appointments.c.series_id)
-        .where(series.c.plan_id == plan_id, appointments.c.status.in_(OPEN))
-        .where(on >= first.isoformat(), on <= last.isoformat())
-    )
-    return tx.first(query.limit(1)) is not None
+    days = {"first": first.isoformat(), "last": last.isoformat()}
+    return tx.first(_VISIT_ON, {"plan": plan_id, **days}) is not None
+
+
+def _on() -> sa.ColumnElement[str]:
+    return sa.func.substr(appointments.c.wall, 1, 10)
+
+
+_VISIT_ON = (
+    sa.select(appointments.c.id)
+    .join(series, series.c.id == appointments.c.series_id)
+    .where(series.c.plan_id == sa.bindparam("plan"), appointments.c.status.in_(OPEN))
+    .where(_on() >= sa.bindparam("first"), _on() <= sa.bindparam("last"))
+    .limit(1)
+)
 
 
 def set_laid_down(tx: Transaction, plan_id: int, until: date) -> None:
     """Note how far the plan's appointments are laid down."""
-    tx.run(plans.update().where(plans.c.id == plan_id).values(laid_down_until=until))
+    tx.run(_LAID_DOWN, {"plan": plan_id, "until": until})
+
+
+_LAID_DOWN = plans.update().where(plans.c.id == sa.bindparam("plan")).values(laid_down_until=sa.bindparam("until"))
 
 
 def data_key_of_patient(tx: Transaction, patient_id: int) -> DataKey:
     """The data key of a patient."""
-    return tx.data_key(tx.value(sa.select(patients.c.key_id).where(patients.c.id == patient_id)))
+    return tx.data_key(tx.value(_KEY_OF_PATIENT, {"patient": patient_id}))
+
+
+_KEY_OF_PATIENT = sa.select(patients.c.key_id).where(patients.c.id == sa.bindparam("patient"))
 
 
 def keep_session(tx: Transaction, site_id: int, key: str, now: datetime) -> int:
@@ -170,8 +198,9 @@ def keep_series(
 
     `kept` are recipients of whom the plan's document never spoke: who was added here stays.
     """
-    rows = {row.key: row for row in tx.all(sa.select(series).where(series.c.plan_id == plan_id))}
+    rows = {row.key: row for row in tx.all(_SERIES_OF, {"plan": plan_id})}
     ids: dict[str, int] = {}
+    added: list[dict[str, Any]] = []
     for one in agreed:
         row = rows.pop(one.key, None)
         values: dict[str, Any] = {
@@ -187,48 +216,43 @@ def keep_series(
         }
         series_id = row.id if row else new_id(now)
         ids[one.key] = series_id
-        sealed = {}
+        sealed: dict[str, bytes | None] = {}
         for column, text in (("place_sealed", one.place), ("with_sealed", one.with_)):
             place = Place("series", column, series_id)
             known = row._mapping[column] if row else None
             if (key.open(place, known) if known else None) != text:
                 sealed[column] = key.seal(place, text) if text else None
         if row is None:
-            tx.run(
-                series.insert(),
-                {
-                    "place_sealed": None,
-                    "with_sealed": None,
-                    **sealed,
-                    "id": series_id,
-                    "plan_id": plan_id,
-                    "key": one.key,
-                }
-                | values,
-            )
+            names = {"id": series_id, "plan_id": plan_id, "key": one.key}
+            added.append({"place_sealed": None, "with_sealed": None, **sealed, **names, **values})
         elif sealed or any(row._mapping[name] != value for name, value in values.items()):
             tx.run(series.update().where(series.c.id == series_id).values(**values, **sealed))
+    tx.run_many(_ADD_SERIES, added)
     for row in rows.values():
         tx.run(series.update().where(series.c.id == row.id).values(status="cancelled"))
-        lay_down(tx, row.id, [], now)
+    lay_down(tx, {row.id: () for row in rows.values()}, now)
     return ids
 
 
-def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence], now: datetime) -> bool:
-    """Make the appointments of a series what its occurrences say; whether anything changed.
+_SERIES_OF = sa.select(series).where(series.c.plan_id == sa.bindparam("plan"))
+_ADD_SERIES = series.insert()
+
+
+def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], now: datetime) -> None:
+    """Make the appointments of each series, by its id, what its occurrences say.
 
     What the plan said before and says again is no news: a session that was moved since stays moved. Identity is
     (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
     attended or missed, or has begun, stays as it is: a change speaks of what lies ahead.
     """
-    rows = {
-        row.recurrence_id: row for row in tx.all(sa.select(appointments).where(appointments.c.series_id == series_id))
-    }
+    if not occurrences:
+        return
+    rows = {(row.series_id, row.recurrence_id): row for row in tx.all(_APPOINTMENTS_OF, {"series": list(occurrences)})}
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     derived: list[dict[str, Any]] = []
-    for occurrence in occurrences:
-        row = rows.pop(occurrence.recurrence_id, None)
+    for series_id, occurrence in ((series_id, one) for series_id, many in occurrences.items() for one in many):
+        row = rows.pop((series_id, occurrence.recurrence_id), None)
         agreed = {
             "agreed_wall": occurrence.wall.isoformat(timespec="seconds"),
             "zone": occurrence.zone,
@@ -251,49 +275,52 @@ def lay_down(tx: Transaction, series_id: int, occurrences: Iterable[Occurrence],
                     **values,
                 }
             )
-        elif row.starts_at <= now and starts_at <= now:
             continue
-        elif row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in agreed.items()):
+        if row.starts_at <= now and starts_at <= now:
+            continue
+        if row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in agreed.items()):
             known = _known(tx, row, values, starts_at, now)
-            changed.append({"row": row.id, "starts_at": starts_at, **values, **known})
-        elif (anew := to_instant(datetime.fromisoformat(row.wall), row.zone)) != row.starts_at > now:
-            derived.append({"row": row.id, "starts_at": anew})  # the rules of its zone changed (F38)
+            changed.append({"row": row.id, "at": now, "starts_at": starts_at, **values, **known})
+            continue
+        if (row.wall, row.zone) != (values["wall"], values["zone"]):  # a session was moved here
+            starts_at = to_instant(datetime.fromisoformat(row.wall), row.zone)
+        if starts_at != row.starts_at > now:
+            derived.append({"row": row.id, "starts_at": starts_at})  # the rules of its zone changed (F38)
     off = {"status": "cancelled"}
     gone = [
         {"row": row.id, **_known(tx, row, {"wall": row.wall, **off}, row.starts_at, now)}
         for row in rows.values()
         if row.status in OPEN and row.starts_at > now
     ]
-    tx.run_many(appointments.insert(), added)
-    one = appointments.update().where(appointments.c.id == sa.bindparam("row"))
-    newer = appointments.c.version + 1
-    tx.run_many(
-        one.values(
-            version=newer,
-            wall=sa.bindparam("wall"),
-            zone=sa.bindparam("zone"),
-            status=sa.bindparam("status"),
-            agreed_wall=sa.bindparam("agreed_wall"),
-            agreed_status=sa.bindparam("agreed_status"),
-            starts_at=sa.bindparam("starts_at"),
-            written_at=now,
-            known_wall=sa.bindparam("known_wall"),
-            known_status=sa.bindparam("known_status"),
-        ),
-        changed,
-    )
-    tx.run_many(one.values(starts_at=sa.bindparam("starts_at")), derived)
-    tx.run_many(
-        one.values(
-            version=newer,
-            status="cancelled",
-            agreed_status="cancelled",
-            known_wall=sa.bindparam("known_wall"),
-            known_status=sa.bindparam("known_status"),
-        ),
-        gone,
-    )
-    return bool(added or changed or derived or gone)
+    tx.run_many(_ADD_APPOINTMENTS, added)
+    tx.run_many(_CHANGE_APPOINTMENT, changed)
+    tx.run_many(_DERIVE_APPOINTMENT, derived)
+    tx.run_many(_CALL_OFF_APPOINTMENT, gone)
+
+
+_APPOINTMENTS_OF = sa.select(appointments).where(appointments.c.series_id.in_(sa.bindparam("series", expanding=True)))
+_ADD_APPOINTMENTS = appointments.insert()
+_ONE_APPOINTMENT = appointments.update().where(appointments.c.id == sa.bindparam("row"))
+_CHANGE_APPOINTMENT = _ONE_APPOINTMENT.values(
+    version=appointments.c.version + 1,
+    wall=sa.bindparam("wall"),
+    zone=sa.bindparam("zone"),
+    status=sa.bindparam("status"),
+    agreed_wall=sa.bindparam("agreed_wall"),
+    agreed_status=sa.bindparam("agreed_status"),
+    starts_at=sa.bindparam("starts_at"),
+    written_at=sa.bindparam("at"),
+    known_wall=sa.bindparam("known_wall"),
+    known_status=sa.bindparam("known_status"),
+)
+_DERIVE_APPOINTMENT = _ONE_APPOINTMENT.values(starts_at=sa.bindparam("starts_at"))
+_CALL_OFF_APPOINTMENT = _ONE_APPOINTMENT.values(
+    version=appointments.c.version + 1,
+    status="cancelled",
+    agreed_status="cancelled",
+    known_wall=sa.bindparam("known_wall"),
+    known_status=sa.bindparam("known_status"),
+)
 
 
 def _known(
@@ -332,10 +359,6 @@ def of_session(
     query = query.where(sessions.c.site_id == site_id, sessions.c.key == key, plans.c.status != "ended")
     query = query.where(appointments.c.status.in_(statuses), _on() == on.isoformat())
     return tx.all(query.order_by(appointments.c.id))
-
-
-def _on() -> sa.ColumnElement[str]:
-    return sa.func.substr(appointments.c.wall, 1, 10)
 
 
 def _of_patients() -> sa.Select[Any]:
@@ -469,26 +492,10 @@ class Changed:
 
 def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date], now: datetime) -> list[Changed]:
     """The patient's visits that were changed, that a notice speaks of, or on whose day the site is closed."""
-    on = sa.func.substr(appointments.c.wall, 1, 10)
-    of_notice = (
-        sa.select(text_items.c.appointment_id)
-        .join(texts, texts.c.id == text_items.c.text_id)
-        .where(texts.c["class"] == "notice", text_items.c.appointment_id == appointments.c.id)
-    )
-    otherwise = sa.or_(
-        appointments.c.wall != appointments.c.known_wall,
-        appointments.c.status != appointments.c.known_status,
-        on.in_(sorted(day.isoformat() for day in closures)),
-        of_notice.exists(),
-    )
-    query = (
-        visit_rows(appointments.c.known_wall, appointments.c.known_status, appointments.c.version)
-        .where(plans.c.patient_id == patient_id, plans.c.status == "active")
-        .where(appointments.c.status.in_((*OPEN, "cancelled")), appointments.c.starts_at > now - timedelta(days=8))
-        .where(otherwise)
-    )
+    on = sorted(day.isoformat() for day in closures)
+    values = {"patient": patient_id, "since": now - timedelta(days=8), "closed": on}
     found = []
-    for row in tx.all(query):
+    for row in tx.all(_PERHAPS_CHANGED, values):
         known_wall = datetime.fromisoformat(row.known_wall)
         found.append(
             Changed(
@@ -557,43 +564,61 @@ def visit_of(row: Row[Any], *, first: bool) -> Visit:
     )
 
 
+_OF_NOTICE = (
+    sa.select(text_items.c.appointment_id)
+    .join(texts, texts.c.id == text_items.c.text_id)
+    .where(texts.c["class"] == "notice", text_items.c.appointment_id == appointments.c.id)
+)
+_PERHAPS_CHANGED = (
+    visit_rows(appointments.c.known_wall, appointments.c.known_status, appointments.c.version)
+    .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status == "active")
+    .where(appointments.c.status.in_((*OPEN, "cancelled")), appointments.c.starts_at > sa.bindparam("since"))
+    .where(
+        sa.or_(
+            appointments.c.wall != appointments.c.known_wall,
+            appointments.c.status != appointments.c.known_status,
+            _on().in_(sa.bindparam("closed", expanding=True)),
+            _OF_NOTICE.exists(),
+        )
+    )
+)
+
+
 def visits_between(tx: Transaction, patient_id: int, since: datetime, until: datetime) -> list[Scheduled]:
     """The patient's visits from `since` to `until`, of every current plan.
 
     One that had begun already when it was written down was never to be reminded of.
     """
-    clinical = [kind.value for kind in Kind if kind.is_clinical]
-    first_at = {
-        row.id: row.first
-        for row in tx.all(
-            sa.select(
-                plans.c.id, sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first")
-            )
-            .join(series, series.c.plan_id == plans.c.id)
-            .join(appointments, appointments.c.series_id == series.c.id)
-            .where(plans.c.patient_id == patient_id, plans.c.status != "ended")
-            .where(appointments.c.status != "cancelled", series.c.kind.in_(clinical))
-            .group_by(plans.c.id)
-        )
-    }
-    query = (
-        visit_rows()
-        .where(plans.c.patient_id == patient_id, plans.c.status != "ended")
-        .where(appointments.c.starts_at >= since, appointments.c.starts_at < until)
-        .where(appointments.c.starts_at > appointments.c.written_at)
-        .where(appointments.c.status.in_(OPEN))
-        .order_by(appointments.c.starts_at, appointments.c.id)
-    )
+    first_at = {row.id: row.first for row in tx.all(_FIRST_OF_PLANS, {"patient": patient_id})}
     return [
         Scheduled(
-            visit=visit_of(row, first=row.kind in clinical and row.starts_at == first_at.get(row.plan_id)),
+            visit=visit_of(row, first=row.kind in _CLINICAL and row.starts_at == first_at.get(row.plan_id)),
             plan_id=row.plan_id,
             recipients=tuple(row.recipients),
             series=row.series_key,
             recurrence_id=row.recurrence_id,
         )
-        for row in tx.all(query)
+        for row in tx.all(_VISITS_BETWEEN, {"patient": patient_id, "since": since, "until": until})
     ]
+
+
+_CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
+_FIRST_OF_PLANS = (
+    sa.select(plans.c.id, sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first"))
+    .join(series, series.c.plan_id == plans.c.id)
+    .join(appointments, appointments.c.series_id == series.c.id)
+    .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
+    .where(appointments.c.status != "cancelled", series.c.kind.in_(_CLINICAL))
+    .group_by(plans.c.id)
+)
+_VISITS_BETWEEN = (
+    visit_rows()
+    .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
+    .where(appointments.c.starts_at >= sa.bindparam("since"), appointments.c.starts_at < sa.bindparam("until"))
+    .where(appointments.c.starts_at > appointments.c.written_at)
+    .where(appointments.c.status.in_(OPEN))
+    .order_by(appointments.c.starts_at, appointments.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)

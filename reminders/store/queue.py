@@ -28,6 +28,7 @@ from reminders.store.schema import (
     UNCERTAIN,
     UNREADABLE,
     WAITING,
+    Instant,
     appointments,
     attempts,
     consents,
@@ -41,6 +42,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
+from reminders.store.sets import among, given
 from reminders.store.texts import gone, reader_of
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,9 @@ USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
 ANY_LANGUAGE = "en"  # where nobody said which; an answer to a stranger in danger goes in both
 _FINAL = ("delivered", "undelivered", "failed", "canceled", "read")
+
+
+_NOW = sa.bindparam("now", type_=Instant())
 
 
 def mark_ready(tx: Transaction, now: datetime) -> int:
@@ -64,33 +69,45 @@ def mark_ready(tx: Transaction, now: datetime) -> int:
     return tx.run(texts.update().where(texts.c.id.in_(opened)).values(ready=True))
 
 
-def any_opened(tx: Transaction, now: datetime) -> bool:
-    """Whether a text's moment has come that is not marked ready yet; flat in the number stored."""
-    return tx.first(sa.select(texts.c.id).where(sa.text(WAITING), texts.c.due_at <= now).limit(1)) is not None
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What there is to do: whether a text's moment has come that is not marked ready yet; and the senders that have a
+    ready text in its window and may send now, each with whether it has no pace.
+    """
+
+    opened: bool
+    senders: list[tuple[int, bool]]
 
 
-def any_ready(tx: Transaction) -> bool:
-    """Whether any text waits to be claimed; flat in the number stored."""
-    return tx.first(sa.select(texts.c.id).where(sa.text(READY)).limit(1)) is not None
+def scan(tx: Transaction, now: datetime) -> Scan:
+    """Look for work; flat in the number stored."""
+    found = tx.first(_ANYTHING, {"now": now})
+    assert found is not None
+    return Scan(found.opened, [(row.id, row.no_pace) for row in tx.all(_WORKING, {"now": now})] if found.ready else [])
 
 
 def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
     """The senders that have a ready text in its window and may send now."""
-    ready = sa.select(texts.c.id).where(sa.text(READY), texts.c.sender_id == senders.c.id, texts.c.closes_at > now)
-    query = (
-        sa.select(senders.c.id)
-        .join(sites, sites.c.id == senders.c.site_id)
-        .where(sites.c.paused_at.is_(None))
-        .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= now))
-        .where(ready.exists())
-        .order_by(senders.c.id)
+    return [row.id for row in tx.all(_WORKING, {"now": now})]
+
+
+# Statements that run for every claim are made once: making one anew costs as much as running it.
+_ANYTHING = sa.select(
+    sa.select(texts.c.id).where(sa.text(WAITING), texts.c.due_at <= _NOW).exists().label("opened"),
+    sa.select(texts.c.id).where(sa.text(READY)).exists().label("ready"),
+)
+_WORKING = (
+    sa.select(senders.c.id, (senders.c.segments_per_second <= 0).label("no_pace"))
+    .join(sites, sites.c.id == senders.c.site_id)
+    .where(sites.c.paused_at.is_(None))
+    .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
+    .where(
+        sa.select(texts.c.id)
+        .where(sa.text(READY), texts.c.sender_id == senders.c.id, texts.c.closes_at > _NOW)
+        .exists()
     )
-    return [row.id for row in tx.all(query)]
-
-
-def has_no_pace(tx: Transaction, sender_id: int) -> bool:
-    """Whether a sender has no limit, so that nothing need be reserved."""
-    return bool(tx.value(sa.select(senders.c.segments_per_second <= 0).where(senders.c.id == sender_id)))
+    .order_by(senders.c.id)
+)
 
 
 def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int:
@@ -164,7 +181,6 @@ def claim_these(tx: Transaction, text_ids: Collection[int], now: datetime) -> tu
     return _claimed(tx, rows, now)
 
 
-# Statements that run for every claim are made once: making one anew costs as much as running it.
 _CLAIMABLE = (
     sa.select(
         texts.c.id,
@@ -201,7 +217,7 @@ _READY_ONES = (
     .limit(sa.bindparam("at_most", type_=sa.Integer()))
 )
 _THESE_ONES = _CLAIMABLE.where(
-    texts.c.id.in_(sa.bindparam("ids", expanding=True)),
+    among(texts.c.id),
     texts.c.state == State.SCHEDULED.value,
     texts.c.held.is_(None),
     texts.c.due_at <= sa.bindparam("now", type_=texts.c.due_at.type),
@@ -322,7 +338,7 @@ def _sites_of(tx: Transaction, site_ids: Collection[int]) -> dict[int, Row[Any]]
     return {row.id: row for row in tx.all(sa.select(sites.c.id, *_SITE).where(sites.c.id.in_(site_ids)))}
 
 
-_ADDRESSES = sa.select(senders.c.id, senders.c.address).where(senders.c.id.in_(sa.bindparam("ids", expanding=True)))
+_ADDRESSES = sa.select(senders.c.id, senders.c.address).where(among(senders.c.id))
 _PEOPLE = (
     sa.select(
         recipients.c.id,
@@ -349,7 +365,7 @@ _PEOPLE = (
     .join(patients, patients.c.id == recipients.c.patient_id)
     .join(sites, sites.c.id == patients.c.site_id)
     .outerjoin(consents, consents.c.id == recipients.c.consent_id)
-    .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(among(recipients.c.id))
 )
 
 
@@ -360,7 +376,7 @@ def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Row[An
 _VISITS = (
     visit_rows(text_items.c.text_id)
     .join(text_items, text_items.c.appointment_id == appointments.c.id)
-    .where(text_items.c.text_id.in_(sa.bindparam("ids", expanding=True)))
+    .where(among(text_items.c.text_id))
 )
 
 
@@ -452,7 +468,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
 
 _LEASE = (
     texts.update()
-    .where(texts.c.id.in_(sa.bindparam("ids", expanding=True)), texts.c.state == State.SCHEDULED.value)
+    .where(among(texts.c.id), texts.c.state == State.SCHEDULED.value)
     .values(
         state=State.SENDING.value,
         ready=False,
@@ -462,7 +478,7 @@ _LEASE = (
 )
 _TEXTED = (
     numbers.update()
-    .where(numbers.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(among(numbers.c.id))
     .values(last_texted_at=sa.bindparam("at", type_=numbers.c.last_texted_at.type))
 )
 
@@ -549,121 +565,109 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     """Write down a batch of answers. Safe to repeat: an attempt that has its answer keeps it.
 
     A callback may have come first (C9), or the lease may have lapsed and the text moved on (C12): then its state stays
-    and the sid is kept on the attempt as evidence. `attempts` on the text says whose answer still counts.
+    and the sid is kept on the attempt as evidence.
     """
-    mine = attempts.update().where(attempts.c.id == sa.bindparam("attempt"))
-    open_mine = texts.update().where(texts.c.id == sa.bindparam("text"), texts.c.attempts == sa.bindparam("number"))
     accepted = [one for one in answers if one.answer == "accepted"]
-    refused = [one for one in answers if one.answer == "refused"]
+    for_good = [one for one in answers if one.answer == "refused" and one.again_at is None]
+    again = [one for one in answers if one.answer == "refused" and one.again_at is not None]
     unknown = [one for one in answers if one.answer == "unknown"]
-    # What a receipt, or the same answer recorded before, has said already: the text may have gone further since, back
-    # into the queue if it was not delivered.
-    known = sa.select(attempts.c.id).where(attempts.c.id == sa.bindparam("attempt"), attempts.c.answer == "accepted")
     # Texts before attempts, as everybody does who locks both.
-    tx.run_many(
-        open_mine.where(is_one_of(texts.c.state, sources(State.SENT)), sa.not_(known.exists())).values(
-            state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None
-        ),
-        [{"text": one.started.text, "number": one.started.number, "attempt": one.started.attempt} for one in accepted],
-    )
-    _move_refused(tx, refused)
-    tx.run_many(
-        open_mine.where(texts.c.state == State.SENDING.value).values(state=State.UNCERTAIN.value, leased_until=None),
-        [{"text": one.started.text, "number": one.started.number} for one in unknown],
-    )
-    taken = _sids_of_others(tx, accepted)
-    tx.run_many(
-        mine.where(sa.or_(attempts.c.sid.is_(None), attempts.c.sid == sa.bindparam("the_sid"))).values(
-            answer="accepted",
-            answered_at=now,
-            sid=sa.bindparam("the_sid"),
-            status=sa.func.coalesce(attempts.c.status, sa.bindparam("the_status")),
-            status_at=sa.func.coalesce(attempts.c.status_at, sa.bindparam("at", type_=attempts.c.status_at.type)),
-            look_at=None,
-            ask_at=sa.case(
-                (is_one_of(attempts.c.status, _FINAL), None),
-                else_=sa.bindparam("ask", type_=attempts.c.ask_at.type),
-            ),
-        ),
-        [
-            {
-                "attempt": one.started.attempt,
-                "the_sid": None if one.started.attempt in taken else one.sid,
-                # An end is believed when it is told: by a callback, or when we ask.
-                "the_status": one.status if one.status in RANK and one.status not in _FINAL else None,
-                "at": now,
-                "ask": one.ask_at,
-            }
-            for one in accepted
-        ],
-    )
-    tx.run_many(
-        mine.where(attempts.c.sid.is_(None)).values(
-            answer="refused",
-            answered_at=now,
-            what=sa.bindparam("the_what"),
-            error_code=sa.bindparam("code"),
-            look_at=None,
-        ),
-        [{"attempt": one.started.attempt, "the_what": one.what, "code": one.error_code} for one in refused],
-    )
-    tx.run_many(
-        mine.where(attempts.c.sid.is_(None), attempts.c.answer.is_(None)).values(
-            answer="unknown",
-            answered_at=now,
-            what=sa.bindparam("the_what"),
-            look_at=sa.bindparam("look", type_=attempts.c.look_at.type),
-        ),
-        [{"attempt": one.started.attempt, "the_what": one.what, "look": one.look_at} for one in unknown],
-    )
+    for statement, some in ((_SENT, accepted), (_UNDELIVERED, for_good), (_WAITS, again), (_UNCERTAIN, unknown)):
+        _write(tx, statement, some, now)
+    for statement, some in ((_ACCEPTED, accepted), (_REFUSED, for_good + again), (_UNKNOWN, unknown)):
+        _write(tx, statement, some, now, _sids_of_others(tx, some))
 
 
-def _sids_of_others(tx: Transaction, accepted: Sequence[Answered]) -> set[int]:
+def _write(
+    tx: Transaction,
+    statement: sa.Executable,
+    answers: Sequence[Answered],
+    now: datetime,
+    taken: Collection[int] = (),
+) -> None:
+    if not answers:
+        return
+    rows = [
+        {
+            "text": one.started.text,
+            "number": one.started.number,
+            "attempt": one.started.attempt,
+            "sid": None if one.started.attempt in taken else one.sid,
+            # An end is believed when it is told: by a callback, or when we ask.
+            "status": one.status if one.status in RANK and one.status not in _FINAL else None,
+            "what": one.what,
+            "code": one.error_code,
+            "again_at": one.again_at,
+            "look_at": one.look_at,
+            "ask_at": one.ask_at,
+        }
+        for one in answers
+    ]
+    tx.run(statement, {"given": rows, "now": now})
+
+
+_GIVEN = given(
+    text=sa.BigInteger(),
+    number=sa.SmallInteger(),
+    attempt=sa.BigInteger(),
+    sid=sa.String(),
+    status=sa.String(),
+    what=sa.String(),
+    code=sa.Integer(),
+    again_at=Instant(),
+    look_at=Instant(),
+    ask_at=Instant(),
+)
+# `attempts` on the text says whose answer still counts.
+_OF_TEXT = texts.update().where(texts.c.id == _GIVEN.c.text, texts.c.attempts == _GIVEN.c.number)
+_OF_ATTEMPT = attempts.update().where(attempts.c.id == _GIVEN.c.attempt)
+# What a receipt, or the same answer recorded before, has said already: the text may have gone further since, back into
+# the queue if it was not delivered.
+_KNOWN = (
+    sa.select(attempts.c.id)
+    .where(attempts.c.id == _GIVEN.c.attempt, attempts.c.answer == "accepted")
+    .correlate(_GIVEN)
+    .exists()
+)
+_STILL_MINE = _OF_TEXT.where(is_one_of(texts.c.state, (State.SENDING, State.UNCERTAIN)))
+
+_SENT = _OF_TEXT.where(is_one_of(texts.c.state, sources(State.SENT)), sa.not_(_KNOWN)).values(
+    state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None
+)
+_UNDELIVERED = _STILL_MINE.values(state=State.UNDELIVERED.value, leased_until=None)
+_WAITS = _STILL_MINE.values(
+    state=State.SCHEDULED.value, leased_until=None, due_at=_GIVEN.c.again_at, waits_code=_GIVEN.c.code
+)
+_UNCERTAIN = _OF_TEXT.where(texts.c.state == State.SENDING.value).values(state=State.UNCERTAIN.value, leased_until=None)
+_ACCEPTED = _OF_ATTEMPT.where(sa.or_(attempts.c.sid.is_(None), attempts.c.sid == _GIVEN.c.sid)).values(
+    answer="accepted",
+    answered_at=_NOW,
+    sid=_GIVEN.c.sid,
+    status=sa.func.coalesce(attempts.c.status, _GIVEN.c.status),
+    status_at=sa.func.coalesce(attempts.c.status_at, _NOW),
+    look_at=None,
+    ask_at=sa.case((is_one_of(attempts.c.status, _FINAL), None), else_=_GIVEN.c.ask_at),
+)
+_REFUSED = _OF_ATTEMPT.where(attempts.c.sid.is_(None)).values(
+    answer="refused", answered_at=_NOW, what=_GIVEN.c.what, error_code=_GIVEN.c.code, look_at=None
+)
+_UNKNOWN = _OF_ATTEMPT.where(attempts.c.sid.is_(None), attempts.c.answer.is_(None)).values(
+    answer="unknown", answered_at=_NOW, what=_GIVEN.c.what, look_at=_GIVEN.c.look_at
+)
+_GIVEN_SIDS = given(sid=sa.String())
+_WITH_SIDS = sa.select(attempts.c.sid, attempts.c.id).where(attempts.c.sid.in_(sa.select(_GIVEN_SIDS.c.sid)))
+
+
+def _sids_of_others(tx: Transaction, answers: Sequence[Answered]) -> set[int]:
     """The attempts whose sid is another attempt's already. It must not be, and must not hold up the batch if it is."""
-    owners = {
-        row.sid: row.id
-        for row in tx.all(
-            sa.select(attempts.c.sid, attempts.c.id).where(attempts.c.sid.in_([one.sid for one in accepted]))
-        )
-    }
+    sids = [{"sid": one.sid} for one in answers if one.sid is not None]
+    owners = {row.sid: row.id for row in tx.all(_WITH_SIDS, {"given": sids})} if sids else {}
     others = set()
-    for one in accepted:
+    for one in answers:
         if one.sid is not None and owners.setdefault(one.sid, one.started.attempt) != one.started.attempt:
             log.error("attempt %d was given the sid of another", one.started.attempt)
             others.add(one.started.attempt)
     return others
-
-
-def _move_refused(tx: Transaction, refused: Sequence[Answered]) -> None:
-    still_mine = (
-        texts.c.id == sa.bindparam("text"),
-        texts.c.attempts == sa.bindparam("number"),
-        is_one_of(texts.c.state, (State.SENDING, State.UNCERTAIN)),
-    )
-    tx.run_many(
-        texts.update()
-        .where(*still_mine)
-        .values(
-            state=State.SCHEDULED.value,
-            leased_until=None,
-            due_at=sa.bindparam("again", type_=texts.c.due_at.type),
-            waits_code=sa.bindparam("code"),
-        ),
-        [
-            {
-                "text": one.started.text,
-                "number": one.started.number,
-                "again": one.again_at,
-                "code": one.error_code,
-            }
-            for one in refused
-            if one.again_at is not None
-        ],
-    )
-    tx.run_many(
-        texts.update().where(*still_mine).values(state=State.UNDELIVERED.value, leased_until=None),
-        [{"text": one.started.text, "number": one.started.number} for one in refused if one.again_at is None],
-    )
 
 
 def stop_sender(tx: Transaction, sender_id: int, *, code: int, now: datetime, until: datetime) -> None:

@@ -56,7 +56,7 @@ def note(
         return tx.seal(place, value, key)
 
     tx.run(
-        audit.insert(),
+        _NOTE,
         {
             "id": audit_id,
             "at": now,
@@ -68,3 +68,6 @@ def note(
             "after_sealed": seal("after_sealed", after),
         },
     )
+
+
+_NOTE = audit.insert()

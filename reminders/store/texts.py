@@ -29,6 +29,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place
+from reminders.store.sets import among
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -169,8 +170,8 @@ def reconcile(
         elif _may_change(row, candidate) and not _only_time_passed(row, wanted, now):
             had = items.get(row.id, set())
             _change(tx, row, wanted | {"due_at": due_at}, had=had, about=about, changes=changes)
-    tx.run_many(texts.insert(), added)
-    tx.run_many(text_items.insert(), links)
+    tx.run_many(_ADD_TEXTS, added)
+    tx.run_many(_ADD_ITEMS, links)
     for row in rows.values():
         # Where the window has shut nothing is taken back any more: it expires, and a person is told.
         if row.state in {State.SCHEDULED, State.SUPPRESSED} and row.attempts == 0 and row.closes_at > now:
@@ -180,17 +181,25 @@ def reconcile(
 
 
 def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Row[Any]]:
-    query = sa.select(texts).where(
-        texts.c.recipient_id == recipient_id, texts.c["class"] == "reminder", texts.c.day >= since
-    )
-    return {row.key: row for row in tx.all(query)}
+    return {row.key: row for row in tx.all(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
 
 
 def _items_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
-    for row in tx.all(sa.select(text_items).where(text_items.c.text_id.in_(text_ids))):
+    for row in tx.all(_ITEMS_OF, {"texts": text_ids}) if text_ids else ():
         found.setdefault(row.text_id, set()).add(row.appointment_id)
     return found
+
+
+# Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
+_ADD_TEXTS = texts.insert()
+_ADD_ITEMS = text_items.insert()
+_REMINDERS_FROM = sa.select(texts).where(
+    texts.c.recipient_id == sa.bindparam("recipient"),
+    texts.c["class"] == "reminder",
+    texts.c.day >= sa.bindparam("since"),
+)
+_ITEMS_OF = sa.select(text_items).where(text_items.c.text_id.in_(sa.bindparam("texts", expanding=True)))
 
 
 def _may_change(row: Row[Any], candidate: Candidate) -> bool:
@@ -253,7 +262,7 @@ _GONE = (
     )
     .join(texts, texts.c.id == attempts.c.text_id)
     .where(
-        attempts.c.number_id.in_(sa.bindparam("ids", expanding=True)),
+        among(attempts.c.number_id),
         attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
@@ -276,13 +285,18 @@ def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[
 
 def queued(tx: Transaction, number_ids: Collection[int], now: datetime) -> dict[int, list[Gone]]:
     """Number → its texts that are to go and are no reminders: the planner counts them, and they never wait for it."""
-    query = sa.select(texts.c.number_id, texts.c.recipient_id, texts.c.key, texts.c.due_at).where(
-        texts.c.number_id.in_(number_ids), sa.text("state = 'scheduled'"), texts.c["class"] != "reminder"
-    )
     found: dict[int, list[Gone]] = {}
-    for row in tx.all(query.where(texts.c.attempts == 0, texts.c.closes_at > now)):
+    for row in tx.all(_QUEUED, {"numbers": list(number_ids), "now": now}):
         found.setdefault(row.number_id, []).append(Gone(row.recipient_id or 0, row.key, row.due_at))
     return found
+
+
+_QUEUED = (
+    sa.select(texts.c.number_id, texts.c.recipient_id, texts.c.key, texts.c.due_at)
+    .where(texts.c.number_id.in_(sa.bindparam("numbers", expanding=True)))
+    .where(sa.text("state = 'scheduled'"), texts.c["class"] != "reminder")
+    .where(texts.c.attempts == 0, texts.c.closes_at > sa.bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +353,7 @@ def add(
     }
     if not tx.insert_new(texts, row):
         return None
-    tx.run_many(text_items.insert(), [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about])
+    tx.run_many(_ADD_ITEMS, [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about])
     return text_id
 
 
@@ -363,6 +377,8 @@ def set_aside(tx: Transaction, text_id: int, reason: str) -> bool:
 
 def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
     """Take back texts that never had an attempt; how many of them were to go. The caller holds the number's lock."""
+    if not rows:
+        return 0
     mine = texts.update().where(texts.c.id.in_([row.id for row in rows]), texts.c.attempts == 0)
     standing = mine.where(texts.c.state.in_((State.SCHEDULED.value, State.SUPPRESSED.value)))
     tx.run(standing.values(state=State.CANCELLED.value, reason=None, ready=False, held=None))
@@ -371,8 +387,14 @@ def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
 
 def unplanned_of(tx: Transaction, recipient_id: int, class_: str) -> Sequence[Row[Any]]:
     """A reader's texts of that class that no lead asked for, oldest first."""
-    query = sa.select(texts).where(texts.c.recipient_id == recipient_id, texts.c["class"] == class_)
-    return tx.all(query.order_by(texts.c.id))
+    return tx.all(_UNPLANNED_OF, {"recipient": recipient_id, "class": class_})
+
+
+_UNPLANNED_OF = (
+    sa.select(texts)
+    .where(texts.c.recipient_id == sa.bindparam("recipient"), texts.c["class"] == sa.bindparam("class"))
+    .order_by(texts.c.id)
+)
 
 
 def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[Row[Any]]]:

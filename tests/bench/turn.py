@@ -2,17 +2,23 @@
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-MOST = 80_000  # messages in one turn: numbers of fiction are a hundred in each of 800 area codes
+MOST = 1_000_000  # messages in one turn
+_FICTION = 80_000  # numbers of fiction: a hundred in each of 800 area codes
 
 
 def phone(number: int) -> str:
-    """The n-th number that is nobody's: 555-0100 … 555-0199 in each area code."""
-    return f"+1{200 + number // 100}55501{number % 100:02d}"
+    """The n-th number that is nobody's: 555-0100 … 555-0199 in each area code, and then those that begin with 1 after
+    the area code, which no exchange ever had.
+    """
+    if number < _FICTION:
+        return f"+1{200 + number // 100}55501{number % 100:02d}"
+    return f"+1{200 + (number - _FICTION) // 1_000_000}1{(number - _FICTION) % 1_000_000:06d}"
 
 
 def config() -> dict:
@@ -68,3 +74,18 @@ def cpu_of_tree(root: int) -> float | None:
     while more := {one for one, parent in parents.items() if parent in family} - family:
         family |= more
     return sum(ticks.get(one, 0) for one in family) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_rss_mb() -> float:
+    """The most memory this process has had so far, in megabytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def rss_mb() -> float:
+    """The memory this process has now, in megabytes; the most it ever had where there is no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return peak_rss_mb()
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)

@@ -42,7 +42,7 @@ class Wire(CurlTransport):
         method: str,
         url: str,
         params: Mapping[str, object] | None = None,
-        data: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  the SDK's own shape
@@ -55,7 +55,7 @@ class Wire(CurlTransport):
         header = {name.lower(): value for name, value in (headers or {}).items()}
         header["authorization"] = "Basic " + b64encode(":".join(auth or ()).encode()).decode()
         query = urlencode(params, doseq=True) if params else place.query
-        body = urlencode(data or {}, doseq=True).encode()
+        body = data if isinstance(data, bytes) else urlencode(data or {}, doseq=True).encode()
         request = Request(method, place.path, query, header, body)
         refusing = world.twilio.refusing_until
         if refusing is not None and world.now < refusing:

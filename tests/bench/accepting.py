@@ -1,0 +1,82 @@
+"""Plans taken in and kept laid down, each with the sixteen weeks of the Matrix programme: how many a second.
+
+Every plan is one call of `planning.accept`, as the command line and the API make it, and so one durable transaction: a
+patient with a data key, a number, a consent, three series of the programme and one visit of its own, the appointments
+of the next two months, and their texts. Then a week passes, and one call of `planning.extend`, as the worker's `plan`
+job makes it, lays down what has come within the horizon for all of them.
+"""
+
+import json
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import turn
+
+from reminders import clock, plans, store
+from reminders.service import House, planning
+
+
+def plan_of(number: int, today: Any) -> dict[str, Any]:
+    """The plan document of the n-th invented patient; visits begin on three weekdays at three hours, as clinics' do."""
+    first = today + timedelta(days=2 + number % 3)
+    return {
+        "plan": {
+            "ref": f"BENCH-{number}",
+            "discharged_on": today.isoformat(),
+            "programme": "matrix-iop",
+            "programme_times": {"relapse-prevention": f"{15 + number % 3}:00"},
+        },
+        "patient": {"ref": f"MRN-{number}", "name": f"Invented Person {number}", "phone": turn.phone(number)},
+        "consent": {
+            "said": "yes",
+            "on": today.isoformat(),
+            "how": "signed form",
+            "by": "A. Reyes",
+            "categories": ["appointments"],
+            "warned_of_risk": True,
+            "alias_shown": True,
+            "verified": "read aloud",
+        },
+        "series": [{"key": "first", "kind": "therapy_individual", "starts": f"{first}T10:00:00", "minutes": 50}],
+    }
+
+
+def documents(house: House, many: int, now: Any) -> list[plans.PlanDocument]:
+    """The documents of that many patients, read and checked."""
+    known = house.database.read(lambda tx: house.known(tx, now))
+    return [plans.read(plan_of(number, known.today), known) for number in range(many)]
+
+
+def main() -> None:
+    told = turn.config()
+    house = House.open()
+    now = clock.now()
+    store.migrate(house.database, now)
+    came = documents(house, told["messages"], now)
+    turn.say("ready")
+    if not sys.stdin.readline():
+        return
+    used, began = time.process_time(), time.perf_counter()
+    for document in came:
+        planning.accept(house, document, now, who="benchmark")
+    accepted, cpu = time.perf_counter() - began, time.process_time() - used
+    texts = sum(house.database.read(store.texts.counts_by_state).values())
+    house.database.checkpoint()
+    used, began = time.process_time(), time.perf_counter()
+    added = planning.extend(house, now + timedelta(days=7), limit=len(came)).added
+    extended, cpu_extended = time.perf_counter() - began, time.process_time() - used
+    turn.say(
+        json.dumps(
+            {
+                "accept": {"seconds": accepted, "cpu_seconds": cpu, "texts": texts},
+                "extend": {"seconds": extended, "cpu_seconds": cpu_extended, "added": added},
+            }
+        )
+    )
+    house.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What a worker's scan costs when nothing is due, and what it costs to claim a thousand, at so many texts stored.
+
+The scan is what every pass of the worker begins with. The claim is a transaction as the worker makes it, from BEGIN to
+COMMIT: lock a thousand due texts of a sender, read what they are judged on, judge, render, lint, seal, write the
+attempts and the leases. Each text is another patient's. One claim goes before, for who runs all day is warm.
+"""
+
+import json
+import statistics
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+import stored
+import turn
+
+from reminders import clock, store
+from reminders.service import House, sending
+from reminders.store import schema
+
+AT_ONCE = 1_000
+CLAIMS = 6  # the first is not counted
+SCANS = 400
+
+
+def fill(house: House, many: int, claim: int) -> None:
+    """Migrate the empty database, lay down what will be claimed over the last month, and a past beside it."""
+    now = clock.now()
+    store.migrate(house.database, now)
+    stored.lay_down(house, claim * CLAIMS, now, over=timedelta(days=30))
+    stored.remember(house, many, now)
+
+
+def measure(house: House, claim: int) -> dict:
+    """Milliseconds of a scan and of a claim, and what else is told of the database."""
+    now = clock.now()
+    house.database.write(_as_laid_down)
+    house.database.checkpoint()
+    earlier = now - timedelta(days=400)  # nothing was due then
+    scan = [_milliseconds(lambda: _scan(house, earlier)) for _ in range(SCANS)]
+    marks = []
+    while house.database.read(lambda tx: store.queue.any_opened(tx, now)):
+        marks.append(_milliseconds(lambda: house.database.write(lambda tx: store.queue.mark_ready(tx, now))))
+    house.database.checkpoint()
+    (sender,) = house.database.read(lambda tx: store.queue.senders_with_work(tx, now))
+    claims = []
+    for _ in range(CLAIMS):
+        begun: list = []
+
+        def work(tx: store.Transaction, begun: list = begun) -> None:
+            begun.clear()
+            _, intents, _ = sending.claim(house, tx, sender, claim, now)
+            begun.extend(store.queue.start(tx, intents, now, timedelta(minutes=2)))
+
+        claims.append(_milliseconds(lambda work=work: house.database.write(work)))
+        if len(begun) != claim:
+            raise SystemExit(f"{len(begun)} of {claim} were claimed")
+        house.database.checkpoint()
+    return {
+        "stored": house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.texts))),
+        "claimed": claim,
+        "idle_scan_ms": round(statistics.median(scan), 4),
+        "mark_ready_ms": round(statistics.median(marks), 2),
+        "claim_ms": round(statistics.median(claims[1:]), 2),
+        "claims_ms": [round(one, 1) for one in claims],
+        "peak_rss_mb": turn.peak_rss_mb(),
+        "bytes": _size(house),
+        "version": house.database.server_version,
+    }
+
+
+def _scan(house: House, now) -> None:
+    assert not house.database.read(lambda tx: store.queue.any_opened(tx, now))
+    assert not house.database.read(store.queue.any_ready)
+
+
+def _as_laid_down(tx: store.Transaction) -> None:
+    """What an earlier measurement claimed is due again."""
+    texts, attempts = schema.texts, schema.attempts
+    claimed = [row.id for row in tx.all(sa.select(texts.c.id).where(sa.text(schema.IN_FLIGHT)))]
+    for first in range(0, len(claimed), 1_000):
+        some = claimed[first : first + 1_000]
+        tx.run(attempts.delete().where(attempts.c.text_id.in_(some)))
+        values = {"state": "scheduled", "leased_until": None, "attempts": 0, "ready": False}
+        tx.run(texts.update().where(texts.c.id.in_(some)).values(**values))
+    tx.run(texts.update().where(sa.text(schema.READY)).values(ready=False))
+
+
+def _milliseconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def _size(house: House) -> int:
+    if house.database.dialect == "sqlite":
+        return Path(house.settings.database.url.removeprefix("sqlite:///")).stat().st_size
+    return house.database.read(lambda tx: tx.value(sa.text("SELECT pg_database_size(current_database())")))
+
+
+def main() -> None:
+    told = turn.config()
+    house = House.open()
+    if told["do"] == "fill":
+        fill(house, told["stored"], told["claim"])
+        return
+    turn.say(json.dumps(measure(house, told["claim"])))
+    house.close()
+
+
+if __name__ == "__main__":
+    main()
