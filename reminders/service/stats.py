@@ -25,10 +25,10 @@ from reminders.store.stats import (
     percentile,
     stretches,
 )
+from reminders.store.texts import HANDED_OVER
 
 AT_ONCE = 24  # hours that are counted in one go
 MOST = 2_000  # hours that are counted in one run; the rest is next
-TOOK = ("sent", "delivered", "unconfirmed")  # Twilio took it, and has not said that it failed
 STOPS = ("stop", "stop_asked")
 
 
@@ -64,7 +64,7 @@ class Point:
     @property
     def handed_over(self) -> int:
         """Texts that Twilio took and has not said to have failed. Handed over is not delivered."""
-        return sum(self.states[state] for state in TOOK)
+        return sum(self.states[state] for state in HANDED_OVER)
 
     @property
     def delivered(self) -> int:

@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import starmap
 from typing import Any
 
 import sqlalchemy as sa
 
+from reminders.plans import to_wall
 from reminders.store.engine import Transaction
 from reminders.store.ids import first_id
 from reminders.store.schema import (
@@ -33,6 +35,7 @@ from reminders.store.schema import (
     tallies,
     texts,
 )
+from reminders.store.texts import HANDED_OVER, LogFilter, matching
 
 FEW = 20_000  # texts that are counted there and then
 MARK = "tallied"  # up to when what was written has been looked at
@@ -352,6 +355,85 @@ def counted_at(tx: Transaction, span: Span) -> datetime | None:
     near = sa.func.max(tallied.c.at, type_=tallied.c.at.type)
     at: datetime | None = tx.value(sa.select(near).where(tallied.c.hour >= whole.start, tallied.c.hour < whole.stop))
     return at
+
+
+# The facets of the log: how many texts each further choice would leave.
+
+FACETS = ("state", "reason", "code", "class_", "site_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many texts match a filter, and how many would with another choice of each facet.
+
+    `hours` are by hour and site, whatever hour of the day was chosen. `counted_at` is None where they were counted now.
+    """
+
+    total: int
+    by: Mapping[str, Mapping[Any, int]]
+    hours: Mapping[tuple[int, int], int]
+    counted_at: datetime | None
+
+
+def facets(tx: Transaction, wanted: LogFilter) -> Facets:
+    """The facets of a filter of the log; where its page begins does not matter."""
+    open_ = replace(wanted, state=None, reason=None, code=None, class_=None, site=None, hours=None)
+    span = Span(wanted.since, wanted.until, wanted.sites)
+    special = any((wanted.plan, wanted.patient, wanted.number, wanted.sid, wanted.text, wanted.state == "held"))
+    chosen = _choices(wanted)
+    if special or not _whole_hours(tx, span)[0]:
+        held = replace(open_, state="held") if wanted.state == "held" else open_
+        every = list(starmap(Cell, _rows(tx, *matching(held))))
+        hours: Counter[tuple[int, int]] = Counter()
+        for cell in every:
+            if all(getattr(cell, name) in choice for name, choice in chosen.items()):
+                hours[cell.hour, cell.site_id] += cell.many
+        inside = [cell for cell in every if wanted.hours is None or cell.hour in wanted.hours]
+        return _facets(inside, chosen, hours, None)
+    only = {("class" if name == "class_" else name): choice for name, choice in chosen.items()}
+    inside = cells(tx, replace(span, hours=wanted.hours))
+    return _facets(inside, chosen, by_hour(tx, span, **only), counted_at(tx, span))
+
+
+def _facets(
+    among: Iterable[Cell],
+    chosen: Mapping[str, tuple[Any, ...]],
+    hours: Mapping[tuple[int, int], int],
+    at: datetime | None,
+) -> Facets:
+    by: dict[str, Counter[Any]] = {facet: Counter() for facet in FACETS}
+    total = 0
+    for cell in among:
+        value = {name: getattr(cell, name) for name in FACETS}
+        differs = {name for name, choice in chosen.items() if value[name] not in choice}
+        if not differs:
+            total += cell.many
+        for facet in FACETS:
+            # A text that met a code is counted once without it, and once for each code it met.
+            others = differs - {facet} if facet != "code" or cell.code else {"code"}
+            if not others and value[facet]:
+                by[facet][value[facet]] += cell.many
+    return Facets(total, by, hours, at)
+
+
+def _choices(wanted: LogFilter) -> dict[str, tuple[Any, ...]]:
+    """Facet → the values that were chosen; code 0 counts every text."""
+    states = HANDED_OVER if wanted.state == "handed_over" else (wanted.state,)
+    found: dict[str, tuple[Any, ...]] = {"code": (wanted.code or 0,)}
+    if wanted.state not in {None, "held"}:
+        found["state"] = states
+    one = {"reason": wanted.reason, "class_": wanted.class_, "site_id": wanted.site}
+    return found | {name: (value,) for name, value in one.items() if value is not None}
+
+
+def hours_of_day(tx: Transaction, hour: int, zone: str, span: Span) -> list[int]:
+    """The hours of a span, counted from 1970, that begin in that hour of the day on the wall clock of `zone`."""
+    column = texts.c.opens_at
+    since = span.since or tx.value(sa.select(sa.func.min(column, type_=column.type)))
+    until = span.until or tx.value(sa.select(sa.func.max(column, type_=column.type)))
+    if since is None or until is None:
+        return []
+    return [one for one in range(hour_at(since), hour_at(until) + 1) if to_wall(instant(one), zone).hour == hour]
 
 
 _LAST = hour_at(datetime(2200, 1, 1, tzinfo=UTC))
