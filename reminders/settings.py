@@ -77,6 +77,14 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        msg = "must be IP addresses, such as 10.0.0.7"
+        raise ValueError(msg) from None
+
+
 def _alias(alias: str) -> str:
     if problems := wording.check_alias(alias):
         raise ValueError("; ".join(problems))
@@ -213,11 +221,20 @@ class TwilioSettings(_Table):
 
 
 class WebSettings(_Table):
-    """Where the web process listens, and the address Twilio knows it by."""
+    """Where the web process listens, the address Twilio knows it by, and how long a sign-in holds.
+
+    A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
+    (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
+    `demo` lets anybody at this machine in, as one of the demo's staff.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     public_url: WebAddress = "http://127.0.0.1:8000"
+    idle_minutes: Annotated[int, Field(ge=1, le=60)] = 15
+    longest_hours: Annotated[int, Field(ge=1, le=24)] = 12
+    proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
+    demo: bool = False
 
 
 class SendingSettings(_Table):
@@ -371,6 +388,8 @@ class Settings(_Table):
         if not self.twilio.live and not _is_on_this_machine(self.twilio.api_base_url):
             said = "must be on this machine (127.0.0.1 or localhost) while twilio.live is false"
             yield "twilio", "api_base_url", said
+        if self.web.demo and self.twilio.live:
+            yield "web", "demo", "must be false while twilio.live is true: it lets people in without a password"
         if self.jobs.import_folder is not None and self.source is not None:
             home = self.source.resolve().parent
             if (home / self.jobs.import_folder).resolve() == home:

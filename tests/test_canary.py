@@ -8,7 +8,7 @@ import re
 import sqlite3
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -16,9 +16,10 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import sqlalchemy as sa
-from conftest import logged, send, settle
+from conftest import logged, open_house, send, settle
 from oncall import SENDER, STRANGER
 from people import one_off, raw
+from staff import cookies, signed_in
 from test_processes import Service, wait_for
 from test_rules_law import Office, lay_down_typed
 
@@ -218,7 +219,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
     answers += [
         office.caller.get("/metrics"),
         office.caller.get("/readyz"),
-        office.caller.page("/log"),
+        signed_in(office.caller, house, "ops").page("/log"),
         office.caller.page(f"/{quote(NAME)}/{quote(PHONE)}"),
         office.caller.post(f"/sms/status/{quote(NAME)}", [("To", PHONE)]),
         office.caller.post("/sms/inbound", [("From", PHONE), ("Body", SAID[1])], "forged"),
@@ -307,9 +308,10 @@ def service(database_url, tmp_path):
     running.close()
 
 
-def get(service, path: str) -> tuple[int, str]:
+def get(service, path: str, cookie: str) -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{service.web}{path}", headers={"cookie": cookie})
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{service.web}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -317,7 +319,7 @@ def get(service, path: str) -> tuple[int, str]:
 
 @pytest.mark.processes
 @pytest.mark.timeout(180)
-def test_promise_5_in_real_processes_nobody_is_found_in_logs_figures_pages_or_files(service, database_url):
+def test_promise_5_in_real_processes_nobody_is_found_in_logs_figures_pages_or_files(service, database_url, tmp_path):
     service.up()
     now = clock.now()
     starts = to_wall(now + timedelta(hours=1, seconds=9), ZONE).replace(microsecond=0)
@@ -361,11 +363,13 @@ def test_promise_5_in_real_processes_nobody_is_found_in_logs_figures_pages_or_fi
     before = heard()
     says("STOP")
     wait_for(lambda: heard() > before)
+    with closing(open_house(database_url, tmp_path)) as opened:
+        cookie = "; ".join(f"{name}={token}" for name, token in cookies(opened, "ops").items())
     for path_ in ("/metrics", "/readyz", "/log", f"/{quote(NAME)}", f"/log/{quote(PHONE)}"):
-        status, page = get(service, path_)
+        status, page = get(service, path_, cookie)
         assert status in {200, 404, 503}
         shown += page
-    get(service, f"/log?patient={quote(NAME)}")  # what was typed stands in its field again, and in no log
+    get(service, f"/log?patient={quote(NAME)}", cookie)  # what was typed stands in its field again, and in no log
     for command, code in (("log", 0), ("log --csv", 0), ("status --json", 1)):
         shown += service.reminders(*verbose, *command.split(), code=code)
     shown += json.dumps(service.ask("/pager"))

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import environment, free_port
+from conftest import environment, free_port, open_house
+from staff import signed_in
 from web_caller import signature
 
 pytestmark = pytest.mark.processes
@@ -66,7 +67,9 @@ def test_it_serves_logs_nothing_personal_and_stops_when_asked(sqlite_url, tmp_pa
     with (
         web(sqlite_url, tmp_path, port) as (process, said),
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser,
+        closing(open_house(sqlite_url, tmp_path)) as opened,
     ):
+        signed_in(browser, opened, "ops")
         assert browser.get("/log?plan=Alvarez").status_code == 200
         form = [("MessageSid", "SM1"), ("MessageStatus", "sent"), ("To", "+12025550143"), ("Body", "Quimby")]
         signed = signature("http://127.0.0.1:8000/sms/status/some-ref", form, "the token")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 import httpx
+import staff
 
 from reminders.web import create_app
 
@@ -21,17 +22,35 @@ def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> 
 
 
 class Caller:
-    """A client of the application on `house`; `client` is its address, `host` the Host it asks for."""
+    """A client of the application on `house`; `client` is its address, `host` the Host it asks for.
 
-    def __init__(self, house, *, client: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> None:
+    With a `role` somebody with that role is signed in, at `site` or at every one.
+    """
+
+    def __init__(
+        self,
+        house,
+        *,
+        role: str | None = None,
+        site: str | None = None,
+        client: str = "127.0.0.1",
+        host: str = "127.0.0.1:8000",
+    ) -> None:
         self.house, self.app, self.client, self.host = house, create_app(house), client, host
+        self.headers: dict[str, str] = {}
+        self.cookies = httpx.Cookies()
+        if role is not None:
+            staff.signed_in(self, house, role, site)
 
     def request(self, method: str, path: str, **more) -> httpx.Response:
         async def call():
             line = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(self.client, 50000))
             async with httpx.AsyncClient(transport=line, base_url="http://127.0.0.1:8000") as session:
-                headers = {"host": self.host} | more.pop("headers", {})
-                return await session.request(method, path, headers=headers, **more)
+                session.cookies = self.cookies
+                headers = {"host": self.host} | self.headers | more.pop("headers", {})
+                answer = await session.request(method, path, headers=headers, **more)
+                self.cookies = session.cookies
+                return answer
 
         return asyncio.run(call())
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import ops, people, plans, programmes, running, sessions, tasks, texts
+from reminders.cli import ops, people, plans, programmes, running, sessions, tasks, texts, users
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -81,6 +81,13 @@ _tasks.command("note")(tasks.note_task)
 _tasks.command("close")(tasks.close_task)
 _tasks.command("let-go")(tasks.let_text_go)
 
+_users = typer.Typer(help="Staff: who may sign in, and what they may do where.", no_args_is_help=True)
+_users.command("add")(users.add)
+_users.command("list")(users.list_users)
+_users.command("role")(users.set_role)
+_users.command("reset")(users.reset)
+_users.command("end")(users.end_access)
+
 _keys = typer.Typer(help="Sealing keys: make one, rotate them.", no_args_is_help=True)
 _keys.command("make")(running.make_key)
 _keys.command("rotate")(running.rotate_keys)
@@ -122,4 +129,5 @@ app.add_typer(_restored, name="restored", rich_help_panel=_RUNNING)
 app.command(rich_help_panel=_RUNNING)(running.web)
 app.command(rich_help_panel=_RUNNING)(running.simulator)
 app.command(rich_help_panel=_RUNNING)(running.demo)
+app.add_typer(_users, name="users", rich_help_panel=_RUNNING)
 app.add_typer(_keys, name="keys", rich_help_panel=_RUNNING)

@@ -35,7 +35,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reminders import clock, plans, store
-from reminders.service import House, importing, outcomes, story
+from reminders.service import House, accounts, importing, outcomes, story
 from reminders.service.sending import ASK_AFTER, Dispatch
 from reminders.settings import load
 from reminders.sms import codes
@@ -568,6 +568,7 @@ class _Play:
         stage.start("simulator")
         stage.start("web")
         store.migrate(self.house.database, clock.now())
+        accounts.keep_demo_staff(self.house, clock.now())
         stage.wait_for("simulator", stage.phones("/counters"))
         if stage.stopping:
             return
@@ -714,7 +715,7 @@ class _Play:
         return (
             "Nothing leaves this machine: Twilio, the phones and the patients are invented.\n"
             "Quiet hours are off here, so that it can be shown at any hour.\n"
-            f"  Delivery log    {self.stage.log_page}\n"
+            f"  Delivery log    {self.stage.log_page}  (come in by a button, no password)\n"
             f"  Pretend phones  {self.stage.phones('/messages')}\n"
             f"  Pretend pager   {self.stage.phones('/pager')}\n"
             "  Ctrl-C ends the demo and removes everything it made."
@@ -870,6 +871,7 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_WEB__PUBLIC_URL": f"http://127.0.0.1:{ports['web']}",
         "REMINDERS_WEB__HOST": "127.0.0.1",
         "REMINDERS_WEB__PORT": str(ports["web"]),
+        "REMINDERS_WEB__DEMO": "true",
         "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',  # a demo may be shown in the evening
         "REMINDERS_SENDING__WELCOME": "false",  # it would be the day's text of everybody who is entered here
         "REMINDERS_SENDING__HORIZON_DAYS": "3",  # else the log page begins with two months of plans

@@ -4,11 +4,12 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `health` says whether it all works, `stats` how much of what; `runs` runs a job and puts
-its success on record.
+it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
+works, `stats` how much of what; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
+    accounts,
     attendance,
     backlog,
     changes,
@@ -23,6 +24,7 @@ from reminders.service import (
     replanning,
     runs,
     sending,
+    signing_in,
     stats,
     tasks,
     watch,
@@ -31,6 +33,7 @@ from reminders.service.house import House
 
 __all__ = [
     "House",
+    "accounts",
     "attendance",
     "backlog",
     "changes",
@@ -45,6 +48,7 @@ __all__ = [
     "replanning",
     "runs",
     "sending",
+    "signing_in",
     "stats",
     "tasks",
     "watch",

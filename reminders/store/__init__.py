@@ -1,13 +1,14 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
 Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `stats`, `records` and `backup`; nobody else builds
-a statement.
+`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `stats`, `records`, `accounts` and `backup`; nobody
+else builds a statement.
 """
 
 from sqlalchemy.engine import Row
 
 from reminders.store import (
+    accounts,
     attention,
     backup,
     calls,
@@ -35,6 +36,7 @@ __all__ = [
     "Unavailable",
     "Unreadable",
     "WrongSchema",
+    "accounts",
     "attention",
     "backup",
     "calls",

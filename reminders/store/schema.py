@@ -652,8 +652,6 @@ staff = Table(
     Column("enrolled_at", Instant),  # since when the second factor is in use
     Column("invited", sa.String(64)),  # fingerprint of the invitation's or the reset's token
     Column("invited_until", Instant),
-    Column("failures", sa.SmallInteger, nullable=False, server_default="0"),  # wrong tries in a row
-    Column("locked_until", Instant),
     Column("shortcuts", sa.Boolean, nullable=False),
     Column("made_at", Instant, nullable=False),
     Column("seen_at", Instant),
@@ -690,6 +688,7 @@ sign_ins = Table(
     _id(),
     Column("token", sa.String(64), nullable=False, unique=True),
     Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("where", sa.String(45)),  # the address it came from
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("proved_at", Instant),  # when the second factor was shown; until then nothing else may be done
@@ -697,7 +696,7 @@ sign_ins = Table(
     Index("ix_sign_ins_staff_id", "staff_id"),
 )
 
-# Wrong tries to sign in, by what was tried and from where: fingerprints, so that a mistyped password is no row here.
+# Wrong tries to sign in, by what was tried and from where: fingerprints, since a login may be a mistyped password.
 sign_in_failures = Table(
     "sign_in_failures",
     metadata,
@@ -705,6 +704,7 @@ sign_in_failures = Table(
     Column("source", sa.String(64), nullable=False),
     Column("at", Instant, nullable=False),
     Index("ix_sign_in_failures_source", "source", "at"),
+    Index("ix_sign_in_failures_at", "at"),
 )
 
 # Another program's right to ask. The key itself is shown once and never kept.

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
 from reminders.service import House, inbound, logs
-from reminders.web import monitors, webhooks
+from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import log, manual
 
-PAGES = (log, manual)
+PAGES = (sign_in, log, manual)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -72,8 +72,10 @@ def create_app(house: House | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.house = home
+    app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(access.SignInFirst, sign_in.ask)
     app.add_exception_handler(store.Unavailable, _away)
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
@@ -97,6 +99,12 @@ async def _refused(request: Request, error: Exception) -> Response:  # ruff: ign
     title, words = _WORDS.get(error.status_code, (phrase, phrase))
     said = error.detail if error.detail != phrase else words
     return problem(request, error.status_code, title, said, error.headers)
+
+
+async def _elsewhere(request: Request) -> Response:  # ruff: ignore[unused-async]  the middleware awaits it
+    return problem(
+        request, 403, "Not from there", "Another site asked for this, so nothing was done. Do it from a page of ours."
+    )
 
 
 async def _away(request: Request, _: Exception) -> Response:  # ruff: ignore[unused-async]  starlette awaits it

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,19 +11,19 @@ from prometheus_client.registry import Collector
 from reminders import clock, store
 from reminders.lifecycle import State
 from reminders.service import House, health, stats
-from reminders.web.pages.log import is_local
+from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[Depends(ANYBODY)])
 async def healthz() -> dict[str, bool]:
     """The process answers; on the event loop, so also while every thread waits for the database."""
     return {"ok": True}
 
 
-@router.get("/readyz")
+@router.get("/readyz", dependencies=[Depends(ANYBODY)])
 def readyz(house: TheHouse) -> JSONResponse:
     """The database answers, its schema is this code's, and every job has succeeded lately. 503 otherwise.
 
@@ -73,11 +73,9 @@ class _Figures(Collector):
         yield GaugeMetricFamily("reminders_pages_waiting", "Pages that no contact's service has taken", value=now.pages)
 
 
-@router.get("/metrics")
-def metrics(request: Request, house: TheHouse) -> Response:
+@router.get("/metrics", dependencies=[Depends(LOCAL)])
+def metrics(house: TheHouse) -> Response:
     """Prometheus figures, for this machine only."""
-    if not is_local(request):
-        raise HTTPException(403)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(house))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -11,9 +11,10 @@ from starlette.requests import ClientDisconnect
 from reminders import clock
 from reminders.service import House, inbound, outcomes, runs
 from reminders.sms.receipts import EMPTY_TWIML, is_signed, read_inbound, read_receipt
+from reminders.web.access import ANYBODY
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/sms")
+router = APIRouter(prefix="/sms", dependencies=[Depends(ANYBODY)])  # the signature is what lets them in
 
 MOST_BYTES = 64 * 1024
 MOST_FIELDS = 200

@@ -1,15 +1,15 @@
-"""The delivery log. Until there is sign-in pages answer on this machine only."""
+"""The delivery log: what became of each text."""
 
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import clock, store
 from reminders.service import story
 from reminders.store.texts import LogFilter
+from reminders.web.access import Needs
 from reminders.web.drawing import draw
 from reminders.web.webhooks import TheHouse
 
@@ -20,44 +20,8 @@ WHENS = {"past": "Opened already", "ahead": "Still to open"}
 LONGEST_REF = 64
 LONGEST_CODE = 6
 
-_PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 
-
-def is_local(request: Request) -> bool:
-    """Whether a request comes straight from this machine.
-
-    The Host is looked at too, so that no page of another site can make a browser here ask for us under its own name;
-    and a request that a proxy passed on is somebody else's.
-    """
-    try:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:  # '[', for one
-        return False
-    passed_on = any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers)
-    return (
-        request.client is not None
-        and _is_loopback(request.client.host)
-        and (host == "localhost" or _is_loopback(host))
-        and not passed_on
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-async def only_local(request: Request) -> None:  # ruff: ignore[unused-async]  a plain function would cost a thread
-    """403 for a stranger."""
-    if not is_local(request):
-        raise HTTPException(403, "Pages answer on this machine only until sign-in is set up.")
-
-
-@router.get("/log", dependencies=[Depends(only_local)], response_class=HTMLResponse)
+@router.get("/log", dependencies=[Depends(Needs("look"))], response_class=HTMLResponse)
 def log(
     request: Request,
     house: TheHouse,

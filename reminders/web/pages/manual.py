@@ -3,19 +3,19 @@
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from reminders.web.access import ANYBODY, Needs
 from reminders.web.drawing import draw
-from reminders.web.pages.log import only_local
 
-router = APIRouter(dependencies=[Depends(only_local)])
+router = APIRouter()
 
 
-@router.get("/")
+@router.get("/", dependencies=[Depends(Needs("look"))])
 def home() -> RedirectResponse:
     """To the delivery log."""
     return RedirectResponse("/log", 303)
 
 
-@router.get("/help", response_class=HTMLResponse)
+@router.get("/help", dependencies=[Depends(ANYBODY)], response_class=HTMLResponse)
 def manual(request: Request) -> HTMLResponse:
     """How the pages work, the keys, and the accessibility statement."""
     return draw(request, "help.html")

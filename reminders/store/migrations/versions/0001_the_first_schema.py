@@ -65,6 +65,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_failures")),
     )
+    op.create_index("ix_sign_in_failures_at", "sign_in_failures", ["at"], unique=False)
     op.create_index("ix_sign_in_failures_source", "sign_in_failures", ["source", "at"], unique=False)
     op.create_table(
         "sites",
@@ -93,8 +94,6 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("enrolled_at", Instant(), nullable=True),
         sa.Column("invited", sa.String(length=64), nullable=True),
         sa.Column("invited_until", Instant(), nullable=True),
-        sa.Column("failures", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("locked_until", Instant(), nullable=True),
         sa.Column("shortcuts", sa.Boolean(), nullable=False),
         sa.Column("made_at", Instant(), nullable=False),
         sa.Column("seen_at", Instant(), nullable=True),
@@ -264,6 +263,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
         sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("where", sa.String(length=45), nullable=True),
         sa.Column("started_at", Instant(), nullable=False),
         sa.Column("seen_at", Instant(), nullable=False),
         sa.Column("proved_at", Instant(), nullable=True),

@@ -1,0 +1,136 @@
+"""Commands about staff: who may sign in, and what they may do where."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from reminders.service import House
+    from reminders.service.accounts import Invitation
+
+Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The login, such as ana.reyes.")]
+Role = Annotated[str, typer.Option(metavar="R", help="coordinator, clinician, ops, admin or read_only.")]
+AtSite = Annotated[str | None, typer.Option("--site", metavar="KEY", help="At this site alone; default every site.")]
+
+
+def add(
+    login: Login,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The person's name.")],
+    role: Role,
+    site: AtSite = None,
+    json: Json = False,
+) -> None:
+    """Add somebody, and print the path of their invitation once.
+
+    They choose a password there and set up their second factor. It holds for three days.
+    """
+    from reminders.service import accounts
+
+    _invite(lambda house, now: accounts.invite(house, login, name, role, now, who=who(), site=site), json=json)
+
+
+def reset(
+    login: Login,
+    factor: Annotated[
+        bool, typer.Option("--second-factor", help="Also the second factor, for who lost it and their recovery codes.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print a new invitation; the old password and all sign-ins end. Lets somebody in again whose access had ended."""
+    from reminders.service import accounts
+
+    _invite(lambda house, now: accounts.reset(house, login, now, who=who(), factor=factor), json=json)
+
+
+def _invite(verb: "Callable[[House, datetime], Invitation]", *, json: bool) -> None:
+    from reminders import clock
+    from reminders.service import accounts
+
+    with the_house() as house:
+        try:
+            invitation = verb(house, clock.now())
+        except accounts.Refused as refusal:
+            end(Exit.REFUSED, f"{refusal}.")
+        except LookupError as nobody:
+            end(Exit.NOT_FOUND, f"{nobody}.")
+        address = house.settings.web.public_url
+    if json:
+        print_json({"login": invitation.login, "path": invitation.path, "until": invitation.until})
+        return
+    err.print(f"Give {invitation.login} this address by a way that others do not read. It works once, for three days:")
+    print(f"{address}{invitation.path}" if sys.stdout.isatty() else invitation.path)
+
+
+def set_role(
+    login: Login,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="A role, or none to take it away.")],
+    site: AtSite = None,
+) -> None:
+    """Give somebody a role at a site, or at every one, in place of the one they had there."""
+    from reminders.service import accounts
+
+    _do(lambda house, now: accounts.set_role(house, login, None if role == "none" else role, now, who=who(), site=site))
+    err.print("Done; it holds from their next click on.")
+
+
+def end_access(login: Login) -> None:
+    """End somebody's access: their sign-ins and API keys end at once."""
+    from reminders.service import accounts
+
+    _do(lambda house, now: accounts.end_access(house, login, now, who=who()))
+    err.print("Ended: sign-ins and keys hold no more.")
+
+
+def _do(verb: "Callable[[House, datetime], None]") -> None:
+    from reminders import clock
+    from reminders.service import accounts
+
+    with the_house() as house:
+        try:
+            verb(house, clock.now())
+        except accounts.Refused as refusal:
+            end(Exit.REFUSED, f"{refusal}.")
+        except LookupError as nobody:
+            end(Exit.NOT_FOUND, f"{nobody}.")
+
+
+def list_users(json: Json = False) -> None:
+    """Who may sign in, and what they may do where."""
+    from reminders import clock
+    from reminders.service import accounts
+
+    with the_house() as house:
+        members, now = accounts.everybody(house), clock.now()
+    if json:
+        print_json_lines(
+            {
+                "login": one.login,
+                "name": one.name,
+                "roles": [{"role": role, "site": site} for site, role in one.roles.items()],
+                "state": one.state(now),
+                "seen_at": one.seen_at,
+            }
+            for one in members
+        )
+        return
+    print_table(
+        "Users",
+        ["Login", "Name", "Roles", "State", "Last signed in"],
+        [
+            (
+                one.login,
+                one.name,
+                ", ".join(f"{role} at {site or 'every site'}" for site, role in one.roles.items()),
+                one.state(now),
+                one.seen_at and f"{one.seen_at:%Y-%m-%d %H:%M} UTC",
+            )
+            for one in members
+        ],
+        empty="Nobody yet. The first one: reminders users add LOGIN --name NAME --role admin",
+    )
