@@ -24,10 +24,10 @@ from typer.testing import CliRunner
 
 from reminders import clock, store
 from reminders.cli import app
-from reminders.cli.texts import PART_2_NOTICE, _harmless
 from reminders.lifecycle import State
 from reminders.plans import ENDINGS, to_wall
 from reminders.service import runs
+from reminders.service.logbook import PART_2_NOTICE, harmless
 from reminders.store import schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -696,7 +696,7 @@ def test_a_plan_reference_cannot_bring_a_formula_into_the_csv(run):
 @example("\u200b+1")
 @example("\uff1d1")
 def test_a_cell_is_no_formula_and_stays_readable(cell):
-    safe = _harmless(cell)
+    safe = harmless(cell)
     assert safe in {cell, "'" + cell}
     seen = re.sub(r"^[\s\x00-\x1f\u200b-\u200f\ufeff]+", "", safe)
     assert not seen.startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"))

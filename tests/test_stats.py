@@ -14,6 +14,7 @@ from two_sites import accept, hear, open_north
 from reminders.lifecycle import State
 from reminders.service import stats as service
 from reminders.store import schema, stats
+from reminders.store.ids import new_id
 from reminders.store.stats import Span
 
 SERIES = [one_off("today", "2026-11-30T14:00:00", leads=["2h"])]
@@ -41,7 +42,7 @@ def busy(house):
 
 def send(tx, row, state: str, code: int = 0, number: int = 1) -> None:
     started = row.opens_at + timedelta(seconds=row.id % 90)
-    attempt = {"id": row.id + number, "text_id": row.id, "number": number, "ref": f"{row.id}-{number}"}
+    attempt = {"id": new_id(started), "text_id": row.id, "number": number, "ref": f"{row.id}-{number}"}
     attempt |= {"sender_id": row.sender_id, "number_id": row.number_id, "started_at": started, "answered_at": started}
     attempt |= {"answer": "accepted", "status": state, "status_at": started + timedelta(seconds=4), "error_code": code}
     attempt |= {"template": "x", "language": "en", "body_sealed": b"", "segments": 2, "encoding": "GSM-7"}

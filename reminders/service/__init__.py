@@ -5,7 +5,7 @@
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
 it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
-works, `stats` how much of what; `runs` runs a job and puts its success on record.
+works, `stats` how much of what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
@@ -17,6 +17,7 @@ from reminders.service import (
     importing,
     inbound,
     lives,
+    logbook,
     logs,
     oncall,
     outcomes,
@@ -41,6 +42,7 @@ __all__ = [
     "importing",
     "inbound",
     "lives",
+    "logbook",
     "logs",
     "oncall",
     "outcomes",

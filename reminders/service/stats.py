@@ -207,9 +207,9 @@ def _by_hour(points: list[Point]) -> dict[int, Point]:
     }
 
 
-def states(tx: store.Transaction) -> dict[str, int]:
-    """How many texts of all time stand in each state that has any: what /metrics gives, and the range `all`."""
+def states(tx: store.Transaction, sites: Collection[int] | None = None) -> dict[str, int]:
+    """How many texts of all time, of these sites (None: all), stand in each state that has any: the range `all`."""
     found: Counter[str] = Counter()
-    for cell in cells(tx, Span()):
+    for cell in cells(tx, Span(sites=sites)):
         found[cell.state] += cell.many if not cell.code else 0
     return dict(found)

@@ -150,6 +150,12 @@ def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
 _NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
 
 
+def number_id(tx: Transaction, phone: str) -> int | None:
+    """The id of the row of this E.164 number, if there is one."""
+    found: int | None = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == tx.fingerprint(phone)))
+    return found
+
+
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
     """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (rule 6)."""
     return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}

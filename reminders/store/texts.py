@@ -717,6 +717,12 @@ def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[Log
     return found
 
 
+def last_attempt(tx: Transaction, text_id: int) -> int:
+    """The id of a text's last attempt."""
+    mine = sa.select(attempts.c.id).where(attempts.c.text_id == text_id)
+    return int(tx.value(mine.order_by(attempts.c.number.desc()).limit(1)))
+
+
 @dataclass(frozen=True, slots=True)
 class Drafted:
     """A reminder with what is needed to render it: a row of the preview."""
