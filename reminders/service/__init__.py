@@ -5,8 +5,8 @@
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
 it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day;
-`accounts` is who may do what, `signing_in` how they come in; `health` says whether it all works; `runs` runs a job and
-puts its success on record.
+`accounts` is who may do what, `signing_in` how they come in; `health` says whether it all works, `stats` how much of
+what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
@@ -19,6 +19,7 @@ from reminders.service import (
     inbound,
     inbox,
     lives,
+    logbook,
     logs,
     oncall,
     outcomes,
@@ -27,6 +28,7 @@ from reminders.service import (
     runs,
     sending,
     signing_in,
+    stats,
     tasks,
     today,
     watch,
@@ -44,6 +46,7 @@ __all__ = [
     "inbound",
     "inbox",
     "lives",
+    "logbook",
     "logs",
     "oncall",
     "outcomes",
@@ -52,6 +55,7 @@ __all__ = [
     "runs",
     "sending",
     "signing_in",
+    "stats",
     "tasks",
     "today",
     "watch",

@@ -22,6 +22,14 @@ STATES = {
     "suppressed": "Not sent",
 }
 
+CLASSES = {
+    "reminder": "Reminder",
+    "notice": "Notice of a change",
+    "answer": "Answer",
+    "welcome": "Welcome",
+    "staff": "Written by staff",
+}
+
 REASONS = {
     "no_consent": "there is no consent in force",
     "opted_out": "this number has opted out",

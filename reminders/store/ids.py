@@ -32,7 +32,7 @@ def new_id(now: datetime) -> int:
 
 
 def first_id(at: datetime) -> int:
-    """Rows that one process made at `at` or later have this id or a higher one."""
+    """The smallest id that a row made at `at` can have: rows are found by when they were made."""
     return int(at.timestamp() * 1000) << _COUNTER_BITS
 
 
