@@ -21,7 +21,8 @@ from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
-from reminders.store.queue import Answered, Claimed, Intent, Started
+from reminders.store.answers import Answered
+from reminders.store.claims import Claimed, Intent, Started
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ class Dispatch:
         turn = await self._in_database(partial(self._turn, batch, free, tally))
         if turn.recorded:
             del self._unrecorded[: len(batch)]
-            for word, count in store.queue.answer_counts(batch).items():
+            for word, count in store.answers.counts(batch).items():
                 setattr(tally, word, getattr(tally, word) + count)
             tally.no_connection += sum(one.what == "no connection" for one in batch)
         return turn
@@ -221,7 +222,7 @@ class Dispatch:
         turn: _Turn,
         batch: Sequence[Answered] = (),
     ) -> None:
-        """Claim by `take` and write the intents in one transaction; it records the batch too, if that is still to do."""
+        """Claim by `take` and write the intents in one transaction; it records the batch too if that is to do yet."""
         begun: list[Started] = []
         records = bool(batch) and not turn.recorded
 
@@ -231,7 +232,7 @@ class Dispatch:
                 _record(self._house, tx, batch, now)
             claimed, intents, suppressed = take(tx)
             crash.point("C2")
-            begun.extend(store.queue.start(tx, intents, now, self._lease))
+            begun.extend(store.claims.start(tx, intents, now, self._lease))
             return claimed, suppressed
 
         crash.point("C1")
@@ -241,7 +242,7 @@ class Dispatch:
         except store.CommitUncertain:
             # A coin toss (C8): whatever is on record was claimed by us, and nothing else was.
             refs = [one.ref for one in begun]
-            known = self._house.database.read(lambda tx: store.queue.which_started(tx, refs))
+            known = self._house.database.read(lambda tx: store.claims.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
         if records:
@@ -301,14 +302,14 @@ def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
 
 def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    return _judged(house, tx, store.queue.claim(tx, sender, limit, now), now)
+    return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
 
 
 def claim_these(
     house: House, tx: store.Transaction, text_ids: Sequence[int], now: datetime
 ) -> tuple[int, list[Intent], int]:
     """The same for these texts, out of their turn."""
-    return _judged(house, tx, store.queue.claim_these(tx, text_ids, now), now)
+    return _judged(house, tx, store.claims.claim_these(tx, text_ids, now), now)
 
 
 def _judged(
@@ -317,7 +318,7 @@ def _judged(
     due, unreadable = taken
     if unreadable:
         log.error("%d texts are held: their personal data does not open", len(unreadable))
-        store.queue.hold_unreadable(tx, unreadable)
+        store.claims.hold_unreadable(tx, unreadable)
     intents, suppressed = judge(house, tx, due, now)
     return len(due) + len(unreadable), intents, suppressed
 
@@ -360,11 +361,11 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                     encoding=said.encoding,
                 )
             )
-    suppressed = sum(store.queue.suppress(tx, texts, reason) for reason, texts in stopped.items())
+    suppressed = sum(store.claims.suppress(tx, texts, reason) for reason, texts in stopped.items())
     for until, texts in waiting.items():
-        store.queue.put_off(tx, texts, until.astimezone(UTC))
+        store.claims.put_off(tx, texts, until.astimezone(UTC))
     if held:
-        store.queue.hold(tx, [one.text for one in held], "crisis")
+        store.claims.hold(tx, [one.text for one in held], "crisis")
         for one in held:
             tasks.phone_instead(tx, one, now)
     return intents, suppressed
@@ -376,7 +377,7 @@ def _verdict(
     if one.unplanned is not None:
         return planner.guard_unplanned(one.unplanned, policy, now)
     assert one.due is not None
-    return planner.guard(replace(one.due, gone=one.due.gone + also), policy, now)
+    return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
 
 
 def _render(one: Claimed, visits: Sequence[planner.Visit], policy: planner.Policy, now: datetime) -> wording.Rendered:
@@ -417,7 +418,7 @@ def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], no
     theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
     if theirs:
         store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
-    store.queue.record(tx, answers, now)
+    store.answers.record(tx, answers, now)
     for one, code in refused:
         react_to_number(tx, one.started.number_id, code, now)
     for one, code in refused:

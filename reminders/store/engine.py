@@ -25,8 +25,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from reminders.store import schema
 from reminders.store.ids import new_id
+from reminders.store.prepared import Prepared, PreparedInsert, among
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
-from reminders.store.sets import among
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
 
 
-_KEYS = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id))
+_KEYS = Prepared(sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id)))
 
 
 class Transaction:
@@ -76,6 +76,24 @@ class Transaction:
         """Execute once for each of `rows`, in one go. Nothing to do for no rows."""
         if rows:
             self._connection.execute(statement, rows)
+
+    def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        """Every row of a prepared statement's answer, as a tuple with names."""
+        made = statement.on(self._connection.dialect)
+        return made.read(self._connection.exec_driver_sql(made.text, made.bound(values)).all())
+
+    def do(self, statement: Prepared, values: Mapping[str, Any]) -> int:
+        """Execute a prepared statement; how many rows were touched."""
+        made = statement.on(self._connection.dialect)
+        return self._connection.exec_driver_sql(made.text, made.bound(values)).rowcount
+
+    def add(self, statement: PreparedInsert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert these rows."""
+        made = statement.on(self._connection.dialect)
+        if self.is_postgresql:
+            self._connection.exec_driver_sql(made.text, made.bound({"given": rows}))
+        else:
+            self._connection.exec_driver_sql(made.text, [made.bound(row) for row in rows])
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""
@@ -129,7 +147,7 @@ class Transaction:
             return
         if len(cache) + len(missing) > _CACHED_KEYS:
             cache.clear()
-        for row in self.all(_KEYS, {"ids": missing}):
+        for row in self.rows(_KEYS, {"ids": missing}):
             with suppress(Unreadable):
                 cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 
