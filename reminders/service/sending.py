@@ -86,8 +86,11 @@ class Dispatch:
         self._executor = executor
         self._stop = stop
         self._scanned = scanned
+        self._on_the_wire: set[asyncio.Task[None]] = set()
         self._unrecorded: list[Answered] = []
-        self._unwritable: Exception | None = None
+        self._wanted = 0
+        self._came: asyncio.Future[None] | None = None
+        self._broken: Exception | None = None
         self._lease = timedelta(seconds=house.settings.sending.lease_seconds)
         self._deadline = house.settings.twilio.deadline_seconds
 
@@ -98,31 +101,30 @@ class Dispatch:
         kept for the next call.
         """
         tally = Tally()
-        on_the_wire: set[asyncio.Task[Answered]] = set()
         trouble: Exception | None = None
         while True:
             turn = _Turn()
-            free = self._house.settings.twilio.in_flight - len(on_the_wire)
+            free = self._house.settings.twilio.in_flight - len(self._on_the_wire)
             if trouble is not None or self._stop.is_set():
                 free = 0
             if self._unrecorded or free > 0:
                 turn = await self._in_turn(free, tally)
                 trouble = trouble or turn.trouble
-                on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in turn.started}
+                self._put_on_the_wire(turn.started)
             if turn.unwritten is not None:
                 # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
                 # claimed, and should we die the leases bring the texts to the look-up.
                 log.warning("answers wait for the database: %d", len(self._unrecorded))
-                if not on_the_wire:
+                if not self._on_the_wire:
                     raise turn.unwritten
                 await asyncio.sleep(PACED)
-            if on_the_wire:
-                self._unrecorded += await _landed(on_the_wire, PACED if turn.paced else None)
+            if self._on_the_wire:
+                await self._answers(PACED if turn.paced else None)
             elif turn.paced and not self._stop.is_set():
                 await asyncio.sleep(PACED)
-            elif trouble is not None or not turn.claimed:
-                unwritable, self._unwritable = self._unwritable, None
-                if met := trouble or unwritable:
+            elif not self._unrecorded and (trouble is not None or not turn.claimed):
+                broken, self._broken = self._broken, None
+                if met := trouble or broken:
                     raise met
                 return tally
 
@@ -134,10 +136,44 @@ class Dispatch:
         tally, begun, now = Tally(), _Turn(), clock.now()
         take = partial(claim_these, self._house, text_ids=text_ids, now=now)
         await self._in_database(partial(self._begin, take, now, tally, begun))
-        self._unrecorded += await asyncio.gather(*(self._send(one, time.monotonic()) for one in begun.started))
+        self._put_on_the_wire(begun.started)
+        while self._on_the_wire:
+            await self._answers(None)
         if self._unrecorded and (turn := await self._in_turn(0, tally)).unwritten is not None:
             raise turn.unwritten
         return tally
+
+    def _put_on_the_wire(self, started: Sequence[Started]) -> None:
+        claimed_at = time.monotonic()
+        self._on_the_wire |= {asyncio.create_task(self._send_one(one, claimed_at)) for one in started}
+
+    async def _send_one(self, one: Started, claimed_at: float) -> None:
+        try:
+            self._unrecorded.append(await self._send(one, claimed_at))
+        except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
+            log.error("attempt %d broke off", one.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
+            self._broken = error
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._on_the_wire.discard(task)
+            if self._came is not None and self._is_enough(self._wanted) and not self._came.done():
+                self._came.set_result(None)
+
+    def _is_enough(self, wanted: int) -> bool:
+        return len(self._unrecorded) >= wanted or not self._on_the_wire
+
+    async def _answers(self, patience: float | None) -> None:
+        """Wait for answers: for the first until patience ends, then for a batch that is worth its transaction.
+
+        While one half is written down and the next texts are claimed, the other half is on the wire.
+        """
+        half = max(1, self._house.settings.twilio.in_flight // 2)
+        for wanted, seconds in ((1, patience), (half, GATHER)):
+            if not self._is_enough(wanted):
+                self._wanted, self._came = wanted, asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._came], timeout=seconds)
+                self._came = None
 
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -157,7 +193,7 @@ class Dispatch:
                     raise
                 except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
                     log.error("the answer of attempt %d cannot be written", one.started.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
-                    self._unwritable = error
+                    self._broken = error
 
     async def _in_turn(self, free: int, tally: Tally) -> _Turn:
         """A turn at the database: what came back is recorded, and up to `free` texts are claimed."""
@@ -282,14 +318,6 @@ class Dispatch:
         crash.point("C5")
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
-
-
-async def _landed(on_the_wire: set[asyncio.Task[Answered]], patience: float | None) -> list[Answered]:
-    """The answers that have come, once any has or patience ends; those that follow closely are waited for."""
-    await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
-    done, _ = await asyncio.wait(on_the_wire, timeout=GATHER)
-    on_the_wire -= done
-    return [task.result() for task in done]
 
 
 _SENDER_AT_FAULT = {"account", "sender", "volume"}

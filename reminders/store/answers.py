@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from reminders.lifecycle import RANK, State, sources
 from reminders.store.claims import Started
 from reminders.store.engine import Transaction
-from reminders.store.prepared import Prepared, given
+from reminders.store.prepared import Prepared, among, given
 from reminders.store.schema import Instant, attempts, is_one_of, texts
 
 log = logging.getLogger(__name__)
@@ -48,110 +48,99 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     for_good = [one for one in answers if one.answer == "refused" and one.again_at is None]
     again = [one for one in answers if one.answer == "refused" and one.again_at is not None]
     unknown = [one for one in answers if one.answer == "unknown"]
+    taken = _sids_of_others(tx, accepted)
     # Texts before attempts, as everybody does who locks both.
-    for statement, some in ((_SENT, accepted), (_UNDELIVERED, for_good), (_WAITS, again), (_UNCERTAIN, unknown)):
-        _write(tx, statement, some, now)
-    for statement, some in ((_ACCEPTED, accepted), (_REFUSED, for_good + again), (_UNKNOWN, unknown)):
-        _write(tx, statement, some, now, _sids_of_others(tx, some))
+    tx.each(_SENT, [(one.started.text, one.started.number, one.started.attempt) for one in accepted])
+    tx.each(_UNDELIVERED, [(one.started.text, one.started.number) for one in for_good])
+    tx.each(_WAITS, [(one.started.text, one.started.number, one.again_at, one.error_code) for one in again])
+    tx.each(_UNCERTAIN, [(one.started.text, one.started.number) for one in unknown])
+    at = {"now": now}
+    tx.each(
+        _ACCEPTED,
+        [
+            (
+                one.started.attempt,
+                None if one.started.attempt in taken else one.sid,
+                # An end is believed when it is told: by a callback, or when we ask.
+                one.status if one.status in RANK and one.status not in _FINAL else None,
+                one.ask_at,
+            )
+            for one in accepted
+        ],
+        at,
+    )
+    tx.each(_REFUSED, [(one.started.attempt, one.what, one.error_code) for one in for_good + again], at)
+    tx.each(_UNKNOWN, [(one.started.attempt, one.what, one.look_at) for one in unknown], at)
 
 
-def _write(
-    tx: Transaction,
-    statement: Prepared,
-    answers: Sequence[Answered],
-    now: datetime,
-    taken: Collection[int] = (),
-) -> None:
-    if not answers:
-        return
-    rows = [
-        {
-            "text": one.started.text,
-            "number": one.started.number,
-            "attempt": one.started.attempt,
-            "sid": None if one.started.attempt in taken else one.sid,
-            # An end is believed when it is told: by a callback, or when we ask.
-            "status": one.status if one.status in RANK and one.status not in _FINAL else None,
-            "what": one.what,
-            "code": one.error_code,
-            "again_at": one.again_at,
-            "look_at": one.look_at,
-            "ask_at": one.ask_at,
-        }
-        for one in answers
-    ]
-    tx.do(statement, {"given": rows, "now": now})
-
-
+_ID, _WORDS = sa.BigInteger(), sa.String()
+_TRIED = given(text=_ID, number=sa.SmallInteger())
+_TAKEN = given(text=_ID, number=sa.SmallInteger(), attempt=_ID)
+_PUT_OFF = given(text=_ID, number=sa.SmallInteger(), again_at=Instant(), code=sa.Integer())
+_SAID_YES = given(attempt=_ID, sid=_WORDS, status=_WORDS, ask_at=Instant())
+_SAID_NO = given(attempt=_ID, what=_WORDS, code=sa.Integer())
+_SAID_NOTHING = given(attempt=_ID, what=_WORDS, look_at=Instant())
 _NOW = sa.bindparam("now", type_=Instant())
-_GIVEN = given(
-    text=sa.BigInteger(),
-    number=sa.SmallInteger(),
-    attempt=sa.BigInteger(),
-    sid=sa.String(),
-    status=sa.String(),
-    what=sa.String(),
-    code=sa.Integer(),
-    again_at=Instant(),
-    look_at=Instant(),
-    ask_at=Instant(),
-)
-# `attempts` on the text says whose answer still counts.
-_OF_TEXT = texts.update().where(texts.c.id == _GIVEN.c.text, texts.c.attempts == _GIVEN.c.number)
-_OF_ATTEMPT = attempts.update().where(attempts.c.id == _GIVEN.c.attempt)
+
+
+def _of_text(rows: sa.TableValuedAlias, states: Collection[str]) -> sa.Update:
+    """The texts of these rows whose last attempt it was: `attempts` on the text says whose answer still counts."""
+    mine = texts.update().where(texts.c.id == rows.c.text, texts.c.attempts == rows.c.number)
+    return mine.where(is_one_of(texts.c.state, states))
+
+
 # What a receipt, or the same answer recorded before, has said already: the text may have gone further since, back into
 # the queue if it was not delivered.
 _KNOWN = (
     sa.select(attempts.c.id)
-    .where(attempts.c.id == _GIVEN.c.attempt, attempts.c.answer == "accepted")
-    .correlate(_GIVEN)
+    .where(attempts.c.id == _TAKEN.c.attempt, attempts.c.answer == "accepted")
+    .correlate(_TAKEN)
     .exists()
 )
-_STILL_MINE = _OF_TEXT.where(is_one_of(texts.c.state, (State.SENDING, State.UNCERTAIN)))
-
+_STILL = (State.SENDING, State.UNCERTAIN)
 _SENT = Prepared(
-    _OF_TEXT.where(is_one_of(texts.c.state, sources(State.SENT)), sa.not_(_KNOWN)).values(
-        state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None
-    )
+    _of_text(_TAKEN, sources(State.SENT))
+    .where(sa.not_(_KNOWN))
+    .values(state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None)
 )
-_UNDELIVERED = Prepared(_STILL_MINE.values(state=State.UNDELIVERED.value, leased_until=None))
+_UNDELIVERED = Prepared(_of_text(_TRIED, _STILL).values(state=State.UNDELIVERED.value, leased_until=None))
 _WAITS = Prepared(
-    _STILL_MINE.values(
-        state=State.SCHEDULED.value, leased_until=None, due_at=_GIVEN.c.again_at, waits_code=_GIVEN.c.code
+    _of_text(_PUT_OFF, _STILL).values(
+        state=State.SCHEDULED.value, leased_until=None, due_at=_PUT_OFF.c.again_at, waits_code=_PUT_OFF.c.code
     )
 )
-_UNCERTAIN = Prepared(
-    _OF_TEXT.where(texts.c.state == State.SENDING.value).values(state=State.UNCERTAIN.value, leased_until=None)
-)
+_UNCERTAIN = Prepared(_of_text(_TRIED, (State.SENDING,)).values(state=State.UNCERTAIN.value, leased_until=None))
 _ACCEPTED = Prepared(
-    _OF_ATTEMPT.where(sa.or_(attempts.c.sid.is_(None), attempts.c.sid == _GIVEN.c.sid)).values(
+    attempts.update()
+    .where(attempts.c.id == _SAID_YES.c.attempt)
+    .where(sa.or_(attempts.c.sid.is_(None), attempts.c.sid == _SAID_YES.c.sid))
+    .values(
         answer="accepted",
         answered_at=_NOW,
-        sid=_GIVEN.c.sid,
-        status=sa.func.coalesce(attempts.c.status, _GIVEN.c.status),
+        sid=_SAID_YES.c.sid,
+        status=sa.func.coalesce(attempts.c.status, _SAID_YES.c.status),
         status_at=sa.func.coalesce(attempts.c.status_at, _NOW),
         look_at=None,
-        ask_at=sa.case((is_one_of(attempts.c.status, _FINAL), None), else_=_GIVEN.c.ask_at),
+        ask_at=sa.case((is_one_of(attempts.c.status, _FINAL), None), else_=_SAID_YES.c.ask_at),
     )
 )
 _REFUSED = Prepared(
-    _OF_ATTEMPT.where(attempts.c.sid.is_(None)).values(
-        answer="refused", answered_at=_NOW, what=_GIVEN.c.what, error_code=_GIVEN.c.code, look_at=None
-    )
+    attempts.update()
+    .where(attempts.c.id == _SAID_NO.c.attempt, attempts.c.sid.is_(None))
+    .values(answer="refused", answered_at=_NOW, what=_SAID_NO.c.what, error_code=_SAID_NO.c.code, look_at=None)
 )
 _UNKNOWN = Prepared(
-    _OF_ATTEMPT.where(attempts.c.sid.is_(None), attempts.c.answer.is_(None)).values(
-        answer="unknown", answered_at=_NOW, what=_GIVEN.c.what, look_at=_GIVEN.c.look_at
-    )
+    attempts.update()
+    .where(attempts.c.id == _SAID_NOTHING.c.attempt, attempts.c.sid.is_(None), attempts.c.answer.is_(None))
+    .values(answer="unknown", answered_at=_NOW, what=_SAID_NOTHING.c.what, look_at=_SAID_NOTHING.c.look_at)
 )
-_GIVEN_SIDS = given(sid=sa.String())
-_WITH_SIDS = Prepared(sa.select(attempts.c.sid, attempts.c.id).where(attempts.c.sid.in_(sa.select(_GIVEN_SIDS.c.sid))))
+_WITH_SIDS = Prepared(sa.select(attempts.c.sid, attempts.c.id).where(among(attempts.c.sid, "sids")))
 
 
 def _sids_of_others(tx: Transaction, answers: Sequence[Answered]) -> set[int]:
     """The attempts whose sid is another attempt's already. It must not be, and must not hold up the batch if it is."""
-    sids = [{"sid": one.sid} for one in answers if one.sid is not None]
-    owners = {row.sid: row.id for row in tx.rows(_WITH_SIDS, {"given": sids})} if sids else {}
+    sids = [one.sid for one in answers if one.sid is not None]
+    owners = {row.sid: row.id for row in tx.rows(_WITH_SIDS, {"sids": sids})} if sids else {}
     others = set()
     for one in answers:
         if one.sid is not None and owners.setdefault(one.sid, one.started.attempt) != one.started.attempt:

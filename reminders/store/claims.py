@@ -128,7 +128,7 @@ _CLAIMABLE = (
 )
 _READY_ONES = Prepared(
     _CLAIMABLE.where(sa.text(READY), texts.c.sender_id == sa.bindparam("sender"))
-    .order_by(texts.c.closes_at, texts.c.id)
+    .order_by(texts.c.closes_at)  # and by nothing else: thousands may close at the same time, and would be sorted
     .limit(sa.bindparam("at_most", type_=sa.Integer()))
 )
 _THESE_ONES = Prepared(
@@ -363,21 +363,21 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
         )
         started.append(one)
         rows.append(
-            {
-                "id": attempt_id,
-                "text_id": due.text,
-                "number": one.number,
-                "ref": one.ref,
-                "sender_id": due.sender_id,
-                "number_id": due.number_id,
-                "consent_id": due.consent_id,
-                "started_at": now,
-                "template": intent.template,
-                "language": intent.language,
-                "body_sealed": tx.seal(Place("attempts", "body_sealed", attempt_id), intent.body, due.data_key),
-                "segments": intent.segments,
-                "encoding": intent.encoding,
-            }
+            (
+                attempt_id,
+                due.text,
+                one.number,
+                one.ref,
+                due.sender_id,
+                due.number_id,
+                due.consent_id,
+                now,
+                intent.template,
+                intent.language,
+                tx.seal(Place("attempts", "body_sealed", attempt_id), intent.body, due.data_key),
+                intent.segments,
+                intent.encoding,
+            )
         )
     tx.add(_ATTEMPTS, rows)
     leased = tx.do(_LEASE, {"ids": [one.text for one in started], "until": now + lease})

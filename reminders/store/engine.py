@@ -80,20 +80,23 @@ class Transaction:
     def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
         """Every row of a prepared statement's answer, as a tuple with names."""
         made = statement.on(self._connection.dialect)
-        return made.read(self._connection.exec_driver_sql(made.text, made.bound(values)).all())
+        return made.rows(self._connection.exec_driver_sql(made.text, made.bound(values)).all())
 
     def do(self, statement: Prepared, values: Mapping[str, Any]) -> int:
         """Execute a prepared statement; how many rows were touched."""
         made = statement.on(self._connection.dialect)
         return self._connection.exec_driver_sql(made.text, made.bound(values)).rowcount
 
-    def add(self, statement: PreparedInsert, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert these rows."""
+    def each(self, statement: Prepared, rows: Sequence[Sequence[Any]], values: Mapping[str, Any] | None = None) -> None:
+        """Execute a prepared statement that takes `given` rows. Nothing to do for no rows."""
+        if rows:
+            self.do(statement, {"given": rows, **(values or {})})
+
+    def add(self, statement: PreparedInsert, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert these rows, each in the order of the statement's columns."""
         made = statement.on(self._connection.dialect)
-        if self.is_postgresql:
-            self._connection.exec_driver_sql(made.text, made.bound({"given": rows}))
-        else:
-            self._connection.exec_driver_sql(made.text, [made.bound(row) for row in rows])
+        values = made.bound({"given": rows}) if self.is_postgresql else made.each(rows)
+        self._connection.exec_driver_sql(made.text, values)
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""

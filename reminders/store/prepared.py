@@ -7,7 +7,7 @@ SQLAlchemy's rows and 0.01 by tuples. SQLite reads sets out of JSON; PostgreSQL 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -64,7 +64,7 @@ class _Made:
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)
         self._constant = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
-        self._places = compiled.positiontup
+        self.places = None if compiled.positiontup is None else tuple(compiled.positiontup)
         self._bind = {
             name: bind
             for name, parameter in compiled.binds.items()
@@ -83,71 +83,72 @@ class _Made:
         """The values as the driver takes them: a tuple, or by name."""
         given = {**self._constant, **values}
         bind = self._bind
-        if self._places is None:
+        if self.places is None:
             return {name: bind[name](value) if name in bind else value for name, value in given.items()}
-        return tuple(bind[name](given[name]) if name in bind else given[name] for name in self._places)
+        return tuple(bind[name](given[name]) if name in bind else given[name] for name in self.places)
 
-    def read(self, rows: Sequence[Any]) -> list[Any]:
+    def each(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """The values of many executions, each in the order of `places`."""
+        assert self.places is not None
+        return _with([(self.places.index(name), bind) for name, bind in self._bind.items()], rows)
+
+    def rows(self, rows: Sequence[Any]) -> list[Any]:
         """The driver's rows, with names, and with values as Python has them."""
-        found = []
-        for row in rows:
-            values = list(row)
-            for place, read in self._read:
-                if values[place] is not None:
-                    values[place] = read(values[place])
-            found.append(self._row._make(values))
-        return found
+        return list(map(self._row._make, _with(self._read, rows)))
 
 
 class PreparedInsert:
-    """An insert of rows into these columns of a table. PostgreSQL takes them all at once, SQLite one by one."""
+    """An insert of rows with these columns of a table. PostgreSQL takes them all at once, SQLite one by one."""
 
     def __init__(self, *columns: sa.Column[Any]) -> None:
-        self._columns = columns
-        self._table = columns[0].table
+        self._columns = {column.name: column.type for column in columns}
+        self._insert = columns[0].table.insert()
         self._made: dict[str, _Made] = {}
 
     def on(self, dialect: sa.Dialect) -> "_Made":
         """The insert as this database takes it."""
         made = self._made.get(dialect.name)
         if made is None:
-            statement = self._table.insert()
+            statement = self._insert.values({name: sa.bindparam(name) for name in self._columns})
             if dialect.name == "postgresql":
-                rows = given(**{column.name: column.type for column in self._columns})
-                statement = statement.from_select([column.name for column in self._columns], sa.select(rows))
-            else:
-                statement = statement.values({column.name: sa.bindparam(column.name) for column in self._columns})
+                statement = self._insert.from_select(list(self._columns), sa.select(given(**self._columns)))
             made = self._made[dialect.name] = _Made(statement, dialect)
+            assert made.places in {None, tuple(self._columns)}, "the columns stand in another order than in the table"
         return made
 
 
-class _Ids(sa.types.TypeDecorator[Collection[int]]):
-    """Ids in one parameter."""
+class _Set(sa.types.TypeDecorator[Collection[Any]]):
+    """Values of one type in one parameter."""
 
     impl = sa.Text
     cache_ok = True
 
+    def __init__(self, of: type[sa.BigInteger | sa.String]) -> None:
+        super().__init__()
+        self.of = of
+
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """An array, or a JSON document."""
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.ARRAY(sa.BigInteger()))
+            return dialect.type_descriptor(postgresql.ARRAY(self.of()))
         return dialect.type_descriptor(sa.Text())
 
-    def process_bind_param(self, value: Collection[int] | None, dialect: sa.Dialect) -> Any:
+    def process_bind_param(self, value: Collection[Any] | None, dialect: sa.Dialect) -> Any:
         """What the driver takes."""
-        ids = list(value or ())
-        return ids if dialect.name == "postgresql" else json.dumps(ids)
+        values = list(value or ())
+        return values if dialect.name == "postgresql" else json.dumps(values)
 
 
 class _Among(FunctionElement[Any]):
-    """A column is one of a set of ids. Of no type: SQLite would be asked whether it equals 1, and use no index."""
+    """A column is one of a set. Of no type: SQLite would be asked whether it equals 1, and use no index."""
 
     inherit_cache = True
 
 
 def among(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
-    """Whether `column` is one of the ids that are bound as `name`."""
-    return _Among(column, sa.bindparam(name, type_=_Ids()))
+    """Whether `column`, an id or words, is one of the values that are bound as `name`."""
+    of = sa.String if isinstance(column.type, sa.String) else sa.BigInteger
+    return _Among(column, sa.bindparam(name, type_=_Set(of)))
 
 
 @compiles(_Among, "sqlite")
@@ -162,7 +163,7 @@ def _among_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) ->
     return f"{column} = ANY ({ids})"
 
 
-class _Rows(sa.types.TypeDecorator[Sequence[Mapping[str, Any]]]):
+class _Rows(sa.types.TypeDecorator[Sequence[Sequence[Any]]]):
     """Rows in one parameter."""
 
     impl = sa.Text
@@ -172,14 +173,27 @@ class _Rows(sa.types.TypeDecorator[Sequence[Mapping[str, Any]]]):
         super().__init__()
         self.columns = columns
 
-    def process_bind_param(self, value: Sequence[Mapping[str, Any]] | None, dialect: sa.Dialect) -> str:
+    def process_bind_param(self, value: Sequence[Sequence[Any]] | None, dialect: sa.Dialect) -> str:
         """A JSON document: a list for each row, with everything but bytes as the database would be given it."""
-        ours = [
-            (name, None if isinstance(of, sa.LargeBinary) else of.dialect_impl(dialect).bind_processor(dialect))
-            for name, of in self.columns
+        binds = [
+            (place, bind)
+            for place, (_, of) in enumerate(self.columns)
+            if not isinstance(of, sa.LargeBinary)
+            and (bind := of.dialect_impl(dialect).bind_processor(dialect)) is not None
         ]
-        rows = [[row[name] if bind is None else bind(row[name]) for name, bind in ours] for row in value or ()]
-        return json.dumps(rows, default=_spelt)
+        return json.dumps(_with(binds, value or ()), default=_spelt)
+
+
+def _with(processors: Sequence[tuple[int, Callable[[Any], Any]]], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The rows, with what stands in these places processed."""
+    made = []
+    for row in rows:
+        values = list(row)
+        for place, process in processors:
+            if values[place] is not None:
+                values[place] = process(values[place])
+        made.append(values)
+    return made
 
 
 def _spelt(value: Any) -> str:

@@ -58,7 +58,7 @@ def scan(tx: Transaction, now: datetime) -> Scan:
     """Look for work; flat in the number stored."""
     (found,) = tx.rows(_ANYTHING, {"now": now})
     working = tx.rows(_WORKING, {"now": now}) if found.ready else []
-    return Scan(found.opened, [(row.id, row.no_pace) for row in working])
+    return Scan(bool(found.opened), [(row.id, row.no_pace) for row in working])
 
 
 def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
@@ -66,11 +66,22 @@ def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
     return [row.id for row in tx.rows(_WORKING, {"now": now})]
 
 
-# Statements that run for every claim are made once: making one anew costs as much as running it.
+def _first(column: sa.Column[Any], condition: str, *more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """The lowest of `column`, by its partial index. Asked if there is any, PostgreSQL may read the whole table."""
+    query = sa.select(column).where(sa.text(condition), *more).order_by(column).limit(1)
+    return query.scalar_subquery()
+
+
 _ANYTHING = Prepared(
     sa.select(
-        sa.select(texts.c.id).where(sa.text(WAITING), texts.c.due_at <= _NOW).exists().label("opened"),
-        sa.select(texts.c.id).where(sa.text(READY)).exists().label("ready"),
+        (_first(texts.c.due_at, WAITING) <= _NOW).label("opened"),
+        sa.select(texts.c.closes_at)
+        .where(sa.text(READY))
+        .order_by(texts.c.sender_id, texts.c.closes_at)
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None)
+        .label("ready"),
     )
 )
 _WORKING = Prepared(
@@ -78,11 +89,7 @@ _WORKING = Prepared(
     .join(sites, sites.c.id == senders.c.site_id)
     .where(sites.c.paused_at.is_(None))
     .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
-    .where(
-        sa.select(texts.c.id)
-        .where(sa.text(READY), texts.c.sender_id == senders.c.id, texts.c.closes_at > _NOW)
-        .exists()
-    )
+    .where(_first(texts.c.closes_at, READY, texts.c.sender_id == senders.c.id, texts.c.closes_at > _NOW).is_not(None))
     .order_by(senders.c.id)
 )
 
