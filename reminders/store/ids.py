@@ -36,6 +36,9 @@ def first_id(at: datetime) -> int:
     return int(at.timestamp() * 1000) << _COUNTER_BITS
 
 
-def new_ref() -> str:
-    """An attempt's `ref`: 128 random bits in the callback's address, so that nobody can guess one."""
-    return secrets.token_hex(16)
+def new_ref(now: datetime) -> str:
+    """An attempt's `ref`: the second and 96 random bits in the callback's address, so that nobody can guess one.
+
+    It grows with time as ids do: at random places, every new attempt would write to another page of the refs' index.
+    """
+    return f"{int(now.timestamp()):08x}{secrets.token_hex(12)}"
