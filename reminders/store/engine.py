@@ -13,7 +13,7 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -146,6 +146,13 @@ class Transaction:
         for key_id, key in fresh.items():
             with suppress(Unreadable):
                 cache[key_id] = DataKey(key_id, self._database.ring.unwrap(key_id, key))
+
+    def load_data_keys(self, key_ids: Collection[int]) -> None:
+        """Read these data keys in one go, for `data_key` to give. One that does not open fails there, not here."""
+        missing = [key_id for key_id in set(key_ids) if key_id not in self._database.data_keys]
+        if missing:
+            query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
+            self.keep_data_keys({row.id: row.wrapped for row in self.all(query)})
 
     def seal(self, place: Place, text: str, key: DataKey | None = None) -> bytes:
         """Seal by a patient's `key`; what belongs to no single patient by the sealing keys."""
