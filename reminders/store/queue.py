@@ -26,6 +26,7 @@ from reminders.store.schema import (
     sites,
     texts,
 )
+from reminders.store.texts import given_up
 
 READY_AT_ONCE = 5_000
 
@@ -200,7 +201,7 @@ def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
     """Let what is held since an outage go, earliest deadline first as ever, or let it expire; how many texts."""
     held = texts.update().where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
     if drop:
-        return tx.run(held.values(held=None, ready=False, state=State.EXPIRED.value))
+        return tx.run(held.values(given_up(State.EXPIRED)))
     return tx.run(held.where(texts.c.closes_at > now).values(held=None))
 
 
