@@ -58,7 +58,7 @@ def taken_meanwhile(house, meanwhile):
         if not begun:
             begun.append(elsewhere.submit(then))
         was_done = done.wait(LONG)
-        return store.queue.start(tx, intents, NOW, LEASE), was_done
+        return store.claims.start(tx, intents, NOW, LEASE), was_done
 
     with ThreadPoolExecutor(1) as elsewhere:
         result = house.database.write(work)
@@ -99,7 +99,7 @@ def test_rule_6_of_two_workers_that_look_at_once_one_takes_a_text_and_the_other_
     got = []
 
     def take():
-        got.extend(other.database.write(lambda tx: store.queue.start(tx, claim(other, tx), NOW, LEASE)))
+        got.extend(other.database.write(lambda tx: store.claims.start(tx, claim(other, tx), NOW, LEASE)))
 
     started, _ = taken_meanwhile(house, take)
     assert (len(started), len(got)) == (1, 0)
