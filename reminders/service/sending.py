@@ -5,6 +5,7 @@ the event loop; a claim is never more than can be on the wire now, so that a lea
 """
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -348,7 +349,26 @@ def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
 
 def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+    day = store.queue.day_of(tx, sender, now)
+    if day is None:
+        return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+    claimed, suppressed = 0, 0
+    intents: list[Intent] = []
+    if day.left:
+        taken = store.claims.claim(tx, sender, min(limit, day.left), now)
+        claimed, intents, suppressed = _judged(house, tx, taken, now)
+    going = _within(day.left, intents)
+    if not day.left or len(going) < len(intents):
+        if day.is_settled and not going:
+            store.queue.end_day(tx, sender, now)
+        claimed -= len(intents) - len(going)
+    return claimed, going, suppressed
+
+
+def _within(segments: int, intents: list[Intent]) -> list[Intent]:
+    """The first of them that are so many segments; the others stay due."""
+    sums = itertools.accumulate(one.segments for one in intents)
+    return [one for one, together in zip(intents, sums, strict=True) if together <= segments]
 
 
 def claim_these(

@@ -36,7 +36,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
-from reminders.store.texts import gone, reader_of
+from reminders.store.texts import given_up, gone, reader_of
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
@@ -443,7 +443,7 @@ def suppress(tx: Transaction, text_ids: Sequence[int], reason: str) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.SUPPRESSED.value, reason=reason, ready=False)
+        .values(given_up(State.SUPPRESSED, reason))
     )
 
 

@@ -152,6 +152,7 @@ senders = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False),
     Column("address", sa.String(34), nullable=False),
     Column("segments_per_second", sa.Float, nullable=False),
+    Column("segments_per_day", sa.Integer, nullable=False, server_default="0"),  # the network's limit; 0: none
     Column("next_free_at", Instant),
     Column("heard_until", Instant),  # up to when what was texted to it has been listed
     Column("stopped_until", Instant),

@@ -416,6 +416,20 @@ def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[i
     return found
 
 
+def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
+    """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
+
+    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (DESIGN §6.5), so it
+    must not stand as never sent.
+    """
+    return {
+        "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),
+        "reason": sa.case((texts.c.resent, sa.null()), else_=reason),
+        "ready": False,
+        "held": None,
+    }
+
+
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
 
@@ -425,7 +439,7 @@ def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
-        .values(state=State.SUPPRESSED.value, reason=reason, ready=False, held=None)
+        .values(given_up(State.SUPPRESSED, reason))
     )
 
 
@@ -435,7 +449,7 @@ _TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis"
 def retract_one(tx: Transaction, text_id: int) -> bool:
     """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
     mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
-    return tx.run(mine.values(state=State.CANCELLED.value, ready=False, held=None)) == 1
+    return tx.run(mine.values(given_up(State.CANCELLED))) == 1
 
 
 def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
@@ -445,7 +459,7 @@ def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: i
     """
     theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
     waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_notices(tx: Transaction, plan_id: int) -> int:
@@ -455,13 +469,13 @@ def retract_notices(tx: Transaction, plan_id: int) -> int:
     """
     mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
     waiting = mine.where(sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
     """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
     waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:

@@ -240,6 +240,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("address", sa.String(length=34), nullable=False),
         sa.Column("segments_per_second", sa.Float(), nullable=False),
+        sa.Column("segments_per_day", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_free_at", Instant(), nullable=True),
         sa.Column("heard_until", Instant(), nullable=True),
         sa.Column("stopped_until", Instant(), nullable=True),
