@@ -123,6 +123,15 @@ def growth(bench: Bench) -> dict:
     return {"claimed": claim, "rows": rows, "ratios": _growth_ratios(rows)}
 
 
+def lists(bench: Bench) -> dict:
+    """The pages on a year of history on PostgreSQL, half as many attempts as texts."""
+    stored = 2_000 if bench.told.quick else (bench.told.stored or [10_000_000])[-1]
+    environment = {"DATABASE_URL": _filled(bench, "postgresql", stored, 20 if bench.told.quick else 1_000)}
+    report.NEWS.print(f"lists: the pages on {stored:,} texts", highlight=False)
+    bench.ask("lists.py", {"do": "prepare"}, environment)
+    return {"stored": stored, "rows": bench.ask("lists.py", {"do": "measure"}, environment)["rows"]}
+
+
 def _filled(bench: Bench, name: str, stored: int, claim: int) -> str:
     """The address of a database with that many texts, filled now unless it was kept from before."""
     database = f"stored_{stored}"
@@ -177,5 +186,6 @@ PARTS: dict[str, Callable[[Bench], dict]] = {
     "backlog": backlog,
     "slow": slow,
     "growth": growth,
+    "lists": lists,
 }
 USUAL = ("sending", "latency", "planning")
