@@ -7,7 +7,9 @@ are counted as the worker's job does, for charts and facets add those up.
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ import sqlalchemy as sa
 import turn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # somebody who is signed in
+import routes
 from web_caller import Caller
 
 from reminders import clock
@@ -26,11 +29,9 @@ ASKED = 20  # times each, after two that are not counted
 
 def pages(house: House) -> dict[str, str]:
     """What is asked for, by what it is."""
-    now = clock.now()
-    later = sa.select(schema.texts.c.opens_at, schema.texts.c.id).where(schema.texts.c.opens_at < now)
-    row = house.database.read(
-        lambda tx: tx.first(later.where(later.selected_columns.opens_at < now - timedelta(days=180)))
-    )
+    texts, half_a_year_ago = schema.texts, clock.now() - timedelta(days=180)
+    then = sa.select(texts.c.opens_at, texts.c.id).where(texts.c.opens_at < half_a_year_ago)
+    row = house.database.read(lambda tx: tx.first(then.order_by(texts.c.opens_at.desc()).limit(1)))
     ref = house.database.read(lambda tx: tx.value(sa.select(schema.plans.c.ref).limit(1)))
     place = quote(f"{row.opens_at.isoformat()}~{row.id}")
     return {
@@ -38,9 +39,10 @@ def pages(house: House) -> dict[str, str]:
         "the delivery log": "/log",
         "the log, half a year back": f"/log?before={place}",
         "the log, not delivered": "/log?state=undelivered",
-        "the log, one code": "/log?code=30003",
-        "the log, of one plan": f"/log?plan={ref}",
-        "health and charts, a day": "/health?range=24h",
+        "the log, one of Twilio's codes": "/log?code=30003",
+        "the log, one reason": "/log?reason=cap_day",
+        "the log, one plan": f"/log?plan={ref}",
+        "health and charts, 24 hours": "/health?range=24h",
         "health and charts, 90 days": "/health?range=90d",
         "plans": "/plans",
         "the inbox": "/inbox",
@@ -48,32 +50,43 @@ def pages(house: House) -> dict[str, str]:
 
 
 def prepare(house: House) -> None:
-    """Count every hour once, as the `tally` job does."""
-    while stats.tally(house, clock.now()):
+    """Count every hour once, as the `tally` job does in several runs."""
+    while stats.tally(house, clock.now()) == stats.MOST:
         pass
 
 
 def measure(house: House) -> list[dict]:
-    """Milliseconds of each."""
+    """Milliseconds of each page, and of the numbers behind the charts."""
     caller = Caller(house, role="admin")
-    return [_asked(caller, what, path) for what, path in pages(house).items()]
+    there = {route.path for route in routes.walk(caller.app)}
+    rows = []
+    for what, path in pages(house).items():
+        if path.partition("?")[0] in there:
+            rows.append(_asked(what, partial(_get, caller, path)))
+    zone, now = house.settings.site.zone, clock.now()
+    for range_ in ("24h", "90d"):
+        read = partial(stats.numbers, now=now, range_=range_, zone=zone)
+        rows.append(_asked(f"the numbers of {range_}", lambda read=read: house.database.read(read)))
+    return rows
 
 
-def _asked(caller: Caller, what: str, path: str) -> dict:
+def _get(caller: Caller, path: str) -> None:
+    answer = caller.get(path)
+    if answer.status_code != 200:
+        raise SystemExit(f"{path}: {answer.status_code}")
+
+
+def _asked(what: str, ask: Callable[[], object]) -> dict:
     took = []
     for _ in range(ASKED + 2):
         began = time.perf_counter()
-        answer = caller.get(path)
+        ask()
         took.append((time.perf_counter() - began) * 1000)
-        if answer.status_code != 200:
-            raise SystemExit(f"{path}: {answer.status_code}")
     took = sorted(took[2:])
     return {
         "query": what,
-        "path": path.partition("~")[0],
         "p50_ms": round(took[ASKED // 2], 1),
         "p95_ms": round(took[-(-ASKED * 95 // 100) - 1], 1),
-        "kilobytes": round(len(answer.content) / 1024, 1),
     }
 
 
