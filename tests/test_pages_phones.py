@@ -152,4 +152,4 @@ def test_phones_that_do_not_run_are_said_to_be_away(here, sqlite_template, tmp_p
 
 def test_phones_elsewhere_are_refused(tmp_path):
     with pytest.raises(Exception, match="phones_url"):
-        open_house("sqlite://", tmp_path, twilio__phones_url="http://phones.example.org")
+        open_house(f"sqlite:///{tmp_path}/no.db", tmp_path, twilio__phones_url="http://phones.example.org")

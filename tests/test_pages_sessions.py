@@ -18,6 +18,7 @@ from reminders.web.pages import sessions
 GROUP = {"kind": "therapy_group", "session": "oak-group", "leads": ["2h"]}
 TONIGHT = [one_off("group", "2026-11-30T18:00:00", **GROUP)]
 LONG_AGO = NOW - timedelta(days=3)
+EARLY = {"on": "2026-11-20"}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def here(sqlite_template, tmp_path, travel):
 def group(house, many=3, **more):
     """So many patients who share tonight's group, entered three days ago; the last has not agreed to texts."""
     for number in range(1, many + 1):
-        consent = {"on": "2026-11-20", "said": "no" if number == many else "yes"}
+        consent = EARLY | {"said": "no" if number == many else "yes"}
         accept(house, number, now=LONG_AGO, series=TONIGHT, consent=consent, **more)
 
 
@@ -246,8 +247,8 @@ def test_all_came_but_those_who_are_named_and_it_can_be_taken_back(here, travel)
 
 
 def test_visits_that_nobody_shares_are_marked_one_by_one(here, travel):
-    accept(here, 1, now=LONG_AGO, series=[one_off("visit", "2026-11-30T11:00:00")])
-    accept(here, 2, now=LONG_AGO, series=[one_off("visit", "2026-11-30T12:00:00")])
+    accept(here, 1, now=LONG_AGO, series=[one_off("visit", "2026-11-30T11:00:00")], consent=EARLY)
+    accept(here, 2, now=LONG_AGO, series=[one_off("visit", "2026-11-30T12:00:00")], consent=EARLY)
     travel(NOW + timedelta(hours=4))
     caller, visits = Caller(here, role="coordinator"), sheet(here)
     shown = Page(caller.page("/attendance"))
@@ -284,7 +285,7 @@ def test_who_may_not_plan_sees_the_sheet_without_its_buttons(here, travel):
 def test_marks_of_all_or_of_none(house, travel):
     ids = open_north(house)
     group(house, 2)
-    accept(house, 9, "north", now=LONG_AGO, series=TONIGHT)
+    accept(house, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
     visits = house.database.read(lambda tx: store.lists.appointments(tx, ids.values(), NOW, NOW + timedelta(days=1)))
     marks = {one.id: attendance.ATTENDED for one in visits}
     with pytest.raises(ValueError, match="has not begun"):

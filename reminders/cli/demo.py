@@ -754,7 +754,7 @@ class _Play:
             raise _Broken("\n".join(f"{path.stem}: {problem}" for path, problem in report.refused))
 
     def _enter_group(self) -> None:
-        """Enter the plans of those who share a group, as of two days ago: what is changed within the hour is no news."""
+        """Enter the plans of those who share a group, as of two days ago: a change within the hour is no news."""
         now = clock.now()
         paths = []
         for document in group_at(now):
