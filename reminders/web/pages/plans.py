@@ -18,7 +18,7 @@ from reminders.store import Row
 from reminders.store.lists import ListedPlan, ListedVisit, PlanFilter
 from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.drawing import draw, see
-from reminders.web.forms import Fields, Form, RowId
+from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.webhooks import TheHouse
 
@@ -80,8 +80,8 @@ def listed(
     asked = {name: value for name, value in chosen.items() if value}
     older = None
     if len(rows) > PER_PAGE:
-        on, row_id = rows[PER_PAGE - 1].place
-        older = "/plans?" + urlencode(asked | {"before": f"{on}~{row_id}"})
+        on, last = rows[PER_PAGE - 1].place
+        older = "/plans?" + urlencode(asked | {"before": f"{on}~{last}"})
     return _list(
         request,
         house,
@@ -180,10 +180,9 @@ def _is_day(text: str) -> bool:
 
 
 def _place(before: str) -> tuple[date, int] | None:
-    on, _, row_id = before.partition("~")
-    if _is_day(on) and row_id.isascii() and row_id.isdecimal() and len(row_id) < 20 and int(row_id) < 2**63:
-        return date.fromisoformat(on), int(row_id)
-    return None
+    on, _, last = before.partition("~")
+    found = row_id(last)
+    return (date.fromisoformat(on), found) if _is_day(on) and found is not None else None
 
 
 # Several at once.
@@ -195,7 +194,7 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
     now, do = clock.now(), form["do"]
     if do not in _STATUS:
         raise HTTPException(400)
-    ids = {int(one) for one in form.all("plan") if one.isascii() and one.isdecimal() and len(one) < 19}
+    ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
     rows = house.database.read(lambda tx: store.lists.plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
