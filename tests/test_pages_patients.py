@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 from conftest import NOW, logged, open_house
-from test_pages_plans import words
 from people import one_off
+from test_pages_plans import words
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
