@@ -24,10 +24,10 @@ from typer.testing import CliRunner
 
 from reminders import clock, store
 from reminders.cli import app
-from reminders.cli.texts import PART_2_NOTICE, _harmless
 from reminders.lifecycle import State
 from reminders.plans import ENDINGS, to_wall
 from reminders.service import runs
+from reminders.service.logbook import PART_2_NOTICE, harmless
 from reminders.store import schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +44,7 @@ COMMANDS = {
     "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
     "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
+    "users add", "users list", "users role", "users reset", "users end",
 }  # fmt: skip
 
 
@@ -455,7 +456,7 @@ def test_status_when_nothing_ever_ran(run_both):
     assert "python -m jobs" in shown.stderr
     said = run_both.json("status", code=1)
     assert said["ok"] is False
-    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch"}
+    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch", "tally"}
     for job in said["jobs"].values():
         assert job == {"last_success": None, "age_seconds": None, "error": None}
     assert said["queue"] == {"due": 0, "oldest_due_seconds": None, "sending": 0, "uncertain": 0}
@@ -463,7 +464,7 @@ def test_status_when_nothing_ever_ran(run_both):
 
 def test_status_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally"):
         runs.succeeded(house, name)
     house.close()
     said = run_both.json("status")
@@ -525,7 +526,7 @@ def test_doctor_on_a_server_that_is_away(tmp_path, monkeypatch):
 
 def test_doctor_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally"):
         runs.succeeded(house, name)
     house.close()
     assert all(check["ok"] for check in checks(run_both, code=0).values())
@@ -696,7 +697,7 @@ def test_a_plan_reference_cannot_bring_a_formula_into_the_csv(run):
 @example("\u200b+1")
 @example("\uff1d1")
 def test_a_cell_is_no_formula_and_stays_readable(cell):
-    safe = _harmless(cell)
+    safe = harmless(cell)
     assert safe in {cell, "'" + cell}
     seen = re.sub(r"^[\s\x00-\x1f\u200b-\u200f\ufeff]+", "", safe)
     assert not seen.startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"))

@@ -101,6 +101,7 @@ def start(tmp_path):
 QUICKLY = ("-c", "from reminders.cli.demo import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
     play = start(*QUICKLY)

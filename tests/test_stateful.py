@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, open_house
+from conftest import NOW, ROOM, open_house
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -47,7 +47,7 @@ class Service(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="reminders-stateful-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="reminders-stateful-", dir=ROOM))
         shutil.copy(self.template, self.folder / "reminders.db")
         self.house = open_house(
             f"sqlite:///{self.folder / 'reminders.db'}", self.folder, twilio__segments_per_second="0"
@@ -305,12 +305,13 @@ def reachable(source, target):
     return target in seen
 
 
+@pytest.mark.long
 def test_any_order_of_everything_keeps_the_promises(sqlite_template):
     Service.template = sqlite_template
     run_state_machine_as_test(
         Service,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -866,6 +866,7 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_DATABASE__URL": f"sqlite:///{folder / 'demo.db'}",
         "REMINDERS_TWILIO__LIVE": "false",
         "REMINDERS_TWILIO__API_BASE_URL": f"http://127.0.0.1:{ports['api']}",
+        "REMINDERS_TWILIO__PHONES_URL": f"http://127.0.0.1:{ports['phones']}",
         "REMINDERS_TWILIO__SENDER": "+15005550006",
         "REMINDERS_TWILIO__DEADLINE_SECONDS": "5",
         "REMINDERS_WEB__PUBLIC_URL": f"http://127.0.0.1:{ports['web']}",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
-from reminders.cli.texts import PART_2_NOTICE
 
 if TYPE_CHECKING:
     from reminders.store.backup import Left
@@ -209,6 +208,7 @@ def calls(
 
     from reminders import clock
     from reminders.service import calls as service
+    from reminders.service.logbook import PART_2_NOTICE
 
     with the_house() as house:
         found = service.ahead(house, clock.now(), timedelta(hours=hours), who=who())

@@ -4,8 +4,9 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
-works; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day;
+`accounts` is who may do what, `signing_in` how they come in; `health` says whether it all works, `stats` how much of
+what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
@@ -16,7 +17,9 @@ from reminders.service import (
     health,
     importing,
     inbound,
+    inbox,
     lives,
+    logbook,
     logs,
     oncall,
     outcomes,
@@ -25,7 +28,9 @@ from reminders.service import (
     runs,
     sending,
     signing_in,
+    stats,
     tasks,
+    today,
     watch,
 )
 from reminders.service.house import House
@@ -39,7 +44,9 @@ __all__ = [
     "health",
     "importing",
     "inbound",
+    "inbox",
     "lives",
+    "logbook",
     "logs",
     "oncall",
     "outcomes",
@@ -48,6 +55,8 @@ __all__ = [
     "runs",
     "sending",
     "signing_in",
+    "stats",
     "tasks",
+    "today",
     "watch",
 ]

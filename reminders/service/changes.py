@@ -33,20 +33,49 @@ def change_session(
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return None
-        patients = {row.patient_id for row in store.plans.of_session(tx, place.id, key, on)}
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        rows = store.plans.of_session(tx, place.id, key, on)  # as they stand, now that nobody else changes them
-        if not rows:
-            return None
-        what = SESSION_MOVED if to is not None else SESSION_OFF
-        for row in rows:
-            _change(tx, row, to, now, what=what, who=who)
-        return replan(house, tx, patients | {row.patient_id for row in rows}, now)
+        return _change_session(house, tx, key, on, now, who=who, to=to, site=site)
 
     return house.database.write(change, again=True)
+
+
+def try_session(
+    house: House, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None = None
+) -> "tuple[Changes, list[Told]] | None":
+    """What `change_session` would do to the texts, and who would know of it how: done, read and rolled back.
+
+    Raises ValueError.
+    """
+
+    def tried(tx: store.Transaction) -> tuple[Changes, list[Told]] | None:
+        done = _change_session(house, tx, key, on, now, who="preview", to=to, site=site)
+        return None if done is None else (done, _story(house, tx, key, on, now, site=site))
+
+    return house.database.try_out(tried)
+
+
+def _change_session(
+    house: House,
+    tx: store.Transaction,
+    key: str,
+    on: date,
+    now: datetime,
+    *,
+    who: str,
+    to: datetime | None,
+    site: str | None,
+) -> Changes | None:
+    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    if place is None:
+        return None
+    patients = {row.patient_id for row in store.plans.of_session(tx, place.id, key, on)}
+    store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+    rows = store.plans.of_session(tx, place.id, key, on)  # as they stand, now that nobody else changes them
+    if not rows:
+        return None
+    what = SESSION_MOVED if to is not None else SESSION_OFF
+    for row in rows:
+        _change(tx, row, to, now, what=what, who=who)
+    return replan(house, tx, patients | {row.patient_id for row in rows}, now)
 
 
 def change_visit(
@@ -134,14 +163,7 @@ def undo_session(
             return None
         patients = {row.patient_id for row in store.plans.appointments_by_id(tx, ids)}
         store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        if not last:
-            raise ValueError("nothing of it was changed here")
-        at = max(one.at for one in last.values())
-        undoing = {row_id: one for row_id, one in last.items() if one.at == at}
-        if all(one.what == SESSION_UNDONE for one in undoing.values()):
-            raise ValueError("its last change was taken back already")
-        if store.plans.spoken_of(tx, undoing, since=at):
-            raise ValueError("a text about the change has gone; change it again, and everybody is told")
+        undoing = _last_change(tx, last)
         rows = [
             row
             for row in store.plans.appointments_by_id(tx, undoing)
@@ -160,6 +182,35 @@ def undo_session(
     return house.database.write(change, again=True)
 
 
+def _last_change(tx: store.Transaction, last: dict[int, SessionChange]) -> dict[int, SessionChange]:
+    """The last change of a session as it befell each appointment. Raises ValueError where it cannot be taken back."""
+    if not last:
+        raise ValueError("nothing of it was changed here")
+    at = max(one.at for one in last.values())
+    undoing = {row_id: one for row_id, one in last.items() if one.at == at}
+    if all(one.what == SESSION_UNDONE for one in undoing.values()):
+        raise ValueError("its last change was taken back already")
+    if store.plans.spoken_of(tx, undoing, since=at):
+        raise ValueError("a text about the change has gone; change it again, and everybody is told")
+    return undoing
+
+
+def last_change(house: House, key: str, on: date, *, site: str | None = None) -> tuple[datetime | None, str | None]:
+    """When a session of that date was last changed, and why that cannot be taken back any more, if it cannot."""
+
+    def look(tx: store.Transaction) -> tuple[datetime | None, str | None]:
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        _, last = _touched(tx, place.id, key, on) if place is not None else (set(), {})
+        at = max((one.at for one in last.values() if one.what != SESSION_UNDONE), default=None)
+        try:
+            _last_change(tx, last)
+        except ValueError as why:
+            return at, str(why)
+        return at, None
+
+    return house.database.read(look)
+
+
 def _touched(tx: store.Transaction, site_id: int, key: str, on: date) -> tuple[set[int], dict[int, SessionChange]]:
     """The appointments of a session that stand on a date, or once stood on it; and the last change of each."""
     day = on.isoformat()
@@ -176,7 +227,8 @@ def _touched(tx: store.Transaction, site_id: int, key: str, on: date) -> tuple[s
 class Told:
     """One line of a session's live list: a reader of a visit of it, how the visit stands, and whether they know.
 
-    `told` is one of the words above; `text` the text that says so, with its `state` and `reason`, if there is one.
+    `told` is one of the words above; `text` the text that says so, with its `state`, its `reason` and when it goes, if
+    there is one.
     """
 
     patient: str
@@ -189,6 +241,11 @@ class Told:
     text: int | None = None
     state: str | None = None
     reason: str | None = None
+    goes_at: datetime | None = None
+    visit_id: int = 0
+    patient_id: int = 0
+    recipient_id: int = 0
+    number_id: int = 0
 
 
 def session_story(house: House, key: str, on: date, now: datetime, *, site: str | None = None) -> list[Told]:
@@ -196,32 +253,32 @@ def session_story(house: House, key: str, on: date, now: datetime, *, site: str 
 
     Empty where there is no such session on that date.
     """
+    return house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
 
-    def look(tx: store.Transaction) -> list[Told]:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return []
-        ids, last = _touched(tx, place.id, key, on)
-        policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
-        visits = store.plans.visits_by_id(tx, ids)
-        texts: dict[int, list[Row[Any]]] = {}
-        for text in store.texts.about_visits(tx, ids):
-            texts.setdefault(text.appointment_id, []).append(text)
-        told = []
-        for row in store.plans.appointments_by_id(tx, ids):
-            stands = planner.standing_of(visits[row.id].visit, policy)
-            since = last[row.id].at if row.id in last else None
-            for reader in store.people.recipients_of(tx, row.patient_id):
-                if reader.key not in row.recipients:
-                    continue
-                mine = [text for text in texts.get(row.id, ()) if text.recipient_id == reader.id]
-                line = _told(row, reader, stands, [text for text in mine if _says(text, stands, since)], now)
-                # No notice goes for a paused plan: the patient hears of it by phone.
-                silent = line.text is None and row.plan_status == "paused" and since is not None
-                told.append(replace(line, told=TO_PHONE) if silent and reader.role == "self" else line)
-        return sorted(told, key=lambda one: (one.patient, one.plan, one.recipient != "self", one.recipient))
 
-    return house.database.read(look)
+def _story(house: House, tx: store.Transaction, key: str, on: date, now: datetime, *, site: str | None) -> list[Told]:
+    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    if place is None:
+        return []
+    ids, last = _touched(tx, place.id, key, on)
+    policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
+    visits = store.plans.visits_by_id(tx, ids)
+    texts: dict[int, list[Row[Any]]] = {}
+    for text in store.texts.about_visits(tx, ids):
+        texts.setdefault(text.appointment_id, []).append(text)
+    told = []
+    for row in store.plans.appointments_by_id(tx, ids):
+        stands = planner.standing_of(visits[row.id].visit, policy)
+        since = last[row.id].at if row.id in last else None
+        for reader in store.people.recipients_of(tx, row.patient_id):
+            if reader.key not in row.recipients:
+                continue
+            mine = [text for text in texts.get(row.id, ()) if text.recipient_id == reader.id]
+            line = _told(row, reader, stands, [text for text in mine if _says(text, stands, since)], now)
+            # No notice goes for a paused plan: the patient hears of it by phone.
+            silent = line.text is None and row.plan_status == "paused" and since is not None
+            told.append(replace(line, told=TO_PHONE) if silent and reader.role == "self" else line)
+    return sorted(told, key=lambda one: (one.patient, one.plan, one.recipient != "self", one.recipient))
 
 
 def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequence[Row[Any]], now: datetime) -> Told:
@@ -240,6 +297,11 @@ def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequ
         text=best.id if best is not None else None,
         state=best.state if best is not None else None,
         reason=best.reason if best is not None else None,
+        goes_at=best.due_at if best is not None and best.state == "scheduled" else None,
+        visit_id=row.id,
+        patient_id=row.patient_id,
+        recipient_id=reader.id,
+        number_id=reader.number_id,
     )
 
 

@@ -394,7 +394,7 @@ def kept_form(house: House, staff_id: int, kept: str, now: datetime) -> tuple[st
 
 
 def _seal(house: House, use: str, value: Any, now: datetime) -> str:
-    said = json.dumps({"at": now.timestamp(), "value": value}).encode()
+    said = json.dumps({"at": now.timestamp(), "value": value}, ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(house.database.ring.seal(Place("browser", use, 0), said)).decode()
 
 

@@ -1,8 +1,7 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
-Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `history`, `drafts`, `records`, `accounts` and
-`backup`; nobody else builds a statement.
+Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in the modules here, one
+for each thing that is asked about; nobody else builds a statement.
 """
 
 from sqlalchemy.engine import Row
@@ -21,8 +20,10 @@ from reminders.store import (
     queue,
     records,
     replies,
+    stats,
     tasks,
     texts,
+    today,
 )
 from reminders.store.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.migrate import WrongSchema, check, current, head, migrate
@@ -54,6 +55,8 @@ __all__ = [
     "queue",
     "records",
     "replies",
+    "stats",
     "tasks",
     "texts",
+    "today",
 ]

@@ -31,6 +31,11 @@ def new_id(now: datetime) -> int:
         return (_millisecond << _COUNTER_BITS) | _counter
 
 
+def first_id(at: datetime) -> int:
+    """The smallest id that a row made at `at` can have: rows are found by when they were made."""
+    return int(at.timestamp() * 1000) << _COUNTER_BITS
+
+
 def new_ref() -> str:
     """An attempt's `ref`: 128 random bits in the callback's address, so that nobody can guess one."""
     return secrets.token_hex(16)

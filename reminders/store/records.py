@@ -1,16 +1,18 @@
 """What the house keeps about itself: when each job last succeeded, and who changed what."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.store.engine import Transaction
-from reminders.store.ids import new_id
+from reminders.store.ids import first_id, new_id
 from reminders.store.schema import audit, job_runs
 from reminders.store.sealing import DataKey, Place
+
+SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
@@ -32,6 +34,12 @@ def _keep_run(tx: Transaction, name: str, **values: Any) -> None:
 def runs(tx: Transaction) -> Sequence[Row[Any]]:
     """Every job's last success and last error."""
     return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
+
+
+def has_noted(tx: Transaction, who: str, what: str, since: datetime) -> bool:
+    """Whether that was put on record of `who` since then."""
+    mine = sa.select(audit.c.id).where(audit.c.who == who[:64], audit.c.what == what)
+    return tx.first(mine.where(audit.c.id >= first_id(since), audit.c.at >= since).limit(1)) is not None
 
 
 def note(

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
 
 from reminders.lifecycle import State
 
@@ -54,6 +55,44 @@ class Instant(sa.types.TypeDecorator[datetime]):
             return at.astimezone(UTC)
         microseconds: int = value
         return _EPOCH + microseconds * _MICROSECOND
+
+
+class hour_of(sa.sql.functions.FunctionElement[int]):  # ruff: ignore[invalid-class-name]  it is written as a function
+    """The hour in which an instant lies, counted from 1970."""
+
+    type = sa.Integer()
+    inherit_cache = True
+    name = "hour_of"
+
+
+class seconds_between(sa.sql.functions.FunctionElement[float]):  # ruff: ignore[invalid-class-name]  as above
+    """How many seconds the first instant is after the second."""
+
+    type = sa.Float()
+    inherit_cache = True
+    name = "seconds_between"
+
+
+@compiles(hour_of, "sqlite")
+def _hour_in_sqlite(element: hour_of, compiler: Any, **more: Any) -> str:
+    return f"({compiler.process(element.clauses, **more)} / 3600000000)"
+
+
+@compiles(hour_of)
+def _hour(element: hour_of, compiler: Any, **more: Any) -> str:
+    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **more)}) / 3600) AS INTEGER)"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_in_sqlite(element: seconds_between, compiler: Any, **more: Any) -> str:
+    later, earlier = (compiler.process(one, **more) for one in element.clauses)
+    return f"(({later} - {earlier}) / 1000000.0)"
+
+
+@compiles(seconds_between)
+def _seconds(element: seconds_between, compiler: Any, **more: Any) -> str:
+    later, earlier = (compiler.process(one, **more) for one in element.clauses)
+    return f"CAST(extract(epoch FROM ({later} - {earlier})) AS DOUBLE PRECISION)"
 
 
 metadata = MetaData(
@@ -325,8 +364,11 @@ READY = "ready"
 IN_FLIGHT = "state = 'sending'"
 UNCERTAIN = "state = 'uncertain'"
 UNREADABLE = "held = 'unreadable'"
+HELD = "held IS NOT NULL AND state = 'scheduled'"
 UNSETTLED = "look_at IS NOT NULL"
 UNASKED = "ask_at IS NOT NULL"
+# States that few texts are in at any time, or that no text is in on its way to the phone: what the log is searched for.
+SELDOM = "state IN ('sent', 'undelivered', 'unconfirmed', 'uncertain', 'expired', 'cancelled', 'suppressed')"
 
 texts = Table(
     "texts",
@@ -372,9 +414,14 @@ texts = Table(
     _partial_index("ix_texts_in_flight", "leased_until", where=IN_FLIGHT),
     _partial_index("ix_texts_uncertain", "closes_at", where=UNCERTAIN),
     _partial_index("ix_texts_unreadable", "closes_at", where=UNREADABLE),
+    _partial_index("ix_texts_held", "closes_at", where=HELD),
     _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
     _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
     Index("ix_texts_opens_at", "opens_at", "id"),
+    _partial_index("ix_texts_seldom", "state", "opens_at", "id", where=SELDOM),
+    _partial_index("ix_texts_reason", "reason", "opens_at", "id", where="reason IS NOT NULL"),
+    _partial_index("ix_texts_class", "class", "opens_at", "id", where="class <> 'reminder'"),
+    _partial_index("ix_texts_held", "opens_at", "id", where="held IS NOT NULL"),
     Index("ix_texts_plan_id", "plan_id"),
 )
 
@@ -420,6 +467,7 @@ attempts = Table(
     Index("ix_attempts_number_id", "number_id", "started_at"),
     _partial_index("ix_attempts_unsettled", "look_at", where=UNSETTLED),
     _partial_index("ix_attempts_unasked", "ask_at", where=UNASKED),
+    _partial_index("ix_attempts_error_code", "error_code", "text_id", where="error_code <> 0"),
 )
 
 receipts = Table(
@@ -535,6 +583,41 @@ job_runs = Table(
     Column("last_success", Instant),
     Column("last_error_at", Instant),
     Column("last_error", sa.String(200)),
+)
+
+# How many texts there are, by the hour (counted from 1970) in which their window opens: what the log's facets and the
+# charts are added up from. Code 0 counts every text, any other those that met it. Kept whole hours at a time.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("class", sa.String(8), primary_key=True),
+    Column("state", sa.String(11), primary_key=True),
+    Column("reason", sa.String(12), primary_key=True),  # empty for none
+    Column("code", sa.Integer, primary_key=True, autoincrement=False),
+    Column("many", sa.Integer, nullable=False),
+    Column("segments", sa.Integer, nullable=False),
+)
+
+# What else is counted by the hour: how long texts took to be handed over (`lag`) and Twilio to say how they ended
+# (`word`), each by the seconds that are not exceeded, and replies by meaning.
+figures = Table(
+    "figures",
+    metadata,
+    Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("what", sa.String(8), primary_key=True),
+    Column("name", sa.String(16), primary_key=True),
+    Column("many", sa.Integer, nullable=False),
+)
+
+# When each hour was counted last.
+tallied = Table(
+    "tallied",
+    metadata,
+    Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
 )
 
 # Moments of the whole database: the last backup, and where it was restored from.

@@ -1,5 +1,6 @@
 """Texts: making the rows what the planner says they should be, and reading them for people."""
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
@@ -16,9 +17,13 @@ from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked
 from reminders.store.schema import (
+    CLASSES,
+    SELDOM,
     appointments,
     attempts,
     consents,
+    hour_of,
+    is_one_of,
     numbers,
     patients,
     plans,
@@ -478,22 +483,38 @@ def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[
 # What people see. One query for web, CLI and API, so that all show the same.
 
 
+HANDED_OVER = ("sent", "delivered", "unconfirmed")
+"""Twilio took it, and has not said that it failed. Handed over is not delivered."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogFilter:
     """What to show of the delivery log; instants are on `opens_at`.
 
-    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown. `sites`
-    are the sites whose texts exist for the reader; None: all.
+    `state` may also be `handed_over`, or `held`. `code` is one that any of a text's attempts met. `number` is the row
+    of a number. `hours` are the only hours, counted from 1970, where hours of the day were asked for. `sites` are the
+    sites whose texts exist for the reader (None: all), `site` the one that was asked for.
+
+    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown. `after`
+    is where one began: the lines that stand just before it are shown.
     """
 
     sites: Collection[int] | None = None
+    site: int | None = None
     state: str | None = None
+    reason: str | None = None
+    class_: str | None = None
     plan: str | None = None
     patient: str | None = None
+    number: int | None = None
+    sid: str | None = None
     code: int | None = None
+    text: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    hours: Collection[int] | None = None
     before: tuple[datetime, int] | None = None
+    after: tuple[datetime, int] | None = None
     limit: int = 100
 
 
@@ -533,19 +554,38 @@ class Logged:
     held: str | None
     waits_code: int | None
     wording: str | None
+    site: str
+    plan_id: int | None
+    patient_id: int | None
+    recipient_id: int | None
+    number_id: int
     attempts: list[LoggedAttempt] = field(default_factory=list)
+
+    @property
+    def place(self) -> tuple[datetime, int]:
+        """Where it stands in the log."""
+        return self.opens_at, self.text
+
+    @property
+    def segments(self) -> int:
+        """The segments that Twilio took, of all its attempts."""
+        return sum(attempt.segments for attempt in self.attempts if attempt.answer == "accepted")
 
 
 def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
     """The delivery log, newest first (by opens_at)."""
+    forwards = wanted.after is not None
+    order = (texts.c.opens_at, texts.c.id) if forwards else (texts.c.opens_at.desc(), texts.c.id.desc())
     query = (
         sa.select(
             texts,
             recipients.c.key.label("recipient_key"),
             recipients.c.zone.label("reader_zone"),
+            recipients.c.patient_id,
             patients.c.ref.label("patient_ref"),
             plans.c.ref.label("plan_ref"),
             numbers.c.phone_sealed,
+            sites.c.key.label("site_key"),
             sites.c.zone,
         )
         .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
@@ -553,36 +593,16 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
         .join(numbers, numbers.c.id == texts.c.number_id)
         .join(sites, sites.c.id == texts.c.site_id)
         .outerjoin(plans, plans.c.id == texts.c.plan_id)
-        .order_by(texts.c.opens_at.desc(), texts.c.id.desc())
+        .where(*matching(wanted))
+        .order_by(*order)
         .limit(wanted.limit)
     )
-    if wanted.sites is not None:
-        query = query.where(texts.c.site_id.in_(wanted.sites))
-    if wanted.state is not None:
-        query = query.where(texts.c.state == wanted.state)
-    if wanted.plan is not None:
-        about = (
-            sa.select(text_items.c.text_id)
-            .join(appointments, appointments.c.id == text_items.c.appointment_id)
-            .join(series, series.c.id == appointments.c.series_id)
-            .join(plans, plans.c.id == series.c.plan_id)
-            .where(plans.c.ref == wanted.plan)
-        )
-        query = query.where(sa.or_(plans.c.ref == wanted.plan, texts.c.id.in_(about)))
-    if wanted.patient is not None:
-        query = query.where(patients.c.ref == wanted.patient)
-    if wanted.code is not None:
-        met = sa.select(attempts.c.text_id).where(attempts.c.error_code == wanted.code)
-        query = query.where(texts.c.id.in_(met))
-    if wanted.since is not None:
-        query = query.where(texts.c.opens_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(texts.c.opens_at < wanted.until)
-    if wanted.before is not None:
-        at, last = wanted.before
-        here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
-        query = query.where(sa.tuple_(texts.c.opens_at, texts.c.id) < here)
-    rows = tx.all(query)
+    for place, is_beyond in ((wanted.before, operator.lt), (wanted.after, operator.gt)):
+        if place is not None:
+            at, last = place
+            here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
+            query = query.where(is_beyond(sa.tuple_(texts.c.opens_at, texts.c.id), here))
+    rows = tx.all(query)[:: -1 if forwards else 1]
     tried = _attempts_of(tx, [row.id for row in rows])
     return [
         Logged(
@@ -603,10 +623,76 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             held=row.held,
             waits_code=row.waits_code,
             wording=row.wording,
+            site=row.site_key,
+            plan_id=row.plan_id,
+            patient_id=row.patient_id,
+            recipient_id=row.recipient_id,
+            number_id=row.number_id,
             attempts=tried.get(row.id, []),
         )
         for row in rows
     ]
+
+
+def matching(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
+    """A filter as conditions on texts; where a page begins is left out."""
+    found = _having(wanted)
+    if wanted.sites is not None:
+        found.append(texts.c.site_id.in_(wanted.sites))
+    if wanted.hours is not None:
+        found.append(hour_of(texts.c.opens_at).in_(wanted.hours))
+    if wanted.plan is not None:
+        mine = sa.select(plans.c.id).where(plans.c.ref == wanted.plan)
+        about = (
+            sa.select(text_items.c.text_id)
+            .join(appointments, appointments.c.id == text_items.c.appointment_id)
+            .join(series, series.c.id == appointments.c.series_id)
+            .where(series.c.plan_id.in_(mine))
+        )
+        own = sa.select(texts.c.id).where(texts.c.plan_id.in_(mine)).correlate(None)
+        found.append(texts.c.id.in_(sa.union(own, about).subquery().select()))
+    if wanted.patient is not None:
+        theirs = sa.select(recipients.c.id).join(patients).where(patients.c.ref == wanted.patient)
+        found.append(texts.c.recipient_id.in_(theirs))
+    if wanted.code is not None:
+        met = sa.select(attempts.c.text_id).where(attempts.c.error_code == wanted.code)
+        found.append(texts.c.id.in_(met.where(sa.text("attempts.error_code <> 0"))))
+    if wanted.sid is not None:
+        found.append(texts.c.id.in_(sa.select(attempts.c.text_id).where(attempts.c.sid == wanted.sid)))
+    if wanted.number is not None:
+        found += [texts.c.number_id == wanted.number, texts.c.id.in_(_to_number(wanted.number))]
+    return found
+
+
+def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
+    """The part of a filter that a text itself answers. Conditions stand as the indexes say them."""
+    equal = {"id": wanted.text, "site_id": wanted.site, "reason": wanted.reason}
+    found = [texts.c[name] == value for name, value in equal.items() if value is not None]
+    said = []
+    if wanted.class_ is not None:
+        found.append(is_one_of(texts.c["class"], [wanted.class_] if wanted.class_ in CLASSES else ["none"]))
+        said += ["class <> 'reminder'"] if wanted.class_ != "reminder" else []
+    if wanted.state == "held":
+        said.append("held IS NOT NULL")
+    elif wanted.state == "handed_over":
+        found.append(is_one_of(texts.c.state, HANDED_OVER))
+    elif wanted.state is not None:
+        found.append(is_one_of(texts.c.state, [State(wanted.state).value]))
+        said += [SELDOM] if f"'{wanted.state}'" in SELDOM else []
+    if wanted.since is not None:
+        found.append(texts.c.opens_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(texts.c.opens_at < wanted.until)
+    return [*found, *(sa.literal_column(condition, sa.Boolean()) for condition in said)]
+
+
+def _to_number(number_id: int) -> sa.Select[tuple[int]]:
+    """Texts that may be to a number, by the indexes there are: its readers', those that were tried, and nobody's."""
+    readers = sa.select(recipients.c.id).where(recipients.c.number_id == number_id)
+    own = sa.select(texts.c.id).where(texts.c.recipient_id.in_(readers))
+    nobodys = sa.select(texts.c.id).where(texts.c.number_id == number_id, texts.c.recipient_id.is_(None))
+    tried = sa.select(attempts.c.text_id).where(attempts.c.number_id == number_id)
+    return sa.select(sa.union(own.correlate(None), nobodys.correlate(None), tried).subquery().c[0])
 
 
 def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[LoggedAttempt]]:
@@ -628,6 +714,12 @@ def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[Log
                 )
             )
     return found
+
+
+def last_attempt(tx: Transaction, text_id: int) -> int:
+    """The id of a text's last attempt."""
+    mine = sa.select(attempts.c.id).where(attempts.c.text_id == text_id)
+    return int(tx.value(mine.order_by(attempts.c.number.desc()).limit(1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from reminders.settings import Settings
 __all__ = [
     "ANYBODY",
     "LOCAL",
+    "ROLES",
+    "SIGNED_IN",
     "Actor",
     "Administering",
     "Answering",
@@ -39,7 +41,17 @@ __all__ = [
     "SameOrigin",
     "SeeingPeople",
     "SignInFirst",
+    "Themselves",
 ]
+
+ROLES = {
+    "coordinator": "Coordinator",
+    "clinician": "Clinician",
+    "ops": "Ops",
+    "admin": "Administrator",
+    "read_only": "Read-only",
+}
+"""A role → its word for people."""
 
 _PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -82,7 +94,7 @@ class Needs:
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
         actor = signed_in(request)
         if not actor.may(self.permission):
-            roles = " and ".join(sorted(set(actor.roles.values()))).replace("_", "-") or "none"
+            roles = " and ".join(sorted({ROLES[role].lower() for role in actor.roles.values()})) or "none"
             raise HTTPException(
                 403,
                 f"Your role ({roles}) does not let you {_DO[self.permission]}. "
@@ -94,12 +106,11 @@ class Needs:
 def signed_in(request: Request) -> Actor:
     """Who is signed in. Raises SignInFirst."""
     house: House = request.app.state.house
-    refresh = request.headers.get("x-refresh") == "1"
     try:
-        actor = signing_in.enter(house, token_of(request), clock.now(), refresh=refresh)
+        actor = signing_in.enter(house, token_of(request), clock.now(), refresh=request.headers.get("x-refresh") == "1")
     except signing_in.NotSignedIn as need:
         raise SignInFirst(need) from None
-    request.state.actor = actor  # for the frame that the page is drawn in
+    request.state.actor = actor  # for the frame of the page
     return actor
 
 

@@ -14,9 +14,32 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import log, manual, new_plan, patients, plans
+from reminders.web.pages import (
+    attendance,
+    inbox,
+    log,
+    manual,
+    new_plan,
+    patients,
+    phones,
+    plans,
+    sessions,
+    today,
+)
 
-PAGES = (sign_in, log, manual, new_plan, patients, plans)
+PAGES = (
+    sign_in,
+    today,
+    inbox,
+    sessions,
+    attendance,
+    new_plan,
+    plans,
+    patients,
+    phones,
+    log,
+    manual,
+)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -80,6 +103,7 @@ def create_app(house: House | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)
+    app.include_router(sign_in.router)
     for page in PAGES:
         app.include_router(page.router)
     app.mount("/static", StaticFiles(packages=[("reminders.web", "static")]), name="static")

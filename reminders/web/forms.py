@@ -44,11 +44,13 @@ async def read_form(request: Request) -> Fields:
                 body += chunk
                 if len(body) > MOST_BYTES:
                     raise HTTPException(413, "That was more than this page takes. Shorten it and send it again.")
-        return Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        fields = Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except TimeoutError:
         raise HTTPException(408, "The form did not arrive whole. Send it again.") from None
     except (ValueError, ClientDisconnect):
         raise HTTPException(400, "That was not a form of ours. Go back and send it again.") from None
+    request.state.fields = fields  # should it turn out that the sign-in has ended meanwhile
+    return fields
 
 
 Form = Annotated[Fields, Depends(read_form)]

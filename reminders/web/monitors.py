@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from reminders import clock, store
 from reminders.lifecycle import State
-from reminders.service import House, health
+from reminders.service import House, health, stats
 from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
 
@@ -50,7 +50,7 @@ class _Figures(Collector):
         self._house = house
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._house.database.read(store.texts.counts_by_state)
+        counts = self._house.database.read(stats.states)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state in State:
             texts.add_metric([state.value], counts.get(state.value, 0))

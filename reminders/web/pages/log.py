@@ -1,77 +1,124 @@
-"""The delivery log: what became of each text."""
+"""The delivery log: what became of each text, what leaves it as a file, and what is done with what did not arrive."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import IO, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from reminders import clock, store
-from reminders.service import story
-from reminders.store.texts import LogFilter
-from reminders.web.access import Needs
-from reminders.web.drawing import draw
+from reminders import clock, plans, store
+from reminders.service import logbook, story
+from reminders.service.logbook import Question
+from reminders.store.stats import Facets, instant
+from reminders.store.texts import LogFilter, Logged
+from reminders.web.access import Actor, Exporting, Looking
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Form
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 
 PER_PAGE = 100
-WHENS = {"past": "Opened already", "ahead": "Still to open"}
-LONGEST_REF = 64
-LONGEST_CODE = 6
+MOST_CODES = 12  # in the facet; the others are found by typing them
+ACTIONS = {
+    "wrong": ("Mark their numbers wrong", "plan"),
+    "task": ("Make a task of each", "answer"),
+    "again": ("Try them again", "operate"),
+}
+"""What can be done with the ticked lines: word, permission."""
 
 
-@router.get("/log", dependencies=[Depends(Needs("look"))], response_class=HTMLResponse)
-def log(
+@router.get("/log", response_class=HTMLResponse)
+def log(request: Request, house: TheHouse, actor: Looking) -> HTMLResponse:
+    """The delivery log, newest first. 422 with the problems for filters that are none.
+
+    `before` names the last line of the page before this one, `after` the first of the one after it; what names nothing
+    is the newest page.
+    """
+    fields = dict(request.query_params)
+    return _page(request, house, actor, fields)
+
+
+@router.post("/log", response_class=HTMLResponse)
+def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Response:
+    """Search words, or the form with a phone number: on to the address that says the same without the number."""
+    fields = form.as_dict()
+    asked = house.database.read(lambda tx: logbook.ask(house, tx, fields, clock.now(), sites=actor.sites("look")))
+    if asked.problems:
+        return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
+    return see("/log", **(asked.fields or {"when": "any"}))
+
+
+def _page(
     request: Request,
     house: TheHouse,
+    actor: Actor,
+    fields: Mapping[str, str],
     *,
-    state: str = "",
-    when: str = "",
-    plan: str = "",
-    code: str = "",
-    before: str = "",
+    problems: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    """The delivery log: what became of each text, newest first. 422 with the problems for filters that are none.
-
-    `before` names the last line of the page before this one; one that names nothing is the newest page.
-    """
     now = clock.now()
-    chosen = {"state": state.strip(), "when": when.strip(), "plan": plan.strip(), "code": code.strip()}
-    problems = _problems(**chosen)
-    after = _place(before)
-    texts = []
-    if not problems:
-        wanted = LogFilter(
-            state=chosen["state"] or None,
-            plan=chosen["plan"] or None,
-            until=now if chosen["when"] == "past" else None,
-            since=now if chosen["when"] == "ahead" else None,
-            code=int(chosen["code"]) if chosen["code"] else None,
-            before=after,
-            limit=PER_PAGE + 1,
-        )
-        texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
-    shown = texts[:PER_PAGE]
-    asked = {name: value for name, value in chosen.items() if value}
-    older = asked | {"before": f"{shown[-1].opens_at.isoformat()}~{shown[-1].text}"} if len(texts) > PER_PAGE else None
+    before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
+
+    def look(tx: store.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
+        asked = logbook.ask(house, tx, fields, now, sites=actor.sites("look"))
+        places = {row.id: row.key for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
+        if asked.wanted is None or problems:
+            return asked, [], None, places, True
+        page = replace(asked.wanted, before=before, after=None if before else after, limit=PER_PAGE + 1)
+        texts = store.texts.log(tx, page)
+        any_text = bool(texts) or bool(store.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
+        return asked, texts, logbook.count(tx, asked.wanted), places, any_text
+
+    asked, texts, counts, places, any_text = house.database.read(look)
+    wrong = problems or asked.problems
+    more = len(texts) > PER_PAGE
+    going_back = after is not None and before is None
+    shown = texts[1:] if more and going_back else texts[:PER_PAGE]
+    typed = asked.fields
+    newer = (going_back and more) or before is not None
+    older = more if not going_back else bool(shown)
     return draw(
         request,
         "log.html",
-        status=422 if problems else 200,
+        status=422 if wrong else 200,
         texts=shown,
-        older=older and f"/log?{urlencode(older)}",
-        newest=after and ("/log?" + urlencode(asked) if asked else "/log"),
-        problems=problems,
-        chosen=chosen,
-        filtered=any(chosen.values()),
-        longest={"plan": LONGEST_REF, "code": LONGEST_CODE},
-        whens=WHENS,
+        older=_link(typed, before=_name(shown[-1])) if shown and older else None,
+        newer=_link(typed, after=_name(shown[0])) if shown and newer else None,
+        newest=_link(typed) if before or after else None,
+        problems=wrong,
+        chosen=asked.chosen,
+        typed=typed,
+        words=fields.get("q", "") if wrong else "" if typed == {"when": "past"} else _as_words(typed),
+        filtered=set(typed) - {"when"} or typed.get("when") not in {None, "past", "any"},
+        any_text=any_text,
+        facets=_facets(counts, asked, places, house.settings.site.zone) if counts is not None else [],
+        total=logbook.about(counts.total) if counts is not None else "",
+        many=counts.total if counts is not None else 0,
+        counted_at=counts.counted_at if counts is not None else None,
+        sites=places,
+        site_choices=[(key, key) for key in places.values()],
+        whens=logbook.WHENS,
+        wheres=[
+            (when, word, _link({**typed, "when": when, "since": "", "until": ""}))
+            for when, word in logbook.WHENS.items()
+        ],
+        log_states=logbook.STATES,
+        reasons=story.REASONS,
+        classes=story.CLASSES,
+        formats=logbook.FORMATS if actor.may("export") else {},
+        actions={name: word for name, (word, permission) in ACTIONS.items() if actor.may(permission)},
+        query=urlencode(typed),
+        said=_said(asked) if not wrong else [],
+        done=_done(fields.get("done", "")),
     )
 
 
-def _place(before: str) -> tuple[datetime, int] | None:
-    at, _, text = before.partition("~")
+def _place(name: str) -> tuple[datetime, int] | None:
+    at, _, text = name.partition("~")
     try:
         place = datetime.fromisoformat(at).astimezone(UTC), int(text)
     except (ValueError, OverflowError):
@@ -79,17 +126,152 @@ def _place(before: str) -> tuple[datetime, int] | None:
     return place if 0 < place[1] < 2**63 else None
 
 
-def _problems(*, state: str, when: str, plan: str, code: str) -> dict[str, str]:
-    """What is wrong with the filters, by field, in words that say what to do (screens-and-stack.md §1.2)."""
-    problems = {}
-    if state and state not in story.STATES:
-        problems["state"] = "Choose a state from the list"
-    if when and when not in WHENS:
-        problems["when"] = "Choose when from the list"
-    if len(plan) > LONGEST_REF:
-        problems["plan"] = f"Plan reference must be {LONGEST_REF} characters or fewer"
-    elif not plan.isprintable():
-        problems["plan"] = "Enter a plan reference as it stands in the plan, such as DC-2026-1187"
-    if code and not (code.isascii() and code.isdecimal() and len(code) <= LONGEST_CODE and int(code)):
-        problems["code"] = "Enter a Twilio code as a number, such as 30003"
-    return problems
+def _name(text: Logged) -> str:
+    return f"{text.opens_at.isoformat()}~{text.text}"
+
+
+def _link(fields: Mapping[str, str], **more: str) -> str:
+    asked = {name: value for name, value in {**fields, **more}.items() if value}
+    return f"/log?{urlencode(asked)}" if asked else "/log"
+
+
+def _as_words(fields: Mapping[str, str]) -> str:
+    """The fields as search words: both say the same."""
+    return " ".join(f'{name}:"{value}"' if " " in value else f"{name}:{value}" for name, value in fields.items())
+
+
+def _said(asked: Question) -> list[tuple[str, str]]:
+    """The filters in force: what each says, and the address without it."""
+    words = {"state": logbook.STATES, "reason": story.REASONS, "class": story.CLASSES, "when": logbook.WHENS}
+    said = []
+    for name, value in asked.fields.items():
+        if name == "when" and value in {"past", "any"}:
+            continue
+        word = f"{name}: {words.get(name, {}).get(value, value)}"
+        if name == "number":
+            word = "texts to one number"
+        elif name == "hour":
+            word = f"{int(value):02}:00 to {int(value):02}:59"
+        rest = {**asked.fields, name: ""}
+        said.append((word, _link(rest) if any(rest.values()) else _link({"when": "any"})))
+    return said
+
+
+def _facets(
+    counts: Facets, asked: Question, places: Mapping[int, str], zone: str
+) -> list[tuple[str, list[tuple[str, str, bool, str]]]]:
+    """The facets that leave a choice: title, and of each value its word, number, if it is chosen, its address."""
+    hours: dict[int, int] = {}
+    for (hour, _), many in counts.hours.items():
+        wall = plans.to_wall(instant(hour), zone).hour
+        hours[wall] = hours.get(wall, 0) + many
+    codes = sorted(counts.by["code"].items(), key=lambda one: -one[1])[:MOST_CODES]
+    found: list[tuple[str, str, list[tuple[str, str, int]]]] = [
+        ("State", "state", [(name, story.STATES[name], many) for name, many in _most(counts.by["state"])]),
+        (
+            "Not sent because",
+            "reason",
+            [(name, story.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
+        ),
+        ("Twilio code", "code", [(str(code), str(code), many) for code, many in codes]),
+        ("Sort", "class", [(name, story.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
+        (
+            "Site",
+            "site",
+            [(places[site], places[site], many) for site, many in _most(counts.by["site_id"]) if site in places],
+        ),
+        ("Hour of day", "hour", [(str(hour), f"{hour:02}:00", many) for hour, many in sorted(hours.items())]),
+    ]
+    drawn = []
+    for title, name, values in found:
+        chosen = asked.chosen[name]
+        if not values or (len(values) == 1 and values[0][2] == counts.total and not chosen):
+            continue
+        lines = [
+            (
+                word,
+                logbook.about(many),
+                value == chosen,
+                _link({**asked.fields, name: "" if value == chosen else value}),
+            )
+            for value, word, many in values
+        ]
+        drawn.append((title, lines))
+    return drawn
+
+
+def _most(counted: Mapping[Any, int]) -> list[tuple[Any, int]]:
+    return sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+
+
+# What leaves
+
+
+@router.get("/log/export/{form}")
+def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Response:
+    """Every text that matches, as a file; who took what out is on record. 404 for a form there is none of."""
+    if form not in logbook.FORMATS:
+        raise HTTPException(404)
+    now = clock.now()
+    asked = house.database.read(
+        lambda tx: logbook.ask(house, tx, dict(request.query_params), now, sites=actor.sites("export"))
+    )
+    if asked.wanted is None:
+        return _page(request, house, actor, dict(request.query_params))
+    wanted = replace(asked.wanted, limit=2**62)
+    logbook.note_export(house, asked, form, now, who=actor.who)
+    headers = {"Content-Disposition": f'attachment; filename="texts-{now:%Y-%m-%d}.{form}"'}
+    kind = logbook.FORMATS[form][1]
+    if form == "xlsx":
+        return StreamingResponse(_pieces(logbook.as_workbook(house, wanted)), media_type=kind, headers=headers)
+    lines = logbook.as_csv(house, wanted) if form == "csv" else logbook.as_jsonl(house, wanted)
+    return StreamingResponse(lines, media_type=kind, headers=headers)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(65_536):
+            yield piece
+
+
+# What is done with lines that were ticked
+
+
+@router.post("/log/do", response_class=HTMLResponse)
+def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Response:
+    """Do it with the ticked texts; without `sure` say first what it would do. 403 for who may not."""
+    action, back = form["do"], form["back"]
+    if action not in ACTIONS:
+        raise HTTPException(404)
+    _, permission = ACTIONS[action]
+    if not actor.may(permission):
+        raise HTTPException(403, "Your role does not let you do that.")
+    ids = [int(one) for one in form.all("text") if one.isascii() and one.isdecimal() and len(one) < 20][:PER_PAGE]
+    if not ids:
+        return see(f"/log?{back}&done=none" if back else "/log?done=none")
+    now, sites = clock.now(), actor.sites(permission)
+    if form["sure"] != "yes":
+        texts = house.database.read(
+            lambda tx: [text for one in ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
+        )
+        return draw(request, "log-do.html", action=action, texts=texts, back=back, **_consequences(action, texts, now))
+    verb = {"wrong": logbook.mark_numbers_wrong, "task": logbook.open_tasks, "again": logbook.try_again}[action]
+    dealt = verb(house, ids, now, sites=sites, who=actor.who)
+    return draw(request, "log-done.html", action=action, dealt=dealt, back=back)
+
+
+def _consequences(action: str, texts: Sequence[Logged], now: datetime) -> dict[str, Any]:
+    left: dict[str, int] = {}
+    does = 0
+    numbers = {text.number_id for text in texts}
+    for text in texts:
+        why = logbook.why_not_again(text, now) if action == "again" else None
+        if why is None:
+            does += 1
+        else:
+            left[why] = left.get(why, 0) + 1
+    return {"does": len(numbers) if action == "wrong" else does, "left": left}
+
+
+def _done(word: str) -> str | None:
+    return {"none": "Nothing was ticked. Tick the texts first."}.get(word)

@@ -102,6 +102,12 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("login", name=op.f("uq_staff_login")),
     )
     op.create_table(
+        "tallied",
+        sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_tallied")),
+    )
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=80), nullable=False),
@@ -170,6 +176,16 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
     )
     op.create_index("ix_drafts_staff_id", "drafts", ["staff_id", "changed_at"], unique=False)
+    op.create_table(
+        "figures",
+        sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("what", sa.String(length=8), nullable=False),
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("many", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_figures_site_id")),
+        sa.PrimaryKeyConstraint("hour", "site_id", "what", "name", name=op.f("pk_figures")),
+    )
     op.create_table(
         "grants",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -257,6 +273,19 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("token", name=op.f("uq_sign_ins_token")),
     )
     op.create_index("ix_sign_ins_staff_id", "sign_ins", ["staff_id"], unique=False)
+    op.create_table(
+        "tallies",
+        sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("class", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=11), nullable=False),
+        sa.Column("reason", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("many", sa.Integer(), nullable=False),
+        sa.Column("segments", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_tallies_site_id")),
+        sa.PrimaryKeyConstraint("hour", "site_id", "class", "state", "reason", "code", name=op.f("pk_tallies")),
+    )
     op.create_table(
         "api_answers",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -462,12 +491,28 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("recipient_id", "key", name=op.f("uq_texts_recipient_id_key")),
     )
     op.create_index(
+        "ix_texts_class",
+        "texts",
+        ["class", "opens_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("class <> 'reminder'"),
+        postgresql_where=sa.text("class <> 'reminder'"),
+    )
+    op.create_index(
         "ix_texts_closing",
         "texts",
         ["closes_at"],
         unique=False,
         sqlite_where=sa.text("state = 'scheduled'"),
         postgresql_where=sa.text("state = 'scheduled'"),
+    )
+    op.create_index(
+        "ix_texts_held",
+        "texts",
+        ["opens_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("held IS NOT NULL"),
+        postgresql_where=sa.text("held IS NOT NULL"),
     )
     op.create_index(
         "ix_texts_in_flight",
@@ -494,6 +539,26 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         unique=False,
         sqlite_where=sa.text("ready"),
         postgresql_where=sa.text("ready"),
+    )
+    op.create_index(
+        "ix_texts_reason",
+        "texts",
+        ["reason", "opens_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("reason IS NOT NULL"),
+        postgresql_where=sa.text("reason IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_texts_seldom",
+        "texts",
+        ["state", "opens_at", "id"],
+        unique=False,
+        sqlite_where=sa.text(
+            "state IN ('sent', 'undelivered', 'unconfirmed', 'uncertain', 'expired', 'cancelled', 'suppressed')"
+        ),
+        postgresql_where=sa.text(
+            "state IN ('sent', 'undelivered', 'unconfirmed', 'uncertain', 'expired', 'cancelled', 'suppressed')"
+        ),
     )
     op.create_index(
         "ix_texts_uncertain",
@@ -589,6 +654,14 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.UniqueConstraint("ref", name=op.f("uq_attempts_ref")),
         sa.UniqueConstraint("sid", name=op.f("uq_attempts_sid")),
         sa.UniqueConstraint("text_id", "number", name=op.f("uq_attempts_text_id_number")),
+    )
+    op.create_index(
+        "ix_attempts_error_code",
+        "attempts",
+        ["error_code", "text_id"],
+        unique=False,
+        sqlite_where=sa.text("error_code <> 0"),
+        postgresql_where=sa.text("error_code <> 0"),
     )
     op.create_index("ix_attempts_number_id", "attempts", ["number_id", "started_at"], unique=False)
     op.create_index(
