@@ -62,6 +62,7 @@ class Seen:
     document: PlanDocument | None
     problems: dict[str, str]
     texts: list[Previewed]
+    note: str | None
     notes: list[tuple[str, str | None]]
     number: str | None
     current: list[str]
@@ -319,12 +320,12 @@ def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocu
 
 def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     read = read_form(form)
-    seen = Seen(read, None, {}, [], [], None, [])
+    seen = Seen(read, None, {}, [], None, [], None, [])
     refused: Sequence[Problem] = ()
     try:
         seen.document = _read(ask.house, read, place, ask.now)
         if not read.problems:
-            seen.texts = planning.preview(ask.house, seen.document, ask.now)
+            seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
         refused = refusal.problems
     seen.problems = read.explain(refused)
@@ -440,6 +441,7 @@ def _page(
         kinds_of=kinds,
         document=seen.document,
         notes=seen.notes,
+        early=seen.note is not None,
         number=seen.number,
         current=seen.current,
         plan=plan,

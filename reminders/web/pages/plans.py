@@ -69,14 +69,16 @@ def listed(
     since: str = "",
     until: str = "",
     mine: str = "",
+    site: str = "",
     before: str = "",
     done: str = "",
 ) -> HTMLResponse:
     """Plans, the latest discharge first. 422 with the problems for filters that are none."""
     chosen = {"status": status.strip(), "since": since.strip(), "until": until.strip(), "mine": mine.strip()}
+    chosen["site"] = site.strip()
     problems = _problems(chosen)
     wanted = PlanFilter(limit=PER_PAGE + 1) if problems else _filter(chosen, actor, before)
-    rows = [] if problems else _rows(house, actor, wanted)
+    rows = [] if problems else _rows(house, actor, wanted, chosen["site"])
     asked = {name: value for name, value in chosen.items() if value}
     older = None
     if len(rows) > PER_PAGE:
@@ -119,7 +121,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
         plans=rows,
         people=people,
         may_change=may_change,
-        several_sites=len(actor.sites("look")) > 1,
+        sites=[site.key for site in sites if site.id in actor.sites("look")],
         states=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
@@ -130,10 +132,13 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
     )
 
 
-def _rows(house: House, actor: Actor, wanted: PlanFilter) -> list[ListedPlan]:
-    """The plans, with names where names may be seen; that they were read is on record."""
+def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[ListedPlan]:
+    """The plans `at` a site, or at all, with names where names may be seen; that they were read is on record."""
     now, sites = clock.now(), actor.sites("look")
     may = actor.sites("people")
+    if at:
+        rows = house.database.read(store.people.all_sites)
+        sites &= {row.id for row in rows if row.key == at}
     if not may:
         return house.database.read(lambda tx: store.lists.plans(tx, sites, wanted, now))
     if wanted.search or wanted.phone:
