@@ -134,7 +134,7 @@ def test_f4_a_worker_frozen_in_the_middle_of_its_claim_keeps_no_other_waiting(un
 
     def freeze(tx):
         (sender,) = store.queue.senders_with_work(tx, now)
-        due, _ = store.queue.claim(tx, sender, 4, now)
+        due, _ = store.claims.claim(tx, sender, 4, now)
         claimed.set()
         thawed.wait(20)
         return len(due)

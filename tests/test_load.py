@@ -31,7 +31,8 @@ from reminders.service import House, attendance, inbound, outcomes, planning, se
 from reminders.sms import InboundText
 from reminders.sms.receipts import Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered, Started
+from reminders.store.answers import Answered
+from reminders.store.claims import Started
 
 ZONE = "America/New_York"
 PER_MONTH = 40
@@ -236,7 +237,7 @@ class Site:
                 for sender in senders:
                     count, intents, _ = sending.claim(house, tx, sender, 200, now)
                     claimed += count
-                    started = store.queue.start(tx, intents, now, timedelta(seconds=120))
+                    started = store.claims.start(tx, intents, now, timedelta(seconds=120))
                     went.extend(
                         (one, intent.claimed.class_, intent.claimed.wording)
                         for one, intent in zip(started, intents, strict=True)

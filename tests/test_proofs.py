@@ -21,7 +21,7 @@ from reminders.service import importing, inbound, outcomes, planning, runs, send
 from reminders.sms import Accepted, Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 from reminders.store.sealing import Place
 from reminders.store.texts import LogFilter
 
@@ -66,7 +66,7 @@ def claim(house, now, limit=50):
         store.queue.mark_ready(tx, now)
         for sender in store.queue.senders_with_work(tx, now):
             _, intents, _ = sending.claim(house, tx, sender, limit, now)
-            started += store.queue.start(tx, intents, now, LEASE)
+            started += store.claims.start(tx, intents, now, LEASE)
         return started
 
     return house.database.write(work)
@@ -458,7 +458,7 @@ def test_a_pause_of_the_site_holds_from_its_commit(house):
 
     (sender,) = house.database.write(look)
     house.database.write(lambda tx: tx.run(schema.sites.update().values(paused_at=NOW)))
-    assert house.database.write(lambda tx: store.queue.claim(tx, sender, 50, NOW)) == ([], [])
+    assert house.database.write(lambda tx: store.claims.claim(tx, sender, 50, NOW)) == ([], [])
 
 
 def test_promise_3_stricter_quiet_hours_hold_once_the_worker_has_them(house, database_url, tmp_path):

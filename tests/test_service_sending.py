@@ -326,7 +326,7 @@ def claimed(house, now, lease=timedelta(seconds=20)):
         store.queue.mark_ready(tx, now)
         (sender,) = store.queue.senders_with_work(tx, now)
         _, intents, _ = sending.claim(house, tx, sender, 100, now)
-        return store.queue.start(tx, intents, now, lease)
+        return store.claims.start(tx, intents, now, lease)
 
     return house.database.write(work)
 
@@ -369,7 +369,7 @@ def test_c12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, 
     (started,) = claimed(line, clock.now())
     travel(clock.now() + timedelta(seconds=21))
     settle(line)
-    late = store.queue.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
+    late = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
     sending.record(line, [late], clock.now())
     (text,) = logged(line)
     assert (text.state, text.attempts[0].sid) == ("sent", "SM" + "7" * 32)
@@ -387,9 +387,9 @@ def test_rule_3_a_late_answer_to_an_earlier_attempt_does_not_speak_for_the_one_o
     (two,) = claimed(line, clock.now())
     assert (one.text, two.number) == (two.text, 2)
     for late in (
-        store.queue.Answered(one, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now()),
-        store.queue.Answered(one, "unknown", what="timeout", look_at=clock.now()),
-        store.queue.Answered(one, "refused", what="no connection", again_at=clock.now()),
+        store.answers.Answered(one, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now()),
+        store.answers.Answered(one, "unknown", what="timeout", look_at=clock.now()),
+        store.answers.Answered(one, "refused", what="no connection", again_at=clock.now()),
     ):
         sending.record(line, [late], clock.now())
         assert states(line) == ["sending"]
@@ -411,11 +411,11 @@ def test_a_worker_whose_lease_is_nearly_over_does_not_call(line, twilio):
 def test_recording_twice_changes_nothing(line):
     accept(line)
     (started,) = claimed(line, clock.now())
-    answer = store.queue.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
+    answer = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
     sending.record(line, [answer], clock.now())
     before = logged(line)
     sending.record(line, [answer], clock.now())
-    sending.record(line, [store.queue.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
+    sending.record(line, [store.answers.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
     assert logged(line) == before
 
 

@@ -16,7 +16,7 @@ from reminders import store
 from reminders.service import inbound, outcomes, planning, sending
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 
 TESTS = Path(__file__).parent
 LEASE = timedelta(seconds=120)
@@ -98,7 +98,7 @@ def claim(house, now):
             for sender in store.queue.senders_with_work(tx, now)
             for intent in sending.claim(house, tx, sender, 9, now)[1]
         ]
-        return store.queue.start(tx, intents, now, LEASE)
+        return store.claims.start(tx, intents, now, LEASE)
 
     return house.database.write(work)
 

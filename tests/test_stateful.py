@@ -30,7 +30,7 @@ from reminders.service import changes, inbound, outcomes, planning, sending
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 from reminders.store.texts import LogFilter
 
 LEASE = timedelta(seconds=120)
@@ -159,7 +159,7 @@ class Service(RuleBasedStateMachine):
             store.queue.mark_ready(tx, self.now)
             for sender in store.queue.senders_with_work(tx, self.now):
                 _, intents, _ = sending.claim(self.house, tx, sender, limit, self.now)
-                started += store.queue.start(tx, intents, self.now, LEASE)
+                started += store.claims.start(tx, intents, self.now, LEASE)
             return started
 
         started = self.house.database.write(work)

@@ -12,7 +12,7 @@ from typing import Any
 from reminders import plans, store
 from reminders.service.house import House
 from reminders.store import Row
-from reminders.store.queue import Claimed
+from reminders.store.claims import Claimed
 from reminders.store.tasks import Event, Task
 
 AWAKE = (time(9), time(20))  # waking hours, weekends included

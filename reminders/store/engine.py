@@ -26,8 +26,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from reminders.store import schema
 from reminders.store.ids import new_id
+from reminders.store.prepared import Prepared, PreparedInsert, among
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
-from reminders.store.sets import among
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
 
 
-_KEYS = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id))
+_KEYS = Prepared(sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id)))
 
 
 class Transaction:
@@ -77,6 +77,27 @@ class Transaction:
         """Execute once for each of `rows`, in one go. Nothing to do for no rows."""
         if rows:
             self._connection.execute(statement, rows)
+
+    def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        """Every row of a prepared statement's answer, as a tuple with names."""
+        made = statement.on(self._connection.dialect)
+        return made.rows(self._connection.exec_driver_sql(made.text, made.bound(values)).all())
+
+    def do(self, statement: Prepared, values: Mapping[str, Any]) -> int:
+        """Execute a prepared statement; how many rows were touched."""
+        made = statement.on(self._connection.dialect)
+        return self._connection.exec_driver_sql(made.text, made.bound(values)).rowcount
+
+    def each(self, statement: Prepared, rows: Sequence[Sequence[Any]], values: Mapping[str, Any] | None = None) -> None:
+        """Execute a prepared statement that takes `given` rows. Nothing to do for no rows."""
+        if rows:
+            self.do(statement, {"given": rows, **(values or {})})
+
+    def add(self, statement: PreparedInsert, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert these rows, each in the order of the statement's columns."""
+        made = statement.on(self._connection.dialect)
+        values = made.bound({"given": rows}) if self.is_postgresql else made.each(rows)
+        self._connection.exec_driver_sql(made.text, values)
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""
@@ -124,7 +145,7 @@ class Transaction:
             return
         if len(cache) + len(missing) > _CACHED_KEYS:
             cache.clear()
-        for row in self.all(_KEYS, {"ids": missing}):
+        for row in self.rows(_KEYS, {"ids": missing}):
             with suppress(Unreadable):
                 cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
 

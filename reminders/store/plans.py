@@ -13,6 +13,7 @@ from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
 from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
+from reminders.store.prepared import words
 from reminders.store.schema import (
     appointments,
     attempts,
@@ -511,7 +512,7 @@ def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date]
                 version=row.version,
                 series=row.series_key,
                 recurrence_id=row.recurrence_id,
-                recipients=tuple(row.recipients),
+                recipients=row.recipients,
                 plan_id=row.plan_id,
             )
         )
@@ -542,8 +543,8 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
             series.c.key.label("series_key"),
             series.c.kind,
             series.c.repeats,
-            series.c.leads,
-            series.c.recipients,
+            words(series.c.leads),
+            words(series.c.recipients),
             plans.c.id.label("plan_id"),
             plans.c.status.label("plan_status"),
             *more,
@@ -553,7 +554,7 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
     )
 
 
-def visit_of(row: Row[Any], *, first: bool) -> Visit:
+def visit_of(row: Any, *, first: bool) -> Visit:
     """A row of `visit_rows` as the planner sees it."""
     return Visit(
         id=row.id,
@@ -564,7 +565,7 @@ def visit_of(row: Row[Any], *, first: bool) -> Visit:
         status=row.status,
         repeats=row.repeats is not None,
         first=first,
-        leads=tuple(Lead.parse(lead) for lead in row.leads) if row.leads is not None else None,
+        leads=tuple(map(Lead.parse, row.leads)) if row.leads is not None else None,
         plan_status=row.plan_status,
     )
 
@@ -599,7 +600,7 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
         Scheduled(
             visit=visit_of(row, first=row.kind in _CLINICAL and row.starts_at == first_at.get(row.plan_id)),
             plan_id=row.plan_id,
-            recipients=tuple(row.recipients),
+            recipients=row.recipients,
             series=row.series_key,
             recurrence_id=row.recurrence_id,
         )

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked, phone_of
+from reminders.store.prepared import Prepared
 from reminders.store.schema import (
     appointments,
     attempts,
@@ -177,10 +178,12 @@ def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outco
     return len(rows)
 
 
+_IN_CRISIS = Prepared(sa.select(tasks.c.number_id).where(sa.text(OPEN), tasks.c.kind == "crisis"))
+
+
 def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collection[int]) -> tuple[set[int], set[int]]:
     """Of these numbers those with an open crisis task, and of these patients those whose own number has one (C-12)."""
-    crisis = sa.select(tasks.c.number_id).where(sa.text(OPEN), tasks.c.kind == "crisis")
-    there = {row.number_id for row in tx.all(crisis)}
+    there = {row.number_id for row in tx.rows(_IN_CRISIS, {})}
     if not there:
         return set(), set()
     own = sa.select(recipients.c.patient_id).where(

@@ -16,6 +16,7 @@ from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked
+from reminders.store.prepared import Prepared, among
 from reminders.store.schema import (
     CLASSES,
     SELDOM,
@@ -34,7 +35,6 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place
-from reminders.store.sets import among
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -64,8 +64,8 @@ def reader_of(
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
     number_id: int,
-    number: Row[Any],
-    consent: Row[Any] | None,
+    number: Any,
+    consent: Any,
     today: date,
 ) -> Reader:
     """A recipient as the planner sees one, from the rows.
@@ -257,7 +257,7 @@ def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
     return moved == 1
 
 
-_GONE = (
+_GONE = Prepared(
     sa.select(
         attempts.c.number_id,
         texts.c.id,
@@ -277,7 +277,7 @@ _GONE = (
 
 def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
     """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
-    rows = tx.all(_GONE, {"ids": list(number_ids), "since": since})
+    rows = tx.rows(_GONE, {"ids": number_ids, "since": since})
     if not rows:
         return {}
     items = _items_of(tx, [row.id for row in rows])

@@ -103,7 +103,6 @@ def create_app(house: House | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)
-    app.include_router(sign_in.router)
     for page in PAGES:
         app.include_router(page.router)
     app.mount("/static", StaticFiles(packages=[("reminders.web", "static")]), name="static")
