@@ -169,6 +169,15 @@ def test_a_plan_may_start_while_consent_is_on_its_way(here, ana):
     assert {one.reason for one in logged(here)} == {"no_consent"}
 
 
+def test_a_plan_without_a_visit_in_its_first_week_is_asked_why(ana):
+    late = [("series.0.date", "2026-12-10")]
+    said = "No visit in the first seven days after discharge"
+    assert said in words(ana.post("/plans/new", form(*late, do="look")))
+    because = [*late, ("plan.late_start_because", "away until then")]
+    assert said not in words(ana.post("/plans/new", form(*because, do="look")))
+    assert said not in words(ana.post("/plans/new", form(do="look")))
+
+
 def test_rows_are_added_and_taken_out_without_a_script(ana):
     more = ana.post("/plans/new", form(do="add:series"))
     assert 'id="series.1.kind" name="series.1.kind" autofocus' in more.text
@@ -282,6 +291,7 @@ def test_the_list_is_filtered_by_its_address_and_searched_without_one(here, ana)
     assert refs("/plans?status=paused") == ["DC-2"]
     assert refs("/plans?status=blocked") == ["DC-3"]
     assert refs("/plans?mine=yes") == ["DC-4"]
+    assert (len(refs("/plans?site=main")), refs("/plans?site=moon")) == (4, [])
     assert refs("/plans?since=2026-11-22&until=2026-11-23") == ["DC-3", "DC-2"]
     assert refs("/plans?before=2026-11-23~1") == ["DC-2", "DC-1"]
     page = ana.page("/plans?status=blocked")
