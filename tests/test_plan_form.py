@@ -114,6 +114,12 @@ def test_problems_stand_at_their_field_and_say_what_to_do():
     assert not any("quotes" in words or "`" in words for words in said.values()), said
 
 
+def test_a_plan_needs_something_to_remind_of():
+    bare = [pair for pair in FILLED if not pair[0].startswith("series.")]
+    said = "The programme is not chosen and there is no visit: choose one, or add a visit"
+    assert problems(*bare) == {"plan.programme": said}
+
+
 def test_nobody_agrees_by_saying_nothing():
     said = problems(*(pair for pair in FILLED if pair[0] != "consent.said"))
     assert list(said) == ["consent.said"]

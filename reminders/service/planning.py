@@ -401,14 +401,19 @@ class Previewed:
 
 def preview(house: House, document: PlanDocument, now: datetime) -> list[Previewed]:
     """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused."""
+    return try_out(house, document, now)[1]
 
-    def tried(tx: store.Transaction) -> list[Previewed]:
-        accept_in(house, tx, document, now, who="preview")
+
+def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[str | None, list[Previewed]]:
+    """`preview`, and before it what there is to think about, as `accept` would say it."""
+
+    def tried(tx: store.Transaction) -> tuple[str | None, list[Previewed]]:
+        accepted = accept_in(house, tx, document, now, who="preview")
         site = store.people.site_by_key(tx, document.plan.site)
         assert site is not None
         plan = store.plans.plan_by_ref(tx, document.plan.ref, site_id=site.id, source=SOURCE)
         assert plan is not None
-        return texts_of(house, tx, plan, now)
+        return accepted.note, texts_of(house, tx, plan, now)
 
     return house.database.try_out(tried)
 

@@ -57,12 +57,18 @@ Form = Annotated[Fields, Depends(read_form)]
 """The posted form of a page's endpoint."""
 
 
+def row_id(text: str) -> int | None:
+    """A row's id as a form or an address has it; None for what is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    return int(text) if is_number and 0 < int(text) < 2**63 else None
+
+
 def _row_id(text: object) -> int:
-    """A row's id in an address. 404 for what is none: there is nothing there."""
-    if isinstance(text, str) and text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63:
-        return int(text[:20])
-    raise HTTPException(404)
+    found = row_id(text) if isinstance(text, str) else None
+    if found is None:
+        raise HTTPException(404)  # there is nothing there
+    return found
 
 
 RowId = Annotated[int, BeforeValidator(_row_id)]
-"""The id of a row, as it stands in an address."""
+"""The id of a row, as it stands in an address. 404 for what is none."""

@@ -77,6 +77,8 @@ class PlanForm:
 
     def _field_of(self, problem: Problem) -> str:
         where = problem.where
+        if "neither a series nor a programme" in problem.problem:
+            return "plan.programme"
         if match := re.search(r"leaves the time of (\S+) open", problem.problem):
             return f"plan.programme_times.{match[1]}"
         if match := re.match(r"(series|recipients)(?:\[(\d+)\])?\.?(.*)", where):
@@ -459,6 +461,10 @@ _OF_FILES = (  # words that only somebody who writes a file can follow
     ("UNTIL must be a date such as 20270331, or a time such as 20270331T235959Z", "until must be a date"),
     ("; its start stands in `starts`", ""),
     ("`skip`", "the left-out dates"),
+    (
+        "has neither a series nor a programme, so there is nothing to remind of",
+        "is not chosen and there is no visit: choose one, or add a visit",
+    ),
     ('say replaces = "…" or alongside = true', "say whether the new one replaces it or stands beside it"),
 )
 

@@ -22,7 +22,7 @@ from reminders.store.ids import new_id
 from reminders.store.lists import ListedPatient, PatientFilter
 from reminders.web.access import Planning
 from reminders.web.drawing import ago, draw, see
-from reminders.web.forms import Fields, Form, RowId
+from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form
 from reminders.web.webhooks import TheHouse
 
@@ -62,6 +62,7 @@ class Seen:
     document: PlanDocument | None
     problems: dict[str, str]
     texts: list[Previewed]
+    note: str | None
     notes: list[tuple[str, str | None]]
     number: str | None
     current: list[str]
@@ -103,7 +104,7 @@ def enter(request: Request, house: TheHouse, actor: Planning, form: Form) -> Res
 def preview(request: Request, house: TheHouse, actor: Planning, form: Form) -> HTMLResponse:
     """The page with the texts of what is typed so far; the script takes the parts that change from it."""
     ask = Ask(request, house, actor, clock.now())
-    return _page(ask, form, draft_id=_id(form["draft"]), plan=_plan_of(house, actor, form))
+    return _page(ask, form, draft_id=row_id(form["draft"]), plan=_plan_of(house, actor, form))
 
 
 @router.post("/plans/drafts/{draft_id}")
@@ -153,7 +154,7 @@ def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_
 
 def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
     do = form["do"]
-    draft_id = _id(form["draft"])
+    draft_id = row_id(form["draft"])
     more: dict[str, Any] = {"draft_id": draft_id, "plan": plan}
     if do.startswith("add:"):
         section = do.removeprefix("add:")
@@ -187,7 +188,7 @@ def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
         document = _read(ask.house, read, place, ask.now)
         problems = dict(read.problems)
         if not problems:
-            version = _id(form["version"])
+            version = row_id(form["version"])
             plan_id, _ = planning.enter(ask.house, document, ask.now, who=ask.actor.who, plan_id=known, version=version)
     except PlanRefused as refused:
         problems = read.explain(refused.problems)
@@ -252,12 +253,8 @@ def _place(places: Sequence[Place], form: Fields) -> Place:
     return next((one for one in places if one.key == form["plan.site"]), places[0])
 
 
-def _id(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
-
-
 def _plan_of(house: House, actor: Actor, form: Fields) -> Row[Any] | None:
-    plan_id = _id(form["plan_id"])
+    plan_id = row_id(form["plan_id"])
     if plan_id is None:
         return None
     return house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
@@ -323,12 +320,12 @@ def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocu
 
 def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     read = read_form(form)
-    seen = Seen(read, None, {}, [], [], None, [])
+    seen = Seen(read, None, {}, [], None, [], None, [])
     refused: Sequence[Problem] = ()
     try:
         seen.document = _read(ask.house, read, place, ask.now)
         if not read.problems:
-            seen.texts = planning.preview(ask.house, seen.document, ask.now)
+            seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
         refused = refusal.problems
     seen.problems = read.explain(refused)
@@ -444,6 +441,7 @@ def _page(
         kinds_of=kinds,
         document=seen.document,
         notes=seen.notes,
+        early=seen.note is not None,
         number=seen.number,
         current=seen.current,
         plan=plan,

@@ -18,7 +18,7 @@ from reminders.store import Row
 from reminders.store.lists import ListedPlan, ListedVisit, PlanFilter
 from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.drawing import draw, see
-from reminders.web.forms import Fields, Form, RowId
+from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.webhooks import TheHouse
 
@@ -69,19 +69,21 @@ def listed(
     since: str = "",
     until: str = "",
     mine: str = "",
+    site: str = "",
     before: str = "",
     done: str = "",
 ) -> HTMLResponse:
     """Plans, the latest discharge first. 422 with the problems for filters that are none."""
     chosen = {"status": status.strip(), "since": since.strip(), "until": until.strip(), "mine": mine.strip()}
+    chosen["site"] = site.strip()
     problems = _problems(chosen)
     wanted = PlanFilter(limit=PER_PAGE + 1) if problems else _filter(chosen, actor, before)
-    rows = [] if problems else _rows(house, actor, wanted)
+    rows = [] if problems else _rows(house, actor, wanted, chosen["site"])
     asked = {name: value for name, value in chosen.items() if value}
     older = None
     if len(rows) > PER_PAGE:
-        on, row_id = rows[PER_PAGE - 1].place
-        older = "/plans?" + urlencode(asked | {"before": f"{on}~{row_id}"})
+        on, last = rows[PER_PAGE - 1].place
+        older = "/plans?" + urlencode(asked | {"before": f"{on}~{last}"})
     return _list(
         request,
         house,
@@ -119,7 +121,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
         plans=rows,
         people=people,
         may_change=may_change,
-        several_sites=len(actor.sites("look")) > 1,
+        sites=[site.key for site in sites if site.id in actor.sites("look")],
         states=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
@@ -130,10 +132,13 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
     )
 
 
-def _rows(house: House, actor: Actor, wanted: PlanFilter) -> list[ListedPlan]:
-    """The plans, with names where names may be seen; that they were read is on record."""
+def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[ListedPlan]:
+    """The plans `at` a site, or at all, with names where names may be seen; that they were read is on record."""
     now, sites = clock.now(), actor.sites("look")
     may = actor.sites("people")
+    if at:
+        rows = house.database.read(store.people.all_sites)
+        sites &= {row.id for row in rows if row.key == at}
     if not may:
         return house.database.read(lambda tx: store.lists.plans(tx, sites, wanted, now))
     if wanted.search or wanted.phone:
@@ -180,10 +185,9 @@ def _is_day(text: str) -> bool:
 
 
 def _place(before: str) -> tuple[date, int] | None:
-    on, _, row_id = before.partition("~")
-    if _is_day(on) and row_id.isascii() and row_id.isdecimal() and len(row_id) < 20 and int(row_id) < 2**63:
-        return date.fromisoformat(on), int(row_id)
-    return None
+    on, _, last = before.partition("~")
+    found = row_id(last)
+    return (date.fromisoformat(on), found) if _is_day(on) and found is not None else None
 
 
 # Several at once.
@@ -195,7 +199,7 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
     now, do = clock.now(), form["do"]
     if do not in _STATUS:
         raise HTTPException(400)
-    ids = {int(one) for one in form.all("plan") if one.isascii() and one.isdecimal() and len(one) < 19}
+    ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
     rows = house.database.read(lambda tx: store.lists.plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
