@@ -268,6 +268,7 @@ class JobSettings(_Table):
     poll_seconds: Annotated[float, Field(gt=0, le=600)] = 60
     page_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     watch_seconds: Annotated[float, Field(gt=0)] = 300
+    chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
 
 

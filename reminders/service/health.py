@@ -65,6 +65,7 @@ def job_intervals(house: House) -> dict[str, float]:
         "poll": jobs.poll_seconds,
         "page": jobs.page_seconds,
         "watch": jobs.watch_seconds,
+        "chain": jobs.chain_seconds,
     }
     if jobs.import_folder is not None:
         intervals["import"] = jobs.import_seconds

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import importing, inbound, logs, oncall, outcomes, planning, sending, watch
+from reminders.service import audit, importing, inbound, logs, oncall, outcomes, planning, sending, watch
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -106,6 +106,10 @@ def _watch(house: House, now: datetime) -> None:
     watch.look(house, now)
 
 
+def _chain(house: House, now: datetime) -> None:
+    audit.chain(house, now)
+
+
 def _plan(house: House, now: datetime) -> None:
     planning.extend(house, now)
 
@@ -124,4 +128,5 @@ _JOBS: dict[str, Callable[[House, datetime], None]] = {
     "poll": _poll,
     "page": _page,
     "watch": _watch,
+    "chain": _chain,
 }

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Row
 from reminders.store import (
     accounts,
     attention,
+    audit,
     backup,
     calls,
     drafts,
@@ -39,6 +40,7 @@ __all__ = [
     "WrongSchema",
     "accounts",
     "attention",
+    "audit",
     "backup",
     "calls",
     "check",

@@ -95,6 +95,7 @@ def create_app(house: House | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.house = home
+    app.add_middleware(access.WithAddress)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)

@@ -134,6 +134,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("where", sa.String(length=45), nullable=True),
         sa.Column("before_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("after_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("said", sa.LargeBinary(length=32), nullable=True),
         sa.Column("place", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.LargeBinary(length=32), nullable=True),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_audit_site_id")),
