@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 
@@ -33,7 +34,7 @@ def rows(house):
     return house.database.read(lambda tx: tx.all(sa.select(schema.audit).order_by(schema.audit.c.place)))
 
 
-def spoil(house, place: int, **values) -> None:
+def spoil(house, place: int, /, **values) -> None:
     """What somebody does who writes to the database past us."""
     house.database.write(lambda tx: tx.run(schema.audit.update().where(schema.audit.c.place == place).values(**values)))
 
@@ -52,7 +53,7 @@ def chained(house):
 def test_whose_it_is_and_at_which_site_follows_from_the_row(house, travel):
     planning.accept(house, document(), clock.now(), who=WHO)
     lives.show(house, lives.Whom("MRN-1", "self", None), clock.now(), who=WHO)
-    accepted, read = [row for row in audit.look(house, Wanted(), clock.now(), who=WHO)][::-1]
+    accepted, read = audit.look(house, Wanted(), clock.now(), who=WHO)[::-1]
     assert (accepted.who, accepted.what, accepted.table) == (WHO, "plan accepted", "plans")
     assert (accepted.site, accepted.patient, accepted.where) == ("main", "MRN-1", None)
     assert (read.what, read.table, read.patient) == ("patient read", "patients", "MRN-1")
@@ -267,8 +268,8 @@ def test_a_head_that_was_changed_is_none(chained, change, said):
 def test_a_head_of_another_service_is_none(chained, tmp_path, sqlite_template):
     kept = json.dumps(audit.export_head(chained, LATER))
     shutil.copy(sqlite_template, tmp_path / "other.db")
-    with closing(open_house(f"sqlite:///{tmp_path / 'other.db'}", tmp_path)) as other:
-        object.__setattr__(other.secrets, "secret_key", "another secret")
+    with closing(open_house(f"sqlite:///{tmp_path / 'other.db'}", tmp_path)) as opened:
+        other = replace(opened, secrets=replace(opened.secrets, secret_key="another secret"))
         with pytest.raises(audit.NoHead, match="another REMINDERS_SECRET_KEY"):
             audit.read_head(other, kept)
 
