@@ -177,6 +177,15 @@ def verify(house: House, exported: Head | None = None) -> Verdict:
     return Verdict(rows, last, tuple(problems), erased, house.database.read(store.audit.waiting))
 
 
+def note_verified(house: House, verdict: Verdict, now: datetime, *, who: str) -> None:
+    """Put on record that somebody walked along the chain, and what came out."""
+    said = "whole" if verdict.ok else "; ".join(verdict.problems)
+    house.database.write(
+        lambda tx: store.records.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
+        again=True,
+    )
+
+
 def export_head(house: House, now: datetime) -> dict[str, Any] | None:
     """The head of the chain, signed, to be kept outside of the database; None before there is one."""
     head = house.database.read(store.audit.head)

@@ -15,7 +15,9 @@ from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import (
+    account,
     attendance,
+    audit,
     inbox,
     log,
     manual,
@@ -25,6 +27,7 @@ from reminders.web.pages import (
     plans,
     sessions,
     today,
+    users,
 )
 
 PAGES = (
@@ -38,6 +41,9 @@ PAGES = (
     patients,
     phones,
     log,
+    users,
+    audit,
+    account,
     manual,
 )
 
@@ -104,7 +110,6 @@ def create_app(house: House | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)
-    app.include_router(sign_in.router)
     for page in PAGES:
         app.include_router(page.router)
     app.mount("/static", StaticFiles(packages=[("reminders.web", "static")]), name="static")
