@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import clock, store
 from reminders.service import story
 from reminders.store.texts import LogFilter
-from reminders.web.access import Needs
+from reminders.web.access import Looking
 from reminders.web.drawing import draw
 from reminders.web.webhooks import TheHouse
 
@@ -21,10 +21,11 @@ LONGEST_REF = 64
 LONGEST_CODE = 6
 
 
-@router.get("/log", dependencies=[Depends(Needs("look"))], response_class=HTMLResponse)
+@router.get("/log", response_class=HTMLResponse)
 def log(
     request: Request,
     house: TheHouse,
+    actor: Looking,
     *,
     state: str = "",
     when: str = "",
@@ -50,6 +51,7 @@ def log(
             code=int(chosen["code"]) if chosen["code"] else None,
             before=after,
             limit=PER_PAGE + 1,
+            sites=actor.sites("look"),
         )
         texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
     shown = texts[:PER_PAGE]
