@@ -270,6 +270,7 @@ class JobSettings(_Table):
     page_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     watch_seconds: Annotated[float, Field(gt=0)] = 300
     tally_seconds: Annotated[float, Field(gt=0)] = 60
+    chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
 
 

@@ -66,6 +66,7 @@ def job_intervals(house: House) -> dict[str, float]:
         "page": jobs.page_seconds,
         "watch": jobs.watch_seconds,
         "tally": jobs.tally_seconds,
+        "chain": jobs.chain_seconds,
     }
     if jobs.import_folder is not None:
         intervals["import"] = jobs.import_seconds

@@ -15,7 +15,9 @@ from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import (
+    account,
     attendance,
+    audit,
     inbox,
     log,
     manual,
@@ -25,6 +27,7 @@ from reminders.web.pages import (
     plans,
     sessions,
     today,
+    users,
 )
 
 PAGES = (
@@ -38,6 +41,9 @@ PAGES = (
     patients,
     phones,
     log,
+    users,
+    audit,
+    account,
     manual,
 )
 
@@ -95,6 +101,7 @@ def create_app(house: House | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.house = home
+    app.add_middleware(access.WithAddress)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)
