@@ -6,7 +6,7 @@ without asking the database for ids back.
 
 import secrets
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 
 _COUNTER_BITS = 22
 _COUNTER_SIZE = 1 << _COUNTER_BITS
@@ -34,6 +34,11 @@ def new_id(now: datetime) -> int:
 def first_id(at: datetime) -> int:
     """The smallest id that a row made at `at` can have: rows are found by when they were made."""
     return int(at.timestamp() * 1000) << _COUNTER_BITS
+
+
+def made_at(row_id: int) -> datetime:
+    """When the row of that id was made, to the millisecond."""
+    return datetime.fromtimestamp((row_id >> _COUNTER_BITS) / 1000, UTC)
 
 
 def new_ref() -> str:

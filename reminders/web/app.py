@@ -14,9 +14,9 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import log, manual
+from reminders.web.pages import log, manual, text
 
-PAGES = (sign_in, log, manual)
+PAGES = (sign_in, log, text, manual)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
