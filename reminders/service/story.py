@@ -134,7 +134,7 @@ class Explained:
     @property
     def is_known(self) -> bool:
         """Whether we have advice of our own for the code."""
-        return not self.code or codes.look_up(self.code).class_ != "unknown"
+        return not self.code or codes.is_known(self.code)
 
 
 WHO = {

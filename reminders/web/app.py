@@ -14,9 +14,9 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import log, manual, text
+from reminders.web.pages import health, log, manual, text
 
-PAGES = (sign_in, log, text, manual)
+PAGES = (sign_in, log, text, health, manual)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
