@@ -6,7 +6,7 @@ without asking the database for ids back.
 
 import secrets
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 
 _COUNTER_BITS = 22
 _COUNTER_SIZE = 1 << _COUNTER_BITS
@@ -42,3 +42,8 @@ def new_ref(now: datetime) -> str:
     It grows with time as ids do: at random places, every new attempt would write to another page of the refs' index.
     """
     return f"{int(now.timestamp()):08x}{secrets.token_hex(12)}"
+
+
+def made_at(row_id: int) -> datetime:
+    """When the row of that id was made, to the millisecond."""
+    return datetime.fromtimestamp((row_id >> _COUNTER_BITS) / 1000, UTC)

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -28,13 +29,14 @@ from reminders.store.schema import (
     numbers,
     patients,
     plans,
+    receipts,
     recipients,
     series,
     sites,
     text_items,
     texts,
 )
-from reminders.store.sealing import DataKey, Place
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -728,6 +730,66 @@ def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[Log
                 )
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One receipt of an attempt: what was heard, when, and how. `raw` only where it was asked for."""
+
+    status: str
+    error_code: int
+    at: datetime
+    by: str
+    raw: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt in full; receipts stand in the order in which they were heard.
+
+    `body` only where it was asked for, and None where it does not open any more, because the person was erased.
+    """
+
+    number: int
+    shown: LoggedAttempt
+    answered_at: datetime | None
+    template: str
+    language: str
+    encoding: str
+    body: str | None = field(repr=False)
+    heard: tuple[Heard, ...]
+
+
+def tries(tx: Transaction, text_id: int, *, bodies: bool, raw: bool) -> list[Tried]:
+    """Every attempt of a text, the first one first, with what was heard of it."""
+    shown = _attempts_of(tx, [text_id]).get(text_id, [])
+    rows = tx.all(sa.select(attempts).where(attempts.c.text_id == text_id).order_by(attempts.c.number))
+    heard: dict[int, list[Heard]] = {}
+    told = sa.select(receipts).where(receipts.c.attempt_id.in_([row.id for row in rows]))
+    for row in tx.all(told.order_by(receipts.c.heard_at, receipts.c.id)):
+        words = _opened(tx, Place("receipts", "raw_sealed", row.id), row.raw_sealed) if raw else None
+        heard.setdefault(row.attempt_id, []).append(
+            Heard(row.status, row.error_code, row.heard_at, row.heard_by, words)
+        )
+    return [
+        Tried(
+            number=row.number,
+            shown=attempt,
+            answered_at=row.answered_at,
+            template=row.template,
+            language=row.language,
+            encoding=row.encoding,
+            body=_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) if bodies else None,
+            heard=tuple(heard.get(row.id, ())),
+        )
+        for row, attempt in zip(rows, shown, strict=True)
+    ]
+
+
+def _opened(tx: Transaction, place: Place, sealed: bytes) -> str | None:
+    with suppress(LookupError, Unreadable):
+        return tx.open(place, sealed)
+    return None
 
 
 def last_attempt(tx: Transaction, text_id: int) -> int:
