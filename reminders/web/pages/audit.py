@@ -61,7 +61,7 @@ def page(
     chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
     chosen = {name: value.strip() for name, value in chosen.items()}
     problems = _problems(chosen)
-    after = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    after = _place(before)
     rows = []
     if not problems:
         wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
@@ -151,6 +151,11 @@ def _wanted(house: House, actor: Actor, chosen: dict[str, str], *, before: int |
 
 def _midnight(house: House, day: date) -> datetime:
     return to_instant(datetime.combine(day, time()), house.settings.site.zone).astimezone(UTC)
+
+
+def _place(before: str) -> int | None:
+    found = int(before) if before.isascii() and before.isdecimal() and len(before) < 20 else 0
+    return found if 0 < found < 2**63 else None
 
 
 def _day(text: str) -> date | None:
