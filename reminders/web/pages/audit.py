@@ -1,5 +1,6 @@
 """The audit: who did what, from where and on whom; what somebody saw or took out; and whether the record is whole."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -116,7 +117,8 @@ def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -
     found = audit.show(house, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
     if found is None:
         raise HTTPException(404)
-    return draw(request, "audit-entry.html", row=found, tables=TABLES)
+    before, after = _laid_out(found.before), _laid_out(found.after)
+    return draw(request, "audit-entry.html", row=found, before=before, after=after, tables=TABLES)
 
 
 @router.post("/audit/verify")
@@ -127,6 +129,14 @@ def verify(request: Request, house: TheHouse, actor: Auditing) -> HTMLResponse:
     verdict = audit.verify(house)
     audit.note_verified(house, verdict, clock.now(), who=actor.who)
     return draw(request, "audit-verdict.html", verdict=verdict)
+
+
+def _laid_out(value: str | None) -> str | None:
+    """A value that is JSON, line by line."""
+    try:
+        return value and json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except ValueError:
+        return value
 
 
 def _sites(actor: Actor) -> frozenset[int] | None:
