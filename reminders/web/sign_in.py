@@ -303,7 +303,7 @@ def sign_out(request: Request, house: TheHouse) -> Response:
 def end_others(house: TheHouse, actor: Themselves) -> Response:
     """End one's sign-ins at all other browsers."""
     signing_in.end_others(house, actor, clock.now())
-    return RedirectResponse("/", 303)
+    return RedirectResponse("/account?done=others", 303)
 
 
 def _check_the_way(request: Request) -> None:
