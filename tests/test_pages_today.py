@@ -263,6 +263,7 @@ def test_a_board_of_two_thousand_texts_is_quick(here):
         took.append(time.perf_counter() - began)
     assert answer.status_code == 200
     assert answer.text.count("See all") == 2
+    assert answer.text.count("/texts/") == 200
     assert min(took) < 0.4  # 0.2 s on a quiet machine; a suite is none
 
 
