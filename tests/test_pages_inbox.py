@@ -118,6 +118,17 @@ def test_another_sites_task_does_not_exist(here):
     assert Caller(here, role="coordinator").page(f"/inbox/{2**70}").status_code == 404
 
 
+def test_of_a_phone_that_two_sites_share_each_knows_its_own(here):
+    open_north(here)
+    accept(here, 2, "north", series=SOON, patient={"ref": "MRN-NORTH"})
+    hear(here, "is there parking", 2, "SM5")
+    task = next(one for one in tasks.listed(here, kind="reply") if len(one.patients) == 2)
+    for role in ("ops", "coordinator"):
+        for path in ("/", "/inbox", f"/inbox/{task.id}"):
+            assert "MRN-NORTH" not in Caller(here, role=role, site="main").page(path).text
+    assert "MRN-NORTH" in Caller(here, role="ops").page("/inbox").text
+
+
 # One task
 
 

@@ -68,8 +68,8 @@ def open_task(
     """
 
     def look(tx: store.Transaction) -> Opened:
-        task = store.tasks.by_number(tx, number)
-        if task is None or task.site_id not in sites:
+        task = store.tasks.by_number(tx, number, sites)
+        if task is None:
             raise tasks.NoSuchTask(number)
         seen = task.site_id in people
         site = store.people.site_by_key(tx, task.site)

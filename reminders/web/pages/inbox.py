@@ -177,8 +177,9 @@ _FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency
 
 def _task(house: House, actor: Actor, number: int) -> Task:
     """The task, if they may answer it. Raises 404."""
-    found = house.database.read(lambda tx: store.tasks.by_number(tx, number)) if 0 < number < 2**31 else None
-    if found is None or found.site_id not in actor.sites("look"):
+    sites = actor.sites("look")
+    found = house.database.read(lambda tx: store.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
+    if found is None:
         raise HTTPException(404)
     if not actor.may("answer", found.site_id):
         raise HTTPException(403, "Your role does not let you answer texts and tasks of this site.")
