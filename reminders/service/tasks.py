@@ -225,8 +225,8 @@ def show(
     """
 
     def look(tx: store.Transaction) -> tuple[Task, list[Event]]:
-        task = store.tasks.by_number(tx, number)
-        if task is None or not _is_at(task, sites):
+        task = store.tasks.by_number(tx, number, sites)
+        if task is None:
             raise NoSuchTask(number)
         told = store.tasks.story(tx, number)
         store.records.note(tx, who=who, what="task read", table="tasks", row=number, now=now)

@@ -415,6 +415,13 @@ def appointments_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[An
     return tx.all(_of_patients().where(appointments.c.id.in_(ids)).order_by(appointments.c.id))
 
 
+def plan_of_appointment(tx: Transaction, appointment_id: int) -> int | None:
+    """The plan that an appointment belongs to."""
+    query = sa.select(series.c.plan_id).join(appointments, appointments.c.series_id == series.c.id)
+    found = tx.value(query.where(appointments.c.id == appointment_id))
+    return int(found) if found is not None else None
+
+
 def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date | None) -> Sequence[Row[Any]]:
     """The appointments of one series of a plan that stand on that date, or that were first written down for it.
 
