@@ -251,7 +251,8 @@ def plan(
 ) -> HTMLResponse:
     """One plan: what was agreed, its visits, and every text with what became of it."""
     now = clock.now()
-    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now), again=True)
+    again = request.headers.get("x-refresh") == "1"  # the same page, read anew by itself
+    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now, again=again), again=True)
     visits = opened.visits if every else [one for one in opened.visits if one.starts_at > now][:VISITS]
     may_see = actor.may("people", _site_id(house, opened.plan.site))
     return draw(
@@ -276,13 +277,13 @@ def plan(
     )
 
 
-def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime) -> Opened:
+def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime, *, again: bool) -> Opened:
     sites = actor.sites("look")
     row = store.history.plan(tx, sites, plan_id)
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
-    if names:
+    if names and not again:
         store.records.note(tx, who=actor.who, what="plan page read", table="plans", row=plan_id, now=now)
     (shown,) = store.lists.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = store.lists.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
