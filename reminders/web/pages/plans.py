@@ -20,6 +20,7 @@ from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.pages.new_plan import phone_in
+from reminders.web.plan_form import recurs
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -297,32 +298,6 @@ def _site_id(house: House, key: str) -> int:
     site = house.database.read(lambda tx: store.people.site_by_key(tx, key))
     assert site is not None
     return int(site.id)
-
-
-_EVERY = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
-_DAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
-
-
-def recurs(repeats: str | None) -> str:
-    """A rule in words where that is short, else as it stands: `every week on Mon, Fri, 12 times`."""
-    if repeats is None:
-        return "once"
-    parts = dict(part.partition("=")[::2] for part in repeats.split(";"))
-    if not parts.keys() <= {"FREQ", "INTERVAL", "BYDAY", "COUNT", "UNTIL", "WKST"}:
-        return repeats
-    unit = _EVERY[parts["FREQ"]]
-    step = parts.get("INTERVAL", "1")
-    said = f"every {unit}" if step == "1" else f"every {step} {unit}s"
-    if days := parts.get("BYDAY"):
-        named = [_DAYS.get(day, day) for day in days.split(",")]
-        if any(day[-2:] in _DAYS and day not in _DAYS for day in days.split(",")):
-            return repeats
-        said += f" on {', '.join(named)}"
-    if count := parts.get("COUNT"):
-        said += f", {count} times"
-    if until := parts.get("UNTIL"):
-        said += f", until {until[:4]}-{until[4:6]}-{until[6:8]}"
-    return said
 
 
 @router.get("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)
