@@ -219,6 +219,7 @@ class TwilioSettings(_Table):
     phones_url: WebAddress = "http://127.0.0.1:4011"
     sender: Annotated[str, AfterValidator(_sender)] = "+15005550006"
     segments_per_second: Annotated[float, Field(ge=0, le=2000)] = 10
+    segments_per_day: Annotated[int, Field(ge=0)] = 0
     in_flight: Annotated[int, Field(ge=1, le=500)] = 50
     deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 30
     answers_keywords: bool = True
@@ -269,6 +270,7 @@ class JobSettings(_Table):
     page_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     watch_seconds: Annotated[float, Field(gt=0)] = 300
     tally_seconds: Annotated[float, Field(gt=0)] = 60
+    chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
 
 

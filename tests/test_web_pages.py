@@ -332,7 +332,7 @@ def all_jobs_succeed(house) -> None:
 def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
     caller = Caller(house, role="ops")
     answer = caller.get("/readyz")
-    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally"]
+    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"]
     assert answer.status_code == 503
     assert answer.json() == {"ok": False, "troubles": [f"the {job} job has not succeeded yet" for job in jobs]}
     all_jobs_succeed(house)

@@ -5,13 +5,14 @@
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
 it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day;
-`accounts` is who may do what, `signing_in` how they come in; `health` says whether it all works, `stats` how much of
-what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
+`accounts` is who may do what, `signing_in` how they come in, `audit` who did what; `health` says whether it all works,
+`stats` how much of what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
     accounts,
     attendance,
+    audit,
     backlog,
     changes,
     health,
@@ -39,6 +40,7 @@ __all__ = [
     "House",
     "accounts",
     "attendance",
+    "audit",
     "backlog",
     "changes",
     "health",

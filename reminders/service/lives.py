@@ -87,6 +87,8 @@ class _Case:
             before=before,
             after=after,
             key=self.tx.data_key(self.patient.key_id),
+            patient=self.patient.id,
+            site=self.site.id,
         )
 
     def done(self, changes: Changes) -> Done:

@@ -546,3 +546,66 @@ def mark_numbers_wrong(
         else:
             dealt.done += done is not None
     return dealt
+
+
+# One text in full.
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One text with all its tries and the steps of its life; whether whoever asked may read what it says."""
+
+    text: Logged
+    may_read: bool
+    tries: list[store.texts.Tried]
+    steps: list[story.Step]
+
+
+def whole(
+    house: House,
+    text_id: int,
+    now: datetime,
+    *,
+    sites: Collection[int] | None,
+    bodies: Collection[int] | None,
+    raw: Collection[int] | None,
+    who: str,
+) -> Whole | None:
+    """One text in full; None where there is none of these sites. What was read of sealed fields is put on record.
+
+    `bodies` and `raw` are the sites where whoever asks may read what texts say, and what Twilio sent (None: all).
+    """
+
+    def look(tx: store.Transaction) -> Whole | None:
+        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        if not found:
+            return None
+        text = found[0]
+        site = store.people.site_by_key(tx, text.site)
+        assert site is not None
+        may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
+        tried = store.texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
+        if tried and (may_read or may_see_raw):
+            what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
+            what = what if may_read else "what Twilio sent read"
+            store.records.note(tx, who=who, what=what, table="texts", row=text_id, now=now)
+        if not may_read:
+            tried = [replace(one, heard=tuple(_masked(heard) for heard in one.heard)) for one in tried]
+        return Whole(text, may_read, tried, story.steps(text, tried, store.ids.made_at(text_id)))
+
+    return house.database.write(look, again=True)
+
+
+_PEOPLE = ("To", "From", "Body", "WaId", "ProfileName", "FromCity", "FromZip")
+
+
+def _masked(heard: store.texts.Heard) -> store.texts.Heard:
+    """What Twilio sent, for who may not see people: whom it names is taken out."""
+    if heard.raw is None:
+        return heard
+    try:
+        form = json.loads(heard.raw)
+    except ValueError:
+        return replace(heard, raw=None)
+    hidden = {name: "…" if name in _PEOPLE else value for name, value in form.items()}
+    return replace(heard, raw=json.dumps(hidden, sort_keys=True))

@@ -5,6 +5,7 @@ the event loop; a claim is never more than can be on the wire now, so that a lea
 """
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GATHER = 0.005  # seconds to wait for more answers before a batch is recorded
+SCAN_AGAIN = 1.0  # seconds for which a scan holds while claims come back full
 PACED = 0.2  # seconds until a sender's pace is looked at again
 MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (rule 2)
 NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
@@ -88,6 +90,9 @@ class Dispatch:
         self._scanned = scanned
         self._on_the_wire: set[asyncio.Task[None]] = set()
         self._unrecorded: list[Answered] = []
+        self._senders: list[tuple[int, bool]] = []
+        self._scanned_at = 0.0
+        self._plenty = False  # the last claim was as large as it could be
         self._wanted = 0
         self._came: asyncio.Future[None] | None = None
         self._broken: Exception | None = None
@@ -225,27 +230,41 @@ class Dispatch:
 
     def _claim(self, free: int, batch: list[Answered], tally: Tally) -> _Turn:
         """Claim up to `free` texts; the first transaction that claims any also records the batch."""
-        turn, now, database = _Turn(), clock.now(), self._house.database
+        turn, now = _Turn(), clock.now()
         try:
-            scan = database.read(lambda tx: store.queue.scan(tx, now))
-            if scan.opened:
-                database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
-                scan = database.read(lambda tx: store.queue.scan(tx, now))
-            share = max(1, free // max(1, len(scan.senders)))  # no sender fills the wire alone while others wait
-            for sender, has_no_pace in scan.senders:
-                room = min(share, free - len(turn.started))
-                if room <= 0:
-                    break
-                budget = room if has_no_pace else self._reserve(sender, now, room)
-                if budget:
-                    take = partial(claim, self._house, sender=sender, limit=budget, now=now)
-                    self._begin(take, now, tally, turn, batch)
-                else:
-                    turn.paced = True
+            if self._plenty and time.monotonic() - self._scanned_at < SCAN_AGAIN:
+                self._take(free, batch, now, tally, turn)
+            if turn.claimed < free:
+                self._scan(now)
+                self._take(free, batch, now, tally, turn)
+            self._plenty = turn.claimed >= free
             self._scanned()
         except Exception as error:  # ruff: ignore[blind-except]  what was begun goes on the wire first
             turn.trouble = error
         return turn
+
+    def _scan(self, now: datetime) -> None:
+        """Look which senders have work. While claims come back full, that holds for a moment."""
+        database = self._house.database
+        self._scanned_at = time.monotonic()
+        scan = database.read(lambda tx: store.queue.scan(tx, now))
+        if scan.opened:
+            database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+            scan = database.read(lambda tx: store.queue.scan(tx, now))
+        self._senders = scan.senders
+
+    def _take(self, free: int, batch: list[Answered], now: datetime, tally: Tally, turn: _Turn) -> None:
+        share = max(1, free // max(1, len(self._senders)))  # no sender fills the wire alone while others wait
+        for sender, has_no_pace in self._senders:
+            room = min(share, free - len(turn.started))
+            if room <= 0:
+                break
+            budget = room if has_no_pace else self._reserve(sender, now, room)
+            if budget:
+                take = partial(claim, self._house, sender=sender, limit=budget, now=now)
+                self._begin(take, now, tally, turn, batch)
+            else:
+                turn.paced = True
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
@@ -330,7 +349,26 @@ def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
 
 def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+    day = store.queue.day_of(tx, sender, now)
+    if day is None:
+        return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+    claimed, suppressed = 0, 0
+    intents: list[Intent] = []
+    if day.left:
+        taken = store.claims.claim(tx, sender, min(limit, day.left), now)
+        claimed, intents, suppressed = _judged(house, tx, taken, now)
+    going = _within(day.left, intents)
+    if not day.left or len(going) < len(intents):
+        if day.is_settled and not going:
+            store.queue.end_day(tx, sender, now)
+        claimed -= len(intents) - len(going)
+    return claimed, going, suppressed
+
+
+def _within(segments: int, intents: list[Intent]) -> list[Intent]:
+    """The first of them that are so many segments; the others stay due."""
+    sums = itertools.accumulate(one.segments for one in intents)
+    return [one for one, together in zip(intents, sums, strict=True) if together <= segments]
 
 
 def claim_these(
@@ -459,7 +497,8 @@ def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], no
             _rest(tx, one, NO_CONNECTION_REST, now)
     if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
         oncall.tell_of_lost_answers(house, tx, now)
-    working = {one.started.sender_id for one in answers if one.answer == "accepted"}
+    # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
+    working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
         keys = [f"sender_fault:{sender}" for sender in working]
         store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")

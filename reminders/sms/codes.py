@@ -71,6 +71,11 @@ def look_up(code: int) -> Code:
     )
 
 
+def is_known(code: int) -> bool:
+    """Whether there is an entry of our own for a code."""
+    return code in _known()
+
+
 @functools.cache
 def _known() -> dict[int, Code]:
     data = importlib.resources.files(__package__).joinpath("codes.toml").read_text(encoding="utf-8")

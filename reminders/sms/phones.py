@@ -1,6 +1,7 @@
 """The pretend phones, as somebody who holds one sees it: what it shows, and what can be done with it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -16,13 +17,11 @@ class PhonesAway(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A pretend phone: how many texts its screen shows, the last of them, and whether it is switched on."""
+    """A pretend phone: how many texts its screen shows, the last of them if there is one, and whether it is on."""
 
     number: str
     texts: int
-    last: str = field(repr=False)
-    last_by: str
-    last_at: datetime
+    last: "OnScreen | None"
     is_on: bool
 
 
@@ -44,26 +43,21 @@ class PretendPhones:
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port
 
     def all(self) -> list[Phone]:
-        """Every phone that shows anything, the latest news first."""
+        """Every phone that shows anything or was switched, the latest news first."""
         found = [
             Phone(
                 number=one["phone"],
                 texts=one["texts"],
-                last=one["last"]["body"],
-                last_by=one["last"]["by"],
-                last_at=datetime.fromisoformat(one["last"]["at"]),
+                last=_on_screen(one["last"]) if one["last"] else None,
                 is_on=one["line_status"] != "unreachable",
             )
             for one in self._ask("GET", "/phones")
         ]
-        return sorted(found, key=lambda one: one.last_at, reverse=True)
+        return sorted(found, key=lambda one: (one.last is None, -one.last.at.timestamp() if one.last else 0))
 
     def screen(self, number: str) -> list[OnScreen]:
         """What a phone shows, oldest first."""
-        return [
-            OnScreen(one["by"] == "phone", one["by"], one["body"], datetime.fromisoformat(one["at"]))
-            for one in self._ask("GET", f"/phones/{number}/screen")
-        ]
+        return [_on_screen(one) for one in self._ask("GET", f"/phones/{number}/screen")]
 
     def text(self, number: str, to: str, body: str) -> None:
         """Its owner texts one of our senders."""
@@ -87,3 +81,7 @@ class PretendPhones:
         if answer.status >= 400:
             raise PhonesAway
         return json.loads(said)
+
+
+def _on_screen(text: Mapping[str, str]) -> OnScreen:
+    return OnScreen(text["by"] == "phone", text["by"], text["body"], datetime.fromisoformat(text["at"]))

@@ -26,6 +26,7 @@ from reminders.store.schema import (
     appointments,
     attempts,
     consents,
+    keys,
     numbers,
     patients,
     recipients,
@@ -35,7 +36,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
-from reminders.store.texts import gone, reader_of
+from reminders.store.texts import given_up, gone, reader_of
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
@@ -65,6 +66,7 @@ class Claimed:
     phone: str = field(repr=False)
     sender_id: int
     sender: str
+    sender_rested: bool  # and nothing was accepted since
     consent_id: int | None
     closures: frozenset[date]
     alias: str
@@ -84,7 +86,8 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
     after the lock was had: whoever changes it holds that lock, so it is the state that holds when we commit. Second
     come the texts whose personal data does not open: they are not judged at all.
     """
-    rows = tx.rows(_READY_ONES, {"sender": sender_id, "useful_at": now + USEFUL, "at_most": limit})
+    values = {"sender": sender_id, "useful_at": now + USEFUL, "now": now, "at_most": limit}
+    rows = tx.rows(_READY_ONES, values)
     return _claimed(tx, rows, now)
 
 
@@ -94,6 +97,7 @@ def claim_these(tx: Transaction, text_ids: Collection[int], now: datetime) -> tu
     return _claimed(tx, rows, now)
 
 
+_NOW = sa.bindparam("now", type_=texts.c.due_at.type)
 _CLAIMABLE = (
     sa.select(
         texts.c.id,
@@ -118,6 +122,7 @@ _CLAIMABLE = (
         numbers.c.wrong_since,
         numbers.c.verified_at,
         senders.c.address,
+        senders.c.stops,
     )
     .join(senders, senders.c.id == texts.c.sender_id)
     .join(numbers, numbers.c.id == texts.c.number_id)
@@ -128,6 +133,7 @@ _CLAIMABLE = (
 )
 _READY_ONES = Prepared(
     _CLAIMABLE.where(sa.text(READY), texts.c.sender_id == sa.bindparam("sender"))
+    .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
     .order_by(texts.c.closes_at)  # and by nothing else: thousands may close at the same time, and would be sorted
     .limit(sa.bindparam("at_most", type_=sa.Integer()))
 )
@@ -136,7 +142,7 @@ _THESE_ONES = Prepared(
         among(texts.c.id),
         texts.c.state == State.SCHEDULED.value,
         texts.c.held.is_(None),
-        texts.c.due_at <= sa.bindparam("now", type_=texts.c.due_at.type),
+        texts.c.due_at <= _NOW,
     )
 )
 
@@ -145,13 +151,15 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
     if not rows:
         return [], []
     people = _people(tx, {row.recipient_id for row in rows if row.recipient_id is not None})
-    tx.load_data_keys({person.key_id for person in people.values()})
+    tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
     visits = _visits(tx, [row.id for row in rows])
     gone_to = gone(tx, {row.number_id for row in rows}, now - timedelta(days=9))
-    crisis_numbers, crisis_patients = tasks.in_crisis(
-        tx, {row.number_id for row in rows}, {person.patient_id for person in people.values()}
-    )
     nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
+    crisis_numbers, crisis_patients = set[int](), set[int]()
+    if nobodys or any(person.any_crisis for person in people.values()):
+        crisis_numbers, crisis_patients = tasks.in_crisis(
+            tx, {row.number_id for row in rows}, {person.patient_id for person in people.values()}
+        )
     claimed, unreadable = [], []
     for row in rows:
         person = people[row.recipient_id] if row.recipient_id is not None else nobodys[row.site_id]
@@ -192,6 +200,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
                 phone=phone,
                 sender_id=row.sender_id,
                 sender=row.address,
+                sender_rested=row.stops > 0,
                 consent_id=person.consent_id if to_somebody else None,
                 closures=_dates(person.closures),
                 alias=person.alias,
@@ -281,9 +290,12 @@ _PEOPLE = Prepared(
         consents.c.per_day,
         consents.c.per_week,
         patients.c.key_id,
+        keys.c.wrapped,
+        tasks.ANY_CRISIS.label("any_crisis"),
         *_SITE,
     )
     .join(patients, patients.c.id == recipients.c.patient_id)
+    .outerjoin(keys, keys.c.id == patients.c.key_id)
     .join(sites, sites.c.id == patients.c.site_id)
     .outerjoin(consents, consents.c.id == recipients.c.consent_id)
     .where(among(recipients.c.id))
@@ -337,6 +349,7 @@ class Started:
     closes_at: datetime
     started_at: datetime
     answers_danger: bool = False  # somebody may be waiting for it in danger
+    sender_rested: bool = False  # and nothing had been accepted since
 
 
 def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: timedelta) -> list[Started]:
@@ -351,7 +364,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
             attempt=attempt_id,
             text=due.text,
             number=due.attempts + 1,
-            ref=new_ref(),
+            ref=new_ref(now),
             to=due.phone,
             sender=due.sender,
             sender_id=due.sender_id,
@@ -360,6 +373,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
             closes_at=due.closes_at,
             started_at=now,
             answers_danger=due.class_ == "answer" and due.wording in IN_DANGER,
+            sender_rested=due.sender_rested,
         )
         started.append(one)
         rows.append(
@@ -429,7 +443,7 @@ def suppress(tx: Transaction, text_ids: Sequence[int], reason: str) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.SUPPRESSED.value, reason=reason, ready=False)
+        .values(given_up(State.SUPPRESSED, reason))
     )
 
 

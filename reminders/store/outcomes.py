@@ -14,7 +14,7 @@ from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State, further, heard, may
 from reminders.store.engine import Transaction
-from reminders.store.ids import new_id
+from reminders.store.ids import first_id, new_id
 from reminders.store.people import phone_of
 from reminders.store.schema import (
     IN_FLIGHT,
@@ -29,6 +29,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import Place, Unreadable
+from reminders.store.texts import given_up
 
 log = logging.getLogger(__name__)
 
@@ -315,5 +316,28 @@ def expire(tx: Transaction, now: datetime, limit: int = 5000) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.id.in_(shut), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.EXPIRED.value, ready=False, held=None)
+        .values(given_up(State.EXPIRED))
     )
+
+
+# For the health page. Ids grow with time, so the newest rows stand at the end of the primary key.
+
+
+def last_callback(tx: Transaction) -> datetime | None:
+    """When a callback came last."""
+    newest = sa.select(receipts.c.heard_at).where(receipts.c.heard_by == "callback")
+    at: datetime | None = tx.value(newest.order_by(receipts.c.id.desc()).limit(1))
+    return at
+
+
+def last_accepted(tx: Transaction) -> datetime | None:
+    """When Twilio took a text last."""
+    newest = sa.select(attempts.c.answered_at).where(attempts.c.answer == "accepted")
+    at: datetime | None = tx.value(newest.order_by(attempts.c.id.desc()).limit(1))
+    return at
+
+
+def latest_answers(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
+    """Twilio's latest answers since then, the newest first: answer, error_code."""
+    newest = sa.select(attempts.c.answer, attempts.c.error_code).where(attempts.c.id >= first_id(since))
+    return tx.all(newest.where(attempts.c.answer.is_not(None)).order_by(attempts.c.id.desc()).limit(limit))

@@ -94,12 +94,15 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         assert row is not None
     elif any(row._mapping[column] != value for column, value in wanted.items()):
         tx.run(sites.update().where(sites.c.id == row.id).values(**wanted))
-    pace = {"segments_per_second": settings.twilio.segments_per_second}
+    pace = {
+        "segments_per_second": settings.twilio.segments_per_second,
+        "segments_per_day": settings.twilio.segments_per_day,
+    }
     address = settings.twilio.sender
     sender = tx.first(_SENDER, {"site": row.id, "address": address})
     if sender is None:
         tx.insert_new(senders, {"id": new_id(now), "site_id": row.id, "address": address, "stops": 0, **pace})
-    elif sender.segments_per_second != pace["segments_per_second"]:
+    elif any(sender._mapping[column] != value for column, value in pace.items()):
         tx.run(senders.update().where(senders.c.id == sender.id).values(**pace))
     return int(row.id)
 

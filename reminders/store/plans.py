@@ -14,6 +14,7 @@ from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.prepared import words
+from reminders.store.records import noted
 from reminders.store.schema import (
     appointments,
     attempts,
@@ -451,8 +452,9 @@ def session_changes(tx: Transaction, site_id: int, key: str) -> list[SessionChan
     found = []
     for row in tx.all(query):
         with suppress(LookupError, Unreadable):
-            before = tx.open(Place("audit", "before_sealed", row.id), row.before_sealed)
-            after = tx.open(Place("audit", "after_sealed", row.id), row.after_sealed)
+            before, after = noted(tx, row)
+            assert before is not None
+            assert after is not None
             found.append(SessionChange(row.row_id, row.at, row.what, before, after))
     return found
 

@@ -87,10 +87,11 @@ class _Made:
             return {name: bind[name](value) if name in bind else value for name, value in given.items()}
         return tuple(bind[name](given[name]) if name in bind else given[name] for name in self.places)
 
-    def each(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    def each(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The values of many executions, each in the order of `places`."""
         assert self.places is not None
-        return _with([(self.places.index(name), bind) for name, bind in self._bind.items()], rows)
+        binds = [(self.places.index(name), bind) for name, bind in self._bind.items()]
+        return list(map(tuple, _with(binds, rows)))
 
     def rows(self, rows: Sequence[Any]) -> list[Any]:
         """The driver's rows, with names, and with values as Python has them."""

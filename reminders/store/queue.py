@@ -6,14 +6,16 @@ of a sender's pace (8).
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State
+from reminders.plans import to_instant, to_wall
 from reminders.store.engine import Transaction
+from reminders.store.ids import first_id
 from reminders.store.prepared import Prepared, among
 from reminders.store.schema import (
     IN_FLIGHT,
@@ -22,10 +24,12 @@ from reminders.store.schema import (
     UNREADABLE,
     WAITING,
     Instant,
+    attempts,
     senders,
     sites,
     texts,
 )
+from reminders.store.texts import given_up
 
 READY_AT_ONCE = 5_000
 
@@ -111,6 +115,75 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
     free_at = starts + timedelta(seconds=budget / row.segments_per_second)
     tx.run(senders.update().where(senders.c.id == sender_id).values(next_free_at=free_at))
     return budget
+
+
+NETWORKS_ZONE = "America/Los_Angeles"  # its midnight ends the day of a network's limit (twilio.md §3, 30023)
+DAY_IS_FULL = 30023
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """How many segments a sender may still begin before midnight Pacific, and whether that is all there can be: no call
+    of today's waits for its answer, which could be a refusal.
+    """
+
+    left: int
+    is_settled: bool
+
+
+def day_of(tx: Transaction, sender_id: int, now: datetime) -> Day | None:
+    """How much of its day's limit a sender has left; None where it has no limit.
+
+    The sender stays locked until the commit, so however many workers there are, each counts what the others began;
+    nothing is left while another one is counting. What was refused was never taken, and does not count.
+    """
+    limit = int(tx.value(_LIMIT, {"sender": sender_id}) or 0)
+    if limit <= 0:
+        return None
+    if tx.first(_LIMIT.with_for_update(skip_locked=True), {"sender": sender_id}) is None:
+        return Day(0, is_settled=False)
+    begun, answered = _begun(tx, sender_id, now)
+    return Day(max(0, limit - begun), is_settled=answered == begun)
+
+
+def begun_today(tx: Transaction, now: datetime) -> list[tuple[str, int, int]]:
+    """The senders that have a limit of the day: address, limit, and how many segments were begun today."""
+    limited = tx.all(sa.select(senders).where(senders.c.segments_per_day > 0).order_by(senders.c.id))
+    return [(row.address, row.segments_per_day, _begun(tx, row.id, now)[0]) for row in limited]
+
+
+def _begun(tx: Transaction, sender_id: int, now: datetime) -> tuple[int, int]:
+    began_at = _midnight(now, 0)
+    of_answered = sa.case((attempts.c.answer.is_not(None), attempts.c.segments), else_=0)
+    row = tx.first(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(attempts.c.segments), 0).label("begun"),
+            sa.func.coalesce(sa.func.sum(of_answered), 0).label("answered"),
+        )
+        # Ids grow with time: the day's attempts are the newest.
+        .where(attempts.c.id >= first_id(began_at - timedelta(hours=1)), attempts.c.started_at >= began_at)
+        .where(attempts.c.sender_id == sender_id)
+        .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    )
+    assert row is not None
+    return int(row.begun), int(row.answered)
+
+
+_LIMIT = sa.select(senders.c.segments_per_day).where(senders.c.id == sa.bindparam("sender"))
+
+
+def end_day(tx: Transaction, sender_id: int, now: datetime) -> None:
+    """Let a sender whose day is full rest until midnight Pacific, unless it rests for longer already."""
+    until = _midnight(now, 1)
+    mine = senders.update().where(senders.c.id == sender_id)
+    resting = sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until < until)
+    tx.run(mine.where(resting).values(stopped_until=until, stopped_code=DAY_IS_FULL))
+
+
+def _midnight(now: datetime, days: int) -> datetime:
+    """The midnight Pacific before `now`, or so many days later."""
+    on = to_wall(now, NETWORKS_ZONE).date() + timedelta(days=days)
+    return to_instant(datetime.combine(on, time(0)), NETWORKS_ZONE)
 
 
 def let_go(tx: Transaction, number_ids: Collection[int], why: str, now: datetime) -> int:
@@ -200,7 +273,7 @@ def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
     """Let what is held since an outage go, earliest deadline first as ever, or let it expire; how many texts."""
     held = texts.update().where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
     if drop:
-        return tx.run(held.values(held=None, ready=False, state=State.EXPIRED.value))
+        return tx.run(held.values(given_up(State.EXPIRED)))
     return tx.run(held.where(texts.c.closes_at > now).values(held=None))
 
 

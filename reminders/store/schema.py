@@ -152,6 +152,7 @@ senders = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False),
     Column("address", sa.String(34), nullable=False),
     Column("segments_per_second", sa.Float, nullable=False),
+    Column("segments_per_day", sa.Integer, nullable=False, server_default="0"),  # the network's limit; 0: none
     Column("next_free_at", Instant),
     Column("heard_until", Instant),  # up to when what was texted to it has been listed
     Column("stopped_until", Instant),
@@ -772,6 +773,8 @@ audit = Table(
     Column("where", sa.String(45)),  # the address it came from
     Column("before_sealed", sa.LargeBinary),
     Column("after_sealed", sa.LargeBinary),
+    # A digest of both values, each with chance added, so that it tells nothing once they are gone (`records.note`).
+    Column("said", sa.LargeBinary(32)),
     # Its place in the chain and its hash over itself and the row before, once the chain job has come by.
     Column("place", sa.BigInteger, unique=True),
     Column("hash", sa.LargeBinary(32)),

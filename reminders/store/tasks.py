@@ -178,7 +178,9 @@ def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outco
     return len(rows)
 
 
-_IN_CRISIS = Prepared(sa.select(tasks.c.number_id).where(sa.text(OPEN), tasks.c.kind == "crisis"))
+_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis")
+ANY_CRISIS = _CRISIS.exists()
+_IN_CRISIS = Prepared(_CRISIS)
 
 
 def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collection[int]) -> tuple[set[int], set[int]]:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -28,13 +29,14 @@ from reminders.store.schema import (
     numbers,
     patients,
     plans,
+    receipts,
     recipients,
     series,
     sites,
     text_items,
     texts,
 )
-from reminders.store.sealing import DataKey, Place
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -416,6 +418,20 @@ def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[i
     return found
 
 
+def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
+    """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
+
+    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (DESIGN §6.5), so it
+    must not stand as never sent.
+    """
+    return {
+        "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),
+        "reason": sa.case((texts.c.resent, sa.null()), else_=reason),
+        "ready": False,
+        "held": None,
+    }
+
+
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
 
@@ -425,7 +441,7 @@ def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
-        .values(state=State.SUPPRESSED.value, reason=reason, ready=False, held=None)
+        .values(given_up(State.SUPPRESSED, reason))
     )
 
 
@@ -435,7 +451,7 @@ _TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis"
 def retract_one(tx: Transaction, text_id: int) -> bool:
     """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
     mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
-    return tx.run(mine.values(state=State.CANCELLED.value, ready=False, held=None)) == 1
+    return tx.run(mine.values(given_up(State.CANCELLED))) == 1
 
 
 def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
@@ -445,7 +461,7 @@ def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: i
     """
     theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
     waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_notices(tx: Transaction, plan_id: int) -> int:
@@ -455,13 +471,13 @@ def retract_notices(tx: Transaction, plan_id: int) -> int:
     """
     mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
     waiting = mine.where(sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
     """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
     waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:
@@ -714,6 +730,66 @@ def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[Log
                 )
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One receipt of an attempt: what was heard, when, and how. `raw` only where it was asked for."""
+
+    status: str
+    error_code: int
+    at: datetime
+    by: str
+    raw: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt in full; receipts stand in the order in which they were heard.
+
+    `body` only where it was asked for, and None where it does not open any more, because the person was erased.
+    """
+
+    number: int
+    shown: LoggedAttempt
+    answered_at: datetime | None
+    template: str
+    language: str
+    encoding: str
+    body: str | None = field(repr=False)
+    heard: tuple[Heard, ...]
+
+
+def tries(tx: Transaction, text_id: int, *, bodies: bool, raw: bool) -> list[Tried]:
+    """Every attempt of a text, the first one first, with what was heard of it."""
+    shown = _attempts_of(tx, [text_id]).get(text_id, [])
+    rows = tx.all(sa.select(attempts).where(attempts.c.text_id == text_id).order_by(attempts.c.number))
+    heard: dict[int, list[Heard]] = {}
+    told = sa.select(receipts).where(receipts.c.attempt_id.in_([row.id for row in rows]))
+    for row in tx.all(told.order_by(receipts.c.heard_at, receipts.c.id)):
+        words = _opened(tx, Place("receipts", "raw_sealed", row.id), row.raw_sealed) if raw else None
+        heard.setdefault(row.attempt_id, []).append(
+            Heard(row.status, row.error_code, row.heard_at, row.heard_by, words)
+        )
+    return [
+        Tried(
+            number=row.number,
+            shown=attempt,
+            answered_at=row.answered_at,
+            template=row.template,
+            language=row.language,
+            encoding=row.encoding,
+            body=_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) if bodies else None,
+            heard=tuple(heard.get(row.id, ())),
+        )
+        for row, attempt in zip(rows, shown, strict=True)
+    ]
+
+
+def _opened(tx: Transaction, place: Place, sealed: bytes) -> str | None:
+    with suppress(LookupError, Unreadable):
+        return tx.open(place, sealed)
+    return None
 
 
 def last_attempt(tx: Transaction, text_id: int) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reminders import clock
+from reminders import clock, store
 from reminders.service import House, signing_in
 from reminders.service.accounts import PERMISSIONS, Actor
 from reminders.settings import Settings
@@ -42,6 +42,7 @@ __all__ = [
     "SeeingPeople",
     "SignInFirst",
     "Themselves",
+    "WithAddress",
 ]
 
 ROLES = {
@@ -232,6 +233,24 @@ def address_of(request: Request) -> str:
         return str(ip_address(hops[-1]))
     except ValueError:
         return "unknown"
+
+
+class WithAddress:
+    """Keeps the address of a request at hand while it is answered: the audit notes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        kept = store.records.came_from.set(address_of(Request(scope)))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            store.records.came_from.reset(kept)
 
 
 class SameOrigin:

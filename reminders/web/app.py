@@ -15,7 +15,10 @@ from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import (
+    account,
     attendance,
+    audit,
+    health,
     inbox,
     log,
     manual,
@@ -24,7 +27,9 @@ from reminders.web.pages import (
     phones,
     plans,
     sessions,
+    text,
     today,
+    users,
 )
 
 PAGES = (
@@ -38,6 +43,11 @@ PAGES = (
     patients,
     phones,
     log,
+    text,
+    health,
+    users,
+    audit,
+    account,
     manual,
 )
 
@@ -95,6 +105,7 @@ def create_app(house: House | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.house = home
+    app.add_middleware(access.WithAddress)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)

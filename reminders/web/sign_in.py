@@ -108,8 +108,8 @@ def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
     try:
         half = signing_in.sign_in(house, login, password, clock.now(), where=access.address_of(request))
     except (signing_in.TooManyTries, signing_in.Busy) as refusal:
-        problems = {"login": _wait(refusal)}
-        return _too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
+        problems = {"login": wait_words(refusal)}
+        return too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
     if half is None:
         problems = {"login": "Login and password do not go together. Check both and try again"}
         return _page(request, _start(request, login=login, problems=problems, **carried), 422)
@@ -157,8 +157,8 @@ def second_factor(request: Request, house: TheHouse, form: Form) -> Response:
             return RedirectResponse(_with_next("/enrol", carried["next"]), 303)
         return _page(request, _start(request, ended=True, **carried), 401)
     except signing_in.TooManyTries as refusal:
-        page = _start(request, need="code", problems={"code": _wait(refusal)}, **carried)
-        return _too_many(_page(request, page, 429), refusal)
+        page = _start(request, need="code", problems={"code": wait_words(refusal)}, **carried)
+        return too_many(_page(request, page, 429), refusal)
     if token is None:
         return _page(request, _start(request, need="code", problems={"code": said}, **carried), 422)
     return _inside(request, token, carried["next"], carried["kept"])
@@ -206,7 +206,7 @@ def enrol(request: Request, house: TheHouse, form: Form) -> Response:
     except signing_in.NotSignedIn as need:
         return RedirectResponse(_with_next(_PATHS[need.need], there), 303)
     except signing_in.TooManyTries as refusal:
-        done, problem = None, _wait(refusal)
+        done, problem = None, wait_words(refusal)
     if done is None:
         offered = signing_in.offered_again(house, member.id, member.login, form["sealed"], now)
         problem = problem or "Enter the six digits that your app shows now for Reminders"
@@ -256,7 +256,7 @@ def take_up(request: Request, house: TheHouse, token: str, form: Form) -> Respon
     except accounts.Refused as refusal:
         return _invitation_page(request, house, token, {"password": str(refusal)}, 422)
     except signing_in.Busy as refusal:
-        return _too_many(_invitation_page(request, house, token, {"password": _wait(refusal)}, 429), refusal)
+        return too_many(_invitation_page(request, house, token, {"password": wait_words(refusal)}, 429), refusal)
     except LookupError:
         raise _no_invitation() from None
     answer = RedirectResponse("/sign-in/code" if half.enrolled else "/enrol", 303)
@@ -312,7 +312,8 @@ def _check_the_way(request: Request) -> None:
         )
 
 
-def _wait(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
+def wait_words(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
+    """How long to wait, in words."""
     if isinstance(refusal, signing_in.Busy):
         return "Many people are signing in at this moment. Try again in a few seconds"
     seconds = refusal.seconds
@@ -320,6 +321,7 @@ def _wait(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
     return f"Too many wrong tries. Wait {long}, then try again"
 
 
-def _too_many(answer: HTMLResponse, refusal: signing_in.TooManyTries | signing_in.Busy) -> HTMLResponse:
+def too_many(answer: HTMLResponse, refusal: signing_in.TooManyTries | signing_in.Busy) -> HTMLResponse:
+    """The page, with how long to wait for programs."""
     answer.headers["Retry-After"] = str(getattr(refusal, "seconds", 3))
     return answer

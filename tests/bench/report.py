@@ -17,6 +17,8 @@ GROWTH = {"idle_scan": {"sqlite": 1.5, "postgresql": 1.5}, "claim": {"sqlite": 4
 """How much longer it may at most take with the most stored than with the least."""
 MEMORY = 150
 """Megabytes a worker may have at most."""
+LIST_MS = 300
+"""Milliseconds of server time that a page may take, 95 times of 100."""
 
 _OURS, _OTHERS = "#1f6f8b", "#b08b4f"
 
@@ -120,7 +122,18 @@ def _of_slow(found: dict) -> Iterator[tuple[str, float, str, float]]:
         yield "texts out of order", row["out_of_order"], "at most", 0
 
 
-_BOUNDS_OF = {"sending": _of_sending, "growth": _of_growth, "backlog": _of_backlog, "slow": _of_slow}
+def _of_lists(found: dict) -> Iterator[tuple[str, float, str, float]]:
+    for row in found["rows"]:
+        yield f"{row['query']}, p95 in ms", row["p95_ms"], "at most", LIST_MS
+
+
+_BOUNDS_OF = {
+    "lists": _of_lists,
+    "sending": _of_sending,
+    "growth": _of_growth,
+    "backlog": _of_backlog,
+    "slow": _of_slow,
+}
 
 
 def _caption(found: dict) -> str:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -74,9 +76,14 @@ class PostgreSQL:
         if is_new:
             initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
             subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **nobody)
-        serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
+        self._command = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
+        self._core, self._nobody = core, nobody
+        self._serve()
+
+    def _serve(self, *settings: str) -> None:
+        command = _on_core(self._core, [*self._command, *(word for one in settings for word in ("-c", one))])
         self._process = subprocess.Popen(
-            _on_core(core, serve), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **nobody
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self._nobody
         )
         for _ in range(600):  # it may have to recover first
             try:
@@ -86,6 +93,20 @@ class PostgreSQL:
             else:
                 return
         raise RuntimeError("PostgreSQL did not start")
+
+    @contextmanager
+    def careless(self) -> Generator[None]:
+        """For filling a database: nothing is waited for to be on disk, and more memory is used."""
+        self.close()
+        self._serve(
+            "fsync=off", "full_page_writes=off", "max_wal_size=8GB", "checkpoint_timeout=1h", "shared_buffers=1GB"
+        )
+        try:
+            yield
+        finally:
+            self.close()  # it writes everything down
+            os.sync()
+            self._serve()
 
     @staticmethod
     def _copy(package: Path, site: Path) -> Path:

@@ -218,6 +218,9 @@ class _SQLite:
     def json(self, text: str) -> str:
         return f"'{text}'"
 
+    def as_json(self, text: str) -> str:
+        return text
+
     def finish(self, _: Sequence[str]) -> None:
         self._connection.close()
 
@@ -270,6 +273,9 @@ class _PostgreSQL:
     def json(self, text: str) -> str:
         return f"'{text}'::json"
 
+    def as_json(self, text: str) -> str:
+        return f"({text})::json"
+
     def finish(self, tables: Sequence[str]) -> None:
         for table in tables:
             self.run(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
@@ -279,7 +285,8 @@ class _PostgreSQL:
 
 
 _SEALED = ("keys", "numbers", "patients", "name_words")  # of everybody, with what is sealed
-_PEOPLE = ("recipients", "consents", "plans", "series")
+_PEOPLE = ("recipients", "consents", "plans", "series", "replies", "tasks")
+_MEANINGS = ("confirm", "confirm", "change", "other", "yes", "help", "stop", "confirm", "other", "who")
 _MANY = ("appointments", "texts", "text_items")
 _CODES = (30003, 30005, 30006, 30007, 30008, 30034)
 _REASONS = ("merged_into", "merged_into", "cap_day", "quiet_hours", "no_consent")
@@ -409,7 +416,7 @@ class _Past:
         """Lay down a table's rows of the patients from `first` up to `end`."""
         if end <= first:
             return
-        inner, columns = (self._people(say) | self._many(say))[table]
+        inner, columns = (self._people(say) | self._answers(say) | self._many(say))[table]
         counted = [say.counting("i", first, end)]
         if inner:
             name, many = inner
@@ -492,6 +499,55 @@ class _Past:
                     "minutes": "50",
                     "recipients": say.json('["self"]'),
                     "status": "'booked'",
+                },
+            ),
+        }
+
+    def _answers(self, say: "_SQLite | _PostgreSQL") -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
+        """Two replies of each patient, and a task, which is closed but for some of the last two months."""
+        came = f"({self._t} + (r + 1) * 20 * {_DAY})"
+        past = f"(CASE WHEN {came} < {self._now} THEN {came} ELSE {self._t} END)"
+        is_open = f"(i % 100 = 7 AND {self._t} > {self._now - 60 * _DAY})"
+        at = f"({self._t} + {_DAY})"
+        heard = f"(CASE WHEN {at} < {self._now} THEN {at} ELSE {self._t} END)"
+        meaning = _chosen("i + r", _MEANINGS)
+        quoted = f"'[\"' || {meaning} || '\"]'"
+        return {
+            "replies": (
+                ("r", 2),
+                {
+                    "id": f"{self._base} + r",
+                    "sid": f"'SM' || {say.hex('i * 7919 + r')} || {say.hex('i * 2 + r')}",
+                    "number_id": self._base,
+                    "sent_to": "'+15005550006'",
+                    "site_id": self._site,
+                    "patient_id": self._base,
+                    "body_sealed": say.sealed(60),
+                    "media": "0",
+                    "meaning": meaning,
+                    "meanings": say.as_json(quoted),
+                    "rules": say.json("[]"),
+                    "lexicon": "'2026-11'",
+                    "heard_by": "'callback'",
+                    "sent_at": say.at(past),
+                    "received_at": say.at(past),
+                },
+            ),
+            "tasks": (
+                None,
+                {
+                    "site_id": self._site,
+                    "kind": "'reply'",
+                    "key": "'bench:' || i",
+                    "urgency": "'soon'",
+                    "patient_id": self._base,
+                    "number_id": self._base,
+                    "opened_at": say.at(heard),
+                    "due_at": say.at(f"({heard} + {_DAY})"),
+                    "closed_at": f"CASE WHEN {is_open} THEN NULL ELSE {say.at(heard)} END",
+                    "outcome": f"CASE WHEN {is_open} THEN NULL ELSE 'done' END",
+                    "rings": "0",
+                    "step": "0",
                 },
             ),
         }

@@ -29,7 +29,7 @@ class _WrongError(Exception):
 def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     """The answer to one request to the control API.
 
-    GET  /phones               every phone that shows anything: `phone`, `texts` (how many), `last`, `line_status`
+    GET  /phones               every phone that shows anything or was told of: `phone`, `texts`, `last`, `line_status`
     GET  /phones/{e164}        what that phone got, oldest first: one entry a text that reached it
     GET  /phones/{e164}/texts  what it sent, and what Twilio itself answered
     POST /phones/{e164}/texts  {"to": sender, "body": text, "media": pictures}: it texts one of our senders
@@ -125,16 +125,13 @@ def _pages(network: PhoneNetwork) -> list[dict[str, Any]]:
 
 
 def _phones(network: PhoneNetwork) -> list[dict[str, Any]]:
-    return [
-        {
-            "phone": phone,
-            "texts": len(shown),
-            "last": {"by": shown[-1].by, "body": shown[-1].body, "at": _iso(shown[-1].at)},
-            "line_status": network.facts[phone].line_status if phone in network.facts else "active",
-        }
-        for phone, shown in list(network.screens.items())
-        if shown
-    ]
+    found = []
+    for phone in dict.fromkeys([*network.screens, *network.facts]):
+        shown = network.screens.get(phone, [])
+        last = {"by": shown[-1].by, "body": shown[-1].body, "at": _iso(shown[-1].at)} if shown else None
+        status = network.facts[phone].line_status if phone in network.facts else "active"
+        found.append({"phone": phone, "texts": len(shown), "last": last, "line_status": status})
+    return found
 
 
 def _messages(network: PhoneNetwork) -> list[dict[str, Any]]:

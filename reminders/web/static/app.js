@@ -43,7 +43,7 @@ if (parts.length) {
           document.title = fresh.title;
           const icon = fresh.querySelector("link[rel=icon]");
           if (icon) document.querySelector("link[rel=icon]").href = icon.href;
-          for (const said of document.querySelectorAll("[data-fresh]")) said.textContent = clock();
+          for (const said of document.querySelectorAll("[data-fresh]")) said.textContent = fresh.querySelector("[data-fresh]")?.textContent ?? clock();
         }
         wait = every;
       } catch { wait = Math.min(wait * 2, 120000); }

@@ -1,0 +1,56 @@
+"""One text: what happened to it in order, why, and what is to be done by whom."""
+
+import json
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+
+from reminders import clock
+from reminders.service import logbook, story
+from reminders.web.access import Looking
+from reminders.web.drawing import draw
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+
+@router.get("/texts/{text}", response_class=HTMLResponse)
+def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLResponse:
+    """One text. Its words are for who may see people, what Twilio sent for who may see that; reads are recorded."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise HTTPException(404)
+    now = clock.now()
+    found = logbook.whole(
+        house,
+        int(text),
+        now,
+        sites=actor.sites("look"),
+        bodies=actor.sites("people"),
+        raw=actor.sites("raw"),
+        who=actor.who,
+    )
+    if found is None:
+        raise HTTPException(404)
+    return draw(
+        request,
+        "text.html",
+        one=found.text,
+        tries=found.tries,
+        steps=found.steps,
+        explained=story.explain(found.text),
+        classes=story.CLASSES,
+        raws=[
+            (one.number, heard.status, _laid_out(heard.raw)) for one in found.tries for heard in one.heard if heard.raw
+        ],
+        may_read=found.may_read,
+        may_try=actor.may("operate") and found.text.state == "undelivered",
+        why_not=logbook.why_not_again(found.text, now),
+        may_task=actor.may("answer"),
+    )
+
+
+def _laid_out(raw: str) -> str:
+    try:
+        return json.dumps(json.loads(raw), indent=2, sort_keys=True, ensure_ascii=False)
+    except ValueError:
+        return raw
