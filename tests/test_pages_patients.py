@@ -246,6 +246,7 @@ def test_who_looked_is_listed_to_the_last(here, ana, path, monkeypatch):
 def test_the_card_names_nobody(ana, path):
     card = ana.page(f"{path}/card")
     assert "STOP" in card.text
+    assert '<pre class="card" lang="en">' in card.text
     assert "Jordan" not in card.text
 
 

@@ -167,6 +167,10 @@ def test_a_plan_may_start_while_consent_is_on_its_way(here, ana):
     assert "there is no consent in force" in words(seen)
     assert ana.post("/plans/new", form(("consent.said", "later"))).status_code == 303
     assert {one.reason for one in logged(here)} == {"no_consent"}
+    plan = plan_of(here)
+    page = ana.page(f"/plans/{plan.id}")
+    assert "Blocked no consent in force : record consent" in words(page)
+    assert f'href="/patients/{plan.patient_id}/do/consent"' in page.text
 
 
 def test_a_plan_without_a_visit_in_its_first_week_is_asked_why(ana):

@@ -183,11 +183,12 @@ def card(
 ) -> HTMLResponse:
     """The card to take home, to be printed: it names nobody."""
     case = _case(request, house, actor, patient_id, "people")
+    whose = case.reader(reader)
     try:
-        said = lives.card(house, case.whom(case.reader(reader)))
+        said = lives.card(house, case.whom(whose))
     except wording.Unsayable:
         said = None
-    return draw(request, "card.html", card=said, back=f"/patients/{patient_id}")
+    return draw(request, "card.html", card=said, language=whose.language, back=f"/patients/{patient_id}")
 
 
 def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
