@@ -121,7 +121,7 @@ def test_who_opted_out_is_phoned(here, ana, path):
 def test_a_number_is_shown_on_record(here, ana, path):
     shown = ana.post(f"{path}/show", [("reader", "")])
     assert "+12025550101" in shown.text
-    assert "number shown" in audit(here)
+    assert "number read" in audit(here)
     assert ana.post(f"{path}/show", [("reader", "7")]).status_code == 404
 
 

@@ -169,7 +169,7 @@ def test_a_plan_may_start_while_consent_is_on_its_way(here, ana):
     assert {one.reason for one in logged(here)} == {"no_consent"}
     plan = plan_of(here)
     page = ana.page(f"/plans/{plan.id}")
-    assert "Blocked no consent in force : record consent" in words(page)
+    assert "no consent in force: record consent" in words(page)
     assert f'href="/patients/{plan.patient_id}/do/consent"' in page.text
 
 

@@ -150,7 +150,7 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
         plan = store.history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
-        store.records.note(tx, who=actor.who, what="plan opened to change it", table="plans", row=plan_id, now=now)
+        store.records.note(tx, who=actor.who, what="plan document read", table="plans", row=plan_id, now=now)
         return plan, store.plans.document_of(tx, plan)
 
     plan, document = house.database.write(look, again=True)
@@ -304,7 +304,7 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
         theirs = store.plans.plans_of(tx, patient.id)
         own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
         store.records.note(
-            tx, who=ask.actor.who, what="plan opened to repeat it", table="patients", row=patient.id, now=ask.now
+            tx, who=ask.actor.who, what="plan document read", table="patients", row=patient.id, now=ask.now
         )
         if not theirs or own is None:
             return [("patient.ref", patient.ref), ("patient.name", store.people.open_name(tx, patient) or "")]
@@ -431,7 +431,7 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
         found = store.lists.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
         site_id = min(sites, default=0)
-        store.records.note(tx, who=ask.actor.who, what="patients looked up", table="sites", row=site_id, now=ask.now)
+        store.records.note(tx, who=ask.actor.who, what="patients list read", table="sites", row=site_id, now=ask.now)
         return found
 
     return ask.house.database.write(look, again=True)

@@ -170,7 +170,7 @@ def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Fo
 
     def look(tx: store.Transaction) -> str:
         number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        store.records.note(tx, who=actor.who, what="number shown", table="recipients", row=reader.id, now=case.now)
+        store.records.note(tx, who=actor.who, what="number read", table="recipients", row=reader.id, now=case.now)
         return store.people.phone_of(tx, number.id, number.phone_sealed)
 
     phone = house.database.write(look, again=True)

@@ -146,7 +146,7 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
         sites &= may
 
     def look(tx: store.Transaction) -> list[ListedPlan]:
-        store.records.note(tx, who=actor.who, what="plans listed", table="sites", row=min(may), now=now)
+        store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=min(may), now=now)
         return store.lists.plans(tx, sites, wanted, now, names=True)
 
     return house.database.write(look, again=True)
