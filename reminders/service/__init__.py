@@ -4,8 +4,9 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `accounts` is who may do what, `signing_in` how they come in; `health` says whether it all
-works, `stats` how much of what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `sites` are where it happens; `accounts` is who may do what, `signing_in` how they come
+in; `health` says whether it all works, `lights` what to do where it does not, `stats` how much of what, `logbook` what
+became of each text; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
@@ -16,6 +17,7 @@ from reminders.service import (
     health,
     importing,
     inbound,
+    lights,
     lives,
     logbook,
     logs,
@@ -26,6 +28,7 @@ from reminders.service import (
     runs,
     sending,
     signing_in,
+    sites,
     stats,
     tasks,
     watch,
@@ -41,6 +44,7 @@ __all__ = [
     "health",
     "importing",
     "inbound",
+    "lights",
     "lives",
     "logbook",
     "logs",
@@ -51,6 +55,7 @@ __all__ = [
     "runs",
     "sending",
     "signing_in",
+    "sites",
     "stats",
     "tasks",
     "watch",

@@ -142,6 +142,8 @@ sites = Table(
     Column("quiet_from", sa.String(5), nullable=False),
     Column("quiet_to", sa.String(5), nullable=False),
     Column("closures", sa.JSON, nullable=False),
+    # Of these what staff added to the closures that settings name: the default site is made what settings say anew.
+    Column("added_closures", sa.JSON, nullable=False, server_default="[]"),
     Column("paused_at", Instant),
 )
 

@@ -14,9 +14,9 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import health, log, manual, text
+from reminders.web.pages import health, log, manual, sites, text, wording
 
-PAGES = (sign_in, log, text, health, manual)
+PAGES = (sign_in, log, text, health, sites, wording, manual)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

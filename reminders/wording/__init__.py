@@ -7,10 +7,11 @@ person takes home. How many segments a body takes is `reminders.wording.segments
 
 from reminders.wording.card import Card, card, card_parts
 from reminders.wording.catalogue import catalogue_code, languages
-from reminders.wording.lint import check_alias, check_typed, plainer, telling_words
-from reminders.wording.render import Rendered, Unsayable, Visit, answer, reminder, samples
+from reminders.wording.lint import LONGEST_ALIAS, check_alias, check_typed, plainer, refused_words, telling_words
+from reminders.wording.render import Rendered, Unsayable, Visit, answer, examples, reminder, samples
 
 __all__ = [
+    "LONGEST_ALIAS",
     "Card",
     "Rendered",
     "Unsayable",
@@ -21,8 +22,10 @@ __all__ = [
     "catalogue_code",
     "check_alias",
     "check_typed",
+    "examples",
     "languages",
     "plainer",
+    "refused_words",
     "reminder",
     "samples",
     "telling_words",
