@@ -3,6 +3,7 @@ due (DESIGN: rules of sending, 9).
 """
 
 import asyncio
+import gc
 import logging
 import threading
 import time
@@ -53,6 +54,7 @@ class Line:
         with ThreadPoolExecutor(1, "line-database") as executor, asyncio.Runner() as runner:
             gateway = self._house.gateway()
             dispatch = Dispatch(self._house, gateway, executor, self._stop, scanned=self._scanned)
+            gc.freeze()  # what stands by now stands until the end: looking through it again cost a tenth of a text
             while not self._stop.is_set():
                 self._wakened.wait()
                 self._wakened.clear()

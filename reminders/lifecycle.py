@@ -26,7 +26,8 @@ class State(StrEnum):
 _HANDED_OVER = frozenset({State.SENT, State.UNDELIVERED, State.DELIVERED})
 
 MOVES: Mapping[State, frozenset[State]] = {
-    State.SCHEDULED: frozenset({State.SENDING, State.SUPPRESSED, State.CANCELLED, State.EXPIRED}) | _HANDED_OVER,
+    State.SCHEDULED: frozenset({State.SENDING, State.SUPPRESSED, State.CANCELLED, State.EXPIRED, State.UNCERTAIN})
+    | _HANDED_OVER,
     State.SENDING: frozenset({State.SCHEDULED, State.UNCERTAIN}) | _HANDED_OVER,
     State.UNCERTAIN: frozenset({State.SCHEDULED}) | _HANDED_OVER,
     State.SENT: frozenset({State.DELIVERED, State.UNDELIVERED, State.UNCONFIRMED}),
@@ -39,9 +40,10 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 """From → to.
 
-A text whose resend is pending (`scheduled`), or came to nothing (`expired`, `cancelled`, `suppressed`), was perhaps
-handed over by its earlier attempt after all. A receipt for that attempt settles it at any time (DESIGN §6.5), which
-is why every open or given-up state may still move to what Twilio says became of it.
+A text whose resend is pending (`scheduled`) was perhaps handed over by its earlier attempt after all. If the resend
+comes to nothing the text is `uncertain` again, never `expired`, `cancelled` or `suppressed`: those say that it did not
+go. A receipt for an attempt settles it at any time (DESIGN §6.5), which is why every open or given-up state may still
+move to what Twilio says became of it.
 """
 
 WITHOUT_AN_ATTEMPT = frozenset(

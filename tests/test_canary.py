@@ -299,8 +299,10 @@ session = "oak"
 
 
 @pytest.fixture
-def service(database_url, tmp_path):
-    running = Service(tmp_path, database_url, sending__welcome="true", sending__per_day="5", jobs__poll_seconds="2")
+def service(nursery, database_url, tmp_path):
+    running = Service(
+        nursery, tmp_path, database_url, sending__welcome="true", sending__per_day="5", jobs__poll_seconds="2"
+    )
     rota = [{"name": "First", "page": f"json://127.0.0.1:{running.phones}/pager"}]
     running.environment["REMINDERS_SITE__ON_CALL"] = json.dumps(rota)
     running.environment["REMINDERS_JOBS__PAGE_SECONDS"] = "1"

@@ -13,7 +13,7 @@ from chaos.run import Plan, points, run
 from chaos.verdict import Attempt, Made, Text, judge
 from conftest import NOW
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 SEED = int(os.environ.get("CHAOS_SEED") or Random().randrange(1_000_000))
 
@@ -25,12 +25,14 @@ def of(report, database, workers):
     return report
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_f1_f2_f4_one_worker_on_sqlite_killed_again_and_again_loses_and_doubles_nothing(database_url, tmp_path):
     report = of(run(Plan(database_url, workers=1, seed=SEED, kills=14, people=50), tmp_path), "sqlite", 1)
     assert report.kills.total() == 14
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_f1_f2_f4_f22_four_workers_on_postgresql_and_the_server_stopped_lose_and_double_nothing(
     database_url, tmp_path, postgresql_server
@@ -40,6 +42,7 @@ def test_f1_f2_f4_f22_four_workers_on_postgresql_and_the_server_stopped_lose_and
     assert report.kills.total() == 14
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_four_workers_and_one_postgresql_one_killed_each_few_seconds_the_phones_see_every_text_once(
     database_url, tmp_path

@@ -44,6 +44,8 @@ COMMANDS = {
     "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
     "doctor", "simulator", "web", "demo", "keys make", "keys rotate",
+    "audit list", "audit verify", "audit head",
+    "users add", "users list", "users role", "users reset", "users end",
 }  # fmt: skip
 
 
@@ -455,7 +457,7 @@ def test_status_when_nothing_ever_ran(run_both):
     assert "python -m jobs" in shown.stderr
     said = run_both.json("status", code=1)
     assert said["ok"] is False
-    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch", "tally"}
+    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"}
     for job in said["jobs"].values():
         assert job == {"last_success": None, "age_seconds": None, "error": None}
     assert said["queue"] == {"due": 0, "oldest_due_seconds": None, "sending": 0, "uncertain": 0}
@@ -463,7 +465,7 @@ def test_status_when_nothing_ever_ran(run_both):
 
 def test_status_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
         runs.succeeded(house, name)
     house.close()
     said = run_both.json("status")
@@ -525,7 +527,7 @@ def test_doctor_on_a_server_that_is_away(tmp_path, monkeypatch):
 
 def test_doctor_when_all_is_well(run_both):
     house = open_house(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
         runs.succeeded(house, name)
     house.close()
     assert all(check["ok"] for check in checks(run_both, code=0).values())

@@ -413,8 +413,9 @@ leads = ["2h"]
 
 
 @pytest.fixture
-def service(database_url, tmp_path):
+def service(nursery, database_url, tmp_path):
     running = Service(
+        nursery,
         tmp_path,
         database_url,
         sending__welcome="false",

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from reminders import intake
 from reminders.cli import demo
-from reminders.cli.demo import FAMILY, PHONES, REFS, SCENES
+from reminders.cli.demo import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
 from reminders.plans import is_fictional, programmes
 from reminders.service import planning
 
@@ -101,6 +101,7 @@ def start(tmp_path):
 QUICKLY = ("-c", "from reminders.cli.demo import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
     play = start(*QUICKLY)
@@ -131,6 +132,7 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
         phone = FAMILY["phone"] if any(visit.reader == "sister" for visit in scene.visits) else PHONES[place]
         taken = scene.tries - ("Twilio is busy" in scene.shows) - (scene.because == 21610)
         assert to.pop(phone, 0) == taken + (scene.because == "cap_day") + (scene.writes is not None), scene.shows
+    assert to.pop(GROUP_PHONES[demo.ASKS]) == 1
     assert not to
     assert phones[PLACES["in Spanish"]][0].startswith("Oak Street Office: ")
     assert "Responda" in phones[PLACES["in Spanish"]][0]
@@ -216,14 +218,21 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
                 assert text.goes, (scene.shows, text.reason)
                 assert (text.goes_at - now).total_seconds() <= 90, scene.shows
                 assert len(text.appointments) == (2 if scene.shows == "two visits, one text" else 1)
+        days_ago = now - timedelta(days=2)
+        for place, document in enumerate(demo.group_at(now)):
+            plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
+            going = [one for one in planning.preview(house, plan, days_ago) if one.goes and one.closes_at > now]
+            assert len(going) == (place != demo.WITHOUT_CONSENT)
+            assert all(one.goes_at > now + timedelta(minutes=20) for one in going)
     finally:
         house.close()
 
 
 def test_the_people_are_invented_and_the_programmes_real():
     assert len(SCENES) >= 20
-    assert all(map(is_fictional, (*PHONES, FAMILY["phone"])))
-    assert len({*PHONES, FAMILY["phone"], "+12025550100", "+12025550101"}) == len(PHONES) + 3
+    phones = {*PHONES, *GROUP_PHONES, FAMILY["phone"]}
+    assert all(map(is_fictional, phones))
+    assert len({*phones, "+12025550100", "+12025550101"}) == len(PHONES) + len(GROUP_PHONES) + 3
     assert {scene.programme for scene in SCENES} <= programmes().keys()
     assert len({scene.programme for scene in SCENES}) >= 10
     assert len({scene.zone for scene in SCENES}) == 2

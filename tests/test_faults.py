@@ -134,7 +134,7 @@ def test_f4_a_worker_frozen_in_the_middle_of_its_claim_keeps_no_other_waiting(un
 
     def freeze(tx):
         (sender,) = store.queue.senders_with_work(tx, now)
-        due, _ = store.queue.claim(tx, sender, 4, now)
+        due, _ = store.claims.claim(tx, sender, 4, now)
         claimed.set()
         thawed.wait(20)
         return len(due)
@@ -623,16 +623,17 @@ def test_f42_a_visit_moved_while_its_text_is_claimed_is_told_once_of_each_time(l
 # F46: everything at once on a slow sender.
 
 
-def test_f46_a_slow_sender_with_much_to_do_keeps_no_other_waiting(unpaced):
+def test_f46_a_slow_sender_of_another_site_with_much_to_do_keeps_no_other_waiting(unpaced):
     many(unpaced, 30)
     slow, quick = 2**62, 5
 
     def arrange(tx):
-        site = tx.value(sa.select(schema.sites.c.id))
-        row = {"id": slow, "site_id": site, "address": "+15005550016", "segments_per_second": 1, "stops": 0}
+        site = dict(tx.first(sa.select(schema.sites))._mapping) | {"id": slow, "key": "second"}
+        tx.run(schema.sites.insert(), site)
+        row = {"id": slow, "site_id": slow, "address": "+15005550016", "segments_per_second": 1, "stops": 0}
         tx.run(schema.senders.insert(), row)
         ids = [row.id for row in tx.all(sa.select(schema.texts.c.id).order_by(schema.texts.c.id))]
-        tx.run(schema.texts.update().where(schema.texts.c.id.in_(ids[quick:])).values(sender_id=slow))
+        tx.run(schema.texts.update().where(schema.texts.c.id.in_(ids[quick:])).values(sender_id=slow, site_id=slow))
 
     unpaced.database.write(arrange)
     phones = Phones()

@@ -1,10 +1,9 @@
 """The service as it runs: web, worker and a pretend Twilio as processes of their own, on both databases."""
 
+import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from datetime import timedelta
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, free_port
+from nursery import Nursery
 
 from reminders import clock
 from reminders.plans import to_wall
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"
 
 PLAN = """
@@ -52,7 +51,10 @@ leads = ["1h"]
 class Service:
     """Everything that runs, on one database; each process writes its own log."""
 
-    def __init__(self, folder: Path, url: str, **more: str) -> None:
+    _each = itertools.count()
+
+    def __init__(self, nursery: Nursery, folder: Path, url: str, **more: str) -> None:
+        self.nursery = nursery
         self.folder = folder
         self.web, self.api, self.phones = free_port(), free_port(), free_port()
         settings = {
@@ -69,44 +71,40 @@ class Service:
             "jobs__settle_seconds": "1",
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REMINDERS_", "TWILIO_"))}
-        self.environment = kept | environment(url, **settings | more) | {"PYTHONPATH": str(ROOT)}
-        self.running: dict[str, subprocess.Popen] = {}
+        self.environment = kept | environment(url, **settings | more)
+        self.running: dict[str, str] = {}  # by its name here, its name in the nursery
 
     def start(self, name: str) -> None:
-        arguments = {
-            "simulator": ["-m", "reminders", "simulator", f"--port={self.api}", f"--control-port={self.phones}"],
-            "web": ["-m", "reminders", "web"],
-            "worker": ["-m", "jobs"],
+        run = {
+            "simulator": ["simulator", f"--port={self.api}", f"--control-port={self.phones}"],
+            "web": ["web"],
+            "worker": ["jobs"],
         }[name.partition("-")[0]]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
+        self.running[name] = self._run(run, self.folder / f"{name}.log")
+
+    def _run(self, run: list[str], log: Path, out: Path | None = None) -> str:
+        one = f"{' '.join(run[:1])} {next(self._each)}"
+        self.nursery.start(one, run, environment=self.environment, folder=self.folder, log=log, out=out)
+        return one
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        self.running[name].send_signal(number)
+        self.nursery.signal(self.running[name], number)
 
     def kill(self, name: str) -> None:
         self.signal(name, signal.SIGKILL)
-        self.running.pop(name).wait(10)
+        self.nursery.wait(self.running.pop(name), 10)
 
     def stop(self, name: str) -> int:
         self.signal(name, signal.SIGTERM)
-        return self.running.pop(name).wait(30)
+        return self.nursery.wait(self.running.pop(name), 30)
 
     def reminders(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "reminders", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        with (self.folder / "commands.log").open("a") as log:
-            log.write(done.stderr)
-        assert done.returncode == code, done.stderr
-        return done.stdout
+        log, out = self.folder / "commands.log", self.folder / "command.out"
+        ended = self.nursery.wait(self._run(list(arguments), log, out), 60)
+        said = out.read_text()
+        out.unlink()
+        assert ended == code, log.read_text()
+        return said
 
     def log(self) -> list[dict]:
         return [json.loads(line) for line in self.reminders("log", "--json").splitlines()]
@@ -128,10 +126,8 @@ class Service:
             wait_for(lambda port=port, path=path: _answers(f"http://127.0.0.1:{port}{path}"))
 
     def close(self) -> None:
-        for process in self.running.values():
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait(10)
+        for name in list(self.running):
+            self.kill(name)
 
     def plan(self, ref: str, *, opens_in: float, phone: str = "+12025550143", name: str = "Jordan Alvarez") -> Path:
         """A plan file with a visit whose one-hour text opens in so many seconds."""
@@ -161,8 +157,8 @@ def wait_for(what, seconds: float = 40):
 
 
 @pytest.fixture
-def service(database_url, tmp_path):
-    running = Service(tmp_path, database_url)
+def service(nursery, database_url, tmp_path):
+    running = Service(nursery, tmp_path, database_url)
     yield running
     running.close()
 

@@ -17,11 +17,11 @@ from people import document, one_off
 from jobs.line import Line
 from reminders import store
 from reminders.plans import to_instant
-from reminders.service import importing, inbound, outcomes, planning, runs, sending
+from reminders.service import backlog, changes, importing, inbound, outcomes, planning, runs, sending, story
 from reminders.sms import Accepted, Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 from reminders.store.sealing import Place
 from reminders.store.texts import LogFilter
 
@@ -66,7 +66,7 @@ def claim(house, now, limit=50):
         store.queue.mark_ready(tx, now)
         for sender in store.queue.senders_with_work(tx, now):
             _, intents, _ = sending.claim(house, tx, sender, limit, now)
-            started += store.queue.start(tx, intents, now, LEASE)
+            started += store.claims.start(tx, intents, now, LEASE)
         return started
 
     return house.database.write(work)
@@ -178,6 +178,47 @@ def test_promise_1_a_sid_longer_than_twilios_is_recorded_like_any_other(house):
     (one,) = claim(house, NOW)
     sending.record(house, [accepted(one, "SM" + "c" * 50)], NOW)  # the gateway lets up to 64 characters through
     assert the_text(house).state == "sent"
+
+
+def stopped_by_phone(house, now):
+    said = InboundText(sid="SM9", sender="+12025550143", to="+15005550006", body="STOP", opt_out_type=None, sent_at=now)
+    inbound.take_in(house, said, now)
+
+
+def died(house, now):
+    changes.set_plan_status(house, "DC-1", "ended", now, who="test", because="died")
+
+
+def found_not_booked(house, now):
+    house.database.write(lambda tx: tx.run(schema.appointments.update().values(status="cancelled")))
+    assert claim(house, now) == []
+
+
+def window_shut(house, now):
+    house.database.write(lambda tx: store.outcomes.expire(tx, now + timedelta(hours=2)))
+
+
+def dropped_from_the_backlog(house, now):
+    house.database.write(lambda tx: tx.run(schema.texts.update().values(held="backlog")))
+    backlog.end(house, now, drop=True, who="test")
+
+
+@pytest.mark.parametrize("event", [stopped_by_phone, died, found_not_booked, window_shut, dropped_from_the_backlog])
+def test_promise_1_what_twilios_list_may_have_hidden_is_not_shown_as_never_sent(house, event):
+    """Absent twice, to be sent again, and then it may not: on its phone it may be all the same."""
+    accept(house, plan={"ref": "DC-1"}, series=DUE)
+    (one,) = claim(house, NOW)
+    sending.record(house, [unknown(one, NOW)], NOW)
+    phones = Phones()
+    settle(house, phones, NOW + timedelta(seconds=330))
+    settle(house, phones, NOW + timedelta(seconds=940))
+    assert the_text(house).state == "scheduled"
+    event(house, NOW + timedelta(seconds=950))
+    reminder = next(text for text in texts(house) if text.class_ == "reminder")
+    assert (reminder.state, reminder.reason) == ("uncertain", None)
+    assert "may or may not have gone" in story.tell(reminder)
+    hear(house, one, "delivered", now=NOW + timedelta(seconds=960))
+    assert "delivered" in {text.state for text in texts(house)}
 
 
 def resent_and_found_for_the_first(house):
@@ -458,7 +499,7 @@ def test_a_pause_of_the_site_holds_from_its_commit(house):
 
     (sender,) = house.database.write(look)
     house.database.write(lambda tx: tx.run(schema.sites.update().values(paused_at=NOW)))
-    assert house.database.write(lambda tx: store.queue.claim(tx, sender, 50, NOW)) == ([], [])
+    assert house.database.write(lambda tx: store.claims.claim(tx, sender, 50, NOW)) == ([], [])
 
 
 def test_promise_3_stricter_quiet_hours_hold_once_the_worker_has_them(house, database_url, tmp_path):

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import KEYS, logged, send, settle
@@ -326,7 +326,7 @@ def claimed(house, now, lease=timedelta(seconds=20)):
         store.queue.mark_ready(tx, now)
         (sender,) = store.queue.senders_with_work(tx, now)
         _, intents, _ = sending.claim(house, tx, sender, 100, now)
-        return store.queue.start(tx, intents, now, lease)
+        return store.claims.start(tx, intents, now, lease)
 
     return house.database.write(work)
 
@@ -369,7 +369,7 @@ def test_c12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, 
     (started,) = claimed(line, clock.now())
     travel(clock.now() + timedelta(seconds=21))
     settle(line)
-    late = store.queue.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
+    late = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
     sending.record(line, [late], clock.now())
     (text,) = logged(line)
     assert (text.state, text.attempts[0].sid) == ("sent", "SM" + "7" * 32)
@@ -387,9 +387,9 @@ def test_rule_3_a_late_answer_to_an_earlier_attempt_does_not_speak_for_the_one_o
     (two,) = claimed(line, clock.now())
     assert (one.text, two.number) == (two.text, 2)
     for late in (
-        store.queue.Answered(one, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now()),
-        store.queue.Answered(one, "unknown", what="timeout", look_at=clock.now()),
-        store.queue.Answered(one, "refused", what="no connection", again_at=clock.now()),
+        store.answers.Answered(one, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now()),
+        store.answers.Answered(one, "unknown", what="timeout", look_at=clock.now()),
+        store.answers.Answered(one, "refused", what="no connection", again_at=clock.now()),
     ):
         sending.record(line, [late], clock.now())
         assert states(line) == ["sending"]
@@ -411,11 +411,11 @@ def test_a_worker_whose_lease_is_nearly_over_does_not_call(line, twilio):
 def test_recording_twice_changes_nothing(line):
     accept(line)
     (started,) = claimed(line, clock.now())
-    answer = store.queue.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
+    answer = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
     sending.record(line, [answer], clock.now())
     before = logged(line)
     sending.record(line, [answer], clock.now())
-    sending.record(line, [store.queue.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
+    sending.record(line, [store.answers.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
     assert logged(line) == before
 
 
@@ -427,12 +427,13 @@ def test_c15_a_visit_called_off_while_its_text_waits_takes_it_along(line, twilio
     assert twilio.created() == []
 
 
-def many(house, count: int) -> None:
-    for number in range(count):
+def many(house, count: int, *, first: int = 0, **changes) -> None:
+    for number in range(first, first + count):
         accept(
             house,
             plan={"ref": f"P-{number}"},
             patient={"ref": f"M-{number}", "phone": f"202-555-{100 + number:04d}"},
+            **changes,
         )
 
 
@@ -473,6 +474,55 @@ def test_rule_8_a_slow_sender_is_not_outrun(line, twilio, database_url):
     # Two whole seconds must lie between the first ten and the last five.
     assert time.monotonic() - began >= 2
     assert len(twilio.created()) == 25
+
+
+def limited(line, limit):
+    twilio = line.settings.twilio.model_copy(update={"segments_per_day": limit})
+    return type(line)(line.settings.model_copy(update={"twilio": twilio}), line.secrets, line.database)
+
+
+def test_a_limit_of_the_day_holds_for_all_workers_together_and_what_is_over_waits(line, database_url, travel):
+    """The network counts from midnight Pacific, 08:00 UTC, and segments."""
+    house = limited(line, 5)
+    many(house, 9, series=[one_off("visit", "2026-12-01T15:00:00", leads=["30h"])])
+    many(house, 2, first=50, series=[one_off("visit", "2026-11-30T16:00:00", leads=["7h"])])  # these shut today
+    barrier = threading.Barrier(4)
+
+    def work():
+        own = type(line)(house.settings, line.secrets, store.Database(database_url, store.Ring(KEYS)))
+        barrier.wait()
+        for _ in range(4):
+            send(own)
+        own.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gone = [text for text in logged(house) if text.attempts]
+    assert sum(text.attempts[0].segments for text in gone) == len(gone) == 5
+    assert {text.plan for text in gone} > {"P-50", "P-51"}  # the earliest deadline first
+    status = health.status(house, clock.now())
+    assert any("daily limit for our sender" in trouble for trouble in status.troubles)
+    (day,) = (check for check in asyncio.run(health.doctor(house)) if check.check == "limit of the day")
+    assert (day.ok, day.detail) == (False, "5 of 5 segments that +15005550006 may send a day")
+
+    travel(datetime(2026, 12, 1, 7, 59, tzinfo=UTC))
+    assert send(house).claimed == 0
+    travel(datetime(2026, 12, 1, 14, 30, tzinfo=UTC))  # past midnight there, and past the reader's night
+    assert send(house).accepted == 5
+    assert states(house).count("scheduled") == 1
+
+
+def test_what_was_refused_does_not_count_against_the_limit_of_the_day(line, twilio, travel):
+    house = limited(line, 2)
+    twilio.rule(fault="too_many", times=3)
+    many(house, 2)
+    for _ in range(6):
+        send(house)
+        travel(clock.now() + timedelta(seconds=40))
+    assert len(twilio.created()) == 2
 
 
 def test_rule_7_the_earliest_deadline_goes_first(line, twilio):

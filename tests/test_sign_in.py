@@ -5,14 +5,13 @@ import re
 import shutil
 from contextlib import closing
 from datetime import timedelta
-from typing import Annotated
 
 import pyotp
 import pytest
 import routes
 import staff
 from conftest import NOW, environment, open_house
-from fastapi import Depends, Form, Request
+from fastapi import Depends, Request
 from test_web_pages import Page
 from typer.testing import CliRunner
 from web_caller import Caller
@@ -23,6 +22,7 @@ from reminders.service import accounts, signing_in
 from reminders.store import schema
 from reminders.web import access
 from reminders.web.access import Needs
+from reminders.web.forms import Form
 
 PASSWORD = "copper teapot under rain"
 BROWSER = {"sec-fetch-site": "same-origin", "accept": "text/html"}
@@ -414,8 +414,8 @@ def typing(here):
     browser = Browser(here, role="coordinator")
     saved = []
 
-    def save(name: Annotated[str, Form()], kinds: Annotated[list[str], Form()]) -> dict[str, object]:
-        saved.append((name, kinds))
+    def save(form: Form) -> dict[str, object]:
+        saved.append((form["name"], form.all("kinds")))
         return {"saved": True}
 
     browser.app.add_api_route("/typed", save, methods=["POST"], dependencies=[Depends(Needs("plan"))])
@@ -596,7 +596,7 @@ def test_every_route_says_whom_it_lets_in(here):
     public = {route.path for route in found if route.lets_in == "anybody"}
     assert public == {
         *("/healthz", "/readyz", "/sms/status/{ref}", "/sms/inbound"),
-        *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out"),
+        *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out", "/help"),
     }
     assert {route.path for route in found if route.lets_in == "local"} == {"/metrics"}
 

@@ -674,7 +674,23 @@ def test_s10_13_a_text_to_a_landline_ends_with_30006():
     assert end_of(caller, caller.create()["sid"]) == ("undelivered", 30006)
 
 
+def test_a_text_to_a_phone_that_is_switched_off_ends_with_30003_until_it_is_on():
+    for status, ends in (("unreachable", ("undelivered", 30003)), ("active", ("delivered", None))):
+        caller = a_caller()
+        caller.simulator.facts[PHONE] = PhoneFacts(line_status=status)
+        assert end_of(caller, caller.create()["sid"]) == ends
+
+
 # Item 14: all of it over the control API
+
+
+def test_the_phones_that_show_anything_are_listed():
+    caller = a_caller()
+    assert steer(caller, "GET", "/phones") == (200, [])
+    steer(caller, "POST", f"/phones/{PHONE}/texts", {"to": "+15005550006", "body": "C"})
+    status, (one,) = steer(caller, "GET", "/phones")
+    assert (status, one["phone"], one["texts"], one["line_status"]) == (200, PHONE, 1, "active")
+    assert (one["last"]["by"], one["last"]["body"]) == ("phone", "C")
 
 
 def steer(caller, method, path, document=None):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, open_house
+from conftest import NOW, ROOM, open_house
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,7 +30,7 @@ from reminders.service import changes, inbound, outcomes, planning, sending
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 from reminders.store.texts import LogFilter
 
 LEASE = timedelta(seconds=120)
@@ -47,7 +47,7 @@ class Service(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="reminders-stateful-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="reminders-stateful-", dir=ROOM))
         shutil.copy(self.template, self.folder / "reminders.db")
         self.house = open_house(
             f"sqlite:///{self.folder / 'reminders.db'}", self.folder, twilio__segments_per_second="0"
@@ -159,7 +159,7 @@ class Service(RuleBasedStateMachine):
             store.queue.mark_ready(tx, self.now)
             for sender in store.queue.senders_with_work(tx, self.now):
                 _, intents, _ = sending.claim(self.house, tx, sender, limit, self.now)
-                started += store.queue.start(tx, intents, self.now, LEASE)
+                started += store.claims.start(tx, intents, self.now, LEASE)
             return started
 
         started = self.house.database.write(work)
@@ -305,12 +305,13 @@ def reachable(source, target):
     return target in seen
 
 
+@pytest.mark.long
 def test_any_order_of_everything_keeps_the_promises(sqlite_template):
     Service.template = sqlite_template
     run_state_machine_as_test(
         Service,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -180,6 +180,8 @@ def test_ids_grow_and_never_repeat_even_when_the_clock_goes_back(moments):
 
 
 def test_refs_are_unguessable():
-    refs = {new_ref() for _ in range(1000)}
-    assert len(refs) == 1000
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    refs = {new_ref(now) for _ in range(1000)}
+    assert len({ref[8:] for ref in refs}) == 1000
+    assert max(refs) < new_ref(now + timedelta(seconds=1))
     assert all(len(ref) == 32 for ref in refs)

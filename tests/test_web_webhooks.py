@@ -21,7 +21,7 @@ from web_caller import Caller, signature
 from reminders import clock, store
 from reminders.service import planning, sending
 from reminders.store import schema
-from reminders.store.queue import Answered
+from reminders.store.answers import Answered
 from reminders.store.sealing import Place
 from reminders.web import webhooks
 
@@ -61,7 +61,7 @@ def begin(house):
         store.queue.mark_ready(tx, now)
         (sender,) = store.queue.senders_with_work(tx, now)
         _, intents, _ = sending.claim(house, tx, sender, 10, now)
-        return store.queue.start(tx, intents, now, timedelta(seconds=120))
+        return store.claims.start(tx, intents, now, timedelta(seconds=120))
 
     (started,) = house.database.write(work)
     return started

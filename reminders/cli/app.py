@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import ops, people, plans, programmes, running, sessions, tasks, texts, users
+from reminders.cli import audit, ops, people, plans, programmes, running, sessions, tasks, texts, users
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -88,6 +88,11 @@ _users.command("role")(users.set_role)
 _users.command("reset")(users.reset)
 _users.command("end")(users.end_access)
 
+_audit = typer.Typer(help="Who did what, and the proof that it stands as it was.", no_args_is_help=True)
+_audit.command("list")(audit.list_audit)
+_audit.command("verify")(audit.verify)
+_audit.command("head")(audit.head)
+
 _keys = typer.Typer(help="Sealing keys: make one, rotate them.", no_args_is_help=True)
 _keys.command("make")(running.make_key)
 _keys.command("rotate")(running.rotate_keys)
@@ -130,4 +135,5 @@ app.command(rich_help_panel=_RUNNING)(running.web)
 app.command(rich_help_panel=_RUNNING)(running.simulator)
 app.command(rich_help_panel=_RUNNING)(running.demo)
 app.add_typer(_users, name="users", rich_help_panel=_RUNNING)
+app.add_typer(_audit, name="audit", rich_help_panel=_RUNNING)
 app.add_typer(_keys, name="keys", rich_help_panel=_RUNNING)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -364,6 +364,27 @@ SCENES = (
         tries=0,
     ),
 )
+# Who shares a group this evening, and some of whom one this morning: for the pages, where a session is moved for all.
+GROUP = (
+    "Ari Bergstrom",
+    "Bea Fontaine",
+    "Cal Ito",
+    "Dee Osei",
+    "Eli Rasmussen",
+    "Fay Quintero",
+    "Gus Halloran",
+    "Hana Sokolova",
+    "Ivo Brandao",
+    "Joy Mbeki",
+    "Kit Vandenberg",
+    "Liv Arsenault",
+    "Moe Castillo",
+    "Nan Ferreira",
+)
+GROUP_REFS = tuple(f"G-{place:02}" for place in range(1, len(GROUP) + 1))
+GROUP_PHONES = tuple(f"+1202555{place:04}" for place in range(140, 140 + len(GROUP)))
+MET_THIS_MORNING, WITHOUT_CONSENT, ASKS = 6, 4, 1  # how many, who, and who texts a question
+QUESTION = "Is there somewhere to park?"
 WRITES_AFTER = 10  # seconds after the plan is entered
 REFS = tuple(f"D-{place:02}" for place in range(1, len(SCENES) + 1))
 PHONES = tuple(f"+1202555{place:04}" for place in range(110, 110 + len(SCENES)))
@@ -395,16 +416,7 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
         own |= {"starts": starts.replace(microsecond=0).isoformat(), "zone": scene.zone, "for": [visit.reader]}
         series.append(own)
         key = f"day:{starts.date()}:{lead}"
-    consent = {
-        "said": scene.said,
-        "on": str(today - timedelta(days=2)),
-        "how": "signed form",
-        "by": "A. Reyes",
-        "warned_of_risk": True,
-        "wording": "2026-10",
-        "alias_shown": True,
-        "verified": "read aloud",
-    }
+    consent = _consent(today - timedelta(days=2), scene.said)
     readers = {visit.reader for visit in scene.visits}
     sister = {**FAMILY, "part2_consent_on": str(today), "consent": {**consent, "categories": ["family"]}}
     document = {
@@ -430,6 +442,57 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
     return document, key
 
 
+def group_at(now: datetime) -> list[dict[str, Any]]:
+    """The plans of those who share a group: in three hours, or tomorrow morning where that is after midnight.
+
+    Some of them shared another one two hours ago, of which nobody has said yet who came.
+    """
+    wall = plans.to_wall(now, ZONE).replace(minute=0, second=0, microsecond=0)
+    evening, morning = wall + timedelta(hours=4), wall - timedelta(hours=2)
+    if evening.date() != wall.date():
+        evening = datetime.combine(wall.date() + timedelta(days=1), datetime.min.time()).replace(hour=10)
+    discharged_on = wall.date() - timedelta(days=16)
+    found = []
+    for place, name in enumerate(GROUP):
+        series = [_meeting("evening-group", evening, ["2h"])]
+        if place < MET_THIS_MORNING:
+            series.append(_meeting("morning-group", morning, ["30m"]))
+        found.append(
+            {
+                "plan": {"ref": GROUP_REFS[place], "discharged_on": str(discharged_on)},
+                "patient": {
+                    "ref": f"MRN-{GROUP_REFS[place]}",
+                    "name": name,
+                    "phone": GROUP_PHONES[place],
+                    "language": "es" if place % 5 == 3 else "en",
+                    "zone": ZONE,
+                },
+                "consent": _consent(discharged_on, "no" if place == WITHOUT_CONSENT else "yes")
+                | {"categories": ["appointments"]},
+                "series": series,
+            }
+        )
+    return found
+
+
+def _meeting(key: str, wall: datetime, leads: list[str]) -> dict[str, Any]:
+    own = {"key": key, "kind": "therapy_group", "session": f"oak-{key}", "minutes": 90, "leads": leads}
+    return own | {"starts": wall.isoformat(), "zone": ZONE, "with": "Dr. Lee", "place": "Room 2"}
+
+
+def _consent(on: date, said: str) -> dict[str, Any]:
+    return {
+        "said": said,
+        "on": str(on),
+        "how": "signed form",
+        "by": "A. Reyes",
+        "warned_of_risk": True,
+        "wording": "2026-10",
+        "alias_shown": True,
+        "verified": "read aloud",
+    }
+
+
 class _Broken(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict for the person who watches
     """The demo cannot go on; the text says why."""
 
@@ -444,9 +507,13 @@ class _Stage:
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     stopping: bool = False
 
+    def page(self, path: str) -> str:
+        """An address of the pages."""
+        return f"http://127.0.0.1:{self.ports['web']}{path}"
+
     @property
     def log_page(self) -> str:
-        return f"http://127.0.0.1:{self.ports['web']}/log?when=past"
+        return self.page("/log?when=past")
 
     def phones(self, path: str) -> str:
         """An address of the pretend phones."""
@@ -581,7 +648,7 @@ class _Play:
         while coming and coming[0][0] <= 0:
             coming.pop(0)[1]()
         stage.start("worker")
-        stage.wait_for("web", f"http://127.0.0.1:{stage.ports['web']}/healthz")
+        stage.wait_for("web", stage.page("/healthz"))
         self.console.print("\nAftercare reminders: the demo", style="bold")
         self.console.print(self._where(), "", sep="\n", soft_wrap=True)
         until = time.monotonic() + seconds if seconds is not None else float("inf")
@@ -608,6 +675,8 @@ class _Play:
 
     def _cues(self) -> Iterator[tuple[float, Callable[[], None]]]:
         """What is done when, in seconds of the play: everything else the service does by itself."""
+        yield 0, self._enter_group
+        yield WRITES_AFTER, partial(self._text, GROUP_PHONES[ASKS], QUESTION)
         for place, scene in enumerate(SCENES):
             if not scene.an_hour_ago:
                 yield scene.enters, partial(self._enter, scene, place)
@@ -677,9 +746,21 @@ class _Play:
     def _import(self, place: int, now: datetime) -> None:
         path = self.stage.folder / f"{REFS[place]}.json"
         path.write_text(json.dumps(self.documents[REFS[place]]), encoding="utf-8")
-        report = importing.import_files(self.house, [path], now, who="demo")
+        self._take_in([path], now)
+
+    def _take_in(self, paths: Sequence[Path], now: datetime) -> None:
+        report = importing.import_files(self.house, paths, now, who="demo")
         if report.refused:
-            raise _Broken("\n".join(f"{REFS[place]}: {problem}" for _, problem in report.refused))
+            raise _Broken("\n".join(f"{path.stem}: {problem}" for path, problem in report.refused))
+
+    def _enter_group(self) -> None:
+        """Enter the plans of those who share a group, as of two days ago: a change within the hour is no news."""
+        now = clock.now()
+        paths = []
+        for document in group_at(now):
+            paths.append(self.stage.folder / f"{document['plan']['ref']}.json")
+            paths[-1].write_text(json.dumps(document), encoding="utf-8")
+        self._take_in(paths, now - timedelta(days=2))
 
     def _call_off(self, place: int) -> None:
         for series in self.documents[REFS[place]]["series"]:
@@ -715,7 +796,8 @@ class _Play:
         return (
             "Nothing leaves this machine: Twilio, the phones and the patients are invented.\n"
             "Quiet hours are off here, so that it can be shown at any hour.\n"
-            f"  Delivery log    {self.stage.log_page}  (come in by a button, no password)\n"
+            f"  Pages           {self.stage.page('/')}  (come in by a button, no password)\n"
+            f"  Delivery log    {self.stage.log_page}\n"
             f"  Pretend phones  {self.stage.phones('/messages')}\n"
             f"  Pretend pager   {self.stage.phones('/pager')}\n"
             "  Ctrl-C ends the demo and removes everything it made."
@@ -866,6 +948,7 @@ def _environment(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_DATABASE__URL": f"sqlite:///{folder / 'demo.db'}",
         "REMINDERS_TWILIO__LIVE": "false",
         "REMINDERS_TWILIO__API_BASE_URL": f"http://127.0.0.1:{ports['api']}",
+        "REMINDERS_TWILIO__PHONES_URL": f"http://127.0.0.1:{ports['phones']}",
         "REMINDERS_TWILIO__SENDER": "+15005550006",
         "REMINDERS_TWILIO__DEADLINE_SECONDS": "5",
         "REMINDERS_WEB__PUBLIC_URL": f"http://127.0.0.1:{ports['web']}",

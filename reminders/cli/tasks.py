@@ -85,14 +85,14 @@ def show_task(number: Number, json: Json = False) -> None:
     What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
     """
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import story, tasks
 
     now = clock.now()
     with the_house() as house, _refusals():
         task, told = tasks.show(house, number, now, who=who())
     if json:
         kind = tasks.KINDS[task.kind]
-        story = [
+        lines = [
             {
                 "at": event.at,
                 "what": event.what,
@@ -104,11 +104,11 @@ def show_task(number: Number, json: Json = False) -> None:
                 "wording": event.text_wording,
                 "text_state": event.text_state,
                 "text_code": event.text_code,
-                "became": _became(event),
+                "became": story.became(event),
             }
             for event in told
         ]
-        more = {"to_do": kind.to_do, "outcomes": list(kind.outcomes), "story": story}
+        more = {"to_do": kind.to_do, "outcomes": list(kind.outcomes), "story": lines}
         print_json({**_document(task, now), **more})
         return
     for line in _page(task, told, now):
@@ -310,54 +310,17 @@ def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]
         yield f"  {_when(event.at, task.zone, now)}:{event.at:%S}  {_told(event)}"
 
 
-_TOLD = {
-    "opened": "Opened",
-    "a text came": "A text came",
-    "answered": "We answered",
-    "answer lost": "Lost",
-    "answered within six hours": "Not answered again: it was answered within six hours",
-    "not answered again so soon": "Not answered again so soon",
-    "nobody is on call": "NOBODY IS ON CALL",
-    "paged": "Paged",
-    "page not taken": "Page not taken yet, and repeated:",
-    "escalated": "Escalated:",
-    "taken": "Acknowledged and taken",
-    "note": "Note",
-    "disclosed": "Told to medical personnel",
-    "closed": "Closed:",
-}
-
-
 def _told(event: "Event") -> str:
     """One line of the story."""
-    said = [_TOLD.get(event.what, event.what)]
-    if event.what == "answered" and event.text_id is None:
-        said = ["Not answered: too late for it to be of use"]
-    if event.detail:
-        said.append(_plain(event.detail) if event.what == "closed" else event.detail)
+    from reminders.service import story
+
+    said = [story.happened(event)]
     if event.words is not None:
         said.append(f"“{_visible(event.words)}”")
     if event.rules:
         said.append(f"(rules: {', '.join(event.rules)})")
     if event.text_wording is not None and event.what == "answered":
-        said.append(f"with “{event.text_wording}”: {_became(event)}")
+        said.append(f"with “{event.text_wording}”: {story.became(event)}")
     if event.who not in {"the service", "the phone"}:
         said.append(f"by {event.who}")
     return " ".join(said)
-
-
-def _became(event: "Event") -> str | None:
-    """What became of our text, so far as it is known."""
-    from reminders.service import story
-    from reminders.sms import codes
-
-    if event.text_state is None:
-        return None
-    said = story.STATES[event.text_state].lower()
-    if event.text_state == "suppressed":
-        return f"{said}: {story.REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
-    if event.text_state in {"undelivered", "scheduled"} and event.text_code:
-        if codes.look_up(event.text_code).class_ == "opted_out":
-            return f"refused: the number sent STOP ({event.text_code})"
-        return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
-    return said

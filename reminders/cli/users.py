@@ -42,7 +42,10 @@ def reset(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print a new invitation; the old password and all sign-ins end. Lets somebody in again whose access had ended."""
+    """Print a new invitation; the old password and all sign-ins end.
+
+    Lets somebody in again whose access had ended.
+    """
     from reminders.service import accounts
 
     _invite(lambda house, now: accounts.reset(house, login, now, who=who(), factor=factor), json=json)
@@ -71,20 +74,31 @@ def set_role(
     login: Login,
     role: Annotated[str, typer.Argument(metavar="ROLE", help="A role, or none to take it away.")],
     site: AtSite = None,
+    json: Json = False,
 ) -> None:
-    """Give somebody a role at a site, or at every one, in place of the one they had there."""
+    """Give somebody a role at a site, or at every one.
+
+    It stands in for the one they had there, and holds from their next click on.
+    """
     from reminders.service import accounts
 
     _do(lambda house, now: accounts.set_role(house, login, None if role == "none" else role, now, who=who(), site=site))
-    err.print("Done; it holds from their next click on.")
+    _done("Done.", login, json=json)
 
 
-def end_access(login: Login) -> None:
+def end_access(login: Login, json: Json = False) -> None:
     """End somebody's access: their sign-ins and API keys end at once."""
     from reminders.service import accounts
 
     _do(lambda house, now: accounts.end_access(house, login, now, who=who()))
-    err.print("Ended: sign-ins and keys hold no more.")
+    _done("Ended: sign-ins and keys hold no more.", login, json=json)
+
+
+def _done(words: str, login: str, *, json: bool) -> None:
+    if json:
+        print_json({"login": login})
+    else:
+        err.print(words)
 
 
 def _do(verb: "Callable[[House, datetime], None]") -> None:

@@ -186,7 +186,9 @@ def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait 
     if due.sort is Sort.ANSWER:
         return Stop(Reason.OPTED_OUT) if due.opted_out else Go(due.visits)
     if reader is None:
-        return Stop(Reason.NO_CONSENT)
+        if due.sort is not Sort.STAFF:
+            return Stop(Reason.NO_CONSENT)
+        return Stop(Reason.OPTED_OUT) if due.opted_out else Go(())  # a sample that staff sent to a phone of their own
     if due.sort is Sort.NOTICE and due.tells is not None:
         if not due.visits or any(str(standing_of(visit, policy)) != due.tells for visit in due.visits):
             return Stop(Reason.NOT_BOOKED)  # it was changed again; another notice says how

@@ -6,7 +6,7 @@ one way between wall clocks and instants.
 """
 
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
-from reminders.plans.fields import Known, catalogue, is_fictional, other_zones
+from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
 from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
@@ -43,6 +43,7 @@ __all__ = [
     "read_consent",
     "read_phone",
     "read_recipient",
+    "region_of",
     "to_instant",
     "to_wall",
 ]

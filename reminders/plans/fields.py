@@ -234,6 +234,11 @@ def other_zones(e164: str, zone: str) -> list[str]:
     return found if len(found) <= MOST_GUESSES and zone not in found else []
 
 
+def region_of(e164: str) -> str:
+    """The ISO 3166 code of the country that a number belongs to; empty where it is no country's."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or ""
+
+
 def is_fictional(e164: str) -> bool:
     """Whether a number is nobody's: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
     return bool(re.fullmatch(r"\+1(?:[2-9][0-9]{2}55501[0-9]{2}|500555[0-9]{4})", e164))

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from datetime import time, timedelta
 from functools import lru_cache
-from typing import Self
 
 _AT = re.compile(r"([0-9]{1,2})d@([0-9]{1,2}):([0-9]{2})")
 _BEFORE = re.compile(r"([0-9]{1,5})([dhm])")
@@ -25,14 +24,13 @@ class Lead:
     at: time | None = None
     before: timedelta | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "Lead":
         """Read a lead such as `3d@17:00`, `2d`, `2h` or `90m`.
 
         ValueError, in words for a coordinator, when it is none or lies outside 1 minute … 60 days.
         """
-        days, at, before = _read(text.strip().lower())
-        return cls(days, at, before)
+        return _read(text.strip().lower())
 
     def __str__(self) -> str:
         """The canonical text, which `parse` reads back as an equal lead."""
@@ -43,18 +41,18 @@ class Lead:
 
 
 @lru_cache(maxsize=1024)  # the same few leads stand on every text
-def _read(text: str) -> tuple[int, time | None, timedelta | None]:
+def _read(text: str) -> Lead:
     if match := _AT.fullmatch(text):
         days, hour, minute = map(int, match.groups())
         if days > 60:
             raise ValueError("a lead is at most 60 days")
         if hour > 23 or minute > 59:
             raise ValueError("a lead's time of day lies between 00:00 and 23:59, as in 1d@17:00")
-        return days, time(hour, minute), None
+        return Lead(days, at=time(hour, minute))
     if match := _BEFORE.fullmatch(text):
         number, unit = int(match[1]), match[2]
         ahead = timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[unit]: number})
         if not timedelta(minutes=1) <= ahead <= timedelta(days=60):
             raise ValueError("a lead lies between 1 minute and 60 days")
-        return (number, None, None) if unit == "d" else (0, None, ahead)
+        return Lead(number) if unit == "d" else Lead(before=ahead)
     raise ValueError("a lead is written like 3d@17:00, 2d, 2h or 90m")

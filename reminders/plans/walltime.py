@@ -39,9 +39,15 @@ def to_instant(wall: datetime, zone: str) -> datetime:
     """
     if wall.tzinfo is not None:
         raise ValueError("a wall-clock time has no offset")
-    place = _zone(zone)
+    return _instant(wall, _zone(zone))
+
+
+# Many visits start at the same few times, and everything is judged at the same `now`: the arithmetic of zones was a
+# tenth of what it costs to judge a text.
+@lru_cache(maxsize=4096)
+def _instant(wall: datetime, place: ZoneInfo) -> datetime:
     before = wall.replace(tzinfo=place, fold=0).astimezone(UTC)
-    if to_wall(before, zone) == wall:
+    if _wall(before, place) == wall:
         return before
     # In a gap `fold` chooses the offset before or after it, so that the two readings enclose the change of clocks.
     after = wall.replace(tzinfo=place, fold=1).astimezone(UTC)
@@ -55,7 +61,7 @@ def to_instant(wall: datetime, zone: str) -> datetime:
             late = middle
         else:
             early = middle
-    shown = to_wall(late, zone)
+    shown = _wall(late, place)
     # Old zones changed on odd seconds (local mean time); the promise is a valid minute.
     return late + timedelta(seconds=-shown.second % 60, microseconds=-shown.microsecond)
 
@@ -64,4 +70,10 @@ def to_wall(instant: datetime, zone: str) -> datetime:
     """What clocks in `zone` show (naive) at `instant` (aware). ValueError for a naive instant or an unknown zone."""
     if instant.tzinfo is None:
         raise ValueError("an instant has an offset")
-    return instant.astimezone(_zone(zone)).replace(tzinfo=None, fold=0)
+    # Of another zone, the two readings of an hour that clocks show twice would count as one.
+    return _wall(instant if instant.tzinfo is UTC else instant.astimezone(UTC), _zone(zone))
+
+
+@lru_cache(maxsize=4096)
+def _wall(instant: datetime, place: ZoneInfo) -> datetime:
+    return instant.astimezone(place).replace(tzinfo=None, fold=0)

@@ -4,19 +4,22 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `sites` are where it happens; `accounts` is who may do what, `signing_in` how they come
-in; `health` says whether it all works, `lights` what to do where it does not, `stats` how much of what, `logbook` what
-became of each text; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day; `sites`
+are where it happens; `accounts` is who may do what, `signing_in` how they come in, `audit` who did what; `health` says
+whether it all works, `lights` what to do where it does not, `stats` how much of what, `logbook` what became of each
+text; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
     accounts,
     attendance,
+    audit,
     backlog,
     changes,
     health,
     importing,
     inbound,
+    inbox,
     lights,
     lives,
     logbook,
@@ -31,6 +34,7 @@ from reminders.service import (
     sites,
     stats,
     tasks,
+    today,
     watch,
 )
 from reminders.service.house import House
@@ -39,11 +43,13 @@ __all__ = [
     "House",
     "accounts",
     "attendance",
+    "audit",
     "backlog",
     "changes",
     "health",
     "importing",
     "inbound",
+    "inbox",
     "lights",
     "lives",
     "logbook",
@@ -58,5 +64,6 @@ __all__ = [
     "sites",
     "stats",
     "tasks",
+    "today",
     "watch",
 ]

@@ -80,6 +80,10 @@ class Actor:
         there = (self.roles.get(None), self.roles.get(site_id))
         return any(permission in PERMISSIONS[role] for role in there if role is not None)
 
+    def everywhere(self, permission: str) -> bool:
+        """Whether they may do that at every site, also at those to come."""
+        return permission in PERMISSIONS.get(self.roles.get(None, ""), frozenset())
+
     def sites(self, permission: str) -> frozenset[int]:
         """The ids of the sites where they may do that."""
         return frozenset(site_id for site_id in self.all_sites if self.may(permission, site_id))
@@ -216,8 +220,11 @@ def end_sign_ins(house: House, login: str, now: datetime, *, who: str) -> int:
     return house.database.write(work, again=True)
 
 
-def everybody(house: House) -> list[Member]:
-    """All staff, by login; those whose access has ended too."""
+def everybody(house: House, actor: Actor | None = None) -> list[Member]:
+    """All staff, by login; those whose access has ended too. Only whom that actor may administer, if one is given.
+
+    Who administers every site may administer everybody; who does so at some sites, whoever has roles there alone.
+    """
 
     def work(tx: store.Transaction) -> list[Member]:
         rows = store.accounts.everybody(tx)
@@ -236,9 +243,26 @@ def everybody(house: House) -> list[Member]:
                 ended_at=row.ended_at,
             )
             for row in rows
+            if actor is None or _administers(actor, granted[row.id])
         ]
 
     return house.database.read(work)
+
+
+def _administers(actor: Actor, granted: Mapping[int | None, str]) -> bool:
+    if actor.everywhere("administer"):
+        return True
+    return bool(granted) and None not in granted and set(granted) <= actor.sites("administer")
+
+
+def set_shortcuts(house: House, actor: Actor, now: datetime, *, on: bool) -> None:
+    """Switch the keys of the pages on or off for oneself."""
+
+    def work(tx: store.Transaction) -> None:
+        store.accounts.change(tx, actor.id, shortcuts=on)
+        _note(tx, actor.id, "shortcuts switched", now, who=actor.who, after="on" if on else "off")
+
+    house.database.write(work, again=True)
 
 
 def keep_demo_staff(house: House, now: datetime) -> None:

@@ -5,7 +5,7 @@ when the mark is put right; in the first 30 days, and after two clinical misses 
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -68,6 +68,25 @@ def mark(
                 raise ValueError("it was called off, so nobody can have come")
             return None
         return _mark(house, tx, row, now, what=what, who=who)
+
+    return house.database.write(work, again=True)
+
+
+def mark_these(
+    house: House, marks: Mapping[int, str], now: datetime, *, who: str, sites: Collection[int]
+) -> list[Marked]:
+    """Say of several visits who came, appointment → mark; of all or of none, in one transaction.
+
+    Visits of other sites than these do not exist. Raises ValueError for one that has not begun or was called off.
+    """
+
+    def work(tx: store.Transaction) -> list[Marked]:
+        there = store.lists.appointments_at(tx, sites, marks)
+        _lock(tx, {row.patient_id for row in store.plans.appointments_by_id(tx, there)})
+        rows = store.plans.appointments_by_id(tx, there)
+        if any(row.status not in _HELD for row in rows):
+            raise ValueError("one of them was called off, so nobody can have come")
+        return [_mark(house, tx, row, now, what=marks[row.id], who=who) for row in rows]
 
     return house.database.write(work, again=True)
 

@@ -3,7 +3,7 @@ resumed, ended or handed on to another site. What its readers are told follows f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -33,20 +33,49 @@ def change_session(
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return None
-        patients = {row.patient_id for row in store.plans.of_session(tx, place.id, key, on)}
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        rows = store.plans.of_session(tx, place.id, key, on)  # as they stand, now that nobody else changes them
-        if not rows:
-            return None
-        what = SESSION_MOVED if to is not None else SESSION_OFF
-        for row in rows:
-            _change(tx, row, to, now, what=what, who=who)
-        return replan(house, tx, patients | {row.patient_id for row in rows}, now)
+        return _change_session(house, tx, key, on, now, who=who, to=to, site=site)
 
     return house.database.write(change, again=True)
+
+
+def try_session(
+    house: House, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None = None
+) -> "tuple[Changes, list[Told]] | None":
+    """What `change_session` would do to the texts, and who would know of it how: done, read and rolled back.
+
+    Raises ValueError.
+    """
+
+    def tried(tx: store.Transaction) -> tuple[Changes, list[Told]] | None:
+        done = _change_session(house, tx, key, on, now, who="preview", to=to, site=site)
+        return None if done is None else (done, _story(house, tx, key, on, now, site=site))
+
+    return house.database.try_out(tried)
+
+
+def _change_session(
+    house: House,
+    tx: store.Transaction,
+    key: str,
+    on: date,
+    now: datetime,
+    *,
+    who: str,
+    to: datetime | None,
+    site: str | None,
+) -> Changes | None:
+    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    if place is None:
+        return None
+    patients = {row.patient_id for row in store.plans.of_session(tx, place.id, key, on)}
+    store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+    rows = store.plans.of_session(tx, place.id, key, on)  # as they stand, now that nobody else changes them
+    if not rows:
+        return None
+    what = SESSION_MOVED if to is not None else SESSION_OFF
+    for row in rows:
+        _change(tx, row, to, now, what=what, who=who)
+    return replan(house, tx, patients | {row.patient_id for row in rows}, now)
 
 
 def change_visit(
@@ -62,15 +91,24 @@ def change_visit(
         plan = store.plans.plan_by_ref(tx, plan_ref)
         if plan is None:
             return None
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, [plan.patient_id]))
         named = store.plans.appointments_named(tx, plan.id, series, on)
         row = next((one for one in named if one.status in store.plans.OPEN), None)
-        if row is None:
-            return None
-        _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
-        return replan(house, tx, [plan.patient_id], now)
+        return change_one(house, tx, row.id, now, who=who, to=to) if row is not None else None
 
     return house.database.write(change, again=True)
+
+
+def change_one(
+    house: House, tx: store.Transaction, appointment_id: int, now: datetime, *, who: str, to: datetime | None
+) -> Changes | None:
+    """`change_visit` of the visit of that id, inside a transaction of the caller's."""
+    for row in store.plans.appointments_by_id(tx, [appointment_id]):
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, [row.patient_id]))
+    for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that nobody else changes it
+        if row.status in store.plans.OPEN:
+            _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
+            return replan(house, tx, [row.patient_id], now)
+    return None
 
 
 def _change(tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: str, who: str) -> None:
@@ -125,14 +163,7 @@ def undo_session(
             return None
         patients = {row.patient_id for row in store.plans.appointments_by_id(tx, ids)}
         store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        if not last:
-            raise ValueError("nothing of it was changed here")
-        at = max(one.at for one in last.values())
-        undoing = {row_id: one for row_id, one in last.items() if one.at == at}
-        if all(one.what == SESSION_UNDONE for one in undoing.values()):
-            raise ValueError("its last change was taken back already")
-        if store.plans.spoken_of(tx, undoing, since=at):
-            raise ValueError("a text about the change has gone; change it again, and everybody is told")
+        undoing = _last_change(tx, last)
         rows = [
             row
             for row in store.plans.appointments_by_id(tx, undoing)
@@ -151,6 +182,35 @@ def undo_session(
     return house.database.write(change, again=True)
 
 
+def _last_change(tx: store.Transaction, last: dict[int, SessionChange]) -> dict[int, SessionChange]:
+    """The last change of a session as it befell each appointment. Raises ValueError where it cannot be taken back."""
+    if not last:
+        raise ValueError("nothing of it was changed here")
+    at = max(one.at for one in last.values())
+    undoing = {row_id: one for row_id, one in last.items() if one.at == at}
+    if all(one.what == SESSION_UNDONE for one in undoing.values()):
+        raise ValueError("its last change was taken back already")
+    if store.plans.spoken_of(tx, undoing, since=at):
+        raise ValueError("a text about the change has gone; change it again, and everybody is told")
+    return undoing
+
+
+def last_change(house: House, key: str, on: date, *, site: str | None = None) -> tuple[datetime | None, str | None]:
+    """When a session of that date was last changed, and why that cannot be taken back any more, if it cannot."""
+
+    def look(tx: store.Transaction) -> tuple[datetime | None, str | None]:
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        _, last = _touched(tx, place.id, key, on) if place is not None else (set(), {})
+        at = max((one.at for one in last.values() if one.what != SESSION_UNDONE), default=None)
+        try:
+            _last_change(tx, last)
+        except ValueError as why:
+            return at, str(why)
+        return at, None
+
+    return house.database.read(look)
+
+
 def _touched(tx: store.Transaction, site_id: int, key: str, on: date) -> tuple[set[int], dict[int, SessionChange]]:
     """The appointments of a session that stand on a date, or once stood on it; and the last change of each."""
     day = on.isoformat()
@@ -167,7 +227,8 @@ def _touched(tx: store.Transaction, site_id: int, key: str, on: date) -> tuple[s
 class Told:
     """One line of a session's live list: a reader of a visit of it, how the visit stands, and whether they know.
 
-    `told` is one of the words above; `text` the text that says so, with its `state` and `reason`, if there is one.
+    `told` is one of the words above; `text` the text that says so, with its `state`, its `reason` and when it goes, if
+    there is one.
     """
 
     patient: str
@@ -180,6 +241,11 @@ class Told:
     text: int | None = None
     state: str | None = None
     reason: str | None = None
+    goes_at: datetime | None = None
+    visit_id: int = 0
+    patient_id: int = 0
+    recipient_id: int = 0
+    number_id: int = 0
 
 
 def session_story(house: House, key: str, on: date, now: datetime, *, site: str | None = None) -> list[Told]:
@@ -187,32 +253,32 @@ def session_story(house: House, key: str, on: date, now: datetime, *, site: str 
 
     Empty where there is no such session on that date.
     """
+    return house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
 
-    def look(tx: store.Transaction) -> list[Told]:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return []
-        ids, last = _touched(tx, place.id, key, on)
-        policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
-        visits = store.plans.visits_by_id(tx, ids)
-        texts: dict[int, list[Row[Any]]] = {}
-        for text in store.texts.about_visits(tx, ids):
-            texts.setdefault(text.appointment_id, []).append(text)
-        told = []
-        for row in store.plans.appointments_by_id(tx, ids):
-            stands = planner.standing_of(visits[row.id].visit, policy)
-            since = last[row.id].at if row.id in last else None
-            for reader in store.people.recipients_of(tx, row.patient_id):
-                if reader.key not in row.recipients:
-                    continue
-                mine = [text for text in texts.get(row.id, ()) if text.recipient_id == reader.id]
-                line = _told(row, reader, stands, [text for text in mine if _says(text, stands, since)], now)
-                # No notice goes for a paused plan: the patient hears of it by phone.
-                silent = line.text is None and row.plan_status == "paused" and since is not None
-                told.append(replace(line, told=TO_PHONE) if silent and reader.role == "self" else line)
-        return sorted(told, key=lambda one: (one.patient, one.plan, one.recipient != "self", one.recipient))
 
-    return house.database.read(look)
+def _story(house: House, tx: store.Transaction, key: str, on: date, now: datetime, *, site: str | None) -> list[Told]:
+    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    if place is None:
+        return []
+    ids, last = _touched(tx, place.id, key, on)
+    policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
+    visits = store.plans.visits_by_id(tx, ids)
+    texts: dict[int, list[Row[Any]]] = {}
+    for text in store.texts.about_visits(tx, ids):
+        texts.setdefault(text.appointment_id, []).append(text)
+    told = []
+    for row in store.plans.appointments_by_id(tx, ids):
+        stands = planner.standing_of(visits[row.id].visit, policy)
+        since = last[row.id].at if row.id in last else None
+        for reader in store.people.recipients_of(tx, row.patient_id):
+            if reader.key not in row.recipients:
+                continue
+            mine = [text for text in texts.get(row.id, ()) if text.recipient_id == reader.id]
+            line = _told(row, reader, stands, [text for text in mine if _says(text, stands, since)], now)
+            # No notice goes for a paused plan: the patient hears of it by phone.
+            silent = line.text is None and row.plan_status == "paused" and since is not None
+            told.append(replace(line, told=TO_PHONE) if silent and reader.role == "self" else line)
+    return sorted(told, key=lambda one: (one.patient, one.plan, one.recipient != "self", one.recipient))
 
 
 def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequence[Row[Any]], now: datetime) -> Told:
@@ -231,6 +297,11 @@ def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequ
         text=best.id if best is not None else None,
         state=best.state if best is not None else None,
         reason=best.reason if best is not None else None,
+        goes_at=best.due_at if best is not None and best.state == "scheduled" else None,
+        visit_id=row.id,
+        patient_id=row.patient_id,
+        recipient_id=reader.id,
+        number_id=reader.number_id,
     )
 
 
@@ -269,22 +340,57 @@ def set_plan_status(
 
     def change(tx: store.Transaction) -> Changes | None:
         plan = store.plans.plan_by_ref(tx, ref)
-        if plan is None:
-            return None
-        if plan.status == status and (status != "ended" or plan.ended_because == because):
-            return Changes()
-        if plan.status == "ended" and status != "ended":
-            raise ValueError("the plan has ended; import a new plan that replaces it")
-        if status == "ended":
-            return _end(house, tx, plan, because or "other", now, who=who)
-        store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
-        _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
-        return replan(house, tx, [plan.patient_id], now)
+        return _set_status(house, tx, plan, status, now, who=who, because=because) if plan is not None else None
 
     return house.database.write(change, again=True)
 
 
-def transfer(house: House, ref: str, to_site: str, now: datetime, *, who: str) -> Changes | None:
+def set_statuses(
+    house: House,
+    plan_ids: Collection[int],
+    status: str,
+    now: datetime,
+    *,
+    who: str,
+    because: str | None = None,
+    dry_run: bool = False,
+) -> tuple[int, Changes]:
+    """The same for several plans at once, or not at all: how many now stand otherwise, and what the texts did.
+
+    Ended plans are passed over where they are to be paused or resumed. With `dry_run` it is only counted.
+    """
+
+    def change(tx: store.Transaction) -> tuple[int, Changes]:
+        patients = {plan.patient_id for plan in store.plans.plans_by_id(tx, plan_ids)}
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
+        done, texts = 0, Changes()
+        for plan in store.plans.plans_by_id(tx, plan_ids):
+            if plan.status == status or (plan.status == "ended" and status != "ended"):
+                continue
+            texts += _set_status(house, tx, plan, status, now, who=who, because=because)
+            done += 1
+        return done, texts
+
+    return house.database.try_out(change) if dry_run else house.database.write(change, again=True)
+
+
+def _set_status(
+    house: House, tx: store.Transaction, plan: Row[Any], status: str, now: datetime, *, who: str, because: str | None
+) -> Changes:
+    if plan.status == status and (status != "ended" or plan.ended_because == because):
+        return Changes()
+    if plan.status == "ended" and status != "ended":
+        raise ValueError("the plan has ended; import a new plan that replaces it")
+    if status == "ended":
+        return _end(house, tx, plan, because or "other", now, who=who)
+    store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
+    _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
+    return replan(house, tx, [plan.patient_id], now)
+
+
+def transfer(
+    house: House, ref: str, to_site: str, now: datetime, *, who: str, site: str | None = None
+) -> Changes | None:
     """Hand a patient on to another of our sites: the plan ends here, and there they get a new one.
 
     Consent was given to this site's texts, so no number goes along (L-36): they give it there anew. What the texts did,
@@ -292,7 +398,8 @@ def transfer(house: House, ref: str, to_site: str, now: datetime, *, who: str) -
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        plan = store.plans.plan_by_ref(tx, ref)
+        place = store.people.site_by_key(tx, site) if site is not None else None
+        plan = store.plans.plan_by_ref(tx, ref, site_id=place.id if place is not None else None)
         if plan is None:
             return None
         here = store.people.site_of_patient(tx, plan.patient_id).key

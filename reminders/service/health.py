@@ -66,6 +66,7 @@ def job_intervals(house: House) -> dict[str, float]:
         "page": jobs.page_seconds,
         "watch": jobs.watch_seconds,
         "tally": jobs.tally_seconds,
+        "chain": jobs.chain_seconds,
     }
     if jobs.import_folder is not None:
         intervals["import"] = jobs.import_seconds
@@ -181,6 +182,13 @@ def _database(house: House) -> Iterator[Check]:
     except (store.Unreadable, LookupError) as error:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
+        )
+    for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
+        yield Check(
+            "limit of the day",
+            ok=begun < limit,
+            detail=f"{begun} of {limit} segments that {address} may send a day",
+            fix="what is over waits for midnight Pacific; call whom it would reach too late (reminders calls)",
         )
     ahead = house.database.skew(clock.machine)
     yield Check(

@@ -87,6 +87,8 @@ class _Case:
             before=before,
             after=after,
             key=self.tx.data_key(self.patient.key_id),
+            patient=self.patient.id,
+            site=self.site.id,
         )
 
     def done(self, changes: Changes) -> Done:
@@ -558,11 +560,31 @@ class Typed:
     text: int | None = None
 
 
-def say(house: House, whom: Whom, body: str, now: datetime, *, who: str, dry_run: bool = False) -> Typed | None:
+def why_not_say(house: House, tx: store.Transaction, reader: Row[Any], site: Row[Any], now: datetime) -> str | None:
+    """Why staff may not text a reader (a row of `recipients`) just now, in words; None where they may."""
+    if store.plans.has_died(tx, reader.patient_id):
+        return "a plan of this patient ended with their death; nothing goes to anybody about them"
+    if all(plan.status != "active" for plan in store.plans.current_plans(tx, reader.patient_id)):
+        return "no plan of this patient is active, so nothing goes"
+    reason = planner.may_be_texted(reader_now(tx, reader, site, now), policy_of(house), dated=True)
+    return story.REASONS[reason.value] if reason is not None else None
+
+
+def say(
+    house: House,
+    whom: Whom,
+    body: str,
+    now: datetime,
+    *,
+    who: str,
+    dry_run: bool = False,
+    once: str | None = None,
+) -> Typed | None:
     """Text somebody what staff typed: within four hours, at an hour at which they may be texted.
 
-    The privacy lint covers it like any text of ours. With `dry_run` it is only shown. None where there is no such
-    patient or recipient. Raises Refused with everything that is wrong with the words, or why nothing may go to them.
+    The privacy lint covers it like any text of ours. With `dry_run` it is only shown. Said twice with the same `once`,
+    such as by a button that was pressed twice, it goes once: the second time `text` is None. None where there is no
+    such patient or recipient. Raises Refused with everything that is wrong with the words, or why nothing may go.
     """
     said = wording.plainer(body)
     if problems := wording.check_typed(said):
@@ -575,13 +597,8 @@ def say(house: House, whom: Whom, body: str, now: datetime, *, who: str, dry_run
         if case is None:
             return None
         reader = reader_now(tx, case.reader, case.site, now)
-        if store.plans.has_died(tx, case.patient.id):
-            raise Refused("a plan of this patient ended with their death; nothing goes to anybody about them")
-        if all(plan.status != "active" for plan in store.plans.current_plans(tx, case.patient.id)):
-            raise Refused("no plan of this patient is active, so nothing goes")
-        reason = planner.may_be_texted(reader, policy_of(house), dated=True)
-        if reason is not None:
-            raise Refused(story.REASONS[reason.value])
+        if (why := why_not_say(house, tx, case.reader, case.site, now)) is not None:
+            raise Refused(why)
         window = Window(now, now + TYPED_FOR, planner.next_allowed(for_news(reader, now, now), now))
         if window.due_at >= window.closes_at:
             at = story.clock_time(window.due_at, reader.zone)
@@ -594,7 +611,7 @@ def say(house: House, whom: Whom, body: str, now: datetime, *, who: str, dry_run
             tx,
             Addressee(case.reader.id, case.site.id, sender_id, case.reader.number_id),
             class_="staff",
-            key=f"staff:{text_id}",
+            key=f"staff:{once or text_id}",
             window=window,
             now=now,
             data_key=tx.data_key(case.patient.key_id),
@@ -603,6 +620,46 @@ def say(house: House, whom: Whom, body: str, now: datetime, *, who: str, dry_run
         if made is not None:
             case.note("text typed", after=said)
         return replace(typed, text=made)
+
+    return house.database.write(work, again=True)
+
+
+def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str, site: str | None = None) -> Typed:
+    """Text the words of a preview to a phone of staff's own, through the queue like every text; at any hour.
+
+    Raises PlanRefused for a number that cannot be read, Refused for words that may not go or a number that is used for
+    patients: there they would be taken for news.
+    """
+    said = wording.plainer(body)
+    if problems := wording.check_typed(said):
+        raise Refused("the text " + "; it ".join(problems))
+    length = segments(said)
+    text_id = new_id(now)
+
+    def work(tx: store.Transaction) -> Typed:
+        store.people.keep_default_site(tx, house.settings, now)
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        if place is None:
+            raise Refused("there is no such site")
+        number_id = store.people.keep_number(tx, plans.read_phone(phone, house.known(tx, now)), now)
+        number = store.people.lock_numbers(tx, [number_id])[number_id]
+        if store.people.recipients_on(tx, [number_id]):
+            raise Refused("patients' texts go to this number; send the test to a phone of your own")
+        if number.opted_out_at is not None:
+            raise Refused(story.REASONS["opted_out"] + "; it opens again when START comes from that phone")
+        sender_id = store.people.sender_of(tx, place.id, house.settings.twilio.sender)
+        made = store.texts.add(
+            tx,
+            Addressee(None, place.id, sender_id, number_id),
+            class_="staff",
+            key=f"sample:{text_id}",
+            window=Window(now, now + TYPED_FOR, now),
+            now=now,
+            body=said,
+        )
+        if made is not None:
+            store.records.note(tx, who=who, what="test text sent", table="texts", row=made, now=now)
+        return Typed(said, length.count, length.encoding, now, place.zone, made)
 
     return house.database.write(work, again=True)
 

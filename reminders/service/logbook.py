@@ -194,12 +194,12 @@ class _Reading:
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
-        found = store.people.number_id(self.tx, phone)
+        found = store.people.number_by_phone(self.tx, phone)
         if found is None:
             self.problems["number"] = "No text was ever planned for this number"
             return None
-        self.chosen["number"] = str(found)
-        return found
+        self.chosen["number"] = str(found.id)
+        return int(found.id)
 
     def _when(self, zone: str) -> tuple[datetime | None, datetime | None]:
         if not any(self.chosen.values()):

@@ -16,8 +16,8 @@ from reminders.service.house import House
 from reminders.service.sending import ASK_AFTER, judge, react_to_number, sender_at_fault
 from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
+from reminders.store.claims import Claimed, Intent
 from reminders.store.outcomes import Heard, Unsettled
-from reminders.store.queue import Claimed, Intent
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ def _decide_doubts(house: House, tx: store.Transaction, *, number_id: int, seen:
         del waiting[text_id]
         store.backup.settle(tx, [text_id])
         store.backup.reopen(tx, text_id, message.created_at)
-        (started,) = store.queue.start(tx, [intent], message.created_at, CLOCKS_DIFFER)
+        (started,) = store.claims.start(tx, [intent], message.created_at, CLOCKS_DIFFER)
         told = Heard(message.status, message.error_code or 0, message.sid, "look-up", json.dumps({"sid": message.sid}))
         hear(house, tx, started.attempt, number_id, told=told, now=now)
         found += 1
@@ -244,7 +244,7 @@ def _as_said(house: House, tx: store.Transaction, text_id: int, message: Seen) -
         savepoint = tx.connection.begin_nested()
         try:
             store.backup.reopen(tx, text_id, at)
-            claimed, _ = store.queue.claim_these(tx, [text_id], at)
+            claimed, _ = store.claims.claim_these(tx, [text_id], at)
             for one in claimed:
                 for verified in (True, False):
                     intents, _ = judge(house, tx, [_unhindered(one, verified=verified)], at)

@@ -6,11 +6,11 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
@@ -23,6 +23,8 @@ from reminders.store.sealing import DataKey
 from reminders.store.texts import Changes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
@@ -117,6 +119,41 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
     return Accepted(document.plan.ref, changed=True, texts=changes, note=_first_week(tx, document, plan_id))
+
+
+def enter(
+    house: House,
+    document: PlanDocument,
+    now: datetime,
+    *,
+    who: str,
+    plan_id: int | None = None,
+    version: int | None = None,
+) -> tuple[int, Accepted]:
+    """`accept` what somebody entered by hand: a new plan, or plan `plan_id` as they last saw it; the plan's id.
+
+    Raises PlanRefused also for a new plan whose reference another has, and where the plan has changed since `version`.
+    """
+
+    def work(tx: store.Transaction) -> tuple[int, Accepted]:
+        store.people.keep_default_site(tx, house.settings, now)
+        site = store.people.site_by_key(tx, document.plan.site)
+        ref = document.plan.ref
+        row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE) if site is not None else None
+        if plan_id is None and row is not None and store.plans.document_of(tx, row) != document.canonical().decode():
+            problem = "another plan has this reference; open that one to change it, or give this one its own"
+            raise PlanRefused((Problem("plan.ref", problem),))
+        if plan_id is not None and (row is None or row.id != plan_id):
+            raise PlanRefused((Problem("plan.ref", "belongs to the plan and stays as it is"),))
+        if row is not None and version is not None and row.version != version:
+            raise PlanRefused((Problem("plan.ref", "was changed by somebody else meanwhile; open the plan anew"),))
+        accepted = accept_in(house, tx, document, now, who)
+        assert site is not None
+        row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE)
+        assert row is not None
+        return row.id, accepted
+
+    return house.database.write(work, again=True)
 
 
 def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
@@ -340,7 +377,9 @@ def _extend(
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """One text as it would go, or why it does not (CONTRACT: preview)."""
+    """One text as it would go, or why it does not (CONTRACT: preview). `id` is its row; of a preview one never kept."""
+
+    id: int = field(compare=False)
 
     key: str
     class_: str
@@ -362,12 +401,19 @@ class Previewed:
 
 def preview(house: House, document: PlanDocument, now: datetime) -> list[Previewed]:
     """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused."""
+    return try_out(house, document, now)[1]
 
-    def tried(tx: store.Transaction) -> list[Previewed]:
-        accept_in(house, tx, document, now, who="preview")
-        plan = store.plans.plan_by_ref(tx, document.plan.ref, source=SOURCE)
+
+def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[str | None, list[Previewed]]:
+    """`preview`, and before it what there is to think about, as `accept` would say it."""
+
+    def tried(tx: store.Transaction) -> tuple[str | None, list[Previewed]]:
+        accepted = accept_in(house, tx, document, now, who="preview")
+        site = store.people.site_by_key(tx, document.plan.site)
+        assert site is not None
+        plan = store.plans.plan_by_ref(tx, document.plan.ref, site_id=site.id, source=SOURCE)
         assert plan is not None
-        return _preview_plan(house, tx, plan, now)
+        return accepted.note, texts_of(house, tx, plan, now)
 
     return house.database.try_out(tried)
 
@@ -377,12 +423,13 @@ def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | Non
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
         plan = store.plans.plan_by_ref(tx, ref, lock=False)
-        return None if plan is None else _preview_plan(house, tx, plan, now)
+        return None if plan is None else texts_of(house, tx, plan, now)
 
     return house.database.read(look)
 
 
-def _preview_plan(house: House, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+    """Every text laid down for a plan, answers left out, in the order in which they open."""
     per_week = house.settings.sending.per_week
     drafts = store.texts.drafts(tx, plan_id=plan.id)
     visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
@@ -395,6 +442,56 @@ def _preview_plan(house: House, tx: store.Transaction, plan: Row[Any], now: date
 
 
 _SILENT = {"suppressed", "cancelled", "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a change does to one text: how it stood `before` and stands `after`; None where it is not there."""
+
+    before: Previewed | None
+    after: Previewed | None
+
+    @property
+    def opens_at(self) -> datetime:
+        """When its window opens; did, where it is taken back."""
+        text = self.after or self.before
+        assert text is not None
+        return text.opens_at
+
+    @property
+    def what(self) -> str:
+        """`added`, `retracted`, `moved` or `reworded`, in texts that go."""
+        went = self.before is not None and self.before.goes
+        goes = self.after is not None and self.after.goes
+        if went and goes:
+            assert self.before is not None
+            assert self.after is not None
+            return "moved" if self.before.opens_at != self.after.opens_at else "reworded"
+        return "added" if goes else "retracted" if went else "silent"
+
+
+def effects(
+    house: House, patient_id: int, work: Callable[[store.Transaction], T], now: datetime
+) -> tuple[T, list[Effect]]:
+    """What `work` would do to a patient's texts: it is done, looked at, and rolled back. What it gives comes first.
+
+    Only texts that would stand otherwise than before, in the order in which they open. Raises what `work` raises.
+    """
+
+    def texts(tx: store.Transaction) -> dict[int, Previewed]:
+        current = store.plans.plans_of(tx, patient_id)
+        return {one.id: one for plan in current for one in texts_of(house, tx, plan, now)}
+
+    def tried(tx: store.Transaction) -> tuple[T, list[Effect]]:
+        before = texts(tx)
+        done = work(tx)
+        after = texts(tx)
+        changed = [
+            Effect(before.get(one), after.get(one)) for one in before | after if before.get(one) != after.get(one)
+        ]
+        return done, sorted(changed, key=lambda one: one.opens_at)
+
+    return house.database.try_out(tried)
 
 
 def _render_draft(
@@ -438,6 +535,7 @@ def _render_draft(
         reason = reason or unsayable.reason
     goes_at = max(draft.due_at, now) if draft.state == "scheduled" else draft.due_at
     return Previewed(
+        id=draft.text,
         key=draft.key,
         class_=draft.class_,
         recipient=draft.recipient,

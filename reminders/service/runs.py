@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import importing, inbound, logs, oncall, outcomes, planning, sending, stats, watch
+from reminders.service import audit, importing, inbound, logs, oncall, outcomes, planning, sending, stats, watch
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -110,6 +110,10 @@ def _tally(house: House, now: datetime) -> None:
     stats.tally(house, now)
 
 
+def _chain(house: House, now: datetime) -> None:
+    audit.chain(house, now)
+
+
 def _plan(house: House, now: datetime) -> None:
     planning.extend(house, now)
 
@@ -129,4 +133,5 @@ _JOBS: dict[str, Callable[[House, datetime], None]] = {
     "page": _page,
     "watch": _watch,
     "tally": _tally,
+    "chain": _chain,
 }

@@ -5,6 +5,7 @@ the event loop; a claim is never more than can be on the wire now, so that a lea
 """
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -21,13 +22,15 @@ from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
-from reminders.store.queue import Answered, Claimed, Intent, Started
+from reminders.store.answers import Answered
+from reminders.store.claims import Claimed, Intent, Started
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 GATHER = 0.005  # seconds to wait for more answers before a batch is recorded
+SCAN_AGAIN = 1.0  # seconds for which a scan holds while claims come back full
 PACED = 0.2  # seconds until a sender's pace is looked at again
 MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (rule 2)
 NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
@@ -85,8 +88,14 @@ class Dispatch:
         self._executor = executor
         self._stop = stop
         self._scanned = scanned
+        self._on_the_wire: set[asyncio.Task[None]] = set()
         self._unrecorded: list[Answered] = []
-        self._unwritable: Exception | None = None
+        self._senders: list[tuple[int, bool]] = []
+        self._scanned_at = 0.0
+        self._plenty = False  # the last claim was as large as it could be
+        self._wanted = 0
+        self._came: asyncio.Future[None] | None = None
+        self._broken: Exception | None = None
         self._lease = timedelta(seconds=house.settings.sending.lease_seconds)
         self._deadline = house.settings.twilio.deadline_seconds
 
@@ -97,31 +106,30 @@ class Dispatch:
         kept for the next call.
         """
         tally = Tally()
-        on_the_wire: set[asyncio.Task[Answered]] = set()
         trouble: Exception | None = None
         while True:
             turn = _Turn()
-            free = self._house.settings.twilio.in_flight - len(on_the_wire)
+            free = self._house.settings.twilio.in_flight - len(self._on_the_wire)
             if trouble is not None or self._stop.is_set():
                 free = 0
             if self._unrecorded or free > 0:
                 turn = await self._in_turn(free, tally)
                 trouble = trouble or turn.trouble
-                on_the_wire |= {asyncio.create_task(self._send(one, time.monotonic())) for one in turn.started}
+                self._put_on_the_wire(turn.started)
             if turn.unwritten is not None:
                 # What Twilio said is not lost: it is written as soon as the database is back. Until then nothing is
                 # claimed, and should we die the leases bring the texts to the look-up.
                 log.warning("answers wait for the database: %d", len(self._unrecorded))
-                if not on_the_wire:
+                if not self._on_the_wire:
                     raise turn.unwritten
                 await asyncio.sleep(PACED)
-            if on_the_wire:
-                self._unrecorded += await _landed(on_the_wire, PACED if turn.paced else None)
+            if self._on_the_wire:
+                await self._answers(PACED if turn.paced else None)
             elif turn.paced and not self._stop.is_set():
                 await asyncio.sleep(PACED)
-            elif trouble is not None or not turn.claimed:
-                unwritable, self._unwritable = self._unwritable, None
-                if met := trouble or unwritable:
+            elif not self._unrecorded and (trouble is not None or not turn.claimed):
+                broken, self._broken = self._broken, None
+                if met := trouble or broken:
                     raise met
                 return tally
 
@@ -133,10 +141,44 @@ class Dispatch:
         tally, begun, now = Tally(), _Turn(), clock.now()
         take = partial(claim_these, self._house, text_ids=text_ids, now=now)
         await self._in_database(partial(self._begin, take, now, tally, begun))
-        self._unrecorded += await asyncio.gather(*(self._send(one, time.monotonic()) for one in begun.started))
+        self._put_on_the_wire(begun.started)
+        while self._on_the_wire:
+            await self._answers(None)
         if self._unrecorded and (turn := await self._in_turn(0, tally)).unwritten is not None:
             raise turn.unwritten
         return tally
+
+    def _put_on_the_wire(self, started: Sequence[Started]) -> None:
+        claimed_at = time.monotonic()
+        self._on_the_wire |= {asyncio.create_task(self._send_one(one, claimed_at)) for one in started}
+
+    async def _send_one(self, one: Started, claimed_at: float) -> None:
+        try:
+            self._unrecorded.append(await self._send(one, claimed_at))
+        except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
+            log.error("attempt %d broke off", one.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
+            self._broken = error
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._on_the_wire.discard(task)
+            if self._came is not None and self._is_enough(self._wanted) and not self._came.done():
+                self._came.set_result(None)
+
+    def _is_enough(self, wanted: int) -> bool:
+        return len(self._unrecorded) >= wanted or not self._on_the_wire
+
+    async def _answers(self, patience: float | None) -> None:
+        """Wait for answers: for the first until patience ends, then for a batch that is worth its transaction.
+
+        While one half is written down and the next texts are claimed, the other half is on the wire.
+        """
+        half = max(1, self._house.settings.twilio.in_flight // 2)
+        for wanted, seconds in ((1, patience), (half, GATHER)):
+            if not self._is_enough(wanted):
+                self._wanted, self._came = wanted, asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._came], timeout=seconds)
+                self._came = None
 
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -156,7 +198,7 @@ class Dispatch:
                     raise
                 except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
                     log.error("the answer of attempt %d cannot be written", one.started.attempt)  # ruff: ignore[error-instead-of-exception]  its text may be personal
-                    self._unwritable = error
+                    self._broken = error
 
     async def _in_turn(self, free: int, tally: Tally) -> _Turn:
         """A turn at the database: what came back is recorded, and up to `free` texts are claimed."""
@@ -164,7 +206,7 @@ class Dispatch:
         turn = await self._in_database(partial(self._turn, batch, free, tally))
         if turn.recorded:
             del self._unrecorded[: len(batch)]
-            for word, count in store.queue.answer_counts(batch).items():
+            for word, count in store.answers.counts(batch).items():
                 setattr(tally, word, getattr(tally, word) + count)
             tally.no_connection += sum(one.what == "no connection" for one in batch)
         return turn
@@ -188,27 +230,41 @@ class Dispatch:
 
     def _claim(self, free: int, batch: list[Answered], tally: Tally) -> _Turn:
         """Claim up to `free` texts; the first transaction that claims any also records the batch."""
-        turn, now, database = _Turn(), clock.now(), self._house.database
+        turn, now = _Turn(), clock.now()
         try:
-            scan = database.read(lambda tx: store.queue.scan(tx, now))
-            if scan.opened:
-                database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
-                scan = database.read(lambda tx: store.queue.scan(tx, now))
-            share = max(1, free // max(1, len(scan.senders)))  # no sender fills the wire alone while others wait
-            for sender, has_no_pace in scan.senders:
-                room = min(share, free - len(turn.started))
-                if room <= 0:
-                    break
-                budget = room if has_no_pace else self._reserve(sender, now, room)
-                if budget:
-                    take = partial(claim, self._house, sender=sender, limit=budget, now=now)
-                    self._begin(take, now, tally, turn, batch)
-                else:
-                    turn.paced = True
+            if self._plenty and time.monotonic() - self._scanned_at < SCAN_AGAIN:
+                self._take(free, batch, now, tally, turn)
+            if turn.claimed < free:
+                self._scan(now)
+                self._take(free, batch, now, tally, turn)
+            self._plenty = turn.claimed >= free
             self._scanned()
         except Exception as error:  # ruff: ignore[blind-except]  what was begun goes on the wire first
             turn.trouble = error
         return turn
+
+    def _scan(self, now: datetime) -> None:
+        """Look which senders have work. While claims come back full, that holds for a moment."""
+        database = self._house.database
+        self._scanned_at = time.monotonic()
+        scan = database.read(lambda tx: store.queue.scan(tx, now))
+        if scan.opened:
+            database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+            scan = database.read(lambda tx: store.queue.scan(tx, now))
+        self._senders = scan.senders
+
+    def _take(self, free: int, batch: list[Answered], now: datetime, tally: Tally, turn: _Turn) -> None:
+        share = max(1, free // max(1, len(self._senders)))  # no sender fills the wire alone while others wait
+        for sender, has_no_pace in self._senders:
+            room = min(share, free - len(turn.started))
+            if room <= 0:
+                break
+            budget = room if has_no_pace else self._reserve(sender, now, room)
+            if budget:
+                take = partial(claim, self._house, sender=sender, limit=budget, now=now)
+                self._begin(take, now, tally, turn, batch)
+            else:
+                turn.paced = True
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
         return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
@@ -221,7 +277,7 @@ class Dispatch:
         turn: _Turn,
         batch: Sequence[Answered] = (),
     ) -> None:
-        """Claim by `take` and write the intents in one transaction; it records the batch too, if that is still to do."""
+        """Claim by `take` and write the intents in one transaction; it records the batch too if that is to do yet."""
         begun: list[Started] = []
         records = bool(batch) and not turn.recorded
 
@@ -231,7 +287,7 @@ class Dispatch:
                 _record(self._house, tx, batch, now)
             claimed, intents, suppressed = take(tx)
             crash.point("C2")
-            begun.extend(store.queue.start(tx, intents, now, self._lease))
+            begun.extend(store.claims.start(tx, intents, now, self._lease))
             return claimed, suppressed
 
         crash.point("C1")
@@ -241,7 +297,7 @@ class Dispatch:
         except store.CommitUncertain:
             # A coin toss (C8): whatever is on record was claimed by us, and nothing else was.
             refs = [one.ref for one in begun]
-            known = self._house.database.read(lambda tx: store.queue.which_started(tx, refs))
+            known = self._house.database.read(lambda tx: store.claims.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
         if records:
@@ -283,14 +339,6 @@ class Dispatch:
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
 
 
-async def _landed(on_the_wire: set[asyncio.Task[Answered]], patience: float | None) -> list[Answered]:
-    """The answers that have come, once any has or patience ends; those that follow closely are waited for."""
-    await asyncio.wait(on_the_wire, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
-    done, _ = await asyncio.wait(on_the_wire, timeout=GATHER)
-    on_the_wire -= done
-    return [task.result() for task in done]
-
-
 _SENDER_AT_FAULT = {"account", "sender", "volume"}
 
 
@@ -301,14 +349,33 @@ def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
 
 def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    return _judged(house, tx, store.queue.claim(tx, sender, limit, now), now)
+    day = store.queue.day_of(tx, sender, now)
+    if day is None:
+        return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+    claimed, suppressed = 0, 0
+    intents: list[Intent] = []
+    if day.left:
+        taken = store.claims.claim(tx, sender, min(limit, day.left), now)
+        claimed, intents, suppressed = _judged(house, tx, taken, now)
+    going = _within(day.left, intents)
+    if not day.left or len(going) < len(intents):
+        if day.is_settled and not going:
+            store.queue.end_day(tx, sender, now)
+        claimed -= len(intents) - len(going)
+    return claimed, going, suppressed
+
+
+def _within(segments: int, intents: list[Intent]) -> list[Intent]:
+    """The first of them that are so many segments; the others stay due."""
+    sums = itertools.accumulate(one.segments for one in intents)
+    return [one for one, together in zip(intents, sums, strict=True) if together <= segments]
 
 
 def claim_these(
     house: House, tx: store.Transaction, text_ids: Sequence[int], now: datetime
 ) -> tuple[int, list[Intent], int]:
     """The same for these texts, out of their turn."""
-    return _judged(house, tx, store.queue.claim_these(tx, text_ids, now), now)
+    return _judged(house, tx, store.claims.claim_these(tx, text_ids, now), now)
 
 
 def _judged(
@@ -317,7 +384,7 @@ def _judged(
     due, unreadable = taken
     if unreadable:
         log.error("%d texts are held: their personal data does not open", len(unreadable))
-        store.queue.hold_unreadable(tx, unreadable)
+        store.claims.hold_unreadable(tx, unreadable)
     intents, suppressed = judge(house, tx, due, now)
     return len(due) + len(unreadable), intents, suppressed
 
@@ -360,11 +427,11 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                     encoding=said.encoding,
                 )
             )
-    suppressed = sum(store.queue.suppress(tx, texts, reason) for reason, texts in stopped.items())
+    suppressed = sum(store.claims.suppress(tx, texts, reason) for reason, texts in stopped.items())
     for until, texts in waiting.items():
-        store.queue.put_off(tx, texts, until.astimezone(UTC))
+        store.claims.put_off(tx, texts, until.astimezone(UTC))
     if held:
-        store.queue.hold(tx, [one.text for one in held], "crisis")
+        store.claims.hold(tx, [one.text for one in held], "crisis")
         for one in held:
             tasks.phone_instead(tx, one, now)
     return intents, suppressed
@@ -376,7 +443,7 @@ def _verdict(
     if one.unplanned is not None:
         return planner.guard_unplanned(one.unplanned, policy, now)
     assert one.due is not None
-    return planner.guard(replace(one.due, gone=one.due.gone + also), policy, now)
+    return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
 
 
 def _render(one: Claimed, visits: Sequence[planner.Visit], policy: planner.Policy, now: datetime) -> wording.Rendered:
@@ -417,7 +484,7 @@ def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], no
     theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
     if theirs:
         store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
-    store.queue.record(tx, answers, now)
+    store.answers.record(tx, answers, now)
     for one, code in refused:
         react_to_number(tx, one.started.number_id, code, now)
     for one, code in refused:
@@ -430,7 +497,8 @@ def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], no
             _rest(tx, one, NO_CONNECTION_REST, now)
     if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
         oncall.tell_of_lost_answers(house, tx, now)
-    working = {one.started.sender_id for one in answers if one.answer == "accepted"}
+    # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
+    working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
         keys = [f"sender_fault:{sender}" for sender in working]
         store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")

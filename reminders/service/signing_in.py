@@ -241,7 +241,7 @@ def enrol(house: House, token: str, sealed: str, code: str, now: datetime) -> tu
 
     None where the code is none of its. Raises NotSignedIn, also for whoever has a second factor already; TooManyTries.
     """
-    codes = ["".join(secrets.choice(_LETTERS) for _ in range(12)) for _ in range(RECOVERY_CODES)]
+    codes = _recovery_codes()
     member = unproved(house, token, now)
     tried = _try(house, {_FACTOR: str(member.id)}, now)
 
@@ -260,7 +260,7 @@ def enrol(house: House, token: str, sealed: str, code: str, now: datetime) -> tu
         return _signed_in(tx, sign_in.id, member, now, "new second factor")
 
     fresh = house.database.write(work)
-    return None if fresh is None else (fresh, ["-".join((one[:4], one[4:8], one[8:])) for one in codes])
+    return None if fresh is None else (fresh, _in_groups(codes))
 
 
 def invited(house: House, token: str, now: datetime) -> store.Row[Any] | None:
@@ -377,6 +377,74 @@ def end_others(house: House, actor: Actor, now: datetime) -> int:
     return house.database.write(work, again=True)
 
 
+# One's own account. Whoever changes what they come in by shows first that they still are who they were (ASVS 7.5.1).
+
+
+def change_password(house: House, actor: Actor, new: str, now: datetime) -> None:
+    """A new password, and the end of all other sign-ins. After `confirm`. Raises accounts.Refused, Busy."""
+    if problem := check_password(new, actor.login, actor.name):
+        raise accounts.Refused(problem)
+    with _room_to_hash():
+        hashed = _hash(new)
+
+    def work(tx: store.Transaction) -> None:
+        store.accounts.change(tx, actor.id, password=hashed)
+        store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
+        _note(tx, actor.who, "password changed", actor.id, now)
+
+    house.database.write(work, again=True)
+
+
+def begin_anew(house: House, actor: Actor, now: datetime) -> None:
+    """Give up the second factor for another one: nothing else can be done before it is set up. After `confirm`."""
+
+    def work(tx: store.Transaction) -> None:
+        store.accounts.change(tx, actor.id, totp_sealed=None, totp_step=None, enrolled_at=None)
+        store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
+        store.accounts.unprove(tx, actor.sign_in_id, now)
+        _note(tx, actor.who, "second factor given up", actor.id, now)
+
+    house.database.write(work, again=True)
+
+
+def new_recovery_codes(house: House, actor: Actor, now: datetime) -> list[str]:
+    """Ten recovery codes in place of those before, shown once. After `confirm`."""
+    codes = _recovery_codes()
+
+    def work(tx: store.Transaction) -> None:
+        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(house, "recovery", one) for one in codes], now)
+        _note(tx, actor.who, "recovery codes made", actor.id, now)
+
+    house.database.write(work, again=True)
+    return _in_groups(codes)
+
+
+def confirm(house: House, actor: Actor, password: str, code: str, now: datetime) -> bool:
+    """Whether password and second factor are those of the actor; the code is used up. Raises TooManyTries, Busy."""
+    tried = _try(house, {_FACTOR: str(actor.id)}, now)
+    member = house.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
+    with _room_to_hash():
+        right = member is not None and _verify(member.password or _nobodys(), password) and bool(member.password)
+
+    def work(tx: store.Transaction) -> bool:
+        member = store.accounts.by_id(tx, actor.id)
+        if not right or member is None or _show(house, tx, member, code, now) is None:
+            _note(tx, actor.who, "confirmation refused", actor.id, now)
+            return False
+        _forgive(house, tx, tried, _FACTOR, str(actor.id))
+        return True
+
+    return house.database.write(work)
+
+
+def _recovery_codes() -> list[str]:
+    return ["".join(secrets.choice(_LETTERS) for _ in range(12)) for _ in range(RECOVERY_CODES)]
+
+
+def _in_groups(codes: list[str]) -> list[str]:
+    return ["-".join((one[:4], one[4:8], one[8:])) for one in codes]
+
+
 # What a form had in it when the sign-in ended
 
 
@@ -394,7 +462,7 @@ def kept_form(house: House, staff_id: int, kept: str, now: datetime) -> tuple[st
 
 
 def _seal(house: House, use: str, value: Any, now: datetime) -> str:
-    said = json.dumps({"at": now.timestamp(), "value": value}).encode()
+    said = json.dumps({"at": now.timestamp(), "value": value}, ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(house.database.ring.seal(Place("browser", use, 0), said)).decode()
 
 

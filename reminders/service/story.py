@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reminders.lifecycle import RANK
-from reminders.plans import to_wall
+from reminders.plans import Lead, to_wall
 from reminders.sms import codes
+from reminders.store.tasks import Event
 from reminders.store.texts import Logged, LoggedAttempt, Tried
 
 STATES = {
@@ -50,6 +51,29 @@ REASONS = {
     "lint": "its words could tell on the patient",
 }
 
+KINDS = {
+    "therapy_individual": "Therapy, one to one",
+    "therapy_group": "Group therapy",
+    "group_education": "Education group",
+    "support_meeting": "Support meeting",
+    "family_session": "Family session",
+    "psychiatry": "Psychiatry",
+    "check_up": "Check-up",
+    "peer_mentor": "Peer mentor",
+    "house_meeting": "House meeting",
+    "wellness": "Wellness",
+    "vocational": "Work and training",
+}
+"""Kinds of visit as staff see them; no text ever says one."""
+
+CATEGORIES = {
+    "appointments": "appointments",
+    "meetings": "support and house meetings",
+    "wellness": "wellness",
+    "checkins": "check-ins",
+    "family": "family sessions, to people close to them",
+}
+
 HELD = {
     "crisis": "Held: somebody may be in danger. Phone before the visit, or let the text go (reminders tasks).",
     "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
@@ -58,11 +82,143 @@ HELD = {
     "unreadable": "Held: its personal data does not open. See reminders doctor.",
 }
 
+VISITS = {
+    "therapy_individual": "individual visit",
+    "therapy_group": "group",
+    "group_education": "education group",
+    "support_meeting": "support meeting",
+    "family_session": "family session",
+    "psychiatry": "psychiatry",
+    "check_up": "check-up",
+    "peer_mentor": "peer mentor",
+    "house_meeting": "house meeting",
+    "wellness": "wellness",
+    "vocational": "vocational",
+}
+"""Kinds of visit, as staff speaks of them. No text does."""
+
+MEANINGS = {
+    "overdose": "May be an overdose",
+    "crisis": "May be in danger",
+    "stop": "STOP",
+    "stop_asked": "Wants no more texts",
+    "wrong_number": "Wrong number",
+    "slip": "Writes of use",
+    "intent": "A hard moment",
+    "help": "HELP",
+    "change": "Wants another time",
+    "confirm": "Confirms",
+    "yes": "Says yes",
+    "who": "Asks who we are",
+    "start": "START",
+    "other": "Needs reading",
+}
+"""What a reply was taken to mean, by rules that miss things: a hint for whoever reads it."""
+
+OUTCOMES = {
+    "done": "Done",
+    "reached": "Reached them",
+    "not_reached": "Not reached",
+    "rebooked": "Found a new time",
+    "not_needed": "Not needed",
+    "welfare_check": "A welfare check was asked for",
+    "handed_over": "Handed over: somebody is with them",
+    "false_alarm": "False alarm",
+    "released": "Let go",
+    "dropped": "Dropped",
+}
+"""How a task may end."""
+
+_WHICH = {
+    "welcome": "Welcome",
+    "moved": "Notice: moved",
+    "moved_from": "Notice: moved",
+    "called_off": "Notice: called off",
+    "closed": "Notice: closed that day",
+    "added": "Notice: added",
+    "missed": "After a missed visit",
+}
+
+
+def which_text(class_: str, key: str, wording: str | None = None) -> str:
+    """Which of its texts a text is, in a few words: `The day before`, `2 h before`, `Notice: moved`."""
+    if class_ != "reminder":
+        plain = {"notice": "Notice", "answer": "Answer", "welcome": "Welcome", "staff": "Typed by staff"}
+        return _WHICH.get(wording or "", plain.get(class_, class_.capitalize()))
+    if key.startswith("week:"):
+        return "The week ahead"
+    try:
+        lead = Lead.parse(key.split(":", 2)[-1])
+    except ValueError:
+        return "Reminder"
+    if lead.before is not None:
+        hours, rest = divmod(lead.before, timedelta(hours=1))
+        return f"{lead.before // timedelta(minutes=1)} min before" if rest else f"{hours} h before"
+    return {0: "The same day", 1: "The day before"}.get(lead.days, f"{lead.days} days before")
+
+
+_HAPPENED = {
+    "opened": "Opened",
+    "a text came": "A text came",
+    "answered": "We answered",
+    "answer lost": "Lost",
+    "answered within six hours": "Not answered again: it was answered within six hours",
+    "not answered again so soon": "Not answered again so soon",
+    "nobody is on call": "NOBODY IS ON CALL",
+    "paged": "Paged",
+    "page not taken": "Page not taken yet, and repeated:",
+    "escalated": "Escalated:",
+    "taken": "Acknowledged and taken",
+    "note": "Note",
+    "disclosed": "Told to medical personnel",
+    "closed": "Closed:",
+}
+
+
+def happened(event: Event) -> str:
+    """What one line of a task's story says, without what a person wrote."""
+    if event.what == "answered" and event.text_id is None:
+        return "Not answered: too late for it to be of use"
+    said = [_HAPPENED.get(event.what, event.what)]
+    if event.detail:
+        said.append(event.detail.replace("_", " ") if event.what == "closed" else event.detail)
+    return " ".join(said)
+
+
+def became(event: Event) -> str | None:
+    """What became of the text of ours that a line of a task's story is about, so far as it is known."""
+    if event.text_state is None:
+        return None
+    said = STATES[event.text_state].lower()
+    if event.text_state == "suppressed":
+        return f"{said}: {REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
+    if event.text_state in {"undelivered", "scheduled"} and event.text_code:
+        if codes.look_up(event.text_code).class_ == "opted_out":
+            return f"refused: the number sent STOP ({event.text_code})"
+        return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
+    return said
+
 
 def clock_time(at: datetime, zone: str) -> str:
     """An instant on the wall clock of `zone`, as pages and tables show it."""
     wall = to_wall(at, zone)
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
+
+
+def lead_words(class_: str, key: str) -> str:
+    """Why a text goes when it goes: `the day before, at 17:00`. `key` is its identity."""
+    if class_ != "reminder":
+        return {"welcome": "the welcome", "notice": "news of a change", "staff": "typed by staff"}.get(class_, class_)
+    if key.startswith("week:"):
+        return "the week ahead, in one text"
+    lead = Lead.parse(key.split(":", 2)[2])
+    if lead.before is not None:
+        hours, minutes = divmod(lead.before // timedelta(minutes=1), 60)
+        return " ".join(
+            part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part
+        ) + (" before")
+    days = {0: "the same day", 1: "the day before"}.get(lead.days, f"{lead.days} days before")
+    return days if lead.at is None else f"{days}, at {lead.at:%H:%M}"
 
 
 def tell(text: Logged) -> str:

@@ -3,7 +3,7 @@
 A task says what happened and what to do, never who it is about in words: patients stand beside it by reference.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Any
 from reminders import plans, store
 from reminders.service.house import House
 from reminders.store import Row
-from reminders.store.queue import Claimed
+from reminders.store.claims import Claimed
 from reminders.store.tasks import Event, Task
 
 AWAKE = (time(9), time(20))  # waking hours, weekends included
@@ -216,12 +216,17 @@ def listed(
     return house.database.read(lambda tx: store.tasks.listed(tx, closed=closed, owner=owner, kind=kind))
 
 
-def show(house: House, number: int, now: datetime, *, who: str) -> tuple[Task, list[Event]]:
-    """One task and its whole story; that somebody read it is put on record. Raises NoSuchTask."""
+def show(
+    house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
+) -> tuple[Task, list[Event]]:
+    """One task and its whole story; that somebody read it is put on record. Raises NoSuchTask.
+
+    Here and in the verbs below, a task of none of these `sites` does not exist, if they are given.
+    """
 
     def look(tx: store.Transaction) -> tuple[Task, list[Event]]:
         task = store.tasks.by_number(tx, number)
-        if task is None:
+        if task is None or not _is_at(task, sites):
             raise NoSuchTask(number)
         told = store.tasks.story(tx, number)
         store.records.note(tx, who=who, what="task read", table="tasks", row=number, now=now)
@@ -230,11 +235,11 @@ def show(house: House, number: int, now: datetime, *, who: str) -> tuple[Task, l
     return house.database.write(look, again=True)
 
 
-def take(house: House, number: int, now: datetime, *, who: str) -> Task:
+def take(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> Task:
     """Take a task: it is `who`'s now, and the alarm is acknowledged. Raises NoSuchTask and Settled."""
 
     def work(tx: store.Transaction) -> Task:
-        row = _open_one(tx, number)
+        row = _open_one(tx, number, sites)
         store.tasks.change_task(
             tx, number, owner=who[:64], acknowledged_at=row.acknowledged_at or now, escalates_at=None
         )
@@ -263,6 +268,7 @@ def close(
     who: str,
     note: str | None = None,
     disclosed: Disclosure | None = None,
+    sites: Collection[int] | None = None,
 ) -> tuple[Task, int]:
     """Close a task with its outcome; the task, and how many held texts go on their way again (C-12).
 
@@ -277,7 +283,7 @@ def close(
             own = [reader for reader in store.replies.readers_on(tx, number_id) if reader.role == "self"]
             numbers = {number_id, *store.people.numbers_of(tx, [reader.patient_id for reader in own])}
             store.people.lock_numbers(tx, numbers)
-        row = _open_one(tx, number)
+        row = _open_one(tx, number, sites)
         allowed = KINDS[row.kind].outcomes
         if outcome not in allowed:
             raise Settled(f"the outcome of this task is one of {', '.join(allowed)}")
@@ -310,12 +316,14 @@ def close(
     return house.database.write(work, again=True)
 
 
-def remark(house: House, number: int, note: str, now: datetime, *, who: str) -> Task:
+def remark(
+    house: House, number: int, note: str, now: datetime, *, who: str, sites: Collection[int] | None = None
+) -> Task:
     """Add a note to a task's story; it is sealed. Raises NoSuchTask."""
 
     def work(tx: store.Transaction) -> Task:
         row = store.tasks.lock_task(tx, number)
-        if row is None:
+        if row is None or not _is_at(row, sites):
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         store.tasks.add_event(tx, number, now, what="note", who=who, note=note, key=key)
@@ -324,7 +332,7 @@ def remark(house: House, number: int, note: str, now: datetime, *, who: str) -> 
     return house.database.write(work, again=True)
 
 
-def let_text_go(house: House, number: int, now: datetime, *, who: str) -> bool:
+def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> bool:
     """Let the text go that a `held_text` task is about, although its patient may be in danger (C-12).
 
     Whether it was held and still of use; if not, the task stays, for a person to phone. Raises NoSuchTask and Settled.
@@ -336,7 +344,7 @@ def let_text_go(house: House, number: int, now: datetime, *, who: str) -> bool:
             store.people.lock_numbers(tx, [number_id])
         text_id = store.tasks.text_of_task(tx, number)
         went = text_id is not None and store.queue.let_one_go(tx, text_id, now)
-        row = _open_one(tx, number)
+        row = _open_one(tx, number, sites)
         if row.kind != "held_text":
             raise Settled("this task holds no text")
         if went:
@@ -349,9 +357,13 @@ def let_text_go(house: House, number: int, now: datetime, *, who: str) -> bool:
     return house.database.write(work, again=True)
 
 
-def _open_one(tx: store.Transaction, number: int) -> Row[Any]:
+def _is_at(task: Any, sites: Collection[int] | None) -> bool:
+    return sites is None or task.site_id in sites
+
+
+def _open_one(tx: store.Transaction, number: int, sites: Collection[int] | None = None) -> Row[Any]:
     row = store.tasks.lock_task(tx, number)
-    if row is None:
+    if row is None or not _is_at(row, sites):
         raise NoSuchTask(number)
     if row.closed_at is not None:
         raise Settled(f"task {number} is closed already ({row.outcome})")

@@ -1,18 +1,21 @@
 """Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
 
-Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in `people`, `plans`,
-`texts`, `queue`, `outcomes`, `replies`, `tasks`, `calls`, `lists`, `stats`, `records`, `accounts` and `backup`; nobody
-else builds a statement.
+Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in the modules here, one
+for each thing that is asked about; nobody else builds a statement.
 """
 
 from sqlalchemy.engine import Row
 
 from reminders.store import (
     accounts,
+    answers,
     attention,
+    audit,
     backup,
     calls,
-    ids,
+    claims,
+    drafts,
+    history,
     lists,
     outcomes,
     people,
@@ -23,6 +26,7 @@ from reminders.store import (
     stats,
     tasks,
     texts,
+    today,
 )
 from reminders.store.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.migrate import WrongSchema, check, current, head, migrate
@@ -38,13 +42,17 @@ __all__ = [
     "Unreadable",
     "WrongSchema",
     "accounts",
+    "answers",
     "attention",
+    "audit",
     "backup",
     "calls",
     "check",
+    "claims",
     "current",
+    "drafts",
     "head",
-    "ids",
+    "history",
     "lists",
     "migrate",
     "outcomes",
@@ -56,4 +64,5 @@ __all__ = [
     "stats",
     "tasks",
     "texts",
+    "today",
 ]

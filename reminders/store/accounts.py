@@ -149,6 +149,11 @@ def prove(tx: Transaction, sign_in_id: int, mark: str, now: datetime) -> None:
     tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id).values(**fresh))
 
 
+def unprove(tx: Transaction, sign_in_id: int, now: datetime) -> None:
+    """The second factor has to be shown again before the sign-in holds."""
+    tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id).values(proved_at=None, seen_at=now))
+
+
 def seen(tx: Transaction, sign_in_id: int, now: datetime) -> None:
     """Somebody did something: the idle limit begins anew."""
     tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id, sign_ins.c.seen_at < now).values(seen_at=now))

@@ -26,8 +26,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from reminders.store import schema
 from reminders.store.ids import new_id
+from reminders.store.prepared import Prepared, PreparedInsert
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
-from reminders.store.sets import among
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,7 @@ class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
 
 
-_KEYS = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id))
-
-
-class Transaction:
+class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be asked of one transaction
     """One open transaction: statements in, rows out, and the keys to read what is sealed."""
 
     def __init__(self, database: "Database", connection: Connection) -> None:
@@ -77,6 +74,27 @@ class Transaction:
         """Execute once for each of `rows`, in one go. Nothing to do for no rows."""
         if rows:
             self._connection.execute(statement, rows)
+
+    def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        """Every row of a prepared statement's answer, as a tuple with names."""
+        made = statement.on(self._connection.dialect)
+        return made.rows(self._connection.exec_driver_sql(made.text, made.bound(values)).all())
+
+    def do(self, statement: Prepared, values: Mapping[str, Any]) -> int:
+        """Execute a prepared statement; how many rows were touched."""
+        made = statement.on(self._connection.dialect)
+        return self._connection.exec_driver_sql(made.text, made.bound(values)).rowcount
+
+    def each(self, statement: Prepared, rows: Sequence[Sequence[Any]], values: Mapping[str, Any] | None = None) -> None:
+        """Execute a prepared statement that takes `given` rows. Nothing to do for no rows."""
+        if rows:
+            self.do(statement, {"given": rows, **(values or {})})
+
+    def add(self, statement: PreparedInsert, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert these rows, each in the order of the statement's columns."""
+        made = statement.on(self._connection.dialect)
+        values = made.bound({"given": rows}) if self.is_postgresql else made.each(rows)
+        self._connection.exec_driver_sql(made.text, values)
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""
@@ -116,17 +134,25 @@ class Transaction:
             cache[key_id] = key
         return key
 
+    def keep_data_keys(self, wrapped: Mapping[int, bytes | None]) -> None:
+        """Unwrap these data keys, which came along with other rows, for `data_key` to give.
+
+        One that is gone or does not open fails there, not here.
+        """
+        cache = self._database.data_keys
+        fresh = {key_id: key for key_id, key in wrapped.items() if key is not None and key_id not in cache}
+        if len(cache) + len(fresh) > _CACHED_KEYS:
+            cache.clear()
+        for key_id, key in fresh.items():
+            with suppress(Unreadable):
+                cache[key_id] = DataKey(key_id, self._database.ring.unwrap(key_id, key))
+
     def load_data_keys(self, key_ids: Collection[int]) -> None:
         """Read these data keys in one go, for `data_key` to give. One that does not open fails there, not here."""
-        cache = self._database.data_keys
-        missing = [key_id for key_id in set(key_ids) if key_id not in cache]
-        if not missing:
-            return
-        if len(cache) + len(missing) > _CACHED_KEYS:
-            cache.clear()
-        for row in self.all(_KEYS, {"ids": missing}):
-            with suppress(Unreadable):
-                cache[row.id] = DataKey(row.id, self._database.ring.unwrap(row.id, row.wrapped))
+        missing = [key_id for key_id in set(key_ids) if key_id not in self._database.data_keys]
+        if missing:
+            query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
+            self.keep_data_keys({row.id: row.wrapped for row in self.all(query)})
 
     def seal(self, place: Place, text: str, key: DataKey | None = None) -> bytes:
         """Seal by a patient's `key`; what belongs to no single patient by the sealing keys."""
@@ -334,7 +360,6 @@ def _make_engine(url: str, patience: float) -> Engine:
         return engine
     return sa.create_engine(
         url,
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "connect_timeout": max(2, min(5, int(patience))),  # below 2 libpq takes 2

@@ -36,11 +36,14 @@ def first_id(at: datetime) -> int:
     return int(at.timestamp() * 1000) << _COUNTER_BITS
 
 
+def new_ref(now: datetime) -> str:
+    """An attempt's `ref`: the second and 96 random bits in the callback's address, so that nobody can guess one.
+
+    It grows with time as ids do: at random places, every new attempt would write to another page of the refs' index.
+    """
+    return f"{int(now.timestamp()):08x}{secrets.token_hex(12)}"
+
+
 def made_at(row_id: int) -> datetime:
     """When the row of that id was made, to the millisecond."""
     return datetime.fromtimestamp((row_id >> _COUNTER_BITS) / 1000, UTC)
-
-
-def new_ref() -> str:
-    """An attempt's `ref`: 128 random bits in the callback's address, so that nobody can guess one."""
-    return secrets.token_hex(16)

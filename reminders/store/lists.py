@@ -66,8 +66,8 @@ class PlanFilter:
     """Which plans to list.
 
     `search` is a plan's or a patient's reference or words of a name, all of them; `phone` the number (E.164) that the
-    same search may be read as. `discharged_until` is not included. `blocked` are those that have not ended and of whose
-    texts none can go. `entered_by` is who entered it or changed it once.
+    same search may be read as. `ids` are these plans alone. `discharged_until` is not included. `blocked` are those
+    that have not ended and of whose texts none can go. `entered_by` is who entered it or changed it once.
     """
 
     status: str | None = None
@@ -79,6 +79,7 @@ class PlanFilter:
     search: str = ""
     phone: str | None = None
     entered_by: str | None = None
+    ids: Collection[int] | None = None
     before: tuple[date, int] | None = None
     limit: int = 50
 
@@ -153,6 +154,8 @@ def plans(
         query = query.where(_stands_before(wanted.before, schema.plans.c.discharged_on, schema.plans.c.id))
     if wanted.patient is not None:
         query = query.where(schema.patients.c.ref == wanted.patient)
+    if wanted.ids is not None:
+        query = query.where(schema.plans.c.id.in_(wanted.ids))
     if wanted.needs_attention:
         query = query.where(_needs_attention())
     if wanted.blocked:
@@ -231,11 +234,12 @@ def _plans(
 
 @dataclass(frozen=True, slots=True)
 class PatientFilter:
-    """Which patients to list; `search` and `phone` as in PlanFilter."""
+    """Which patients to list; `search`, `phone` and `ids` as in PlanFilter."""
 
     search: str = ""
     phone: str | None = None
     needs_attention: bool = False
+    ids: Collection[int] | None = None
     before: tuple[int] | None = None
     limit: int = 50
 
@@ -284,6 +288,8 @@ def patients(
     query = query.limit(wanted.limit)
     if wanted.before is not None:
         query = query.where(schema.patients.c.id < wanted.before[0])
+    if wanted.ids is not None:
+        query = query.where(schema.patients.c.id.in_(wanted.ids))
     if wanted.search or wanted.phone:
         query = query.where(schema.patients.c.id.in_(_patients_named(tx, places, wanted.search, wanted.phone)))
     if wanted.needs_attention:
@@ -392,6 +398,7 @@ def appointments(
     patient: str | None = None,
     session: str | None = None,
     unmarked: bool = False,
+    marked_since: datetime | None = None,
     after: tuple[datetime, int] | None = None,
     limit: int = 100,
     names: bool = False,
@@ -399,7 +406,7 @@ def appointments(
     """Appointments that start from `since` on and before `until`, the earliest first; cancelled ones too.
 
     `plan` and `patient` are references, `session` a key. With `unmarked` only clinical visits of running plans of which
-    nobody said who came: give the moment as `until`.
+    nobody said who came: give the moment as `until`. With `marked_since` only those that were marked since then.
     """
     places = _places(tx, sites)
     query = _visits(places).order_by(schema.appointments.c.starts_at, schema.appointments.c.id).limit(limit)
@@ -419,6 +426,8 @@ def appointments(
             schema.series.c.kind.in_(_CLINICAL),
             schema.plans.c.status == "active",
         )
+    if marked_since is not None:
+        query = query.where(schema.appointments.c.marked_at >= marked_since)
     if after is not None:
         query = query.where(_stands_after(after, schema.appointments.c.starts_at, schema.appointments.c.id))
     return _read_visits(tx, tx.all(query), places, names=names)
@@ -431,6 +440,17 @@ def appointment(
     places = _places(tx, sites)
     rows = tx.all(_visits(places).where(schema.appointments.c.id == appointment_id))
     return next(iter(_read_visits(tx, rows, places, names=names)), None)
+
+
+def appointments_at(tx: Transaction, sites: Collection[int], appointment_ids: Collection[int]) -> list[int]:
+    """Of these appointments those that belong to these sites."""
+    query = (
+        sa.select(schema.appointments.c.id)
+        .join(schema.series, schema.series.c.id == schema.appointments.c.series_id)
+        .join(schema.plans, schema.plans.c.id == schema.series.c.plan_id)
+        .where(schema.appointments.c.id.in_(appointment_ids), schema.plans.c.site_id.in_(sites))
+    )
+    return _ids(tx.all(query))
 
 
 def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
@@ -601,6 +621,16 @@ def sessions(
     ]
 
 
+def session(tx: Transaction, sites: Collection[int], session_id: int) -> tuple[str, str] | None:
+    """The key of a session by its id, and that of its site."""
+    row = tx.first(
+        sa.select(schema.sessions.c.key, schema.sites.c.key.label("site"))
+        .join(schema.sites, schema.sites.c.id == schema.sessions.c.site_id)
+        .where(schema.sessions.c.id == session_id, schema.sessions.c.site_id.in_(sites))
+    )
+    return (row.key, row.site) if row is not None else None
+
+
 # Replies.
 
 
@@ -716,6 +746,26 @@ def replies(tx: Transaction, sites: Collection[int], wanted: ReplyFilter, *, nam
 
 
 # What several lists say.
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAs:
+    """A patient by reference and name; the name is None where it does not open any more, or there is none."""
+
+    id: int
+    ref: str
+    site_id: int
+    name: str | None = field(repr=False)
+
+
+def known_as(tx: Transaction, sites: Collection[int], patient_ids: Collection[int]) -> dict[int, KnownAs]:
+    """Patient → what they are known as, for those of these who belong to these sites."""
+    query = sa.select(schema.patients).where(
+        schema.patients.c.id.in_(patient_ids), schema.patients.c.site_id.in_(sites)
+    )
+    rows = tx.all(query)
+    named = _names(tx, {row.id: row for row in rows})
+    return {row.id: KnownAs(row.id, row.ref, row.site_id, named.get(row.id)) for row in rows}
 
 
 def _places(tx: Transaction, sites: Collection[int]) -> dict[int, Row[Any]]:

@@ -29,6 +29,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import Place, Unreadable
+from reminders.store.texts import given_up
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +316,7 @@ def expire(tx: Transaction, now: datetime, limit: int = 5000) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.id.in_(shut), texts.c.state == State.SCHEDULED.value)
-        .values(state=State.EXPIRED.value, ready=False, held=None)
+        .values(given_up(State.EXPIRED))
     )
 
 

@@ -5,7 +5,7 @@ import secrets
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from reminders.store.schema import (
     attempts,
     audit,
     consents,
+    drafts,
     keys,
     name_words,
     numbers,
@@ -94,12 +95,15 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         assert row is not None
     elif any(row._mapping[column] != value for column, value in wanted.items()):
         tx.run(sites.update().where(sites.c.id == row.id).values(**wanted))
-    pace = {"segments_per_second": settings.twilio.segments_per_second}
+    pace = {
+        "segments_per_second": settings.twilio.segments_per_second,
+        "segments_per_day": settings.twilio.segments_per_day,
+    }
     address = settings.twilio.sender
     sender = tx.first(_SENDER, {"site": row.id, "address": address})
     if sender is None:
         tx.insert_new(senders, {"id": new_id(now), "site_id": row.id, "address": address, "stops": 0, **pace})
-    elif sender.segments_per_second != pace["segments_per_second"]:
+    elif any(sender._mapping[column] != value for column, value in pace.items()):
         tx.run(senders.update().where(senders.c.id == sender.id).values(**pace))
     return int(row.id)
 
@@ -180,10 +184,9 @@ def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
 _NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
 
 
-def number_id(tx: Transaction, phone: str) -> int | None:
-    """The id of the row of this E.164 number, if there is one."""
-    found: int | None = tx.value(sa.select(numbers.c.id).where(numbers.c.fingerprint == tx.fingerprint(phone)))
-    return found
+def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
+    """The row of this E.164 number, if it is known here."""
+    return tx.first(sa.select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
@@ -202,6 +205,68 @@ _LOCKED_NUMBERS = (
 def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
     """The E.164 number inside a `numbers` row."""
     return tx.open(Place("numbers", "phone_sealed", number_id), sealed)
+
+
+def phone_by_id(tx: Transaction, number_id: int) -> str:
+    """The phone number (E.164) of a row of `numbers`."""
+    row = tx.first(sa.select(numbers.c.phone_sealed).where(numbers.c.id == number_id))
+    assert row is not None
+    return phone_of(tx, number_id, row.phone_sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneOf:
+    """A number with whose it is: the first patient who is texted on it, and the sender that texts it."""
+
+    number_id: int
+    phone: str = field(repr=False)
+    patient_id: int | None
+    patient: str | None
+    name: str | None = field(repr=False)
+    role: str | None
+    sender: str | None
+
+
+def phones_at(tx: Transaction, places: Collection[int], *, number_id: int | None = None) -> list[PhoneOf]:
+    """The numbers that patients of these sites are texted on, and those that texted these sites; or only that one."""
+    texted = sa.select(replies.c.number_id).where(replies.c.site_id.in_(places))
+    query = (
+        sa.select(
+            numbers.c.id.label("number_id"),
+            numbers.c.phone_sealed,
+            recipients.c.role,
+            patients.c.id,
+            patients.c.ref,
+            patients.c.name_sealed,
+            patients.c.key_id,
+            patients.c.site_id,
+            sa.select(sa.func.min(senders.c.address))
+            .where(senders.c.site_id == patients.c.site_id)
+            .scalar_subquery()
+            .label("sender"),
+        )
+        .select_from(numbers)
+        .outerjoin(recipients, recipients.c.number_id == numbers.c.id)
+        .outerjoin(patients, sa.and_(patients.c.id == recipients.c.patient_id, patients.c.site_id.in_(places)))
+        .where(sa.or_(patients.c.id.is_not(None), numbers.c.id.in_(texted)))
+        .order_by(numbers.c.id, sa.case((recipients.c.role == "self", 0), else_=1), recipients.c.id)
+        .limit(500)
+    )
+    if number_id is not None:
+        query = query.where(numbers.c.id == number_id)
+    found: dict[int, PhoneOf] = {}
+    for row in tx.all(query):
+        if row.number_id not in found:
+            found[row.number_id] = PhoneOf(
+                number_id=row.number_id,
+                phone=phone_of(tx, row.number_id, row.phone_sealed),
+                patient_id=row.id,
+                patient=row.ref,
+                name=open_name(tx, row) if row.name_sealed is not None else None,
+                role=row.role,
+                sender=row.sender,
+            )
+    return list(found.values())
 
 
 def masked(phone: str) -> str:
@@ -454,6 +519,8 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (keys, keys.c.wrapped, sa.true()),
         (numbers, numbers.c.phone_sealed, sa.true()),
         (replies, replies.c.body_sealed, sa.true()),
+        (texts, texts.c.body_sealed, texts.c.recipient_id.is_(None)),
+        (drafts, drafts.c.fields_sealed, sa.true()),
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
         (receipts, receipts.c.raw_sealed, receipts.c.attempt_id.in_(to_nobody)),
         (task_events, task_events.c.note_sealed, sa.true()),

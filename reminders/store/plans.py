@@ -13,6 +13,8 @@ from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
 from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
+from reminders.store.prepared import words
+from reminders.store.records import noted
 from reminders.store.schema import (
     appointments,
     attempts,
@@ -43,6 +45,11 @@ def plan_by_ref(
     if source is not None:
         query = query.where(plans.c.source == source)
     return tx.first(query)
+
+
+def plans_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These plans, locked for a change, in one order for everybody."""
+    return tx.all(sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id).with_for_update())
 
 
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
@@ -445,8 +452,9 @@ def session_changes(tx: Transaction, site_id: int, key: str) -> list[SessionChan
     found = []
     for row in tx.all(query):
         with suppress(LookupError, Unreadable):
-            before = tx.open(Place("audit", "before_sealed", row.id), row.before_sealed)
-            after = tx.open(Place("audit", "after_sealed", row.id), row.after_sealed)
+            before, after = noted(tx, row)
+            assert before is not None
+            assert after is not None
             found.append(SessionChange(row.row_id, row.at, row.what, before, after))
     return found
 
@@ -506,7 +514,7 @@ def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date]
                 version=row.version,
                 series=row.series_key,
                 recurrence_id=row.recurrence_id,
-                recipients=tuple(row.recipients),
+                recipients=row.recipients,
                 plan_id=row.plan_id,
             )
         )
@@ -537,8 +545,8 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
             series.c.key.label("series_key"),
             series.c.kind,
             series.c.repeats,
-            series.c.leads,
-            series.c.recipients,
+            words(series.c.leads),
+            words(series.c.recipients),
             plans.c.id.label("plan_id"),
             plans.c.status.label("plan_status"),
             *more,
@@ -548,7 +556,7 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
     )
 
 
-def visit_of(row: Row[Any], *, first: bool) -> Visit:
+def visit_of(row: Any, *, first: bool) -> Visit:
     """A row of `visit_rows` as the planner sees it."""
     return Visit(
         id=row.id,
@@ -559,7 +567,7 @@ def visit_of(row: Row[Any], *, first: bool) -> Visit:
         status=row.status,
         repeats=row.repeats is not None,
         first=first,
-        leads=tuple(Lead.parse(lead) for lead in row.leads) if row.leads is not None else None,
+        leads=tuple(map(Lead.parse, row.leads)) if row.leads is not None else None,
         plan_status=row.plan_status,
     )
 
@@ -594,7 +602,7 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
         Scheduled(
             visit=visit_of(row, first=row.kind in _CLINICAL and row.starts_at == first_at.get(row.plan_id)),
             plan_id=row.plan_id,
-            recipients=tuple(row.recipients),
+            recipients=row.recipients,
             series=row.series_key,
             recurrence_id=row.recurrence_id,
         )

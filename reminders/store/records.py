@@ -1,16 +1,35 @@
 """What the house keeps about itself: when each job last succeeded, and who changed what."""
 
+import hashlib
+import json
+import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.store.engine import Transaction
-from reminders.store.ids import new_id
-from reminders.store.schema import audit, job_runs
+from reminders.store.ids import first_id, new_id
+from reminders.store.schema import (
+    appointments,
+    audit,
+    job_runs,
+    patients,
+    plans,
+    recipients,
+    replies,
+    senders,
+    series,
+    sites,
+    tasks,
+    texts,
+)
 from reminders.store.sealing import DataKey, Place
+
+SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
@@ -34,6 +53,12 @@ def runs(tx: Transaction) -> Sequence[Row[Any]]:
     return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
 
 
+def has_noted(tx: Transaction, who: str, what: str, since: datetime) -> bool:
+    """Whether that was put on record of `who` since then."""
+    mine = sa.select(audit.c.id).where(audit.c.who == who[:64], audit.c.what == what)
+    return tx.first(mine.where(audit.c.id >= first_id(since), audit.c.at >= since).limit(1)) is not None
+
+
 def note(
     tx: Transaction,
     *,
@@ -45,16 +70,25 @@ def note(
     before: str | None = None,
     after: str | None = None,
     key: DataKey | None = None,
+    patient: int | None = None,
+    site: int | None = None,
 ) -> None:
-    """Append to the audit: who did what on which row; values are sealed, a patient's by the patient's own `key`."""
+    """Append to the audit: who did what on which row; values are sealed, a patient's by the patient's own `key`.
+
+    What is read by people ends in ` read`, what is taken out in ` exported`. Whose it is and at which site follows
+    from the row, unless it is given. Each value carries 16 random bytes, and a digest of both stays beside them: it
+    proves later that a value is the one that was noted, also when it was sealed anew, and is of no use for guessing
+    one that an erasure has taken (DESIGN §7.1).
+    """
     audit_id = new_id(now)
-
-    def seal(column: str, value: str | None) -> bytes | None:
-        place = Place("audit", column, audit_id)
-        if not value:
-            return None
-        return tx.seal(place, value, key)
-
+    if patient is None and table in _WHOSE:
+        whose = tx.first(_WHOSE[table], {"row": row})
+        patient, site = (whose.patient_id, site or whose.site_id) if whose is not None else (None, site)
+    salted = [secrets.token_urlsafe(16) + value if value else None for value in (before, after)]
+    sealed = [
+        tx.seal(Place("audit", column, audit_id), value, key) if value is not None else None
+        for column, value in zip(_VALUES, salted, strict=True)
+    ]
     tx.run(
         _NOTE,
         {
@@ -64,10 +98,64 @@ def note(
             "what": what,
             "table": table,
             "row_id": row,
-            "before_sealed": seal("before_sealed", before),
-            "after_sealed": seal("after_sealed", after),
+            "site_id": site,
+            "patient_id": patient,
+            "where": came_from.get(),
+            "before_sealed": sealed[0],
+            "after_sealed": sealed[1],
+            "said": digest(*salted),
         },
     )
 
 
+def noted(tx: Transaction, row: Row[Any]) -> tuple[str | None, str | None]:
+    """What stood there before and after, of a row of the audit. Raises Unreadable, LookupError for what was erased."""
+    before, after = noted_salted(tx, row)
+    return before and before[_SALT:], after and after[_SALT:]
+
+
+def noted_salted(tx: Transaction, row: Row[Any]) -> tuple[str | None, str | None]:
+    """The same with the chance in front, as `digest` takes them."""
+    before, after = (
+        tx.open(Place("audit", column, row.id), sealed) if sealed is not None else None
+        for column, sealed in zip(_VALUES, (row.before_sealed, row.after_sealed), strict=True)
+    )
+    return before, after
+
+
+def digest(before: str | None, after: str | None) -> bytes | None:
+    """What binds a row of the audit to its values."""
+    if before is None and after is None:
+        return None
+    return hashlib.sha256(json.dumps([before, after]).encode()).digest()
+
+
+came_from: ContextVar[str | None] = ContextVar("came_from", default=None)
+"""The address that the request came from which is being answered, for the audit. The web process sets it."""
+
 _NOTE = audit.insert()
+_VALUES = ("before_sealed", "after_sealed")
+_SALT = len(secrets.token_urlsafe(16))
+
+
+def _whose(whose: sa.FromClause, table: sa.Table) -> sa.Select[Any]:
+    query = sa.select(patients.c.id.label("patient_id"), patients.c.site_id).select_from(whose)
+    return query.where(table.c.id == sa.bindparam("row"))
+
+
+_OF_SERIES = series.join(plans).join(patients)
+_WHOSE: dict[str, sa.Select[Any]] = {
+    "patients": _whose(patients, patients),
+    "plans": _whose(plans.join(patients), plans),
+    "recipients": _whose(recipients.join(patients), recipients),
+    "series": _whose(_OF_SERIES, series),
+    "appointments": _whose(appointments.join(_OF_SERIES, series.c.id == appointments.c.series_id), appointments),
+    "texts": _whose(texts.join(recipients, recipients.c.id == texts.c.recipient_id).join(patients), texts),
+    "tasks": sa.select(tasks.c.patient_id, tasks.c.site_id).where(tasks.c.id == sa.bindparam("row")),
+    "replies": sa.select(replies.c.patient_id, replies.c.site_id).where(replies.c.id == sa.bindparam("row")),
+    "senders": sa.select(sa.null().label("patient_id"), senders.c.site_id).where(senders.c.id == sa.bindparam("row")),
+    "sites": sa.select(sa.null().label("patient_id"), sites.c.id.label("site_id")).where(
+        sites.c.id == sa.bindparam("row")
+    ),
+}
+"""Of a row of these tables: the patient it is about, and the site."""

@@ -1,6 +1,7 @@
 """What was texted to us, and what we know of the number it came from."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,7 +25,7 @@ from reminders.store.schema import (
     text_items,
     texts,
 )
-from reminders.store.sealing import DataKey, Place
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +227,90 @@ def set_heard_until(tx: Transaction, sender_id: int, at: datetime) -> None:
     """Note that everything sent to that sender before `at` has been listed and taken in."""
     later = sa.or_(senders.c.heard_until.is_(None), senders.c.heard_until < at)
     tx.run(senders.update().where(senders.c.id == sender_id, later).values(heard_until=at))
+
+
+# What people see.
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One text of a conversation, as a phone shows it: `way` is `in` or `out`; `words` are None where they do not open.
+
+    One of ours carries its text, its class, how that stands, and the code that its last attempt met.
+    """
+
+    way: str
+    at: datetime
+    words: str | None = field(repr=False)
+    meaning: str | None = None
+    media: int = 0
+    text: int | None = None
+    class_: str | None = None
+    state: str | None = None
+    error_code: int | None = None
+
+
+def conversation(tx: Transaction, number_id: int, places: Collection[int], *, limit: int = 60) -> list[Spoken]:
+    """What was said with a number at these sites, both ways, oldest first: the last `limit` of either way.
+
+    A text of ours stands as it was last tried; what staff typed stands there before it goes, too.
+    """
+    came = (
+        sa.select(replies)
+        .where(replies.c.number_id == number_id, replies.c.site_id.in_(places))
+        .order_by(replies.c.received_at.desc(), replies.c.id.desc())
+        .limit(limit)
+    )
+    went = (
+        sa.select(
+            attempts.c.id,
+            attempts.c.text_id,
+            attempts.c.number,
+            attempts.c.started_at,
+            attempts.c.error_code,
+            attempts.c.body_sealed,
+            texts.c["class"].label("class_"),
+            texts.c.state,
+        )
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .where(attempts.c.number_id == number_id, texts.c.site_id.in_(places))
+        .order_by(attempts.c.started_at.desc(), attempts.c.id.desc())
+        .limit(limit)
+    )
+    typed = (
+        sa.select(texts.c.id, texts.c.opens_at, texts.c.body_sealed, texts.c.state)
+        .where(texts.c.number_id == number_id, texts.c.site_id.in_(places), sa.text("state = 'scheduled'"))
+        .where(texts.c["class"] == "staff", texts.c.attempts == 0)
+        .order_by(texts.c.opens_at.desc())
+        .limit(limit)
+    )
+    said = [
+        Spoken("in", row.received_at, _opened(tx, "replies", row.id, row.body_sealed), row.meaning, row.media)
+        for row in tx.all(came)
+    ]
+    seen: set[int] = set()
+    for row in tx.all(went):
+        if row.text_id in seen:
+            continue
+        seen.add(row.text_id)
+        said.append(
+            Spoken(
+                way="out",
+                at=row.started_at,
+                words=_opened(tx, "attempts", row.id, row.body_sealed),
+                text=row.text_id,
+                class_=row.class_,
+                state=row.state,
+                error_code=row.error_code or None,
+            )
+        )
+    for row in tx.all(typed):
+        words = _opened(tx, "texts", row.id, row.body_sealed) if row.body_sealed else None
+        said.append(Spoken("out", row.opens_at, words, text=row.id, class_="staff", state=row.state))
+    return sorted(said, key=lambda one: one.at)
+
+
+def _opened(tx: Transaction, table: str, row_id: int, sealed: bytes) -> str | None:
+    with suppress(LookupError, Unreadable):
+        return tx.open(Place(table, "body_sealed", row_id), sealed)
+    return None

@@ -154,6 +154,7 @@ senders = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False),
     Column("address", sa.String(34), nullable=False),
     Column("segments_per_second", sa.Float, nullable=False),
+    Column("segments_per_day", sa.Integer, nullable=False, server_default="0"),  # the network's limit; 0: none
     Column("next_free_at", Instant),
     Column("heard_until", Instant),  # up to when what was texted to it has been listed
     Column("stopped_until", Instant),
@@ -366,6 +367,7 @@ READY = "ready"
 IN_FLIGHT = "state = 'sending'"
 UNCERTAIN = "state = 'uncertain'"
 UNREADABLE = "held = 'unreadable'"
+HELD = "held IS NOT NULL AND state = 'scheduled'"
 UNSETTLED = "look_at IS NOT NULL"
 UNASKED = "ask_at IS NOT NULL"
 # States that few texts are in at any time, or that no text is in on its way to the phone: what the log is searched for.
@@ -415,6 +417,7 @@ texts = Table(
     _partial_index("ix_texts_in_flight", "leased_until", where=IN_FLIGHT),
     _partial_index("ix_texts_uncertain", "closes_at", where=UNCERTAIN),
     _partial_index("ix_texts_unreadable", "closes_at", where=UNREADABLE),
+    _partial_index("ix_texts_held", "closes_at", where=HELD),
     _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
     _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
     Index("ix_texts_opens_at", "opens_at", "id"),
@@ -772,6 +775,8 @@ audit = Table(
     Column("where", sa.String(45)),  # the address it came from
     Column("before_sealed", sa.LargeBinary),
     Column("after_sealed", sa.LargeBinary),
+    # A digest of both values, each with chance added, so that it tells nothing once they are gone (`records.note`).
+    Column("said", sa.LargeBinary(32)),
     # Its place in the chain and its hash over itself and the row before, once the chain job has come by.
     Column("place", sa.BigInteger, unique=True),
     Column("hash", sa.LargeBinary(32)),

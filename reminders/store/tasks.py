@@ -5,6 +5,7 @@ instead of opening another. Lock numbers, texts and attempts before tasks.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Row
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked, phone_of
+from reminders.store.prepared import Prepared
 from reminders.store.schema import (
     appointments,
     attempts,
@@ -30,7 +32,7 @@ from reminders.store.schema import (
     tasks,
     texts,
 )
-from reminders.store.sealing import DataKey, Place
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -176,10 +178,14 @@ def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outco
     return len(rows)
 
 
+_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis")
+ANY_CRISIS = _CRISIS.exists()
+_IN_CRISIS = Prepared(_CRISIS)
+
+
 def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collection[int]) -> tuple[set[int], set[int]]:
     """Of these numbers those with an open crisis task, and of these patients those whose own number has one (C-12)."""
-    crisis = sa.select(tasks.c.number_id).where(sa.text(OPEN), tasks.c.kind == "crisis")
-    there = {row.number_id for row in tx.all(crisis)}
+    there = {row.number_id for row in tx.rows(_IN_CRISIS, {})}
     if not there:
         return set(), set()
     own = sa.select(recipients.c.patient_id).where(
@@ -309,18 +315,22 @@ class Alarms:
     since: datetime | None
 
 
-def alarms(tx: Transaction) -> Alarms:
-    """What rings now."""
+def alarms(tx: Transaction, sites: Collection[int] | None = None) -> Alarms:
+    """What rings now, at these sites or at all."""
     since = sa.func.min(sa.func.coalesce(tasks.c.rung_at, tasks.c.opened_at), type_=tasks.c.opened_at.type)
     query = sa.select(sa.func.count().label("open"), since.label("since")).select_from(tasks)
+    if sites is not None:
+        query = query.where(tasks.c.site_id.in_(sites))
     row = tx.first(query.where(sa.text(OPEN), tasks.c.urgency == "urgent", tasks.c.acknowledged_at.is_(None)))
     assert row is not None
     return Alarms(row.open, row.since)
 
 
-def open_by_urgency(tx: Transaction) -> dict[str, int]:
-    """How many tasks are open, by urgency."""
+def open_by_urgency(tx: Transaction, sites: Collection[int] | None = None) -> dict[str, int]:
+    """How many tasks of these sites, or of all, are open, by urgency."""
     query = sa.select(tasks.c.urgency, sa.func.count().label("open")).where(sa.text(OPEN))
+    if sites is not None:
+        query = query.where(tasks.c.site_id.in_(sites))
     return {row.urgency: row.open for row in tx.all(query.group_by(tasks.c.urgency))}
 
 
@@ -352,6 +362,15 @@ class Task:
     to: str | None
     text_id: int | None
     number_id: int | None
+    site_id: int
+    patient_ids: tuple[int, ...]
+    plan_id: int | None
+    appointment_id: int | None
+
+    @property
+    def place(self) -> tuple[int, datetime, int]:
+        """Where it stands among the open ones, or among the closed ones."""
+        return (0 if self.urgency == "urgent" else 1), self.closed_at or self.due_at, self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,23 +394,131 @@ class Event:
 
 
 def listed(
-    tx: Transaction, *, closed: bool | None = False, owner: str | None = None, kind: str | None = None, limit: int = 500
+    tx: Transaction,
+    *,
+    closed: bool | None = False,
+    owner: str | None = None,
+    kind: str | None = None,
+    sites: Collection[int] | None = None,
+    after: tuple[int, datetime, int] | None = None,
+    urgent: bool | None = None,
+    unowned: bool = False,
+    but: str | None = None,
+    limit: int = 500,
 ) -> list[Task]:
     """Open tasks, or closed ones, or with None both: open before closed, the urgent ones first, then by due time.
 
-    Closed ones alone come with the latest first.
+    Closed ones alone come with the latest first. `sites` are those whose tasks exist for the reader, by default all.
+    `after` is the `place` of the last task of the page before, of open ones or of closed ones alone. `urgent` says
+    whether only urgent ones, or only others; `unowned` wants those that nobody took; `but` leaves a kind out.
     """
     urgent_first = sa.case((tasks.c.urgency == "urgent", 0), else_=1)
     open_first = sa.case((sa.text(f"tasks.{OPEN}"), 0), else_=1)
     order = (tasks.c.closed_at.desc(), tasks.c.id) if closed else (open_first, urgent_first, tasks.c.due_at, tasks.c.id)
     query = _tasks().order_by(*order).limit(limit)
+    if sites is not None:
+        query = query.where(tasks.c.site_id.in_(sites))
+    if after is not None:
+        rank, at, number = after[0], sa.literal(after[1], tasks.c.due_at.type), after[2]
+        later = sa.and_(tasks.c.closed_at == at, tasks.c.id > number)
+        if closed:
+            query = query.where(sa.or_(tasks.c.closed_at < at, later))
+        else:
+            here = sa.tuple_(sa.literal(rank), at, sa.literal(number))
+            query = query.where(sa.tuple_(urgent_first, tasks.c.due_at, tasks.c.id) > here)
     if closed is not None:
         query = query.where(tasks.c.closed_at.is_not(None) if closed else sa.text(f"tasks.{OPEN}"))
     if owner is not None:
         query = query.where(tasks.c.owner == owner)
     if kind is not None:
         query = query.where(tasks.c.kind == kind)
+    if but is not None:
+        query = query.where(tasks.c.kind != but)
+    if urgent is not None:
+        query = query.where(tasks.c.urgency == "urgent" if urgent else tasks.c.urgency != "urgent")
+    if unowned:
+        query = query.where(tasks.c.owner.is_(None))
     return _read(tx, tx.all(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """How many open tasks stand in each queue.
+
+    `red` are visits that no text reminds of; `rest` are neither they nor urgent.
+    """
+
+    urgent: int
+    red: int
+    rest: int
+    mine: int
+    unassigned: int
+
+    @property
+    def open(self) -> int:
+        """All of them."""
+        return self.urgent + self.red + self.rest
+
+
+def queues(tx: Transaction, sites: Collection[int], who: str) -> Queues:
+    """The open tasks of these sites, counted; `mine` are those that `who` took."""
+    is_urgent, is_red = tasks.c.urgency == "urgent", sa.and_(tasks.c.urgency != "urgent", tasks.c.kind == "red")
+
+    def many(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+    query = sa.select(
+        many(is_urgent).label("urgent"),
+        many(is_red).label("red"),
+        many(sa.and_(sa.not_(is_urgent), sa.not_(is_red))).label("rest"),
+        many(tasks.c.owner == who).label("mine"),
+        many(tasks.c.owner.is_(None)).label("unassigned"),
+    )
+    row = tx.first(query.where(sa.text(OPEN), tasks.c.site_id.in_(sites)))
+    assert row is not None
+    return Queues(row.urgent, row.red, row.rest, row.mine, row.unassigned)
+
+
+def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
+    """Key → the latest task of that key: id, key, closed_at, outcome."""
+    query = sa.select(tasks.c.id, tasks.c.key, tasks.c.closed_at, tasks.c.outcome).where(tasks.c.key.in_(keys))
+    return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
+
+
+def holding(tx: Transaction, text_ids: Collection[int]) -> dict[int, int]:
+    """Held text → the open task about it."""
+    query = sa.select(tasks.c.text_id, tasks.c.id).where(sa.text(OPEN), tasks.c.kind == "held_text")
+    return {row.text_id: row.id for row in tx.all(query.where(tasks.c.text_id.in_(text_ids)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The latest reply of a task: its words, what it was taken to mean, when it came."""
+
+    words: str | None = field(repr=False)
+    meaning: str
+    at: datetime
+
+
+def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
+    """Task → the latest reply that it is about. Words are None where they do not open any more."""
+    latest = (
+        sa.select(sa.func.max(task_events.c.id))
+        .where(task_events.c.task_id.in_(task_ids), task_events.c.reply_id.is_not(None))
+        .group_by(task_events.c.task_id)
+    )
+    query = (
+        sa.select(task_events.c.task_id, replies.c.id, replies.c.body_sealed, replies.c.meaning, replies.c.received_at)
+        .join(replies, replies.c.id == task_events.c.reply_id)
+        .where(task_events.c.id.in_(latest))
+    )
+    found = {}
+    for row in tx.all(query):
+        words = None
+        with suppress(LookupError, Unreadable):
+            words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
+        found[row.task_id] = Heard(words, row.meaning, row.received_at)
+    return found
 
 
 def by_number(tx: Transaction, task_id: int) -> Task | None:
@@ -399,8 +526,8 @@ def by_number(tx: Transaction, task_id: int) -> Task | None:
     return next(iter(_read(tx, tx.all(_tasks().where(tasks.c.id == task_id)))), None)
 
 
-def story(tx: Transaction, task_id: int) -> list[Event]:
-    """Everything that happened in a task, in order."""
+def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
+    """Everything that happened in a task, in order; what people wrote is opened unless told otherwise."""
     code = (
         sa.select(attempts.c.error_code)
         .where(attempts.c.text_id == texts.c.id)
@@ -425,18 +552,18 @@ def story(tx: Transaction, task_id: int) -> list[Event]:
     )
     found = []
     for row in tx.all(query):
-        words = None
-        if row.note_sealed is not None:
-            words = tx.open(Place("task_events", "note_sealed", row.id), row.note_sealed)
-        elif row.said is not None:
-            words = tx.open(Place("replies", "body_sealed", row.reply_id), row.said)
+        said = None
+        if words and row.note_sealed is not None:
+            said = tx.open(Place("task_events", "note_sealed", row.id), row.note_sealed)
+        elif words and row.said is not None:
+            said = tx.open(Place("replies", "body_sealed", row.reply_id), row.said)
         found.append(
             Event(
                 at=row.at,
                 what=row.what,
                 who=row.who,
                 detail=row.detail,
-                words=words,
+                words=said,
                 rules=tuple(row.rules or ()),
                 text_id=row.text_id,
                 text_state=row.state,
@@ -488,27 +615,33 @@ def _read(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Task]:
             escalates_at=row.escalates_at,
             closed_at=row.closed_at,
             outcome=row.outcome,
-            patients=(row.patient_ref,) if row.patient_ref else shared.get(row.number_id, ()),
+            patients=(row.patient_ref,) if row.patient_ref else tuple(ref for _, ref in shared.get(row.number_id, ())),
             plan=row.plan_ref,
             visit=f"{row.series_key}@{row.recurrence_id}" if row.series_key else None,
             starts_at=row.starts_at,
             to=masked(phone_of(tx, row.number_id, row.phone_sealed)) if row.phone_sealed is not None else None,
             text_id=row.text_id,
             number_id=row.number_id,
+            site_id=row.site_id,
+            patient_ids=(row.patient_id,)
+            if row.patient_ref
+            else tuple(one for one, _ in shared.get(row.number_id, ())),
+            plan_id=row.plan_id,
+            appointment_id=row.appointment_id,
         )
         for row in rows
     ]
 
 
-def _patients_on(tx: Transaction, number_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+def _patients_on(tx: Transaction, number_ids: Collection[int]) -> dict[int, tuple[tuple[int, str], ...]]:
     query = (
-        sa.select(recipients.c.number_id, patients.c.ref)
+        sa.select(recipients.c.number_id, patients.c.id, patients.c.ref)
         .join(patients, patients.c.id == recipients.c.patient_id)
         .where(recipients.c.number_id.in_(number_ids))
         .distinct()
-        .order_by(patients.c.ref)
+        .order_by(patients.c.ref, patients.c.id)
     )
-    found: dict[int, tuple[str, ...]] = {}
+    found: dict[int, tuple[tuple[int, str], ...]] = {}
     for row in tx.all(query):
-        found[row.number_id] = (*found.get(row.number_id, ()), row.ref)
+        found[row.number_id] = (*found.get(row.number_id, ()), (row.id, row.ref))
     return found

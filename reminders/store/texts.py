@@ -17,6 +17,7 @@ from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked
+from reminders.store.prepared import Prepared, among
 from reminders.store.schema import (
     CLASSES,
     SELDOM,
@@ -36,7 +37,6 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
-from reminders.store.sets import among
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -66,8 +66,8 @@ def reader_of(
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
     number_id: int,
-    number: Row[Any],
-    consent: Row[Any] | None,
+    number: Any,
+    consent: Any,
     today: date,
 ) -> Reader:
     """A recipient as the planner sees one, from the rows.
@@ -259,7 +259,7 @@ def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
     return moved == 1
 
 
-_GONE = (
+_GONE = Prepared(
     sa.select(
         attempts.c.number_id,
         texts.c.id,
@@ -279,7 +279,7 @@ _GONE = (
 
 def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
     """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
-    rows = tx.all(_GONE, {"ids": list(number_ids), "since": since})
+    rows = tx.rows(_GONE, {"ids": number_ids, "since": since})
     if not rows:
         return {}
     items = _items_of(tx, [row.id for row in rows])
@@ -332,13 +332,12 @@ def add(
     """Lay down a text that no lead asked for; its id, or None where the key is taken.
 
     `about` are the visits it speaks of. It says a text of the catalogue (`wording`) or what staff typed (`body`, sealed
-    by `data_key`). With a `reason` it stands there as suppressed, so that it can be seen that it did not go.
+    by the patient's `data_key`). With a `reason` it stands there as suppressed, so that it is seen that it did not go.
     """
     text_id = new_id(now)
     sealed = None
     if body is not None:
-        assert data_key is not None
-        sealed = data_key.seal(Place("texts", "body_sealed", text_id), body)
+        sealed = tx.seal(Place("texts", "body_sealed", text_id), body, data_key)
     row = {
         "id": text_id,
         "site_id": addressee.site_id,
@@ -419,6 +418,20 @@ def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[i
     return found
 
 
+def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
+    """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
+
+    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (DESIGN §6.5), so it
+    must not stand as never sent.
+    """
+    return {
+        "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),
+        "reason": sa.case((texts.c.resent, sa.null()), else_=reason),
+        "ready": False,
+        "held": None,
+    }
+
+
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
 
@@ -428,7 +441,7 @@ def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
     return tx.run(
         texts.update()
         .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
-        .values(state=State.SUPPRESSED.value, reason=reason, ready=False, held=None)
+        .values(given_up(State.SUPPRESSED, reason))
     )
 
 
@@ -438,7 +451,7 @@ _TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis"
 def retract_one(tx: Transaction, text_id: int) -> bool:
     """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
     mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
-    return tx.run(mine.values(state=State.CANCELLED.value, ready=False, held=None)) == 1
+    return tx.run(mine.values(given_up(State.CANCELLED))) == 1
 
 
 def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
@@ -448,7 +461,7 @@ def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: i
     """
     theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
     waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_notices(tx: Transaction, plan_id: int) -> int:
@@ -458,13 +471,13 @@ def retract_notices(tx: Transaction, plan_id: int) -> int:
     """
     mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
     waiting = mine.where(sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
     """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
     waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(state=State.CANCELLED.value, ready=False, held=None))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
 
 
 def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:

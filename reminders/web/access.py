@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reminders import clock
+from reminders import clock, store
 from reminders.service import House, signing_in
 from reminders.service.accounts import PERMISSIONS, Actor
 from reminders.settings import Settings
@@ -25,6 +25,8 @@ from reminders.settings import Settings
 __all__ = [
     "ANYBODY",
     "LOCAL",
+    "ROLES",
+    "SIGNED_IN",
     "Actor",
     "Administering",
     "Answering",
@@ -39,7 +41,18 @@ __all__ = [
     "SameOrigin",
     "SeeingPeople",
     "SignInFirst",
+    "Themselves",
+    "WithAddress",
 ]
+
+ROLES = {
+    "coordinator": "Coordinator",
+    "clinician": "Clinician",
+    "ops": "Ops",
+    "admin": "Administrator",
+    "read_only": "Read-only",
+}
+"""A role → its word for people."""
 
 _PASSED_ON = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -82,7 +95,7 @@ class Needs:
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
         actor = signed_in(request)
         if not actor.may(self.permission):
-            roles = " and ".join(sorted(set(actor.roles.values()))).replace("_", "-") or "none"
+            roles = " and ".join(sorted({ROLES[role].lower() for role in actor.roles.values()})) or "none"
             raise HTTPException(
                 403,
                 f"Your role ({roles}) does not let you {_DO[self.permission]}. "
@@ -94,12 +107,11 @@ class Needs:
 def signed_in(request: Request) -> Actor:
     """Who is signed in. Raises SignInFirst."""
     house: House = request.app.state.house
-    refresh = request.headers.get("x-refresh") == "1"
     try:
-        actor = signing_in.enter(house, token_of(request), clock.now(), refresh=refresh)
+        actor = signing_in.enter(house, token_of(request), clock.now(), refresh=request.headers.get("x-refresh") == "1")
     except signing_in.NotSignedIn as need:
         raise SignInFirst(need) from None
-    request.state.actor = actor  # for the frame that the page is drawn in
+    request.state.actor = actor  # for the frame of the page
     return actor
 
 
@@ -221,6 +233,24 @@ def address_of(request: Request) -> str:
         return str(ip_address(hops[-1]))
     except ValueError:
         return "unknown"
+
+
+class WithAddress:
+    """Keeps the address of a request at hand while it is answered: the audit notes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        kept = store.records.came_from.set(address_of(Request(scope)))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            store.records.came_from.reset(kept)
 
 
 class SameOrigin:

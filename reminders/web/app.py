@@ -14,9 +14,46 @@ from reminders import store
 from reminders.service import House, inbound, logs
 from reminders.web import access, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
-from reminders.web.pages import health, log, manual, sites, text, wording
+from reminders.web.pages import (
+    account,
+    attendance,
+    audit,
+    health,
+    inbox,
+    log,
+    manual,
+    new_plan,
+    patients,
+    phones,
+    plans,
+    sessions,
+    sites,
+    text,
+    today,
+    users,
+    wording,
+)
 
-PAGES = (sign_in, log, text, health, sites, wording, manual)
+PAGES = (
+    sign_in,
+    today,
+    inbox,
+    sessions,
+    attendance,
+    new_plan,
+    plans,
+    patients,
+    phones,
+    log,
+    text,
+    health,
+    sites,
+    wording,
+    users,
+    audit,
+    account,
+    manual,
+)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -72,6 +109,7 @@ def create_app(house: House | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.house = home
+    app.add_middleware(access.WithAddress)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)

@@ -11,7 +11,8 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from reminders import __version__, clock, store
-from reminders.service import House, story
+from reminders.plans import to_wall
+from reminders.service import House, story, tasks
 
 AREAS = (
     ("Today", "/", "look"),
@@ -48,6 +49,28 @@ def ago(at: datetime, now: datetime) -> str:
     return f"{amount} ago" if spell >= timedelta(0) else f"in {amount}"
 
 
+def near(at: datetime, zone: str, now: datetime) -> str:
+    """An instant on the wall clock of `zone`, as short as today's date allows: `17:55`, `Thu 26 Nov, 09:00`."""
+    wall, today = to_wall(at, zone), to_wall(now, zone).date()
+    if wall.date() == today:
+        return f"{wall:%H:%M}"
+    year = f" {wall.year}" if wall.year != today.year else ""
+    return f"{wall:%a} {wall.day} {wall:%b}{year}, {wall:%H:%M}"
+
+
+def short_name(name: str) -> str:
+    """A person's first name and the first letter of the last: `Jordan A.`."""
+    first, *others = name.split() or [name]
+    return f"{first} {others[-1][0]}." if others else first
+
+
+def called(who: str | None, actor: Any = None) -> str:
+    """What to call whoever did something: `you`, a login of ours, or the program."""
+    if actor is not None and who == actor.who:
+        return "you"
+    return (who or "nobody").removeprefix("staff:")
+
+
 templates = Environment(
     loader=FunctionLoader(_template),
     autoescape=True,
@@ -55,18 +78,32 @@ templates = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
-templates.globals.update(states=story.STATES, tell=story.tell, advice=story.advice, ago=ago, version=__version__)
+templates.globals.update(
+    states=story.STATES,
+    tell=story.tell,
+    advice=story.advice,
+    visits=story.VISITS,
+    meanings=story.MEANINGS,
+    lead_words=story.lead_words,
+    reasons=story.REASONS,
+    kinds=tasks.KINDS,
+    called=called,
+    near=near,
+    ago=ago,
+    version=__version__,
+)
+templates.filters["short_name"] = short_name
 templates.filters["clock_time"] = story.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
 
 
-def draw(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def draw(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of that template, in the frame that all pages share.
 
     In the frame: the areas that whoever is signed in may look at, urgent tasks that nobody has taken, whether sending
     is paused, and the site's clock. `values` are the template's own. Raises Unavailable.
     """
-    return HTMLResponse(templates.get_template(name).render(_frame(request) | values), status)
+    return HTMLResponse(templates.get_template(template).render(_frame(request) | values), status)
 
 
 def _frame(request: Request) -> dict[str, Any]:
@@ -75,8 +112,9 @@ def _frame(request: Request) -> dict[str, Any]:
     now = clock.now()
 
     def look(tx: store.Transaction) -> tuple[list[tuple[str, datetime]], int]:
-        paused = [(row.key, row.paused_at) for row in store.people.paused_sites(tx)]
-        return paused, store.tasks.alarms(tx).count
+        sites = actor.sites("look") if actor is not None else ()
+        paused = [(row.key, row.paused_at) for row in store.people.paused_sites(tx) if row.id in sites]
+        return paused, store.tasks.alarms(tx, sites).count
 
     paused, ringing = house.database.read(look) if actor is not None else ([], 0)
     return {

@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
+from pydantic import BeforeValidator
 from starlette.requests import ClientDisconnect
 
 MOST_BYTES = 256 * 1024
@@ -43,12 +44,31 @@ async def read_form(request: Request) -> Fields:
                 body += chunk
                 if len(body) > MOST_BYTES:
                     raise HTTPException(413, "That was more than this page takes. Shorten it and send it again.")
-        return Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        fields = Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except TimeoutError:
         raise HTTPException(408, "The form did not arrive whole. Send it again.") from None
     except (ValueError, ClientDisconnect):
         raise HTTPException(400, "That was not a form of ours. Go back and send it again.") from None
+    request.state.fields = fields  # should it turn out that the sign-in has ended meanwhile
+    return fields
 
 
 Form = Annotated[Fields, Depends(read_form)]
 """The posted form of a page's endpoint."""
+
+
+def row_id(text: str) -> int | None:
+    """A row's id as a form or an address has it; None for what is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    return int(text) if is_number and 0 < int(text) < 2**63 else None
+
+
+def _row_id(text: object) -> int:
+    found = row_id(text) if isinstance(text, str) else None
+    if found is None:
+        raise HTTPException(404)  # there is nothing there
+    return found
+
+
+RowId = Annotated[int, BeforeValidator(_row_id)]
+"""The id of a row, as it stands in an address. 404 for what is none."""

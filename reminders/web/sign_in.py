@@ -5,27 +5,26 @@ offer it after the sign-in to the same person.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import segno
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 
 from reminders import clock
 from reminders.service import House, accounts, signing_in
 from reminders.web import access
-from reminders.web.access import ANYBODY, SignInFirst, Themselves
+from reminders.web.access import ANYBODY, ROLES, SignInFirst, Themselves
 from reminders.web.drawing import draw
+from reminders.web.forms import Fields, Form, read_form
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 PUBLIC = [Depends(ANYBODY)]
 
-MOST_KEPT = 256 * 1024
-
-Field = Annotated[str, Form()]
+MOST_KEPT = 64 * 1024  # characters; sealed and sent back they must fit a form
 
 
 async def ask(request: Request, error: Exception) -> Response:
@@ -43,12 +42,13 @@ _PATHS = {"password": "/sign-in", "code": "/sign-in/code", "enrol": "/enrol"}
 
 async def _keep(request: Request, was: int | None) -> str:
     """The fields of a form, sealed; empty where nobody was signed in, or it is none."""
-    if was is None or int(request.headers.get("content-length") or MOST_KEPT + 1) > MOST_KEPT:
+    if was is None or not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return ""
-    form = await request.form()
-    fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    fields: Fields = getattr(request.state, "fields", None) or await read_form(request)
+    if sum(len(name) + len(value) for name, value in fields.pairs) > MOST_KEPT:
+        return ""
     house: House = request.app.state.house
-    return signing_in.keep_form(house, was, request.url.path, fields, clock.now())
+    return signing_in.keep_form(house, was, request.url.path, fields.pairs, clock.now())
 
 
 def _with_next(path: str, there: str) -> str:
@@ -66,7 +66,15 @@ def _start(request: Request, *, need: str = "password", **values: Any) -> tuple[
     name = "second-factor.html" if need == "code" else "sign-in.html"
     demo = house.settings.web.demo and access.is_local(request)
     shown = dict(accounts.DEMO_STAFF) if demo else {}
-    return name, {"next": "/", "login": "", "problems": {}, "kept": "", "ended": False, "staff": shown} | values
+    return name, {
+        "next": "/",
+        "login": "",
+        "problems": {},
+        "kept": "",
+        "ended": False,
+        "staff": shown,
+        "roles": ROLES,
+    } | values
 
 
 def _page(request: Request, page: tuple[str, dict[str, Any]], status: int = 200) -> HTMLResponse:
@@ -85,20 +93,13 @@ def sign_in_page(request: Request, next: str = "/") -> Response:  # ruff: ignore
 
 
 @router.post("/sign-in", dependencies=PUBLIC)
-def sign_in(
-    request: Request,
-    house: TheHouse,
-    *,
-    login: Field = "",
-    password: Field = "",
-    next: Field = "/",  # ruff: ignore[builtin-argument-shadowing]  as above
-    kept: Field = "",
-) -> Response:
+def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
     """Login and password → the second page."""
     _check_the_way(request)
-    carried = {"next": _safe(next), "kept": kept}
+    login, password = form["login"], form["password"]
+    carried = {"next": _safe(form["next"]), "kept": form["kept"]}
     problems = {}
-    if not login.strip():
+    if not login:
         problems["login"] = "Enter your login"
     if not password:
         problems["password"] = "Enter your password"  # ruff: ignore[hardcoded-password-string]  words about one
@@ -107,8 +108,8 @@ def sign_in(
     try:
         half = signing_in.sign_in(house, login, password, clock.now(), where=access.address_of(request))
     except (signing_in.TooManyTries, signing_in.Busy) as refusal:
-        problems = {"login": _wait(refusal)}
-        return _too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
+        problems = {"login": wait_words(refusal)}
+        return too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
     if half is None:
         problems = {"login": "Login and password do not go together. Check both and try again"}
         return _page(request, _start(request, login=login, problems=problems, **carried), 422)
@@ -121,20 +122,14 @@ def sign_in(
 
 
 @router.post("/sign-in/demo", dependencies=PUBLIC)
-def enter_demo(
-    request: Request,
-    house: TheHouse,
-    login: Field = "",
-    next: Field = "/",  # ruff: ignore[builtin-argument-shadowing]  as above
-    kept: Field = "",
-) -> Response:
+def enter_demo(request: Request, house: TheHouse, form: Form) -> Response:
     """In the demo, on this machine: come in as one of its staff. 404 anywhere else."""
     token = None
     if access.is_local(request):
-        token = signing_in.enter_demo(house, login, clock.now(), where=access.address_of(request))
+        token = signing_in.enter_demo(house, form["login"], clock.now(), where=access.address_of(request))
     if token is None:
         raise HTTPException(404)
-    return _inside(request, token, _safe(next), kept)
+    return _inside(request, token, _safe(form["next"]), form["kept"])
 
 
 @router.get("/sign-in/code", dependencies=PUBLIC)
@@ -150,29 +145,23 @@ def second_page(request: Request, house: TheHouse, next: str = "/") -> Response:
 
 
 @router.post("/sign-in/code", dependencies=PUBLIC)
-def second_factor(
-    request: Request,
-    house: TheHouse,
-    code: Field = "",
-    next: Field = "/",  # ruff: ignore[builtin-argument-shadowing]  as above
-    kept: Field = "",
-) -> Response:
+def second_factor(request: Request, house: TheHouse, form: Form) -> Response:
     """The second factor, or a recovery code → in."""
     _check_the_way(request)
-    carried = {"next": _safe(next), "kept": kept}
+    code, carried = form["code"], {"next": _safe(form["next"]), "kept": form["kept"]}
     said = "Enter the code that your app shows now, or a recovery code you have not used"
     try:
-        token = signing_in.prove(house, access.token_of(request), code, clock.now()) if code.strip() else None
+        token = signing_in.prove(house, access.token_of(request), code, clock.now()) if code else None
     except signing_in.NotSignedIn as need:
         if need.need == "enrol":
             return RedirectResponse(_with_next("/enrol", carried["next"]), 303)
         return _page(request, _start(request, ended=True, **carried), 401)
     except signing_in.TooManyTries as refusal:
-        page = _start(request, need="code", problems={"code": _wait(refusal)}, **carried)
-        return _too_many(_page(request, page, 429), refusal)
+        page = _start(request, need="code", problems={"code": wait_words(refusal)}, **carried)
+        return too_many(_page(request, page, 429), refusal)
     if token is None:
         return _page(request, _start(request, need="code", problems={"code": said}, **carried), 422)
-    return _inside(request, token, carried["next"], kept)
+    return _inside(request, token, carried["next"], carried["kept"])
 
 
 def _inside(request: Request, token: str, there: str, kept: str) -> Response:
@@ -182,10 +171,11 @@ def _inside(request: Request, token: str, there: str, kept: str) -> Response:
     if kept:
         actor = signing_in.enter(house, token, clock.now())
         form = signing_in.kept_form(house, actor.id, kept, clock.now())
+        request.state.actor = actor
     if form is None:
         answer: Response = RedirectResponse(there, 303)
     else:
-        answer = _page(request, ("carry-on.html", {"path": form[0], "fields": form[1], "next": there}))
+        answer = _page(request, ("carry-on.html", {"address": form[0], "fields": form[1], "next": there}))
     access.give_token(answer, house.settings, token)
     return answer
 
@@ -206,28 +196,23 @@ def enrol_page(request: Request, house: TheHouse, next: str = "/") -> Response: 
 
 
 @router.post("/enrol", dependencies=PUBLIC)
-def enrol(
-    request: Request,
-    house: TheHouse,
-    sealed: Field = "",
-    code: Field = "",
-    next: Field = "/",  # ruff: ignore[builtin-argument-shadowing]  as above
-) -> Response:
+def enrol(request: Request, house: TheHouse, form: Form) -> Response:
     """The code that confirms it → the recovery codes, shown once."""
     _check_the_way(request)
-    token, now, problem = access.token_of(request), clock.now(), ""
+    token, now, problem, there = access.token_of(request), clock.now(), "", _safe(form["next"])
     try:
         member = signing_in.unproved(house, token, now)
-        done = signing_in.enrol(house, token, sealed, code, now)
+        done = signing_in.enrol(house, token, form["sealed"], form["code"], now)
     except signing_in.NotSignedIn as need:
-        return RedirectResponse(_with_next(_PATHS[need.need], _safe(next)), 303)
+        return RedirectResponse(_with_next(_PATHS[need.need], there), 303)
     except signing_in.TooManyTries as refusal:
-        done, problem = None, _wait(refusal)
+        done, problem = None, wait_words(refusal)
     if done is None:
-        offered = signing_in.offered_again(house, member.id, member.login, sealed, now)
+        offered = signing_in.offered_again(house, member.id, member.login, form["sealed"], now)
         problem = problem or "Enter the six digits that your app shows now for Reminders"
-        return _enrol_page(request, offered, _safe(next), {"code": problem}, 422)
-    answer = _page(request, ("recovery-codes.html", {"codes": done[1], "next": _safe(next)}))
+        return _enrol_page(request, offered, there, {"code": problem}, 422)
+    request.state.actor = signing_in.enter(house, done[0], now)
+    answer = _page(request, ("recovery-codes.html", {"codes": done[1], "next": there}))
     access.give_token(answer, house.settings, done[0])
     return answer
 
@@ -263,15 +248,15 @@ def invitation_page(request: Request, house: TheHouse, token: str) -> Response:
 
 
 @router.post("/invitation/{token}", dependencies=PUBLIC)
-def take_up(request: Request, house: TheHouse, token: str, password: Field = "") -> Response:
+def take_up(request: Request, house: TheHouse, token: str, form: Form) -> Response:
     """The password → the second factor."""
     _check_the_way(request)
     try:
-        half = signing_in.take_up(house, token, password, clock.now(), where=access.address_of(request))
+        half = signing_in.take_up(house, token, form["password"], clock.now(), where=access.address_of(request))
     except accounts.Refused as refusal:
         return _invitation_page(request, house, token, {"password": str(refusal)}, 422)
     except signing_in.Busy as refusal:
-        return _too_many(_invitation_page(request, house, token, {"password": _wait(refusal)}, 429), refusal)
+        return too_many(_invitation_page(request, house, token, {"password": wait_words(refusal)}, 429), refusal)
     except LookupError:
         raise _no_invitation() from None
     answer = RedirectResponse("/sign-in/code" if half.enrolled else "/enrol", 303)
@@ -286,9 +271,9 @@ def _invitation_page(
     if member is None:
         raise _no_invitation()
     values = {
-        "name": member.name,
+        "person": member.name,
         "login": member.login,
-        "path": f"/invitation/{token}",
+        "address": f"/invitation/{token}",
         "problems": problems or {},
         "shortest": signing_in.SHORTEST_PASSWORD,
     }
@@ -327,7 +312,8 @@ def _check_the_way(request: Request) -> None:
         )
 
 
-def _wait(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
+def wait_words(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
+    """How long to wait, in words."""
     if isinstance(refusal, signing_in.Busy):
         return "Many people are signing in at this moment. Try again in a few seconds"
     seconds = refusal.seconds
@@ -335,6 +321,7 @@ def _wait(refusal: signing_in.TooManyTries | signing_in.Busy) -> str:
     return f"Too many wrong tries. Wait {long}, then try again"
 
 
-def _too_many(answer: HTMLResponse, refusal: signing_in.TooManyTries | signing_in.Busy) -> HTMLResponse:
+def too_many(answer: HTMLResponse, refusal: signing_in.TooManyTries | signing_in.Busy) -> HTMLResponse:
+    """The page, with how long to wait for programs."""
     answer.headers["Retry-After"] = str(getattr(refusal, "seconds", 3))
     return answer

@@ -1,19 +1,22 @@
 """What a text says: the catalogues of each language, rendering, and the privacy lint. Pure.
 
 `reminder` is the one way to a reminder's words and `answer` to those of every other text of ours; each gives a text
-that may be sent, or raises `Unsayable`. What staff typed goes through `plainer` and `check_typed`. `card` is what a
-person takes home. How many segments a body takes is `reminders.wording.segments.segments`.
+that may be sent, or raises `Unsayable`. What staff typed goes through `plainer` and `check_typed`; `saved_replies` are
+what it may begin with. `card` is what a person takes home. How many segments a body takes is
+`reminders.wording.segments.segments`.
 """
 
 from reminders.wording.card import Card, card, card_parts
 from reminders.wording.catalogue import catalogue_code, languages
 from reminders.wording.lint import LONGEST_ALIAS, check_alias, check_typed, plainer, refused_words, telling_words
-from reminders.wording.render import Rendered, Unsayable, Visit, answer, examples, reminder, samples
+from reminders.wording.render import Rendered, Unsayable, Visit, answer, examples, reminder, samples, shown_phone
+from reminders.wording.saved import SavedReply, saved_replies
 
 __all__ = [
     "LONGEST_ALIAS",
     "Card",
     "Rendered",
+    "SavedReply",
     "Unsayable",
     "Visit",
     "answer",
@@ -28,5 +31,7 @@ __all__ = [
     "refused_words",
     "reminder",
     "samples",
+    "saved_replies",
+    "shown_phone",
     "telling_words",
 ]

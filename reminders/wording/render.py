@@ -83,12 +83,20 @@ def reminder(
     """
     if not visits:
         raise ValueError("a reminder is of at least one visit")
+    return _reminder(tuple(visits), language, alias, phone, reader_zone, plans.to_wall(now, reader_zone).date())
+
+
+# Whoever comes at the same time to the same place is texted the same: it is written and checked once.
+@lru_cache(maxsize=1024)
+def _reminder(  # ruff: ignore[too-many-positional-arguments]  names would make a longer key
+    visits: tuple[Visit, ...], language: str, alias: str, phone: str, reader_zone: str, today: date
+) -> Rendered:
     catalogue = catalogue_of(language)
     starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
     day = starts[0][1].date()
     if (starts[-1][1].date() - day).days >= 7:
         raise Unsayable("no_wording")
-    told, ahead = _told(catalogue, starts, reader_zone, now)
+    told, ahead = _told(catalogue, starts, reader_zone, today)
     week = any(wall.date() != day for _, wall, _ in starts)
     values = {"alias": alias, "phone": shown_phone(phone), "count": len(visits)} | told
     return _first_sayable(catalogue, ("reminder_week",) if week else _wordings(visits, ahead), values)
@@ -133,9 +141,10 @@ def answer(
         if visit is None:
             raise ValueError(f"{wording} says a day: it needs the visit")
         zone = reader_zone or visit.zone
-        values |= _told(catalogue, [_start(visit)], zone, now)[0]
+        today = plans.to_wall(now, zone).date() if now is not None else None
+        values |= _told(catalogue, [_start(visit)], zone, today)[0]
         if wording == "moved" and was is not None and was.wall.date() != visit.wall.date():
-            values["old_day"] = _told(catalogue, [_start(was)], zone, now)[0]["day"]
+            values["old_day"] = _told(catalogue, [_start(was)], zone, today)[0]["day"]
             wordings = ("moved_from", "moved")
     return _first_sayable(catalogue, wordings, values)
 
@@ -163,12 +172,12 @@ def _first_sayable(catalogue: Catalogue, wordings: Sequence[str], values: Mappin
 
 
 def _told(
-    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str, now: datetime | None
+    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str, today: date | None
 ) -> tuple[dict[str, str], int | None]:
     """`day`, `time` and `times` of these starts as the reader is told them; and how far ahead the day is, if said."""
     day = starts[0][1].date()
     near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
-    ahead = (day - plans.to_wall(now, reader_zone).date()).days if near and now is not None else None
+    ahead = (day - today).days if near and today is not None else None
     if any(wall.hour == wall.minute == 0 for _, wall, _ in starts):
         ahead = None  # "tomorrow at midnight" is tonight to one reader and tomorrow night to another
     first, times = _times(catalogue, starts, None if near else reader_zone)

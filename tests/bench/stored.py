@@ -212,16 +212,16 @@ class _SQLite:
     def hex(self, number: str) -> str:
         return f"printf('%016x', {number})"
 
-    def as_bytes(self, text: str) -> str:
-        return f"CAST({text} AS BLOB)"
-
     def sealed(self, size: int) -> str:
         return f"x'{'5a' * size}'"
 
     def json(self, text: str) -> str:
         return f"'{text}'"
 
-    def finish(self) -> None:
+    def as_json(self, text: str) -> str:
+        return text
+
+    def finish(self, _: Sequence[str]) -> None:
         self._connection.close()
 
 
@@ -267,22 +267,26 @@ class _PostgreSQL:
     def hex(self, number: str) -> str:
         return f"lpad(to_hex(({number})::bigint), 16, '0')"
 
-    def as_bytes(self, text: str) -> str:
-        return f"convert_to({text}, 'UTF8')"
-
     def sealed(self, size: int) -> str:
         return f"'\\x{'5a' * size}'::bytea"
 
     def json(self, text: str) -> str:
         return f"'{text}'::json"
 
-    def finish(self) -> None:
+    def as_json(self, text: str) -> str:
+        return f"({text})::json"
+
+    def finish(self, tables: Sequence[str]) -> None:
+        for table in tables:
+            self.run(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
         self.run("VACUUM ANALYZE")  # as autovacuum would have done long ago
         self.run("CHECKPOINT")
         self._connection.close()
 
 
-_PEOPLE = ("keys", "numbers", "patients", "recipients", "consents", "plans", "series")
+_SEALED = ("keys", "numbers", "patients", "name_words")  # of everybody, with what is sealed
+_PEOPLE = ("recipients", "consents", "plans", "series", "replies", "tasks")
+_MEANINGS = ("confirm", "confirm", "change", "other", "yes", "help", "stop", "confirm", "other", "who")
 _MANY = ("appointments", "texts", "text_items")
 _CODES = (30003, 30005, 30006, 30007, 30008, 30034)
 _REASONS = ("merged_into", "merged_into", "cap_day", "quiet_hours", "no_consent")
@@ -298,34 +302,69 @@ def remember(house: House, stored: int, now: datetime) -> None:
     there = sum(house.database.read(store.texts.counts_by_state).values())
     patients = max(0, stored - there) // EACH
     sites = house.database.write(partial(_more_sites, house=house, now=now))
+    past = _Past(patients, sites, now)
+    for first in range(0, patients, 5_000):
+        some = range(first, min(first + 5_000, patients))
+        house.database.write(partial(_know, past=past, some=some))
     url, is_postgresql = house.settings.database.url, house.database.dialect == "postgresql"
     house.close()
     say = _PostgreSQL(url) if is_postgresql else _SQLite(url)
-    past = _Past(say, patients, sites, now)
     kept = [(name, sql) for table in (*_MANY, "attempts") for name, sql in say.indexes(table)]
     for name, _ in kept:
         say.run(f"DROP INDEX {name}")
     if is_postgresql:
-        # Rows stand where they were inserted: what is due is put aside and comes in again in the order of the ids.
-        for table in (*_PEOPLE, *_MANY):
-            say.run(f"CREATE TEMP TABLE due_{table} AS TABLE {table}")
-        say.run(f"TRUNCATE {', '.join((*_PEOPLE, *_MANY))} CASCADE")
-        slices = min(60, patients) or 1
-        edges = [patients * place // slices for place in range(slices + 1)]
-        for place, (first, end) in enumerate(pairwise(edges)):
-            low = 0 if place == 0 else past.first_id(first)
-            high = 2**63 - 1 if place == slices - 1 else past.first_id(end)
-            for table in (*_PEOPLE, *_MANY):
-                past.fill(table, first, end)
-                column = "text_id" if table == "text_items" else "id"
-                say.run(f"INSERT INTO {table} SELECT * FROM due_{table} WHERE {column} >= {low} AND {column} < {high}")
+        _fill_in_order(say, past, patients)
     else:
         for table in (*_PEOPLE, *_MANY):
-            past.fill(table, 0, patients)
-    past.fill_attempts()
+            past.fill(say, table, 0, patients)
+    past.fill_attempts(say)
     for _, sql in kept:
         say.run(sql)
-    say.finish()
+    say.finish((*_MANY, "attempts"))
+
+
+def _fill_in_order(say: "_PostgreSQL", past: "_Past", patients: int) -> None:
+    """Rows stand where they were inserted: what is there is put aside, and comes in again in the order of the ids."""
+    tables = (*_SEALED, *_PEOPLE, *_MANY)
+    for table in tables:
+        say.run(f"CREATE TEMP TABLE due_{table} AS TABLE {table}")
+    index = say.run("SELECT * FROM keys WHERE purpose = 'index'")
+    say.run(f"TRUNCATE {', '.join(tables)} CASCADE")
+    for table in (*_MANY, "attempts"):
+        say.run(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    slices = min(60, patients) or 1
+    edges = [patients * place // slices for place in range(slices + 1)]
+    for place, (first, end) in enumerate(pairwise(edges)):
+        low = 0 if place == 0 else past.first_id(first)
+        high = 2**63 - 1 if place == slices - 1 else past.first_id(end)
+        for table in tables:
+            if table not in _SEALED:
+                past.fill(say, table, first, end)
+            column = {"text_items": "text_id", "name_words": "patient_id"}.get(table, "id")
+            theirs = f"SELECT * FROM due_{table} WHERE {column} >= {low} AND {column} < {high} ORDER BY {column}"
+            say.run(f"INSERT INTO {table} {theirs}")
+    assert index == say.run("SELECT * FROM keys WHERE purpose = 'index'")
+
+
+def _know(tx: store.Transaction, past: "_Past", some: range) -> None:
+    """Write down some patients of the past: key, number, name."""
+    rows: dict[str, list[dict[str, Any]]] = {table: [] for table in _SEALED}
+    for patient in some:
+        base, at = past.first_id(patient), past.accepted_at(patient)
+        key, wrapped = tx.ring.new_data_key(base)
+        phone = turn.phone(100_000 + patient)
+        sealed = tx.seal(Place("numbers", "phone_sealed", base), phone)
+        number = {"id": base, "fingerprint": tx.fingerprint(phone), "phone_sealed": sealed}
+        rows["numbers"].append(number | {"verified_at": at, "last_texted_at": at})
+        rows["keys"].append({"id": base, "purpose": "patient", "wrapped": wrapped, "made_at": at})
+        name = f"Somebody Of{patient}"
+        one = {"id": base, "ref": f"P-{patient}", "key_id": base, "legal_hold": False, "created_at": at}
+        one |= {"site_id": past.site_of(patient)}
+        rows["patients"].append(one | {"name_sealed": key.seal(Place("patients", "name_sealed", base), name)})
+        marks = store.people.name_marks(tx, name)
+        rows["name_words"] += [{"fingerprint": mark, "patient_id": base} for mark in marks]
+    for table, made in rows.items():
+        tx.run_many(schema.metadata.tables[table].insert(), made)
 
 
 def _more_sites(tx: store.Transaction, house: House, now: datetime) -> list[tuple[int, int]]:
@@ -350,10 +389,8 @@ def _more_sites(tx: store.Transaction, house: House, now: datetime) -> list[tupl
 class _Past:
     """The statements that fill each table. `i` is a patient, `j` one of their series, `m` a visit, `k` a text."""
 
-    def __init__(
-        self, say: "_SQLite | _PostgreSQL", patients: int, sites: list[tuple[int, int]], now: datetime
-    ) -> None:
-        self._say = say
+    def __init__(self, patients: int, sites: list[tuple[int, int]], now: datetime) -> None:
+        self._sites = sites
         self._now = (now - EPOCH) // timedelta(microseconds=1)
         self._step = max(1_000, (A_YEAR // timedelta(microseconds=1)) // max(1, patients))
         self._start = self._now - self._step * patients
@@ -362,58 +399,42 @@ class _Past:
         self._t, self._base = t, f"(({t} / 1000) * 4194304)"
         self._site = _chosen("i", [site for site, _ in sites])
         self._sender = _chosen("i", [sender for _, sender in sites])
-        self._tables = self._people() | self._many()
 
     def first_id(self, patient: int) -> int:
         """The id with which the rows of a patient begin."""
         return ((self._start + patient * self._step) // 1000) << 22
 
-    def fill(self, table: str, first: int, end: int) -> None:
+    def accepted_at(self, patient: int) -> datetime:
+        """When the plan of a patient came in."""
+        return EPOCH + timedelta(microseconds=self._start + patient * self._step)
+
+    def site_of(self, patient: int) -> int:
+        """The id of a patient's site."""
+        return self._sites[patient % len(self._sites)][0]
+
+    def fill(self, say: "_SQLite | _PostgreSQL", table: str, first: int, end: int) -> None:
         """Lay down a table's rows of the patients from `first` up to `end`."""
         if end <= first:
             return
-        inner, columns = self._tables[table]
-        counted = [self._say.counting("i", first, end)]
+        inner, columns = (self._people(say) | self._answers(say) | self._many(say))[table]
+        counted = [say.counting("i", first, end)]
         if inner:
             name, many = inner
-            counted.append(self._say.counting(name, 0, many))
+            counted.append(say.counting(name, 0, many))
         head = ", ".join(before for before, _ in counted if before)
         source = " CROSS JOIN ".join(table for _, table in counted)
         # SQLite counts in this order anyhow, and would sort.
         order = "" if head else f" ORDER BY i{f', {inner[0]}' if inner else ''}"
-        self._say.run(
+        say.run(
             f"{f'WITH RECURSIVE {head}' if head else ''} INSERT INTO {table} ({_listed(columns)})"
             f" SELECT {', '.join(columns.values())} FROM {source}{order}"
         )
 
-    def _people(self) -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
-        say, base, at = self._say, self._base, self._say.at(self._t)
+    def _people(self, say: "_SQLite | _PostgreSQL") -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
+        base, at = self._base, say.at(self._t)
         day, is_over = say.day(self._t), f"({self._t} + 102 * {_DAY} < {self._now})"
-        mark = say.as_bytes(f"{say.hex('(i * 2654435761) % 4294967296')} || {say.hex('i')}")
         own = {"id": base, "site_id": self._site}
         return {
-            "keys": (None, {"id": base, "purpose": "'patient'", "wrapped": say.sealed(62), "made_at": at}),
-            "numbers": (
-                None,
-                {
-                    "id": base,
-                    "fingerprint": mark,
-                    "phone_sealed": say.sealed(46),
-                    "verified_at": at,
-                    "last_texted_at": at,
-                },
-            ),
-            "patients": (
-                None,
-                own
-                | {
-                    "ref": "'P-' || i",
-                    "key_id": base,
-                    "name_sealed": say.sealed(54),
-                    "legal_hold": "false",
-                    "created_at": at,
-                },
-            ),
             "recipients": (
                 None,
                 {
@@ -482,8 +503,57 @@ class _Past:
             ),
         }
 
-    def _many(self) -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
-        say, base, at = self._say, self._base, self._say.at(self._t)
+    def _answers(self, say: "_SQLite | _PostgreSQL") -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
+        """Two replies of each patient, and a task, which is closed but for some of the last two months."""
+        came = f"({self._t} + (r + 1) * 20 * {_DAY})"
+        past = f"(CASE WHEN {came} < {self._now} THEN {came} ELSE {self._t} END)"
+        is_open = f"(i % 100 = 7 AND {self._t} > {self._now - 60 * _DAY})"
+        at = f"({self._t} + {_DAY})"
+        heard = f"(CASE WHEN {at} < {self._now} THEN {at} ELSE {self._t} END)"
+        meaning = _chosen("i + r", _MEANINGS)
+        quoted = f"'[\"' || {meaning} || '\"]'"
+        return {
+            "replies": (
+                ("r", 2),
+                {
+                    "id": f"{self._base} + r",
+                    "sid": f"'SM' || {say.hex('i * 7919 + r')} || {say.hex('i * 2 + r')}",
+                    "number_id": self._base,
+                    "sent_to": "'+15005550006'",
+                    "site_id": self._site,
+                    "patient_id": self._base,
+                    "body_sealed": say.sealed(60),
+                    "media": "0",
+                    "meaning": meaning,
+                    "meanings": say.as_json(quoted),
+                    "rules": say.json("[]"),
+                    "lexicon": "'2026-11'",
+                    "heard_by": "'callback'",
+                    "sent_at": say.at(past),
+                    "received_at": say.at(past),
+                },
+            ),
+            "tasks": (
+                None,
+                {
+                    "site_id": self._site,
+                    "kind": "'reply'",
+                    "key": "'bench:' || i",
+                    "urgency": "'soon'",
+                    "patient_id": self._base,
+                    "number_id": self._base,
+                    "opened_at": say.at(heard),
+                    "due_at": say.at(f"({heard} + {_DAY})"),
+                    "closed_at": f"CASE WHEN {is_open} THEN NULL ELSE {say.at(heard)} END",
+                    "outcome": f"CASE WHEN {is_open} THEN NULL ELSE 'done' END",
+                    "rings": "0",
+                    "step": "0",
+                },
+            ),
+        }
+
+    def _many(self, say: "_SQLite | _PostgreSQL") -> dict[str, tuple[tuple[str, int] | None, dict[str, str]]]:
+        base, at = self._base, say.at(self._t)
 
         def visit(m: str) -> str:  # every other day at 20:00 UTC, from the second on
             return f"(({self._t} / {_DAY}) * {_DAY} + (2 * ({m}) + 2) * {_DAY} + 20 * {_HOUR})"
@@ -543,9 +613,8 @@ class _Past:
             "text_items": (("k", EACH), {"text_id": f"{base} + k", "appointment_id": f"{base} + k / 2"}),
         }
 
-    def fill_attempts(self) -> None:
+    def fill_attempts(self, say: "_SQLite | _PostgreSQL") -> None:
         """An attempt for each text that went, in the order in which they went."""
-        say = self._say
         opens = say.microseconds("texts.opens_at")
         at = say.at(f"({opens} + 3000000)")
         spread = 2**62 // max(

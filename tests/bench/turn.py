@@ -42,8 +42,8 @@ def say(words: str) -> None:
 
 
 def take(work: Callable[[], None], recorded: Callable[[], int], *, cpu: Callable[[], float | None] = time.process_time):
-    """Say `ready`, wait for a line, do the `work`, and report: seconds, seconds of CPU, and how many texts `recorded`
-    finds on record afterwards (untimed).
+    """Say `ready`, wait for a line, do the `work`, and report: seconds, seconds of CPU, the most memory, and how many
+    texts `recorded` finds on record afterwards (untimed).
     """
     say("ready")
     if not sys.stdin.readline():
@@ -52,7 +52,8 @@ def take(work: Callable[[], None], recorded: Callable[[], int], *, cpu: Callable
     work()
     seconds, used_since = time.perf_counter() - began, cpu()
     used = None if used is None or used_since is None else used_since - used
-    say(json.dumps({"seconds": seconds, "cpu_seconds": used, "recorded": recorded()}))
+    memory = peak_rss_mb()
+    say(json.dumps({"seconds": seconds, "cpu_seconds": used, "peak_rss_mb": memory, "recorded": recorded()}))
 
 
 def cpu_of_tree(root: int) -> float | None:
@@ -78,8 +79,13 @@ def cpu_of_tree(root: int) -> float | None:
 
 def peak_rss_mb() -> float:
     """The most memory this process has had so far, in megabytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+    # Not `ru_maxrss`: on Linux it begins with what the process that started this one had.
+    return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024, 1)
 
 
 def rss_mb() -> float:

@@ -12,9 +12,7 @@ import queue
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -31,6 +29,7 @@ import sqlalchemy as sa
 from chaos.proxy import Proxy
 from chaos.verdict import Attempt, Made, Text, Verdict, judge
 from conftest import KEYS, PostgreSQL, environment, free_port
+from nursery import Nursery
 
 from reminders import clock, plans, store
 from reminders.service import House, outcomes, planning, runs, watch
@@ -147,20 +146,11 @@ class Run:
         read = load(environment(plan.url, **settings), folder)
         secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
         self.house = House(read, secrets, store.Database(plan.url, store.Ring(KEYS)))
-        self.nursery = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("nursery.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self.news: queue.Queue[dict] = queue.Queue()
-        self.reader = threading.Thread(target=self._read_news, daemon=True)
-        self.reader.start()
+        self.nursery = Nursery()
         self.alive: set[str] = set()
         self.frozen: dict[str, float] = {}
         self.armed: dict[str, str] = {}
-        self.calming = False
+        self.is_closed = False
         self.kills: Counter = Counter()
         self.points: Counter = Counter()
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -174,14 +164,6 @@ class Run:
 
     # Processes
 
-    def _read_news(self) -> None:
-        for line in self.nursery.stdout:
-            self.news.put(json.loads(line))
-
-    def _tell(self, **order) -> None:
-        self.nursery.stdin.write(json.dumps(order).encode() + b"\n")
-        self.nursery.stdin.flush()
-
     def start(self, name: str, crash: str | None = None) -> None:
         """Start a process; it may be told at which point to die."""
         kind = name.partition("-")[0]
@@ -194,19 +176,18 @@ class Run:
         self.armed.pop(name, None)
         if crash:
             self.armed[name] = crash
-        log = str(self.folder / f"{name}.log")
-        self._tell(start=name, run=run, environment=self.environment, folder=str(self.folder), log=log, crash=crash)
+        log = self.folder / f"{name}.log"
+        self.nursery.start(name, run, environment=self.environment, folder=self.folder, log=log, crash=crash)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one of them."""
-        self._tell(signal=name, number=number)
+        self.nursery.signal(name, number)
 
     def hear(self) -> None:
         """Take in what happened: who died is started again, who stopped goes on after a while."""
-        assert self.nursery.poll() is None, f"the nursery ended with {self.nursery.returncode}"
         with suppress(queue.Empty):
             while True:
-                self._take_in(self.news.get_nowait())
+                self._take_in(self.nursery.news.get_nowait())
 
     def _take_in(self, news: dict) -> None:
         if news["what"] == "ended":
@@ -391,7 +372,7 @@ class Run:
         """Once this one is dead, let the next die at a point in the code."""
         ends = time.monotonic() + 5
         while time.monotonic() < ends:
-            news = self.news.get(timeout=5)
+            news = self.nursery.news.get(timeout=5)
             if news["name"] == name and news["what"] == "ended":
                 break
             self._take_in(news)
@@ -604,11 +585,9 @@ class Run:
 
     def close(self) -> None:
         """End everything that was started."""
-        if self.nursery.poll() is None:
-            self.nursery.stdin.close()
-            self.nursery.wait(20)
-            self.reader.join(10)
-            self.nursery.stdout.close()
+        if not self.is_closed:
+            self.is_closed = True
+            self.nursery.close()
             self.clerk.shutdown(cancel_futures=True)
         self.proxy.close()
         self.house.close()

@@ -139,11 +139,6 @@ class Promises:
         sids = {sid for (sid,) in self._disk.look("SELECT sid FROM attempts WHERE text_id = ?", text)}
         return any(sids & set(made) for other, made in self._made.items() if other != text)
 
-    def _was_hidden(self, text: int) -> bool:
-        """Whether Twilio's list hid the message longer than we look, so that it was taken for not sent."""
-        unknown = self._disk.look("SELECT looks FROM attempts WHERE text_id = ? AND answer = 'unknown'", text)
-        return self._world.may_hide and any(looks >= 2 for (looks,) in unknown)
-
     def acknowledged(self, sid: str) -> None:
         """We told Twilio that we have this inbound text."""
         if sid in self.said:
@@ -184,6 +179,8 @@ class Promises:
             source, target = State(before), State(after)
             self._world.said(f"  {self.name(text)} {before} → {after}")
             fresh = (source, target) in WITHOUT_AN_ATTEMPT
+            if (source, target) == (State.SCHEDULED, State.UNCERTAIN) and not attempts:
+                self._break("I2 only what was tried is uncertain", self.name(text))
             if not (target in MOVES[source] and not (fresh and attempts)) and not (fresh and not attempts):
                 self._break("I2 only legal moves", f"{self.name(text)} {before} → {after} after {attempts} attempts")
 
@@ -373,7 +370,7 @@ class Promises:
                 self._break("at the end nothing is under way", name)
             if state == "delivered" and not seen and not self._has_anothers(text):
                 self._break("what is shown as delivered arrived", name)
-            if seen and state in NEVER_SENT and not self._was_undelivered(text) and not self._was_hidden(text):
+            if seen and state in NEVER_SENT and not self._was_undelivered(text):
                 self._break("what a phone shows is not shown as never sent", name)
             if state == "uncertain" and self._disk.instant(closes) > healed_at and not self._is_told(text, closes):
                 self._break("I7 an uncertain text is a person's", name)

@@ -291,10 +291,11 @@ class Story:
         for tick in range(MOST_TICKS):
             now = clock.now()
             due = {job for job, at in self.agenda().items() if at <= now}
-            at_the_edge = tick == 0 or world.now >= ends
+            over = world.now >= ends
             for job in JOBS:
-                rarely = job in {"watch", "plan"} and tick % 30 == 29
-                if at_the_edge or job in due or rarely or (job == "poll" and self.is_unheard()):
+                anyway = (tick == 0 and self.random.random() < 0.3) or (tick % 30 == 29 and job in {"watch", "plan"})
+                unheard = job == "poll" and self.is_unheard()
+                if job in due or anyway or unheard or (over and job in {"watch", "poll"}):
                     self.finish_a_job(job)
             self.acknowledge()
             left = (ends - world.now).total_seconds()
@@ -663,10 +664,11 @@ class Story:
             return
         world.twilio.add_rule(Rule.parse(then | {"times": 1, "begins": 60}), world.now)
         while world.loop.seconds < worker.hangs_until - 1:
-            other = chosen.choice(others)
+            other, agenda = chosen.choice(others), self.agenda()
             for job in ("settle", "send"):
-                other.begin(other.job(job))
-                self.wait(0.4)
+                if agenda.get(job, clock.now()) <= clock.now() or chosen.random() < 0.2:
+                    other.begin(other.job(job))
+                    self.wait(0.4)
             self.wait(min(chosen.choice((5, 60, 120)), max(0.0, worker.hangs_until - world.loop.seconds)))
         self.wait(3)
 
@@ -700,6 +702,8 @@ class Story:
             self.person(lambda: backlog.end(house, clock.now(), drop=False, who="the desk"))
         world.said("— all is well again; two weeks pass")
         began = world.now
+        for job in JOBS:
+            self.finish_a_job(job)
         self.run_for(1800)
         world.promises.check()
         world.promises.check_running(began)

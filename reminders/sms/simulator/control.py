@@ -29,6 +29,7 @@ class _WrongError(Exception):
 def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     """The answer to one request to the control API.
 
+    GET  /phones               every phone that shows anything or was told of: `phone`, `texts`, `last`, `line_status`
     GET  /phones/{e164}        what that phone got, oldest first: one entry a text that reached it
     GET  /phones/{e164}/texts  what it sent, and what Twilio itself answered
     POST /phones/{e164}/texts  {"to": sender, "body": text, "media": pictures}: it texts one of our senders
@@ -121,6 +122,16 @@ def _page(network: PhoneNetwork, request: Request, now: datetime) -> Response:
 
 def _pages(network: PhoneNetwork) -> list[dict[str, Any]]:
     return [{"message": page.message, "at": _iso(page.at), "status": page.status} for page in network.pages]
+
+
+def _phones(network: PhoneNetwork) -> list[dict[str, Any]]:
+    found = []
+    for phone in dict.fromkeys([*network.screens, *network.facts]):
+        shown = network.screens.get(phone, [])
+        last = {"by": shown[-1].by, "body": shown[-1].body, "at": _iso(shown[-1].at)} if shown else None
+        status = network.facts[phone].line_status if phone in network.facts else "active"
+        found.append({"phone": phone, "texts": len(shown), "last": last, "line_status": status})
+    return found
 
 
 def _messages(network: PhoneNetwork) -> list[dict[str, Any]]:
@@ -224,6 +235,7 @@ def _json(status: int, document: object) -> Response:
 
 
 _VIEWS: dict[str, Callable[[PhoneNetwork], object]] = {
+    "/phones": _phones,
     "/messages": _messages,
     "/pager": _pages,
     "/counters": lambda network: dict(network.counters),

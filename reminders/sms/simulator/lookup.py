@@ -47,7 +47,10 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneFacts:
-    """What is known of a pretend phone. A text to a landline ends undelivered with 30006 where no rule says otherwise.
+    """What is known of a pretend phone.
+
+    Where no rule says otherwise a text to a landline ends undelivered with 30006, and with 30003 to one whose line is
+    unreachable: it is switched off.
 
     `lookup_error`: the packages give that code instead of an answer, as for Canadian numbers without access (60601).
     """

@@ -415,6 +415,8 @@ class PhoneNetwork(Timeline):
         facts = self.facts.get(to)
         if facts is not None and facts.line_type == "landline":
             return _LANDLINE
+        if facts is not None and facts.line_status == "unreachable":
+            return _OFF
         return _SILENT if self._happens(self.settings.unreceipted) else _DELIVERED
 
     def _happen(self, what: Any, at: datetime) -> None:
@@ -585,3 +587,4 @@ class PhoneNetwork(Timeline):
 _DELIVERED = Rule(outcome="delivered")
 _SILENT = Rule(outcome="silent")
 _LANDLINE = Rule(outcome="undelivered", error_code=30006)
+_OFF = Rule(outcome="undelivered", error_code=30003)

@@ -1,18 +1,12 @@
 """The pages that explain: how to use this, and how well it can be used by everybody."""
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
-from reminders.web.access import ANYBODY, Needs
+from reminders.web.access import ANYBODY
 from reminders.web.drawing import draw
 
 router = APIRouter()
-
-
-@router.get("/", dependencies=[Depends(Needs("look"))])
-def home() -> RedirectResponse:
-    """To the delivery log."""
-    return RedirectResponse("/log", 303)
 
 
 @router.get("/help", dependencies=[Depends(ANYBODY)], response_class=HTMLResponse)

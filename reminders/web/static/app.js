@@ -3,7 +3,8 @@
 //   data-refresh="seconds"  on an element with an id: its contents are read anew from this page's own address, not while
 //                           the tab is hidden, a key is being typed inside, or somebody pressed Pause ([data-pause]).
 //                           [data-fresh] shows when it was last read.
-//   form[data-live=SELECTOR] is sent to its data-action a moment after a change, and SELECTOR replaced from the answer.
+//   form[data-live=SELECTOR] is sent to its data-action a moment after a change; what SELECTOR finds, each with an id, is
+//                           replaced from the answer, unless somebody is typing in it.
 //   form[data-autosave=URL]  is sent there a moment after a change; [data-saved] inside it says so.
 //   [data-copy=TEXT]         a button that copies.
 //   tr[data-href]            a row that j, k and Enter walk and open.
@@ -42,7 +43,7 @@ if (parts.length) {
           document.title = fresh.title;
           const icon = fresh.querySelector("link[rel=icon]");
           if (icon) document.querySelector("link[rel=icon]").href = icon.href;
-          for (const said of document.querySelectorAll("[data-fresh]")) said.textContent = clock();
+          for (const said of document.querySelectorAll("[data-fresh]")) said.textContent = fresh.querySelector("[data-fresh]")?.textContent ?? clock();
         }
         wait = every;
       } catch { wait = Math.min(wait * 2, 120000); }
@@ -62,15 +63,19 @@ if (parts.length) {
 
 // Forms that answer while they are filled in, and drafts that save themselves.
 for (const form of document.querySelectorAll("form[data-live]")) {
-  const target = document.querySelector(form.dataset.live);
+  const targets = [...document.querySelectorAll(form.dataset.live)];
   let asked = 0;
   const look = quiet(350, async () => {
     const mine = ++asked;
-    target.setAttribute("aria-busy", "true");
+    for (const target of targets) target.setAttribute("aria-busy", "true");
     try {
       const fresh = await page(form.dataset.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-      if (mine === asked && fresh) target.replaceChildren(...fresh.querySelector(form.dataset.live).childNodes);
-    } catch { /* the button still asks for it */ } finally { if (mine === asked) target.removeAttribute("aria-busy"); }
+      if (mine === asked && fresh) {
+        for (const target of targets) if (!target.contains(document.activeElement)) swap(target, fresh.getElementById(target.id));
+      }
+    } catch { /* the button still asks for it */ } finally {
+      if (mine === asked) for (const target of targets) target.removeAttribute("aria-busy");
+    }
   });
   form.addEventListener("input", look);
 }

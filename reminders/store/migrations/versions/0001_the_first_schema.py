@@ -141,6 +141,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("where", sa.String(length=45), nullable=True),
         sa.Column("before_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("after_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("said", sa.LargeBinary(length=32), nullable=True),
         sa.Column("place", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.LargeBinary(length=32), nullable=True),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_audit_site_id")),
@@ -241,6 +242,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("address", sa.String(length=34), nullable=False),
         sa.Column("segments_per_second", sa.Float(), nullable=False),
+        sa.Column("segments_per_day", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_free_at", Instant(), nullable=True),
         sa.Column("heard_until", Instant(), nullable=True),
         sa.Column("stopped_until", Instant(), nullable=True),
@@ -510,10 +512,10 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
     op.create_index(
         "ix_texts_held",
         "texts",
-        ["opens_at", "id"],
+        ["closes_at"],
         unique=False,
-        sqlite_where=sa.text("held IS NOT NULL"),
-        postgresql_where=sa.text("held IS NOT NULL"),
+        sqlite_where=sa.text("held IS NOT NULL AND state = 'scheduled'"),
+        postgresql_where=sa.text("held IS NOT NULL AND state = 'scheduled'"),
     )
     op.create_index(
         "ix_texts_in_flight",

@@ -1,0 +1,61 @@
+"""Plans that somebody has begun to enter: theirs alone, sealed, and gone when they are accepted or forgotten."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from reminders.store.engine import Transaction
+from reminders.store.schema import drafts
+from reminders.store.sealing import Place
+
+FORGOTTEN_AFTER = timedelta(days=30)  # personal data that became nobody's plan
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A form as it was left: its fields in order."""
+
+    id: int
+    site_id: int
+    changed_at: datetime
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+def keep(
+    tx: Transaction, draft_id: int, fields: Sequence[tuple[str, str]], now: datetime, *, staff_id: int, site_id: int
+) -> bool:
+    """Keep a draft as it is now; False where that draft is another's. What was left for 30 days is forgotten."""
+    tx.run(drafts.delete().where(drafts.c.staff_id == staff_id, drafts.c.changed_at < now - FORGOTTEN_AFTER))
+    sealed = tx.seal(Place("drafts", "fields_sealed", draft_id), json.dumps(list(fields), ensure_ascii=False))
+    values = {"fields_sealed": sealed, "site_id": site_id, "changed_at": now}
+    mine = drafts.update().where(drafts.c.id == draft_id, drafts.c.staff_id == staff_id)
+    if tx.run(mine.values(**values)):
+        return True
+    return tx.insert_new(drafts, {"id": draft_id, "staff_id": staff_id, **values})
+
+
+def mine(tx: Transaction, staff_id: int, draft_id: int | None = None) -> list[Draft]:
+    """The drafts of a member of staff, the newest first; of that id alone where one is given."""
+    query = sa.select(drafts).where(drafts.c.staff_id == staff_id).order_by(drafts.c.changed_at.desc()).limit(50)
+    if draft_id is not None:
+        query = query.where(drafts.c.id == draft_id)
+    return [
+        Draft(
+            row.id,
+            row.site_id,
+            row.changed_at,
+            tuple(
+                (name, value)
+                for name, value in json.loads(tx.open(Place("drafts", "fields_sealed", row.id), row.fields_sealed))
+            ),
+        )
+        for row in tx.all(query)
+    ]
+
+
+def discard(tx: Transaction, staff_id: int, draft_id: int) -> bool:
+    """Forget a draft; whether there was one of theirs."""
+    return tx.run(drafts.delete().where(drafts.c.id == draft_id, drafts.c.staff_id == staff_id)) == 1

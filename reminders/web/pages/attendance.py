@@ -1,0 +1,132 @@
+"""The attendance sheet: who came to today's visits and to those of the last seven days that nobody marked yet."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, plans, store
+from reminders.service import attendance, today
+from reminders.service.accounts import Actor
+from reminders.service.house import House
+from reminders.service.watch import MARK_BACK
+from reminders.store.lists import ListedVisit
+from reminders.web.access import Needs
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Fields, Form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter(prefix="/attendance")
+
+MOST = 1_000
+UNDO_FOR = timedelta(hours=24)
+WORDS = {attendance.ATTENDED: "came", attendance.LATE: "late", attendance.MISSED: "missed it"}
+DONE = {
+    "marked": "Who came is on record. Who missed gets one text without blame, if any may go.",
+    "undone": "The marks are taken back, and so are texts about a miss that had not gone.",
+}
+
+Looking = Annotated[Actor, Depends(Needs("look"))]
+Planning = Annotated[Actor, Depends(Needs("plan"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """Visits that are marked together: those of one session at one time, or the individual ones of a day."""
+
+    name: str | None
+    wall: datetime
+    visits: Sequence[ListedVisit]
+
+    @property
+    def id(self) -> str:
+        """What the page calls it."""
+        return f"sitting-{self.visits[0].id}"
+
+
+@router.get("", response_class=HTMLResponse)
+def sheet(request: Request, house: TheHouse, actor: Looking, done: str = "") -> HTMLResponse:
+    """The sheet, by session. It prints with a box for each person."""
+    return _draw(request, house, actor, done=DONE.get(done))
+
+
+def _draw(
+    request: Request,
+    house: House,
+    actor: Actor,
+    *,
+    form: Fields | None = None,
+    problems: dict[str, str] | None = None,
+    done: str | None = None,
+) -> HTMLResponse:
+    now, sites, people = clock.now(), actor.sites("look"), actor.sites("people")
+    zone = house.settings.site.zone
+    tomorrow = today.day_of(plans.to_wall(now, zone).date(), zone)[1]
+
+    def visits(tx: store.Transaction, since: datetime, until: datetime, **wanted: Any) -> list[ListedVisit]:
+        return [
+            one
+            for places, names in ((people, True), (sites - people, False))
+            if places
+            for one in store.lists.appointments(tx, places, since, until, limit=MOST, names=names, **wanted)
+        ]
+
+    def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
+        if people:
+            store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(people), now=now)
+        back = now - MARK_BACK
+        return (
+            visits(tx, back, now, unmarked=True),
+            visits(tx, now, tomorrow, unmarked=True),
+            visits(tx, back, now, marked_since=now - UNDO_FOR),
+        )
+
+    to_mark, later, marked = house.database.write(look, again=True)
+    return draw(
+        request,
+        "attendance.html",
+        status=422 if problems else 200,
+        to_mark=_sittings(to_mark),
+        later=_sittings(later),
+        marked=_sittings(marked),
+        said=_said(form) if form is not None else {},
+        words=WORDS,
+        may_plan=actor.may("plan"),
+        problems=problems or {},
+        done=done,
+    )
+
+
+def _sittings(visits: Iterable[ListedVisit]) -> list[Sitting]:
+    groups: dict[tuple[str, str, str], list[ListedVisit]] = {}
+    for one in visits:
+        when = f"{one.wall:%Y-%m-%dT%H:%M}" if one.session else f"{one.wall:%Y-%m-%d}"
+        groups.setdefault((when, one.site, one.session or ""), []).append(one)
+    return [Sitting(session or None, those[0].wall, those) for (_, _, session), those in sorted(groups.items())]
+
+
+def _said(form: Fields) -> dict[int, str]:
+    """What the form says: appointment → mark."""
+    said = {}
+    for name, value in form.pairs:
+        number = name.removeprefix("visit-")
+        if name.startswith("visit-") and number.isdecimal() and len(number) < 20 and value in attendance.MARKS:
+            said[int(number)] = value
+    return said
+
+
+@router.post("")
+def mark(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
+    """Put on record who came to the visits of one sitting, or take those marks back."""
+    said = _said(form)
+    if not said:
+        field = form["sitting"] if form["sitting"].startswith("sitting-") else "sheet"
+        return _draw(request, house, actor, form=form, problems={field: "Say of somebody whether they came"})
+    try:
+        attendance.mark_these(house, said, clock.now(), who=actor.who, sites=actor.sites("plan"))
+    except ValueError as refusal:
+        return _draw(request, house, actor, form=form, problems={"sheet": f"Nothing was marked: {refusal}"})
+    return see("/attendance", done="undone" if set(said.values()) == {attendance.UNMARK} else "marked")

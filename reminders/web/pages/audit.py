@@ -1,0 +1,175 @@
+"""The audit: who did what, from where and on whom; what somebody saw or took out; and whether the record is whole."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, store
+from reminders.plans import to_instant
+from reminders.service import House, audit
+from reminders.service.accounts import Actor
+from reminders.store.audit import Wanted
+from reminders.web.access import Auditing
+from reminders.web.drawing import draw
+from reminders.web.forms import RowId
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+PER_PAGE = 100
+MOST_EXPORTED = 100_000
+KINDS = {"seen": "Seen or taken out", "changed": "Changed"}
+TABLES = {
+    "patients": "a patient",
+    "plans": "a plan",
+    "recipients": "who gets texts",
+    "numbers": "a number",
+    "appointments": "a visit",
+    "series": "visits",
+    "tasks": "a task",
+    "texts": "a text",
+    "replies": "a reply",
+    "sites": "a site",
+    "senders": "a sender",
+    "staff": "a member of staff",
+    "api_keys": "an API key",
+    "keys": "the sealing keys",
+    "audit": "the audit",
+}
+
+
+@router.get("/audit", response_class=HTMLResponse)
+def page(
+    request: Request,
+    house: TheHouse,
+    actor: Auditing,
+    *,
+    who: str = "",
+    what: str = "",
+    patient: str = "",
+    kind: str = "",
+    since: str = "",
+    until: str = "",
+    before: str = "",
+) -> HTMLResponse:
+    """Rows of the audit, newest first. 422 with the problems for filters that are none.
+
+    `before` is the id of the last row of the page before this one; one that is none is the newest page.
+    """
+    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
+    chosen = {name: value.strip() for name, value in chosen.items()}
+    problems = _problems(chosen)
+    after = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    rows = []
+    if not problems:
+        wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
+        rows = audit.look(house, wanted, clock.now(), who=actor.who)
+    asked = {name: value for name, value in chosen.items() if value}
+    shown = rows[:PER_PAGE]
+    older = f"/audit?{urlencode(asked | {'before': str(shown[-1].id)})}" if len(rows) > PER_PAGE else None
+    return draw(
+        request,
+        "audit.html",
+        status=422 if problems else 200,
+        rows=shown,
+        older=older,
+        newest=after and ("/audit?" + urlencode(asked) if asked else "/audit"),
+        export="/audit.csv?" + urlencode(asked),
+        chosen=chosen,
+        problems=problems,
+        kinds=KINDS,
+        tables=TABLES,
+        chain=house.database.read(lambda tx: (store.audit.head(tx).place, store.audit.waiting(tx))),
+        whole=actor.everywhere("audit"),
+    )
+
+
+@router.get("/audit.csv")
+def export(
+    house: TheHouse,
+    actor: Auditing,
+    *,
+    who: str = "",
+    what: str = "",
+    patient: str = "",
+    kind: str = "",
+    since: str = "",
+    until: str = "",
+) -> Response:
+    """The same rows as CSV, without what stood before and after. That they were taken out is noted."""
+    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
+    chosen = {name: value.strip() for name, value in chosen.items()}
+    if problems := _problems(chosen):
+        raise HTTPException(422, ". ".join(problems.values()))
+    wanted = _wanted(house, actor, chosen, before=None, limit=MOST_EXPORTED)
+    rows = audit.look(house, wanted, clock.now(), who=actor.who, exported=True)
+    name = f"audit-{clock.now():%Y-%m-%d}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(audit.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/audit/{audit_id}", response_class=HTMLResponse)
+def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -> HTMLResponse:
+    """One row, with what stood there before and after. That it was looked at is noted."""
+    found = audit.show(house, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
+    if found is None:
+        raise HTTPException(404)
+    return draw(request, "audit-entry.html", row=found, tables=TABLES)
+
+
+@router.post("/audit/verify")
+def verify(request: Request, house: TheHouse, actor: Auditing) -> HTMLResponse:
+    """Walk along the chain. 404 for whoever may not read all of the audit."""
+    if not actor.everywhere("audit"):
+        raise HTTPException(404)
+    verdict = audit.verify(house)
+    audit.note_verified(house, verdict, clock.now(), who=actor.who)
+    return draw(request, "audit-verdict.html", verdict=verdict)
+
+
+def _sites(actor: Actor) -> frozenset[int] | None:
+    return None if actor.everywhere("audit") else actor.sites("audit")
+
+
+def _wanted(house: House, actor: Actor, chosen: dict[str, str], *, before: int | None, limit: int) -> Wanted:
+    since, until = _day(chosen["since"]), _day(chosen["until"])
+    who = chosen["who"]
+    return Wanted(
+        who=who or None,
+        what=chosen["what"] or None,
+        patient=chosen["patient"] or None,
+        kind=chosen["kind"] or None,
+        since=_midnight(house, since) if since is not None else None,
+        until=_midnight(house, until + timedelta(days=1)) if until is not None else None,
+        sites=_sites(actor),
+        before=before,
+        limit=limit,
+    )
+
+
+def _midnight(house: House, day: date) -> datetime:
+    return to_instant(datetime.combine(day, time()), house.settings.site.zone).astimezone(UTC)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def _problems(chosen: dict[str, str]) -> dict[str, str]:
+    """What is wrong with the filters, by field, in words that say what to do."""
+    problems = {}
+    for name in ("since", "until"):
+        day = _day(chosen[name])
+        if chosen[name] and (day is None or not 2000 <= day.year <= 2200):
+            problems[name] = "Enter a day as year, month and day, such as 2026-11-30"
+    if chosen["kind"] and chosen["kind"] not in KINDS:
+        problems["kind"] = "Choose from the list"
+    for name, longest in (("who", 64), ("what", 64), ("patient", 64)):
+        if len(chosen[name]) > longest or not chosen[name].isprintable():
+            problems[name] = f"Enter {longest} characters or fewer, as it stands in the audit"
+    return problems

@@ -1,0 +1,289 @@
+"""The inbox: what a person must do, in queues, and one task with its conversation."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from reminders import clock, plans, store
+from reminders.service import inbox, lives, story, tasks
+from reminders.service.accounts import Actor
+from reminders.service.house import House
+from reminders.store.tasks import Task
+from reminders.web.access import Needs
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Fields, Form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter(prefix="/inbox")
+
+PER_PAGE = 50
+LONGEST_NOTE = 2_000
+QUEUES = {
+    "urgent": "Urgent",
+    "mine": "Mine",
+    "unassigned": "Unassigned",
+    "open": "All open",
+    "red": "Red visits",
+    "done": "Done",
+}
+READ = "inbox read"
+DONE = {
+    "taken": "It is yours, and nobody else is called.",
+    "noted": "Your note is in the story.",
+    "said": "Your text is on its way.",
+    "twice": "That text was on its way already; it goes once.",
+    "gone": "The text goes within seconds.",
+    "closed": "The task is closed.",
+    "released": "The task is closed, and their held texts go on their way again.",
+}
+
+Looking = Annotated[Actor, Depends(Needs("look"))]
+Answering = Annotated[Actor, Depends(Needs("answer"))]
+
+
+@router.get("", response_class=HTMLResponse)
+def inbox_page(
+    request: Request, house: TheHouse, actor: Looking, *, queue: str = "open", after: str = "", done: str = ""
+) -> HTMLResponse:
+    """A queue of tasks, the urgent first, then by when they are due. 404 for a queue that is none."""
+    if queue not in QUEUES:
+        raise HTTPException(404)
+    now, sites, people = clock.now(), actor.sites("look"), actor.sites("people")
+
+    def look(tx: store.Transaction) -> tuple[list[Task], dict[str, Any]]:
+        found = store.tasks.listed(
+            tx,
+            sites=sites,
+            closed=queue == "done",
+            urgent=True if queue == "urgent" else None,
+            owner=actor.who if queue == "mine" else None,
+            unowned=queue == "unassigned",
+            kind="red" if queue == "red" else None,
+            after=_place(after),
+            limit=PER_PAGE + 1,
+        )
+        counts = store.tasks.queues(tx, sites, actor.who)
+        seen = {patient for task in found for patient in task.patient_ids}
+        more = {
+            "counts": {name: getattr(counts, name) for name in QUEUES if name != "done"},
+            "heard": store.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
+            "known": store.lists.known_as(tx, people, seen),
+        }
+        return found, more
+
+    found, more = house.database.read(look)
+    shown = found[:PER_PAGE]
+    if people and shown:
+        _note_reading(house, actor, now, again=request.headers.get("x-refresh") == "1")
+    older = None
+    if len(found) > PER_PAGE:
+        rank, at, number = shown[-1].place
+        older = "/inbox?" + urlencode({"queue": queue, "after": f"{rank}~{at.isoformat()}~{number}"})
+    return draw(
+        request,
+        "inbox.html",
+        queue=queue,
+        queues=QUEUES,
+        tasks=shown,
+        older=older,
+        newest=f"/inbox?queue={queue}" if _place(after) else None,
+        outcomes=story.OUTCOMES,
+        done=DONE.get(done),
+        now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
+        **more,
+    )
+
+
+def _note_reading(house: House, actor: Actor, now: datetime, *, again: bool) -> None:
+    def note(tx: store.Transaction) -> None:
+        if not (again and store.records.has_noted(tx, actor.who, READ, now - store.records.SAME_READING)):
+            row = min(actor.sites("people"))
+            store.records.note(tx, who=actor.who, what=READ, table="sites", row=row, now=now)
+
+    house.database.write(note, again=True)
+
+
+def _place(after: str) -> tuple[int, datetime, int] | None:
+    rank, _, rest = after.partition("~")
+    at, _, number = rest.partition("~")
+    try:
+        place = int(rank), datetime.fromisoformat(at).astimezone(UTC), int(number)
+    except (ValueError, OverflowError):
+        return None
+    return place if place[0] in {0, 1} and 0 < place[2] < 2**31 else None
+
+
+@router.get("/{number}", response_class=HTMLResponse)
+def task_page(
+    request: Request, house: TheHouse, actor: Looking, number: int, *, saved: str = "", done: str = ""
+) -> HTMLResponse:
+    """One task: what was said, what to do, and what happened. `saved` names a reply to begin with."""
+    return _draw(request, house, actor, number, saved=saved, done=DONE.get(done))
+
+
+def _draw(
+    request: Request,
+    house: House,
+    actor: Actor,
+    number: int,
+    *,
+    form: Fields | None = None,
+    problems: dict[str, str] | None = None,
+    trying: lives.Typed | None = None,
+    saved: str = "",
+    done: str | None = None,
+) -> HTMLResponse:
+    now = clock.now()
+    try:
+        found = inbox.open_task(
+            house, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
+        )
+    except (tasks.NoSuchTask, OverflowError):
+        raise HTTPException(404) from None
+    may_answer = actor.may("answer", found.task.site_id)
+    reader = next((one for one in found.readers if form is not None and str(one.id) == form["to"]), None)
+    reader = reader or next(iter(found.readers), None)
+    replies = found.saved(reader.language) if reader is not None else {}
+    words = form["words"] if form is not None else replies[saved].body if saved in replies else ""
+    return draw(
+        request,
+        "task.html",
+        status=422 if problems else 200,
+        opened=found,
+        task=found.task,
+        kind=tasks.KINDS[found.task.kind],
+        happened=story.happened,
+        became=story.became,
+        outcomes={name: story.OUTCOMES[name] for name in tasks.KINDS[found.task.kind].outcomes},
+        all_outcomes=story.OUTCOMES,
+        may_answer=may_answer,
+        reader=reader,
+        replies=replies,
+        form={name: form[name] if form is not None else "" for name in _FIELDS} | {"words": words},
+        once=(form["once"] if form is not None else "") or secrets.token_hex(8),
+        trying=trying,
+        problems=problems or {},
+        longest_note=LONGEST_NOTE,
+        done=done,
+    )
+
+
+_FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency")
+
+
+def _task(house: House, actor: Actor, number: int) -> Task:
+    """The task, if they may answer it. Raises 404."""
+    found = house.database.read(lambda tx: store.tasks.by_number(tx, number)) if 0 < number < 2**31 else None
+    if found is None or found.site_id not in actor.sites("look"):
+        raise HTTPException(404)
+    if not actor.may("answer", found.site_id):
+        raise HTTPException(403, "Your role does not let you answer texts and tasks of this site.")
+    return found
+
+
+@router.post("/{number}/take")
+def take(house: TheHouse, actor: Answering, number: int) -> RedirectResponse:
+    """It is theirs from now on, and the alarm is acknowledged."""
+    _task(house, actor, number)
+    try:
+        tasks.take(house, number, clock.now(), who=actor.who, sites=actor.sites("answer"))
+    except tasks.Settled:
+        return see(f"/inbox/{number}")
+    return see(f"/inbox/{number}", done="taken")
+
+
+@router.post("/{number}/note")
+def note(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+    """A note in the story; it is sealed."""
+    _task(house, actor, number)
+    if problem := _wrong_note(form["note"], "Write what is worth knowing"):
+        return _draw(request, house, actor, number, form=form, problems={"note": problem})
+    tasks.remark(house, number, form["note"], clock.now(), who=actor.who, sites=actor.sites("answer"))
+    return see(f"/inbox/{number}", done="noted")
+
+
+def _wrong_note(words: str, missing: str) -> str | None:
+    if not words:
+        return missing
+    return f"Shorten it to {LONGEST_NOTE} characters" if len(words) > LONGEST_NOTE else None
+
+
+@router.post("/{number}/say")
+def say(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+    """Answer by a text; `do=check` shows how it reads and when it goes, and sends nothing."""
+    task = _task(house, actor, number)
+    found = inbox.open_task(house, number, clock.now(), who=actor.who, sites={task.site_id}, people={task.site_id})
+    reader = next((one for one in found.readers if str(one.id) == form["to"]), None)
+    if reader is None:
+        return _draw(request, house, actor, number, form=form, problems={"to": "Choose whom the text goes to"})
+    if not form["words"]:
+        return _draw(request, house, actor, number, form=form, problems={"words": "Write the text"})
+    checking = form["do"] == "check"
+    try:
+        typed = lives.say(
+            house,
+            reader.whom,
+            form["words"],
+            clock.now(),
+            who=actor.who,
+            dry_run=checking,
+            once=form["once"] if form["once"].isalnum() and len(form["once"]) <= 32 else None,
+        )
+    except lives.Refused as refusal:
+        said = str(refusal)
+        return _draw(request, house, actor, number, form=form, problems={"words": f"Not sent: {said}"})
+    if typed is None:
+        raise HTTPException(404)
+    if checking:
+        return _draw(request, house, actor, number, form=form, trying=typed)
+    return see(f"/inbox/{number}", done="said" if typed.text is not None else "twice")
+
+
+@router.post("/{number}/close")
+def close(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+    """Close it with its outcome. An urgent one wants it in writing, too (C-13)."""
+    task = _task(house, actor, number)
+    problems = {}
+    if form["outcome"] not in tasks.KINDS[task.kind].outcomes:
+        problems["outcome"] = "Choose how it ended"
+    if task.urgency == "urgent" and (wrong := _wrong_note(form["ended"], "Write what became of it")):
+        problems["ended"] = wrong
+    elif len(form["ended"]) > LONGEST_NOTE:
+        problems["ended"] = f"Shorten it to {LONGEST_NOTE} characters"
+    for name, words in (("disclosed_to", "to whom it was told"), ("emergency", "what emergency it was")):
+        if not form[name] and (form["disclosed_to"] or form["emergency"]):
+            problems[name] = f"Write {words}"
+    if problems:
+        return _draw(request, house, actor, number, form=form, problems=problems)
+    disclosed = tasks.Disclosure(form["disclosed_to"], form["emergency"]) if form["disclosed_to"] else None
+    try:
+        _, released = tasks.close(
+            house,
+            number,
+            form["outcome"],
+            clock.now(),
+            who=actor.who,
+            note=form["ended"] or None,
+            disclosed=disclosed,
+            sites=actor.sites("answer"),
+        )
+    except tasks.Settled as settled:
+        return _draw(request, house, actor, number, form=form, problems={"outcome": f"Not done: {settled}"})
+    return see(f"/inbox/{number}", done="released" if released else "closed")
+
+
+@router.post("/{number}/let-go")
+def let_go(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
+    """Let the text go that a task holds."""
+    _task(house, actor, number)
+    said = "That text is held no more, or its time has passed: phone instead, and close the task"
+    try:
+        if tasks.let_text_go(house, number, clock.now(), who=actor.who, sites=actor.sites("answer")):
+            return see(f"/inbox/{number}", done="gone")
+    except tasks.Settled as settled:
+        said = f"Not done: {settled}"
+    return _draw(request, house, actor, number, problems={"let-go": said})

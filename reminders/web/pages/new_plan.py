@@ -1,0 +1,500 @@
+"""Enter a plan, or change one: one form, and beside it every text as it would go, before anything is agreed.
+
+What the preview shows is what the plan lays down: `planning.preview` of the very document that is accepted.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, plans, store, wording
+from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
+from reminders.service import House, lives, planning, story
+from reminders.service.accounts import Actor
+from reminders.service.planning import Previewed
+from reminders.store import Row
+from reminders.store.ids import new_id
+from reminders.store.lists import ListedPatient, PatientFilter
+from reminders.web.access import Planning
+from reminders.web.drawing import ago, draw, see
+from reminders.web.forms import Fields, Form, RowId, row_id
+from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+NEEDED = "Look at what is marked; the texts appear as soon as the plan can be read."
+DONE = {"sample": "The test is on its way to your phone.", "kept": "The draft is saved."}
+_ABOUT_A_PERSON = ("patient.", "consent.", "recipients.")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A site at which somebody may enter plans."""
+
+    id: int
+    key: str
+    zone: str
+    region: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: who asks, of which house, and when."""
+
+    request: Request
+    house: House
+    actor: Actor
+    now: datetime
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the form comes to: the document or what is wrong with it, its texts, and who is here already."""
+
+    form: PlanForm
+    document: PlanDocument | None
+    problems: dict[str, str]
+    texts: list[Previewed]
+    note: str | None
+    notes: list[tuple[str, str | None]]
+    number: str | None
+    current: list[str]
+
+
+@router.get("/plans/new", response_class=HTMLResponse)
+def new(
+    request: Request,
+    house: TheHouse,
+    actor: Planning,
+    *,
+    draft: RowId | None = None,
+    patient: RowId | None = None,
+    replaces: RowId | None = None,
+    done: str = "",
+) -> HTMLResponse:
+    """The empty form; or a draft of one's own, or what is known of a patient who gets another plan."""
+    ask = Ask(request, house, actor, clock.now())
+    fields = Fields(_empty(actor, _places(house, actor)[0], ask.now))
+    draft_id = new_id(ask.now)
+    if draft is not None:
+        (kept,) = house.database.read(lambda tx: store.drafts.mine(tx, actor.id, draft)) or (None,)
+        if kept is None:
+            raise HTTPException(404)
+        fields, draft_id = Fields(list(kept.fields)), kept.id
+    elif replaces is not None or patient is not None:
+        fields = Fields(_known_of(ask, patient_id=patient, plan_id=replaces))
+    begun = draft is not None or patient is not None or replaces is not None
+    return _page(ask, fields, draft_id=draft_id, judged=begun, done=DONE.get(done))
+
+
+@router.post("/plans/new", response_class=HTMLResponse)
+def enter(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
+    """Look somebody up, add or drop a row, send a test, or start the plan. 422 with what is wrong, all of it kept."""
+    return _work(Ask(request, house, actor, clock.now()), form, None)
+
+
+@router.post("/plans/preview", response_class=HTMLResponse)
+def preview(request: Request, house: TheHouse, actor: Planning, form: Form) -> HTMLResponse:
+    """The page with the texts of what is typed so far; the script takes the parts that change from it."""
+    ask = Ask(request, house, actor, clock.now())
+    return _page(ask, form, draft_id=row_id(form["draft"]), plan=_plan_of(house, actor, form))
+
+
+@router.post("/plans/drafts/{draft_id}")
+def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: RowId) -> Response:
+    """Keep the form as it is, for whoever types it alone."""
+    if not _keep(house, actor, form, draft_id):
+        raise HTTPException(404)
+    return Response(status_code=204)
+
+
+@router.post("/plans/drafts/{draft_id}/discard")
+def discard_draft(house: TheHouse, actor: Planning, draft_id: RowId) -> Response:
+    """Forget a draft."""
+    if not house.database.write(lambda tx: store.drafts.discard(tx, actor.id, draft_id), again=True):
+        raise HTTPException(404)
+    return see("/plans", done="discarded")
+
+
+@router.get("/plans/{plan_id}/edit", response_class=HTMLResponse)
+def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> HTMLResponse:
+    """The form filled from a plan as it was accepted."""
+    now = clock.now()
+
+    def look(tx: store.Transaction) -> tuple[Row[Any], str]:
+        plan = store.history.plan(tx, actor.sites("plan"), plan_id)
+        if plan is None:
+            raise HTTPException(404)
+        store.records.note(tx, who=actor.who, what="plan opened to change it", table="plans", row=plan_id, now=now)
+        return plan, store.plans.document_of(tx, plan)
+
+    plan, document = house.database.write(look, again=True)
+    fields = Fields([*fields_of(json.loads(document)), ("version", str(plan.version)), ("plan_id", str(plan.id))])
+    return _page(Ask(request, house, actor, now), fields, plan=plan)
+
+
+@router.post("/plans/{plan_id}/edit", response_class=HTMLResponse)
+def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_id: RowId) -> Response:
+    """The same as for a new plan, of one there is."""
+    plan = house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+    if plan is None:
+        raise HTTPException(404)
+    return _work(Ask(request, house, actor, clock.now()), form, plan)
+
+
+# What the buttons do.
+
+
+def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
+    do = form["do"]
+    draft_id = row_id(form["draft"])
+    more: dict[str, Any] = {"draft_id": draft_id, "plan": plan}
+    if do.startswith("add:"):
+        section = do.removeprefix("add:")
+        if section not in {"series", "recipients"}:
+            raise HTTPException(400)
+        values = {"role": "supporter"} if section == "recipients" else {}
+        form, number = add_row(form, section, key="", **values)
+        return _page(ask, form, fresh=f"{section}.{number}", judged=False, **more)
+    if do.startswith("drop:"):
+        return _page(ask, drop_row(form, do.removeprefix("drop:")), judged=False, **more)
+    if do == "find":
+        return _page(ask, form, judged=False, found=_find(ask, form["find"]), **more)
+    if do == "keep" and draft_id is not None and plan is None:
+        if not _keep(ask.house, ask.actor, form, draft_id):
+            raise HTTPException(404)
+        return see("/plans/new", draft=str(draft_id), done="kept")
+    if do == "sample":
+        return _sample(ask, form, more)
+    if do == "start":
+        return _start(ask, form, more)
+    return _page(ask, form, **more)
+
+
+def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
+    plan: Row[Any] | None = more["plan"]
+    place = _place(_places(ask.house, ask.actor), form)
+    read = read_form(form)
+    known = plan.id if plan is not None else None
+    problems = {}
+    try:
+        document = _read(ask.house, read, place, ask.now)
+        problems = dict(read.problems)
+        if not problems:
+            version = row_id(form["version"])
+            plan_id, _ = planning.enter(ask.house, document, ask.now, who=ask.actor.who, plan_id=known, version=version)
+    except PlanRefused as refused:
+        problems = read.explain(refused.problems)
+    if problems:
+        return _page(ask, form, problems=problems, status=422, **more)
+    draft_id = more["draft_id"]
+    if draft_id is not None:
+        ask.house.database.write(lambda tx: store.drafts.discard(tx, ask.actor.id, draft_id), again=True)
+    return see(f"/plans/{plan_id}", done="changed" if plan is not None else "started")
+
+
+def _sample(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
+    place = _place(_places(ask.house, ask.actor), form)
+    seen = _look(ask, form, place)
+    going = [text for text in seen.texts if text.goes and text.text]
+    problems, done = {}, None
+    if not going:
+        problems["sample"] = "There is no text to test yet; finish the plan first"
+    else:
+        try:
+            lives.send_sample(
+                ask.house, going[0].text or "", form["sample"], ask.now, who=ask.actor.who, site=place.key
+            )
+            done = DONE["sample"]
+        except PlanRefused as refused:
+            problems["sample"] = f"Your number {refused.problems[0].problem}"
+        except lives.Refused as refused:
+            problems["sample"] = str(refused)[:1].upper() + str(refused)[1:]
+    return _page(
+        ask,
+        form,
+        judged=False,
+        problems=problems,
+        status=422 if problems else 200,
+        done=done,
+        **more,
+    )
+
+
+def _keep(house: House, actor: Actor, form: Fields, draft_id: int) -> bool:
+    places = _places(house, actor)
+    site_id = _place(places, form).id
+    pairs = [(name, value) for name, value in form.pairs if value and name not in {"do", "find", "sample"}]
+    return house.database.write(
+        lambda tx: store.drafts.keep(tx, draft_id, pairs, clock.now(), staff_id=actor.id, site_id=site_id), again=True
+    )
+
+
+# What the page knows.
+
+
+def _places(house: House, actor: Actor) -> list[Place]:
+    rows = house.database.read(store.people.all_sites)
+    mine = actor.sites("plan")
+    places = [Place(row.id, row.key, row.zone, row.region, row.alias) for row in rows if row.id in mine]
+    if not places:
+        raise HTTPException(403, "There is no site at which you may enter plans.")
+    return sorted(places, key=lambda one: one.key != house.settings.site.key)
+
+
+def _place(places: Sequence[Place], form: Fields) -> Place:
+    return next((one for one in places if one.key == form["plan.site"]), places[0])
+
+
+def _plan_of(house: House, actor: Actor, form: Fields) -> Row[Any] | None:
+    plan_id = row_id(form["plan_id"])
+    if plan_id is None:
+        return None
+    return house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+
+
+def _empty(actor: Actor, place: Place, now: datetime) -> list[tuple[str, str]]:
+    today = plans.to_wall(now, place.zone).date().isoformat()
+    return [
+        ("plan.site", place.key),
+        ("plan.discharged_on", today),
+        ("consent.on", today),
+        ("consent.by", actor.name),
+        ("series.0.key", ""),
+    ]
+
+
+def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[tuple[str, str]]:
+    """What the form of another plan of a patient begins with: the person as their latest plan has them.
+
+    A number that was changed since needs a consent of its own, so neither the old one nor its consent is repeated.
+    """
+
+    def look(tx: store.Transaction) -> list[tuple[str, str]]:
+        sites = ask.actor.sites("plan")
+        old = store.history.plan(tx, sites, plan_id) if plan_id is not None else None
+        patient = store.history.patient(tx, sites, old.patient_id if old is not None else patient_id or 0)
+        if patient is None:
+            raise HTTPException(404)
+        theirs = store.plans.plans_of(tx, patient.id)
+        own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
+        store.records.note(
+            tx, who=ask.actor.who, what="plan opened to repeat it", table="patients", row=patient.id, now=ask.now
+        )
+        if not theirs or own is None:
+            return [("patient.ref", patient.ref), ("patient.name", store.people.open_name(tx, patient) or "")]
+        pairs = fields_of(json.loads(store.plans.document_of(tx, theirs[0])))
+        pairs = [pair for pair in pairs if pair[0].startswith(_ABOUT_A_PERSON)]
+        number = store.people.lock_numbers(tx, [own.number_id])[own.number_id]
+        phone = store.people.phone_of(tx, number.id, number.phone_sealed)
+        if ("patient.phone", phone) not in pairs:
+            pairs = [pair for pair in pairs if pair[0] != "patient.phone" and not pair[0].startswith("consent.")]
+            pairs += [("patient.phone", phone), ("consent.said", LATER)]
+        if old is not None and old.status != "ended":
+            pairs.append(("plan.stands", f"replaces:{old.ref}"))
+        today = plans.to_wall(ask.now, patient.zone).date().isoformat()
+        return [*pairs, ("plan.site", patient.site), ("plan.discharged_on", today), ("series.0.key", "")]
+
+    return ask.house.database.write(look, again=True)
+
+
+def _known(house: House, tx: store.Transaction, place: Place, now: datetime) -> plans.Known:
+    today = plans.to_wall(now, place.zone).date()
+    known = house.known(tx, now)
+    return replace(
+        known, today=today, zone=place.zone, region=place.region, site=place.key, sites=frozenset({place.key})
+    )
+
+
+def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocument:
+    known = house.database.read(lambda tx: _known(house, tx, place, now))
+    return plans.read(read.table, known)
+
+
+def _look(ask: Ask, form: Fields, place: Place) -> Seen:
+    read = read_form(form)
+    seen = Seen(read, None, {}, [], None, [], None, [])
+    refused: Sequence[Problem] = ()
+    try:
+        seen.document = _read(ask.house, read, place, ask.now)
+        if not read.problems:
+            seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
+    except PlanRefused as refusal:
+        refused = refusal.problems
+    seen.problems = read.explain(refused)
+    ask.house.database.read(lambda tx: _who_is_here(ask, tx, seen, place))
+    return seen
+
+
+def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> None:
+    """Note who has this reference or number already, so that nobody is entered twice and nobody's news goes astray."""
+    form = seen.form
+    sites = ask.actor.sites("plan")
+    ref = form.value("patient.ref")
+    known = store.people.patient_by_ref(tx, place.id, ref) if ref else None
+    editing = form.value("plan_id")
+    if known is not None:
+        current = [plan.ref for plan in store.plans.current_plans(tx, known.id) if str(plan.id) != editing]
+        seen.current = current
+        if not editing:
+            seen.notes.append((f"There is a patient with this reference: {ref}.", f"/patients/{known.id}"))
+    if not form.value("patient.phone"):
+        return
+    try:
+        phone = plans.read_phone(form.value("patient.phone"), _known(ask.house, tx, place, ask.now))
+    except PlanRefused:
+        return
+    elsewhere = plans.other_zones(phone, form.value("patient.zone") or place.zone)
+    region = plans.region_of(phone)
+    seen.number = f"We will text {store.people.masked(phone)}" + (f" ({region})" if region else "")
+    if not form.value("patient.zone"):
+        seen.number += f", by the clock of {place.zone}"
+        if elsewhere:
+            seen.number += f"; its area code is of {', '.join(elsewhere)}, so texts keep to the hours of both"
+    seen.number += "."
+    number = store.people.number_by_phone(tx, phone)
+    if number is None:
+        return
+    others = {one.patient_id for one in store.people.recipients_on(tx, [number.id])}
+    others -= {known.id} if known is not None else set()
+    for other in sorted(others):
+        row = store.history.patient(tx, sites, other)
+        if row is not None:
+            said = f"{row.ref} is texted on this number too. They share its limit of texts a day."
+            seen.notes.append((said, f"/patients/{row.id}"))
+        else:
+            seen.notes.append(("A patient of another site is texted on this number too.", None))
+    if number.opted_out_at is not None:
+        seen.notes.append(("This number has opted out. Nothing goes to it until START comes from that phone.", None))
+    elif number.wrong_since is not None or number.bad_since is not None:
+        seen.notes.append(("Texts to this number did not arrive, or it is somebody else's. Ask for another.", None))
+
+
+def _find(ask: Ask, words: str) -> list[ListedPatient]:
+    if not words:
+        return []
+
+    def look(tx: store.Transaction) -> list[ListedPatient]:
+        sites = ask.actor.sites("people") & ask.actor.sites("plan")
+        found = store.lists.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
+        site_id = min(sites, default=0)
+        store.records.note(tx, who=ask.actor.who, what="patients looked up", table="sites", row=site_id, now=ask.now)
+        return found
+
+    return ask.house.database.write(look, again=True)
+
+
+def search_of(house: House, tx: store.Transaction, words: str, now: datetime) -> PatientFilter:
+    """What somebody typed into a search box: a reference, words of a name, or a phone number in any format."""
+    return PatientFilter(search=words, phone=phone_in(house, tx, words, now), limit=20)
+
+
+def phone_in(house: House, tx: store.Transaction, words: str, now: datetime) -> str | None:
+    """The number that was typed, if it is one."""
+    if sum(letter.isdigit() for letter in words) < 7:
+        return None
+    try:
+        return plans.read_phone(words, house.known(tx, now))
+    except PlanRefused:
+        return None
+
+
+# The page.
+
+
+def _page(
+    ask: Ask,
+    fields: Fields,
+    *,
+    draft_id: int | None = None,
+    plan: Row[Any] | None = None,
+    problems: Mapping[str, str] = {},
+    judged: bool = True,
+    found: Sequence[ListedPatient] | None = None,
+    fresh: str = "",
+    status: int = 200,
+    done: str | None = None,
+) -> HTMLResponse:
+    places = _places(ask.house, ask.actor)
+    place = _place(places, fields)
+    seen = _look(ask, fields, place)
+    programme = plans.programmes().get(fields["plan.programme"])
+    kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
+    drafts = ask.house.database.read(lambda tx: store.drafts.mine(tx, ask.actor.id)) if plan is None else []
+    return draw(
+        ask.request,
+        "new_plan.html",
+        status=status,
+        form=seen.form,
+        problems=problems,
+        needed=seen.problems if judged else {},
+        begun=judged,
+        texts=seen.texts,
+        totals=totals(seen.texts, ask.now),
+        kinds_of=kinds,
+        document=seen.document,
+        notes=seen.notes,
+        early=seen.note is not None,
+        number=seen.number,
+        current=seen.current,
+        plan=plan,
+        draft_id=draft_id,
+        drafts=[(one, _name_of_draft(one), ago(one.changed_at, ask.now)) for one in drafts if one.id != draft_id],
+        found=found,
+        fresh=fresh,
+        places=places,
+        place=place,
+        programmes={key: one.title for key, one in plans.programmes().items()},
+        open_times=programme.open_times({}) if programme is not None else (),
+        kinds={kind.value: story.KINDS[kind.value] for kind in Kind},
+        categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
+        repeats=REPEATS,
+        weekdays=WEEKDAYS,
+        languages=_languages(),
+        later=LATER,
+        done=done,
+    )
+
+
+def _languages() -> dict[str, str]:
+    names = {"en": "English", "es": "Spanish"}
+    return {code: names.get(code, code) for code in sorted(wording.languages())}
+
+
+def _name_of_draft(draft: store.drafts.Draft) -> str:
+    fields = Fields(list(draft.fields))
+    return fields["patient.ref"] or fields["plan.ref"] or "not named yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A preview in numbers: what goes, what does not, and which visits have no text at all."""
+
+    going: int
+    segments: int
+    first: Previewed | None
+    last: Previewed | None
+    not_going: int
+    red: int
+
+
+def totals(texts: Collection[Previewed], now: datetime) -> Totals:
+    """The texts of a preview, counted."""
+    going = [one for one in texts if one.goes and one.goes_at >= now]
+    red = {visit for one in texts if one.red for visit in one.appointments}
+    return Totals(
+        going=len(going),
+        segments=sum(one.segments or 0 for one in going),
+        first=min(going, key=lambda one: one.goes_at, default=None),
+        last=max(going, key=lambda one: one.goes_at, default=None),
+        not_going=sum(not one.goes for one in texts),
+        red=len(red),
+    )

@@ -1,0 +1,146 @@
+"""The pretend phones, in development and demo only: what a patient's phone shows, and a box to answer."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, plans, store, wording
+from reminders.service.accounts import Actor
+from reminders.service.house import House
+from reminders.sms.phones import PhonesAway, PretendPhones
+from reminders.store.people import PhoneOf
+from reminders.web.access import Needs
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter(prefix="/phones")
+
+QUICK = ("C", "R", "Y", "STOP", "HELP", "START", "Can I come an hour later?", "I can't do this anymore")
+LONGEST = 1_000
+DONE = {
+    "sent": "The phone has sent it.",
+    "on": "The phone is on.",
+    "off": "The phone is off. What is sent to it is not delivered (30003), and tried again while its window is open.",
+}
+
+SeeingPeople = Annotated[Actor, Depends(Needs("people"))]
+
+
+def _phones(house: House) -> PretendPhones:
+    """The phones. Raises 404 where texts are real."""
+    if house.settings.twilio.live:
+        raise HTTPException(404)
+    return PretendPhones(house.settings.twilio.phones_url)
+
+
+def _clock(house: House) -> str:
+    return f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}"
+
+
+@router.get("", response_class=HTMLResponse)
+def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLResponse:
+    """Every pretend phone that is known here, those with the latest news first."""
+    phones, now = _phones(house), clock.now()
+
+    def look(tx: store.Transaction) -> list[PhoneOf]:
+        store.records.note(tx, who=actor.who, what="pretend phones read", table="numbers", row=0, now=now)
+        return store.people.phones_at(tx, actor.sites("people"))
+
+    known = house.database.write(look, again=True)
+    try:
+        shown, away = {one.number: one for one in phones.all()}, False
+    except PhonesAway:
+        shown, away = {}, True
+    order = {number: place for place, number in enumerate(shown)}
+    return draw(
+        request,
+        "phones.html",
+        phones=[
+            (one, shown.get(one.phone), wording.shown_phone(one.phone))
+            for one in sorted(known, key=lambda one: order.get(one.phone, len(order)))
+        ],
+        away=away,
+        now_clock=_clock(house),
+    )
+
+
+@router.get("/{key}", response_class=HTMLResponse)
+def phone_page(request: Request, house: TheHouse, actor: SeeingPeople, key: int, done: str = "") -> HTMLResponse:
+    """One phone's screen, and what its owner may do."""
+    return _draw(request, house, actor, key, done=DONE.get(done))
+
+
+def _draw(
+    request: Request,
+    house: House,
+    actor: Actor,
+    key: int,
+    *,
+    body: str = "",
+    problems: dict[str, str] | None = None,
+    done: str | None = None,
+) -> HTMLResponse:
+    phones, one = _phones(house), _one(house, actor, key)
+    try:
+        screen, away = phones.screen(one.phone), False
+        is_on = next((phone.is_on for phone in phones.all() if phone.number == one.phone), True)
+    except PhonesAway:
+        screen, away, is_on = [], True, True
+    return draw(
+        request,
+        "phone.html",
+        status=422 if problems else 200,
+        one=one,
+        number=wording.shown_phone(one.phone),
+        screen=screen,
+        away=away,
+        is_on=is_on,
+        quick=QUICK,
+        body=body,
+        problems=problems or {},
+        done=done,
+        now_clock=_clock(house),
+    )
+
+
+def _one(house: House, actor: Actor, key: int) -> PhoneOf:
+    now, sites = clock.now(), actor.sites("people")
+
+    def look(tx: store.Transaction) -> PhoneOf | None:
+        found = next(iter(store.people.phones_at(tx, sites, number_id=key)), None)
+        if found is not None:
+            store.records.note(tx, who=actor.who, what="pretend phone read", table="numbers", row=key, now=now)
+        return found
+
+    found = house.database.write(look, again=True) if 0 < key < 2**63 else None
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+@router.post("/{key}/text")
+def text(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
+    """The phone texts us what was typed, or one of the quick answers."""
+    phones, one = _phones(house), _one(house, actor, key)
+    body = form["quick"] or form["body"]
+    if not body or len(body) > LONGEST:
+        problem = "Type what the phone sends" if not body else f"Shorten it to {LONGEST} characters"
+        return _draw(request, house, actor, key, body=body, problems={"body": problem})
+    try:
+        phones.text(one.phone, one.sender or house.settings.twilio.sender, body)
+    except PhonesAway:
+        return _draw(request, house, actor, key, body=body, problems={"body": "The pretend phones do not answer"})
+    return see(f"/phones/{key}", done="sent")
+
+
+@router.post("/{key}/switch")
+def switch(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
+    """Switch the phone on or off."""
+    phones, one = _phones(house), _one(house, actor, key)
+    try:
+        phones.switch(one.phone, on=form["to"] == "on")
+    except PhonesAway:
+        return _draw(request, house, actor, key, problems={"body": "The pretend phones do not answer"})
+    return see(f"/phones/{key}", done="on" if form["to"] == "on" else "off")

@@ -1,0 +1,477 @@
+"""Plans: the list, one plan with all its texts, and what can be done to plans and to one visit."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, plans, store
+from reminders.service import House, changes, planning, story
+from reminders.service.accounts import Actor
+from reminders.service.planning import Previewed
+from reminders.store import Row
+from reminders.store.lists import ListedPlan, ListedVisit, PlanFilter
+from reminders.web.access import Looking, Planning, SeeingPeople
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Fields, Form, RowId, row_id
+from reminders.web.pages.new_plan import phone_in
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+PER_PAGE = 50
+VISITS = 12
+DONE = {
+    "paused": "Paused. Nothing goes for it until it is resumed.",
+    "resumed": "Resumed. What lies ahead was planned anew.",
+    "ended": "Ended. What was still to go was taken back.",
+    "transferred": "Handed on. The plan ended here; at the other site they get a new one and consent anew.",
+    "started": "The plan has started. Its first text is below; this page shows when it was delivered.",
+    "changed": "The change is saved, and the texts follow it.",
+    "moved": "The visit was moved, and its texts with it.",
+    "off": "The visit was called off, and its texts with it.",
+    "discarded": "The draft is discarded.",
+    "nothing": "There was nothing to change: those plans stand like that already.",
+}
+STATES = {"active": "Active", "paused": "Paused", "ended": "Ended"}
+BLOCKED = {
+    "no_consent": "no consent in force",
+    "opted_out": "the number has opted out",
+    "number_bad": "the number cannot be reached",
+}
+ENDINGS = {
+    "completed": "completed",
+    "left": "left early",
+    "readmitted": "readmitted",
+    "died": "the patient died: everything to anybody about them ends",
+    "other": "another reason",
+}
+BECAUSE = ENDINGS | {"transferred": "handed on to another site"}
+_STATUS = {"pause": "paused", "resume": "active", "end": "ended"}
+_AFTER = {"pause": "paused", "resume": "resumed", "end": "ended"}
+
+
+# The list.
+
+
+@router.get("/plans", response_class=HTMLResponse)
+def listed(
+    request: Request,
+    house: TheHouse,
+    actor: Looking,
+    *,
+    status: str = "",
+    since: str = "",
+    until: str = "",
+    mine: str = "",
+    site: str = "",
+    before: str = "",
+    done: str = "",
+) -> HTMLResponse:
+    """Plans, the latest discharge first. 422 with the problems for filters that are none."""
+    chosen = {"status": status.strip(), "since": since.strip(), "until": until.strip(), "mine": mine.strip()}
+    chosen["site"] = site.strip()
+    problems = _problems(chosen)
+    wanted = PlanFilter(limit=PER_PAGE + 1) if problems else _filter(chosen, actor, before)
+    rows = [] if problems else _rows(house, actor, wanted, chosen["site"])
+    asked = {name: value for name, value in chosen.items() if value}
+    older = None
+    if len(rows) > PER_PAGE:
+        on, last = rows[PER_PAGE - 1].place
+        older = "/plans?" + urlencode(asked | {"before": f"{on}~{last}"})
+    return _list(
+        request,
+        house,
+        actor,
+        rows[:PER_PAGE],
+        status=422 if problems else 200,
+        problems=problems,
+        chosen=chosen,
+        older=older,
+        newest=wanted.before and ("/plans?" + urlencode(asked) if asked else "/plans"),
+        done=DONE.get(done),
+    )
+
+
+@router.post("/plans", response_class=HTMLResponse)
+def search(request: Request, house: TheHouse, actor: SeeingPeople, form: Form) -> HTMLResponse:
+    """The plans of whoever has that reference, those words in their name, or that number. Nothing of it is in a URL."""
+    words, now = form["search"][:200], clock.now()
+    rows = []
+    if words:
+        phone = house.database.read(lambda tx: phone_in(house, tx, words, now))
+        rows = _rows(house, actor, PlanFilter(search=words, phone=phone, limit=PER_PAGE))
+    return _list(request, house, actor, rows, searched=words, chosen={}, problems={})
+
+
+def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPlan], **values: Any) -> HTMLResponse:
+    sites = house.database.read(store.people.all_sites)
+    people = {site.key for site in sites if site.id in actor.sites("people")}
+    may_change = {site.key for site in sites if site.id in actor.sites("plan")}
+    drafts = house.database.read(lambda tx: store.drafts.mine(tx, actor.id)) if actor.may("plan") else []
+    values = {"older": None, "newest": None, "searched": None, "done": None} | values
+    return draw(
+        request,
+        "plans.html",
+        plans=rows,
+        people=people,
+        may_change=may_change,
+        sites=[site.key for site in sites if site.id in actor.sites("look")],
+        states=STATES,
+        blocked=BLOCKED,
+        because=BECAUSE,
+        kinds=story.KINDS,
+        drafts=len(drafts),
+        filtered=any(values["chosen"].values()),
+        **values,
+    )
+
+
+def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[ListedPlan]:
+    """The plans `at` a site, or at all, with names where names may be seen; that they were read is on record."""
+    now, sites = clock.now(), actor.sites("look")
+    may = actor.sites("people")
+    if at:
+        rows = house.database.read(store.people.all_sites)
+        sites &= {row.id for row in rows if row.key == at}
+    if not may:
+        return house.database.read(lambda tx: store.lists.plans(tx, sites, wanted, now))
+    if wanted.search or wanted.phone:
+        sites &= may
+
+    def look(tx: store.Transaction) -> list[ListedPlan]:
+        store.records.note(tx, who=actor.who, what="plans listed", table="sites", row=min(may), now=now)
+        return store.lists.plans(tx, sites, wanted, now, names=True)
+
+    return house.database.write(look, again=True)
+
+
+def _filter(chosen: dict[str, str], actor: Actor, before: str) -> PlanFilter:
+    status = chosen["status"]
+    return PlanFilter(
+        status=status if status in STATES else None,
+        blocked=status == "blocked",
+        needs_attention=status == "attention",
+        discharged_since=date.fromisoformat(chosen["since"]) if chosen["since"] else None,
+        discharged_until=date.fromordinal(date.fromisoformat(chosen["until"]).toordinal() + 1)
+        if chosen["until"]
+        else None,
+        entered_by=actor.who if chosen["mine"] else None,
+        before=_place(before),
+        limit=PER_PAGE + 1,
+    )
+
+
+def _problems(chosen: dict[str, str]) -> dict[str, str]:
+    problems = {}
+    if chosen["status"] and chosen["status"] not in {*STATES, "blocked", "attention"}:
+        problems["status"] = "Choose which plans from the list"
+    for name in ("since", "until"):
+        if chosen[name] and not _is_day(chosen[name]):
+            problems[name] = "Enter a day of discharge as year-month-day, such as 2026-11-30"
+    return problems
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)) and 1900 <= date.fromisoformat(text).year <= 2199
+    except ValueError:
+        return False
+
+
+def _place(before: str) -> tuple[date, int] | None:
+    on, _, last = before.partition("~")
+    found = row_id(last)
+    return (date.fromisoformat(on), found) if _is_day(on) and found is not None else None
+
+
+# Several at once.
+
+
+@router.post("/plans/together", response_class=HTMLResponse)
+def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
+    """What happens if the ticked plans are paused, resumed or ended, in numbers; and then it happens."""
+    now, do = clock.now(), form["do"]
+    if do not in _STATUS:
+        raise HTTPException(400)
+    ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
+    wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
+    rows = house.database.read(lambda tx: store.lists.plans(tx, actor.sites("plan"), wanted, now))
+    problems = {} if rows else {"plan": "Tick the plans first"}
+    because = form["because"] or None
+    if do == "end" and form["sure"] and because not in ENDINGS:
+        problems["because"] = "Say why they end"
+    if form["sure"] and not problems:
+        done, _ = changes.set_statuses(
+            house, [one.id for one in rows], _STATUS[do], now, who=actor.who, because=because
+        )
+        return see("/plans", done=_AFTER[do] if done else "nothing")
+    stand, texts = changes.set_statuses(
+        house, [one.id for one in rows], _STATUS[do], now, who=actor.who, because="other", dry_run=True
+    )
+    return draw(
+        request,
+        "plan_do.html",
+        status=422 if problems else 200,
+        do=do,
+        plans=rows,
+        stand=stand,
+        texts=texts,
+        action="/plans/together",
+        back="/plans",
+        problems=problems,
+        endings=ENDINGS,
+        because=because,
+        sites=(),
+    )
+
+
+# One plan.
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A plan as its page shows it."""
+
+    plan: ListedPlan
+    visits: list[ListedVisit]
+    texts: list[Previewed]
+    bodies: dict[int, str]
+    series: Sequence[Row[Any]]
+
+
+@router.get("/plans/{plan_id}", response_class=HTMLResponse)
+def plan(
+    request: Request, house: TheHouse, actor: Looking, plan_id: RowId, *, every: str = "", done: str = ""
+) -> HTMLResponse:
+    """One plan: what was agreed, its visits, and every text with what became of it."""
+    now = clock.now()
+    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now), again=True)
+    visits = opened.visits if every else [one for one in opened.visits if one.starts_at > now][:VISITS]
+    may_see = actor.may("people", _site_id(house, opened.plan.site))
+    return draw(
+        request,
+        "plan.html",
+        plan=opened.plan,
+        visits=visits,
+        hidden=len(opened.visits) - len(visits),
+        every=bool(every),
+        gone=[one for one in opened.texts if one.state not in {"scheduled", "suppressed"}],
+        ahead=[one for one in opened.texts if one.state in {"scheduled", "suppressed"}],
+        bodies=opened.bodies,
+        series=opened.series,
+        may_see=may_see,
+        may_change=actor.may("plan", _site_id(house, opened.plan.site)),
+        kinds=story.KINDS,
+        words=STATES,
+        blocked=BLOCKED,
+        because=BECAUSE,
+        recurs=recurs,
+        done=DONE.get(done),
+    )
+
+
+def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime) -> Opened:
+    sites = actor.sites("look")
+    row = store.history.plan(tx, sites, plan_id)
+    if row is None:
+        raise HTTPException(404)
+    names = actor.may("people", row.site_id)
+    if names:
+        store.records.note(tx, who=actor.who, what="plan page read", table="plans", row=plan_id, now=now)
+    (shown,) = store.lists.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
+    visits = store.lists.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
+    texts = planning.texts_of(house, tx, row, now)
+    tried = [one.id for one in texts if one.state not in {"scheduled", "suppressed"}]
+    bodies = store.history.bodies(tx, tried) if names else {}
+    return Opened(shown, visits, texts, bodies, store.history.series_of(tx, plan_id))
+
+
+def _site_id(house: House, key: str) -> int:
+    site = house.database.read(lambda tx: store.people.site_by_key(tx, key))
+    assert site is not None
+    return int(site.id)
+
+
+_EVERY = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
+_DAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
+
+
+def recurs(repeats: str | None) -> str:
+    """A rule in words where that is short, else as it stands: `every week on Mon, Fri, 12 times`."""
+    if repeats is None:
+        return "once"
+    parts = dict(part.partition("=")[::2] for part in repeats.split(";"))
+    if not parts.keys() <= {"FREQ", "INTERVAL", "BYDAY", "COUNT", "UNTIL", "WKST"}:
+        return repeats
+    unit = _EVERY[parts["FREQ"]]
+    step = parts.get("INTERVAL", "1")
+    said = f"every {unit}" if step == "1" else f"every {step} {unit}s"
+    if days := parts.get("BYDAY"):
+        named = [_DAYS.get(day, day) for day in days.split(",")]
+        if any(day[-2:] in _DAYS and day not in _DAYS for day in days.split(",")):
+            return repeats
+        said += f" on {', '.join(named)}"
+    if count := parts.get("COUNT"):
+        said += f", {count} times"
+    if until := parts.get("UNTIL"):
+        said += f", until {until[:4]}-{until[4:6]}-{until[6:8]}"
+    return said
+
+
+@router.get("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)
+def ask(request: Request, house: TheHouse, actor: Planning, plan_id: RowId, do: str) -> HTMLResponse:
+    """What happens if the plan is paused, resumed, ended or handed on."""
+    return _asked(request, house, actor, plan_id, do, problems={})
+
+
+@router.post("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)
+def change(request: Request, house: TheHouse, actor: Planning, form: Form, *, plan_id: RowId, do: str) -> Response:
+    """Pause, resume, end or hand on one plan."""
+    row = _mine(house, actor, plan_id, do)
+    now, because = clock.now(), form["because"] or None
+    try:
+        if do == "transfer":
+            site = house.database.read(lambda tx: store.people.site_of_patient(tx, row.patient_id))
+            changes.transfer(house, row.ref, form["to_site"], now, who=actor.who, site=site.key)
+            return see(f"/plans/{plan_id}", done="transferred")
+        if do == "end" and because not in ENDINGS:
+            return _asked(request, house, actor, plan_id, do, problems={"because": "Say why it ends"})
+        done, _ = changes.set_statuses(house, [plan_id], _STATUS[do], now, who=actor.who, because=because)
+    except ValueError as refused:
+        return _asked(request, house, actor, plan_id, do, problems={"to_site": _sentence(refused)})
+    return see(f"/plans/{plan_id}", done=_AFTER[do] if done else "nothing")
+
+
+def _asked(
+    request: Request, house: House, actor: Actor, plan_id: int, do: str, *, problems: dict[str, str]
+) -> HTMLResponse:
+    now = clock.now()
+    row = _mine(house, actor, plan_id, do)
+    rows = house.database.read(lambda tx: store.lists.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
+    stand, texts = changes.set_statuses(
+        house, [plan_id], _STATUS.get(do, "ended"), now, who=actor.who, because="other", dry_run=True
+    )
+    sites = house.database.read(store.people.all_sites)
+    return draw(
+        request,
+        "plan_do.html",
+        status=422 if problems else 200,
+        do=do,
+        plans=rows,
+        stand=stand,
+        texts=texts,
+        action=f"/plans/{plan_id}/change/{do}",
+        back=f"/plans/{plan_id}",
+        problems=problems,
+        endings=ENDINGS,
+        because=None,
+        sites=[site.key for site in sites if site.id != row.site_id],
+    )
+
+
+def _mine(house: House, actor: Actor, plan_id: int, do: str) -> Row[Any]:
+    row = house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+    if row is None or do not in {*_STATUS, "transfer"}:
+        raise HTTPException(404)
+    return row
+
+
+def _sentence(error: Exception) -> str:
+    words = str(error)
+    return words[:1].upper() + words[1:]
+
+
+# One visit.
+
+
+@router.get("/plans/{plan_id}/visits/{visit_id}", response_class=HTMLResponse)
+def visit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId, visit_id: RowId) -> HTMLResponse:
+    """Move one visit or call it off."""
+    found, _ = _visit(house, actor, plan_id, visit_id)
+    return _visit_page(request, actor, plan_id, found, Fields([]))
+
+
+@router.post("/plans/{plan_id}/visits/{visit_id}", response_class=HTMLResponse)
+def change_visit(
+    request: Request, house: TheHouse, actor: Planning, form: Form, *, plan_id: RowId, visit_id: RowId
+) -> Response:
+    """Show which texts change if the visit is moved or called off; once that was seen, do it."""
+    now = clock.now()
+    found, patient_id = _visit(house, actor, plan_id, visit_id)
+    off = form["do"] in {"off", "off_sure"}
+    to, problems = (None, {}) if off else _when(form)
+    effects: list[planning.Effect] | None = None
+    if not problems:
+
+        def work(tx: store.Transaction) -> object:
+            return changes.change_one(house, tx, visit_id, now, who=actor.who, to=to)
+
+        try:
+            if form["do"] in {"move_sure", "off_sure"} and (off or form["shown"] == f"{to:%Y-%m-%dT%H:%M}"):
+                if house.database.write(work, again=True) is None:
+                    raise HTTPException(409, "This visit is not on any more. Go back and look at the plan.")
+                return see(f"/plans/{plan_id}", done="off" if off else "moved")
+            _, effects = planning.effects(house, patient_id, work, now)
+        except ValueError as refused:
+            problems["date"] = _sentence(refused)
+    return _visit_page(request, actor, plan_id, found, form, to=to, off=off, problems=problems, effects=effects)
+
+
+def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
+    def look(tx: store.Transaction) -> tuple[ListedVisit, int]:
+        row = store.history.plan(tx, actor.sites("plan"), plan_id)
+        found = store.lists.appointment(tx, actor.sites("plan"), visit_id)
+        if row is None or found is None or found.plan != row.ref or found.patient_id != row.patient_id:
+            raise HTTPException(404)
+        return found, row.patient_id
+
+    return house.database.read(look)
+
+
+def _when(form: Fields) -> tuple[datetime | None, dict[str, str]]:
+    problems = {}
+    if not _is_day(form["date"]):
+        problems["date"] = "Enter the new date"
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:00)?", form["time"]):
+        problems["time"] = "Enter the new time, such as 15:00"
+    if problems:
+        return None, problems
+    return datetime.fromisoformat(f"{form['date']}T{form['time'][:5]}"), {}
+
+
+def _visit_page(
+    request: Request,
+    actor: Actor,
+    plan_id: int,
+    found: ListedVisit,
+    form: Fields,
+    *,
+    to: datetime | None = None,
+    off: bool = False,
+    problems: dict[str, str] | None = None,
+    effects: list[planning.Effect] | None = None,
+) -> HTMLResponse:
+    del actor
+    now = clock.now()
+    return draw(
+        request,
+        "visit.html",
+        status=422 if problems else 200,
+        visit=found,
+        plan_id=plan_id,
+        form=form,
+        to=to,
+        off=off,
+        begun=found.starts_at <= now,
+        stands=found.status in store.plans.OPEN,
+        problems=problems or {},
+        effects=effects,
+        kinds=story.KINDS,
+        instant=plans.to_instant(to, found.zone) if to is not None else None,
+    )

@@ -1,0 +1,297 @@
+"""Sessions: the dates that lie ahead, and one of them, to be moved or called off for everybody."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, plans, store, wording
+from reminders.service import changes, story
+from reminders.service.accounts import Actor
+from reminders.service.house import House
+from reminders.store.lists import KnownAs, ListedSession, ListedVisit
+from reminders.web.access import Needs
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Fields, Form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter(prefix="/sessions")
+
+WEEKS = 2
+MOST = 300
+READ = "session read"
+DONE = {
+    "moved": "The session is moved for everybody in it. See below who knows.",
+    "off": "The session is called off for everybody in it. See below who knows.",
+    "undone": "The session stands as it did before its last change.",
+    "marked": "Who came is on record.",
+}
+TOLD = {
+    changes.DELIVERED: ("A text was delivered", "good"),
+    changes.ON_ITS_WAY: ("A text is on its way", "wait"),
+    changes.NO_ANSWER: ("A text went, without word of delivery", "wait"),
+    changes.TO_PHONE: ("Must be phoned", "bad"),
+    changes.NOT_TOLD: ("Nothing new to tell", ""),
+}
+
+Looking = Annotated[Actor, Depends(Needs("look"))]
+Planning = Annotated[Actor, Depends(Needs("plan"))]
+
+
+@router.get("", response_class=HTMLResponse)
+def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str = "") -> HTMLResponse:
+    """The sessions of two weeks, from today or from the date `since` on."""
+    now = clock.now()
+    today = plans.to_wall(now, house.settings.site.zone).date()
+    first = _date(since) or today
+    until = first + timedelta(weeks=WEEKS)
+    found = house.database.read(lambda tx: store.lists.sessions(tx, actor.sites("look"), first, until, limit=MOST + 1))
+    days: dict[date, list[ListedSession]] = {}
+    for one in sorted(found[:MOST], key=lambda one: (one.on, one.wall)):
+        days.setdefault(one.on, []).append(one)
+    return draw(
+        request,
+        "sessions.html",
+        days=days,
+        cut=len(found) > MOST,
+        first=first,
+        until=until,
+        today=today,
+        earlier=first - timedelta(weeks=WEEKS),
+    )
+
+
+def _date(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 2000 <= day.year < 2200 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """One date of a session, as the page shows it: who is in it, and who knows how it stands."""
+
+    session_id: int
+    key: str
+    site: str
+    site_id: int
+    on: date
+    visits: Sequence[ListedVisit]
+    told: Sequence[changes.Told]
+    known: dict[int, KnownAs]
+    phones: dict[int, str] = field(repr=False)
+    calls: dict[str, Any]
+
+    @property
+    def wall(self) -> datetime:
+        """When it stands, or stood."""
+        return next((one.wall for one in self.visits), None) or self.told[0].wall
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any visit of it is on yet."""
+        return any(one.status in store.plans.OPEN for one in self.visits)
+
+    @property
+    def patients(self) -> int:
+        """How many people are in it."""
+        return len({one.patient_id for one in self.told})
+
+    def call(self, one: changes.Told) -> Any:
+        """The task to phone that reader of the change, if there is one."""
+        return self.calls.get(f"tell_change:{one.recipient_id}:{one.visit_id}")
+
+
+def _sheet(
+    house: House, actor: Actor, session_id: int, day: str, *, told: Sequence[changes.Told] | None = None
+) -> _Sheet:
+    """The sheet; `told` stands in for who knows now. Raises 404."""
+    on, now = _date(day), clock.now()
+    sites = actor.sites("look")
+    named = house.database.read(lambda tx: store.lists.session(tx, sites, session_id)) if session_id < 2**63 else None
+    if on is None or named is None:
+        raise HTTPException(404)
+    key, site = named
+    lines = told if told is not None else changes.session_story(house, key, on, now, site=site)
+    if not lines:
+        raise HTTPException(404)
+
+    def look(tx: store.Transaction) -> _Sheet:
+        place = store.people.site_by_key(tx, site)
+        assert place is not None
+        seen = actor.may("people", place.id)
+        return _Sheet(
+            session_id=session_id,
+            key=key,
+            site=site,
+            site_id=place.id,
+            on=on,
+            visits=_visits(tx, place.id, key, on),
+            told=lines,
+            known=store.lists.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
+            phones=_phones(tx, lines) if seen else {},
+            calls=store.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
+        )
+
+    return house.database.read(look)
+
+
+def _visits(tx: store.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
+    midnight = datetime.fromisoformat(f"{on}T00:00+00:00")
+    day = timedelta(days=1)
+    found = store.lists.appointments(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
+    return [one for one in found if one.wall.date() == on]
+
+
+def _phones(tx: store.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
+    numbers = {one.number_id for one in lines if one.told == changes.TO_PHONE}
+    return {number: wording.shown_phone(store.people.phone_by_id(tx, number)) for number in numbers}
+
+
+def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
+    """Put on record that somebody read who is in it."""
+    now = clock.now()
+
+    def note(tx: store.Transaction) -> None:
+        if not (again and store.records.has_noted(tx, actor.who, READ, now - store.records.SAME_READING)):
+            store.records.note(tx, who=actor.who, what=READ, table="sessions", row=sheet.session_id, now=now)
+
+    if sheet.known:
+        house.database.write(note, again=True)
+
+
+@router.get("/{session_id}/{on}", response_class=HTMLResponse)
+def session_page(
+    request: Request, house: TheHouse, actor: Looking, session_id: int, on: str, *, done: str = ""
+) -> HTMLResponse:
+    """Who is in a session on a date, and who knows how it stands; to be moved or called off for all."""
+    return _draw(request, house, actor, session_id, on, done=DONE.get(done))
+
+
+def _draw(
+    request: Request,
+    house: House,
+    actor: Actor,
+    session_id: int,
+    on: str,
+    *,
+    form: Fields | None = None,
+    problems: dict[str, str] | None = None,
+    done: str | None = None,
+) -> HTMLResponse:
+    sheet = _sheet(house, actor, session_id, on)
+    _note(house, actor, sheet, again=request.headers.get("x-refresh") == "1")
+    changed_at, stuck = changes.last_change(house, sheet.key, sheet.on, site=sheet.site)
+    return draw(
+        request,
+        "session.html",
+        status=422 if problems else 200,
+        sheet=sheet,
+        words=TOLD,
+        counts={word: sum(one.told == word for one in sheet.told) for word in TOLD},
+        confirmed={one.patient_id for one in sheet.visits if one.confirmed},
+        changed_at=changed_at,
+        stuck=stuck,
+        may_plan=actor.may("plan", sheet.site_id),
+        form={name: form[name] if form is not None else "" for name in ("what", "to_on", "to_at")},
+        problems=problems or {},
+        reasons=story.REASONS,
+        done=done,
+        now_clock=f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}",
+    )
+
+
+def _wanted(form: Fields) -> tuple[datetime | None, dict[str, str]]:
+    """The new wall-clock time (None: it is called off), and what is wrong with the form."""
+    if form["what"] == "off":
+        return None, {}
+    if form["what"] != "move":
+        return None, {"what": "Choose whether to move it or to call it off"}
+    problems = {}
+    day = _date(form["to_on"])
+    if day is None:
+        problems["to_on"] = "Enter the new date, such as 2026-12-16"
+    try:
+        at = datetime.strptime(form["to_at"], "%H:%M").time()  # ruff: ignore[call-datetime-strptime-without-zone]  a wall clock
+    except ValueError:
+        problems["to_at"] = "Enter the new time, such as 10:30"
+    if problems or day is None:
+        return None, problems
+    return datetime.combine(day, at), {}
+
+
+@router.post("/{session_id}/{on}/preview", response_class=HTMLResponse)
+def preview(
+    request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form
+) -> HTMLResponse:
+    """What moving it or calling it off would do: tried in the database, and rolled back."""
+    sheet = _mine(house, actor, session_id, on)
+    to, problems = _wanted(form)
+    if not problems:
+        try:
+            tried = changes.try_session(house, sheet.key, sheet.on, clock.now(), to=to, site=sheet.site)
+        except ValueError as refusal:
+            problems["to_on" if to is not None else "what"] = f"Not possible: {refusal}"
+        else:
+            if tried is None:
+                raise HTTPException(404)
+            would = _sheet(house, actor, session_id, on, told=tried[1])
+            _note(house, actor, would, again=False)
+            return draw(
+                request,
+                "session-preview.html",
+                sheet=would,
+                texts=tried[0],
+                to=to,
+                words=TOLD,
+                lines={word: [one for one in tried[1] if one.told == word] for word in TOLD},
+                form={name: form[name] for name in ("what", "to_on", "to_at")},
+                reasons=story.REASONS,
+            )
+    return _draw(request, house, actor, session_id, on, form=form, problems=problems)
+
+
+@router.post("/{session_id}/{on}/change")
+def change(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form) -> Response:
+    """Move it or call it off, for everybody."""
+    sheet = _mine(house, actor, session_id, on)
+    to, problems = _wanted(form)
+    if not problems:
+        try:
+            done = changes.change_session(
+                house, sheet.key, sheet.on, clock.now(), who=actor.who, to=to, site=sheet.site
+            )
+        except ValueError as refusal:
+            problems["to_on" if to is not None else "what"] = f"Not done: {refusal}"
+        else:
+            if done is None:
+                problems["what"] = "Nothing of it stands on that date any more; see below what became of it"
+    if problems:
+        return _draw(request, house, actor, session_id, on, form=form, problems=problems)
+    where = to.date() if to is not None else sheet.on
+    return see(f"/sessions/{session_id}/{where}", done="moved" if to is not None else "off")
+
+
+@router.post("/{session_id}/{on}/undo")
+def undo(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str) -> Response:
+    """Take its last change back, as long as no text about it has gone."""
+    sheet = _mine(house, actor, session_id, on)
+    try:
+        changes.undo_session(house, sheet.key, sheet.on, clock.now(), who=actor.who, site=sheet.site)
+    except ValueError as refusal:
+        return _draw(request, house, actor, session_id, on, problems={"undo": f"Not taken back: {refusal}"})
+    now = _sheet(house, actor, session_id, on)
+    return see(f"/sessions/{session_id}/{now.told[0].wall.date()}", done="undone")
+
+
+def _mine(house: House, actor: Actor, session_id: int, on: str) -> _Sheet:
+    """The sheet, if they may plan at its site. Raises 404, and 403."""
+    sheet = _sheet(house, actor, session_id, on)
+    if not actor.may("plan", sheet.site_id):
+        raise HTTPException(403, "Your role does not let you change plans of this site.")
+    return sheet

@@ -1,0 +1,37 @@
+"""Replies that staff may begin with: data (`saved_replies.toml`), in every language that there are texts in."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from reminders.wording.catalogue import catalogue_code, languages
+from reminders.wording.render import shown_phone
+
+
+@dataclass(frozen=True, slots=True)
+class SavedReply:
+    """A reply to begin with: what it is about, in a few words for staff, and the words for the phone."""
+
+    about: str
+    body: str = field(repr=False)
+
+
+def saved_replies(language: str, *, alias: str, phone: str) -> Mapping[str, SavedReply]:
+    """Key → reply, in the reader's language (a BCP 47 tag) or else in English."""
+    code = catalogue_code(language) or "en"
+    values = {"alias": alias, "phone": shown_phone(phone)}
+    return {key: SavedReply(texts["about"], texts[code].format_map(values)) for key, texts in _read().items()}
+
+
+@cache
+def _read() -> Mapping[str, Mapping[str, str]]:
+    """Raises ValueError for a reply that is not there in every language."""
+    text = resources.files(__package__).joinpath("saved_replies.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)
+    for key, texts in found.items():
+        if texts.keys() != {"about", *languages()}:
+            raise ValueError(f"saved_replies: {key}: give about and {', '.join(sorted(languages()))}")
+    return MappingProxyType(found)

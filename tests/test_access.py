@@ -1,0 +1,209 @@
+"""Who may ask for what: every role on every route, and nothing of another site, read from the router itself."""
+
+import re
+import shutil
+from urllib.parse import urlsplit
+
+import pytest
+import routes
+import staff
+from conftest import NOW, open_house
+from oncall import STRANGER
+from people import document, one_off
+from web_caller import Caller, signature
+
+from reminders import clock, store
+from reminders.service import accounts, planning
+from reminders.service.accounts import PERMISSIONS
+from reminders.store import schema
+
+FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def _template(sqlite_template, tmp_path_factory):
+    """A house with two sites; everything there is stands at `main`, but for staff."""
+    folder = tmp_path_factory.mktemp("access")
+    shutil.copy(sqlite_template, folder / "house.db")
+    house = open_house(f"sqlite:///{folder / 'house.db'}", folder, web__demo="true")
+    clock.correct(NOW - clock.machine())
+    series = [one_off("visit", "2026-12-03T15:00:00", session="oak-monday", leads=["2h"])]
+    planning.accept(house, document(series=series), clock.now(), who="test")
+    caller = Caller(house)
+    for number, phone in enumerate(("+12025550143", STRANGER)):
+        form = {
+            "MessageSid": f"SM{number:032}",
+            "From": phone,
+            "To": house.settings.twilio.sender,
+            "Body": "who is this",
+        }
+        assert caller.twilio("/sms/inbound", **form).status_code == 200
+    accounts.invite(house, "at.main", "Somebody", "coordinator", clock.now(), who="test", site="main")
+
+    def another_site(tx):
+        site = tx.first(schema.sites.select())
+        tx.run(schema.sites.insert(), site._asdict() | {"id": site.id + 1, "key": "north", "alias": "North Street"})
+        draft = {"id": 1, "site_id": site.id, "changed_at": clock.now(), "fields_sealed": b""}
+        tx.run(schema.drafts.insert(), draft | {"staff_id": store.accounts.by_login(tx, "at.main").id})
+
+    house.database.write(another_site)
+    house.close()
+    return folder
+
+
+@pytest.fixture
+def two_sites(_template, tmp_path, travel):
+    shutil.copy(_template / "house.db", tmp_path / "house.db")
+    opened = open_house(f"sqlite:///{tmp_path / 'house.db'}", tmp_path, web__demo="true")
+    yield opened
+    opened.close()
+
+
+def some_id(house, table) -> int:
+    return house.database.read(lambda tx: tx.first(table.select().with_only_columns(table.c.id)).id)
+
+
+def values_for(house) -> dict[str, object]:
+    """What stands in the braces of an address: a row of `main` for each kind of id, and words that are no ids."""
+    at_main = house.database.read(lambda tx: store.accounts.by_login(tx, "at.main"))
+    session = house.database.read(lambda tx: tx.first(schema.sessions.select()))
+    return {
+        "patient_id": some_id(house, schema.patients),
+        "plan_id": some_id(house, schema.plans),
+        "visit_id": some_id(house, schema.appointments),
+        "draft_id": some_id(house, schema.drafts),
+        "number": some_id(house, schema.tasks),
+        "session_id": session.id,
+        "on": "2026-12-03",
+        "staff_id": at_main.id,
+        "audit_id": house.database.read(
+            lambda tx: tx.first(schema.audit.select().where(schema.audit.c.site_id.is_not(None))).id
+        ),
+        "what": "number",
+        "do": "pause",
+        "deed": "reset",
+    }
+
+
+# Addresses with something in braces that is no row of a site, and why another site's are none of this test's.
+NOT_OF_A_SITE = {
+    "/held/{why}": "a word; its texts are those of the actor's sites",
+    "/account/do/{deed}": "a word; the account is one's own",
+    "/phones/{key}": "the demo's pretend phones belong to no site",
+    "/phones/{key}/text": "as above",
+    "/phones/{key}/switch": "as above",
+}
+
+
+def filled(route: routes.Route, values: dict[str, object]) -> str:
+    """The address with its braces filled. A KeyError says that `values_for` must learn what stands there."""
+    return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), route.path)
+
+
+def asked(caller: Caller, route: routes.Route, path: str):
+    content = b"" if route.method == "POST" else None
+    return caller.request(route.method, path, headers=FORM, content=content)
+
+
+def pages(app) -> list[routes.Route]:
+    """Every route that is not for anybody; the API's, which take a key, have a test of their own."""
+    return [
+        one for one in routes.walk(app) if one.lets_in not in {"anybody", "local"} and not one.path.startswith("/api/")
+    ]
+
+
+@pytest.mark.parametrize("role", PERMISSIONS)
+def test_every_role_on_every_route(two_sites, role):
+    values = values_for(two_sites) | {"why": "crisis", "key": "2025550143"}
+    caller = Caller(two_sites, role=role)
+    for route in pages(caller.app):
+        answer = asked(caller, route, filled(route, values))
+        may = route.lets_in == "signed in" or route.lets_in in PERMISSIONS[role]
+        assert (answer.status_code == 403) is not may, (str(route), answer.status_code)
+        assert answer.status_code < 500, str(route)
+        assert not urlsplit(answer.headers.get("location", "")).path.startswith("/sign-in"), str(route)
+        if not may:
+            assert "does not let you" in answer.text
+
+
+def test_a_stranger_is_sent_to_sign_in_from_every_page(two_sites):
+    values = values_for(two_sites) | {"why": "crisis", "key": "2025550143"}
+    caller = Caller(two_sites)
+    for route in pages(caller.app):
+        answer = asked(caller, route, filled(route, values))
+        if route.method == "POST":
+            assert answer.status_code == 401, str(route)
+            assert 'action="/sign-in"' in answer.text
+        else:
+            assert answer.status_code == 303, str(route)
+            assert urlsplit(answer.headers["location"]).path == "/sign-in", str(route)
+
+
+def test_ids_of_another_site_are_not_there(two_sites):
+    values = values_for(two_sites)
+    stranger = Caller(two_sites, role="admin", site="north")
+    with_ids = [one for one in pages(stranger.app) if "{" in one.path and one.path not in NOT_OF_A_SITE]
+    assert len(with_ids) > 25
+    member = Caller(two_sites, role="admin")
+    for route in with_ids:
+        path = filled(route, values)
+        assert asked(stranger, route, path).status_code == 404, str(route)
+        if route.method == "GET":
+            assert member.page(path).status_code != 404, f"{route}: {path} is no id of this test's house"
+
+
+def test_every_exception_is_a_route(two_sites):
+    assert set(NOT_OF_A_SITE) <= {one.path for one in pages(Caller(two_sites).app)}
+
+
+def test_lists_show_nothing_of_another_site(two_sites):
+    stranger = Caller(two_sites, role="admin", site="north")
+    for path in ("/", "/inbox", "/sessions", "/attendance", "/plans", "/log", "/users", "/audit", "/audit.csv"):
+        answer = stranger.page(path)
+        assert answer.status_code == 200, path
+        for word in ("Alvarez", "DC-1", "MRN-1", "0143", "at.main"):
+            assert word not in answer.text, (path, word)
+
+
+def test_a_signature_is_no_sign_in_and_a_sign_in_no_signature(two_sites):
+    caller = Caller(two_sites, role="admin")
+    form = [("MessageSid", "SM1"), ("From", "+12025550143"), ("Body", "hello")]
+    assert caller.post("/sms/inbound", form).status_code == 403
+    url = two_sites.settings.web.public_url + "/users/new"
+    signed = {"x-twilio-signature": signature(url, form)} | FORM
+    assert Caller(two_sites).request("POST", "/users/new", headers=signed, data=dict(form)).status_code == 401
+
+
+def test_no_cookie_is_accepted_by_the_api(two_sites):
+    caller = Caller(two_sites, role="admin")
+    for route in routes.walk(caller.app):
+        if route.path.startswith("/api/v1/"):
+            path = re.sub(r"\{\w+\}", "1", route.path)
+            assert caller.request(route.method, path, headers={"accept": "application/json"}).status_code == 401, str(
+                route
+            )
+
+
+# Who administers whom
+
+
+def test_who_administers_one_site_cannot_reach_beyond_it(two_sites):
+    actor = staff.actor(two_sites, "admin", "north")
+    staff.member(two_sites, "ops")
+    staff.member(two_sites, "ops", "north")
+    assert [one.login for one in accounts.everybody(two_sites, actor)] == ["admin.north", "ops.north"]
+    caller = Caller(two_sites, role="admin", site="north")
+    page = caller.page("/users/new").text
+    assert "(north)" in page
+    assert "(main)" not in page
+    assert "Every site" not in page
+    for site in ("main", "*"):
+        form = {"login": "new.one", "name": "New One", "role": "admin", "site": site}
+        assert caller.request("POST", "/users/new", data=form).status_code == 404
+    everybody = {one.login: one.id for one in accounts.everybody(two_sites)}
+    path = f"/users/{everybody['ops.north']}/role"
+    assert caller.request("POST", path, data={"site": "*", "role": "admin"}).status_code == 404
+    assert caller.request("POST", path, data={"site": "north", "role": "clinician"}).status_code == 303
+    for login in ("ops.everywhere", "at.main"):
+        for deed in ("reset", "end", "sign-ins", "reset-factor"):
+            assert caller.request("POST", f"/users/{everybody[login]}/do/{deed}").status_code == 404

@@ -1,0 +1,140 @@
+"""A clinic on a Monday morning, served on this machine: patients, a group, a reply that is urgent, a text that failed.
+
+What the journeys in a browser walk through. The house is real, the clock is the house's own, set to NOW; the phones are
+the simulator's, and its callbacks reach the served pages as Twilio's do.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+from conftest import NOW, PretendTwilio, free_port, open_house, send
+from people import document, one_off
+
+from reminders import clock
+from reminders.service import House, inbound, planning, runs
+from reminders.sms import InboundText
+from reminders.web import create_app
+
+SENDER = "+15005550006"
+NAMES = (
+    "Jordan Alvarez", "Lucia Ferrer", "Dana Petrov", "Robin Castellano", "Sam Okafor", "Ines Moreau", "Theo Lindqvist",
+    "Mina Haddad", "Noor Rahman", "Alex Brandt", "Kim Sato", "Rosa Delgado", "Emil Novak", "Ada Fraser",
+)  # fmt: skip
+GROUP = "oak-monday-group"
+IN_TROUBLE, FAILED, CALM = 0, 1, 2
+
+
+def phone(number: int) -> str:
+    """The phone of the patient of that number."""
+    return f"+1202555{100 + number:04}"
+
+
+@contextmanager
+def served(house: House):
+    """The pages of `house` on its own address, in a thread of this process."""
+    port = int(house.settings.web.public_url.rsplit(":", 1)[1])
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(house), host="127.0.0.1", port=port, log_config=None, access_log=False)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < until, "the pages are not served"
+        time.sleep(0.02)
+    try:
+        yield house.settings.web.public_url
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def elsewhere(work):
+    """Do it in a thread of its own: the browser's driver keeps an event loop in this one."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(work).result()
+
+
+class Town:
+    """The clinic: `house`, `url` of its pages, and the pretend Twilio behind it."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        clock.correct(NOW - clock.machine())
+        self.twilio = PretendTwilio()
+        self.house = open_house(
+            database_url,
+            folder,
+            twilio__api_base_url=self.twilio.url,
+            twilio__segments_per_second="0",
+            twilio__deadline_seconds="5",
+            web__public_url=f"http://127.0.0.1:{free_port()}",
+        )
+        self._served = served(self.house)
+        self.url = self._served.__enter__()
+        self._people()
+        self._failure()
+        self._reply(IN_TROUBLE, "I can't do this anymore. I want to die")
+        self._reply(CALM, "Can I bring my sister on Thursday?")
+
+    def _people(self) -> None:
+        for number, name in enumerate(NAMES):
+            series = [
+                one_off(
+                    "group",
+                    "2026-11-30T18:00:00",
+                    kind="therapy_group",
+                    repeats="FREQ=WEEKLY;COUNT=8",
+                    minutes=90,
+                    session=GROUP,
+                    **{"with": "Dr. Lee"},
+                    leads=["1d@17:00", "7h"],
+                )
+            ]
+            if number in {IN_TROUBLE, FAILED, CALM}:
+                series.append(one_off("first", "2026-12-03T15:00:00", minutes=50, place="Room 4"))
+            planning.accept(
+                self.house,
+                document(
+                    plan={"ref": f"DC-{number + 1}", "discharged_on": "2026-11-28"},
+                    patient={"ref": f"MRN-{number + 1}", "name": name, "phone": phone(number)},
+                    series=series,
+                ),
+                clock.now(),
+                who="test",
+            )
+
+    def _failure(self) -> None:
+        self.twilio.rule(to=phone(FAILED), error_code=30005, after=0.0)
+        clock.correct(NOW + timedelta(hours=1, minutes=1) - clock.machine())  # the group's text of today opens
+        elsewhere(lambda: send(self.house))
+        self.wait(lambda: "30005" in str(self.receipts()))
+
+    def receipts(self) -> list[object]:
+        """The end of each text that was handed over, as Twilio told it."""
+        return [form.get("ErrorCode") for _, form in self.twilio.receipts(("undelivered", "failed", "delivered"))]
+
+    def _reply(self, number: int, body: str) -> None:
+        sid = f"SM{number:032x}"
+        taken = inbound.take_in(self.house, InboundText(sid, phone(number), SENDER, body, None), clock.now())
+        elsewhere(lambda: runs.answer_now(self.house, taken))
+
+    @staticmethod
+    def wait(until, seconds: float = 15) -> None:
+        """Until that holds."""
+        ends = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < ends, "it did not come"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End the town."""
+        with suppress(Exception):
+            self._served.__exit__(None, None, None)
+        self.house.close()
+        self.twilio.close()
+        clock.correct(timedelta(0))

@@ -1,0 +1,78 @@
+"""A browser that walks through the town: Chromium driven by Playwright, with JavaScript or without."""
+
+import os
+import shutil
+from collections import UserList
+from contextlib import contextmanager, suppress
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from staff import token
+
+from reminders.web import access
+
+QUIET = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+"""What Chromium is told not to do: it would ask its maker's servers for things."""
+
+
+def chromium_path() -> str:
+    """Where the browser is. Skips the test where there is none, except in CI, where one must be."""
+    found = os.environ.get("REMINDERS_TEST_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        assert not os.environ.get("CI"), "CI walks the journeys: install chromium"
+        pytest.skip("no browser: install chromium")
+    return found
+
+
+@contextmanager
+def a_browser():
+    """A headless Chromium."""
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        try:
+            yield browser
+        finally:
+            with suppress(Exception):
+                browser.close()
+
+
+class Trouble(UserList):
+    """What a page complained of: errors on the console, exceptions, broken answers, breaches of the policy."""
+
+    def listen(self, page: Page) -> None:
+        """Listen to that page."""
+        page.on("console", lambda said: self.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: self.append(str(error)))
+        page.on(
+            "response", lambda answer: self.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None
+        )
+
+
+@contextmanager
+def walking(browser: Browser, town, role: str | None = None, *, javascript: bool = True, width: int = 1280, dark=False):
+    """A page of a fresh window in which somebody of that role is signed in; it must not have complained at the end."""
+    context = browser.new_context(
+        base_url=town.url,
+        java_script_enabled=javascript,
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if dark else "light",
+    )
+    context.set_default_timeout(10_000)
+    trouble = Trouble()
+    context.on("page", trouble.listen)
+    if role is not None:
+        name = access.cookie_name(town.house.settings)
+        context.add_cookies([{"name": name, "value": token(town.house, role), "url": town.url}])
+    page = context.new_page()
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not trouble, trouble
