@@ -342,7 +342,7 @@ def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
     answer = caller.get("/readyz")
     assert (answer.status_code, answer.json()["troubles"]) == (
         503,
-        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page", "tally")],
+        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page", "tally", "chain")],
     )
 
 

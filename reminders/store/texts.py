@@ -20,6 +20,7 @@ from reminders.store.people import masked
 from reminders.store.prepared import Prepared, among
 from reminders.store.schema import (
     CLASSES,
+    HELD,
     SELDOM,
     appointments,
     attempts,
@@ -689,7 +690,7 @@ def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
         found.append(is_one_of(texts.c["class"], [wanted.class_] if wanted.class_ in CLASSES else ["none"]))
         said += ["class <> 'reminder'"] if wanted.class_ != "reminder" else []
     if wanted.state == "held":
-        said.append("held IS NOT NULL")
+        said.append(HELD)
     elif wanted.state == "handed_over":
         found.append(is_one_of(texts.c.state, HANDED_OVER))
     elif wanted.state is not None:
