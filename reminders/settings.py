@@ -461,6 +461,26 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
         raise SettingsError("\n".join(_explain(error.errors(), path, origins))) from None
 
 
+def origin(settings: Settings, table: str, key: str, environ: Mapping[str, str] | None = None) -> str:
+    """Where the value of a setting comes from: the name of the environment variable or of the file, or `default`."""
+    variable = _read_environment(os.environ if environ is None else environ).get((table, key))
+    if variable is not None:
+        return variable[0]
+    if settings.source is not None and key in _read_file(settings.source).get(table, {}):
+        return settings.source.name
+    return "default"
+
+
+def explained(error: ValidationError) -> dict[str, str]:
+    """What is wrong with values that came from a form, by field, each as what would be right."""
+    found: dict[str, str] = {}
+    for one in error.errors():
+        place = str(one["loc"][0]) if one["loc"] else ""
+        said = _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, "))
+        found.setdefault(place, said)
+    return found
+
+
 def on_call(entries: Iterable[str | Mapping[str, object] | OnCall]) -> tuple[OnCall, ...]:
     """Read a rota that comes from elsewhere than the settings. ValueError names every wrong entry, and no address."""
     try:

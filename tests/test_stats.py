@@ -12,6 +12,7 @@ from people import one_off
 from two_sites import accept, hear, open_north
 
 from reminders.lifecycle import State
+from reminders.plans import to_wall
 from reminders.service import stats as service
 from reminders.store import schema, stats
 from reminders.store.ids import new_id
@@ -80,7 +81,7 @@ def test_what_was_counted_beforehand_is_what_there_is(busy, monkeypatch):
             assert seen(busy, monkeypatch, 0, asked) == seen(busy, monkeypatch, 20_000, asked)
     hours = [stats.hour_at(NOW) + 24 * day + 7 for day in range(20)]
     assert seen(busy, monkeypatch, 0, Span(hours=hours)) == seen(busy, monkeypatch, 20_000, Span(hours=hours))
-    assert sum(seen(busy, monkeypatch, 0, None, code=30003)[3].values()) > 0
+    assert sum(seen(busy, monkeypatch, 0, None, code=(30003,))[3].values()) > 0
 
 
 def test_before_the_first_count_everything_is_counted_there_and_then(busy, monkeypatch):
@@ -193,3 +194,10 @@ def test_percentiles_grow_and_lie_within_the_bounds_of_what_was_counted(spells):
 def test_hours_in_a_row_are_counted_in_one_go():
     assert list(stats.stretches([3, 1, 2, 9, 5, 4], at_most=3)) == [(1, 3), (4, 5), (9, 9)]
     assert list(stats.stretches([], at_most=3)) == []
+
+
+@given(
+    st.integers(0, 24 * 365 * 80), st.sampled_from(["America/New_York", "America/Phoenix", "Pacific/Honolulu", "UTC"])
+)
+def test_the_hour_of_the_day_is_the_wall_clocks(hour, zone):
+    assert stats.hour_of_day(hour, zone) == to_wall(stats.instant(hour), zone).hour

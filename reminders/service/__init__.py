@@ -4,9 +4,10 @@
 `changes` moves, cancels and ends, `attendance` says who came, `lives` follows people; `importing` takes files;
 `rendering` finds the words; `sending` hands over what is due, `backlog` holds what piled up in an outage; `outcomes`
 learns what became of it; `inbound` hears what people text to us; `tasks` is what a person must do, `watch` looks for
-it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day;
-`accounts` is who may do what, `signing_in` how they come in, `audit` who did what; `health` says whether it all works,
-`stats` how much of what, `logbook` what the log is asked; `runs` runs a job and puts its success on record.
+it, `oncall` tells somebody; `inbox` opens a task with what was said around it, `today` is the board of the day; `sites`
+are where it happens; `accounts` is who may do what, `signing_in` how they come in, `audit` who did what; `health` says
+whether it all works, `lights` what to do where it does not, `stats` how much of what, `logbook` what became of each
+text; `runs` runs a job and puts its success on record.
 """
 
 from reminders.service import (
@@ -19,6 +20,7 @@ from reminders.service import (
     importing,
     inbound,
     inbox,
+    lights,
     lives,
     logbook,
     logs,
@@ -29,6 +31,7 @@ from reminders.service import (
     runs,
     sending,
     signing_in,
+    sites,
     stats,
     tasks,
     today,
@@ -47,6 +50,7 @@ __all__ = [
     "importing",
     "inbound",
     "inbox",
+    "lights",
     "lives",
     "logbook",
     "logs",
@@ -57,6 +61,7 @@ __all__ = [
     "runs",
     "sending",
     "signing_in",
+    "sites",
     "stats",
     "tasks",
     "today",

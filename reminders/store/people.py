@@ -85,9 +85,10 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         "region": settings.site.region,
         "quiet_from": f"{quiet_from:%H:%M}",
         "quiet_to": f"{quiet_to:%H:%M}",
-        "closures": sorted(day.isoformat() for day in settings.site.closures),
     }
     row = site_by_key(tx, settings.site.key)
+    added = row.added_closures if row is not None else []
+    wanted["closures"] = sorted({*(day.isoformat() for day in settings.site.closures), *added})
     if row is None:
         tx.insert_new(sites, {"id": new_id(now), **wanted})
         row = site_by_key(tx, settings.site.key)
@@ -110,6 +111,35 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
 _SENDER = sa.select(senders).where(
     senders.c.site_id == sa.bindparam("site"), senders.c.address == sa.bindparam("address")
 )
+
+
+def senders_of(tx: Transaction, site_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """The senders of these sites, the newest first: the one that texts go by."""
+    return tx.all(sa.select(senders).where(senders.c.site_id.in_(site_ids)).order_by(senders.c.id.desc()))
+
+
+def sender_at(tx: Transaction, address: str) -> Row[Any] | None:
+    """The sender of that address, of whichever site."""
+    return tx.first(sa.select(senders).where(senders.c.address == address))
+
+
+def add_site(tx: Transaction, now: datetime, **values: Any) -> int | None:
+    """Make a site; its id, or None where the key is taken."""
+    row = {"id": new_id(now), "closures": [], **values}
+    return int(row["id"]) if tx.insert_new(sites, row) else None
+
+
+def change_site(tx: Transaction, site_id: int, **values: Any) -> None:
+    """Write what was changed of a site."""
+    tx.run(sites.update().where(sites.c.id == site_id).values(**values))
+
+
+def keep_sender(tx: Transaction, site_id: int, address: str, pace: float, now: datetime) -> None:
+    """Make a site's sender of that address, or give the one there is another pace."""
+    mine = senders.update().where(senders.c.site_id == site_id, senders.c.address == address)
+    if not tx.run(mine.values(segments_per_second=pace)):
+        row = {"id": new_id(now), "site_id": site_id, "address": address, "stops": 0, "segments_per_second": pace}
+        tx.run(senders.insert(), row)
 
 
 def sender_of(tx: Transaction, site_id: int, address: str) -> int:

@@ -142,6 +142,8 @@ sites = Table(
     Column("quiet_from", sa.String(5), nullable=False),
     Column("quiet_to", sa.String(5), nullable=False),
     Column("closures", sa.JSON, nullable=False),
+    # Of these what staff added to the closures that settings name: the default site is made what settings say anew.
+    Column("added_closures", sa.JSON, nullable=False, server_default="[]"),
     Column("paused_at", Instant),
 )
 
@@ -422,7 +424,6 @@ texts = Table(
     _partial_index("ix_texts_seldom", "state", "opens_at", "id", where=SELDOM),
     _partial_index("ix_texts_reason", "reason", "opens_at", "id", where="reason IS NOT NULL"),
     _partial_index("ix_texts_class", "class", "opens_at", "id", where="class <> 'reminder'"),
-    _partial_index("ix_texts_held", "opens_at", "id", where="held IS NOT NULL"),
     Index("ix_texts_plan_id", "plan_id"),
 )
 

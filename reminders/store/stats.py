@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import starmap
 from typing import Any
 
@@ -291,27 +292,21 @@ def cells(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Cell]:
     return [Cell(*cell, *sums_of) for cell, sums_of in found.items()]
 
 
-def by_hour(tx: Transaction, span: Span, **only: Any) -> dict[tuple[int, int], int]:
-    """(Hour, site) → how many texts with these values of `class`, `state` (several), `reason` and `code`."""
-    wanted = {"code": 0} | {name: value for name, value in only.items() if value is not None}
+def by_hour(tx: Transaction, span: Span, **only: Any) -> dict[int, int]:
+    """Hour → how many texts with these values of `class`, `state`, `reason`, `site_id` and `code`, several of each."""
+    wanted = {"code": (0,)} | only
     whole, rest = _whole_hours(tx, span)
     names = [column.name for column in tallies.columns]
-    found: Counter[tuple[int, int]] = Counter()
+    found: Counter[int] = Counter()
     for row in (row for part in rest for row in _rows(tx, *part.texts())):
         one = dict(zip(names, row, strict=True))
-        if all(
-            one[name] in value if isinstance(value, tuple) else one[name] == value for name, value in wanted.items()
-        ):
-            found[one["hour"], one["site_id"]] += one["many"]
+        if all(one[name] in values for name, values in wanted.items()):
+            found[one["hour"]] += one["many"]
     if whole:
-        where = [
-            tallies.c[name].in_(value) if isinstance(value, tuple) else tallies.c[name] == value
-            for name, value in wanted.items()
-        ]
-        query = sa.select(tallies.c.hour, tallies.c.site_id, sa.func.sum(tallies.c.many).label("many"))
-        query = query.where(*_of(tallies, whole, span), *where).group_by(tallies.c.hour, tallies.c.site_id)
-        for row in tx.all(query):
-            found[row.hour, row.site_id] += int(row.many)
+        where = [tallies.c[name].in_(values) for name, values in wanted.items()]
+        query = sa.select(tallies.c.hour, sa.func.sum(tallies.c.many).label("many"))
+        for row in tx.all(query.where(*_of(tallies, whole, span), *where).group_by(tallies.c.hour)):
+            found[row.hour] += int(row.many)
     return dict(found)
 
 
@@ -366,12 +361,12 @@ FACETS = ("state", "reason", "code", "class_", "site_id")
 class Facets:
     """How many texts match a filter, and how many would with another choice of each facet.
 
-    `hours` are by hour and site, whatever hour of the day was chosen. `counted_at` is None where they were counted now.
+    `hours` are by hour, whatever hour of the day was chosen. `counted_at` is None where they were counted now.
     """
 
     total: int
     by: Mapping[str, Mapping[Any, int]]
-    hours: Mapping[tuple[int, int], int]
+    hours: Mapping[int, int]
     counted_at: datetime | None
 
 
@@ -384,10 +379,10 @@ def facets(tx: Transaction, wanted: LogFilter) -> Facets:
     if special or not _whole_hours(tx, span)[0]:
         held = replace(open_, state="held") if wanted.state == "held" else open_
         every = list(starmap(Cell, _rows(tx, *matching(held))))
-        hours: Counter[tuple[int, int]] = Counter()
+        hours: Counter[int] = Counter()
         for cell in every:
             if all(getattr(cell, name) in choice for name, choice in chosen.items()):
-                hours[cell.hour, cell.site_id] += cell.many
+                hours[cell.hour] += cell.many
         inside = [cell for cell in every if wanted.hours is None or cell.hour in wanted.hours]
         return _facets(inside, chosen, hours, None)
     only = {("class" if name == "class_" else name): choice for name, choice in chosen.items()}
@@ -398,7 +393,7 @@ def facets(tx: Transaction, wanted: LogFilter) -> Facets:
 def _facets(
     among: Iterable[Cell],
     chosen: Mapping[str, tuple[Any, ...]],
-    hours: Mapping[tuple[int, int], int],
+    hours: Mapping[int, int],
     at: datetime | None,
 ) -> Facets:
     by: dict[str, Counter[Any]] = {facet: Counter() for facet in FACETS}
@@ -433,7 +428,22 @@ def hours_of_day(tx: Transaction, hour: int, zone: str, span: Span) -> list[int]
     until = span.until or tx.value(sa.select(sa.func.max(column, type_=column.type)))
     if since is None or until is None:
         return []
-    return [one for one in range(hour_at(since), hour_at(until) + 1) if to_wall(instant(one), zone).hour == hour]
+    return [one for one in range(hour_at(since), hour_at(until) + 1) if hour_of_day(one, zone) == hour]
+
+
+def hour_of_day(hour: int, zone: str) -> int:
+    """The hour of the day on the wall clock of `zone` in which an hour, counted from 1970, begins."""
+    offsets = _offsets(hour // 24, zone)
+    return (hour + (offsets[0] if offsets[0] == offsets[1] else _offset(hour, zone))) % 24
+
+
+@lru_cache(maxsize=4096)  # a page asks for every hour of a year or two
+def _offsets(day: int, zone: str) -> tuple[int, int]:
+    return _offset(24 * day, zone), _offset(24 * day + 23, zone)
+
+
+def _offset(hour: int, zone: str) -> int:
+    return (to_wall(instant(hour), zone).replace(tzinfo=UTC) - instant(hour)) // _HOUR
 
 
 _LAST = hour_at(datetime(2200, 1, 1, tzinfo=UTC))

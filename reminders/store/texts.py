@@ -4,7 +4,7 @@ import operator
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from reminders.store.people import masked
 from reminders.store.prepared import Prepared, PreparedInsert, among
 from reminders.store.schema import (
     CLASSES,
+    HELD,
     SELDOM,
     appointments,
     attempts,
@@ -715,7 +716,7 @@ def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
         found.append(is_one_of(texts.c["class"], [wanted.class_] if wanted.class_ in CLASSES else ["none"]))
         said += ["class <> 'reminder'"] if wanted.class_ != "reminder" else []
     if wanted.state == "held":
-        said.append("held IS NOT NULL")
+        said.append(HELD)
     elif wanted.state == "handed_over":
         found.append(is_one_of(texts.c.state, HANDED_OVER))
     elif wanted.state is not None:
@@ -756,6 +757,13 @@ def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[Log
                 )
             )
     return found
+
+
+def waiting(tx: Transaction, site_id: int, now: datetime) -> int:
+    """How many of a site's texts are to go within the next day."""
+    query = sa.select(sa.func.count()).select_from(texts).where(sa.text("state = 'scheduled'"), texts.c.held.is_(None))
+    soon = query.where(texts.c.site_id == site_id, texts.c.closes_at > now, texts.c.due_at < now + timedelta(days=1))
+    return int(tx.value(soon))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,11 @@ from reminders.web.pages import (
     phones,
     plans,
     sessions,
+    sites,
     text,
     today,
     users,
+    wording,
 )
 
 PAGES = (
@@ -45,6 +47,8 @@ PAGES = (
     log,
     text,
     health,
+    sites,
+    wording,
     users,
     audit,
     account,

@@ -8,11 +8,12 @@ what it may begin with. `card` is what a person takes home. How many segments a 
 
 from reminders.wording.card import Card, card, card_parts
 from reminders.wording.catalogue import catalogue_code, languages
-from reminders.wording.lint import check_alias, check_typed, plainer, telling_words
-from reminders.wording.render import Rendered, Unsayable, Visit, answer, reminder, samples, shown_phone
+from reminders.wording.lint import LONGEST_ALIAS, check_alias, check_typed, plainer, refused_words, telling_words
+from reminders.wording.render import Rendered, Unsayable, Visit, answer, examples, reminder, samples, shown_phone
 from reminders.wording.saved import SavedReply, saved_replies
 
 __all__ = [
+    "LONGEST_ALIAS",
     "Card",
     "Rendered",
     "SavedReply",
@@ -24,8 +25,10 @@ __all__ = [
     "catalogue_code",
     "check_alias",
     "check_typed",
+    "examples",
     "languages",
     "plainer",
+    "refused_words",
     "reminder",
     "samples",
     "saved_replies",

@@ -64,6 +64,13 @@ def telling_words(text: str) -> tuple[str, ...]:
     return _lint().find(text)
 
 
+def refused_words() -> Mapping[str, tuple[str, ...]]:
+    """The telling words as they are listed, by language, and `abbreviations`; `*` matches any ending."""
+    data = tomllib.loads(resources.files(__package__).joinpath("telling_words.toml").read_text(encoding="utf-8"))
+    words = {language: tuple(sorted(listed)) for language, listed in data["words"].items()}
+    return words | {"abbreviations": tuple(data["abbreviations"])}
+
+
 def check_alias(alias: str) -> list[str]:
     """What is wrong with a site's alias, in words for a coordinator; empty if texts may be signed with it.
 

@@ -266,6 +266,23 @@ def samples(language: str) -> Iterator[Rendered]:
             yield _rendered(name, language, max(bodies, key=len))
 
 
+def examples(language: str, *, alias: str, phone: str, line24: str) -> Iterator[Rendered]:
+    """Every text of a language once, as it reads on an ordinary day; `phone` and `line24` in E.164.
+
+    Raises KeyError for a language without texts.
+    """
+    catalogue = catalogues()[language]
+    clocks = [catalogue.clock(time(hour)) for hour in (9, 15)]
+    plain = {"alias": alias, "phone": shown_phone(phone), "line24": shown_phone(line24), "count": "3", "per_week": "7"}
+    plain |= {"time": clocks[1], "times": catalogue.joined(clocks), "old_day": catalogue.day(date(2026, 12, 2), None)}
+    ways = {"today": 0, "tomorrow": 1}
+    for name in TEXTS:
+        if (text := catalogue.texts.get(name)) is not None:
+            ahead = ways.get(name.removeprefix("reminder_").removesuffix("_ask"))
+            said = text.format_map(plain | {"day": catalogue.day(date(2026, 12, 3), ahead)})
+            yield _rendered(name, language, said)
+
+
 def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
     """The longest values for the text `name`, in each way in which its day can be told."""
     every_way: tuple[int | None, ...] = (None, 0, 1)

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from reminders import clock, plans, store
+from reminders import clock, store
 from reminders.service import logbook, story
 from reminders.service.logbook import Question
-from reminders.store.stats import Facets, instant
+from reminders.store.stats import Facets, hour_of_day
 from reminders.store.texts import LogFilter, Logged
 from reminders.web.access import Actor, Exporting, Looking
 from reminders.web.drawing import draw, see
@@ -162,8 +162,8 @@ def _facets(
 ) -> list[tuple[str, list[tuple[str, str, bool, str]]]]:
     """The facets that leave a choice: title, and of each value its word, number, if it is chosen, its address."""
     hours: dict[int, int] = {}
-    for (hour, _), many in counts.hours.items():
-        wall = plans.to_wall(instant(hour), zone).hour
+    for hour, many in counts.hours.items():
+        wall = hour_of_day(hour, zone)
         hours[wall] = hours.get(wall, 0) + many
     codes = sorted(counts.by["code"].items(), key=lambda one: -one[1])[:MOST_CODES]
     found: list[tuple[str, str, list[tuple[str, str, int]]]] = [

@@ -79,6 +79,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("quiet_from", sa.String(length=5), nullable=False),
         sa.Column("quiet_to", sa.String(length=5), nullable=False),
         sa.Column("closures", sa.JSON(), nullable=False),
+        sa.Column("added_closures", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("paused_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sites")),
         sa.UniqueConstraint("key", name=op.f("uq_sites_key")),

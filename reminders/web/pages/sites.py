@@ -1,0 +1,173 @@
+"""Sites and senders: how each is set up, closures, the rota, and the switch that stops all sending."""
+
+from datetime import date
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from reminders import clock, store, wording
+from reminders.paging import Contact
+from reminders.service import health, oncall, sites
+from reminders.service.sites import FIELDS, Refused, Site
+from reminders.web.access import Actor, Administering, Looking, Operating, Pausing
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Form
+from reminders.web.webhooks import TheHouse
+
+router = APIRouter()
+
+DONE = {
+    "made": "The site is there. Plans may name it now.",
+    "changed": "The site is changed. Texts that stand are judged anew before they go.",
+    "paused": "Sending is paused. Replies are still heard.",
+    "resumed": "Sending is on again. What is too late by now does not go.",
+    "closed": "The closure is entered. No text goes about the site's own visits that day.",
+    "open": "The closure is taken back.",
+}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _site(house: TheHouse, actor: Actor, key: str, permission: str = "look") -> Site:
+    found = sites.one(house, key, clock.now(), actor.sites("look"))
+    if found is None:
+        raise HTTPException(404)
+    if not actor.may(permission, found.id):
+        raise HTTPException(403, "Your role does not let you do that at this site.")
+    return found
+
+
+@router.get("/sites", response_class=HTMLResponse)
+def list_sites(request: Request, house: TheHouse, actor: Looking, done: str = "") -> HTMLResponse:
+    """The sites, and who is on call."""
+    rota = oncall.rota(house)
+    return draw(
+        request,
+        "sites.html",
+        sites=sites.listed(house, clock.now(), actor.sites("look")),
+        contacts=[_shift(contact) for contact in rota.contacts],
+        gaps=rota.gaps(),
+        may_add=actor.may("administer"),
+        done=DONE.get(done),
+    )
+
+
+def _shift(contact: Contact) -> tuple[str, str, str, bool]:
+    days = ", ".join(_DAYS[day - 1] for day in sorted(contact.days)) if len(contact.days) < 7 else "every day"
+    all_day = contact.starts == contact.ends
+    hours = "day and night" if all_day else f"{contact.starts:%H:%M} to {contact.ends:%H:%M}"
+    return contact.name, days or "no day", hours, contact.supervisor
+
+
+@router.get("/sites/new", response_class=HTMLResponse)
+def new_site(request: Request, house: TheHouse, actor: Administering) -> HTMLResponse:
+    """The form for another site."""
+    del actor
+    default = house.settings
+    chosen = dict.fromkeys(FIELDS, "") | {"zone": default.site.zone, "region": default.site.region, "pace": "1"}
+    quiet = default.sending.quiet_hours
+    chosen |= {"quiet_from": f"{quiet[0]:%H:%M}", "quiet_to": f"{quiet[1]:%H:%M}"}
+    return draw(request, "site-new.html", chosen=chosen, problems={}, longest=wording.LONGEST_ALIAS)
+
+
+@router.post("/sites/new", response_class=HTMLResponse)
+def add_site(request: Request, house: TheHouse, actor: Administering, form: Form) -> Response:
+    """Make a site. 403 for who administers some sites only, 422 with the problems."""
+    if not actor.may("administer", 0):
+        raise HTTPException(403, "Only somebody who administers every site can add one.")
+    chosen = {name: form[name] for name in FIELDS}
+    try:
+        key = sites.add(house, chosen, clock.now(), who=actor.who)
+    except Refused as refusal:
+        more = {"chosen": chosen, "problems": refusal.problems, "longest": wording.LONGEST_ALIAS}
+        return draw(request, "site-new.html", status=422, **more)
+    return see(f"/sites/{key}", done="made")
+
+
+@router.get("/sites/{key}", response_class=HTMLResponse)
+def show_site(request: Request, house: TheHouse, actor: Looking, key: str, done: str = "") -> HTMLResponse:
+    """One site."""
+    return _draw(request, house, actor, _site(house, actor, key), done=DONE.get(done))
+
+
+def _draw(
+    request: Request,
+    house: TheHouse,
+    actor: Actor,
+    site: Site,
+    *,
+    chosen: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+    closure: str = "",
+    done: str | None = None,
+) -> HTMLResponse:
+    return draw(
+        request,
+        "site.html",
+        status=422 if problems else 200,
+        site=site,
+        is_default=site.key == house.settings.site.key,
+        chosen=chosen or site.fields,
+        problems=problems or {},
+        closure=closure,
+        longest=wording.LONGEST_ALIAS,
+        may_change=actor.may("administer", site.id),
+        may_pause=actor.may("pause", site.id),
+        may_resume=actor.may("operate", site.id),
+        done=done,
+    )
+
+
+@router.post("/sites/{key}", response_class=HTMLResponse)
+def change_site(request: Request, house: TheHouse, actor: Administering, key: str, form: Form) -> Response:
+    """Change a site. 422 with the problems."""
+    site = _site(house, actor, key, "administer")
+    chosen = {name: form[name] for name in FIELDS} | {"key": key}
+    try:
+        sites.change(house, key, chosen, clock.now(), sites=actor.sites("administer"), who=actor.who)
+    except Refused as refusal:
+        return _draw(request, house, actor, site, chosen=chosen, problems=refusal.problems)
+    return see(f"/sites/{key}", done="changed")
+
+
+@router.post("/sites/{key}/closures", response_class=HTMLResponse)
+def change_closures(request: Request, house: TheHouse, actor: Administering, key: str, form: Form) -> Response:
+    """Enter a closure, or take one back (`open`). 422 with the problems."""
+    site = _site(house, actor, key, "administer")
+    is_back = bool(form["open"])
+    typed = form["open"] or form["on"]
+    try:
+        on = date.fromisoformat(typed)
+    except ValueError:
+        problems = {"on": "Enter a date, such as 2026-12-25"}
+        return _draw(request, house, actor, site, problems=problems, closure=typed)
+    try:
+        sites.set_closure(
+            house, key, on, clock.now(), closed=not is_back, sites=actor.sites("administer"), who=actor.who
+        )
+    except Refused as refusal:
+        return _draw(request, house, actor, site, problems=refusal.problems, closure=typed)
+    return see(f"/sites/{key}", done="open" if is_back else "closed")
+
+
+@router.get("/sites/{key}/pause", response_class=HTMLResponse)
+def ask_to_pause(request: Request, house: TheHouse, actor: Pausing, key: str) -> HTMLResponse:
+    """What pausing would hold up."""
+    site, now = _site(house, actor, key, "pause"), clock.now()
+    waiting = house.database.read(lambda tx: store.texts.waiting(tx, site.id, now))
+    return draw(request, "site-pause.html", site=site, waiting=waiting)
+
+
+@router.post("/sites/{key}/pause")
+def pause(house: TheHouse, actor: Pausing, key: str) -> Response:
+    """Stop all sending of a site."""
+    _site(house, actor, key, "pause")
+    health.pause_site(house, key, clock.now(), pause=True, who=actor.who)
+    return see(f"/sites/{key}", done="paused")
+
+
+@router.post("/sites/{key}/resume")
+def resume(house: TheHouse, actor: Operating, key: str) -> Response:
+    """Start it again."""
+    _site(house, actor, key, "operate")
+    health.pause_site(house, key, clock.now(), pause=False, who=actor.who)
+    return see(f"/sites/{key}", done="resumed")
