@@ -26,7 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from reminders.store import schema
 from reminders.store.ids import new_id
-from reminders.store.prepared import Prepared, PreparedInsert, among
+from reminders.store.prepared import Prepared, PreparedInsert
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,6 @@ class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
-
-
-_KEYS = Prepared(sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(among(schema.keys.c.id)))
 
 
 class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be asked of one transaction
@@ -131,12 +128,6 @@ class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be ask
                 cache.clear()
             cache[key_id] = key
         return key
-
-    def load_data_keys(self, key_ids: Collection[int]) -> None:
-        """Read these data keys in one go, for `data_key` to give."""
-        missing = set(key_ids).difference(self._database.data_keys)
-        if missing:
-            self.keep_data_keys({row.id: row.wrapped for row in self.rows(_KEYS, {"ids": missing})})
 
     def keep_data_keys(self, wrapped: Mapping[int, bytes | None]) -> None:
         """Unwrap these data keys, which came along with other rows, for `data_key` to give.
