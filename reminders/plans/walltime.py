@@ -41,7 +41,7 @@ def to_instant(wall: datetime, zone: str) -> datetime:
     return _instant(wall, _zone(zone))
 
 
-# A clinic has few hours, and everything is judged at the same `now`: the arithmetic of zones was a tenth of what it cost
+# A clinic has few hours, and all is judged at the same `now`: the arithmetic of zones was a tenth of what it cost
 # to judge a text. Kept by the rules of a place and not by its name, since rules change.
 @lru_cache(maxsize=4096)
 def _instant(wall: datetime, place: ZoneInfo) -> datetime:
