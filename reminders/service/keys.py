@@ -151,9 +151,16 @@ def admit(house: House, text: str, now: datetime) -> Caller:
     if shape is None:
         raise NoKey
 
+    def opens(row: Row[Any] | None) -> bool:
+        return row is not None and hmac.compare_digest(row.secret, _fingerprint(shape[2])) and holds(row, now)
+
+    # A stranger takes no lock: they could keep everybody else from writing.
+    if not opens(house.database.read(lambda tx: store.api_keys.by_prefix(tx, shape[1], lock=False))):
+        raise NoKey
+
     def work(tx: store.Transaction) -> Caller:
         row = store.api_keys.by_prefix(tx, shape[1])
-        if row is None or not hmac.compare_digest(row.secret, _fingerprint(shape[2])) or not holds(row, now):
+        if row is None or not opens(row):
             raise NoKey
         most = float(house.settings.web.api_per_minute)
         waited = max(timedelta(0), now - row.counted_at) if row.counted_at is not None else timedelta(minutes=1)

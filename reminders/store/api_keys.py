@@ -25,9 +25,10 @@ def listed(tx: Transaction) -> Sequence[Row[Any]]:
     return tx.all(_keys().order_by(api_keys.c.id.desc()))
 
 
-def by_prefix(tx: Transaction, prefix: str) -> Row[Any] | None:
-    """The key of that prefix, locked; as `listed` shows it."""
-    return tx.first(_keys().where(api_keys.c.prefix == prefix).with_for_update(of=api_keys))
+def by_prefix(tx: Transaction, prefix: str, *, lock: bool = True) -> Row[Any] | None:
+    """The key of that prefix, locked unless told otherwise; as `listed` shows it."""
+    query = _keys().where(api_keys.c.prefix == prefix)
+    return tx.first(query.with_for_update(of=api_keys) if lock else query)
 
 
 def _keys() -> sa.Select[Any]:
