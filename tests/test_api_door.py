@@ -434,14 +434,14 @@ def test_reading_names_and_changing_things_is_put_on_record(both):
     both.post(f"/plans/{plan['id']}/pause")
     both.post("/sites/main/pause")
     assert of_keys(house)[len(before) :] == [
-        ("plans read", "plans"),
+        ("plans read", "sites"),
         ("plan read", "plans"),
         ("plan document read", "plans"),
         ("texts read", "plans"),
-        ("patients read", "patients"),
+        ("patients read", "sites"),
         ("patient read", "patients"),
-        ("patients read", "patients"),
-        ("appointments read", "appointments"),
+        ("patients read", "sites"),
+        ("appointments read", "sites"),
         ("plan paused", "plans"),
         ("sending paused", "sites"),
     ]

@@ -257,7 +257,7 @@ def look(
     *,
     names: bool,
     of: str,
-    table: str,
+    table: str = "",
     row: int = 0,
 ) -> T:
     """Read something; with `names` what is sealed too, and then that it was read is put on record, once a request."""
@@ -270,9 +270,9 @@ def look(
         seen = work(tx)
         ids = [str(one.id) for one in seen] if isinstance(seen, list) else []
         if row or ids:
-            store.records.note(
-                tx, who=caller.who, what=f"{of} read", table=table, row=row, now=now, after=" ".join(ids) or None
-            )
+            at, on = (table, row) if row else ("sites", min(caller.sites))  # a list stands at a site, with whose it was
+            after = " ".join(ids) or None
+            store.records.note(tx, who=caller.who, what=f"{of} read", table=at, row=on, now=now, after=after)
         return seen
 
     return house.database.write(noted, again=True)

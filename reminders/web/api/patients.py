@@ -73,7 +73,6 @@ def list_patients(
         lambda tx: lists.patients(tx, caller.sites, wanted, clock.now(), names=names),
         names=names,
         of="patients",
-        table="patients",
     )
     return page(request, response, rows, limit)
 
@@ -91,7 +90,7 @@ def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, res
             phone = None
         return lists.patients(tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True)
 
-    rows = look(house, caller, work, names=True, of="patients", table="patients")
+    rows = look(house, caller, work, names=True, of="patients")
     return page(request, response, rows, len(rows))
 
 

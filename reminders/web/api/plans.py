@@ -105,7 +105,7 @@ def list_plans(
         )
         return lists.plans(tx, sites, wanted, now, names=names)
 
-    rows = look(house, caller, work, names=names, of="plans", table="plans")
+    rows = look(house, caller, work, names=names, of="plans")
     return page(request, response, rows, limit)
 
 

@@ -135,5 +135,5 @@ def list_replies(
         )
         return lists.replies(tx, sites, wanted, names=names)
 
-    rows = look(house, caller, work, names=names, of="replies", table="replies")
+    rows = look(house, caller, work, names=names, of="replies")
     return page(request, response, rows, limit)

@@ -101,7 +101,7 @@ def list_appointments(
             **wanted,
         )
 
-    rows = look(house, caller, work, names=names, of="appointments", table="appointments")
+    rows = look(house, caller, work, names=names, of="appointments")
     return page(request, response, rows, limit)
 
 
@@ -215,7 +215,7 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
         rows = lists.appointments(tx, sites, *around, session=key, limit=1000, names=names)
         return [row for row in rows if row.wall.date() == day]
 
-    rows = look(house, caller, work, names=names, of="session", table="appointments")
+    rows = look(house, caller, work, names=names, of="session")
     if not (rows or told):
         found(None)
     return {"appointments": rows, "told": told}
