@@ -33,12 +33,11 @@ CHECKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def api(sqlite_template, tmp_path_factory):
-    """A program that may do everything at a site with a plan, a session, a reply and its task."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    shutil.copy(sqlite_template, folder / "here.db")
-    house = open_house(f"sqlite:///{folder / 'here.db'}", folder, web__api_per_minute="100000")
+@pytest.fixture
+def api(sqlite_template, tmp_path, travel):
+    """A program that may do everything at a site with a plan, a session, a reply and its task, at NOW."""
+    shutil.copy(sqlite_template, tmp_path / "here.db")
+    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__api_per_minute="100000")
     accept(house, series=[one_off("g", "2026-12-03T15:00:00", kind="therapy_group", session="oak")])
     hear(house, "can somebody call me")
     yield Program(house, make_key(house))
