@@ -9,6 +9,7 @@ from sqlalchemy.engine import Row
 from reminders.store import (
     accounts,
     answers,
+    api_keys,
     attention,
     audit,
     backup,
@@ -43,6 +44,7 @@ __all__ = [
     "WrongSchema",
     "accounts",
     "answers",
+    "api_keys",
     "attention",
     "audit",
     "backup",

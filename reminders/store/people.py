@@ -16,6 +16,7 @@ from reminders.settings import Settings
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.schema import (
+    api_answers,
     attempts,
     audit,
     consents,
@@ -524,6 +525,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
         (receipts, receipts.c.raw_sealed, receipts.c.attempt_id.in_(to_nobody)),
         (task_events, task_events.c.note_sealed, sa.true()),
+        (api_answers, api_answers.c.body_sealed, sa.true()),
         (audit, audit.c.before_sealed, sa.true()),
         (audit, audit.c.after_sealed, sa.true()),
     ):
