@@ -9,7 +9,19 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import audit, importing, inbound, logs, oncall, outcomes, planning, sending, stats, watch
+from reminders.service import (
+    audit,
+    importing,
+    inbound,
+    logs,
+    oncall,
+    outcomes,
+    planning,
+    retention,
+    sending,
+    stats,
+    watch,
+)
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -116,6 +128,7 @@ def _chain(house: House, now: datetime) -> None:
 
 def _plan(house: House, now: datetime) -> None:
     planning.extend(house, now)
+    retention.purge(house, now)
 
 
 def _import(house: House, now: datetime) -> None:
