@@ -71,6 +71,8 @@ _people.command("opt-out")(people.opt_out)
 _people.command("wrong")(people.wrong_number)
 _people.command("add")(people.add_recipient)
 _people.command("remove")(people.remove_recipient)
+_people.command("hold")(people.hold)
+_people.command("erase")(people.erase)
 
 _tasks = typer.Typer(invoke_without_command=True)
 _tasks.callback()(tasks.tasks)
