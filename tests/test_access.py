@@ -207,6 +207,7 @@ def test_who_administers_one_site_cannot_reach_beyond_it(two_sites):
     actor = staff.actor(two_sites, "admin", "north")
     staff.member(two_sites, "ops")
     staff.member(two_sites, "ops", "north")
+    accounts.set_role(two_sites, staff.member(two_sites, "clinician"), None, clock.now(), who="test")  # of no site
     assert [one.login for one in accounts.everybody(two_sites, actor)] == ["admin.north", "ops.north"]
     caller = Caller(two_sites, role="admin", site="north")
     page = caller.page("/users/new").text
