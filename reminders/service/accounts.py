@@ -252,7 +252,7 @@ def everybody(house: House, actor: Actor | None = None) -> list[Member]:
 def _administers(actor: Actor, granted: Mapping[int | None, str]) -> bool:
     if actor.everywhere("administer"):
         return True
-    return bool(granted) and None not in granted and set(granted) <= actor.sites("administer")
+    return bool(granted) and set(granted) <= actor.sites("administer")
 
 
 def set_shortcuts(house: House, actor: Actor, now: datetime, *, on: bool) -> None:
