@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
 
-.PHONY: demo test check bench chaos simulate load fuzz lock clean
+.PHONY: demo test check bench chaos simulate load screens fuzz lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -37,6 +37,10 @@ fuzz: .venv/test
 
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py
+
+# A picture of every screen, from the demo, into docs/screens. Needs a Chromium.
+screens: .venv/test
+	PYTHONPATH=.:tests $(BIN)/python tests/pictures.py
 
 # Debian may lack ensurepip (python3-venv), and its pip refuses to touch the system: make the
 # environment without pip and let the system's pip install into it.

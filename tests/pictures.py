@@ -1,0 +1,100 @@
+"""`make screens`: a picture of every screen, taken from the demo, for docs/screens.
+
+Each screen twice: light on a desk, dark on a phone. The demo is started, given time to play, and ended.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from conftest import free_port
+from playwright.sync_api import Page
+from screens import SCREENS, Screen
+from walker import a_browser
+
+FOLDER = Path(__file__).parents[1] / "docs" / "screens"
+LOGINS = {"admin": "dev.iyer"}
+PLAYED = 130  # seconds until every scene of the demo has ended
+TALLEST = 1500  # pixels of a picture: what stands further down says nothing new
+
+
+def main() -> None:
+    """Start the demo, take the pictures, end it."""
+    port = free_port()
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "reminders", "demo", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/healthz")
+        time.sleep(PLAYED)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with a_browser() as browser:
+            for suffix, width, scheme in (("", 1280, "light"), ("-phone", 320, "dark")):
+                context = browser.new_context(
+                    base_url=f"http://127.0.0.1:{port}",
+                    viewport={"width": width, "height": 800},
+                    color_scheme=scheme,
+                )
+                page = context.new_page()
+                for screen in sorted(SCREENS, key=lambda one: one.role is not None):
+                    _take(page, screen, FOLDER / f"{screen.name}{suffix}.png", width)
+                context.close()
+    finally:
+        demo.send_signal(signal.SIGINT)
+        demo.wait(30)
+
+
+def _wait(address: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("the demo did not start")
+
+
+def _take(page: Page, screen: Screen, file: Path, width: int) -> None:
+    path = re.sub(r"\{(\w+)\}", lambda named: _found(page, named[1]), screen.path)
+    if screen.role is not None and not page.context.cookies():
+        page.goto("/sign-in")
+        page.locator(f'form:has(input[value="{LOGINS[screen.role]}"]) button').click()
+        page.wait_for_load_state()
+    page.goto(path)
+    tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+    page.set_viewport_size({"width": width, "height": max(600, tall)})
+    page.screenshot(path=file)
+    sys.stdout.write(f"{file.name}\n")
+
+
+WHERE = {
+    "plan": ("/plans", r"/plans/(\d+)$"),
+    "patient": ("/inbox?queue=urgent", None),
+    "session": ("/sessions", r"/sessions/(\d+/[0-9-]+)$"),
+    "task": ("/inbox?queue=urgent", r"/inbox/(\d+)$"),
+    "text": ("/log?state=undelivered", r"/texts/(\d+)$"),
+}
+
+
+def _found(page: Page, name: str) -> str:
+    """The first of its kind on the page that lists them."""
+    path, pattern = WHERE[name]
+    if pattern is None:  # the patient of the urgent task
+        page.goto(f"/inbox/{_found(page, 'task')}")
+        pattern = r"/patients/(\d+)$"
+    else:
+        page.goto(path)
+    links = page.eval_on_selector_all("main a[href]", "all => all.map(one => one.getAttribute('href'))")
+    found = [match[1] for link in links if (match := re.search(pattern, link))]
+    assert found, f"{path} names no {name}"
+    return found[0]
+
+
+if __name__ == "__main__":
+    main()
