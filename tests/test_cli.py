@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"
 NOTHING = ""  # on a stream
 COMMANDS = {
-    "migrate", "import", "preview", "send", "settle", "log", "stats", "status", "plans pause", "plans resume", "plans end",
+    "migrate", "import", "preview", "send", "settle", "log", "stats", "status",
+    "plans pause", "plans resume", "plans end",
     "pause", "resume", "programmes", "sessions move", "sessions cancel", "sessions show", "sessions undo",
     "plans transfer", "appointments move", "appointments cancel",
     "attendance mark", "attendance session", "attendance list",
