@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import routes
@@ -10,6 +10,7 @@ import staff
 from conftest import NOW, open_house
 from oncall import STRANGER
 from people import document, one_off
+from test_pages_plans import form as plan_form
 from web_caller import Caller, signature
 
 from reminders import clock, store
@@ -27,8 +28,13 @@ def _template(sqlite_template, tmp_path_factory):
     shutil.copy(sqlite_template, folder / "house.db")
     house = open_house(f"sqlite:///{folder / 'house.db'}", folder, web__demo="true")
     clock.correct(NOW - clock.machine())
-    series = [one_off("visit", "2026-12-03T15:00:00", session="oak-monday", leads=["2h"])]
-    planning.accept(house, document(series=series), clock.now(), who="test")
+    series = [
+        one_off("visit", "2026-12-03T15:00:00", session="oak-monday", leads=["2h"]),
+        one_off("this-morning", "2026-11-30T09:00:00"),
+    ]
+    planning.accept(
+        house, document(plan={"ref": "ZQ-77"}, patient={"ref": "ZP-77"}, series=series), clock.now(), who="test"
+    )
     caller = Caller(house)
     for number, phone in enumerate(("+12025550143", STRANGER)):
         form = {
@@ -63,6 +69,11 @@ def some_id(house, table) -> int:
     return house.database.read(lambda tx: tx.first(table.select().with_only_columns(table.c.id)).id)
 
 
+def visit_on(house, day: str) -> int:
+    rows = house.database.read(lambda tx: tx.all(schema.appointments.select()))
+    return next(row.id for row in rows if row.wall.startswith(day))
+
+
 def values_for(house) -> dict[str, object]:
     """What stands in the braces of an address: a row of `main` for each kind of id, and words that are no ids."""
     at_main = house.database.read(lambda tx: store.accounts.by_login(tx, "at.main"))
@@ -70,7 +81,7 @@ def values_for(house) -> dict[str, object]:
     return {
         "patient_id": some_id(house, schema.patients),
         "plan_id": some_id(house, schema.plans),
-        "visit_id": some_id(house, schema.appointments),
+        "visit_id": visit_on(house, "2026-12-03"),
         "draft_id": some_id(house, schema.drafts),
         "number": some_id(house, schema.tasks),
         "session_id": session.id,
@@ -79,6 +90,7 @@ def values_for(house) -> dict[str, object]:
         "audit_id": house.database.read(
             lambda tx: tx.first(schema.audit.select().where(schema.audit.c.site_id.is_not(None))).id
         ),
+        "text": some_id(house, schema.texts),
         "what": "number",
         "do": "pause",
         "deed": "reset",
@@ -89,10 +101,14 @@ def values_for(house) -> dict[str, object]:
 NOT_OF_A_SITE = {
     "/held/{why}": "a word; its texts are those of the actor's sites",
     "/account/do/{deed}": "a word; the account is one's own",
+    "/log/export/{form}": "a word; the rows are those of the actor's sites",
     "/phones/{key}": "the demo's pretend phones belong to no site",
     "/phones/{key}/text": "as above",
     "/phones/{key}/switch": "as above",
 }
+
+
+WORDS = {"why": "crisis", "key": "2025550143", "form": "csv"}
 
 
 def filled(route: routes.Route, values: dict[str, object]) -> str:
@@ -114,7 +130,7 @@ def pages(app) -> list[routes.Route]:
 
 @pytest.mark.parametrize("role", PERMISSIONS)
 def test_every_role_on_every_route(two_sites, role):
-    values = values_for(two_sites) | {"why": "crisis", "key": "2025550143"}
+    values = values_for(two_sites) | WORDS
     caller = Caller(two_sites, role=role)
     for route in pages(caller.app):
         answer = asked(caller, route, filled(route, values))
@@ -127,7 +143,7 @@ def test_every_role_on_every_route(two_sites, role):
 
 
 def test_a_stranger_is_sent_to_sign_in_from_every_page(two_sites):
-    values = values_for(two_sites) | {"why": "crisis", "key": "2025550143"}
+    values = values_for(two_sites) | WORDS
     caller = Caller(two_sites)
     for route in pages(caller.app):
         answer = asked(caller, route, filled(route, values))
@@ -161,7 +177,7 @@ def test_lists_show_nothing_of_another_site(two_sites):
     for path in ("/", "/inbox", "/sessions", "/attendance", "/plans", "/log", "/users", "/audit", "/audit.csv"):
         answer = stranger.page(path)
         assert answer.status_code == 200, path
-        for word in ("Alvarez", "DC-1", "MRN-1", "0143", "at.main"):
+        for word in ("Alvarez", "ZQ-77", "ZP-77", "0143", "at.main"):
             assert word not in answer.text, (path, word)
 
 
@@ -207,3 +223,107 @@ def test_who_administers_one_site_cannot_reach_beyond_it(two_sites):
     for login in ("ops.everywhere", "at.main"):
         for deed in ("reset", "end", "sign-ins", "reset-factor"):
             assert caller.request("POST", f"/users/{everybody[login]}/do/{deed}").status_code == 404
+
+
+# What is done is on record
+
+
+def reader_of(house) -> str:
+    return str(some_id(house, schema.recipients))
+
+
+def plan_of(house) -> str:
+    return str(some_id(house, schema.plans))
+
+
+def text_of(house) -> str:
+    return str(some_id(house, schema.texts))
+
+
+def marks(house) -> dict[str, str]:
+    return {f"visit-{visit_on(house, '2026-11-30')}": "attended"}
+
+
+def changed(house) -> list[tuple[str, str]]:
+    plan = house.database.read(lambda tx: tx.first(schema.plans.select()))
+    own = {"plan_id": str(plan.id), "plan.ref": plan.ref, "version": str(plan.version), "patient.ref": "ZP-77"}
+    return [*plan_form(*own.items(), ("series.0.key", "visit"), ("series.0.time", "16:00"))]
+
+
+MOVED = {"what": "move", "to_on": "2026-12-04", "to_at": "15:00"}
+SAY = "Please call us when you can."
+POSTED = {
+    "/inbox/{number}/take": {},
+    "/inbox/{number}/note": {"note": "rang, no answer"},
+    "/inbox/{number}/say": {"to": reader_of, "words": SAY, "do": "send"},
+    "/inbox/{number}/close": {"outcome": "done", "ended": "spoke with them"},
+    "/attendance": marks,
+    "/sessions/{session_id}/{on}/preview": {"what": "off"},
+    "/sessions/{session_id}/{on}/change": MOVED,
+    "/sessions/{session_id}/{on}/undo": {},
+    "/plans/new": lambda _: plan_form(),
+    "/plans/{plan_id}/edit": changed,
+    "/plans": {"search": "Alvarez"},
+    "/plans/{plan_id}/change/{do}": {},
+    "/plans/together": {"plan": plan_of, "do": "resume", "sure": "yes"},
+    "/plans/{plan_id}/visits/{visit_id}": {"do": "off_sure"},
+    "/patients/{patient_id}/messages": {"reader": reader_of, "body": SAY, "shown": SAY, "do": "send"},
+    "/patients/{patient_id}/show": {"reader": reader_of},
+    "/patients/{patient_id}/do/{what}": {"reader": reader_of, "phone": "(202) 555-0155"},
+    "/log/do": {"do": "wrong", "text": text_of, "sure": "yes"},
+    "/users/new": {"name": "Ben Okonkwo", "login": "ben", "role": "ops", "site": "main"},
+    "/users/{staff_id}/role": {"role": "ops", "site": "main"},
+    "/users/{staff_id}/do/{deed}": {},
+    "/audit/verify": {},
+    "/account/shortcuts": {},
+    "/account/do/{deed}": {"password": "wrong", "code": "000000", "new": "brass kettle over snow"},
+    "/sign-out/others": {},
+    "/sign-out": {},
+    "/sign-in": {"login": "nobody", "password": "wrong"},
+    "/sign-in/demo": {"login": "ana.reyes"},
+}
+"""Every POST that changes something or shows what is sealed, and a form of it; in this order each finds its row."""
+
+NOT_POSTED = {
+    "/sms/status/{ref}": "Twilio's own words, kept as receipts",
+    "/sms/inbound": "the phone's own words, kept as replies; what they change is noted, see test_web_webhooks",
+    "/sign-in/code": "test_sign_in walks it, and asks the audit",
+    "/enrol": "as above",
+    "/invitation/{token}": "as above",
+    "/plans/preview": "tries out what its author has typed; nothing is kept and nothing sealed is read",
+    "/plans/drafts/{draft_id}": "a draft is nobody's plan yet: it is kept for its author alone",
+    "/plans/drafts/{draft_id}/discard": "as above",
+    "/log": "a search; no name and no whole number is shown",
+    "/inbox/{number}/let-go": "wants a text that is held; test_service_tasks lets one go",
+    "/held/{why}": "wants an outage; test_ops asks the audit for what was decided",
+    "/phones/{key}/text": "a pretend phone of the demo: what it texts comes in as any phone's",
+    "/phones/{key}/switch": "as above",
+}
+"""The others, and why."""
+
+
+def test_every_change_by_a_page_is_on_record(two_sites):
+    accounts.keep_demo_staff(two_sites, clock.now())
+    caller = Caller(two_sites, role="admin")
+    posts = {one.path for one in routes.walk(caller.app) if one.method == "POST" and not one.path.startswith("/api/")}
+    assert posts == POSTED.keys() | NOT_POSTED.keys()
+    ids = values_for(two_sites)
+    for path, form in POSTED.items():
+        values = ids | ({"deed": "password"} if path.startswith("/account") else {})
+        values |= {"on": "2026-12-04"} if path.endswith("/undo") else {}
+        fields = form(two_sites) if callable(form) else form
+        pairs = list(fields.items()) if isinstance(fields, dict) else fields
+        sent = [(name, value(two_sites) if callable(value) else value) for name, value in pairs]
+        before = rows_of_audit(two_sites)
+        answer = caller.request(
+            "POST", filled(routes.Route("POST", path, None), values), content=urlencode(sent), headers=FORM
+        )
+        new = rows_of_audit(two_sites)[len(before) :]
+        assert new, (path, answer.status_code)
+        assert {row.where for row in new} == {"127.0.0.1"}, path
+        if not path.startswith("/sign-in"):
+            assert {row.who for row in new} == {"staff:admin.everywhere"}, path
+
+
+def rows_of_audit(house) -> list[store.Row]:
+    return list(house.database.read(lambda tx: tx.all(schema.audit.select().order_by(schema.audit.c.id))))

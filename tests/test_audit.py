@@ -338,6 +338,13 @@ def run(database_url, tmp_path, monkeypatch, travel):
     return run
 
 
+def test_who_reads_a_plans_texts_by_command_is_on_record(run, house, travel):
+    planning.accept(house, document(), clock.now(), who=WHO)
+    assert CliRunner().invoke(app, ["preview", "DC-1"]).exit_code == 0
+    (read,) = audit.look(house, Wanted(kind="seen"), clock.now(), who=WHO)
+    assert (read.what, read.patient, read.who.partition(":")[0]) == ("plan texts read", "MRN-1", "cli")
+
+
 def test_the_audit_by_command(run, house, travel, tmp_path):
     assert "Nothing is chained yet" in run("head", code=1).stderr
     note(house, after="=HYPERLINK(1)", who=WHO)

@@ -13,12 +13,25 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+import staff
 from conftest import KEYS, NOW, free_port, logged, send, settle
 from people import document, one_off
 from test_disorder import Web
 
 from reminders import clock, store
-from reminders.service import House, backlog, backups, health, inbound, outcomes, planning, runs, sending, tasks
+from reminders.service import (
+    House,
+    backlog,
+    backups,
+    health,
+    inbound,
+    outcomes,
+    planning,
+    runs,
+    sending,
+    signing_in,
+    tasks,
+)
 from reminders.settings import DatabaseSettings
 from reminders.sms import Unreachable
 from reminders.store import schema
@@ -477,9 +490,12 @@ def test_f32_many_texts_that_were_due_in_the_outage_are_a_backlog(clinic, empty,
 
 def test_a_backup_of_a_backup_of_a_restore_is_restored_just_so(clinic, empty, twilio, travel, tmp_path, request):
     accept(clinic, 1, opens(2))
+    token = staff.token(clinic, "ops")
     first = take(clinic, tmp_path)
     live(clinic, travel, after(3))
     restore(empty, first.file)
+    with pytest.raises(signing_in.NotSignedIn):  # it may have been ended since the backup
+        signing_in.enter(empty, token, clock.now())
     live(empty, travel, after(5))
     if empty.database.dialect == "postgresql":
         return  # the next would need another database

@@ -219,11 +219,14 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
                 assert (text.goes_at - now).total_seconds() <= 90, scene.shows
                 assert len(text.appointments) == (2 if scene.shows == "two visits, one text" else 1)
         days_ago = now - timedelta(days=2)
-        for place, document in enumerate(demo.group_at(now)):
+        for place, document in enumerate(demo.group_at(now, met=False)):
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             going = [one for one in planning.preview(house, plan, days_ago) if one.goes and one.closes_at > now]
             assert len(going) == (place != demo.WITHOUT_CONSENT)
             assert all(one.goes_at > now + timedelta(minutes=20) for one in going)
+        for document in demo.group_at(now)[: demo.MET_THIS_MORNING]:
+            plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
+            assert not [one for one in planning.preview(house, plan, now) if one.goes and one.goes_at < now]
     finally:
         house.close()
 

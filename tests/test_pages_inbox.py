@@ -115,7 +115,20 @@ def test_another_sites_task_does_not_exist(here):
     for verb in ("take", "note", "say", "close", "let-go"):
         assert post(caller, task, verb, outcome="reached", ended="x", note="x", words="x").status_code == 404
     assert Caller(here, role="coordinator").page("/inbox/999").status_code == 404
-    assert Caller(here, role="coordinator").page(f"/inbox/{2**70}").status_code == 404
+    for wrong in (f"/inbox/{2**70}", "/inbox/abc", "/sessions/abc/2026-11-30", "/phones/abc"):
+        assert Caller(here, role="coordinator").page(wrong).status_code == 404
+
+
+def test_of_a_phone_that_two_sites_share_each_knows_its_own(here):
+    open_north(here)
+    accept(here, 5, series=SOON)
+    accept(here, 5, "north", series=SOON, patient={"ref": "MRN-NORTH"})
+    hear(here, "is there parking", 5, "SM5")
+    task = next(one for one in tasks.listed(here, kind="reply") if len(one.patients) == 2)
+    for role in ("ops", "coordinator"):
+        for path in ("/", "/inbox", f"/inbox/{task.id}"):
+            assert "MRN-NORTH" not in Caller(here, role=role, site="main").page(path).text
+    assert "MRN-NORTH" in Caller(here, role="ops").page("/inbox").text
 
 
 # One task

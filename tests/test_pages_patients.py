@@ -121,7 +121,7 @@ def test_who_opted_out_is_phoned(here, ana, path):
 def test_a_number_is_shown_on_record(here, ana, path):
     shown = ana.post(f"{path}/show", [("reader", "")])
     assert "+12025550101" in shown.text
-    assert "number shown" in audit(here)
+    assert "number read" in audit(here)
     assert ana.post(f"{path}/show", [("reader", "7")]).status_code == 404
 
 
@@ -246,6 +246,7 @@ def test_who_looked_is_listed_to_the_last(here, ana, path, monkeypatch):
 def test_the_card_names_nobody(ana, path):
     card = ana.page(f"{path}/card")
     assert "STOP" in card.text
+    assert '<pre class="card" lang="en">' in card.text
     assert "Jordan" not in card.text
 
 

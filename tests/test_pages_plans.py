@@ -167,6 +167,10 @@ def test_a_plan_may_start_while_consent_is_on_its_way(here, ana):
     assert "there is no consent in force" in words(seen)
     assert ana.post("/plans/new", form(("consent.said", "later"))).status_code == 303
     assert {one.reason for one in logged(here)} == {"no_consent"}
+    plan = plan_of(here)
+    page = ana.page(f"/plans/{plan.id}")
+    assert "no consent in force: record consent" in words(page)
+    assert f'href="/patients/{plan.patient_id}/do/consent"' in page.text
 
 
 def test_a_plan_without_a_visit_in_its_first_week_is_asked_why(ana):
@@ -176,6 +180,22 @@ def test_a_plan_without_a_visit_in_its_first_week_is_asked_why(ana):
     because = [*late, ("plan.late_start_because", "away until then")]
     assert said not in words(ana.post("/plans/new", form(*because, do="look")))
     assert said not in words(ana.post("/plans/new", form(do="look")))
+
+
+def test_what_was_agreed_is_said_in_words_and_a_time_that_does_not_exist_is_named(ana):
+    weekly = [("series.0.every", "weekly"), ("series.0.count", "12"), ("series.0.kind", "support_meeting")]
+    seen = words(ana.post("/plans/new", form(*weekly, do="look")))
+    said = "Support meeting: every week, 12 times, first Thu 3 Dec 2026, 15:00, 12 visits, last Thu 18 Feb 2027, 15:00"
+    assert said in seen
+    gap = [("series.0.date", "2027-03-14"), ("series.0.time", "02:30"), ("plan.discharged_on", "2027-03-13")]
+    odd = ana.post(
+        "/plans/new",
+        form(
+            *gap, ("series.1.date", "2026-12-04"), ("series.1.time", "09:00"), ("series.1.kind", "check_up"), do="look"
+        ),
+    )
+    assert "02:30 does not exist on Sun 14 Mar 2027 in America/New_York" in words(odd)
+    assert "It is taken as 03:00" in words(odd)
 
 
 def test_rows_are_added_and_taken_out_without_a_script(ana):

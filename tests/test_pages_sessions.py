@@ -187,7 +187,9 @@ def test_another_sites_session_and_a_date_of_none_do_not_exist(here):
     assert path not in caller.page("/sessions").text
     assert caller.page(path).status_code == 404
     assert caller.request("POST", f"{path}/change", data={"what": "off"}).status_code == 404
-    assert caller.request("POST", "/attendance", data={"visit-1": "attended"}).status_code == 303
+    for number in ("1", str(2**63 - 1)):
+        assert caller.request("POST", "/attendance", data={f"visit-{number}": "attended"}).status_code == 303
+    assert caller.request("POST", "/attendance", data={f"visit-{2**63}": "attended"}).status_code == 422
     everywhere = Caller(here, role="coordinator")
     for wrong in (
         the_page(here, "2026-12-01"),

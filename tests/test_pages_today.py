@@ -2,7 +2,9 @@
 
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -14,9 +16,8 @@ from web_caller import Caller
 
 from reminders import clock, store
 from reminders.lifecycle import State
-from reminders.service import backlog, inbound, runs, tasks, today
+from reminders.service import backlog, inbound, logbook, runs, tasks, today
 from reminders.store import schema
-from reminders.store.texts import LogFilter
 from reminders.web.pages import today as page
 
 SOON = [one_off("visit", "2026-11-30T12:00:00", leads=["90m"])]
@@ -110,12 +111,14 @@ def test_each_number_of_the_day_is_what_the_log_lists(here, state):
     states(here, **values | {"reason": "paused" if state == "suppressed" else None})
     for sites in (frozenset({ids["main"]}), frozenset(ids.values())):
         board = today.board(here, sites, sites, NOW, who="test")
-        since, until = today.day_of(board.day, "America/New_York")
-        listed = here.database.read(
-            lambda tx, sites=sites, since=since, until=until: store.texts.log(
-                tx, LogFilter(sites=sites, state=state, since=since, until=until, limit=1000)
-            )
-        )
+        fields = dict(parse_qsl(urlsplit(page.in_the_log(board, state)).query))
+
+        def listed_there(tx, fields=fields, sites=sites):
+            asked = logbook.ask(here, tx, fields, NOW, sites=sites)
+            assert asked.problems == {}
+            return store.texts.log(tx, replace(asked.wanted, limit=1000))
+
+        listed = here.database.read(listed_there)
         assert board.states == {state: len(listed)}
         assert len(listed) == (3 if len(sites) == 1 else 4)
 
@@ -147,7 +150,7 @@ def test_the_sections_stand_in_order_of_urgency(here):
         lambda tx: tx.run(schema.texts.update().where(schema.texts.c.key.like("%90m")).values(held="crisis"))
     )
     shown = Page(Caller(here, role="coordinator").page("/"))
-    heads = [head.rstrip("0123456789 ") for head in shown.said("h2")]
+    heads = [re.split(r" \d", head)[0] for head in shown.said("h2")]
     assert heads == [
         "Urgent",
         "Held texts",
@@ -258,12 +261,13 @@ def test_a_board_of_two_thousand_texts_is_quick(here):
     caller.page("/")
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         answer = caller.page("/")
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert answer.status_code == 200
     assert answer.text.count("See all") == 2
-    assert min(took) < 0.4  # 0.2 s on a quiet machine; a suite is none
+    assert answer.text.count('<a href="/texts/') == 200
+    assert min(took) < 0.2  # of the processor's time, which a busy machine does not stretch
 
 
 # Held texts

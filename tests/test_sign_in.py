@@ -208,8 +208,13 @@ def test_a_reset_password_does_not_go_round_the_second_factor(house, travel):
         ("", "12 characters or more"),
         ("short", "12 characters or more"),
         ("x" * 201, "200 characters or fewer"),
-        ("aaaaaaaaaaaaaaaa", "same few letters"),
-        ("ana.reyes.reyes.ana", "your name"),
+        ("aaaaaaaaaaaaaaaa", "harder to guess"),
+        ("ana.reyes.reyes.ana", "harder to guess"),
+        ("123456789012", "harder to guess"),
+        ("Password2026!!", "harder to guess"),
+        ("qwertyuiopasdfghjkl", "harder to guess"),
+        ("Welcome-Welcome-1", "harder to guess"),
+        ("abababababababab", "harder to guess"),
     ],
 )
 def test_a_password_that_is_no_good_says_what_to_do(here, password, said):
@@ -229,6 +234,22 @@ def test_any_characters_and_many_of_them_make_a_password(here, password):
     half = signing_in.take_up(here, invitation.path.rsplit("/", 1)[1], password, clock.now(), where="127.0.0.1")
     assert not half.enrolled
     assert signing_in.sign_in(here, "ana.reyes", password, clock.now(), where="127.0.0.1")
+
+
+def test_when_everybody_signs_in_at_once_some_try_again(here):
+    enrolled(here)
+    browser = Browser(here)
+    browser.open("/sign-in")
+    taken = []
+    while signing_in._WAITING.acquire(blocking=False):
+        taken.append(True)
+    try:
+        assert browser.fill("/sign-in", login="ana.reyes", password=PASSWORD).status_code == 429
+        assert "Many people are signing in" in browser.said
+    finally:
+        for _ in taken:
+            signing_in._WAITING.release()
+    assert browser.fill("/sign-in", login="ana.reyes", password=PASSWORD).status_code == 200
 
 
 def test_password_managers_and_assistive_tools_are_told_what_a_field_is(here):

@@ -15,7 +15,7 @@ import uvicorn
 from conftest import NOW, PretendTwilio, free_port, open_house, send
 from people import document, one_off
 
-from reminders import clock
+from reminders import clock, store
 from reminders.service import House, inbound, planning, runs
 from reminders.sms import InboundText
 from reminders.web import create_app
@@ -80,6 +80,7 @@ class Town:
         self._failure()
         self._reply(IN_TROUBLE, "I can't do this anymore. I want to die")
         self._reply(CALM, "Can I bring my sister on Thursday?")
+        elsewhere(lambda: runs.run(self.house, "watch"))
 
     def _people(self) -> None:
         for number, name in enumerate(NAMES):
@@ -112,11 +113,11 @@ class Town:
         self.twilio.rule(to=phone(FAILED), error_code=30005, after=0.0)
         clock.correct(NOW + timedelta(hours=1, minutes=1) - clock.machine())  # the group's text of today opens
         elsewhere(lambda: send(self.house))
-        self.wait(lambda: "30005" in str(self.receipts()))
+        self.wait(self._has_failed)
 
-    def receipts(self) -> list[object]:
-        """The end of each text that was handed over, as Twilio told it."""
-        return [form.get("ErrorCode") for _, form in self.twilio.receipts(("undelivered", "failed", "delivered"))]
+    def _has_failed(self) -> bool:
+        wanted = store.texts.LogFilter(state="undelivered")
+        return bool(self.house.database.read(lambda tx: store.texts.log(tx, wanted)))
 
     def _reply(self, number: int, body: str) -> None:
         sid = f"SM{number:032x}"

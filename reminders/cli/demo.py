@@ -442,10 +442,10 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
     return document, key
 
 
-def group_at(now: datetime) -> list[dict[str, Any]]:
+def group_at(now: datetime, *, met: bool = True) -> list[dict[str, Any]]:
     """The plans of those who share a group: in three hours, or tomorrow morning where that is after midnight.
 
-    Some of them shared another one two hours ago, of which nobody has said yet who came.
+    Some of them shared another one two hours ago, of which nobody has said yet who came; not so if they have not `met`.
     """
     wall = plans.to_wall(now, ZONE).replace(minute=0, second=0, microsecond=0)
     evening, morning = wall + timedelta(hours=4), wall - timedelta(hours=2)
@@ -455,7 +455,7 @@ def group_at(now: datetime) -> list[dict[str, Any]]:
     found = []
     for place, name in enumerate(GROUP):
         series = [_meeting("evening-group", evening, ["2h"])]
-        if place < MET_THIS_MORNING:
+        if met and place < MET_THIS_MORNING:
             series.append(_meeting("morning-group", morning, ["30m"]))
         found.append(
             {
@@ -754,13 +754,17 @@ class _Play:
             raise _Broken("\n".join(f"{path.stem}: {problem}" for path, problem in report.refused))
 
     def _enter_group(self) -> None:
-        """Enter the plans of those who share a group, as of two days ago: a change within the hour is no news."""
+        """Enter the plans of those who share a group two days ago, since a change within the hour is no news.
+
+        That some of them met this morning is entered now, so that no text of the demo comes too late for it.
+        """
         now = clock.now()
-        paths = []
-        for document in group_at(now):
-            paths.append(self.stage.folder / f"{document['plan']['ref']}.json")
-            paths[-1].write_text(json.dumps(document), encoding="utf-8")
-        self._take_in(paths, now - timedelta(days=2))
+        for met, at in ((False, now - timedelta(days=2)), (True, now)):
+            paths = []
+            for document in group_at(now, met=met):
+                paths.append(self.stage.folder / f"{document['plan']['ref']}.json")
+                paths[-1].write_text(json.dumps(document), encoding="utf-8")
+            self._take_in(paths, at)
 
     def _call_off(self, place: int) -> None:
         for series in self.documents[REFS[place]]["series"]:

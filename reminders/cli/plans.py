@@ -101,15 +101,29 @@ def _preview(house: "House", plan: Path | str, now: datetime) -> "list[Previewed
     from reminders.service import planning
 
     if isinstance(plan, str):
-        return planning.preview_plan(house, plan, now)
+        return _stored(house, plan, now)
     known = house.database.read(lambda tx: house.known(tx, now))
     try:
         document = intake.read_file(plan, known)
     except FileNotFoundError:
-        return planning.preview_plan(house, str(plan), now)  # a reference may look like a file's name
+        return _stored(house, str(plan), now)  # a reference may look like a file's name
     except OSError as problem:
         end(Exit.REFUSED, f"{plan}: cannot be read: {problem.strerror}.")
     return planning.preview(house, document, now)
+
+
+def _stored(house: "House", ref: str, now: datetime) -> "list[Previewed] | None":
+    """The texts of a plan by its reference; that they were read is noted."""
+    from reminders import store
+    from reminders.service import planning
+
+    def note(tx: store.Transaction) -> None:
+        plan = store.plans.plan_by_ref(tx, ref, lock=False)
+        if plan is not None:
+            store.records.note(tx, who=who(), what="plan texts read", table="plans", row=plan.id, now=now)
+
+    house.database.write(note, again=True)
+    return planning.preview_plan(house, ref, now)
 
 
 def _when(text: "Previewed") -> str:

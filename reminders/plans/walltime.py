@@ -30,7 +30,6 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
-@lru_cache(maxsize=4096)  # a clinic has few hours, and every plan asks for them again
 def to_instant(wall: datetime, zone: str) -> datetime:
     """The instant (aware, UTC) at which clocks in `zone` show `wall` (naive).
 
@@ -42,8 +41,8 @@ def to_instant(wall: datetime, zone: str) -> datetime:
     return _instant(wall, _zone(zone))
 
 
-# Many visits start at the same few times, and everything is judged at the same `now`: the arithmetic of zones was a
-# tenth of what it costs to judge a text.
+# A clinic has few hours, and all is judged at the same `now`: the arithmetic of zones was a tenth of what it cost
+# to judge a text. Kept by the rules of a place and not by its name, since rules change.
 @lru_cache(maxsize=4096)
 def _instant(wall: datetime, place: ZoneInfo) -> datetime:
     before = wall.replace(tzinfo=place, fold=0).astimezone(UTC)

@@ -145,6 +145,7 @@ def _guard(house: House, database: store.Database, now: datetime, who: str) -> t
         detail = f"the backup is of {backup_at:%Y-%m-%d %H:%M} UTC; {doubted} texts are looked up"
         store.tasks.add_event(tx, task_id, now, what="restored", who=who, detail=detail)
         oncall.ring(house, tx, task_id, now)
+        store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
         store.records.note(tx, who=who, what="restored", table="marks", row=0, now=now)
         return backup_at, doubted
 

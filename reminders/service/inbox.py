@@ -31,9 +31,9 @@ class Reader:
 class Opened:
     """A task as somebody reads it.
 
-    `talk` is what was said with its number both ways, `readers` whom an answer may go to, `on_duty` the names of who is
-    on call now, `call` the number to phone. Without the right to see people there are no words, no talk, no readers and
-    no number.
+    `plan_id` is the plan of its visit, `talk` what was said with its number both ways, `readers` whom an answer may go
+    to, `on_duty` the names of who is on call now, `call` the number to phone. Without the right to see people there are
+    no words, no talk, no readers and no number.
     """
 
     task: Task
@@ -42,6 +42,7 @@ class Opened:
     known: dict[int, KnownAs]
     readers: Sequence[Reader]
     visit: ListedVisit | None
+    plan_id: int | None
     alias: str
     phone: str
     line24: str
@@ -67,8 +68,8 @@ def open_task(
     """
 
     def look(tx: store.Transaction) -> Opened:
-        task = store.tasks.by_number(tx, number)
-        if task is None or task.site_id not in sites:
+        task = store.tasks.by_number(tx, number, sites)
+        if task is None:
             raise tasks.NoSuchTask(number)
         seen = task.site_id in people
         site = store.people.site_by_key(tx, task.site)
@@ -90,6 +91,7 @@ def open_task(
             if seen and number_id is not None
             else (),
             visit=visit,
+            plan_id=task.plan_id or (store.plans.plan_of_appointment(tx, visit.id) if visit is not None else None),
             alias=site.alias,
             phone=site.phone,
             line24=wording.shown_phone(site.line24),

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pyotp
@@ -42,6 +43,58 @@ ISSUER = "Reminders"  # stands in an app on somebody's own phone, so it must not
 _COUNTED_FOR = timedelta(hours=1)
 _BOTH, _ADDRESS, _LOGIN, _FACTOR = "login and address", "address", "login", "factor"
 _FREE_AND_LONGEST = {_BOTH: (5, 900), _ADDRESS: (20, 900), _LOGIN: (20, 30), _FACTOR: (5, 900)}
+_GUESSED_FIRST = (  # what the lists of common passwords are made of, the long ones among them by repetition
+    *(
+        "password",
+        "passwort",
+        "passw0rd",
+        "p@ssword",
+        "qwertyuiop",
+        "qwerty",
+        "azerty",
+        "asdfghjkl",
+        "zxcvbnm",
+        "1q2w3e4r",
+    ),
+    *(
+        "letmein",
+        "welcome",
+        "iloveyou",
+        "sunshine",
+        "princess",
+        "football",
+        "baseball",
+        "superman",
+        "trustno",
+        "dragon",
+    ),
+    *(
+        "monkey",
+        "master",
+        "shadow",
+        "charlie",
+        "whatever",
+        "computer",
+        "internet",
+        "administrator",
+        "admin",
+        "changeme",
+    ),
+    *(
+        "secret",
+        "login",
+        "hello",
+        "summer",
+        "winter",
+        "spring",
+        "autumn",
+        "reminders",
+        "aftercare",
+        "clinic",
+        "hospital",
+    ),
+    *("contraseña", "contrasena", "abc123", "2024", "2025", "2026", "2027"),
+)
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look like another
 
 # Each hash takes 64 MiB and two cores' worth of a tenth of a second. Two at once; six more may wait, and hold a thread.
@@ -303,12 +356,14 @@ def check_password(password: str, login: str, name: str) -> str | None:
         return f"Password must be {SHORTEST_PASSWORD} characters or more. Several words that do not belong together do"
     if len(plain) > LONGEST_PASSWORD:
         return f"Password must be {LONGEST_PASSWORD} characters or fewer"
-    folded = plain.casefold()
+    left = plain.casefold()
     own = [word for word in (login, *login.replace("@", ".").split("."), *name.casefold().split()) if len(word) > 3]
-    for word in own:
-        folded = folded.replace(word, "")
-    if len(set(folded)) < 6:
-        return "Password must not be your name, or the same few letters again and again"
+    for word in (*own, *_GUESSED_FIRST):
+        left = left.replace(word, "")
+    # What is left must surprise often enough: not the letter before once more, nor its neighbour.
+    surprises = sum(abs(ord(one) - ord(other)) > 1 for one, other in pairwise(left))
+    if surprises < 6 or len(set(left)) < 5:
+        return "Password must be harder to guess: several words that do not belong together, no names or rows of keys"
     return None
 
 

@@ -225,8 +225,8 @@ def show(
     """
 
     def look(tx: store.Transaction) -> tuple[Task, list[Event]]:
-        task = store.tasks.by_number(tx, number)
-        if task is None or not _is_at(task, sites):
+        task = store.tasks.by_number(tx, number, sites)
+        if task is None:
             raise NoSuchTask(number)
         told = store.tasks.story(tx, number)
         store.records.note(tx, who=who, what="task read", table="tasks", row=number, now=now)
@@ -246,6 +246,7 @@ def take(house: House, number: int, now: datetime, *, who: str, sites: Collectio
         store.tasks.stop_calling(tx, number, now)
         if row.owner != who or row.acknowledged_at is None:
             store.tasks.add_event(tx, number, now, what="taken", who=who)
+            store.records.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return house.database.write(work, again=True)
@@ -327,6 +328,7 @@ def remark(
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         store.tasks.add_event(tx, number, now, what="note", who=who, note=note, key=key)
+        store.records.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return house.database.write(work, again=True)
@@ -352,6 +354,7 @@ def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Co
             store.tasks.add_event(
                 tx, number, now, what="closed", who=who, detail="the text was let go", text_id=text_id
             )
+            store.records.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
         return went
 
     return house.database.write(work, again=True)

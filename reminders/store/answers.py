@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -50,12 +51,12 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     unknown = [one for one in answers if one.answer == "unknown"]
     taken = _sids_of_others(tx, accepted)
     # Texts before attempts, as everybody does who locks both.
-    tx.each(_SENT, [(one.started.text, one.started.number, one.started.attempt) for one in accepted])
-    tx.each(_UNDELIVERED, [(one.started.text, one.started.number) for one in for_good])
-    tx.each(_WAITS, [(one.started.text, one.started.number, one.again_at, one.error_code) for one in again])
-    tx.each(_UNCERTAIN, [(one.started.text, one.started.number) for one in unknown])
-    at = {"now": now}
-    tx.each(
+    _each(tx, _SENT, [(one.started.text, one.started.number, one.started.attempt) for one in accepted])
+    _each(tx, _UNDELIVERED, [(one.started.text, one.started.number) for one in for_good])
+    _each(tx, _WAITS, [(one.started.text, one.started.number, one.again_at, one.error_code) for one in again])
+    _each(tx, _UNCERTAIN, [(one.started.text, one.started.number) for one in unknown])
+    _each(
+        tx,
         _ACCEPTED,
         [
             (
@@ -67,10 +68,15 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
             )
             for one in accepted
         ],
-        at,
+        now,
     )
-    tx.each(_REFUSED, [(one.started.attempt, one.what, one.error_code) for one in for_good + again], at)
-    tx.each(_UNKNOWN, [(one.started.attempt, one.what, one.look_at) for one in unknown], at)
+    _each(tx, _REFUSED, [(one.started.attempt, one.what, one.error_code) for one in for_good + again], now)
+    _each(tx, _UNKNOWN, [(one.started.attempt, one.what, one.look_at) for one in unknown], now)
+
+
+def _each(tx: Transaction, statement: Prepared, rows: Sequence[Sequence[Any]], now: datetime | None = None) -> None:
+    if rows:
+        tx.do(statement, {"given": rows} if now is None else {"given": rows, "now": now})
 
 
 _ID, _WORDS = sa.BigInteger(), sa.String()

@@ -45,7 +45,7 @@ class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
 
 
-class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be asked of one transaction
+class Transaction:
     """One open transaction: statements in, rows out, and the keys to read what is sealed."""
 
     def __init__(self, database: "Database", connection: Connection) -> None:
@@ -84,11 +84,6 @@ class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be ask
         """Execute a prepared statement; how many rows were touched."""
         made = statement.on(self._connection.dialect)
         return self._connection.exec_driver_sql(made.text, made.bound(values)).rowcount
-
-    def each(self, statement: Prepared, rows: Sequence[Sequence[Any]], values: Mapping[str, Any] | None = None) -> None:
-        """Execute a prepared statement that takes `given` rows. Nothing to do for no rows."""
-        if rows:
-            self.do(statement, {"given": rows, **(values or {})})
 
     def add(self, statement: PreparedInsert, rows: Sequence[Sequence[Any]]) -> None:
         """Insert these rows, each in the order of the statement's columns."""

@@ -12,7 +12,6 @@ from sqlalchemy.engine import Row
 from reminders.store.engine import Transaction
 from reminders.store.people import masked, phone_of
 from reminders.store.schema import (
-    appointments,
     attempts,
     audit,
     consents,
@@ -170,30 +169,13 @@ def consents_of(tx: Transaction, patient_id: int) -> list[ConsentSaid]:
 
 
 def access(tx: Transaction, patient_id: int, limit: int, before: int | None = None) -> Sequence[Row[Any]]:
-    """Who did or read what of a patient, the newest first: id, at, who, what, table.
-
-    What is on record of the patient, of their plans and visits, their readers and those readers' numbers.
-    """
-    readers = sa.select(recipients.c.id, recipients.c.number_id).where(recipients.c.patient_id == patient_id).subquery()
-    theirs = sa.select(plans.c.id).where(plans.c.patient_id == patient_id)
-    visits = (
-        sa.select(appointments.c.id)
-        .join(series, series.c.id == appointments.c.series_id)
-        .where(series.c.plan_id.in_(theirs))
-    )
+    """Who did or read what of a patient, or of a number of theirs, the newest first: id, at, who, what, table."""
+    theirs = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient_id)
     query = sa.select(audit.c.id, audit.c.at, audit.c.who, audit.c.what, audit.c["table"])
     if before is not None:
         query = query.where(audit.c.id < before)
-    of = {
-        "plans": theirs,
-        "recipients": sa.select(readers.c.id),
-        "numbers": sa.select(readers.c.number_id),
-        "appointments": visits,
-    }
-    parts = [
-        query.where(audit.c["table"] == "patients", audit.c.row_id == patient_id),
+    found = sa.union(
         query.where(audit.c.patient_id == patient_id),
-        *(query.where(audit.c["table"] == name, audit.c.row_id.in_(ids)) for name, ids in of.items()),
-    ]
-    found = sa.union(*parts).subquery()
+        query.where(audit.c["table"] == "numbers", audit.c.row_id.in_(theirs)),
+    ).subquery()
     return tx.all(sa.select(found).order_by(found.c.id.desc()).limit(limit))

@@ -13,12 +13,13 @@ from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
 from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
-from reminders.store.prepared import words
+from reminders.store.prepared import Prepared, PreparedInsert, among, words
 from reminders.store.records import noted
 from reminders.store.schema import (
     appointments,
     attempts,
     audit,
+    is_one_of,
     patients,
     plans,
     series,
@@ -254,8 +255,8 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
     """
     if not occurrences:
         return
-    rows = {(row.series_id, row.recurrence_id): row for row in tx.all(_APPOINTMENTS_OF, {"series": list(occurrences)})}
-    added: list[dict[str, Any]] = []
+    rows = {(row.series_id, row.recurrence_id): row for row in tx.rows(_APPOINTMENTS_OF, {"ids": list(occurrences)})}
+    added: list[tuple[Any, ...]] = []
     changed: list[dict[str, Any]] = []
     derived: list[dict[str, Any]] = []
     for series_id, occurrence in ((series_id, one) for series_id, many in occurrences.items() for one in many):
@@ -268,24 +269,13 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
         values = agreed | {"wall": agreed["agreed_wall"], "status": occurrence.status}
         starts_at = to_instant(occurrence.wall, occurrence.zone)
         if row is None:
-            added.append(
-                {
-                    "id": new_id(now),
-                    "series_id": series_id,
-                    "recurrence_id": occurrence.recurrence_id,
-                    "starts_at": starts_at,
-                    "written_at": now,
-                    "entered_at": now,
-                    "version": 1,
-                    "known_wall": values["wall"],
-                    "known_status": occurrence.status,
-                    **values,
-                }
-            )
+            wall, status = values["wall"], occurrence.status
+            place = (series_id, occurrence.recurrence_id, wall, occurrence.zone, starts_at, status)
+            added.append((new_id(now), *place, wall, status, wall, status, now, 1, now))
             continue
         if row.starts_at <= now and starts_at <= now:
             continue
-        if row.status in {*OPEN, "cancelled"} and any(row._mapping[name] != value for name, value in agreed.items()):
+        if row.status in {*OPEN, "cancelled"} and any(getattr(row, name) != value for name, value in agreed.items()):
             known = _known(tx, row, values, starts_at, now)
             changed.append({"row": row.id, "at": now, "starts_at": starts_at, **values, **known})
             continue
@@ -299,14 +289,45 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
         for row in rows.values()
         if row.status in OPEN and row.starts_at > now
     ]
-    tx.run_many(_ADD_APPOINTMENTS, added)
+    if added:
+        tx.add(_ADD_APPOINTMENTS, added)
     tx.run_many(_CHANGE_APPOINTMENT, changed)
     tx.run_many(_DERIVE_APPOINTMENT, derived)
     tx.run_many(_CALL_OFF_APPOINTMENT, gone)
 
 
-_APPOINTMENTS_OF = sa.select(appointments).where(appointments.c.series_id.in_(sa.bindparam("series", expanding=True)))
-_ADD_APPOINTMENTS = appointments.insert()
+_APPOINTMENTS_OF = Prepared(
+    sa.select(
+        appointments.c.id,
+        appointments.c.series_id,
+        appointments.c.recurrence_id,
+        appointments.c.wall,
+        appointments.c.zone,
+        appointments.c.starts_at,
+        appointments.c.status,
+        appointments.c.agreed_wall,
+        appointments.c.agreed_status,
+        appointments.c.known_wall,
+        appointments.c.known_status,
+        appointments.c.entered_at,
+    ).where(among(appointments.c.series_id))
+)
+_ADD_APPOINTMENTS = PreparedInsert(
+    appointments.c.id,
+    appointments.c.series_id,
+    appointments.c.recurrence_id,
+    appointments.c.wall,
+    appointments.c.zone,
+    appointments.c.starts_at,
+    appointments.c.status,
+    appointments.c.agreed_wall,
+    appointments.c.agreed_status,
+    appointments.c.known_wall,
+    appointments.c.known_status,
+    appointments.c.entered_at,
+    appointments.c.version,
+    appointments.c.written_at,
+)
 _ONE_APPOINTMENT = appointments.update().where(appointments.c.id == sa.bindparam("row"))
 _CHANGE_APPOINTMENT = _ONE_APPOINTMENT.values(
     version=appointments.c.version + 1,
@@ -392,6 +413,13 @@ def _of_patients() -> sa.Select[Any]:
 def appointments_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
     """These appointments, each with its patient and the names its plan knows it by."""
     return tx.all(_of_patients().where(appointments.c.id.in_(ids)).order_by(appointments.c.id))
+
+
+def plan_of_appointment(tx: Transaction, appointment_id: int) -> int | None:
+    """The plan that an appointment belongs to."""
+    query = sa.select(series.c.plan_id).join(appointments, appointments.c.series_id == series.c.id)
+    found = tx.value(query.where(appointments.c.id == appointment_id))
+    return int(found) if found is not None else None
 
 
 def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date | None) -> Sequence[Row[Any]]:
@@ -597,7 +625,7 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
 
     One that had begun already when it was written down was never to be reminded of.
     """
-    first_at = {row.id: row.first for row in tx.all(_FIRST_OF_PLANS, {"patient": patient_id})}
+    first_at = {row.id: row.first for row in tx.rows(_FIRST_OF_PLANS, {"patient": patient_id})}
     return [
         Scheduled(
             visit=visit_of(row, first=row.kind in _CLINICAL and row.starts_at == first_at.get(row.plan_id)),
@@ -606,25 +634,25 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
             series=row.series_key,
             recurrence_id=row.recurrence_id,
         )
-        for row in tx.all(_VISITS_BETWEEN, {"patient": patient_id, "since": since, "until": until})
+        for row in tx.rows(_VISITS_BETWEEN, {"patient": patient_id, "since": since, "until": until})
     ]
 
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
-_FIRST_OF_PLANS = (
+_FIRST_OF_PLANS = Prepared(
     sa.select(plans.c.id, sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first"))
     .join(series, series.c.plan_id == plans.c.id)
     .join(appointments, appointments.c.series_id == series.c.id)
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
-    .where(appointments.c.status != "cancelled", series.c.kind.in_(_CLINICAL))
+    .where(appointments.c.status != "cancelled", is_one_of(series.c.kind, _CLINICAL))
     .group_by(plans.c.id)
 )
-_VISITS_BETWEEN = (
+_VISITS_BETWEEN = Prepared(
     visit_rows()
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
     .where(appointments.c.starts_at >= sa.bindparam("since"), appointments.c.starts_at < sa.bindparam("until"))
     .where(appointments.c.starts_at > appointments.c.written_at)
-    .where(appointments.c.status.in_(OPEN))
+    .where(is_one_of(appointments.c.status, OPEN))
     .order_by(appointments.c.starts_at, appointments.c.id)
 )
 

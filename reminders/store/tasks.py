@@ -438,7 +438,7 @@ def listed(
         query = query.where(tasks.c.urgency == "urgent" if urgent else tasks.c.urgency != "urgent")
     if unowned:
         query = query.where(tasks.c.owner.is_(None))
-    return _read(tx, tx.all(query))
+    return _read(tx, tx.all(query), sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,9 +521,12 @@ def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
     return found
 
 
-def by_number(tx: Transaction, task_id: int) -> Task | None:
-    """One task."""
-    return next(iter(_read(tx, tx.all(_tasks().where(tasks.c.id == task_id)))), None)
+def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = None) -> Task | None:
+    """One task, if it is one of these sites', or of all."""
+    query = _tasks().where(tasks.c.id == task_id)
+    if sites is not None:
+        query = query.where(tasks.c.site_id.in_(sites))
+    return next(iter(_read(tx, tx.all(query), sites)), None)
 
 
 def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
@@ -597,8 +600,9 @@ def _tasks() -> sa.Select[Any]:
     )
 
 
-def _read(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Task]:
-    shared = _patients_on(tx, {row.number_id for row in rows if row.number_id is not None and row.patient_id is None})
+def _read(tx: Transaction, rows: Sequence[Row[Any]], places: Collection[int] | None) -> list[Task]:
+    by_number_alone = {row.number_id for row in rows if row.number_id is not None and row.patient_id is None}
+    shared = _patients_on(tx, by_number_alone, places)
     return [
         Task(
             id=row.id,
@@ -633,7 +637,9 @@ def _read(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Task]:
     ]
 
 
-def _patients_on(tx: Transaction, number_ids: Collection[int]) -> dict[int, tuple[tuple[int, str], ...]]:
+def _patients_on(
+    tx: Transaction, number_ids: Collection[int], places: Collection[int] | None
+) -> dict[int, tuple[tuple[int, str], ...]]:
     query = (
         sa.select(recipients.c.number_id, patients.c.id, patients.c.ref)
         .join(patients, patients.c.id == recipients.c.patient_id)
@@ -641,6 +647,8 @@ def _patients_on(tx: Transaction, number_ids: Collection[int]) -> dict[int, tupl
         .distinct()
         .order_by(patients.c.ref, patients.c.id)
     )
+    if places is not None:
+        query = query.where(patients.c.site_id.in_(places))
     found: dict[int, tuple[tuple[int, str], ...]] = {}
     for row in tx.all(query):
         found[row.number_id] = (*found.get(row.number_id, ()), (row.id, row.ref))

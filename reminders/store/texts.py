@@ -17,7 +17,7 @@ from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.people import masked
-from reminders.store.prepared import Prepared, among
+from reminders.store.prepared import Prepared, PreparedInsert, among
 from reminders.store.schema import (
     CLASSES,
     HELD,
@@ -141,8 +141,10 @@ def reconcile(
     rows = _reminders_from(tx, addressee.recipient_id, since)
     items = _items_of(tx, [row.id for row in rows.values()])
     changes = Changes()
-    added: list[dict[str, Any]] = []
-    links: list[dict[str, int]] = []
+    added: list[tuple[Any, ...]] = []
+    links: list[tuple[int, int]] = []
+    same_for_all = {"recipient_id": addressee.recipient_id, "class": "reminder"}
+    same_for_all |= {"ready": False, "attempts": 0, "resent": False}
     for candidate in candidates:
         about = [visit.id for visit in candidate.visits]
         wanted = {
@@ -159,27 +161,17 @@ def reconcile(
         row = rows.pop(candidate.key, None)
         if row is None:
             text_id = new_id(now)
-            added.append(
-                wanted
-                | {
-                    "id": text_id,
-                    "recipient_id": addressee.recipient_id,
-                    "class": "reminder",
-                    "key": candidate.key,
-                    "day": candidate.day,
-                    "due_at": due_at,
-                    "ready": False,
-                    "attempts": 0,
-                    "resent": False,
-                }
-            )
-            links += [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about]
+            wanted |= {"id": text_id, "key": candidate.key, "day": candidate.day, "due_at": due_at}
+            added.append(tuple(same_for_all[name] if name in same_for_all else wanted[name] for name in _NEW))
+            links += [(text_id, visit_id) for visit_id in about]
             changes.added += candidate.reason is None
         elif _may_change(row, candidate) and not _only_time_passed(row, wanted, now):
             had = items.get(row.id, set())
             _change(tx, row, wanted | {"due_at": due_at}, had=had, about=about, changes=changes)
-    tx.run_many(_ADD_TEXTS, added)
-    tx.run_many(_ADD_ITEMS, links)
+    if added:
+        tx.add(_ADD_TEXTS, added)
+    if links:
+        tx.add(_ADD_ITEMS, links)
     for row in rows.values():
         # Where the window has shut nothing is taken back any more: it expires, and a person is told.
         if row.state in {State.SCHEDULED, State.SUPPRESSED} and row.attempts == 0 and row.closes_at > now:
@@ -188,29 +180,62 @@ def reconcile(
     return changes
 
 
-def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Row[Any]]:
-    return {row.key: row for row in tx.all(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
+def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Any]:
+    return {row.key: row for row in tx.rows(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
 
 
 def _items_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
-    for row in tx.all(_ITEMS_OF, {"texts": text_ids}) if text_ids else ():
+    for row in tx.rows(_ITEMS_OF, {"ids": text_ids}) if text_ids else ():
         found.setdefault(row.text_id, set()).add(row.appointment_id)
     return found
 
 
 # Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
-_ADD_TEXTS = texts.insert()
-_ADD_ITEMS = text_items.insert()
-_REMINDERS_FROM = sa.select(texts).where(
-    texts.c.recipient_id == sa.bindparam("recipient"),
-    texts.c["class"] == "reminder",
-    texts.c.day >= sa.bindparam("since"),
+_NEW = (
+    "id",
+    "site_id",
+    "sender_id",
+    "number_id",
+    "recipient_id",
+    "plan_id",
+    "class",
+    "key",
+    "day",
+    "state",
+    "reason",
+    "ready",
+    "due_at",
+    "opens_at",
+    "closes_at",
+    "attempts",
+    "resent",
 )
-_ITEMS_OF = sa.select(text_items).where(text_items.c.text_id.in_(sa.bindparam("texts", expanding=True)))
+_ADD_TEXTS = PreparedInsert(*(texts.c[name] for name in _NEW))
+_ADD_ITEMS = PreparedInsert(text_items.c.text_id, text_items.c.appointment_id)
+_REMINDERS_FROM = Prepared(
+    sa.select(
+        texts.c.id,
+        texts.c.key,
+        texts.c.attempts,
+        texts.c.state,
+        texts.c.reason,
+        texts.c.site_id,
+        texts.c.sender_id,
+        texts.c.number_id,
+        texts.c.plan_id,
+        texts.c.opens_at,
+        texts.c.closes_at,
+    ).where(
+        texts.c.recipient_id == sa.bindparam("recipient"),
+        texts.c["class"] == "reminder",
+        texts.c.day >= sa.bindparam("since"),
+    )
+)
+_ITEMS_OF = Prepared(sa.select(text_items.c.text_id, text_items.c.appointment_id).where(among(text_items.c.text_id)))
 
 
-def _may_change(row: Row[Any], candidate: Candidate) -> bool:
+def _may_change(row: Any, candidate: Candidate) -> bool:
     if row.attempts:
         return False
     if row.state == State.EXPIRED:  # its visit was moved to later that day
@@ -218,7 +243,7 @@ def _may_change(row: Row[Any], candidate: Candidate) -> bool:
     return row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
 
 
-def _only_time_passed(row: Row[Any], wanted: Mapping[str, Any], now: datetime) -> bool:
+def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> bool:
     """Whether the text would go no more only because its window has shut: then it expires, and a person is told."""
     if row.state != State.SCHEDULED or wanted["reason"] not in {"too_late", "quiet_hours", "merged_into"}:
         return False
@@ -227,11 +252,11 @@ def _only_time_passed(row: Row[Any], wanted: Mapping[str, Any], now: datetime) -
 
 
 def _change(
-    tx: Transaction, row: Row[Any], wanted: dict[str, Any], *, had: set[int], about: list[int], changes: Changes
+    tx: Transaction, row: Any, wanted: dict[str, Any], *, had: set[int], about: list[int], changes: Changes
 ) -> None:
     goes, went = wanted["state"] == State.SCHEDULED, row.state == State.SCHEDULED
     compared = [name for name in wanted if name != "due_at"]
-    same = all(row._mapping[name] == wanted[name] for name in compared)
+    same = all(getattr(row, name) == wanted[name] for name in compared)
     if same and had == set(about):
         return
     if same and goes:  # only the visits changed, not the window: a back-off stays
@@ -247,7 +272,7 @@ def _change(
     changes.retracted += went and not goes
 
 
-def _move(tx: Transaction, row: Row[Any], target: State, **values: Any) -> bool:
+def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
     """Move a text without attempts if it still is where we saw it; whether it did.
 
     No claim can come in between, the number is locked; but the settle job may have let it expire.
@@ -294,14 +319,14 @@ def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[
 def queued(tx: Transaction, number_ids: Collection[int], now: datetime) -> dict[int, list[Gone]]:
     """Number → its texts that are to go and are no reminders: the planner counts them, and they never wait for it."""
     found: dict[int, list[Gone]] = {}
-    for row in tx.all(_QUEUED, {"numbers": list(number_ids), "now": now}):
+    for row in tx.rows(_QUEUED, {"ids": list(number_ids), "now": now}):
         found.setdefault(row.number_id, []).append(Gone(row.recipient_id or 0, row.key, row.due_at))
     return found
 
 
-_QUEUED = (
+_QUEUED = Prepared(
     sa.select(texts.c.number_id, texts.c.recipient_id, texts.c.key, texts.c.due_at)
-    .where(texts.c.number_id.in_(sa.bindparam("numbers", expanding=True)))
+    .where(among(texts.c.number_id))
     .where(sa.text("state = 'scheduled'"), texts.c["class"] != "reminder")
     .where(texts.c.attempts == 0, texts.c.closes_at > sa.bindparam("now"))
 )
@@ -360,7 +385,8 @@ def add(
     }
     if not tx.insert_new(texts, row):
         return None
-    tx.run_many(_ADD_ITEMS, [{"text_id": text_id, "appointment_id": visit_id} for visit_id in about])
+    if about:
+        tx.add(_ADD_ITEMS, [(text_id, visit_id) for visit_id in about])
     return text_id
 
 

@@ -318,6 +318,31 @@ def _plainly(rule: str, starts_on: str) -> list[tuple[str, str]]:
     return [("every", "rule"), ("rule", rule)]
 
 
+_EVERY = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
+
+
+def recurs(repeats: str | None) -> str:
+    """A rule in words where that is short, else as it stands: `every week on Mon, Fri, 12 times`."""
+    if repeats is None:
+        return "once"
+    parts = dict(part.partition("=")[::2] for part in repeats.split(";"))
+    if not parts.keys() <= {"FREQ", "INTERVAL", "BYDAY", "COUNT", "UNTIL", "WKST"}:
+        return repeats
+    unit = _EVERY[parts["FREQ"]]
+    step = parts.get("INTERVAL", "1")
+    said = f"every {unit}" if step == "1" else f"every {step} {unit}s"
+    if days := parts.get("BYDAY"):
+        named = [WEEKDAYS.get(day, day) for day in days.split(",")]
+        if any(day[-2:] in WEEKDAYS and day not in WEEKDAYS for day in days.split(",")):
+            return repeats
+        said += f" on {', '.join(named)}"
+    if count := parts.get("COUNT"):
+        said += f", {count} times"
+    if until := parts.get("UNTIL"):
+        said += f", until {until[:4]}-{until[4:6]}-{until[6:8]}"
+    return said
+
+
 # From a document to the form.
 
 

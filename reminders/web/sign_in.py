@@ -57,7 +57,8 @@ def _with_next(path: str, there: str) -> str:
 
 def _safe(there: str) -> str:
     """A path of ours to go on to; the first page where it is anything else."""
-    return there if re.fullmatch(r"/(?![/\\])[!-~]*", there) and not there.startswith("/sign-") else "/"
+    is_ours = re.fullmatch(r"/(?![/\\])[!-~]*", there) and not there.startswith(("/sign-", "/enrol"))
+    return there if is_ours else "/"
 
 
 def _start(request: Request, *, need: str = "password", **values: Any) -> tuple[str, dict[str, Any]]:
@@ -302,7 +303,7 @@ def sign_out(request: Request, house: TheHouse) -> Response:
 def end_others(house: TheHouse, actor: Themselves) -> Response:
     """End one's sign-ins at all other browsers."""
     signing_in.end_others(house, actor, clock.now())
-    return RedirectResponse("/", 303)
+    return RedirectResponse("/account?done=others", 303)
 
 
 def _check_the_way(request: Request) -> None:

@@ -53,16 +53,16 @@ def measure(house: House, claim: int, scans: int) -> dict:
             nonlocal spent
             _, intents, _ = sending.claim(house, tx, sender, claim, now)
             spent -= time.perf_counter()
-            begun.extend(store.queue.start(tx, intents, now, timedelta(minutes=2)))
+            begun.extend(store.claims.start(tx, intents, now, timedelta(minutes=2)))
 
-        def locking(*told, take=store.queue.claim):
+        def locking(*told, take=store.claims.claim):
             nonlocal spent
             began = time.perf_counter()
             taken = take(*told)
             spent += time.perf_counter() - began
             return taken
 
-        with mock.patch.object(store.queue, "claim", locking):
+        with mock.patch.object(store.claims, "claim", locking):
             claims.append(_milliseconds(lambda work=work: house.database.write(work)))
         of_store.append((spent + time.perf_counter()) * 1000)  # since `start` began, the COMMIT is in it
         if len(begun) != claim:

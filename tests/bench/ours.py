@@ -9,6 +9,7 @@ A turn is one call of `Dispatch.drain`, as the worker's `send` job makes it: sca
 write the intent, call, record, until nothing is due.
 """
 
+import gc
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ def main() -> None:
         lay_down(house, told["messages"])
         turn.say(json.dumps({"version": house.database.server_version}))
     else:
+        gc.freeze()  # as the worker's line does when it starts
         turn.take(lambda: send(house), lambda: house.database.read(store.texts.counts_by_state).get("sent", 0))
     house.close()
 

@@ -113,7 +113,8 @@ def _said(form: Fields) -> dict[int, str]:
     said = {}
     for name, value in form.pairs:
         number = name.removeprefix("visit-")
-        if name.startswith("visit-") and number.isdecimal() and len(number) < 20 and value in attendance.MARKS:
+        is_id = number.isdecimal() and len(number) < 20 and int(number) < 2**63
+        if name.startswith("visit-") and is_id and value in attendance.MARKS:
             said[int(number)] = value
     return said
 

@@ -1,5 +1,6 @@
 """The audit: who did what, from where and on whom; what somebody saw or took out; and whether the record is whole."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -61,7 +62,7 @@ def page(
     chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
     chosen = {name: value.strip() for name, value in chosen.items()}
     problems = _problems(chosen)
-    after = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    after = _place(before)
     rows = []
     if not problems:
         wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
@@ -116,7 +117,8 @@ def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -
     found = audit.show(house, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
     if found is None:
         raise HTTPException(404)
-    return draw(request, "audit-entry.html", row=found, tables=TABLES)
+    before, after = _laid_out(found.before), _laid_out(found.after)
+    return draw(request, "audit-entry.html", row=found, before=before, after=after, tables=TABLES)
 
 
 @router.post("/audit/verify")
@@ -127,6 +129,14 @@ def verify(request: Request, house: TheHouse, actor: Auditing) -> HTMLResponse:
     verdict = audit.verify(house)
     audit.note_verified(house, verdict, clock.now(), who=actor.who)
     return draw(request, "audit-verdict.html", verdict=verdict)
+
+
+def _laid_out(value: str | None) -> str | None:
+    """A value that is JSON, line by line."""
+    try:
+        return value and json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except ValueError:
+        return value
 
 
 def _sites(actor: Actor) -> frozenset[int] | None:
@@ -151,6 +161,11 @@ def _wanted(house: House, actor: Actor, chosen: dict[str, str], *, before: int |
 
 def _midnight(house: House, day: date) -> datetime:
     return to_instant(datetime.combine(day, time()), house.settings.site.zone).astimezone(UTC)
+
+
+def _place(before: str) -> int | None:
+    found = int(before) if before.isascii() and before.isdecimal() and len(before) < 20 else 0
+    return found if 0 < found < 2**63 else None
 
 
 def _day(text: str) -> date | None:

@@ -117,7 +117,7 @@ def _place(after: str) -> tuple[int, datetime, int] | None:
     return place if place[0] in {0, 1} and 0 < place[2] < 2**31 else None
 
 
-@router.get("/{number}", response_class=HTMLResponse)
+@router.get("/{number:int}", response_class=HTMLResponse)
 def task_page(
     request: Request, house: TheHouse, actor: Looking, number: int, *, saved: str = "", done: str = ""
 ) -> HTMLResponse:
@@ -138,11 +138,13 @@ def _draw(
     done: str | None = None,
 ) -> HTMLResponse:
     now = clock.now()
+    if not 0 < number < 2**31:
+        raise HTTPException(404)
     try:
         found = inbox.open_task(
             house, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
         )
-    except (tasks.NoSuchTask, OverflowError):
+    except tasks.NoSuchTask:
         raise HTTPException(404) from None
     may_answer = actor.may("answer", found.task.site_id)
     reader = next((one for one in found.readers if form is not None and str(one.id) == form["to"]), None)
@@ -177,15 +179,16 @@ _FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency
 
 def _task(house: House, actor: Actor, number: int) -> Task:
     """The task, if they may answer it. Raises 404."""
-    found = house.database.read(lambda tx: store.tasks.by_number(tx, number)) if 0 < number < 2**31 else None
-    if found is None or found.site_id not in actor.sites("look"):
+    sites = actor.sites("look")
+    found = house.database.read(lambda tx: store.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
+    if found is None:
         raise HTTPException(404)
     if not actor.may("answer", found.site_id):
         raise HTTPException(403, "Your role does not let you answer texts and tasks of this site.")
     return found
 
 
-@router.post("/{number}/take")
+@router.post("/{number:int}/take")
 def take(house: TheHouse, actor: Answering, number: int) -> RedirectResponse:
     """It is theirs from now on, and the alarm is acknowledged."""
     _task(house, actor, number)
@@ -196,7 +199,7 @@ def take(house: TheHouse, actor: Answering, number: int) -> RedirectResponse:
     return see(f"/inbox/{number}", done="taken")
 
 
-@router.post("/{number}/note")
+@router.post("/{number:int}/note")
 def note(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
     """A note in the story; it is sealed."""
     _task(house, actor, number)
@@ -212,7 +215,7 @@ def _wrong_note(words: str, missing: str) -> str | None:
     return f"Shorten it to {LONGEST_NOTE} characters" if len(words) > LONGEST_NOTE else None
 
 
-@router.post("/{number}/say")
+@router.post("/{number:int}/say")
 def say(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
     """Answer by a text; `do=check` shows how it reads and when it goes, and sends nothing."""
     task = _task(house, actor, number)
@@ -243,7 +246,7 @@ def say(request: Request, house: TheHouse, actor: Answering, number: int, form: 
     return see(f"/inbox/{number}", done="said" if typed.text is not None else "twice")
 
 
-@router.post("/{number}/close")
+@router.post("/{number:int}/close")
 def close(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
     """Close it with its outcome. An urgent one wants it in writing, too (C-13)."""
     task = _task(house, actor, number)
@@ -276,7 +279,7 @@ def close(request: Request, house: TheHouse, actor: Answering, number: int, form
     return see(f"/inbox/{number}", done="released" if released else "closed")
 
 
-@router.post("/{number}/let-go")
+@router.post("/{number:int}/let-go")
 def let_go(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
     """Let the text go that a task holds."""
     _task(house, actor, number)

@@ -6,7 +6,7 @@ What the preview shows is what the plan lays down: `planning.preview` of the ver
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -23,12 +23,12 @@ from reminders.store.lists import ListedPatient, PatientFilter
 from reminders.web.access import Planning
 from reminders.web.drawing import ago, draw, see
 from reminders.web.forms import Fields, Form, RowId, row_id
-from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form
+from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form, recurs
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 
-NEEDED = "Look at what is marked; the texts appear as soon as the plan can be read."
+A_YEAR = timedelta(days=366)
 DONE = {"sample": "The test is on its way to your phone.", "kept": "The draft is saved."}
 _ABOUT_A_PERSON = ("patient.", "consent.", "recipients.")
 
@@ -54,6 +54,23 @@ class Ask:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """One series of the form in plain words: how often, how many visits, the first and the last of them.
+
+    `odd` are visits at a time that does not exist on their day, each with the time that is meant instead.
+    """
+
+    kind: str
+    recurs: str
+    visits: int
+    endless: bool
+    first: datetime
+    last: datetime
+    zone: str
+    odd: tuple[tuple[datetime, datetime], ...]
+
+
 @dataclass(slots=True)
 class Seen:
     """What the form comes to: the document or what is wrong with it, its texts, and who is here already."""
@@ -63,6 +80,7 @@ class Seen:
     problems: dict[str, str]
     texts: list[Previewed]
     note: str | None
+    agreed: list[Agreed]
     notes: list[tuple[str, str | None]]
     number: str | None
     current: list[str]
@@ -132,7 +150,7 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
         plan = store.history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
-        store.records.note(tx, who=actor.who, what="plan opened to change it", table="plans", row=plan_id, now=now)
+        store.records.note(tx, who=actor.who, what="plan document read", table="plans", row=plan_id, now=now)
         return plan, store.plans.document_of(tx, plan)
 
     plan, document = house.database.write(look, again=True)
@@ -286,7 +304,7 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
         theirs = store.plans.plans_of(tx, patient.id)
         own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
         store.records.note(
-            tx, who=ask.actor.who, what="plan opened to repeat it", table="patients", row=patient.id, now=ask.now
+            tx, who=ask.actor.who, what="plan document read", table="patients", row=patient.id, now=ask.now
         )
         if not theirs or own is None:
             return [("patient.ref", patient.ref), ("patient.name", store.people.open_name(tx, patient) or "")]
@@ -320,10 +338,11 @@ def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocu
 
 def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     read = read_form(form)
-    seen = Seen(read, None, {}, [], None, [], None, [])
+    seen = Seen(read, None, {}, [], None, [], [], None, [])
     refused: Sequence[Problem] = ()
     try:
         seen.document = _read(ask.house, read, place, ask.now)
+        seen.agreed = agreed(seen.document, place.zone, ask.now)
         if not read.problems:
             seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
@@ -331,6 +350,33 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     seen.problems = read.explain(refused)
     ask.house.database.read(lambda tx: _who_is_here(ask, tx, seen, place))
     return seen
+
+
+def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
+    """What a document comes to, series by series, for a year ahead."""
+    until = plans.to_wall(now, zone).date() + A_YEAR
+    found = []
+    for one in document.all_series():
+        visits = plans.occurrences(one, until=until, zone=zone)
+        if not visits:
+            continue
+        meant = ((visit.wall, plans.to_wall(plans.to_instant(visit.wall, visit.zone), visit.zone)) for visit in visits)
+        odd = tuple((wall, there.replace(tzinfo=None)) for wall, there in meant if there.replace(tzinfo=None) != wall)
+        endless = one.repeats is not None and "COUNT=" not in one.repeats and "UNTIL=" not in one.repeats
+        walls = [visit.wall for visit in visits]
+        found.append(
+            Agreed(
+                kind=one.kind.value,
+                recurs=recurs(one.repeats),
+                visits=len(visits),
+                endless=endless,
+                first=walls[0],
+                last=walls[-1],
+                zone=one.zone or zone,
+                odd=odd[:3],
+            )
+        )
+    return found
 
 
 def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> None:
@@ -385,7 +431,7 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
         found = store.lists.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
         site_id = min(sites, default=0)
-        store.records.note(tx, who=ask.actor.who, what="patients looked up", table="sites", row=site_id, now=ask.now)
+        store.records.note(tx, who=ask.actor.who, what="patients list read", table="sites", row=site_id, now=ask.now)
         return found
 
     return ask.house.database.write(look, again=True)
@@ -442,6 +488,8 @@ def _page(
         document=seen.document,
         notes=seen.notes,
         early=seen.note is not None,
+        agreed=seen.agreed,
+        wall_words=wall_words,
         number=seen.number,
         current=seen.current,
         plan=plan,
@@ -462,6 +510,11 @@ def _page(
         later=LATER,
         done=done,
     )
+
+
+def wall_words(wall: datetime) -> str:
+    """A wall clock as pages show it: `Thu 3 Dec 2026, 15:00`."""
+    return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
 
 
 def _languages() -> dict[str, str]:

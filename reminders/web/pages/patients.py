@@ -170,7 +170,7 @@ def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Fo
 
     def look(tx: store.Transaction) -> str:
         number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        store.records.note(tx, who=actor.who, what="number shown", table="recipients", row=reader.id, now=case.now)
+        store.records.note(tx, who=actor.who, what="number read", table="recipients", row=reader.id, now=case.now)
         return store.people.phone_of(tx, number.id, number.phone_sealed)
 
     phone = house.database.write(look, again=True)
@@ -183,11 +183,12 @@ def card(
 ) -> HTMLResponse:
     """The card to take home, to be printed: it names nobody."""
     case = _case(request, house, actor, patient_id, "people")
+    whose = case.reader(reader)
     try:
-        said = lives.card(house, case.whom(case.reader(reader)))
+        said = lives.card(house, case.whom(whose))
     except wording.Unsayable:
         said = None
-    return draw(request, "card.html", card=said, back=f"/patients/{patient_id}")
+    return draw(request, "card.html", card=said, language=whose.language, back=f"/patients/{patient_id}")
 
 
 def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:

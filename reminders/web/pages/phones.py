@@ -66,7 +66,7 @@ def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLR
     )
 
 
-@router.get("/{key}", response_class=HTMLResponse)
+@router.get("/{key:int}", response_class=HTMLResponse)
 def phone_page(request: Request, house: TheHouse, actor: SeeingPeople, key: int, done: str = "") -> HTMLResponse:
     """One phone's screen, and what its owner may do."""
     return _draw(request, house, actor, key, done=DONE.get(done))
@@ -120,7 +120,7 @@ def _one(house: House, actor: Actor, key: int) -> PhoneOf:
     return found
 
 
-@router.post("/{key}/text")
+@router.post("/{key:int}/text")
 def text(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
     """The phone texts us what was typed, or one of the quick answers."""
     phones, one = _phones(house), _one(house, actor, key)
@@ -135,7 +135,7 @@ def text(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form:
     return see(f"/phones/{key}", done="sent")
 
 
-@router.post("/{key}/switch")
+@router.post("/{key:int}/switch")
 def switch(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
     """Switch the phone on or off."""
     phones, one = _phones(house), _one(house, actor, key)

@@ -20,6 +20,7 @@ from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.pages.new_plan import phone_in
+from reminders.web.plan_form import recurs
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -145,7 +146,7 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
         sites &= may
 
     def look(tx: store.Transaction) -> list[ListedPlan]:
-        store.records.note(tx, who=actor.who, what="plans listed", table="sites", row=min(may), now=now)
+        store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=min(may), now=now)
         return store.lists.plans(tx, sites, wanted, now, names=True)
 
     return house.database.write(look, again=True)
@@ -251,7 +252,8 @@ def plan(
 ) -> HTMLResponse:
     """One plan: what was agreed, its visits, and every text with what became of it."""
     now = clock.now()
-    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now), again=True)
+    again = request.headers.get("x-refresh") == "1"  # the same page, read anew by itself
+    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now, again=again), again=True)
     visits = opened.visits if every else [one for one in opened.visits if one.starts_at > now][:VISITS]
     may_see = actor.may("people", _site_id(house, opened.plan.site))
     return draw(
@@ -276,13 +278,13 @@ def plan(
     )
 
 
-def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime) -> Opened:
+def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime, *, again: bool) -> Opened:
     sites = actor.sites("look")
     row = store.history.plan(tx, sites, plan_id)
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
-    if names:
+    if names and not again:
         store.records.note(tx, who=actor.who, what="plan page read", table="plans", row=plan_id, now=now)
     (shown,) = store.lists.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = store.lists.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
@@ -296,32 +298,6 @@ def _site_id(house: House, key: str) -> int:
     site = house.database.read(lambda tx: store.people.site_by_key(tx, key))
     assert site is not None
     return int(site.id)
-
-
-_EVERY = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
-_DAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
-
-
-def recurs(repeats: str | None) -> str:
-    """A rule in words where that is short, else as it stands: `every week on Mon, Fri, 12 times`."""
-    if repeats is None:
-        return "once"
-    parts = dict(part.partition("=")[::2] for part in repeats.split(";"))
-    if not parts.keys() <= {"FREQ", "INTERVAL", "BYDAY", "COUNT", "UNTIL", "WKST"}:
-        return repeats
-    unit = _EVERY[parts["FREQ"]]
-    step = parts.get("INTERVAL", "1")
-    said = f"every {unit}" if step == "1" else f"every {step} {unit}s"
-    if days := parts.get("BYDAY"):
-        named = [_DAYS.get(day, day) for day in days.split(",")]
-        if any(day[-2:] in _DAYS and day not in _DAYS for day in days.split(",")):
-            return repeats
-        said += f" on {', '.join(named)}"
-    if count := parts.get("COUNT"):
-        said += f", {count} times"
-    if until := parts.get("UNTIL"):
-        said += f", until {until[:4]}-{until[4:6]}-{until[6:8]}"
-    return said
 
 
 @router.get("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)

@@ -165,7 +165,7 @@ def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
         house.database.write(note, again=True)
 
 
-@router.get("/{session_id}/{on}", response_class=HTMLResponse)
+@router.get("/{session_id:int}/{on}", response_class=HTMLResponse)
 def session_page(
     request: Request, house: TheHouse, actor: Looking, session_id: int, on: str, *, done: str = ""
 ) -> HTMLResponse:
@@ -225,7 +225,7 @@ def _wanted(form: Fields) -> tuple[datetime | None, dict[str, str]]:
     return datetime.combine(day, at), {}
 
 
-@router.post("/{session_id}/{on}/preview", response_class=HTMLResponse)
+@router.post("/{session_id:int}/{on}/preview", response_class=HTMLResponse)
 def preview(
     request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form
 ) -> HTMLResponse:
@@ -256,7 +256,7 @@ def preview(
     return _draw(request, house, actor, session_id, on, form=form, problems=problems)
 
 
-@router.post("/{session_id}/{on}/change")
+@router.post("/{session_id:int}/{on}/change")
 def change(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form) -> Response:
     """Move it or call it off, for everybody."""
     sheet = _mine(house, actor, session_id, on)
@@ -277,7 +277,7 @@ def change(request: Request, house: TheHouse, actor: Planning, session_id: int, 
     return see(f"/sessions/{session_id}/{where}", done="moved" if to is not None else "off")
 
 
-@router.post("/{session_id}/{on}/undo")
+@router.post("/{session_id:int}/{on}/undo")
 def undo(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str) -> Response:
     """Take its last change back, as long as no text about it has gone."""
     sheet = _mine(house, actor, session_id, on)

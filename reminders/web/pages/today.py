@@ -40,7 +40,7 @@ def board(
         board=found,
         now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
         done=DONE.get(done),
-        logged=lambda state: _in_the_log(found, state),
+        logged=lambda state: in_the_log(found, state),
         which=story.which_text,
         reasons=story.REASONS,
         held_words=story.HELD,
@@ -48,7 +48,7 @@ def board(
     )
 
 
-def _in_the_log(found: today.Board, state: str) -> str:
+def in_the_log(found: today.Board, state: str) -> str:
     """Where the delivery log lists the day's texts in that state."""
     return "/log?" + urlencode({"state": state, "since": found.day, "until": found.day + timedelta(days=1)})
 
