@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
 
-.PHONY: demo test check bench chaos simulate load lock clean
+.PHONY: demo test check bench chaos simulate load fuzz lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -21,7 +21,8 @@ N = 5000
 bench: .venv/bench
 	$(BIN)/python tests/bench --messages $(N) $(BENCH)
 
-# The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks.
+# The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks,
+# the API asked whatever its document allows and more.
 SEEDS = 10000
 simulate: .venv/test
 	$(BIN)/python tests/simulation --seeds $(SEEDS) $(SIMULATE)
@@ -29,6 +30,10 @@ simulate: .venv/test
 KILLS = 500
 chaos: .venv/test
 	$(BIN)/python tests/chaos --kills $(KILLS) $(CHAOS)
+
+FUZZ = 100
+fuzz: .venv/test
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py
 
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py

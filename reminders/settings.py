@@ -226,11 +226,11 @@ class TwilioSettings(_Table):
 
 
 class WebSettings(_Table):
-    """Where the web process listens, the address Twilio knows it by, and how long a sign-in holds.
+    """Where the web process listens, the address Twilio knows it by, how long a sign-in holds, how often a key asks.
 
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
-    `demo` lets anybody at this machine in, as one of the demo's staff.
+    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key.
     """
 
     host: str = "127.0.0.1"
@@ -240,6 +240,7 @@ class WebSettings(_Table):
     longest_hours: Annotated[int, Field(ge=1, le=24)] = 12
     proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
     demo: bool = False
+    api_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
 
 
 class SendingSettings(_Table):

@@ -256,6 +256,7 @@ class PretendTwilio:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with Shell(self.simulator) as shell:
             self.url = f"http://127.0.0.1:{shell.port}"
+            self.phones_url = f"http://127.0.0.1:{shell.control_port}"
             self._ready.set()
             await self._stop.wait()
 

@@ -221,3 +221,16 @@ def test_who_died_has_no_plan_any_more(run):
     assert run.json("plans", "end", "DC-1", "--because", "died")["texts"]["retracted"] > 0
     assert [text for text in run.lines("log", "--patient", "MRN-1") if text["state"] == "scheduled"] == []
     assert "death" in run("people", "say", "MRN-1", "Hello.", code=1).stderr
+
+
+def test_l58_a_person_is_erased_unless_there_is_a_legal_hold(run):
+    assert run.json("people", "hold", "MRN-1") == {"hold": True, "changed": True}
+    assert "legal hold" in run("people", "erase", "MRN-1", "--yes", code=1).stderr
+    assert "no longer" in run("people", "hold", "MRN-1", "--ended").stderr
+    assert "--yes" in run("people", "erase", "MRN-1", code=1).stderr
+    done = run.json("people", "erase", "MRN-1", "--yes")
+    assert done["erased"].startswith("erased-")
+    assert done["texts"]["retracted"] > 0
+    for again in (("erase", "MRN-1", "--yes"), ("hold", "MRN-1"), ("show", "MRN-1")):
+        run("people", *again, code=3)
+    assert json.loads(run("people", "show", done["erased"], "--json").stdout)["name"] is None

@@ -70,6 +70,8 @@ class Town:
             database_url,
             folder,
             twilio__api_base_url=self.twilio.url,
+            twilio__phones_url=self.twilio.phones_url,
+            web__demo="true",
             twilio__segments_per_second="0",
             twilio__deadline_seconds="5",
             web__public_url=f"http://127.0.0.1:{free_port()}",
@@ -131,6 +133,10 @@ class Town:
         while not until():
             assert time.monotonic() < ends, "it did not come"
             time.sleep(0.05)
+
+    def go_on(self) -> None:
+        """Set this process's clock to the town's, for a test that comes to it later."""
+        clock.correct(NOW + timedelta(hours=1, minutes=5) - clock.machine())
 
     def close(self) -> None:
         """End the town."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import audit, ops, people, plans, programmes, running, sessions, tasks, texts, users
+from reminders.cli import api_keys, audit, ops, people, plans, programmes, running, sessions, tasks, texts, users
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -71,6 +71,8 @@ _people.command("opt-out")(people.opt_out)
 _people.command("wrong")(people.wrong_number)
 _people.command("add")(people.add_recipient)
 _people.command("remove")(people.remove_recipient)
+_people.command("hold")(people.hold)
+_people.command("erase")(people.erase)
 
 _tasks = typer.Typer(invoke_without_command=True)
 _tasks.callback()(tasks.tasks)
@@ -96,6 +98,11 @@ _audit.command("head")(audit.head)
 _keys = typer.Typer(help="Sealing keys: make one, rotate them.", no_args_is_help=True)
 _keys.command("make")(running.make_key)
 _keys.command("rotate")(running.rotate_keys)
+
+_api_keys = typer.Typer(help="Keys of other programs for the API: make, list, end.", no_args_is_help=True)
+_api_keys.command("make")(api_keys.make_key)
+_api_keys.command("list")(api_keys.list_keys)
+_api_keys.command("end")(api_keys.end_key)
 
 _backlog = typer.Typer(help="What piled up in an outage: look at it, release it, drop it.", no_args_is_help=True)
 _backlog.command("show")(ops.show_backlog)
@@ -137,3 +144,4 @@ app.command(rich_help_panel=_RUNNING)(running.demo)
 app.add_typer(_users, name="users", rich_help_panel=_RUNNING)
 app.add_typer(_audit, name="audit", rich_help_panel=_RUNNING)
 app.add_typer(_keys, name="keys", rich_help_panel=_RUNNING)
+app.add_typer(_api_keys, name="api-keys", rich_help_panel=_RUNNING)

@@ -434,6 +434,54 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     )
 
 
+def hold(
+    patient: Patient,
+    ended: Annotated[bool, typer.Option("--ended", help="The legal hold is over.")] = False,
+    site: Site = None,
+    json: Json = False,
+) -> None:
+    """Put a patient under a legal hold: nothing of theirs is cleared or erased until it has ended."""
+    from reminders import clock
+    from reminders.service import retention
+
+    with the_house() as house:
+        changed = retention.hold(house, patient, clock.now(), who=who(), on=not ended, site=site)
+    if changed is None:
+        end(Exit.NOT_FOUND, f"There is no patient {patient}.")
+    if json:
+        print_json({"hold": not ended, "changed": changed})
+        return
+    stands = "is no longer under a legal hold" if ended else "is under a legal hold"
+    err.print(f"{patient} {stands}{'' if changed else ', as before'}.")
+
+
+def erase(
+    patient: Patient,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is done.")] = False,
+    site: Site = None,
+    json: Json = False,
+) -> None:
+    """Erase a patient for ever: name, phone, plans' and texts' words. When and how texts went stays, by number only."""
+    from reminders import clock
+    from reminders.service import retention
+    from reminders.service.lives import Refused
+
+    if not yes:
+        end(Exit.REFUSED, f"This cannot be undone. To erase {patient}, say --yes.")
+    with the_house() as house:
+        try:
+            done = retention.erase(house, patient, clock.now(), who=who(), site=site)
+        except Refused as refusal:
+            end(Exit.REFUSED, f"{patient}: {refusal}.")
+    if done is None:
+        end(Exit.NOT_FOUND, f"There is no patient {patient}.")
+    if json:
+        print_json({"erased": done.ref, "texts": {"added": 0, "moved": 0, "retracted": done.retracted}})
+        return
+    err.print(f"Erased; {done.retracted} texts taken back. What must be kept stands under {done.ref}.")
+    err.print("Backups made before hold the key until you delete them.")
+
+
 def _who(one: "Shown") -> str:
     return "the patient" if one.role == "self" else f"{one.key} ({one.role})"
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -75,6 +75,7 @@ def preview(
     """Show each text of a plan: when it goes, its words, or why not."""
     from reminders import clock
     from reminders.plans import PlanRefused
+    from reminders.service import plain
 
     path = Path(plan)
     try:
@@ -85,7 +86,7 @@ def preview(
     if texts is None:
         end(Exit.NOT_FOUND, f"There is no plan and no file {plan}.")
     if json:
-        print_json([_previewed(text) for text in texts])
+        print_json([plain.previewed(text) for text in texts])
         return
     print_table(
         f"Texts of {plan}",
@@ -141,27 +142,6 @@ def _says(text: "Previewed") -> str:
         return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}.{phone}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
-
-
-def _previewed(text: "Previewed") -> dict[str, Any]:
-    return {
-        "key": text.key,
-        "class": text.class_,
-        "recipient": text.recipient,
-        "opens_at": text.opens_at,
-        "closes_at": text.closes_at,
-        "goes_at": text.goes_at if text.goes else None,
-        "local": text.local,
-        "zone": text.zone,
-        "goes": text.goes,
-        "state": text.state,
-        "reason": text.reason,
-        "text": text.text,
-        "segments": text.segments,
-        "encoding": text.encoding,
-        "appointments": list(text.appointments),
-        "red": text.red,
-    }
 
 
 def pause_plan(ref: Annotated[str, typer.Argument(metavar="PLAN_REF")], json: Json = False) -> None:

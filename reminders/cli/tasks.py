@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -47,7 +47,7 @@ def list_tasks(
 ) -> None:
     """List what a person must do: the urgent first, then by due time."""
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import plain, tasks
 
     if all_ and closed:
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
@@ -58,7 +58,7 @@ def list_tasks(
         found = tasks.listed(house, closed=wanted, owner=who() if mine else None, kind=kind)
     now = clock.now()
     if json:
-        print_json_lines(_document(task, now) for task in found)
+        print_json_lines(plain.task(task, now) for task in found)
         return
     print_table(
         "Tasks, the urgent first",
@@ -70,7 +70,7 @@ def list_tasks(
                 tasks.KINDS[task.kind].title,
                 _whom(task),
                 task.visit,
-                _when(task.due_at, task.zone, now) + (", overdue" if _is_overdue(task, now) else ""),
+                _when(task.due_at, task.zone, now) + (", overdue" if plain.is_overdue(task, now) else ""),
                 _stands(task, now),
             )
             for task in found
@@ -85,31 +85,13 @@ def show_task(number: Number, json: Json = False) -> None:
     What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
     """
     from reminders import clock
-    from reminders.service import story, tasks
+    from reminders.service import plain, tasks
 
     now = clock.now()
     with the_house() as house, _refusals():
         task, told = tasks.show(house, number, now, who=who())
     if json:
-        kind = tasks.KINDS[task.kind]
-        lines = [
-            {
-                "at": event.at,
-                "what": event.what,
-                "who": event.who,
-                "detail": event.detail,
-                "words": event.words,
-                "rules": list(event.rules),
-                "text": str(event.text_id) if event.text_id is not None else None,
-                "wording": event.text_wording,
-                "text_state": event.text_state,
-                "text_code": event.text_code,
-                "became": story.became(event),
-            }
-            for event in told
-        ]
-        more = {"to_do": kind.to_do, "outcomes": list(kind.outcomes), "story": lines}
-        print_json({**_document(task, now), **more})
+        print_json(plain.told(task, told, now))
         return
     for line in _page(task, told, now):
         out.print(line, soft_wrap=True)
@@ -118,12 +100,12 @@ def show_task(number: Number, json: Json = False) -> None:
 def take_task(number: Number, json: Json = False) -> None:
     """Take a task: it is yours, and nobody else is called."""
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import plain, tasks
 
     now = clock.now()
     task = _do(lambda house: tasks.take(house, number, now, who=who()))
     if json:
-        print_json(_document(task, now))
+        print_json(plain.task(task, now))
     else:
         err.print(f"Task {number} is yours: {tasks.KINDS[task.kind].to_do}")
 
@@ -135,12 +117,12 @@ def note_task(
 ) -> None:
     """Add a note to a task's story."""
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import plain, tasks
 
     words, now = _words(note), clock.now()
     task = _do(lambda house: tasks.remark(house, number, words, now, who=who()))
     if json:
-        print_json(_document(task, now))
+        print_json(plain.task(task, now))
     else:
         err.print(f"Noted in task {number}.")
 
@@ -157,7 +139,7 @@ def close_task(
 ) -> None:
     """Close a task with its outcome; texts held for it go again."""
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import plain, tasks
 
     if (disclosed_to is None) != (emergency is None):
         raise typer.BadParameter("give both, to whom and what emergency", param_hint="--disclosed-to, --emergency")
@@ -169,7 +151,7 @@ def close_task(
         lambda house: tasks.close(house, number, outcome, now, who=who(), note=words, disclosed=disclosed)
     )
     if json:
-        print_json({**_document(task, now), "released": released})
+        print_json({**plain.task(task, now), "released": released})
     else:
         err.print(f"Task {number} is closed: {_plain(outcome)}.")
         if released:
@@ -217,38 +199,6 @@ def _words(given: str) -> str:
     return words
 
 
-def _document(task: "Task", now: datetime) -> dict[str, Any]:
-    from reminders.service import tasks
-
-    return {
-        "id": task.id,
-        "kind": task.kind,
-        "urgency": task.urgency,
-        "title": tasks.KINDS[task.kind].title,
-        "site": task.site,
-        "patients": list(task.patients),
-        "plan": task.plan,
-        "visit": task.visit,
-        "starts_at": task.starts_at,
-        "to": task.to,
-        "text": str(task.text_id) if task.text_id is not None else None,
-        "opened_at": task.opened_at,
-        "due_at": task.due_at,
-        "overdue": _is_overdue(task, now),
-        "owner": task.owner,
-        "acknowledged_at": task.acknowledged_at,
-        "rung_at": task.rung_at,
-        "escalates_at": task.escalates_at,
-        "step": task.step,
-        "closed_at": task.closed_at,
-        "outcome": task.outcome,
-    }
-
-
-def _is_overdue(task: "Task", now: datetime) -> bool:
-    return task.closed_at is None and task.due_at < now
-
-
 def _when(at: datetime, zone: str, now: datetime) -> str:
     from reminders.service import story
 
@@ -281,10 +231,10 @@ def _visible(words: str) -> str:
 
 def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
     """The whole story on one page."""
-    from reminders.service import tasks
+    from reminders.service import plain, tasks
 
     kind = tasks.KINDS[task.kind]
-    overdue = ", overdue" if _is_overdue(task, now) else ""
+    overdue = ", overdue" if plain.is_overdue(task, now) else ""
     alarm = None
     if task.rung_at is not None:
         alarm = f"rang {_when(task.rung_at, task.zone, now)}"

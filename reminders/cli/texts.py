@@ -109,7 +109,7 @@ def log(
             return
         texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
     if json:
-        print_json_lines(logbook.in_full(text) for text in texts)
+        print_json_lines(map(logbook.in_full, texts))
     else:
         print_table(
             "Delivery log, newest first",
@@ -135,27 +135,12 @@ def _this_year(said: str, now: datetime) -> str:
 def status(json: Json = False) -> None:
     """Say whether it works; ends with 1 when it does not."""
     from reminders import clock
-    from reminders.service import health
+    from reminders.service import health, plain
 
     with the_house() as house:
         now = health.status(house, clock.now())
     if json:
-        print_json(
-            {
-                "ok": now.ok,
-                "jobs": {
-                    name: {"last_success": job.last_success, "age_seconds": job.age_seconds, "error": job.error}
-                    for name, job in now.jobs.items()
-                },
-                "queue": {
-                    "due": now.due,
-                    "oldest_due_seconds": now.oldest_due_seconds,
-                    "sending": now.sending,
-                    "uncertain": now.uncertain,
-                },
-                "troubles": now.troubles,
-            }
-        )
+        print_json(plain.status(now))
     else:
         print_table(
             "Jobs",

@@ -50,14 +50,18 @@ def read_bytes(raw: bytes, name: str, known: Known) -> PlanDocument:
         _refuse("file", "must be a .toml or .json file")
     if len(raw) > MOST_BYTES:
         _refuse("file", "is larger than a megabyte; a plan is a few kilobytes, so this is some other file")
-    text = _decode(raw)
+    return read(read_json(raw) if suffix == ".json" else _parse_toml(_decode(raw)), known)
+
+
+def read_json(raw: bytes) -> Mapping[str, Any]:
+    """The JSON object in `raw`. PlanRefused for what is none, or names a key twice."""
     try:
-        data = _parse_toml(text) if suffix == ".toml" else _parse_json(text)
+        data = _parse_json(_decode(raw))
     except RecursionError:
         _refuse("file", "is nested too deeply to be a plan")
     if not isinstance(data, Mapping):
         _refuse("file", "must hold one plan as an object, { … }")
-    return read(data, known)
+    return data
 
 
 def _refuse(where: str, problem: str) -> NoReturn:
@@ -82,9 +86,11 @@ def _decode(raw: bytes) -> str:
     return text
 
 
-def _parse_toml(text: str) -> object:
+def _parse_toml(text: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        _refuse("file", "is nested too deeply to be a plan")
     except tomllib.TOMLDecodeError as error:
         said = str(error)
         place = re.search(r"at line (\d+), column (\d+)\)$", said)

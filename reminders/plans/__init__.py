@@ -10,7 +10,7 @@ from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, 
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
 from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
-from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient
+from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
 from reminders.plans.recurrence import Occurrence, Series, occurrences
 from reminders.plans.walltime import is_zone, to_instant, to_wall
 
@@ -43,6 +43,7 @@ __all__ = [
     "read_consent",
     "read_phone",
     "read_recipient",
+    "read_section",
     "region_of",
     "to_instant",
     "to_wall",

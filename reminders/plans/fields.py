@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import phonenumbers
 from phonenumbers import timezone
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
@@ -315,20 +315,29 @@ def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return _distinct(values)
 
 
-Ref = Annotated[str, BeforeValidator(_ref)]
-Name = Annotated[str, BeforeValidator(_text(200))]
-Remark = Annotated[str, BeforeValidator(_text(500))]
+def _described(**words: Any) -> WithJsonSchema:
+    """What a JSON Schema says of a field that holds text."""
+    return WithJsonSchema({"type": "string", **words})
+
+
+_WALL_CLOCK = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?$"
+
+Ref = Annotated[str, BeforeValidator(_ref), _described(minLength=1, maxLength=64)]
+Name = Annotated[str, BeforeValidator(_text(200)), _described(minLength=1, maxLength=200)]
+Remark = Annotated[str, BeforeValidator(_text(500)), _described(minLength=1, maxLength=500)]
 Day = Annotated[date, BeforeValidator(_day)]
-Wall = Annotated[datetime, BeforeValidator(_wall)]
+Wall = Annotated[
+    datetime, BeforeValidator(_wall), _described(pattern=_WALL_CLOCK, description="A wall clock, without an offset")
+]
 WallMinute = Annotated[datetime, BeforeValidator(_minute)]
 Moves = Annotated[dict[WallMinute, Wall], BeforeValidator(_moves)]
-TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
-Zone = Annotated[str, BeforeValidator(_zone)]
-Language = Annotated[str, BeforeValidator(_language)]
-Phone = Annotated[str, BeforeValidator(_phone)]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), _described(pattern="^[0-9]{1,2}:[0-9]{2}(:00)?$")]
+Zone = Annotated[str, BeforeValidator(_zone), _described(description="An IANA time zone")]
+Language = Annotated[str, BeforeValidator(_language), _described(description="A BCP 47 language tag")]
+Phone = Annotated[str, BeforeValidator(_phone), _described(maxLength=64, description="A phone number in any format")]
 Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 KindName = Annotated[Kind, BeforeValidator(_kind)]
 CategoryName = Annotated[Category, BeforeValidator(_category)]
-LeadText = Annotated[str, BeforeValidator(_lead)]
+LeadText = Annotated[str, BeforeValidator(_lead), _described(description="1d@17:00, 2h, 30m …")]
 Distinct = AfterValidator(_distinct)
 Some = AfterValidator(_some)

@@ -108,6 +108,12 @@ def read_consent(data: Mapping[str, Any], known: Known, *, born_on: date | None 
     return found.verdict(consent)
 
 
+def read_section(model: type[M], where: str, data: object, known: Known) -> M:
+    """One table read as `model`, such as the body of a request; problems stand at `where`. Raises PlanRefused."""
+    found = _Problems(known)
+    return found.verdict(found.section(model, where, data))
+
+
 class _Number(Section):
     phone: Phone
 

@@ -15,6 +15,7 @@ from reminders.planner import Reason
 from reminders.plans import Kind
 from reminders.service import tasks
 from reminders.service.house import House
+from reminders.service.planning import hold_to
 from reminders.service.replanning import policy_of, reader_now
 from reminders.service.watch import MARK_AFTER, MARK_BACK
 from reminders.store import Row
@@ -48,7 +49,15 @@ class Marked:
 
 
 def mark(
-    house: House, plan_ref: str, series: str, on: date | None, now: datetime, *, what: str, who: str
+    house: House,
+    plan_ref: str,
+    series: str,
+    on: date | None,
+    now: datetime,
+    *,
+    what: str,
+    who: str,
+    site: str | None = None,
 ) -> Marked | None:
     """Say `what` of one visit: the patient `attended`, was `late`, `missed` it, or `unmark` takes a mark back.
 
@@ -57,7 +66,7 @@ def mark(
     """
 
     def work(tx: store.Transaction) -> Marked | None:
-        plan = store.plans.plan_by_ref(tx, plan_ref)
+        plan = store.plans.plan_by_ref(tx, plan_ref, site=site)
         if plan is None:
             return None
         _lock(tx, {plan.patient_id})
@@ -87,6 +96,23 @@ def mark_these(
         if any(row.status not in _HELD for row in rows):
             raise ValueError("one of them was called off, so nobody can have come")
         return [_mark(house, tx, row, now, what=marks[row.id], who=who) for row in rows]
+
+    return house.database.write(work, again=True)
+
+
+def mark_appointment(
+    house: House, appointment_id: int, now: datetime, *, what: str, who: str, version: int | None = None
+) -> Marked | None:
+    """`mark` of the appointment with that id. Raises ChangedSince where it does not stand in `version`."""
+
+    def work(tx: store.Transaction) -> Marked | None:
+        _lock(tx, {row.patient_id for row in store.plans.appointments_by_id(tx, [appointment_id])})
+        for row in store.plans.appointments_by_id(tx, [appointment_id]):
+            hold_to(version, row)
+            if row.status not in _HELD:
+                raise ValueError("it was called off, so nobody can have come")
+            return _mark(house, tx, row, now, what=what, who=who)
+        return None
 
     return house.database.write(work, again=True)
 

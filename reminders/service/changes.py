@@ -10,6 +10,7 @@ from typing import Any
 
 from reminders import planner, plans, store
 from reminders.service.house import House
+from reminders.service.planning import hold_to
 from reminders.service.replanning import policy_of, replan
 from reminders.store import Row
 from reminders.store.plans import SESSION_MOVED, SESSION_OFF, SESSION_UNDONE, SessionChange
@@ -79,7 +80,15 @@ def _change_session(
 
 
 def change_visit(
-    house: House, plan_ref: str, series: str, on: date | None, now: datetime, *, who: str, to: datetime | None
+    house: House,
+    plan_ref: str,
+    series: str,
+    on: date | None,
+    now: datetime,
+    *,
+    who: str,
+    to: datetime | None,
+    site: str | None = None,
 ) -> Changes | None:
     """Move one visit of one plan to another wall-clock time of its place, or call it off (`to` is None).
 
@@ -88,7 +97,7 @@ def change_visit(
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        plan = store.plans.plan_by_ref(tx, plan_ref)
+        plan = store.plans.plan_by_ref(tx, plan_ref, site=site)
         if plan is None:
             return None
         named = store.plans.appointments_named(tx, plan.id, series, on)
@@ -99,12 +108,23 @@ def change_visit(
 
 
 def change_one(
-    house: House, tx: store.Transaction, appointment_id: int, now: datetime, *, who: str, to: datetime | None
+    house: House,
+    tx: store.Transaction,
+    appointment_id: int,
+    now: datetime,
+    *,
+    who: str,
+    to: datetime | None,
+    version: int | None = None,
 ) -> Changes | None:
-    """`change_visit` of the visit of that id, inside a transaction of the caller's."""
+    """`change_visit` of the visit of that id, inside a transaction of the caller's.
+
+    Raises ChangedSince where it does not stand in `version`.
+    """
     for row in store.plans.appointments_by_id(tx, [appointment_id]):
         store.people.lock_numbers(tx, store.people.numbers_of(tx, [row.patient_id]))
     for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that nobody else changes it
+        hold_to(version, row)
         if row.status in store.plans.OPEN:
             _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
             return replan(house, tx, [row.patient_id], now)
@@ -329,18 +349,30 @@ def _word(text: Row[Any], now: datetime) -> str:
 
 
 def set_plan_status(
-    house: House, ref: str, status: str, now: datetime, *, who: str, because: str | None = None
+    house: House,
+    ref: str,
+    status: str,
+    now: datetime,
+    *,
+    who: str,
+    because: str | None = None,
+    site: str | None = None,
+    version: int | None = None,
 ) -> Changes | None:
     """Pause, resume (`active`) or end a plan; what its texts did, or None where there is no such plan.
 
     `because` is needed to end one, and puts the reason right of one that has ended. A patient who died has no plan any
     more: all of theirs end, and nothing goes to anybody about them. Raises ValueError when an ended plan is paused or
-    resumed: a person who comes back gets a new plan, and consents anew.
+    resumed: a person who comes back gets a new plan, and consents anew. Raises ChangedSince where the plan does not
+    stand in `version`.
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        plan = store.plans.plan_by_ref(tx, ref)
-        return _set_status(house, tx, plan, status, now, who=who, because=because) if plan is not None else None
+        plan = store.plans.plan_by_ref(tx, ref, site=site)
+        if plan is None:
+            return None
+        hold_to(version, plan)
+        return _set_status(house, tx, plan, status, now, who=who, because=because)
 
     return house.database.write(change, again=True)
 
@@ -398,8 +430,7 @@ def transfer(
     """
 
     def change(tx: store.Transaction) -> Changes | None:
-        place = store.people.site_by_key(tx, site) if site is not None else None
-        plan = store.plans.plan_by_ref(tx, ref, site_id=place.id if place is not None else None)
+        plan = store.plans.plan_by_ref(tx, ref, site=site)
         if plan is None:
             return None
         here = store.people.site_of_patient(tx, plan.patient_id).key

@@ -61,9 +61,9 @@ class House:
         clock.correct(ahead)
         return ahead.total_seconds()
 
-    def known(self, tx: store.Transaction, now: datetime) -> Known:
-        """What plan documents are read against."""
-        site = self.settings.site
+    def known(self, tx: store.Transaction, now: datetime, at: str | None = None) -> Known:
+        """What plan documents are read against, of the site with the key `at` or of the default one."""
+        site = (store.people.site_by_key(tx, at) if at is not None else None) or self.settings.site
         return Known(
             today=to_wall(now, site.zone).date(),
             languages=wording.languages(),

@@ -146,7 +146,7 @@ def new_number(
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        known = house.known(tx, now)
+        known = house.known(tx, now, whom.site)
         number_id = store.people.keep_number(tx, plans.read_phone(phone, known), now)
         case = _case(house, tx, whom, now, number_id, who=who)
         if case is None:
@@ -235,7 +235,7 @@ def record_consent(house: House, whom: Whom, consent: Mapping[str, Any], now: da
 def _read_consent(case: _Case, consent: Mapping[str, Any] | None) -> ConsentGiven | None:
     if consent is None:
         return None
-    known = case.house.known(case.tx, case.now)
+    known = case.house.known(case.tx, case.now, case.site.key)
     own = case.reader.role == "self"
     born_on = store.people.open_birth(case.tx, case.patient) if own else None
     read = plans.read_consent(consent, known, born_on=born_on)
@@ -423,7 +423,7 @@ def add_recipient(
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        known = house.known(tx, now)
+        known = house.known(tx, now, whom.site)
         read = plans.read_recipient(recipient, known)
         if read.part2_consent_on is None:
             problem = "is missing; nobody else gets texts without the patient's written consent naming them"

@@ -29,25 +29,43 @@ T = TypeVar("T")
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
 
+class ChangedSince(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
+    """Somebody else changed it since it was looked at; nothing was done."""
+
+
+def hold_to(version: int | None, row: Row[Any]) -> None:
+    """Raise ChangedSince unless the row stands in that version; None asks for none."""
+    if version is not None and row.version != version:
+        raise ChangedSince
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of one plan document: whether it said anything new, what its texts did, and what to think about."""
+    """What became of one plan document: whether it said anything new, what its texts did, and what to think about.
+
+    `new` is whether there was no plan of that reference before; `plan_id` is its row.
+    """
 
     ref: str
     changed: bool
     texts: Changes
     note: str | None = None
+    new: bool = False
+    plan_id: int = 0
 
 
-def accept(house: House, document: PlanDocument, now: datetime, *, who: str) -> Accepted:
+def accept(house: House, document: PlanDocument, now: datetime, *, who: str, version: int | None = None) -> Accepted:
     """Take in one plan document: one transaction, and idempotent by the plan's reference.
 
-    Raises PlanRefused, and then nothing is changed. `who` goes into the audit.
+    Raises PlanRefused, and then nothing is changed; and ChangedSince where the plan is to stand in `version` and does
+    not. `who` goes into the audit.
     """
-    return house.database.write(lambda tx: accept_in(house, tx, document, now, who), again=True)
+    return house.database.write(lambda tx: accept_in(house, tx, document, now, who, version=version), again=True)
 
 
-def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: datetime, who: str) -> Accepted:
+def accept_in(
+    house: House, tx: store.Transaction, document: PlanDocument, now: datetime, who: str, *, version: int | None = None
+) -> Accepted:
     """`accept`, inside a transaction of the caller's."""
     store.people.keep_default_site(tx, house.settings, now)
     site = store.people.site_by_key(tx, document.plan.site)
@@ -56,8 +74,10 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     row = store.plans.plan_by_ref(tx, document.plan.ref, site_id=site.id, source=SOURCE)
     said = document.canonical().decode()
     before = store.plans.document_of(tx, row) if row is not None else None
-    if before == said:
-        return Accepted(document.plan.ref, changed=False, texts=Changes())
+    if row is not None:
+        hold_to(version, row)
+        if before == said:
+            return Accepted(document.plan.ref, changed=False, texts=Changes(), plan_id=row.id)
 
     patient = store.people.patient_by_ref(tx, site.id, document.patient.ref)
     if row is not None and (patient is None or patient.id != row.patient_id):
@@ -118,7 +138,8 @@ def accept_in(house: House, tx: store.Transaction, document: PlanDocument, now: 
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
-    return Accepted(document.plan.ref, changed=True, texts=changes, note=_first_week(tx, document, plan_id))
+    note = _first_week(tx, document, plan_id)
+    return Accepted(document.plan.ref, changed=True, texts=changes, note=note, new=row is None, plan_id=plan_id)
 
 
 def enter(
@@ -409,20 +430,18 @@ def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[str | 
 
     def tried(tx: store.Transaction) -> tuple[str | None, list[Previewed]]:
         accepted = accept_in(house, tx, document, now, who="preview")
-        site = store.people.site_by_key(tx, document.plan.site)
-        assert site is not None
-        plan = store.plans.plan_by_ref(tx, document.plan.ref, site_id=site.id, source=SOURCE)
+        plan = store.plans.lock_plan(tx, accepted.plan_id)
         assert plan is not None
         return accepted.note, texts_of(house, tx, plan, now)
 
     return house.database.try_out(tried)
 
 
-def preview_plan(house: House, ref: str, now: datetime) -> list[Previewed] | None:
-    """Every text laid down for a plan; None where there is no such plan."""
+def preview_plan(house: House, ref: str, now: datetime, *, site: str | None = None) -> list[Previewed] | None:
+    """Every text laid down for a plan, of that site if one is named; None where there is no such plan."""
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
-        plan = store.plans.plan_by_ref(tx, ref, lock=False)
+        plan = store.plans.plan_by_ref(tx, ref, site=site, lock=False)
         return None if plan is None else texts_of(house, tx, plan, now)
 
     return house.database.read(look)

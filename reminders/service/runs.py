@@ -9,7 +9,20 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.service import audit, importing, inbound, logs, oncall, outcomes, planning, sending, stats, watch
+from reminders.service import (
+    audit,
+    importing,
+    inbound,
+    keys,
+    logs,
+    oncall,
+    outcomes,
+    planning,
+    retention,
+    sending,
+    stats,
+    watch,
+)
 from reminders.service.house import House
 from reminders.sms import Gateway
 
@@ -115,7 +128,9 @@ def _chain(house: House, now: datetime) -> None:
 
 
 def _plan(house: House, now: datetime) -> None:
+    keys.forget(house, now)
     planning.extend(house, now)
+    retention.purge(house, now)
 
 
 def _import(house: House, now: datetime) -> None:

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from reminders import plans, store
+from reminders.lifecycle import State
+from reminders.service import health
 from reminders.service.house import House
 from reminders.store.stats import (
     Span,
@@ -213,3 +215,26 @@ def states(tx: store.Transaction, sites: Collection[int] | None = None) -> dict[
     for cell in cells(tx, Span(sites=sites)):
         found[cell.state] += cell.many if not cell.code else 0
     return dict(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How the service does at this moment, and how many texts and open tasks there are, for /metrics and the API."""
+
+    status: health.Status
+    texts: dict[str, int]
+    tasks: dict[str, int]
+
+
+def figures(house: House, now: datetime, sites: Collection[int] | None = None) -> Figures:
+    """The figures of these sites (None: all). Texts of every state are named, and tasks of every urgency."""
+
+    def look(tx: store.Transaction) -> tuple[dict[str, int], dict[str, int]]:
+        return states(tx, sites), store.tasks.open_by_urgency(tx, sites)
+
+    texts, tasks = house.database.read(look)
+    return Figures(
+        status=health.status(house, now),
+        texts={state.value: texts.get(state.value, 0) for state in State},
+        tasks={urgency: tasks.get(urgency, 0) for urgency in ("urgent", "soon", "normal")},
+    )

@@ -121,7 +121,7 @@ class Transaction:
         key = cache.get(key_id)
         if key is None:
             wrapped = self.value(sa.select(schema.keys.c.wrapped).where(schema.keys.c.id == key_id))
-            if wrapped is None:
+            if not wrapped:
                 raise LookupError(f"data key {key_id} is gone: the patient was erased")
             key = DataKey(key_id, self._database.ring.unwrap(key_id, wrapped))
             if len(cache) >= _CACHED_KEYS:
@@ -135,7 +135,7 @@ class Transaction:
         One that is gone or does not open fails there, not here.
         """
         cache = self._database.data_keys
-        fresh = {key_id: key for key_id, key in wrapped.items() if key is not None and key_id not in cache}
+        fresh = {key_id: key for key_id, key in wrapped.items() if key and key_id not in cache}
         if len(cache) + len(fresh) > _CACHED_KEYS:
             cache.clear()
         for key_id, key in fresh.items():
@@ -149,12 +149,21 @@ class Transaction:
             query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
             self.keep_data_keys({row.id: row.wrapped for row in self.all(query)})
 
+    def forget_data_key(self, key_id: int) -> None:
+        """It was destroyed in this transaction."""
+        self._database.data_keys.pop(key_id, None)
+
     def seal(self, place: Place, text: str, key: DataKey | None = None) -> bytes:
         """Seal by a patient's `key`; what belongs to no single patient by the sealing keys."""
         return key.seal(place, text) if key is not None else self._database.ring.seal(place, text.encode())
 
     def open(self, place: Place, sealed: bytes) -> str:
-        """Open a sealed value, whichever kind of key sealed it. Raises Unreadable or LookupError."""
+        """Open a sealed value, whichever kind of key sealed it; what was cleared since (L-57) opens as no words.
+
+        Raises Unreadable or LookupError.
+        """
+        if not sealed:
+            return ""
         key_id = data_key_of(sealed)
         if key_id is None:
             return self._database.ring.open(place, sealed).decode()

@@ -75,6 +75,7 @@ class PlanFilter:
     needs_attention: bool = False
     discharged_since: date | None = None
     discharged_until: date | None = None
+    ref: str | None = None
     patient: str | None = None
     search: str = ""
     phone: str | None = None
@@ -152,6 +153,8 @@ def plans(
         query = query.where(schema.plans.c.discharged_on < wanted.discharged_until)
     if wanted.before is not None:
         query = query.where(_stands_before(wanted.before, schema.plans.c.discharged_on, schema.plans.c.id))
+    if wanted.ref is not None:
+        query = query.where(schema.plans.c.ref == wanted.ref)
     if wanted.patient is not None:
         query = query.where(schema.patients.c.ref == wanted.patient)
     if wanted.ids is not None:
@@ -176,8 +179,10 @@ def plans(
     return _plans(tx, rows, places, now, names=names)
 
 
-def plan(tx: Transaction, sites: Collection[int], ref: str, now: datetime, *, names: bool = False) -> ListedPlan | None:
-    """The plan of that reference, as `plans` shows it; of several the newest."""
+def plan(
+    tx: Transaction, sites: Collection[int], which: str | int, now: datetime, *, names: bool = False
+) -> ListedPlan | None:
+    """The plan of that reference or row id, as `plans` shows it; of several of that reference the newest."""
     places = _places(tx, sites)
     query = (
         sa.select(
@@ -187,7 +192,8 @@ def plan(tx: Transaction, sites: Collection[int], ref: str, now: datetime, *, na
             schema.patients.c.key_id,
         )
         .join(schema.patients, schema.patients.c.id == schema.plans.c.patient_id)
-        .where(schema.plans.c.ref == ref, schema.plans.c.site_id.in_(places))
+        .where((schema.plans.c.id if isinstance(which, int) else schema.plans.c.ref) == which)
+        .where(schema.plans.c.site_id.in_(places))
         .order_by(schema.plans.c.id.desc())
         .limit(1)
     )
@@ -298,11 +304,12 @@ def patients(
 
 
 def patient(
-    tx: Transaction, sites: Collection[int], ref: str, now: datetime, *, names: bool = False
+    tx: Transaction, sites: Collection[int], which: str | int, now: datetime, *, names: bool = False
 ) -> ListedPatient | None:
-    """The patient of that reference, as `patients` shows them; of several sites' the newest."""
+    """The patient of that reference or row id, as `patients` shows them; of several sites' the newest."""
     places = _places(tx, sites)
-    query = sa.select(schema.patients).where(schema.patients.c.ref == ref, schema.patients.c.site_id.in_(places))
+    here = sa.select(schema.patients).where(schema.patients.c.site_id.in_(places))
+    query = here.where((schema.patients.c.id if isinstance(which, int) else schema.patients.c.ref) == which)
     rows = tx.all(query.order_by(schema.patients.c.id.desc()).limit(1))
     return next(iter(_patients(tx, rows, places, now, names=names)), None)
 

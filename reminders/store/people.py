@@ -16,6 +16,7 @@ from reminders.settings import Settings
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.schema import (
+    api_answers,
     attempts,
     audit,
     consents,
@@ -171,17 +172,21 @@ def pause_site(tx: Transaction, site_id: int, now: datetime | None) -> int:
 def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
     """The id of the row of this E.164 number, made if there is none."""
     mark = tx.fingerprint(phone)
-    found = tx.value(_NUMBER_OF_MARK, {"mark": mark})
+    found = tx.first(_NUMBER_OF_MARK, {"mark": mark})
     if found is None:
         row_id = new_id(now)
         sealed = tx.seal(Place("numbers", "phone_sealed", row_id), phone)
         if tx.insert_new(numbers, {"id": row_id, "fingerprint": mark, "phone_sealed": sealed}):
             return row_id
-        found = tx.value(_NUMBER_OF_MARK, {"mark": mark})
-    return int(found)
+        found = tx.first(_NUMBER_OF_MARK, {"mark": mark})
+        assert found is not None
+    if not found.phone_sealed:  # its person was erased, and it is in use again
+        sealed = tx.seal(Place("numbers", "phone_sealed", found.id), phone)
+        tx.run(numbers.update().where(numbers.c.id == found.id).values(phone_sealed=sealed))
+    return int(found.id)
 
 
-_NUMBER_OF_MARK = sa.select(numbers.c.id).where(numbers.c.fingerprint == sa.bindparam("mark"))
+_NUMBER_OF_MARK = sa.select(numbers.c.id, numbers.c.phone_sealed).where(numbers.c.fingerprint == sa.bindparam("mark"))
 
 
 def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
@@ -524,6 +529,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
         (receipts, receipts.c.raw_sealed, receipts.c.attempt_id.in_(to_nobody)),
         (task_events, task_events.c.note_sealed, sa.true()),
+        (api_answers, api_answers.c.body_sealed, sa.true()),
         (audit, audit.c.before_sealed, sa.true()),
         (audit, audit.c.after_sealed, sa.true()),
     ):

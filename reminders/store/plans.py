@@ -24,6 +24,7 @@ from reminders.store.schema import (
     plans,
     series,
     sessions,
+    sites,
     text_items,
     texts,
 )
@@ -35,14 +36,25 @@ OPEN = ("booked", "tentative")
 
 
 def plan_by_ref(
-    tx: Transaction, ref: str, *, site_id: int | None = None, source: str | None = None, lock: bool = True
+    tx: Transaction,
+    ref: str,
+    *,
+    site_id: int | None = None,
+    site: str | None = None,
+    source: str | None = None,
+    lock: bool = True,
 ) -> Row[Any] | None:
-    """The plan of that reference, locked for a change unless told otherwise; of several sites' the newest."""
+    """The plan of that reference, locked for a change unless told otherwise; of several sites' the newest.
+
+    `site_id` or `site`, a key, says of which one.
+    """
     query = sa.select(plans).where(plans.c.ref == ref).order_by(plans.c.id.desc())
     if lock:
         query = query.with_for_update()
     if site_id is not None:
         query = query.where(plans.c.site_id == site_id)
+    if site is not None:
+        query = query.where(plans.c.site_id.in_(sa.select(sites.c.id).where(sites.c.key == site)))
     if source is not None:
         query = query.where(plans.c.source == source)
     return tx.first(query)

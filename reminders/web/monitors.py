@@ -9,7 +9,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reminders import clock, store
-from reminders.lifecycle import State
 from reminders.service import House, health, stats
 from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
@@ -50,12 +49,12 @@ class _Figures(Collector):
         self._house = house
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._house.database.read(stats.states)
+        figures = stats.figures(self._house, clock.now())
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
-        for state in State:
-            texts.add_metric([state.value], counts.get(state.value, 0))
+        for state, count in figures.texts.items():
+            texts.add_metric([state], count)
         yield texts
-        now = health.status(self._house, clock.now())
+        now = figures.status
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
         yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
         yield GaugeMetricFamily(
@@ -66,8 +65,8 @@ class _Figures(Collector):
             ages.add_metric([name], job.age_seconds if job.age_seconds is not None else float("inf"))
         yield ages
         tasks = GaugeMetricFamily("reminders_tasks_open", "Open tasks by urgency", labels=["urgency"])
-        for urgency in ("urgent", "soon", "normal"):
-            tasks.add_metric([urgency], now.tasks.get(urgency, 0))
+        for urgency, count in figures.tasks.items():
+            tasks.add_metric([urgency], count)
         yield tasks
         yield GaugeMetricFamily("reminders_tasks_ringing", "Urgent ones nobody has acknowledged", value=now.ringing)
         yield GaugeMetricFamily("reminders_pages_waiting", "Pages that no contact's service has taken", value=now.pages)

@@ -432,7 +432,7 @@ class Run:
         self._wait_until_it_answers(self.web, "/healthz")
 
     def _wait_until_it_answers(self, port: int, path: str) -> None:
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 90
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2):

@@ -1,0 +1,114 @@
+"""How long things are kept: words for ninety days, a person until they are erased, everything under a legal hold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from reminders import store
+from reminders.service.house import House
+from reminders.service.lives import Refused
+from reminders.service.replanning import replan
+from reminders.store import Row
+
+T = TypeVar("T")
+
+WORDS_FOR = timedelta(days=90)  # L-57
+_A_DAY = timedelta(days=1)
+_PURGED = "purged"  # the mark of up to when it was done
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was done: how many texts were taken back, and the reference by which the rows are found from now on."""
+
+    retracted: int
+    ref: str
+
+
+def hold(house: House, patient: str, now: datetime, *, who: str, on: bool, site: str | None = None) -> bool | None:
+    """Put a patient under a legal hold, or end it: nothing of theirs is cleared or erased meanwhile (L-58).
+
+    Whether it changed anything; None where there is no such patient.
+    """
+
+    def work(tx: store.Transaction, row: Row[Any]) -> bool:
+        changed = store.retention.set_hold(tx, row.id, held=on)
+        if changed:
+            _note(tx, row, "legal hold" if on else "legal hold ended", now, who=who)
+            if not on:
+                store.backup.forget_mark(tx, _PURGED)  # what was passed over has its turn
+        return changed
+
+    return _about(house, patient, site, work)
+
+
+def erase(house: House, patient: str, now: datetime, *, who: str, site: str | None = None) -> Erased | None:
+    """Erase a patient: their key is destroyed, so that nothing which it sealed opens again. A backup made before holds
+    the key until it is deleted.
+
+    Their plans end, what was to go is taken back, open tasks about them close. Consents, opt-outs, outcomes and the
+    audit stay by id (L-57). None where there is no such patient. Raises Refused under a legal hold (L-58), while
+    somebody may be in danger, and while a text is under way.
+    """
+
+    def work(tx: store.Transaction, row: Row[Any]) -> Erased:
+        numbers = store.people.numbers_of(tx, [row.id])
+        store.people.lock_numbers(tx, numbers)
+        if row.legal_hold:
+            raise Refused("there is a legal hold; nothing may be erased until it ends (reminders people hold --ended)")
+        standing = store.attention.open_tasks_of(tx, row.id)
+        if any(task.kind in {"crisis", "supervisor"} for task in standing):
+            raise Refused("somebody may be in danger: close that task first")
+        if store.retention.is_under_way(tx, row.id):
+            raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
+        for plan in store.plans.current_plans(tx, row.id):
+            store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
+        retracted = store.texts.retract_all(tx, [reader.id for reader in store.people.recipients_of(tx, row.id)])
+        keys = [task.key for task in standing]
+        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the person was erased")
+        others = {other for number in numbers for other in store.people.patients_on(tx, number)} - {row.id}
+        store.retention.erase(tx, row, numbers, now)
+        if others:  # they share the caps of a number
+            replan(house, tx, others, now)
+        _note(tx, row, "erased", now, who=who)
+        return Erased(retracted, f"erased-{row.id}")
+
+    return _about(house, patient, site, work)
+
+
+def _about(house: House, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]) -> T | None:
+    def found(tx: store.Transaction) -> T | None:
+        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        row = store.people.patient_by_ref(tx, place.id, patient) if place is not None else None
+        return work(tx, row) if row is not None else None
+
+    return house.database.write(found, again=True)
+
+
+def _note(tx: store.Transaction, row: Row[Any], what: str, now: datetime, *, who: str) -> None:
+    store.records.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
+
+
+def purge(house: House, now: datetime) -> int:
+    """Clear the words of what was sent and heard more than ninety days ago, a day of it in each transaction.
+
+    How many rows. It goes on where it ended, so what is old and cleared is not looked at again.
+    """
+    cleared, until = 0, now - WORDS_FOR
+    while True:
+        done = house.database.write(lambda tx: _clear_a_day(tx, until), again=True)
+        if done is None:
+            return cleared
+        cleared += done
+
+
+def _clear_a_day(tx: store.Transaction, until: datetime) -> int | None:
+    """None when nothing is left to clear."""
+    since = store.backup.all_marks(tx).get(_PURGED) or store.retention.oldest(tx)
+    if since is None or until - since < _A_DAY:
+        return None
+    ends = since + _A_DAY
+    cleared = store.retention.clear(tx, since - _A_DAY, ends)  # ids are made a moment before their rows are read
+    store.backup.set_mark(tx, _PURGED, ends)
+    return cleared

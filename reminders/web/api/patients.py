@@ -1,0 +1,176 @@
+"""Patients: list them, find one, and put on record what becomes of their numbers and consents.
+
+An address names a patient by id alone: a reference may be a medical record number, and addresses are written down by
+every proxy on the way. For the same reason a search goes in a body.
+"""
+
+from datetime import datetime, time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from reminders import clock, plans, store
+from reminders.plans import PlanRefused
+from reminders.service import House, lives
+from reminders.service.keys import Caller
+from reminders.service.lives import Done, Whom
+from reminders.store import lists
+from reminders.store.lists import ListedPatient, PatientFilter
+from reminders.web.api.door import (
+    Cursor,
+    Door,
+    Json,
+    Limit,
+    Names,
+    TheCaller,
+    TheHouse,
+    found,
+    known,
+    look,
+    needs,
+    page,
+    place,
+    read_body,
+    require,
+    row_id,
+    verdicts,
+)
+from reminders.web.api.shapes import (
+    NewConsent,
+    NewNumber,
+    OptOut,
+    Page,
+    Patient,
+    PatientDone,
+    PatientInFull,
+    Search,
+    Verification,
+    Wrong,
+)
+
+router = APIRouter(route_class=Door, tags=["patients"])
+
+Which = Annotated[str, Path(description="The patient's id.")]
+
+
+@router.get("/patients", **needs("read", gives=Page[Patient]))
+def list_patients(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    request: Request,
+    response: Response,
+    needs_attention: Annotated[bool, Query(description="Only those with an open task.")] = False,
+    names: Names = False,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+) -> Any:
+    """Patients, who was entered last first."""
+    wanted = PatientFilter(needs_attention=needs_attention, before=place(cursor, int), limit=limit + 1)
+    rows = look(
+        house,
+        caller,
+        lambda tx: lists.patients(tx, caller.sites, wanted, clock.now(), names=names),
+        names=names,
+        of="patients",
+    )
+    return page(request, response, rows, limit)
+
+
+@router.post("/patients/search", **needs("people", gives=Page[Patient], takes=Search))
+def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
+    """Patients of that reference, of all these words in their name, or with a reader on that number; at most fifty."""
+    asked = read_body(house, caller, Search, body).search
+    now = clock.now()
+
+    def work(tx: store.Transaction) -> list[ListedPatient]:
+        try:
+            phone = plans.read_phone(asked, known(house, tx, caller, now))
+        except PlanRefused:
+            phone = None
+        return lists.patients(tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True)
+
+    rows = look(house, caller, work, names=True, of="patients")
+    return page(request, response, rows, len(rows))
+
+
+@router.get("/patients/{patient}", **needs("read", gives=PatientInFull))
+def get_patient(*, house: TheHouse, caller: TheCaller, patient: Which, names: Names = False) -> Any:
+    """One patient; with `names` also everybody who gets texts about them."""
+    one = the_patient(house, caller, patient)
+    shown = PatientInFull.model_validate(one)
+    if names:
+        require(caller, "people")
+        person = found(lives.show(house, Whom(one.ref, site=one.site), clock.now(), who=caller.who))
+        seen = PatientInFull.model_validate({"readers": person.readers, **shown.model_dump(exclude={"readers"})})
+        shown = seen.model_copy(update={"name": person.name})
+    return shown
+
+
+def the_patient(house: House, caller: Caller, which: str) -> ListedPatient:
+    """The patient that an address names. 404 where there is none."""
+    return found(house.database.read(lambda tx: lists.patient(tx, caller.sites, row_id(which), clock.now())))
+
+
+@router.post("/patients/{patient}/consent", **needs("write", gives=PatientDone, takes=NewConsent))
+def record_consent(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Put on record what a reader said about texts to their number. It never lifts a STOP that came from the phone."""
+    whom = _whom(house, caller, patient, read_body(house, caller, NewConsent, body).recipient)
+    with verdicts():
+        done = lives.record_consent(house, whom, body["consent"], clock.now(), who=caller.who)
+    return _done(done)
+
+
+@router.post("/patients/{patient}/verify", **needs("write", gives=PatientDone, takes=Verification))
+def verify(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Put on record that staff made sure of a reader's number."""
+    asked = read_body(house, caller, Verification, body)
+    with verdicts():
+        done = lives.verify(
+            house, _whom(house, caller, patient, asked.recipient), asked.how, clock.now(), who=caller.who
+        )
+    return _done(done)
+
+
+@router.post("/patients/{patient}/number", **needs("write", gives=PatientDone, takes=NewNumber))
+def new_number(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Give a reader a new number. Without a consent for it nothing goes, and somebody is asked to take it."""
+    asked = read_body(house, caller, NewNumber, body)
+    whom = _whom(house, caller, patient, asked.recipient)
+    consent = body.get("consent")
+    with verdicts():
+        done = lives.new_number(house, whom, asked.phone, clock.now(), who=caller.who, consent=consent)
+    return _done(done)
+
+
+@router.post("/patients/{patient}/opt-out", **needs("write", gives=PatientDone, takes=OptOut))
+def opt_out(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Put on record a no that came another way than by text. It holds at once, for everybody on the number."""
+    asked = read_body(house, caller, OptOut, body)
+    one = the_patient(house, caller, patient)
+    received_at = plans.to_instant(datetime.combine(asked.received_on, time()), one.zone)
+    whom = Whom(one.ref, asked.recipient, one.site)
+    with verdicts():
+        done = lives.record_opt_out(
+            house, whom, clock.now(), how=asked.how, received_at=received_at, by=asked.by, who=caller.who
+        )
+    return _done(done)
+
+
+@router.post("/patients/{patient}/wrong", **needs("write", gives=PatientDone, takes=Wrong))
+def mark_wrong(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Say that a reader's number is somebody else's, or with `wrong` false that it is theirs after all."""
+    asked = read_body(house, caller, Wrong, body)
+    whom = _whom(house, caller, patient, asked.recipient)
+    with verdicts():
+        done = lives.mark_wrong(house, whom, clock.now(), who=caller.who, wrong=asked.wrong)
+    return _done(done)
+
+
+def _whom(house: House, caller: Caller, which: str, recipient: str) -> Whom:
+    one = the_patient(house, caller, which)
+    return Whom(one.ref, recipient, one.site)
+
+
+def _done(done: Done | None) -> Done:
+    return found(done)

@@ -1,0 +1,265 @@
+"""Plans: list them, take a plan document in, see its texts before they go, pause, resume and end it.
+
+A plan is named in an address by its id, or by `~` and its reference: `/plans/~DC-2026-1187`.
+"""
+
+import json
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from reminders import clock, plans, store
+from reminders.plans import PlanDocument, PlanRefused, Problem
+from reminders.service import House, changes, plain, planning
+from reminders.service.keys import Caller
+from reminders.store import lists
+from reminders.store.lists import ListedPlan, PlanFilter
+from reminders.store.texts import Changes
+from reminders.web.api.door import (
+    Cursor,
+    Door,
+    Json,
+    Limit,
+    Names,
+    On,
+    Text,
+    TheCaller,
+    TheHouse,
+    Version,
+    etag,
+    found,
+    known,
+    look,
+    needs,
+    page,
+    place,
+    read_body,
+    require,
+    row_id,
+    verdicts,
+)
+from reminders.web.api.problems import Refusal
+from reminders.web.api.shapes import Ending, Page, Plan, PlanDone, PlanTaken, Preview
+
+router = APIRouter(route_class=Door, tags=["plans"])
+
+Which = Annotated[str, Path(description="The plan's id, or ~ and its reference; one with a slash by its id.")]
+
+
+def the_plan(tx: store.Transaction, caller: Caller, which: str, *, names: bool = False) -> ListedPlan:
+    """The plan that an address names. 404 where there is none, 409 where two sites have one of that reference."""
+    now = clock.now()
+    if not which.startswith("~"):
+        return found(lists.plan(tx, caller.sites, row_id(which), now, names=names))
+    ref = which[1:]
+    if not ref or len(ref) > 64 or not ref.isprintable():
+        raise Refusal("not-found")
+    alike = lists.plans(tx, caller.sites, PlanFilter(ref=ref, limit=2), now)
+    if len(alike) > 1:
+        raise Refusal("not-possible", "Several plans have that reference; name the one by its id.")
+    return found(lists.plan(tx, caller.sites, alike[0].id, now, names=names) if alike else None)
+
+
+@router.get("/plans", **needs("read", gives=Page[Plan]))
+def list_plans(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    request: Request,
+    response: Response,
+    status: Annotated[Literal["active", "paused", "ended"] | None, Query()] = None,
+    blocked: Annotated[bool, Query(description="Only those of whose texts none can go.")] = False,
+    needs_attention: Annotated[bool, Query(description="Only those with an open task.")] = False,
+    discharged_since: On = None,
+    discharged_until: On = None,
+    ref: Text = None,
+    patient: Annotated[str | None, Query(max_length=19, description="A patient's id.")] = None,
+    entered_by: Text = None,
+    names: Names = False,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+) -> Any:
+    """Plans, the latest discharge first. `discharged_until` is not included."""
+    before = place(cursor, date, int)
+
+    def work(tx: store.Transaction) -> list[ListedPlan]:
+        sites, patient_ref = list(caller.sites), None
+        now = clock.now()
+        if patient is not None:
+            one = lists.patient(tx, caller.sites, row_id(patient), now)
+            if one is None:
+                return []
+            sites, patient_ref = [key for key, site in caller.sites.items() if site == one.site], one.ref
+        wanted = PlanFilter(
+            status=status,
+            blocked=blocked,
+            needs_attention=needs_attention,
+            discharged_since=discharged_since,
+            discharged_until=discharged_until,
+            ref=ref,
+            patient=patient_ref,
+            entered_by=entered_by,
+            before=before,
+            limit=limit + 1,
+        )
+        return lists.plans(tx, sites, wanted, now, names=names)
+
+    rows = look(house, caller, work, names=names, of="plans")
+    return page(request, response, rows, limit)
+
+
+@router.post(
+    "/plans",
+    status_code=201,
+    responses={200: {"model": PlanTaken, "description": "It was known before."}},
+    **needs("write", gives=PlanTaken, takes=PlanDocument),
+)
+def take_plan(*, house: TheHouse, caller: TheCaller, response: Response, body: Json, version: Version) -> Any:
+    """Take in a plan document. The same reference again updates the plan, the same document again changes nothing."""
+    return _take(house, caller, response, body, version=version)
+
+
+@router.get("/plans/{plan}", **needs("read", gives=Plan))
+def get_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, names: Names = False) -> Any:
+    """One plan."""
+    row = 0
+
+    def work(tx: store.Transaction) -> ListedPlan:
+        return the_plan(tx, caller, plan, names=names)
+
+    if names:
+        row = house.database.read(lambda tx: the_plan(tx, caller, plan)).id
+    one = look(house, caller, work, names=names, of="plan", table="plans", row=row)
+    etag(response, one.version)
+    return one
+
+
+@router.put("/plans/{plan}", **needs("write", gives=PlanTaken, takes=PlanDocument))
+def change_plan(
+    *, house: TheHouse, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
+) -> Any:
+    """Take in a new document of a plan that there is. The reference, the site and the patient stay."""
+    one = house.database.read(lambda tx: the_plan(tx, caller, plan))
+    return _take(house, caller, response, body, version=version, one=one)
+
+
+def _take(
+    house: House,
+    caller: Caller,
+    response: Response,
+    body: Json,
+    *,
+    version: int | None,
+    one: ListedPlan | None = None,
+) -> Any:
+    now = clock.now()
+    document = house.database.read(lambda tx: _document(house, tx, caller, body))
+    if one is not None and (document.plan.ref, document.plan.site) != (one.ref, one.site):
+        raise PlanRefused([Problem("plan", "reference and site must be those of the plan that the address names")])
+    done = planning.accept(house, document, now, who=caller.who, version=version)
+    shown = _shown(house, caller, done.plan_id, response)
+    response.headers["Location"] = f"/api/v1/plans/{done.plan_id}"
+    if not done.new:
+        response.status_code = 200
+    return {"plan": shown, "texts": done.texts, "changed": done.changed, "note": done.note}
+
+
+def _document(house: House, tx: store.Transaction, caller: Caller, body: Json) -> PlanDocument:
+    said = body.get("plan")
+    site = said.get("site") if isinstance(said, dict) else None
+    return plans.read(body, known(house, tx, caller, clock.now(), site))
+
+
+def _shown(house: House, caller: Caller, plan_id: int, response: Response) -> ListedPlan:
+    # A site that the plan itself brought is the caller's too, if every site is.
+    sites = caller.sites
+    if caller.every_site:
+        sites = house.database.read(lambda tx: {site.id: site.key for site in store.people.all_sites(tx)})
+    one = found(house.database.read(lambda tx: lists.plan(tx, sites, plan_id, clock.now())))
+    etag(response, one.version)
+    return one
+
+
+@router.get("/plans/{plan}/document", **needs("people", gives=dict[str, Any]))
+def get_document(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which) -> Any:
+    """The plan document as it was accepted; what was changed here since stands in the appointments."""
+    one = house.database.read(lambda tx: the_plan(tx, caller, plan))
+
+    def work(tx: store.Transaction) -> str:
+        row = store.plans.plan_by_ref(tx, one.ref, site=one.site, lock=False)
+        return store.plans.document_of(tx, found(row))
+
+    said = look(house, caller, work, names=True, of="plan document", table="plans", row=one.id)
+    etag(response, one.version)
+    return json.loads(said)
+
+
+@router.get("/plans/{plan}/preview", **needs("people", gives=Preview))
+def preview_plan(*, house: TheHouse, caller: TheCaller, plan: Which) -> Any:
+    """Every text of a plan: when it goes and its words, or why it does not go."""
+    return _preview(house, caller, plan)
+
+
+def _preview(house: House, caller: Caller, which: str) -> Any:
+    one = house.database.read(lambda tx: the_plan(tx, caller, which))
+    now = clock.now()
+    texts = found(planning.preview_plan(house, one.ref, now, site=one.site))
+    house.database.write(
+        lambda tx: store.records.note(tx, who=caller.who, what="texts read", table="plans", row=one.id, now=now),
+        again=True,
+    )
+    return {"items": [plain.previewed(text) for text in texts]}
+
+
+@router.post("/plans/{plan}/pause", **needs("write", gives=PlanDone))
+def pause_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
+    """Send nothing for this plan until it is resumed."""
+    return _set_status(house, caller, response, plan, "paused", version=version)
+
+
+@router.post("/plans/{plan}/resume", **needs("write", gives=PlanDone))
+def resume_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
+    """Take a paused plan up again; what lies ahead is planned anew."""
+    return _set_status(house, caller, response, plan, "active", version=version)
+
+
+@router.post("/plans/{plan}/end", **needs("write", gives=PlanDone, takes=Ending))
+def end_plan(
+    *, house: TheHouse, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
+) -> Any:
+    """End this plan for good and take its texts back. Of who died all plans end."""
+    because = read_body(house, caller, Ending, body).because
+    return _set_status(house, caller, response, plan, "ended", version=version, because=because)
+
+
+def _set_status(
+    house: House,
+    caller: Caller,
+    response: Response,
+    which: str,
+    status: str,
+    *,
+    version: int | None,
+    because: str | None = None,
+) -> Any:
+    one = house.database.read(lambda tx: the_plan(tx, caller, which))
+    with verdicts():
+        done: Changes | None = changes.set_plan_status(
+            house, one.ref, status, clock.now(), who=caller.who, because=because, site=one.site, version=version
+        )
+    return {"texts": found(done), "plan": _shown(house, caller, one.id, response)}
+
+
+@router.post("/preview", **needs("write", gives=Preview, takes=PlanDocument))
+def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
+    """Every text that a plan document would lay down; nothing is kept.
+
+    `{"ref": "DC-2026-1187"}` alone asks for the texts of a plan that there is, and needs the scope `people` too.
+    """
+    if body.keys() == {"ref"}:
+        require(caller, "people")
+        ref = body["ref"]
+        return _preview(house, caller, f"~{ref if isinstance(ref, str) else ''}")
+    document = house.database.read(lambda tx: _document(house, tx, caller, body))
+    return {"items": [plain.previewed(text) for text in planning.preview(house, document, clock.now())]}

@@ -1,0 +1,72 @@
+"""Sites, the switch that stops all their sending, and how the service does."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+
+from reminders import clock, store
+from reminders.service import House, health, plain, stats
+from reminders.service.keys import Caller
+from reminders.web.api.door import Door, TheCaller, TheHouse, found, needs
+from reminders.web.api.shapes import Page, Site, SitePaused, Stats
+
+router = APIRouter(route_class=Door)
+
+Which = Annotated[str, Path(description="The site's key.")]
+
+
+@router.get("/sites", tags=["sites"], **needs("read", gives=Page[Site]))
+def list_sites(*, house: TheHouse, caller: TheCaller) -> Any:
+    """The sites of this key, all on one page."""
+    rows = house.database.read(store.people.all_sites)
+    return {"items": [row for row in rows if row.id in caller.sites], "next": None}
+
+
+@router.post("/sites/{site}/pause", tags=["sites"], **needs("operate", gives=SitePaused))
+def pause_site(*, house: TheHouse, caller: TheCaller, site: Which) -> Any:
+    """Stop all sending of a site. Replies are still heard."""
+    return _pause(house, caller, site, pause=True)
+
+
+@router.post("/sites/{site}/resume", tags=["sites"], **needs("operate", gives=SitePaused))
+def resume_site(*, house: TheHouse, caller: TheCaller, site: Which) -> Any:
+    """Start sending again; what is too late by now does not go."""
+    return _pause(house, caller, site, pause=False)
+
+
+def _pause(house: House, caller: Caller, site: str, *, pause: bool) -> dict[str, bool]:
+    if site not in caller.sites.values():
+        found(None)
+    changed = found(health.pause_site(house, site, clock.now(), pause=pause, who=caller.who))
+    return {"paused": pause, "changed": changed}
+
+
+@router.get("/stats", tags=["stats"], **needs("read", gives=Stats))
+def get_stats(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    range_: Annotated[
+        Literal["24h", "7d", "30d", "90d", "all"] | None, Query(alias="range", description="Numbers of this long too.")
+    ] = None,
+) -> Any:
+    """The numbers that `/metrics`, `reminders status --json` and, for a `range`, `reminders stats --json` show."""
+    now = clock.now()
+    sites = None if caller.every_site else caller.sites
+    figures = stats.figures(house, now, sites)
+    said = plain.status(figures.status) | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    if not caller.every_site:
+        said["troubles"] = None
+    if range_ is not None:
+        zone, site = house.settings.site.zone, None
+        if not caller.every_site:
+            zone, site = house.database.read(lambda tx: _zone(tx, caller.home)), caller.home
+        counted = house.database.read(
+            lambda tx: stats.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
+        )
+        said["numbers"] = counted.as_json()
+    return said
+
+
+def _zone(tx: store.Transaction, site: str) -> str:
+    return str(found(store.people.site_by_key(tx, site)).zone)

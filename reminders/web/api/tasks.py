@@ -1,0 +1,127 @@
+"""Tasks: what a person must do. List them, read a story, take one, note something, close it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from reminders import clock, store
+from reminders.service import House, plain, tasks
+from reminders.service.keys import Caller
+from reminders.web.api.door import (
+    Cursor,
+    Door,
+    Json,
+    Limit,
+    Names,
+    Text,
+    TheCaller,
+    TheHouse,
+    found,
+    needs,
+    page,
+    place,
+    read_body,
+    require,
+    row_id,
+    verdicts,
+)
+from reminders.web.api.shapes import Closing, Note, Page, Released, Task, TaskClosed, TaskInFull
+
+T = TypeVar("T")
+
+router = APIRouter(route_class=Door, tags=["tasks"])
+
+Number = Annotated[str, Path(description="The task's number.")]
+
+
+@router.get("/tasks", **needs("read", gives=Page[Task]))
+def list_tasks(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    request: Request,
+    response: Response,
+    status: Annotated[Literal["open", "closed"], Query()] = "open",
+    owner: Text = None,
+    kind: Text = None,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Any:
+    """Open tasks, the urgent ones first, then by due time; or closed ones, the latest first."""
+    after = place(cursor, int, datetime, int)
+    rows = house.database.read(
+        lambda tx: store.tasks.listed(
+            tx, closed=status == "closed", owner=owner, kind=kind, sites=caller.sites, after=after, limit=limit + 1
+        )
+    )
+    listed = page(request, response, rows, limit)
+    now = clock.now()
+    return listed | {"items": [plain.task(one, now) for one in listed["items"]]}
+
+
+@router.get("/tasks/{task}", **needs("read", gives=TaskInFull))
+def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names = False) -> Any:
+    """One task with its story; what people wrote only with `names`."""
+    number = _number(house, caller, task)
+    now = clock.now()
+    if names:
+        require(caller, "people")
+        one, told = tasks.show(house, number, now, who=caller.who)
+    else:
+        one, told = house.database.read(
+            lambda tx: (found(store.tasks.by_number(tx, number)), store.tasks.story(tx, number, words=False))
+        )
+    return plain.told(one, told, now)
+
+
+@router.post("/tasks/{task}/take", **needs("write", gives=Task))
+def take_task(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
+    """Take a task: it is this key's, and nobody else is called."""
+    return _do(house, caller, task, lambda number, now: plain.task(tasks.take(house, number, now, who=caller.who), now))
+
+
+@router.post("/tasks/{task}/note", **needs("write", gives=Task, takes=Note))
+def note_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -> Any:
+    """Add a note to a task's story; it is kept sealed."""
+    said = read_body(house, caller, Note, body).note
+    return _do(
+        house, caller, task, lambda number, now: plain.task(tasks.remark(house, number, said, now, who=caller.who), now)
+    )
+
+
+@router.post("/tasks/{task}/close", **needs("write", gives=TaskClosed, takes=Closing))
+def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -> Any:
+    """Close a task with its outcome; texts held for it go again."""
+    said = read_body(house, caller, Closing, body)
+    disclosed = tasks.Disclosure(said.disclosed.to, said.disclosed.emergency) if said.disclosed is not None else None
+
+    def close(number: int, now: datetime) -> Any:
+        one, released = tasks.close(
+            house, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
+        )
+        return plain.task(one, now) | {"released": released}
+
+    return _do(house, caller, task, close)
+
+
+@router.post("/tasks/{task}/release", **needs("write", gives=Released))
+def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
+    """Let the held text go that a task is about."""
+    return _do(house, caller, task, lambda number, now: {"went": tasks.let_text_go(house, number, now, who=caller.who)})
+
+
+def _number(house: House, caller: Caller, task: str) -> int:
+    """The number of a task of this caller's sites. 404 for any other."""
+    number = row_id(task)
+    one = house.database.read(lambda tx: store.tasks.by_number(tx, number))
+    if one is None or one.site not in caller.sites.values():
+        return found(None)
+    return number
+
+
+def _do(house: House, caller: Caller, task: str, verb: Callable[[int, datetime], T]) -> T:
+    number = _number(house, caller, task)
+    with verdicts():
+        return verb(number, clock.now())

@@ -1,0 +1,139 @@
+"""Texts and what became of them, and what was texted to us."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from reminders import clock, store
+from reminders.service import House, logbook, story
+from reminders.service.keys import Caller
+from reminders.store import lists
+from reminders.store.lists import ListedReply, ReplyFilter
+from reminders.store.texts import LogFilter, Logged
+from reminders.web.api.door import (
+    Cursor,
+    Door,
+    Limit,
+    Names,
+    Text,
+    TheCaller,
+    TheHouse,
+    When,
+    found,
+    instant,
+    look,
+    needs,
+    page,
+    place,
+    row_id,
+)
+from reminders.web.api.plans import the_plan
+from reminders.web.api.shapes import Page, Reply, StateName, TextInFull
+from reminders.web.api.shapes import Text as TextShape
+
+router = APIRouter(route_class=Door, tags=["texts"])
+
+OfPlan = Annotated[str | None, Query(max_length=65, description="A plan's id, or ~ and its reference.")]
+OfPatient = Annotated[str | None, Query(max_length=19, description="A patient's id.")]
+Code = Annotated[int | None, Query(ge=1, le=999_999, description="A Twilio code that one of its attempts met.")]
+
+
+@router.get("/log", **needs("read", gives=Page[TextShape]))
+def list_log(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    request: Request,
+    response: Response,
+    state: Annotated[StateName | None, Query()] = None,
+    plan: OfPlan = None,
+    patient: OfPatient = None,
+    code: Code = None,
+    since: When = None,
+    until: When = None,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Any:
+    """The delivery log, newest first; `since` and `until` are on `opens_at`. Lines as of `reminders log --json`."""
+    wanted = LogFilter(
+        state=state,
+        code=code,
+        since=instant(since, "since"),
+        until=instant(until, "until"),
+        before=place(cursor, datetime, int),
+        limit=limit + 1,
+    )
+    rows = _log(house, caller, wanted, plan, patient)
+    listed = page(request, response, [_Line(row) for row in rows], limit)
+    return listed | {"items": [logbook.in_full(line.text) for line in listed["items"]]}
+
+
+class _Line:
+    """A text with its place in the log."""
+
+    def __init__(self, text: Logged) -> None:
+        self.text, self.place = text, (text.opens_at, text.text)
+
+
+def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, patient: str | None) -> list[Logged]:
+    def work(tx: store.Transaction) -> list[Logged]:
+        from dataclasses import replace
+
+        sites, narrowed = set(caller.sites), wanted
+        keys = {key: site_id for site_id, key in caller.sites.items()}
+        if plan is not None:
+            of_plan = the_plan(tx, caller, plan)
+            sites, narrowed = sites & {keys[of_plan.site]}, replace(narrowed, plan=of_plan.ref)
+        if patient is not None:
+            of_patient = found(lists.patient(tx, caller.sites, row_id(patient), clock.now()))
+            sites, narrowed = sites & {keys[of_patient.site]}, replace(narrowed, patient=of_patient.ref)
+        return store.texts.log(tx, replace(narrowed, sites=sites))
+
+    return house.database.read(work)
+
+
+router.get("/texts", name="list_texts", **needs("read", gives=Page[TextShape]))(list_log)
+
+
+@router.get("/texts/{text}", **needs("read", gives=TextInFull))
+def get_text(*, house: TheHouse, caller: TheCaller, text: Annotated[str, Path(description="The text's id.")]) -> Any:
+    """One text: what became of it in a sentence, and what is done about it."""
+    (one,) = _log(house, caller, LogFilter(text=row_id(text), limit=1), None, None) or [found(None)]
+    advice = story.advice(one)
+    more = {"we_do": advice[0], "you_do": advice[1]} if advice is not None else None
+    return logbook.in_full(one) | {"became": story.tell(one), "advice": more}
+
+
+@router.get("/replies", tags=["replies"], **needs("read", gives=Page[Reply]))
+def list_replies(
+    *,
+    house: TheHouse,
+    caller: TheCaller,
+    request: Request,
+    response: Response,
+    meaning: Text = None,
+    patient: OfPatient = None,
+    waiting: Annotated[bool, Query(description="Only those with an open task.")] = False,
+    since: When = None,
+    until: When = None,
+    names: Names = False,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+) -> Any:
+    """What was texted to us, the newest first; `since` and `until` are on `received_at`."""
+    before = place(cursor, datetime, int)
+    first, last = instant(since, "since"), instant(until, "until")
+
+    def work(tx: store.Transaction) -> list[ListedReply]:
+        sites, ref = set(caller.sites), None
+        if patient is not None:
+            one = found(lists.patient(tx, caller.sites, row_id(patient), clock.now()))
+            sites, ref = {site_id for site_id, key in caller.sites.items() if key == one.site}, one.ref
+        wanted = ReplyFilter(
+            meaning=meaning, patient=ref, waiting=waiting, since=first, until=last, before=before, limit=limit + 1
+        )
+        return lists.replies(tx, sites, wanted, names=names)
+
+    rows = look(house, caller, work, names=names, of="replies")
+    return page(request, response, rows, limit)

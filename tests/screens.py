@@ -1,0 +1,66 @@
+"""Every screen: its name, its address in the town, and who looks at it. For the accessibility walk and the pictures."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reminders import clock, plans, store
+from reminders.service import tasks
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen. `path` may hold names of `places`."""
+
+    name: str
+    path: str
+    role: str | None = "admin"
+
+
+SCREENS = (
+    Screen("sign-in", "/sign-in", None),
+    Screen("today", "/"),
+    Screen("plans", "/plans"),
+    Screen("new-plan", "/plans/new"),
+    Screen("plan", "/plans/{plan}"),
+    Screen("patient-timeline", "/patients/{patient}"),
+    Screen("patient-messages", "/patients/{patient}?tab=messages"),
+    Screen("sessions", "/sessions"),
+    Screen("session", "/sessions/{session}"),
+    Screen("attendance", "/attendance"),
+    Screen("inbox", "/inbox"),
+    Screen("urgent-task", "/inbox/{task}"),
+    Screen("log", "/log"),
+    Screen("text", "/texts/{text}"),
+    Screen("health", "/health"),
+    Screen("wording", "/wording"),
+    Screen("sites", "/sites"),
+    Screen("site", "/sites/main"),
+    Screen("staff", "/users"),
+    Screen("audit", "/audit"),
+    Screen("account", "/account"),
+    Screen("help", "/help"),
+    Screen("phones", "/phones"),
+)
+
+
+def places(house) -> dict[str, object]:
+    """What the addresses name: a plan, its patient, the next session, the urgent task, a text that failed."""
+    now = clock.now()
+    today = plans.to_wall(now, house.settings.site.zone).date()
+
+    def look(tx):
+        sites = {row.id for row in store.people.all_sites(tx)}
+        (plan, *_) = store.lists.plans(tx, sites, store.lists.PlanFilter(status="active"), now)
+        (session, *_) = store.lists.sessions(tx, sites, today, today + timedelta(days=14))
+        texts = store.texts.log(tx, store.texts.LogFilter(state="undelivered")) or store.texts.log(
+            tx, store.texts.LogFilter()
+        )
+        return {
+            "plan": plan.id,
+            "patient": plan.patient_id,
+            "session": f"{session.session_id}/{session.on}",
+            "text": texts[0].text,
+        }
+
+    (task, *_) = tasks.listed(house)
+    return house.database.read(look) | {"task": task.id}
