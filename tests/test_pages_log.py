@@ -308,7 +308,9 @@ def test_facets_of_what_was_counted_beforehand_are_the_same(here, monkeypatch):
         live = ask(**fields)
         with monkeypatch.context() as patch:
             patch.setattr(counts, "FEW", 0)
-            assert ask(**fields) == live
+            total, by, hours = ask(**fields)
+        assert (total, by) == live[:2]
+        assert hours == (live[2] if "until" in fields else {})  # over all time they would be too dear
         asked = here.database.read(lambda tx, fields=fields: logbook.ask(here, tx, {"when": "any"} | fields, NOW))
         everything = list(logbook.rows(here, replace(asked.wanted, limit=9_999)))
         assert live[0] == len(everything)

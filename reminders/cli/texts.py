@@ -167,7 +167,7 @@ def stats(
     site: Annotated[str | None, typer.Option(metavar="S", help="Only this site's.")] = None,
     json: Json = False,
 ) -> None:
-    """Say how many texts were handed over and delivered, how soon, and what came back."""
+    """Say how many texts were handed over, delivered and answered."""
     from reminders import clock, store
     from reminders.service import stats as service
 

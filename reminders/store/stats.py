@@ -354,6 +354,7 @@ def counted_at(tx: Transaction, span: Span) -> datetime | None:
 
 # The facets of the log: how many texts each further choice would leave.
 
+LONG = timedelta(days=92)
 FACETS = ("state", "reason", "code", "class_", "site_id")
 
 
@@ -361,7 +362,8 @@ FACETS = ("state", "reason", "code", "class_", "site_id")
 class Facets:
     """How many texts match a filter, and how many would with another choice of each facet.
 
-    `hours` are by hour, whatever hour of the day was chosen. `counted_at` is None where they were counted now.
+    `hours` are by hour, whatever hour of the day was chosen; none over a long time with many texts, which would be as
+    dear as all the rest. `counted_at` is None where they were counted now.
     """
 
     total: int
@@ -387,7 +389,8 @@ def facets(tx: Transaction, wanted: LogFilter) -> Facets:
         return _facets(inside, chosen, hours, None)
     only = {("class" if name == "class_" else name): choice for name, choice in chosen.items()}
     inside = cells(tx, replace(span, hours=wanted.hours))
-    return _facets(inside, chosen, by_hour(tx, span, **only), counted_at(tx, span))
+    is_long = wanted.since is None or wanted.until is None or wanted.until - wanted.since > LONG
+    return _facets(inside, chosen, {} if is_long else by_hour(tx, span, **only), counted_at(tx, span))
 
 
 def _facets(
