@@ -4,17 +4,19 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged
+from conftest import NOW, logged, open_house
 from people import document, one_off
 
 from reminders import store
 from reminders.service import inbound, outcomes, planning, sending
+from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
 from reminders.store.answers import Answered
@@ -121,6 +123,30 @@ def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(ho
     assert (text.state, text.waits_code) == ("scheduled", 30003)
     sending.record(house, [answer], NOW)
     assert logged(house) == [text]
+
+
+@pytest.mark.timeout(20)
+def test_two_urgent_answers_go_although_one_comes_back_first_and_the_wire_is_narrow(database_url, tmp_path, travel):
+    """Whoever waited for the second never let it come: a web process that answered nobody any more (seed 21)."""
+    narrow = open_house(database_url, tmp_path, twilio__in_flight="2", twilio__segments_per_second="0")
+    for number, phone in enumerate(("(202) 555-0143", "(202) 555-0144")):
+        plan = document(
+            plan={"ref": f"DC-{number}"},
+            patient={"ref": f"MRN-{number}", "phone": phone},
+            series=[one_off("visit", "2026-11-30T15:00:00", leads=["5h"])],
+        )
+        planning.accept(narrow, plan, NOW, who="test")
+
+    class Line:
+        async def send(self, text):
+            await asyncio.sleep(0.01 if text.to.endswith("3") else 0.1)
+            return Accepted(f"SM{int(text.to[1:]):032d}", "queued", 1)
+
+    with ThreadPoolExecutor(1) as executor:
+        urgent = sending.Dispatch(narrow, Line(), executor, threading.Event())
+        tally = asyncio.run(urgent.send_these([text.text for text in logged(narrow)]))
+    narrow.close()
+    assert tally.accepted == 2
 
 
 class Listed:

@@ -142,8 +142,8 @@ class Dispatch:
         take = partial(claim_these, self._house, text_ids=text_ids, now=now)
         await self._in_database(partial(self._begin, take, now, tally, begun))
         self._put_on_the_wire(begun.started)
-        while self._on_the_wire:
-            await self._answers(None)
+        if self._on_the_wire:
+            await asyncio.wait(set(self._on_the_wire))
         if self._unrecorded and (turn := await self._in_turn(0, tally)).unwritten is not None:
             raise turn.unwritten
         return tally
