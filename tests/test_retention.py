@@ -8,7 +8,7 @@ from conftest import NOW, logged
 from people import document, one_off
 from test_proofs import accepted, claim, hear, unknown
 
-from reminders.service import inbound, lives, planning, retention, sending
+from reminders.service import audit, inbound, lives, planning, retention, sending
 from reminders.sms.receipts import InboundText
 from reminders.store import ids, schema
 
@@ -141,3 +141,17 @@ def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(ho
     says(house, "i want to die", "SM96")
     with pytest.raises(lives.Refused, match="danger"):
         retention.erase(house, "MRN-1", NOW, who="test")
+
+
+def test_the_audits_chain_holds_when_somebody_is_erased(house):
+    """What is gone with their key is told apart from what somebody took out."""
+    accept(house)
+    accept(house, **ANOTHER)
+    lived_through(house)
+    audit.chain(house, LATER)
+    assert audit.verify(house).ok
+    retention.erase(house, "MRN-1", NOW, who="test")
+    house.database.data_keys.clear()
+    audit.chain(house, LATER)
+    verdict = audit.verify(house)
+    assert (verdict.problems, verdict.waiting) == ((), 0)

@@ -71,7 +71,7 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
         store.retention.erase(tx, row, numbers, now)
         if others:  # they share the caps of a number
             replan(house, tx, others, now)
-        _note(tx, row, "erased", now, who=who)
+        _note(tx, row, store.audit.ERASED, now, who=who)  # so that the values which are gone are no tampering
         return Erased(retracted, f"erased-{row.id}")
 
     return _about(house, patient, site, work)
