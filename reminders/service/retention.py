@@ -74,7 +74,9 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
         _note(tx, row, store.audit.ERASED, now, who=who)  # so that the values which are gone are no tampering
         return Erased(retracted, f"erased-{row.id}")
 
-    return _about(house, patient, site, work)
+    done = _about(house, patient, site, work)
+    house.database.data_keys.clear()  # what was opened before is no longer at hand
+    return done
 
 
 def _about(house: House, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]) -> T | None:

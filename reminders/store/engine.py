@@ -149,10 +149,6 @@ class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be ask
             query = sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.id.in_(missing))
             self.keep_data_keys({row.id: row.wrapped for row in self.all(query)})
 
-    def forget_data_key(self, key_id: int) -> None:
-        """It was destroyed in this transaction."""
-        self._database.data_keys.pop(key_id, None)
-
     def seal(self, place: Place, text: str, key: DataKey | None = None) -> bytes:
         """Seal by a patient's `key`; what belongs to no single patient by the sealing keys."""
         return key.seal(place, text) if key is not None else self._database.ring.seal(place, text.encode())

@@ -128,4 +128,3 @@ def erase(tx: Transaction, patient: Row[Any], number_ids: Collection[int], now: 
     row = patients.update().where(patients.c.id == patient.id)
     tx.run(row.values(ref=f"erased-{patient.id}", name_sealed=None, born_on_sealed=None))
     tx.run(keys.update().where(keys.c.id == patient.key_id).values(wrapped=CLEARED))
-    tx.forget_data_key(patient.key_id)
