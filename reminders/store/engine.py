@@ -45,7 +45,7 @@ class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name
     """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
 
 
-class Transaction:  # ruff: ignore[too-many-public-methods]  all that can be asked of one transaction
+class Transaction:
     """One open transaction: statements in, rows out, and the keys to read what is sealed."""
 
     def __init__(self, database: "Database", connection: Connection) -> None:
