@@ -278,3 +278,20 @@ def test_what_cannot_be_done_has_no_page(ana, path):
     assert ana.post(f"{path}/do/burn", []).status_code == 404
     assert ana.page("/patients/abc").status_code == 404
     assert clock.now() >= NOW
+
+
+def test_who_administers_holds_and_erases_and_nobody_else_does(here, ana, path):
+    assert ana.page(f"{path}/do/erase").status_code == 404
+    admin = Caller(here, role="admin")
+    assert "/do/erase" in admin.page(path).text
+    assert admin.post(f"{path}/do/hold", []).headers["location"].endswith("done=hold")
+    held = admin.post(f"{path}/do/erase", [("ref", "MRN-1")])
+    assert (held.status_code, "legal hold" in held.text) == (422, True)
+    assert admin.post(f"{path}/do/unhold", []).status_code == 303
+    wrong = admin.post(f"{path}/do/erase", [("ref", "MRN-9")])
+    assert (wrong.status_code, "nobody is erased by mistake" in wrong.text) == (422, True)
+    assert admin.post(f"{path}/do/erase", [("ref", "MRN-1")]).headers["location"] == "/plans?done=erased"
+    assert admin.page(path).status_code == 404
+    assert "They were erased" in admin.page("/plans?done=erased").text
+    for address in ("/", "/plans?status=ended", "/log?when=any", "/inbox", "/inbox?queue=done", "/sessions"):
+        assert admin.page(address).status_code == 200, address

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, store, wording
 from reminders.plans import Category, PlanRefused
-from reminders.service import House, changes, lives, story
+from reminders.service import House, changes, lives, retention, story
 from reminders.service.accounts import Actor
 from reminders.service.lives import Shown, Whom
 from reminders.store import Row
@@ -46,6 +46,8 @@ DONE = {
     "pause": "Paused. Nothing goes until it is resumed.",
     "resume": "Resumed. What lies ahead was planned anew.",
     "end": "Ended. What was still to go was taken back.",
+    "hold": "There is a legal hold. Nothing is cleared or erased until it ends.",
+    "unhold": "The legal hold has ended.",
 }
 HOWS = {
     "stop": "they texted STOP or something like it",
@@ -87,7 +89,7 @@ def _case(request: Request, house: House, actor: Actor, patient_id: int, permiss
 
     def look(tx: store.Transaction) -> Case:
         row = store.history.patient(tx, actor.sites(permission), patient_id)
-        if row is None:
+        if row is None or row.ref == f"erased-{patient_id}":  # what is left of an erased person stands in the log
             raise HTTPException(404)
         readers = store.people.recipients_of(tx, patient_id)
         if not readers:
@@ -210,6 +212,8 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         address=f"/patients/{case.row.id}",
         here=case.now,
         may_change=case.actor.may("plan", case.row.site_id),
+        may_erase=case.actor.may("administer", case.row.site_id),
+        legal_hold=case.row.legal_hold,
         words=STATES,
         blocked=BLOCKED,
         kinds=story.KINDS,
@@ -371,6 +375,7 @@ class Deed:
     do: Verb
     danger: bool = False
     tab: str = ""
+    permission: str = "plan"
 
 
 class _Wrong(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what is wrong
@@ -469,6 +474,23 @@ def _set_all(status: str) -> Verb:
     return do
 
 
+def _hold(*, on: bool) -> Verb:
+    def do(case: Case, form: Fields, reader: Row[Any]) -> Changes:
+        del form, reader
+        retention.hold(case.house, case.row.ref, case.now, who=case.actor.who, on=on, site=case.row.site)
+        return Changes()
+
+    return do
+
+
+def _erase(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+    del reader
+    if form["ref"] != case.row.ref:
+        raise _Wrong(ref=f"Enter the reference {case.row.ref}, so that nobody is erased by mistake")
+    done = retention.erase(case.house, case.row.ref, case.now, who=case.actor.who, site=case.row.site)
+    return Changes(retracted=done.retracted) if done is not None else None
+
+
 DEEDS: Mapping[str, Deed] = MappingProxyType(
     {
         "pause": Deed("Pause all their plans", "Pause", _set_all("paused")),
@@ -482,6 +504,9 @@ DEEDS: Mapping[str, Deed] = MappingProxyType(
         "right": Deed("The number is theirs after all", "It is theirs", _right),
         "add": Deed("Add a supporter or guardian", "Add them", _add),
         "remove": Deed("No more texts to this person", "End their texts", _remove, danger=True),
+        "hold": Deed("A legal hold", "Hold everything", _hold(on=True), permission="administer"),
+        "unhold": Deed("End the legal hold", "End it", _hold(on=False), permission="administer"),
+        "erase": Deed("Erase this person", "Erase them for good", _erase, danger=True, permission="administer"),
     }
 )
 
@@ -510,9 +535,7 @@ def ask(
 def act(request: Request, house: TheHouse, actor: Planning, form: Form, *, patient_id: RowId, what: str) -> Response:
     """Do it. 422 with what keeps it from being done; what was typed is kept."""
     case = _case(request, house, actor, patient_id, "plan")
-    deed = DEEDS.get(what)
-    if deed is None:
-        raise HTTPException(404)
+    deed = _deed(case, what)
     try:
         texts = deed.do(case, form, case.reader(form["reader"]))
     except _Wrong as wrong:
@@ -523,15 +546,22 @@ def act(request: Request, house: TheHouse, actor: Planning, form: Form, *, patie
         return _do_page(case, what, form, {"do": _sentence(str(refused))})
     if texts is None:
         raise HTTPException(404)
+    if what == "erase":  # there is no page of theirs any more
+        return see("/plans", done="erased")
     counts = {name: str(getattr(texts, name)) for name in ("added", "moved", "retracted") if getattr(texts, name)}
     tab = f"/{deed.tab}" if deed.tab else ""
     return see(f"/patients/{patient_id}{tab}", done=what, **counts)
 
 
-def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -> HTMLResponse:
+def _deed(case: Case, what: str) -> Deed:
     deed = DEEDS.get(what)
-    if deed is None:
+    if deed is None or not case.actor.may(deed.permission, case.row.site_id):
         raise HTTPException(404)
+    return deed
+
+
+def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -> HTMLResponse:
+    deed = _deed(case, what)
     reader = case.reader(form["reader"])
 
     def look(tx: store.Transaction) -> dict[str, Any]:
