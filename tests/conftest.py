@@ -28,6 +28,7 @@ from reminders.service import House, outcomes, runs, sending
 from reminders.settings import Secrets, load
 from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
 from reminders.store import engine as store_engine
+from reminders.store import ids
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
@@ -226,7 +227,10 @@ def house(database_url, tmp_path) -> Iterator[House]:
 
 
 @pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  it guards every test
-def _clock_of_this_machine() -> Iterator[None]:
+def _clock_of_this_machine(monkeypatch) -> Iterator[None]:
+    monkeypatch.setattr(
+        ids, "_millisecond", 0
+    )  # rows are found by when they were made; another test may have lived later
     yield
     clock.correct(timedelta(0))
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "plans transfer", "appointments move", "appointments cancel",
     "attendance mark", "attendance session", "attendance list",
     "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
-    "people wrong", "people add", "people remove",
+    "people wrong", "people add", "people remove", "people hold", "people erase",
     "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
     "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",

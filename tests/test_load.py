@@ -227,7 +227,7 @@ class Site:
         """Send what is due, as the worker does; the network says at once what becomes of it."""
         house = self.house
         by_phone = {person.phone: person for person in self.people.values()}
-        while house.database.read(lambda tx: store.queue.any_opened(tx, now) or store.queue.any_ready(tx)):
+        while (found := house.database.read(lambda tx: store.queue.scan(tx, now))).opened or found.senders:
             house.database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
             senders = house.database.read(lambda tx: store.queue.senders_with_work(tx, now))
             went: list[tuple[Started, str, str | None]] = []

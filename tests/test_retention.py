@@ -10,17 +10,12 @@ from test_proofs import accepted, claim, hear, unknown
 
 from reminders.service import audit, inbound, lives, planning, retention, sending
 from reminders.sms.receipts import InboundText
-from reminders.store import ids, schema
+from reminders.store import schema
 
 DUE = [one_off("visit", "2026-11-30T12:00:00", leads=["3h"])]
 LATER = NOW + timedelta(days=92)
 BROTHER = {"plan": {"ref": "DC-2"}, "patient": {"ref": "MRN-2", "name": "Sam Alvarez"}}  # on the same phone
 ANOTHER = {"plan": {"ref": "DC-3"}, "patient": {"ref": "MRN-3", "name": "Kim Boro", "phone": "(202) 555-0144"}}
-
-
-@pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  rows are found by when they were made
-def _ids_of_these_days(monkeypatch):
-    monkeypatch.setattr(ids, "_millisecond", 0)  # another test may have lived later
 
 
 def accept(house, now=NOW, **changes):
