@@ -440,7 +440,7 @@ def hold(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Put a patient under a legal hold: nothing of theirs is cleared or erased until it has ended."""
+    """Hold a patient for the law: nothing is cleared or erased."""
     from reminders import clock
     from reminders.service import retention
 
@@ -461,7 +461,7 @@ def erase(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Erase a patient for ever: name, phone, plans' and texts' words. When and how texts went stays, by number only."""
+    """Erase a patient for ever; outcomes stay, by number only."""
     from reminders import clock
     from reminders.service import retention
     from reminders.service.lives import Refused
