@@ -23,7 +23,7 @@ def make_key(
     login: By = None,
     json: Json = False,
 ) -> None:
-    """Make a key for another program. It is shown this once and kept nowhere."""
+    """Make a key for another program; it is shown this once."""
     from reminders import clock
     from reminders.service import keys
 
