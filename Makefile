@@ -18,7 +18,7 @@ check: .venv/test
 
 # N due messages a turn; BENCH for more, such as BENCH="--latency-ms 100". Celery takes part where there is a redis-server.
 N = 5000
-bench: .venv/bench
+bench: .venv/test .venv/bench
 	$(BIN)/python tests/bench --messages $(N) $(BENCH)
 
 # The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks,
