@@ -332,11 +332,11 @@ def test_every_change_by_a_page_is_on_record(two_sites):
         fields = form(two_sites) if callable(form) else form
         pairs = list(fields.items()) if isinstance(fields, dict) else fields
         sent = [(name, value(two_sites) if callable(value) else value) for name, value in pairs]
-        before = rows_of_audit(two_sites)
+        before = {row.id for row in rows_of_audit(two_sites)}
         answer = caller.request(
             "POST", filled(routes.Route("POST", path, None), values), content=urlencode(sent), headers=FORM
         )
-        new = rows_of_audit(two_sites)[len(before) :]
+        new = [row for row in rows_of_audit(two_sites) if row.id not in before]  # the template's may be dated later
         assert new, (path, answer.status_code)
         assert {row.where for row in new} == {"127.0.0.1"}, path
         if not path.startswith("/sign-in"):
@@ -344,4 +344,4 @@ def test_every_change_by_a_page_is_on_record(two_sites):
 
 
 def rows_of_audit(house) -> list[store.Row]:
-    return list(house.database.read(lambda tx: tx.all(schema.audit.select().order_by(schema.audit.c.id))))
+    return list(house.database.read(lambda tx: tx.all(schema.audit.select())))
