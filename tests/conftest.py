@@ -29,6 +29,7 @@ from reminders.settings import Secrets, load
 from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
 from reminders.store import engine as store_engine
 from reminders.store import ids
+from reminders.store.claims import Started
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
@@ -324,6 +325,25 @@ def send(house: House) -> sending.Tally:
         return runs.with_gateway(
             house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
         )
+
+
+def working(tx: store.Transaction, now: datetime) -> list[int]:
+    """The senders that have something to do, as a worker's scan finds them."""
+    return [sender for sender, _ in store.queue.scan(tx, now).senders]
+
+
+def begun(house: House, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=120)) -> list[Started]:
+    """What one worker does between waking and the wire; the attempts that it would put on it next."""
+
+    def work(tx: store.Transaction) -> list[Started]:
+        started = []
+        store.queue.mark_ready(tx, now)
+        for sender in working(tx, now):
+            _, intents, _ = sending.claim(house, tx, sender, limit, now)
+            started += store.claims.start(tx, intents, now, lease)
+        return started
+
+    return house.database.write(work)
 
 
 def settle(house: House) -> outcomes.Settled:

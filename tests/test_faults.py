@@ -20,7 +20,7 @@ from random import Random
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, NOW, logged, open_house, send, settle
+from conftest import KEYS, NOW, logged, open_house, send, settle, working
 from people import document, one_off
 
 from jobs import __main__ as jobs_main
@@ -133,7 +133,7 @@ def test_f4_a_worker_frozen_in_the_middle_of_its_claim_keeps_no_other_waiting(un
     other = store.Database(database_url, store.Ring(KEYS))
 
     def freeze(tx):
-        (sender,) = store.queue.senders_with_work(tx, now)
+        (sender,) = working(tx, now)
         due, _ = store.claims.claim(tx, sender, 4, now)
         claimed.set()
         thawed.wait(20)

@@ -22,7 +22,7 @@ from statistics import mean, quantiles
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, _migrated, open_house
+from conftest import NOW, _migrated, open_house, working
 from oncall import SENDER
 
 from reminders import plans, store
@@ -229,12 +229,11 @@ class Site:
         by_phone = {person.phone: person for person in self.people.values()}
         while (found := house.database.read(lambda tx: store.queue.scan(tx, now))).opened or found.senders:
             house.database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
-            senders = house.database.read(lambda tx: store.queue.senders_with_work(tx, now))
             went: list[tuple[Started, str, str | None]] = []
 
-            def work(tx: store.Transaction, senders: list[int] = senders, went: list = went) -> int:
+            def work(tx: store.Transaction, went: list = went) -> int:
                 claimed = 0
-                for sender in senders:
+                for sender in working(tx, now):
                     count, intents, _ = sending.claim(house, tx, sender, 200, now)
                     claimed += count
                     started = store.claims.start(tx, intents, now, timedelta(seconds=120))

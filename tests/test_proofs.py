@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, NOW, open_house
+from conftest import KEYS, NOW, begun, open_house, working
 from people import document, one_off
 
 from jobs.line import Line
@@ -59,17 +59,7 @@ def the_text(house):
 
 
 def claim(house, now, limit=50):
-    """What one worker does between waking and the wire; the attempts to put on it."""
-
-    def work(tx):
-        started = []
-        store.queue.mark_ready(tx, now)
-        for sender in store.queue.senders_with_work(tx, now):
-            _, intents, _ = sending.claim(house, tx, sender, limit, now)
-            started += store.claims.start(tx, intents, now, LEASE)
-        return started
-
-    return house.database.write(work)
+    return begun(house, now, limit, LEASE)
 
 
 def claimed_texts(house, now):
@@ -495,7 +485,7 @@ def test_a_pause_of_the_site_holds_from_its_commit(house):
 
     def look(tx):
         store.queue.mark_ready(tx, NOW)
-        return store.queue.senders_with_work(tx, NOW)
+        return working(tx, NOW)
 
     (sender,) = house.database.write(look)
     house.database.write(lambda tx: tx.run(schema.sites.update().values(paused_at=NOW)))

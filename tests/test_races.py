@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, NOW, logged
+from conftest import KEYS, NOW, logged, working
 from people import document, one_off
 
 from reminders import store
@@ -26,8 +26,7 @@ LONG = 0.5  # seconds in which whoever need not wait is done
 
 def claim(house, tx):
     """What a worker takes; it is not written yet."""
-    senders = store.queue.senders_with_work(tx, NOW)
-    return [one for sender in senders for one in sending.claim(house, tx, sender, 50, NOW)[1]]
+    return [one for sender in working(tx, NOW) for one in sending.claim(house, tx, sender, 50, NOW)[1]]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import KEYS, logged, send, settle
+from conftest import KEYS, begun, logged, send, settle
 from people import document, one_off
 from sqlalchemy import event, func, select
 
@@ -321,14 +321,7 @@ def test_c10_a_lost_callback_is_repaired_by_asking(line, twilio, travel):
 
 def claimed(house, now, lease=timedelta(seconds=20)):
     """Claim as a worker does, and die before the call."""
-
-    def work(tx):
-        store.queue.mark_ready(tx, now)
-        (sender,) = store.queue.senders_with_work(tx, now)
-        _, intents, _ = sending.claim(house, tx, sender, 100, now)
-        return store.claims.start(tx, intents, now, lease)
-
-    return house.database.write(work)
+    return begun(house, now, lease=lease)
 
 
 def test_c3_a_worker_that_died_after_its_claim_loses_and_doubles_nothing(line, twilio, travel):

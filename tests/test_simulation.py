@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house
+from conftest import NOW, begun, logged, open_house
 from people import document, one_off
 
-from reminders import store
 from reminders.service import inbound, outcomes, planning, sending
 from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText, Receipt
@@ -96,18 +95,7 @@ def test_a_service_that_calls_before_it_writes_is_found_out():
 
 
 def claim(house, now):
-    """What a worker puts on the wire."""
-
-    def work(tx):
-        store.queue.mark_ready(tx, now)
-        intents = [
-            intent
-            for sender in store.queue.senders_with_work(tx, now)
-            for intent in sending.claim(house, tx, sender, 9, now)[1]
-        ]
-        return store.claims.start(tx, intents, now, LEASE)
-
-    return house.database.write(work)
+    return begun(house, now, lease=LEASE)
 
 
 def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(house):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, ROOM, open_house
+from conftest import NOW, ROOM, begun, open_house
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -154,15 +154,7 @@ class Service(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit):
-        def work(tx):
-            started = []
-            store.queue.mark_ready(tx, self.now)
-            for sender in store.queue.senders_with_work(tx, self.now):
-                _, intents, _ = sending.claim(self.house, tx, sender, limit, self.now)
-                started += store.claims.start(tx, intents, self.now, LEASE)
-            return started
-
-        started = self.house.database.write(work)
+        started = begun(self.house, self.now, limit, LEASE)
         rows = {row.id: row for row in self.rows()}
         quiet = planner.QuietHours(*self.house.settings.sending.quiet_hours)
         for one in started:

@@ -8,13 +8,12 @@ import sqlite3
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import httpx
 import pytest
 import sqlalchemy as sa
 import uvicorn
-from conftest import KEYS, free_port, logged, open_house, send
+from conftest import KEYS, begun, free_port, logged, open_house, send
 from people import document, one_off
 from web_caller import Caller, signature
 
@@ -55,15 +54,7 @@ def accept(house, **changes) -> None:
 def begin(house):
     """Jordan's text, claimed and on its way to Twilio; nothing is known of the answer."""
     accept(house)
-    now = clock.now()
-
-    def work(tx):
-        store.queue.mark_ready(tx, now)
-        (sender,) = store.queue.senders_with_work(tx, now)
-        _, intents, _ = sending.claim(house, tx, sender, 10, now)
-        return store.claims.start(tx, intents, now, timedelta(seconds=120))
-
-    (started,) = house.database.write(work)
+    (started,) = begun(house, clock.now())
     return started
 
 

@@ -65,11 +65,6 @@ def scan(tx: Transaction, now: datetime) -> Scan:
     return Scan(bool(found.opened), [(row.id, row.no_pace) for row in working])
 
 
-def senders_with_work(tx: Transaction, now: datetime) -> list[int]:
-    """The senders that have a ready text in its window and may send now."""
-    return [row.id for row in tx.rows(_WORKING, {"now": now})]
-
-
 def _first(column: sa.Column[Any], condition: str, *more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
     """The lowest of `column`, by its partial index. Asked if there is any, PostgreSQL may read the whole table."""
     query = sa.select(column).where(sa.text(condition), *more).order_by(column).limit(1)

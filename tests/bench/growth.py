@@ -43,7 +43,7 @@ def measure(house: House, claim: int, scans: int) -> dict:
     while house.database.read(lambda tx: store.queue.scan(tx, now)).opened:
         marks.append(_milliseconds(lambda: house.database.write(lambda tx: store.queue.mark_ready(tx, now))))
     house.database.checkpoint()
-    (sender,) = house.database.read(lambda tx: store.queue.senders_with_work(tx, now))
+    ((sender, _),) = house.database.read(lambda tx: store.queue.scan(tx, now)).senders
     claims, of_store = [], []
     for _ in range(CLAIMS):
         begun: list = []
