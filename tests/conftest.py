@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -325,6 +325,14 @@ def send(house: House) -> sending.Tally:
         return runs.with_gateway(
             house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
         )
+
+
+def until(what: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until `what()` is true."""
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends, "it did not come about"
+        time.sleep(0.02)
 
 
 def working(tx: store.Transaction, now: datetime) -> list[int]:

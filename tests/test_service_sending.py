@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import KEYS, begun, logged, send, settle
+from conftest import KEYS, begun, logged, send, settle, until
 from people import document, one_off
 from sqlalchemy import event, func, select
 
@@ -32,14 +32,6 @@ def accept(house, **changes):
 def receive(house, twilio, *statuses: str) -> None:
     for ref, form in twilio.receipts(statuses):
         outcomes.receive(house, ref, read_receipt(list(form.items())), form, clock.now())
-
-
-def until(what, seconds: float = 10) -> None:
-    """Wait until `what()` is true."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends, "it did not come about"
-        time.sleep(0.02)
 
 
 def states(house) -> list[str]:

@@ -6,14 +6,13 @@ import logging
 import shutil
 import sqlite3
 import threading
-import time
 from dataclasses import replace
 
 import httpx
 import pytest
 import sqlalchemy as sa
 import uvicorn
-from conftest import KEYS, begun, free_port, logged, open_house, send
+from conftest import KEYS, begun, free_port, logged, open_house, send, until
 from people import document, one_off
 from web_caller import Caller, signature
 
@@ -539,13 +538,6 @@ def served(line):
     yield line
     server.should_exit = True
     thread.join(10)
-
-
-def until(what) -> None:
-    ends = time.monotonic() + 10
-    while not what():
-        assert time.monotonic() < ends, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_a_text_goes_out_and_its_receipts_come_home_signed(served, twilio):
