@@ -21,10 +21,11 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from nursery import Nursery
 
 from reminders import clock, store
-from reminders.service import House, outcomes, runs, sending
+from reminders.service import House, outcomes, runs, sending, signing_in
 from reminders.settings import Secrets, load
 from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
 from reminders.store import engine as store_engine
@@ -225,6 +226,11 @@ def house(database_url, tmp_path) -> Iterator[House]:
     opened = open_house(database_url, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  a tenth of a second of two cores, each time
+def _quick_passwords(monkeypatch) -> None:
+    monkeypatch.setattr(signing_in, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  it guards every test

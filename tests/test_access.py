@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -60,6 +61,7 @@ def _template(sqlite_template, tmp_path_factory):
 @pytest.fixture
 def two_sites(_template, tmp_path, travel):
     shutil.copy(_template / "house.db", tmp_path / "house.db")
+    travel(NOW + timedelta(minutes=1))  # after what the template holds: ids grow with time
     opened = open_house(f"sqlite:///{tmp_path / 'house.db'}", tmp_path, web__demo="true")
     yield opened
     opened.close()

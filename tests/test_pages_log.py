@@ -138,7 +138,7 @@ def test_words_and_form_mean_the_same(here, words, found):
     answer = post(here, "/log", q=words)
     assert answer.status_code == 303
     address = answer.headers["location"]
-    assert "555" not in address
+    assert "555" not in re.sub(r"\d{18,}", "id", address)
     assert sorted(plans_on(page(here, address))) == found
     fields = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
     assert post(here, "/log", **fields).headers["location"] == address

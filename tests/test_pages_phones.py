@@ -1,11 +1,8 @@
 """The pretend phones: a page shows what they show, and what is done on it comes in as from a real phone."""
 
-import asyncio
-import threading
-
 import pytest
 import sqlalchemy as sa
-from conftest import open_house
+from conftest import PretendTwilio, open_house
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, hear, open_north
@@ -13,7 +10,6 @@ from web_caller import Caller
 
 from reminders.service import inbound
 from reminders.sms.phones import PhonesAway, PretendPhones
-from reminders.sms.simulator import Shell, Simulator, SimulatorSettings
 from reminders.store import schema
 
 PHONE = "+12025550101"
@@ -21,37 +17,9 @@ SENDER = "+15005550006"
 SOON = [one_off("visit", "2026-12-03T15:00:00")]
 
 
-class Phones:
-    """The simulator on sockets in a thread of its own; `url` is where its phones answer."""
-
-    def __init__(self) -> None:
-        self.simulator = Simulator(SimulatorSettings(senders=None), seed=1)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(10)
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with Shell(self.simulator) as shell:
-            self.url = f"http://127.0.0.1:{shell.control_port}"
-            self._ready.set()
-            await self._stop.wait()
-
-    def do(self, what):
-        async def call():  # ruff: ignore[unused-async]  only a coroutine runs in the loop's thread and answers
-            return what(self.simulator)
-
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-
 @pytest.fixture(scope="module")
 def phones():
-    running = Phones()
+    running = PretendTwilio()
     yield running
     running.close()
 
@@ -62,7 +30,7 @@ def here(sqlite_template, tmp_path, travel, phones):
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
     phones.do(lambda simulator: simulator.reset())
-    opened = open_house(f"sqlite:///{path}", tmp_path, twilio__phones_url=phones.url)
+    opened = open_house(f"sqlite:///{path}", tmp_path, twilio__phones_url=phones.phones_url)
     accept(opened, 1, series=SOON)
     yield opened
     opened.close()

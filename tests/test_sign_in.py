@@ -10,6 +10,7 @@ import pyotp
 import pytest
 import routes
 import staff
+from argon2 import Type
 from conftest import NOW, environment, open_house
 from fastapi import Depends, Request
 from test_web_pages import Page
@@ -145,6 +146,15 @@ def test_the_database_holds_nothing_that_lets_somebody_in(house):
     for secret in (token, PASSWORD, secret_of(house, "ana.reyes"), *codes, *(one.replace("-", "") for one in codes)):
         assert secret not in text
     assert "$argon2id$" in text
+
+
+OURS = signing_in._HASHER  # as it is outside tests, which hash more cheaply
+
+
+def test_a_guess_costs_what_owasp_asks_for():
+    assert OURS.type is Type.ID
+    assert OURS.memory_cost >= 19 * 1024  # KiB
+    assert OURS.time_cost >= 2
 
 
 def test_a_code_is_good_once_and_not_for_long(house, travel):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -457,7 +457,6 @@ def try_again(
     house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> Dealt:
     """Queue again texts that certainly did not arrive; each is judged anew before it goes, as every text is."""
-    dealt = Dealt()
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
         found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
@@ -475,6 +474,12 @@ def try_again(
         store.records.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
         return None
 
+    return _deal(house, text_ids, work)
+
+
+def _deal(house: House, text_ids: Collection[int], work: Callable[..., str | None]) -> Dealt:
+    """Do it to one text after another; `work(tx, text_id=…)` says why one is left."""
+    dealt = Dealt()
     for text_id in text_ids:
         why = house.database.write(partial(work, text_id=text_id))
         if why is None:
@@ -488,7 +493,6 @@ def open_tasks(
     house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> Dealt:
     """Make a task of each of these texts: somebody calls about the visit."""
-    dealt = Dealt()
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
         found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
@@ -516,13 +520,7 @@ def open_tasks(
         store.records.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
         return None
 
-    for text_id in text_ids:
-        why = house.database.write(partial(work, text_id=text_id))
-        if why is None:
-            dealt.done += 1
-        else:
-            dealt.leave(why)
-    return dealt
+    return _deal(house, text_ids, work)
 
 
 def mark_numbers_wrong(

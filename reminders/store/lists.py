@@ -133,18 +133,8 @@ def plans(
 ) -> list[ListedPlan]:
     """Plans, the latest discharge first."""
     places = _places(tx, sites)
-    query = (
-        sa.select(
-            schema.plans,
-            schema.patients.c.ref.label("patient_ref"),
-            schema.patients.c.name_sealed,
-            schema.patients.c.key_id,
-        )
-        .join(schema.patients, schema.patients.c.id == schema.plans.c.patient_id)
-        .where(schema.plans.c.site_id.in_(places))
-        .order_by(schema.plans.c.discharged_on.desc(), schema.plans.c.id.desc())
-        .limit(wanted.limit)
-    )
+    query = _with_patients(places).order_by(schema.plans.c.discharged_on.desc(), schema.plans.c.id.desc())
+    query = query.limit(wanted.limit)
     if wanted.status is not None:
         query = query.where(schema.plans.c.status == wanted.status)
     if wanted.discharged_since is not None:
@@ -184,7 +174,13 @@ def plan(
 ) -> ListedPlan | None:
     """The plan of that reference or row id, as `plans` shows it; of several of that reference the newest."""
     places = _places(tx, sites)
-    query = (
+    query = _with_patients(places).where((schema.plans.c.id if isinstance(which, int) else schema.plans.c.ref) == which)
+    rows = tx.all(query.order_by(schema.plans.c.id.desc()).limit(1))
+    return next(iter(_plans(tx, rows, places, now, names=names)), None)
+
+
+def _with_patients(places: Collection[int]) -> sa.Select[Any]:
+    return (
         sa.select(
             schema.plans,
             schema.patients.c.ref.label("patient_ref"),
@@ -192,12 +188,8 @@ def plan(
             schema.patients.c.key_id,
         )
         .join(schema.patients, schema.patients.c.id == schema.plans.c.patient_id)
-        .where((schema.plans.c.id if isinstance(which, int) else schema.plans.c.ref) == which)
         .where(schema.plans.c.site_id.in_(places))
-        .order_by(schema.plans.c.id.desc())
-        .limit(1)
     )
-    return next(iter(_plans(tx, tx.all(query), places, now, names=names)), None)
 
 
 def _plans(

@@ -308,23 +308,7 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
     tx.run_many(_CALL_OFF_APPOINTMENT, gone)
 
 
-_APPOINTMENTS_OF = Prepared(
-    sa.select(
-        appointments.c.id,
-        appointments.c.series_id,
-        appointments.c.recurrence_id,
-        appointments.c.wall,
-        appointments.c.zone,
-        appointments.c.starts_at,
-        appointments.c.status,
-        appointments.c.agreed_wall,
-        appointments.c.agreed_status,
-        appointments.c.known_wall,
-        appointments.c.known_status,
-        appointments.c.entered_at,
-    ).where(among(appointments.c.series_id))
-)
-_ADD_APPOINTMENTS = PreparedInsert(
+_KEPT = (
     appointments.c.id,
     appointments.c.series_id,
     appointments.c.recurrence_id,
@@ -337,9 +321,9 @@ _ADD_APPOINTMENTS = PreparedInsert(
     appointments.c.known_wall,
     appointments.c.known_status,
     appointments.c.entered_at,
-    appointments.c.version,
-    appointments.c.written_at,
 )
+_APPOINTMENTS_OF = Prepared(sa.select(*_KEPT).where(among(appointments.c.series_id)))
+_ADD_APPOINTMENTS = PreparedInsert(*_KEPT, appointments.c.version, appointments.c.written_at)
 _ONE_APPOINTMENT = appointments.update().where(appointments.c.id == sa.bindparam("row"))
 _CHANGE_APPOINTMENT = _ONE_APPOINTMENT.values(
     version=appointments.c.version + 1,

@@ -1,6 +1,8 @@
 """What people send by a form: read whole, within limits, before anything is done with it."""
 
 import asyncio
+import re
+from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -55,6 +57,17 @@ async def read_form(request: Request) -> Fields:
 
 Form = Annotated[Fields, Depends(read_form)]
 """The posted form of a page's endpoint."""
+
+
+def day_in(text: str) -> date | None:
+    """A day as a date field gives it, year-month-day; None for none, and for one outside 1900 to 2199."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1900 <= day.year <= 2199 else None
 
 
 def row_id(text: str) -> int | None:

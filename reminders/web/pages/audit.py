@@ -2,9 +2,10 @@
 
 import json
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store
@@ -14,7 +15,7 @@ from reminders.service.accounts import Actor
 from reminders.store.audit import Wanted
 from reminders.web.access import Auditing
 from reminders.web.drawing import draw
-from reminders.web.forms import RowId
+from reminders.web.forms import RowId, day_in
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -41,26 +42,28 @@ TABLES = {
 }
 
 
+def _chosen(
+    *, who: str = "", what: str = "", patient: str = "", kind: str = "", since: str = "", until: str = ""
+) -> dict[str, str]:
+    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
+    return {name: value.strip() for name, value in chosen.items()}
+
+
+Chosen = Annotated[dict[str, str], Depends(_chosen)]
+
+
 @router.get("/audit", response_class=HTMLResponse)
 def page(
     request: Request,
     house: TheHouse,
     actor: Auditing,
-    *,
-    who: str = "",
-    what: str = "",
-    patient: str = "",
-    kind: str = "",
-    since: str = "",
-    until: str = "",
+    chosen: Chosen,
     before: str = "",
 ) -> HTMLResponse:
     """Rows of the audit, newest first. 422 with the problems for filters that are none.
 
     `before` is the id of the last row of the page before this one; one that is none is the newest page.
     """
-    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
-    chosen = {name: value.strip() for name, value in chosen.items()}
     problems = _problems(chosen)
     after = _place(before)
     rows = []
@@ -88,20 +91,8 @@ def page(
 
 
 @router.get("/audit.csv")
-def export(
-    house: TheHouse,
-    actor: Auditing,
-    *,
-    who: str = "",
-    what: str = "",
-    patient: str = "",
-    kind: str = "",
-    since: str = "",
-    until: str = "",
-) -> Response:
+def export(house: TheHouse, actor: Auditing, chosen: Chosen) -> Response:
     """The same rows as CSV, without what stood before and after. That they were taken out is noted."""
-    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
-    chosen = {name: value.strip() for name, value in chosen.items()}
     if problems := _problems(chosen):
         raise HTTPException(422, ". ".join(problems.values()))
     wanted = _wanted(house, actor, chosen, before=None, limit=MOST_EXPORTED)
@@ -144,7 +135,7 @@ def _sites(actor: Actor) -> frozenset[int] | None:
 
 
 def _wanted(house: House, actor: Actor, chosen: dict[str, str], *, before: int | None, limit: int) -> Wanted:
-    since, until = _day(chosen["since"]), _day(chosen["until"])
+    since, until = day_in(chosen["since"]), day_in(chosen["until"])
     who = chosen["who"]
     return Wanted(
         who=who or None,
@@ -168,19 +159,11 @@ def _place(before: str) -> int | None:
     return found if 0 < found < 2**63 else None
 
 
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-
-
 def _problems(chosen: dict[str, str]) -> dict[str, str]:
     """What is wrong with the filters, by field, in words that say what to do."""
     problems = {}
     for name in ("since", "until"):
-        day = _day(chosen[name])
-        if chosen[name] and (day is None or not 2000 <= day.year <= 2200):
+        if chosen[name] and day_in(chosen[name]) is None:
             problems[name] = "Enter a day as year, month and day, such as 2026-11-30"
     if chosen["kind"] and chosen["kind"] not in KINDS:
         problems["kind"] = "Choose from the list"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from reminders.store import Row
 from reminders.store.lists import ListedPlan, ListedVisit, PlanFilter
 from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.drawing import draw, see
-from reminders.web.forms import Fields, Form, RowId, row_id
+from reminders.web.forms import Fields, Form, RowId, day_in, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.plan_form import recurs
 from reminders.web.webhooks import TheHouse
@@ -154,15 +154,13 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
 
 
 def _filter(chosen: dict[str, str], actor: Actor, before: str) -> PlanFilter:
-    status = chosen["status"]
+    status, until = chosen["status"], day_in(chosen["until"])
     return PlanFilter(
         status=status if status in STATES else None,
         blocked=status == "blocked",
         needs_attention=status == "attention",
-        discharged_since=date.fromisoformat(chosen["since"]) if chosen["since"] else None,
-        discharged_until=date.fromordinal(date.fromisoformat(chosen["until"]).toordinal() + 1)
-        if chosen["until"]
-        else None,
+        discharged_since=day_in(chosen["since"]),
+        discharged_until=until + timedelta(days=1) if until is not None else None,
         entered_by=actor.who if chosen["mine"] else None,
         before=_place(before),
         limit=PER_PAGE + 1,
@@ -174,22 +172,16 @@ def _problems(chosen: dict[str, str]) -> dict[str, str]:
     if chosen["status"] and chosen["status"] not in {*STATES, "blocked", "attention"}:
         problems["status"] = "Choose which plans from the list"
     for name in ("since", "until"):
-        if chosen[name] and not _is_day(chosen[name]):
+        if chosen[name] and day_in(chosen[name]) is None:
             problems[name] = "Enter a day of discharge as year-month-day, such as 2026-11-30"
     return problems
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)) and 1900 <= date.fromisoformat(text).year <= 2199
-    except ValueError:
-        return False
 
 
 def _place(before: str) -> tuple[date, int] | None:
     on, _, last = before.partition("~")
     found = row_id(last)
-    return (date.fromisoformat(on), found) if _is_day(on) and found is not None else None
+    day = day_in(on)
+    return (day, found) if day is not None and found is not None else None
 
 
 # Several at once.
@@ -413,7 +405,7 @@ def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[Lis
 
 def _when(form: Fields) -> tuple[datetime | None, dict[str, str]]:
     problems = {}
-    if not _is_day(form["date"]):
+    if day_in(form["date"]) is None:
         problems["date"] = "Enter the new date"
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:00)?", form["time"]):
         problems["time"] = "Enter the new time, such as 15:00"

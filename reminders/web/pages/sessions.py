@@ -15,7 +15,7 @@ from reminders.service.house import House
 from reminders.store.lists import KnownAs, ListedSession, ListedVisit
 from reminders.web.access import Needs
 from reminders.web.drawing import draw, see
-from reminders.web.forms import Fields, Form
+from reminders.web.forms import Fields, Form, day_in
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/sessions")
@@ -46,7 +46,7 @@ def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str 
     """The sessions of two weeks, from today or from the date `since` on."""
     now = clock.now()
     today = plans.to_wall(now, house.settings.site.zone).date()
-    first = _date(since) or today
+    first = day_in(since) or today
     until = first + timedelta(weeks=WEEKS)
     found = house.database.read(lambda tx: store.lists.sessions(tx, actor.sites("look"), first, until, limit=MOST + 1))
     days: dict[date, list[ListedSession]] = {}
@@ -62,14 +62,6 @@ def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str 
         today=today,
         earlier=first - timedelta(weeks=WEEKS),
     )
-
-
-def _date(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if 2000 <= day.year < 2200 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +103,7 @@ def _sheet(
     house: House, actor: Actor, session_id: int, day: str, *, told: Sequence[changes.Told] | None = None
 ) -> _Sheet:
     """The sheet; `told` stands in for who knows now. Raises 404."""
-    on, now = _date(day), clock.now()
+    on, now = day_in(day), clock.now()
     sites = actor.sites("look")
     named = house.database.read(lambda tx: store.lists.session(tx, sites, session_id)) if session_id < 2**63 else None
     if on is None or named is None:
@@ -213,7 +205,7 @@ def _wanted(form: Fields) -> tuple[datetime | None, dict[str, str]]:
     if form["what"] != "move":
         return None, {"what": "Choose whether to move it or to call it off"}
     problems = {}
-    day = _date(form["to_on"])
+    day = day_in(form["to_on"])
     if day is None:
         problems["to_on"] = "Enter the new date, such as 2026-12-16"
     try:

@@ -1,7 +1,5 @@
 """Sites and senders: how each is set up, closures, the rota, and the switch that stops all sending."""
 
-from datetime import date
-
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
@@ -11,7 +9,7 @@ from reminders.service import health, oncall, sites
 from reminders.service.sites import FIELDS, Refused, Site
 from reminders.web.access import Actor, Administering, Looking, Operating, Pausing
 from reminders.web.drawing import draw, see
-from reminders.web.forms import Form
+from reminders.web.forms import Form, day_in
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -135,9 +133,8 @@ def change_closures(request: Request, house: TheHouse, actor: Administering, key
     site = _site(house, actor, key, "administer")
     is_back = bool(form["open"])
     typed = form["open"] or form["on"]
-    try:
-        on = date.fromisoformat(typed)
-    except ValueError:
+    on = day_in(typed)
+    if on is None:
         problems = {"on": "Enter a date, such as 2026-12-25"}
         return _draw(request, house, actor, site, problems=problems, closure=typed)
     try:
