@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import KEYS, begun, logged, send, settle, until
+from conftest import KEYS, NOW, begun, logged, send, settle, until
 from people import document, one_off
 from sqlalchemy import event, func, select
 
@@ -459,6 +459,31 @@ def test_rule_8_a_slow_sender_is_not_outrun(line, twilio, database_url):
     # Two whole seconds must lie between the first ten and the last five.
     assert time.monotonic() - began >= 2
     assert len(twilio.created()) == 25
+
+
+@pytest.mark.parametrize("pace", [10, 1, 0.5])
+def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(line, pace):
+    """Looked at some four times a second: nothing is lost of a minute, and no second holds more than that and a quarter."""
+
+    accept(line)
+
+    def pass_a_minute(tx):
+        tx.run(schema.senders.update().values(segments_per_second=pace))
+        sender = tx.value(select(schema.senders.c.id))
+        looks = [NOW + number * timedelta(milliseconds=230) for number in range(261)]
+        return [(at, store.queue.reserve(tx, sender, at, 1000)) for at in looks]
+
+    got = line.database.write(pass_a_minute)
+    assert 60 * pace - 1 <= sum(many for _, many in got) <= 61 * pace
+    for first, _ in got:
+        within = sum(many for at, many in got if first <= at < first + timedelta(seconds=10))
+        assert within <= 11.25 * max(pace, 1)
+    later = NOW + timedelta(hours=1)  # what nobody used is gone
+    sender = line.database.read(lambda tx: tx.value(select(schema.senders.c.id)))
+    assert [line.database.write(lambda tx: store.queue.reserve(tx, sender, later, 1000)) for _ in range(2)] == [
+        max(1, int(pace)),
+        0,
+    ]
 
 
 def limited(line, limit):

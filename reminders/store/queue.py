@@ -32,6 +32,7 @@ from reminders.store.schema import (
 from reminders.store.texts import given_up
 
 READY_AT_ONCE = 5_000
+LOOKED_AGAIN = timedelta(milliseconds=250)  # a sender that is free is noticed by then
 
 _NOW = sa.bindparam("now", type_=Instant())
 
@@ -96,16 +97,19 @@ _WORKING = Prepared(
 def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int:
     """Reserve up to one second of a sender's pace; how many texts of one segment may be claimed for it (rule 8).
 
-    What is reserved and not used is lost. A pace of 0 means no limit.
+    What is reserved and not used is lost; the moment between the end of one reservation and the look for the next is
+    not. A pace of 0 means no limit.
     """
     row = tx.first(sa.select(senders).where(senders.c.id == sender_id).with_for_update(skip_locked=True))
     if row is None or (row.stopped_until is not None and row.stopped_until > now):
         return 0
     if row.segments_per_second <= 0:
         return at_most
-    starts = max(now, row.next_free_at or now)
+    starts = row.next_free_at or now
     if starts > now:
         return 0
+    if now - starts > LOOKED_AGAIN:
+        starts = now
     budget = min(at_most, max(1, int(row.segments_per_second)))
     free_at = starts + timedelta(seconds=budget / row.segments_per_second)
     tx.run(senders.update().where(senders.c.id == sender_id).values(next_free_at=free_at))
