@@ -25,7 +25,7 @@ from argon2 import PasswordHasher
 from nursery import Nursery
 
 from reminders import clock, store
-from reminders.service import House, outcomes, runs, sending, signing_in
+from reminders.service import House, judging, outcomes, runs, sending, signing_in
 from reminders.settings import Secrets, load
 from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
 from reminders.store import engine as store_engine
@@ -353,7 +353,7 @@ def begun(house: House, now: datetime, limit: int = 50, lease: timedelta = timed
         started = []
         store.queue.mark_ready(tx, now)
         for sender in working(tx, now):
-            _, intents, _ = sending.claim(house, tx, sender, limit, now)
+            _, intents, _ = judging.claim(house, tx, sender, limit, now)
             started += store.claims.start(tx, intents, now, lease)
         return started
 

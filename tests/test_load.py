@@ -27,7 +27,7 @@ from oncall import SENDER
 
 from reminders import plans, store
 from reminders.plans import read
-from reminders.service import House, attendance, inbound, outcomes, planning, sending, tasks, watch
+from reminders.service import House, attendance, inbound, judging, outcomes, planning, recording, tasks, watch
 from reminders.sms import InboundText
 from reminders.sms.receipts import Receipt
 from reminders.store import schema
@@ -234,7 +234,7 @@ class Site:
             def work(tx: store.Transaction, went: list = went) -> int:
                 claimed = 0
                 for sender in working(tx, now):
-                    count, intents, _ = sending.claim(house, tx, sender, 200, now)
+                    count, intents, _ = judging.claim(house, tx, sender, 200, now)
                     claimed += count
                     started = store.claims.start(tx, intents, now, timedelta(seconds=120))
                     went.extend(
@@ -251,7 +251,7 @@ class Site:
                 )
                 for one, _, _ in went
             ]
-            sending.record(house, answers, now)
+            recording.record(house, answers, now)
             for answer, (one, class_, wording) in zip(answers, went, strict=True):
                 person = by_phone.get(one.to)
                 code = self._fate(person)

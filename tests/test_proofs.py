@@ -17,7 +17,7 @@ from people import document, one_off
 from jobs.line import Line
 from reminders import store
 from reminders.plans import to_instant
-from reminders.service import backlog, changes, importing, inbound, outcomes, planning, runs, sending, story
+from reminders.service import backlog, changes, importing, inbound, outcomes, planning, recording, runs, sending, story
 from reminders.sms import Accepted, Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
@@ -158,15 +158,15 @@ def test_promise_1_an_answer_that_cannot_be_written_does_not_hold_up_the_others(
     accept(house, **person(2, series=DUE))
     first, second = claim(house, NOW)
     same = "SM" + "b" * 32  # one sid for two attempts: a stand-in's fault, or a look-up that took the wrong one
-    sending.record(house, [accepted(first, same)], NOW)
-    sending.record(house, [accepted(second, same)], NOW)
+    recording.record(house, [accepted(first, same)], NOW)
+    recording.record(house, [accepted(second, same)], NOW)
     assert {text.state for text in texts(house)} == {"sent"}
 
 
 def test_promise_1_a_sid_longer_than_twilios_is_recorded_like_any_other(house):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
-    sending.record(house, [accepted(one, "SM" + "c" * 50)], NOW)  # the gateway lets up to 64 characters through
+    recording.record(house, [accepted(one, "SM" + "c" * 50)], NOW)  # the gateway lets up to 64 characters through
     assert the_text(house).state == "sent"
 
 
@@ -198,7 +198,7 @@ def test_promise_1_what_twilios_list_may_have_hidden_is_not_shown_as_never_sent(
     """Absent twice, to be sent again, and then it may not: on its phone it may be all the same."""
     accept(house, plan={"ref": "DC-1"}, series=DUE)
     (one,) = claim(house, NOW)
-    sending.record(house, [unknown(one, NOW)], NOW)
+    recording.record(house, [unknown(one, NOW)], NOW)
     phones = Phones()
     settle(house, phones, NOW + timedelta(seconds=330))
     settle(house, phones, NOW + timedelta(seconds=940))
@@ -215,7 +215,7 @@ def resent_and_found_for_the_first(house):
     """Attempt 2 is on the wire with the same body when attempt 1 has its last look, as the window shuts."""
     accept(house, series=[one_off("visit", "2026-11-30T11:10:00", leads=["3h"])])
     (one,) = claim(house, NOW)
-    sending.record(house, [unknown(one, NOW)], NOW)
+    recording.record(house, [unknown(one, NOW)], NOW)
     phones = Phones()
     settle(house, phones, NOW + timedelta(seconds=330))
     settle(house, phones, NOW + timedelta(seconds=940))
@@ -235,7 +235,7 @@ def test_promise_1_a_receipt_is_kept_although_its_sid_was_given_to_another_attem
 
 def test_promise_1_an_answer_is_kept_although_its_sid_was_given_to_another_attempt(house):
     two = resent_and_found_for_the_first(house)
-    sending.record(house, [accepted(two, "SM" + "d" * 32)], NOW + timedelta(minutes=26))
+    recording.record(house, [accepted(two, "SM" + "d" * 32)], NOW + timedelta(minutes=26))
     assert the_text(house).state == "sent"
 
 
@@ -282,7 +282,7 @@ def test_c12_a_worker_that_slept_with_its_machine_does_not_call(house, monkeypat
 def test_rule_5_a_text_found_by_a_look_up_is_asked_after_until_its_end_is_known(house):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
-    sending.record(house, [unknown(one, NOW)], NOW)
+    recording.record(house, [unknown(one, NOW)], NOW)
     now = NOW + timedelta(seconds=330)
     phones = Phones([seen(one, "SM" + "a" * 32, NOW)])
     assert settle(house, phones, now).found == 1
@@ -318,7 +318,7 @@ def test_c9_a_callback_with_a_word_we_do_not_know_does_not_strand_the_text(house
 def test_f17_an_end_that_came_with_the_answer_is_not_forgotten(house, end):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
-    sending.record(house, [accepted(one, status=end)], NOW)
+    recording.record(house, [accepted(one, status=end)], NOW)
     hear(house, one, end)
     assert the_text(house).state == {"failed": "undelivered"}.get(end, end)
 
@@ -366,7 +366,7 @@ def test_f50_one_unreadable_attempt_does_not_stop_the_look_up_of_the_others(hous
     accept(house, series=DUE)
     accept(house, **person(2, series=DUE))
     both = claim(house, NOW)
-    sending.record(house, [unknown(one, NOW) for one in both], NOW)
+    recording.record(house, [unknown(one, NOW) for one in both], NOW)
     good = next(one for one in both if one.to == "+12025550102")
     spoil_key_of(house, "MRN-1")
     phones = Phones([seen(one, f"SM{number:032x}", NOW) for number, one in enumerate(both)])
@@ -435,7 +435,7 @@ def test_rule_9_a_pass_goes_on_after_a_claim_of_which_nothing_may_go(unpaced, no
 def tried_once(house, **changes):
     """A text whose first call carried nothing: due again, with an attempt, so reconcile leaves it alone."""
     accept(house, **changes)
-    sending.record(house, [carried_nothing(one, NOW) for one in claim(house, NOW)], NOW)
+    recording.record(house, [carried_nothing(one, NOW) for one in claim(house, NOW)], NOW)
     rested(house)
 
 
@@ -509,14 +509,14 @@ def test_f10_a_429_rests_the_sender_although_another_text_of_the_batch_was_taken
     accept(house, **person(2, series=DUE))
     first, second = claim(house, NOW)
     refused = Answered(second, "refused", error_code=20429, again_at=NOW)
-    sending.record(house, [accepted(first), refused], NOW)
+    recording.record(house, [accepted(first), refused], NOW)
     assert claim(house, NOW + timedelta(seconds=1)) == []
 
 
 def test_f11_one_number_in_a_country_we_may_not_text_does_not_rest_the_sender_for_all(house):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
-    sending.record(house, [Answered(one, "refused", error_code=21408, again_at=NOW)], NOW)
+    recording.record(house, [Answered(one, "refused", error_code=21408, again_at=NOW)], NOW)
     accept(house, **person(2, series=DUE))
     assert [two.to for two in claim(house, NOW + timedelta(seconds=1)) if two.to == "+12025550102"]
 

@@ -15,7 +15,7 @@ from conftest import KEYS, NOW, logged, working
 from people import document, one_off
 
 from reminders import store
-from reminders.service import House, changes, inbound, lives, planning, sending
+from reminders.service import House, changes, inbound, judging, lives, planning
 from reminders.sms.receipts import InboundText
 from reminders.store import schema
 
@@ -26,7 +26,7 @@ LONG = 0.5  # seconds in which whoever need not wait is done
 
 def claim(house, tx):
     """What a worker takes; it is not written yet."""
-    return [one for sender in working(tx, NOW) for one in sending.claim(house, tx, sender, 50, NOW)[1]]
+    return [one for sender in working(tx, NOW) for one in judging.claim(house, tx, sender, 50, NOW)[1]]
 
 
 @pytest.fixture

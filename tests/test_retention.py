@@ -8,7 +8,7 @@ from conftest import NOW, logged
 from people import document, one_off
 from test_proofs import accepted, claim, hear, unknown
 
-from reminders.service import audit, inbound, lives, planning, retention, sending
+from reminders.service import audit, inbound, lives, planning, recording, retention
 from reminders.sms.receipts import InboundText
 from reminders.store import schema
 
@@ -30,7 +30,7 @@ def says(house, body, sid, phone="+12025550143", now=NOW):
 def lived_through(house):
     """A text that was delivered, one that staff typed, a reply."""
     (one,) = [started for started in claim(house, NOW) if started.to == "+12025550143"]
-    sending.record(house, [accepted(one)], NOW)
+    recording.record(house, [accepted(one)], NOW)
     hear(house, one, "delivered")
     says(house, "is there parking by the heron pond", "SM91")
 
@@ -129,7 +129,7 @@ def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(ho
     (one,) = claim(house, NOW)
     with pytest.raises(lives.Refused, match="on its way"):
         retention.erase(house, "MRN-1", NOW, who="test")
-    sending.record(house, [unknown(one, NOW)], NOW)
+    recording.record(house, [unknown(one, NOW)], NOW)
     with pytest.raises(lives.Refused, match="not known yet"):
         retention.erase(house, "MRN-1", NOW, who="test")
     hear(house, one, "delivered")

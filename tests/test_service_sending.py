@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select
 
 from reminders import clock, store
 from reminders.plans import to_instant
-from reminders.service import health, inbound, outcomes, planning, runs, sending
+from reminders.service import health, inbound, outcomes, planning, recording, runs, sending
 from reminders.sms.receipts import InboundText, read_receipt
 from reminders.store import schema
 
@@ -355,7 +355,7 @@ def test_c12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, 
     travel(clock.now() + timedelta(seconds=21))
     settle(line)
     late = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
-    sending.record(line, [late], clock.now())
+    recording.record(line, [late], clock.now())
     (text,) = logged(line)
     assert (text.state, text.attempts[0].sid) == ("sent", "SM" + "7" * 32)
     travel(clock.now() + timedelta(seconds=60))
@@ -376,7 +376,7 @@ def test_rule_3_a_late_answer_to_an_earlier_attempt_does_not_speak_for_the_one_o
         store.answers.Answered(one, "unknown", what="timeout", look_at=clock.now()),
         store.answers.Answered(one, "refused", what="no connection", again_at=clock.now()),
     ):
-        sending.record(line, [late], clock.now())
+        recording.record(line, [late], clock.now())
         assert states(line) == ["sending"]
     assert logged(line)[0].attempts[0].sid == "SM" + "7" * 32  # kept as evidence
 
@@ -389,7 +389,7 @@ def test_a_worker_whose_lease_is_nearly_over_does_not_call(line, twilio):
         answer = asyncio.run(dispatch._send(started, time.monotonic() - 19))
     assert (answer.answer, answer.what) == ("refused", "lease too short")
     assert twilio.created() == []
-    sending.record(line, [answer], clock.now())
+    recording.record(line, [answer], clock.now())
     assert states(line) == ["scheduled"]
 
 
@@ -397,10 +397,10 @@ def test_recording_twice_changes_nothing(line):
     accept(line)
     (started,) = claimed(line, clock.now())
     answer = store.answers.Answered(started, "accepted", sid="SM" + "7" * 32, status="queued", ask_at=clock.now())
-    sending.record(line, [answer], clock.now())
+    recording.record(line, [answer], clock.now())
     before = logged(line)
-    sending.record(line, [answer], clock.now())
-    sending.record(line, [store.answers.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
+    recording.record(line, [answer], clock.now())
+    recording.record(line, [store.answers.Answered(started, "unknown", what="late", look_at=clock.now())], clock.now())
     assert logged(line) == before
 
 
@@ -463,7 +463,7 @@ def test_rule_8_a_slow_sender_is_not_outrun(line, twilio, database_url):
 
 @pytest.mark.parametrize("pace", [10, 1, 0.5])
 def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(line, pace):
-    """Looked at some four times a second: nothing is lost of a minute, and no second holds more than that and a quarter."""
+    """Looked at some four times a second: of a minute nothing is lost, and no ten seconds hold more than 11.25 do."""
 
     accept(line)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from conftest import NOW, begun, logged, open_house
 from people import document, one_off
 
-from reminders.service import inbound, outcomes, planning, sending
+from reminders.service import inbound, outcomes, planning, recording, sending
 from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
@@ -105,11 +105,11 @@ def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(ho
 
     (one,) = claim(house, NOW)
     answer = Answered(one, "accepted", sid="SM" + "1" * 32, status="queued", ask_at=NOW + sending.ASK_AFTER)
-    sending.record(house, [answer], NOW)
+    recording.record(house, [answer], NOW)
     assert outcomes.receive(house, one.ref, Receipt("undelivered", 30003, answer.sid), {}, NOW)
     (text,) = logged(house)
     assert (text.state, text.waits_code) == ("scheduled", 30003)
-    sending.record(house, [answer], NOW)
+    recording.record(house, [answer], NOW)
     assert logged(house) == [text]
 
 
@@ -185,6 +185,6 @@ def test_l11_an_answer_to_a_stranger_that_comes_back_after_their_stop_is_not_tri
     (one,) = claim(house, NOW)
     inbound.take_in(house, said("STOP", "SM2"), NOW + timedelta(seconds=5))
     later = NOW + timedelta(seconds=10)
-    sending.record(house, [Answered(one, "refused", error_code=20429, again_at=later)], later)
+    recording.record(house, [Answered(one, "refused", error_code=20429, again_at=later)], later)
     assert claim(house, later + timedelta(minutes=1)) == []
     assert [text.state for text in logged(house) if text.wording == "stranger"] == ["suppressed"]

@@ -26,7 +26,7 @@ from people import document, one_off
 from reminders import planner, store
 from reminders.lifecycle import MOVES, State
 from reminders.plans import to_wall
-from reminders.service import changes, inbound, outcomes, planning, sending
+from reminders.service import changes, inbound, outcomes, planning, recording, sending
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store import schema
@@ -187,9 +187,9 @@ class Service(RuleBasedStateMachine):
         if result == "21610":
             self.stopped.setdefault(one.to, self.now)
         if said is not None:
-            sending.record(self.house, [said], self.now)
+            recording.record(self.house, [said], self.now)
             before = self.rows()
-            sending.record(self.house, [said], self.now)
+            recording.record(self.house, [said], self.now)
             assert self.rows() == before, "recording twice changes nothing"
 
     def callback(self, one, sid, status, code):

@@ -17,7 +17,7 @@ from people import document, one_off
 from web_caller import Caller, signature
 
 from reminders import clock, store
-from reminders.service import planning, sending
+from reminders.service import planning, recording
 from reminders.store import schema
 from reminders.store.answers import Answered
 from reminders.store.sealing import Place
@@ -58,7 +58,7 @@ def begin(house):
 
 
 def accepted(house, started, sid: str = SID) -> None:
-    sending.record(house, [Answered(started, "accepted", sid=sid, status="queued")], clock.now())
+    recording.record(house, [Answered(started, "accepted", sid=sid, status="queued")], clock.now())
 
 
 def handed_over(house):

@@ -13,7 +13,9 @@ from reminders import crash, planner, store
 from reminders.plans import Category
 from reminders.service import backlog, oncall
 from reminders.service.house import House
-from reminders.service.sending import ASK_AFTER, judge, react_to_number, sender_at_fault
+from reminders.service.judging import judge
+from reminders.service.recording import react_to_number, sender_at_fault
+from reminders.service.sending import ASK_AFTER
 from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
 from reminders.store.claims import Claimed, Intent

@@ -5,25 +5,22 @@ the event loop; a claim is never more than can be on the wire now, so that a lea
 """
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from reminders import clock, crash, planner, store, wording
-from reminders.service import oncall, tasks
+from reminders import clock, crash, store
+from reminders.service import judging, recording
 from reminders.service.house import House
-from reminders.service.rendering import render, render_unplanned
-from reminders.service.replanning import policy_of
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
 from reminders.store.answers import Answered
-from reminders.store.claims import Claimed, Intent, Started
+from reminders.store.claims import Intent, Started
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +30,6 @@ GATHER = 0.005  # seconds to wait for more answers before a batch is recorded
 SCAN_AGAIN = 1.0  # seconds for which a scan holds while claims come back full
 PACED = 0.2  # seconds until a sender's pace is looked at again
 MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (rule 2)
-NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
-FAULT_REST = 60.0
-VOLUME_REST = 5.0  # the first back-off after a 429 is at most 10 s (CONTRACT)
-LONGEST_REST = 300.0
 ASK_AFTER = timedelta(minutes=15)
 
 
@@ -139,7 +132,7 @@ class Dispatch:
         What is not to be had, because a worker has it already, is that worker's. Raises Unavailable.
         """
         tally, begun, now = Tally(), _Turn(), clock.now()
-        take = partial(claim_these, self._house, text_ids=text_ids, now=now)
+        take = partial(judging.claim_these, self._house, text_ids=text_ids, now=now)
         await self._in_database(partial(self._begin, take, now, tally, begun))
         self._put_on_the_wire(begun.started)
         if self._on_the_wire:
@@ -187,13 +180,13 @@ class Dispatch:
         """Record a batch; if one answer cannot be written, the others are, and its lease brings it to the look-up."""
         now = clock.now()
         try:
-            record(self._house, batch, now)
+            recording.record(self._house, batch, now)
         except (store.Unavailable, store.CommitUncertain):
             raise
         except Exception:  # ruff: ignore[blind-except]  found out below, one by one
             for one in batch:
                 try:
-                    record(self._house, [one], now)
+                    recording.record(self._house, [one], now)
                 except store.Unavailable:
                     raise
                 except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
@@ -261,7 +254,7 @@ class Dispatch:
                 break
             budget = room if has_no_pace else self._reserve(sender, now, room)
             if budget:
-                take = partial(claim, self._house, sender=sender, limit=budget, now=now)
+                take = partial(judging.claim, self._house, sender=sender, limit=budget, now=now)
                 self._begin(take, now, tally, turn, batch)
             else:
                 turn.paced = True
@@ -284,7 +277,7 @@ class Dispatch:
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
             if records:
-                _record(self._house, tx, batch, now)
+                recording.write_down(self._house, tx, batch, now)
             claimed, intents, suppressed = take(tx)
             crash.point("C2")
             begun.extend(store.claims.start(tx, intents, now, self._lease))
@@ -331,7 +324,7 @@ class Dispatch:
         if isinstance(answer, Refused):
             crash.point("C6")
             code = codes.look_up(answer.code)
-            at_fault = answer.code == 0 or code.class_ in _SENDER_AT_FAULT
+            at_fault = answer.code == 0 or code.class_ in recording.SENDER_AT_FAULT
             again = now if at_fault else _retry_at(code, one, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
         crash.point("C5")
@@ -339,203 +332,6 @@ class Dispatch:
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
 
 
-_SENDER_AT_FAULT = {"account", "sender", "volume"}
-
-
 def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
     """When a text that was refused may be tried again by itself; None for never."""
     return codes.again_at(code, one.number, now) if code.class_ == "retry" else None
-
-
-def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
-    """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
-    day = store.queue.day_of(tx, sender, now)
-    if day is None:
-        return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
-    claimed, suppressed = 0, 0
-    intents: list[Intent] = []
-    if day.left:
-        taken = store.claims.claim(tx, sender, min(limit, day.left), now)
-        claimed, intents, suppressed = _judged(house, tx, taken, now)
-    going = _within(day.left, intents)
-    if not day.left or len(going) < len(intents):
-        if day.is_settled and not going:
-            store.queue.end_day(tx, sender, now)
-        claimed -= len(intents) - len(going)
-    return claimed, going, suppressed
-
-
-def _within(segments: int, intents: list[Intent]) -> list[Intent]:
-    """The first of them that are so many segments; the others stay due."""
-    sums = itertools.accumulate(one.segments for one in intents)
-    return [one for one, together in zip(intents, sums, strict=True) if together <= segments]
-
-
-def claim_these(
-    house: House, tx: store.Transaction, text_ids: Sequence[int], now: datetime
-) -> tuple[int, list[Intent], int]:
-    """The same for these texts, out of their turn."""
-    return _judged(house, tx, store.claims.claim_these(tx, text_ids, now), now)
-
-
-def _judged(
-    house: House, tx: store.Transaction, taken: tuple[list[Claimed], list[int]], now: datetime
-) -> tuple[int, list[Intent], int]:
-    due, unreadable = taken
-    if unreadable:
-        log.error("%d texts are held: their personal data does not open", len(unreadable))
-        store.claims.hold_unreadable(tx, unreadable)
-    intents, suppressed = judge(house, tx, due, now)
-    return len(due) + len(unreadable), intents, suppressed
-
-
-def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: datetime) -> tuple[list[Intent], int]:
-    """Judge claimed texts once more and render those that go; the intents, and how many were suppressed.
-
-    Fails closed: what cannot be said within the rules is not sent.
-    """
-    intents: list[Intent] = []
-    stopped: dict[str, list[int]] = {}
-    waiting: dict[datetime, list[int]] = {}
-    going_to: dict[int, int] = {}
-    held = [one for one in claimed if one.held]
-    policies = {closures: policy_of(house, closures) for closures in {one.closures for one in claimed}}
-    for one in claimed:
-        if one.held:
-            continue
-        policy = policies[one.closures]
-        # What of this very batch goes to the same number counts too.
-        verdict = _verdict(one, policy, (now,) * going_to.get(one.number_id, 0), now)
-        if isinstance(verdict, planner.Stop):
-            stopped.setdefault(verdict.reason.value, []).append(one.text)
-        elif isinstance(verdict, planner.Wait):
-            waiting.setdefault(verdict.until, []).append(one.text)
-        else:
-            try:
-                said = _render(one, verdict.visits, policy, now)
-            except wording.Unsayable as unsayable:
-                stopped.setdefault(unsayable.reason, []).append(one.text)
-                continue
-            going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
-            intents.append(
-                Intent(
-                    one,
-                    body=said.body,
-                    template=said.template,
-                    language=said.language,
-                    segments=said.segments,
-                    encoding=said.encoding,
-                )
-            )
-    suppressed = sum(store.claims.suppress(tx, texts, reason) for reason, texts in stopped.items())
-    for until, texts in waiting.items():
-        store.claims.put_off(tx, texts, until.astimezone(UTC))
-    if held:
-        store.claims.hold(tx, [one.text for one in held], "crisis")
-        for one in held:
-            tasks.phone_instead(tx, one, now)
-    return intents, suppressed
-
-
-def _verdict(
-    one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
-) -> planner.Go | planner.Wait | planner.Stop:
-    if one.unplanned is not None:
-        return planner.guard_unplanned(one.unplanned, policy, now)
-    assert one.due is not None
-    return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
-
-
-def _render(one: Claimed, visits: Sequence[planner.Visit], policy: planner.Policy, now: datetime) -> wording.Rendered:
-    if one.unplanned is None:
-        return render(
-            visits,
-            language=one.language,
-            alias=one.alias,
-            phone=one.site_phone,
-            reader_zone=one.reader_zone,
-            now=now,
-        )
-    reader = one.unplanned.reader
-    return render_unplanned(
-        one.wording,
-        typed=one.typed,
-        visits=visits,
-        was=one.was,
-        language=one.language,
-        alias=one.alias,
-        phone=one.site_phone,
-        line24=one.line24,
-        per_week=min(policy.per_week, one.per_week or policy.per_week),
-        reader_zone=one.reader_zone,
-        verified=reader is not None and reader.verified,
-        now=now,
-    )
-
-
-def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
-    """Write down a batch of answers and do what they ask for. Safe to repeat."""
-    house.database.write(lambda tx: _record(house, tx, answers, now), again=True)
-    crash.point("C8")
-
-
-def _record(house: House, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
-    refused = [(one, codes.look_up(one.error_code)) for one in answers if one.answer == "refused" and one.error_code]
-    theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
-    if theirs:
-        store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
-    store.answers.record(tx, answers, now)
-    for one, code in refused:
-        react_to_number(tx, one.started.number_id, code, now)
-    for one, code in refused:
-        if code.class_ in _SENDER_AT_FAULT:
-            _rest(tx, one, VOLUME_REST if code.class_ == "volume" else FAULT_REST, now)
-        if code.class_ in {"sender", "account"}:
-            sender_at_fault(house, tx, one.started.sender_id, code, now)
-    for one in answers:
-        if one.what == "no connection":
-            _rest(tx, one, NO_CONNECTION_REST, now)
-    if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
-        oncall.tell_of_lost_answers(house, tx, now)
-    # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
-    working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
-    if working and store.queue.free_sender(tx, working, now):
-        keys = [f"sender_fault:{sender}" for sender in working]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")
-
-
-def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
-    """What an error code says about the number itself: no more texts to it, whoever it belongs to."""
-    if code.class_ == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
-        store.people.opt_out(tx, number_id, now)
-        store.texts.suppress_queued(tx, number_id, "opted_out")
-    elif code.class_ == "number":
-        store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
-        store.texts.suppress_queued(tx, number_id, "number_bad")
-
-
-def sender_at_fault(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:
-    """The fault lies with a sender or the account: no patient pays for it. Ops are paged once, until it works again."""
-    until = now + timedelta(seconds=FAULT_REST)
-    store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=until)
-    task_id, fresh = store.tasks.open_task(
-        tx,
-        kind="sender_fault",
-        key=f"sender_fault:{sender_id}",
-        urgency="urgent",
-        site_id=store.people.site_of_sender(tx, sender_id).id,
-        now=now,
-        due_at=now + timedelta(minutes=30),
-    )
-    if fresh:
-        store.tasks.add_event(
-            tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
-        )
-        oncall.ring(house, tx, task_id, now)
-
-
-def _rest(tx: store.Transaction, one: Answered, first: float, now: datetime) -> None:
-    """Let the sender rest: no patient's tries are spent on a fault of ours or of the line."""
-    rest = min(LONGEST_REST, first * 2 ** min(10, store.queue.stops_of(tx, one.started.sender_id)))
-    until = now + timedelta(seconds=rest)
-    store.queue.stop_sender(tx, one.started.sender_id, code=one.error_code, now=now, until=until)

@@ -17,7 +17,7 @@ import stored
 import turn
 
 from reminders import clock, store
-from reminders.service import House, sending
+from reminders.service import House, judging
 from reminders.store import schema
 
 AT_ONCE = 1_000
@@ -51,7 +51,7 @@ def measure(house: House, claim: int, scans: int) -> dict:
 
         def work(tx: store.Transaction, begun: list = begun) -> None:
             nonlocal spent
-            _, intents, _ = sending.claim(house, tx, sender, claim, now)
+            _, intents, _ = judging.claim(house, tx, sender, claim, now)
             spent -= time.perf_counter()
             begun.extend(store.claims.start(tx, intents, now, timedelta(minutes=2)))
 
