@@ -486,6 +486,20 @@ def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(l
     ]
 
 
+def test_rule_8_a_clock_that_was_set_back_does_not_rest_the_sender_until_it_has_caught_up(line):
+    accept(line)
+    line.database.write(lambda tx: tx.run(schema.senders.update().values(segments_per_second=10)))
+    sender = line.database.read(lambda tx: tx.value(select(schema.senders.c.id)))
+
+    def reserved(at):
+        return line.database.write(lambda tx: store.queue.reserve(tx, sender, at, 1000))
+
+    assert reserved(NOW) == 10
+    assert reserved(NOW - timedelta(seconds=3)) == 0  # another worker's clock is a little behind
+    assert reserved(NOW - timedelta(minutes=13)) == 10
+    assert reserved(NOW - timedelta(minutes=13)) == 0
+
+
 def limited(line, limit):
     twilio = line.settings.twilio.model_copy(update={"segments_per_day": limit})
     return type(line)(line.settings.model_copy(update={"twilio": twilio}), line.secrets, line.database)

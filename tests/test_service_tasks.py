@@ -17,6 +17,7 @@ from reminders import clock, plans, store
 from reminders.plans import read
 from reminders.service import House, health, inbound, planning, runs, tasks
 from reminders.sms import InboundText
+from reminders.store import schema
 
 DAY = timedelta(days=1)
 NEW_YORK = "America/New_York"
@@ -240,7 +241,11 @@ def test_r09_a_number_that_cannot_be_reached_is_one_task(clinic):
     assert the(clinic, "number_bad").patients == ("MRN-1",)
 
 
-def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(database_url, tmp_path, travel, twilio):
+@pytest.mark.parametrize(("class_", "opened"), [("reminder", 0), ("notice", 20)])
+def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
+    database_url, tmp_path, travel, twilio, class_, opened
+):
+    """However long it was of use: the notice of a visit that was moved to next month has its window until then."""
     clinic = Clinic(database_url, tmp_path, travel, twilio, ("Nurse", {}), sending__on_unknown="never-resend")
     try:
         clinic.accept(series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])])
@@ -255,6 +260,8 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(database
         assert text.state == "uncertain"
         closes = plans.to_wall(text.closes_at, NEW_YORK)
         before, after = ((closes + timedelta(minutes=late)).isoformat() for late in (-5, 5))
+        as_if = {"class": class_, "opens_at": text.opens_at - timedelta(days=opened)}
+        clinic.house.database.write(lambda tx: tx.run(schema.texts.update().values(as_if)))
         assert opened_at(clinic, "uncertain", [before, after]) == [after]
         assert the(clinic, "uncertain").text_id == text.text
     finally:

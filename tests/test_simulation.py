@@ -165,6 +165,14 @@ def test_l17_a_stop_that_only_the_list_brings_holds_although_our_clock_was_an_ho
     assert has_stopped(house)
 
 
+def test_c7_a_text_that_only_the_list_brings_is_heard_at_once_although_our_clock_is_an_hour_ahead(house):
+    planning.accept(house, document(), NOW, who="test")
+    for minute in (61, 91, 92):
+        true = [said("CRISIS", "SM1", NOW + timedelta(minutes=31))] if minute == 92 else []
+        asyncio.run(inbound.poll(house, Listed(*true), NOW + timedelta(minutes=minute)))
+    assert house.database.read(lambda tx: [row.kind for row in tx.all(sa.select(schema.tasks.c.kind))]) == ["crisis"]
+
+
 def test_l17_a_stop_that_its_webhook_brings_holds_although_our_clock_went_back(house):
     planning.accept(house, document(), NOW, who="test")
     inbound.take_in(house, said("START", "SM1"), NOW)

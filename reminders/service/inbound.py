@@ -31,7 +31,7 @@ USEFUL = timedelta(hours=1)  # how long an answer is worth sending
 CONFIRM_STOP_IN = timedelta(minutes=5)  # later than this it is not presumed to be agreed to (L-14)
 SOON_AFTER = timedelta(hours=48)  # CANCEL this soon after a reminder may be about the visit
 LISTED_BACK = timedelta(hours=24)  # how far the first listing of a sender looks back
-OVERLAP = timedelta(minutes=30)  # Twilio's list lags behind, usually by minutes …
+OVERLAP = timedelta(minutes=90)  # Twilio's list lags behind, usually by minutes, and our clock may be an hour fast …
 ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
 _STOPPED = {Meaning.STOP, Meaning.STOP_ASKED, Meaning.WRONG_NUMBER}

@@ -175,6 +175,11 @@ def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[An
 
     text_id, class, state, number_id, patient_id, role, appointment_id, starts_at, discharged_on; one row a visit.
     """
+    # Windows of reminders are some days at most; a notice may be of use for weeks, and is not known to be lost before.
+    is_recent = sa.or_(
+        texts.c.opens_at > now - timedelta(days=5),
+        sa.and_(texts.c["class"] == "notice", texts.c.opens_at > now - timedelta(days=90)),
+    )
     query = (
         sa.select(
             texts.c.id.label("text_id"),
@@ -192,7 +197,7 @@ def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[An
         .join(appointments, appointments.c.id == text_items.c.appointment_id)
         .join(series, series.c.id == appointments.c.series_id)
         .join(plans, plans.c.id == series.c.plan_id)
-        .where(texts.c.site_id == site_id, texts.c.opens_at > now - timedelta(days=5), texts.c.opens_at <= now)
+        .where(texts.c.site_id == site_id, texts.c.opens_at <= now, is_recent)
         .where(texts.c["class"].in_(("reminder", "notice")), plans.c.status == "active")
         .where(appointments.c.starts_at > now)
         .where(

@@ -33,6 +33,7 @@ from reminders.store.texts import given_up
 
 READY_AT_ONCE = 5_000
 LOOKED_AGAIN = timedelta(milliseconds=250)  # a sender that is free is noticed by then
+OF_ANOTHER_CLOCK = timedelta(seconds=6)  # nobody reserves so far ahead: the clock was set back, and the sender is free
 
 _NOW = sa.bindparam("now", type_=Instant())
 
@@ -106,6 +107,8 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
     if row.segments_per_second <= 0:
         return at_most
     starts = row.next_free_at or now
+    if starts - now > OF_ANOTHER_CLOCK + timedelta(seconds=1 / row.segments_per_second):
+        starts = now
     if starts > now:
         return 0
     if now - starts > LOOKED_AGAIN:

@@ -282,7 +282,8 @@ class Promises:
             self._break("I6 whatever is sent is asked after", self.name(silent[0][0]))
         lost = self._disk.look(
             "SELECT t.id FROM texts t JOIN attempts a ON a.text_id = t.id AND a.number = t.attempts"
-            " WHERE t.state = 'uncertain' AND a.look_at IS NULL AND a.looks < 2"
+            " WHERE t.state = 'uncertain' AND a.look_at IS NULL AND a.looks < 2 AND NOT (coalesce(a.answer, 'unknown')"
+            " <> 'unknown' AND EXISTS (SELECT 1 FROM attempts b WHERE b.text_id = t.id AND b.looks >= 2))"  # resent
         )
         if lost:
             self._break("I6 whatever is unknown is looked up twice", self.name(lost[0][0]))
@@ -382,11 +383,15 @@ class Promises:
                 self._break("a phone shows a message once", self._world.name(sid))
 
     def _is_told(self, text: int, closes: Any) -> bool:
-        """Whether a person was told of a text of which nobody knows; nobody need be when its visit has begun."""
+        """Whether a person was told of a text of which nobody knows.
+
+        Nobody need be when its visit has begun, or while the plan is paused.
+        """
         look = self._disk.look
         ahead = look(
             "SELECT 1 FROM text_items i JOIN appointments p ON p.id = i.appointment_id"
-            " WHERE i.text_id = ? AND p.starts_at > ? AND p.status = 'booked'",
+            " JOIN series s ON s.id = p.series_id JOIN plans ON plans.id = s.plan_id"
+            " WHERE i.text_id = ? AND p.starts_at > ? AND p.status = 'booked' AND plans.status = 'active'",
             text,
             closes,
         )

@@ -655,7 +655,7 @@ class Story:
             self.wait(0.005)
             if len(world.twilio.created()) + world.twilio.counters["requests"] != began:
                 break
-        worker.hangs_until = world.loop.seconds + seconds
+        worker.hangs_until, worker.will_hang = world.loop.seconds + seconds, 0.0
         world.counts["fault: a worker hangs"] += 1
         world.said(f"{worker.name} hangs for {seconds} s; weather: {first}, then {then}")
         others = [one for one in world.workers if one is not worker]
