@@ -10,7 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 
@@ -420,6 +429,8 @@ texts = Table(
     _partial_index("ix_texts_held", "closes_at", where=HELD),
     _partial_index("ix_texts_closing", "closes_at", where="state = 'scheduled'"),
     _partial_index("ix_texts_queued_for", "number_id", where="state = 'scheduled'"),
+    # Where texts are found by others' rows (the attempts that met a code), these two say which of them come first.
+    PrimaryKeyConstraint("id", postgresql_include=["opens_at", "site_id"]),
     Index("ix_texts_opens_at", "opens_at", "id"),
     _partial_index("ix_texts_seldom", "state", "opens_at", "id", where=SELDOM),
     _partial_index("ix_texts_reason", "reason", "opens_at", "id", where="reason IS NOT NULL"),

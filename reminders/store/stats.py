@@ -318,7 +318,6 @@ class Figure:
     """
 
     hour: int
-    site_id: int
     what: str
     name: str
     many: int
@@ -327,19 +326,21 @@ class Figure:
 def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figure]:
     """What is counted beside texts, of a span, by hour if so asked."""
     whole, rest = _whole_hours(tx, span)
-    rows: list[tuple[Any, ...]] = []
+    found: Counter[tuple[int, str, str]] = Counter()
     for part in rest:
         since, until = part.since or _EPOCH, part.until or instant(_LAST)
-        rows += [row for row in _spells(tx, since, until) + _replies(tx, since, until) if _is_in(row, span)]
+        for row in _spells(tx, since, until) + _replies(tx, since, until):
+            if _is_in(row, span):
+                hour, _, what, name, many = row
+                found[hour if by_hour else 0, what, name] += many
     if whole:
-        columns = [figures.c.hour] if by_hour else []
-        columns += [figures.c.site_id, figures.c.what, figures.c.name]
-        query = sa.select(*columns, sa.func.sum(figures.c.many)).where(*_of(figures, whole, span)).group_by(*columns)
-        rows += [tuple(row) if by_hour else (0, *row) for row in tx.all(query)]
-    found: Counter[tuple[Any, ...]] = Counter()
-    for hour, *rest_of, many in rows:
-        found[hour if by_hour else 0, *rest_of] += int(many)
-    return [Figure(hour, site_id, what, name, many) for (hour, site_id, what, name), many in found.items()]
+        # Sites are added up where they lie: a row for each of them, and each hour of a quarter, would be many to fetch.
+        columns = [figures.c.hour if by_hour else sa.literal_column("0").label("hour"), figures.c.what, figures.c.name]
+        groups = columns if by_hour else columns[1:]
+        query = sa.select(*columns, sa.func.sum(figures.c.many).label("sum"))
+        for total in tx.all(query.where(*_of(figures, whole, span)).group_by(*groups)):
+            found[total.hour, total.what, total.name] += int(total.sum)
+    return [Figure(*key, many) for key, many in found.items()]
 
 
 def counted_at(tx: Transaction, span: Span) -> datetime | None:

@@ -619,6 +619,13 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
     """The delivery log, newest first (by opens_at)."""
     forwards = wanted.after is not None
     order = (texts.c.opens_at, texts.c.id) if forwards else (texts.c.opens_at.desc(), texts.c.id.desc())
+    page = sa.select(texts.c.id).where(*matching(wanted)).order_by(*order).limit(wanted.limit)
+    for place, is_beyond in ((wanted.before, operator.lt), (wanted.after, operator.gt)):
+        if place is not None:
+            at, last = place
+            here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
+            page = page.where(is_beyond(sa.tuple_(texts.c.opens_at, texts.c.id), here))
+    found = page.subquery()  # what else is shown is read of these few, not of all that match
     query = (
         sa.select(
             texts,
@@ -631,20 +638,14 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             sites.c.key.label("site_key"),
             sites.c.zone,
         )
+        .join(found, found.c.id == texts.c.id)
         .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
         .outerjoin(patients, patients.c.id == recipients.c.patient_id)
         .join(numbers, numbers.c.id == texts.c.number_id)
         .join(sites, sites.c.id == texts.c.site_id)
         .outerjoin(plans, plans.c.id == texts.c.plan_id)
-        .where(*matching(wanted))
         .order_by(*order)
-        .limit(wanted.limit)
     )
-    for place, is_beyond in ((wanted.before, operator.lt), (wanted.after, operator.gt)):
-        if place is not None:
-            at, last = place
-            here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
-            query = query.where(is_beyond(sa.tuple_(texts.c.opens_at, texts.c.id), here))
     rows = tx.all(query)[:: -1 if forwards else 1]
     tried = _attempts_of(tx, [row.id for row in rows])
     return [

@@ -490,7 +490,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.ForeignKeyConstraint(["reply_id"], ["replies.id"], name=op.f("fk_texts_reply_id")),
         sa.ForeignKeyConstraint(["sender_id"], ["senders.id"], name=op.f("fk_texts_sender_id")),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("fk_texts_site_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_texts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_texts"), postgresql_include=["opens_at", "site_id"]),
         sa.UniqueConstraint("recipient_id", "key", name=op.f("uq_texts_recipient_id_key")),
     )
     op.create_index(
