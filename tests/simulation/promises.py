@@ -373,7 +373,12 @@ class Promises:
                 self._break("what is shown as delivered arrived", name)
             if seen and state in NEVER_SENT and not self._was_undelivered(text):
                 self._break("what a phone shows is not shown as never sent", name)
-            if state == "uncertain" and self._disk.instant(closes) > healed_at and not self._is_told(text, closes):
+            is_of_visit = class_ in {
+                "reminder",
+                "notice",
+            }  # of an answer nobody need be told, but one in danger (oncall)
+            is_unsure = state == "uncertain" and self._disk.instant(closes) > healed_at
+            if is_unsure and is_of_visit and not self._is_told(text, closes):
                 self._break("I7 an uncertain text is a person's", name)
             if text in lies_ahead and state in {"expired", "undelivered"}:
                 counts["lost"] += 1
