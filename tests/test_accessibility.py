@@ -4,19 +4,12 @@ import gzip
 import shutil
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from screens import SCREENS, places
 from town import Town, elsewhere
-from walker import a_browser, walking
+from walker import a_browser, faults, walking
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(300)]
 
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
-RULES = {
-    "light": {"runOnly": {"type": "tag", "values": WCAG}},
-    # The same page in other colours: what looks at anything else has nothing new to find.
-    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
-}
 FIRST_LOAD = 60 * 1024  # bytes, compressed
 
 
@@ -40,17 +33,8 @@ def test_nothing_stands_in_the_way_on_any_screen(town, width):
             with walking(chromium, town, role, width=width) as page:
                 for screen in (one for one in SCREENS if one.role == role):
                     assert page.goto(screen.path.format(**named)).status == 200, screen
-                    found += [(screen.name, *said) for said in _faults(page, width)]
+                    found += [(screen.name, *said) for said in faults(page)]
     assert not found, "\n".join(map(str, found))
-
-
-def _faults(page, width: int):
-    for scheme, rules in RULES.items():
-        page.emulate_media(color_scheme=scheme)
-        for violation in Axe().run(page, options=rules).response["violations"]:
-            yield scheme, violation["id"], [node["html"][:160] for node in violation["nodes"][:3]]
-    if page.evaluate("document.documentElement.scrollWidth") > width:
-        yield ("is wider than the screen",)
 
 
 def test_a_first_visit_is_light(town):

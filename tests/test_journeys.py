@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from playwright.sync_api import expect
 from town import FAILED, GROUP, IN_TROUBLE, NAMES, Town, elsewhere, phone
-from walker import a_browser, walking
+from walker import a_browser, faults, walking
 
 from reminders import clock, store
 from reminders.service import accounts, tasks
@@ -34,6 +34,11 @@ def javascript(request) -> bool:
     return request.param
 
 
+def stands_in_nobodys_way(page, javascript) -> None:
+    """Screens that are on the way to another: what axe-core finds there. It needs JavaScript itself."""
+    assert not javascript or not faults(page)
+
+
 def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
     """From an invitation to the first page; then again with password and code."""
     invited = accounts.invite(town.house, "ana.reyes", "Ana Reyes", "coordinator", clock.now(), who="test")
@@ -44,10 +49,12 @@ def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
         expect(page.get_by_role("heading", level=1)).to_have_text("Set up your second factor")
         secret = "".join(page.locator(".key code").all_text_contents())
         assert page.locator(".qr svg").bounding_box()["width"] > 100
+        stands_in_nobodys_way(page, javascript)
         page.get_by_role("textbox", name="Code").fill(pyotp.TOTP(secret).at(clock.now()))
         page.get_by_role("button", name="Confirm").click()
         codes = page.locator(".codes code").all_text_contents()
         assert len(codes) == 10
+        stands_in_nobodys_way(page, javascript)
         page.get_by_role("link", name=re.compile(r"Go on")).click()
         expect(page.get_by_role("link", name="Ana Reyes")).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
@@ -78,10 +85,12 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
         page.get_by_label("Your text").fill("Your rehab counselor will call you")
         page.get_by_role("button", name="Send").click()
         expect(page.locator(".problems")).to_contain_text("rehab")  # a text never tells
+        stands_in_nobodys_way(page, javascript)
         expect(page.get_by_label("Your text")).to_have_value("Your rehab counselor will call you")
         page.get_by_label("Your text").fill("Thank you for writing. I will call you now.")
         page.get_by_role("button", name="Check it first").click()
         expect(page.get_by_text("As it will read")).to_be_visible()
+        stands_in_nobodys_way(page, javascript)
         page.get_by_role("button", name="Send").click()
         expect(page.locator("#talk")).to_contain_text("I will call you now.")
         page.get_by_label("Reached them").check()
@@ -139,6 +148,7 @@ def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
         tab_to("look")
         page.keyboard.press("Enter")
         expect(page.locator("#texts")).to_contain_text("Thu Dec 3, 3:00pm")
+        stands_in_nobodys_way(page, javascript)
         shown = page.locator("#texts .bubble.out:not(.not) p").all_text_contents()
         tab_to("start")
         page.keyboard.press("Enter")
@@ -166,6 +176,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(chromium, town, javascr
         expect(page.get_by_role("heading", level=1)).to_have_text("Call it off for everybody?")
         told, phoned = (int(page.locator(".figures strong").nth(place).text_content()) for place in (0, 1))
         assert told + phoned == len(NAMES)
+        stands_in_nobodys_way(page, javascript)
         assert phoned >= 1  # the number that cannot be reached, at least
         before = texts_of(town, "DC-3")
         assert not [text for text in before if text.class_ == "notice"]
@@ -209,6 +220,7 @@ def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript
         page.get_by_role("textbox", name="New time").fill("11:00")
         page.get_by_role("button", name="See what changes", exact=True).click()
         expect(page.locator("#effects")).to_contain_text("Fri 4 Dec 2026, 11:00")
+        stands_in_nobodys_way(page, javascript)
         assert {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"} == before
         page.get_by_role("button", name="Move it").click()
         expect(page.get_by_role("main")).to_contain_text("Fri 4 Dec 2026, 11:00")

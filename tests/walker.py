@@ -6,6 +6,7 @@ from collections import UserList
 from contextlib import contextmanager, suppress
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from staff import token
 
@@ -41,6 +42,27 @@ def a_browser():
         finally:
             with suppress(Exception):
                 browser.close()
+
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+RULES = {
+    "light": {"runOnly": {"type": "tag", "values": WCAG}},
+    # The same page in other colours: what looks at anything else has nothing new to find.
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
+}
+
+
+def faults(page: Page) -> list[tuple]:
+    """What axe-core finds on the page as it stands, light and dark, and whether it runs off the screen."""
+    found = []
+    for scheme, rules in RULES.items():
+        page.emulate_media(color_scheme=scheme)
+        violations = Axe().run(page, options=rules).response["violations"]
+        found += [(scheme, one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in violations]
+    page.emulate_media(color_scheme="light")
+    if page.evaluate("document.documentElement.scrollWidth") > page.viewport_size["width"]:
+        found.append(("is wider than the screen",))
+    return found
 
 
 class Trouble(UserList):
