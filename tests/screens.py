@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import sqlalchemy as sa
+import staff
+
 from reminders import clock, plans, store
 from reminders.service import tasks
+from reminders.store import schema
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ SCREENS = (
     Screen("new-plan", "/plans/new"),
     Screen("plan", "/plans/{plan}"),
     Screen("patient-timeline", "/patients/{patient}"),
-    Screen("patient-messages", "/patients/{patient}?tab=messages"),
+    Screen("patient-messages", "/patients/{patient}/messages"),
     Screen("sessions", "/sessions"),
     Screen("session", "/sessions/{session}"),
     Screen("attendance", "/attendance"),
@@ -43,6 +47,27 @@ SCREENS = (
 )
 
 
+FURTHER = (
+    Screen("patient-plans", "/patients/{patient}/plans"),
+    Screen("patient-consent", "/patients/{patient}/consent"),
+    Screen("patient-access", "/patients/{patient}/access"),
+    Screen("card", "/patients/{patient}/card"),
+    Screen("new-number", "/patients/{patient}/do/number"),
+    Screen("change-plan", "/plans/{plan}/edit"),
+    Screen("end-plan", "/plans/{plan}/change/end"),
+    Screen("visit", "/plans/{plan}/visits/{visit}"),
+    Screen("held", "/held/backlog"),
+    Screen("new-site", "/sites/new"),
+    Screen("pause-site", "/sites/main/pause"),
+    Screen("new-staff", "/users/new"),
+    Screen("one-of-staff", "/users/{somebody}"),
+    Screen("reset", "/users/{somebody}/do/reset"),
+    Screen("password", "/account/do/password"),
+    Screen("audit-entry", "/audit/{audit}"),
+)
+"""What stands behind another screen: walked, and not pictured."""
+
+
 def places(house) -> dict[str, object]:
     """What the addresses name: a plan, its patient, the next session, the urgent task, a text that failed."""
     now = clock.now()
@@ -60,7 +85,11 @@ def places(house) -> dict[str, object]:
             "patient": plan.patient_id,
             "session": f"{session.session_id}/{session.on}",
             "text": texts[0].text,
+            "visit": store.lists.appointments(tx, sites, now, None, plan=plan.ref, limit=1)[0].id,
+            "audit": tx.value(sa.select(sa.func.max(schema.audit.c.id))),
         }
 
     (task, *_) = tasks.listed(house)
-    return house.database.read(look) | {"task": task.id}
+    login = staff.member(house, "ops")
+    somebody = house.database.read(lambda tx: store.accounts.by_login(tx, login))
+    return house.database.read(look) | {"task": task.id, "somebody": somebody.id}

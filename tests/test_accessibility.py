@@ -4,7 +4,7 @@ import gzip
 import shutil
 
 import pytest
-from screens import SCREENS, places
+from screens import FURTHER, SCREENS, places
 from town import Town, elsewhere
 from walker import a_browser, faults, walking
 
@@ -29,9 +29,9 @@ def test_nothing_stands_in_the_way_on_any_screen(town, width):
     found = []
     with a_browser() as chromium:
         named = elsewhere(lambda: places(town.house))
-        for role in dict.fromkeys(screen.role for screen in SCREENS):
+        for role in dict.fromkeys(screen.role for screen in (*SCREENS, *FURTHER)):
             with walking(chromium, town, role, width=width) as page:
-                for screen in (one for one in SCREENS if one.role == role):
+                for screen in (one for one in (*SCREENS, *FURTHER) if one.role == role):
                     assert page.goto(screen.path.format(**named)).status == 200, screen
                     found += [(screen.name, *said) for said in faults(page)]
     assert not found, "\n".join(map(str, found))
