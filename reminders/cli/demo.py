@@ -633,8 +633,8 @@ class _Play:
     def run(self, seconds: float | None) -> None:
         stage = self.stage
         stage.start("simulator")
-        stage.start("web")
         store.migrate(self.house.database, clock.now())
+        stage.start("web")  # which refuses to start on an empty database
         accounts.keep_demo_staff(self.house, clock.now())
         stage.wait_for("simulator", stage.phones("/counters"))
         if stage.stopping:
