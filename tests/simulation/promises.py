@@ -10,6 +10,7 @@ from typing import Any
 from reminders import clock
 from reminders.lifecycle import MOVES, WITHOUT_AN_ATTEMPT, State
 from reminders.plans import to_wall
+from reminders.service import audit
 
 AFTER_STOP = {"crisis", "overdose", "help", "stop_confirm", "stop_asked", "wrong_number"}
 AT_ANY_HOUR = {"answer"}
@@ -352,11 +353,22 @@ class Promises:
         """Everything was healed at `healed_at` and two weeks have passed; `lies_ahead` were scheduled then."""
         self._check_ends(healed_at, lies_ahead)
         self._check_all_replies()
+        self._check_audit()
         if not self._disk.is_sound():
             self._break("I9 the database is whole", "its own check says no")
         self._check_canary()
         if self.broken is not None:
             raise self.broken
+
+    def _check_audit(self) -> None:
+        """Chain what is new, and walk along it all."""
+        house = self._world.desk.house
+        audit.chain(house, clock.now())
+        verdict = audit.verify(house)
+        if verdict.problems:
+            self._break("I8 the audit's chain holds", verdict.problems[0])
+        if verdict.rows == 0 or verdict.waiting:
+            self._break("I8 everything is in the chain", f"{verdict.rows} rows, {verdict.waiting} wait")
 
     def _check_ends(self, healed_at: datetime, lies_ahead: set[int]) -> None:
         counts = self._world.counts
