@@ -205,24 +205,33 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
             house, [one.id for one in rows], _STATUS[do], now, who=actor.who, because=because
         )
         return see("/plans", done=_AFTER[do] if done else "nothing")
+    where = {"action": "/plans/together", "back": "/plans"}
+    return _ask_first(request, house, actor, rows, do, problems=problems, because=because, sites=(), **where)
+
+
+def _ask_first(
+    request: Request,
+    house: House,
+    actor: Actor,
+    plans: Sequence[ListedPlan],
+    do: str,
+    *,
+    problems: dict[str, str],
+    **values: Any,
+) -> HTMLResponse:
+    """What would come of it, in numbers, and whether it is meant."""
     stand, texts = changes.set_statuses(
-        house, [one.id for one in rows], _STATUS[do], now, who=actor.who, because="other", dry_run=True
+        house,
+        [one.id for one in plans],
+        _STATUS.get(do, "ended"),
+        clock.now(),
+        who=actor.who,
+        because="other",
+        dry_run=True,
     )
-    return draw(
-        request,
-        "plan_do.html",
-        status=422 if problems else 200,
-        do=do,
-        plans=rows,
-        stand=stand,
-        texts=texts,
-        action="/plans/together",
-        back="/plans",
-        problems=problems,
-        endings=ENDINGS,
-        because=because,
-        sites=(),
-    )
+    status = 422 if problems else 200
+    values |= {"plans": plans, "stand": stand, "texts": texts, "problems": problems, "endings": ENDINGS}
+    return draw(request, "plan_do.html", status=status, do=do, **values)
 
 
 # One plan.
@@ -323,25 +332,9 @@ def _asked(
     now = clock.now()
     row = _mine(house, actor, plan_id, do)
     rows = house.database.read(lambda tx: store.lists.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
-    stand, texts = changes.set_statuses(
-        house, [plan_id], _STATUS.get(do, "ended"), now, who=actor.who, because="other", dry_run=True
-    )
-    sites = house.database.read(store.people.all_sites)
-    return draw(
-        request,
-        "plan_do.html",
-        status=422 if problems else 200,
-        do=do,
-        plans=rows,
-        stand=stand,
-        texts=texts,
-        action=f"/plans/{plan_id}/change/{do}",
-        back=f"/plans/{plan_id}",
-        problems=problems,
-        endings=ENDINGS,
-        because=None,
-        sites=[site.key for site in sites if site.id != row.site_id],
-    )
+    others = [site.key for site in house.database.read(store.people.all_sites) if site.id != row.site_id]
+    where = {"action": f"/plans/{plan_id}/change/{do}", "back": f"/plans/{plan_id}"}
+    return _ask_first(request, house, actor, rows, do, problems=problems, because=None, sites=others, **where)
 
 
 def _mine(house: House, actor: Actor, plan_id: int, do: str) -> Row[Any]:
