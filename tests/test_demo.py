@@ -18,8 +18,10 @@ from conftest import open_house
 from rich.console import Console
 
 from reminders import intake
-from reminders.cli import demo
-from reminders.cli.demo import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
+from reminders.cli.demo import cast
+from reminders.cli.demo.cast import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
+from reminders.cli.demo.play import Play
+from reminders.cli.demo.stage import Stage
 from reminders.plans import is_fictional, programmes
 from reminders.service import planning
 
@@ -132,7 +134,7 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
         phone = FAMILY["phone"] if any(visit.reader == "sister" for visit in scene.visits) else PHONES[place]
         taken = scene.tries - ("Twilio is busy" in scene.shows) - (scene.because == 21610)
         assert to.pop(phone, 0) == taken + (scene.because == "cap_day") + (scene.writes is not None), scene.shows
-    assert to.pop(GROUP_PHONES[demo.ASKS]) == 1
+    assert to.pop(GROUP_PHONES[cast.ASKS]) == 1
     assert not to
     assert phones[PLACES["in Spanish"]][0].startswith("Oak Street Office: ")
     assert "Responda" in phones[PLACES["in Spanish"]][0]
@@ -209,7 +211,7 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
     try:
         known = house.database.read(lambda tx: house.known(tx, now))
         for place, scene in enumerate(SCENES):
-            document, key = demo.plan_of(scene, place, now)
+            document, key = cast.plan_of(scene, place, now)
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             (text,) = (one for one in planning.preview(house, plan, now) if one.key == key)
             if scene.ends == "suppressed" and scene.stops_after is None:
@@ -219,12 +221,12 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
                 assert (text.goes_at - now).total_seconds() <= 90, scene.shows
                 assert len(text.appointments) == (2 if scene.shows == "two visits, one text" else 1)
         days_ago = now - timedelta(days=2)
-        for place, document in enumerate(demo.group_at(now, met=False)):
+        for place, document in enumerate(cast.group_at(now, met=False)):
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             going = [one for one in planning.preview(house, plan, days_ago) if one.goes and one.closes_at > now]
-            assert len(going) == (place != demo.WITHOUT_CONSENT)
+            assert len(going) == (place != cast.WITHOUT_CONSENT)
             assert all(one.goes_at > now + timedelta(minutes=20) for one in going)
-        for document in demo.group_at(now)[: demo.MET_THIS_MORNING]:
+        for document in cast.group_at(now)[: cast.MET_THIS_MORNING]:
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             assert not [one for one in planning.preview(house, plan, now) if one.goes and one.goes_at < now]
     finally:
@@ -245,7 +247,7 @@ def test_the_people_are_invented_and_the_programmes_real():
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 16), (132, 50)])
 def test_a_page_fits_the_screen_and_every_row_has_its_turn(house_of_the_demo, width, height):
     console = Console(width=width, height=height, force_terminal=True, highlight=False, markup=False, record=True)
-    play = demo._Play(demo._Stage(Path(), {"web": 18000, "phones": 18001}, {}), house_of_the_demo, console, 1.0)
+    play = Play(Stage(Path(), {"web": 18000, "phones": 18001}, {}), house_of_the_demo, console, 1.0)
     seen = set()
     for turn in range(6):
         with console.capture() as shown:
