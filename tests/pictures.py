@@ -1,34 +1,51 @@
-"""`make screens`: a picture of every screen, taken from the demo, for docs/screens.
+"""`make screens`: a picture of every screen, taken from the demo, for docs/screens; and its board, docs/demo.svg.
 
 Each screen twice: light on a desk, dark on a phone. The demo is started, given time to play, and ended.
 """
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from io import StringIO
 from pathlib import Path
+from typing import IO
 
 from conftest import free_port
 from playwright.sync_api import Page
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
 from screens import SCREENS, Screen
 from walker import a_browser
 
 FOLDER = Path(__file__).parents[1] / "docs" / "screens"
 LOGINS = {"admin": "dev.iyer"}
 PLAYED = 130  # seconds until every scene of the demo has ended
+COLUMNS = 112  # of the terminal in which the board is drawn
 TALLEST = 1500  # pixels of a picture: what stands further down says nothing new
 
 
 def main() -> None:
-    """Start the demo, take the pictures, end it."""
+    """Take all the pictures."""
+    with tempfile.TemporaryFile() as written:
+        _take_all(written)
+        written.seek(0)
+        _draw_board(written.read().decode())
+
+
+def _take_all(written: IO[bytes]) -> None:
+    """Start the demo, which writes there; take the pictures; end it."""
     port = free_port()
     demo = subprocess.Popen(
         [sys.executable, "-m", "reminders", "demo", "--port", str(port)],
-        stdout=subprocess.DEVNULL,
+        stdout=written,
         stderr=subprocess.DEVNULL,
+        env=os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(COLUMNS)},
     )
     try:
         _wait(f"http://127.0.0.1:{port}/healthz")
@@ -48,6 +65,20 @@ def main() -> None:
     finally:
         demo.send_signal(signal.SIGINT)
         demo.wait(30)
+
+
+def _draw_board(said: str) -> None:
+    """The board as the demo leaves it: from its first group to its sum. No font is fetched from anywhere."""
+    begins = said.rindex("\n", 0, said.rindex("They arrive", 0, said.rindex("They arrive in spite"))) + 1
+    ends = said.index("shown.", said.rindex("outcomes")) + len("shown.")
+    with StringIO() as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
+        console.print(Text.from_ansi(said[begins:ends]))
+    plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    plain = plain.replace("Fira Code", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono'")
+    (FOLDER.parent / "demo.svg").write_text(
+        console.export_svg(title="reminders demo", code_format=plain), encoding="utf-8"
+    )
 
 
 def _wait(address: str) -> None:
