@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,8 @@ from rich.console import Console
 from rich.text import Text
 from screens import SCREENS, Screen
 from walker import a_browser
+
+from reminders import clock
 
 FOLDER = Path(__file__).parents[1] / "docs" / "screens"
 LOGINS = {"admin": "dev.iyer"}
@@ -98,10 +101,31 @@ def _take(page: Page, screen: Screen, file: Path, width: int) -> None:
         page.locator(f'form:has(input[value="{LOGINS[screen.role]}"]) button').click()
         page.wait_for_load_state()
     page.goto(path)
+    if screen.name == "new-plan":
+        _fill(page)
     tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
     page.set_viewport_size({"width": width, "height": max(600, tall)})
     page.screenshot(path=file)
     sys.stdout.write(f"{file.name}\n")
+
+
+def _fill(page: Page) -> None:
+    """A plan on its way: what it is about is in, and its texts are looked at."""
+    typed = {
+        "patient.ref": "MRN-2041",
+        "patient.name": "Quinn Abara",
+        "patient.phone": "(202) 555-0190",
+        "consent.how": "signed form",
+        "consent.verified": "read aloud together",
+        "series.0.date": str(clock.now().date() + timedelta(days=4)),
+        "series.0.time": "15:00",
+    }
+    for field, words in typed.items():
+        page.locator(f'[id="{field}"]').fill(words)
+    for field in ("consent.said", "consent.categories", "consent.warned_of_risk", "consent.alias_shown"):
+        page.locator(f'[id="{field}"]').check()
+    page.locator('[id="look"]').click()
+    page.locator("#texts .bubble").first.wait_for()
 
 
 WHERE = {

@@ -280,6 +280,7 @@ def test_a_body_that_is_too_large_or_no_json_is_not_read(api):
         ("limit=1000", "query.limit", "must be 200 or less"),
         ("status=gone", "query.status", "must be one of 'active', 'paused' or 'ended'"),
         ("discharged_since=yesterday", "query.discharged_since", "must be a date, such as 2026-12-01"),
+        ("discharged_since=0.0", "query.discharged_since", "must be a date, such as 2026-12-01"),
         ("names=perhaps", "query.names", "must be true or false"),
         ("ref=%00", "query.ref", "holds a sign that it cannot have"),
         ("statsu=active", "query.statsu", "is unknown here; there is blocked, cursor, "),

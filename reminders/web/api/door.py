@@ -13,13 +13,15 @@ from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import starmap
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
@@ -197,8 +199,19 @@ Names = Annotated[
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="At most so many.")]
 Cursor = Annotated[str, Query(max_length=200, description="`next` of the page before.", pattern="^[A-Za-z0-9_-]*$")]
 Text = Annotated[str | None, Query(max_length=64, pattern="^[^\\x00-\\x1f\\x7f]*$")]
-When = Annotated[AwareDatetime | None, Query(description="An instant, with its offset.")]
-On = Annotated[date | None, Query(description="A date of the site, such as 2026-12-01.")]
+
+
+def _written_out(value: object, kind: str) -> object:
+    """Of a date or an instant: pydantic would take a number for so many seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        raise PydanticCustomError(kind, "it does not begin with year-month-day")
+    return value
+
+
+_INSTANT = BeforeValidator(partial(_written_out, kind="datetime_from_text"))
+_DAY = BeforeValidator(partial(_written_out, kind="date_from_text"))
+When = Annotated[AwareDatetime | None, _INSTANT, Query(description="An instant, with its offset.")]
+On = Annotated[date | None, _DAY, Query(description="A date of the site, such as 2026-12-01.")]
 
 
 def require(caller: Caller, *scopes: str) -> None:
