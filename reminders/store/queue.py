@@ -292,7 +292,7 @@ class Depth:
     unreadable: int
 
 
-AT_ONCE = 50_000
+COUNTED_FIRST = 50_000
 
 
 def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], now: datetime) -> Row[Any]:
@@ -302,7 +302,7 @@ def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], 
     first fifty thousand it takes the index; more than that are seldom due.
     """
     of_these = sa.select(texts.c.due_at, texts.c.closes_at).where(sa.text(which), *conditions)
-    first = of_these.order_by(texts.c.due_at).limit(AT_ONCE)
+    first = of_these.order_by(texts.c.due_at).limit(COUNTED_FIRST)
     found: Row[Any] | None = None
     for some in (first.subquery(), of_these.subquery()):
         is_of_use = some.c.closes_at > now
@@ -313,7 +313,7 @@ def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], 
             ).select_from(some)
         )
         assert found is not None
-        if found.all < AT_ONCE:
+        if found.all < COUNTED_FIRST:
             break
     assert found is not None
     return found
