@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Self
@@ -619,7 +619,10 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
     """The delivery log, newest first (by opens_at)."""
     forwards = wanted.after is not None
     order = (texts.c.opens_at, texts.c.id) if forwards else (texts.c.opens_at.desc(), texts.c.id.desc())
-    page = sa.select(texts.c.id).where(*matching(wanted)).order_by(*order).limit(wanted.limit)
+    bounds = wanted
+    if wanted.before is not None and wanted.until is not None and wanted.before[0] < wanted.until:
+        bounds = replace(wanted, until=None)  # with both, PostgreSQL begins at the later one and walks to the place
+    page = sa.select(texts.c.id).where(*matching(bounds)).order_by(*order).limit(wanted.limit)
     for place, is_beyond in ((wanted.before, operator.lt), (wanted.after, operator.gt)):
         if place is not None:
             at, last = place
