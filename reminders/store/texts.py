@@ -703,7 +703,7 @@ def matching(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
         found.append(texts.c.recipient_id.in_(theirs))
     if wanted.code is not None:
         met = sa.select(attempts.c.text_id).where(attempts.c.error_code == wanted.code)
-        # Distinct, as an IN is anyway: so PostgreSQL takes them in the order of the index, and finds texts side by side.
+        # Distinct, as an IN is anyway: so PostgreSQL takes them in the index's order, and finds texts side by side.
         found.append(texts.c.id.in_(met.where(sa.text("attempts.error_code <> 0")).distinct()))
     if wanted.sid is not None:
         found.append(texts.c.id.in_(sa.select(attempts.c.text_id).where(attempts.c.sid == wanted.sid)))
