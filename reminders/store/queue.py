@@ -139,10 +139,10 @@ def day_of(tx: Transaction, sender_id: int, now: datetime) -> Day | None:
     The sender stays locked until the commit, so however many workers there are, each counts what the others began;
     nothing is left while another one is counting. What was refused was never taken, and does not count.
     """
-    limit = int(tx.value(_LIMIT, {"sender": sender_id}) or 0)
+    limit = sum(row.segments_per_day for row in tx.rows(_LIMIT, {"sender": sender_id}))
     if limit <= 0:
         return None
-    if tx.first(_LIMIT.with_for_update(skip_locked=True), {"sender": sender_id}) is None:
+    if not tx.rows(_LIMIT_LOCKED, {"sender": sender_id}):
         return Day(0, is_settled=False)
     begun, answered = _begun(tx, sender_id, now)
     return Day(max(0, limit - begun), is_settled=answered == begun)
@@ -171,7 +171,9 @@ def _begun(tx: Transaction, sender_id: int, now: datetime) -> tuple[int, int]:
     return int(row.begun), int(row.answered)
 
 
-_LIMIT = sa.select(senders.c.segments_per_day).where(senders.c.id == sa.bindparam("sender"))
+_OF_SENDER = sa.select(senders.c.segments_per_day).where(senders.c.id == sa.bindparam("sender"))
+_LIMIT = Prepared(_OF_SENDER)
+_LIMIT_LOCKED = Prepared(_OF_SENDER.with_for_update(skip_locked=True))
 
 
 def end_day(tx: Transaction, sender_id: int, now: datetime) -> None:
