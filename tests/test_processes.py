@@ -24,7 +24,7 @@ PLAN = """
 [plan]
 ref = "{ref}"
 site = "main"
-discharged_on = {today}
+discharged_on = {yesterday}
 [patient]
 ref = "MRN-{ref}"
 name = "{name}"
@@ -32,7 +32,7 @@ phone = "{phone}"
 zone = "America/New_York"
 [consent]
 said = "yes"
-on = {today}
+on = {yesterday}
 how = "signed form"
 by = "A. Reyes"
 categories = ["appointments"]
@@ -134,8 +134,8 @@ class Service:
         now = clock.now()
         starts = to_wall(now + timedelta(hours=1, seconds=opens_in), ZONE).replace(microsecond=0)
         path = self.folder / f"{ref}.toml"
-        today = to_wall(now, ZONE).date()
-        path.write_text(PLAN.format(ref=ref, today=today, starts=starts.isoformat(), phone=phone, name=name))
+        yesterday = to_wall(now, ZONE).date() - timedelta(days=1)  # so that it is in their first week at any hour
+        path.write_text(PLAN.format(ref=ref, yesterday=yesterday, starts=starts.isoformat(), phone=phone, name=name))
         return path
 
 
@@ -168,7 +168,7 @@ def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
     plan = service.plan("DC-1", opens_in=4)
     before = json.loads(service.reminders("preview", str(plan), "--json"))
     done = json.loads(service.reminders("import", str(plan), "--json"))
-    assert len(done.pop("notes")) == 1  # no visit in the week after discharge
+    assert done.pop("notes") == []
     assert done == {
         "accepted": 1,
         "unchanged": 0,
