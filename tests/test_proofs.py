@@ -648,6 +648,20 @@ def test_rule_7_how_the_queue_stands_is_found_without_reading_every_text(house):
     assert [plan for plan in plans if plan.startswith("SCAN texts") and "USING" not in plan] == []
 
 
+def test_rule_7_how_the_queue_stands_is_exact_however_much_is_due(house, monkeypatch):
+    """More than the first that are counted; and what is past its window is none of it."""
+    for number in range(5):
+        accept(house, **person(number, series=DUE))
+    at = NOW + timedelta(minutes=1)
+    late = NOW + timedelta(days=1)
+    whole = [house.database.read(lambda tx, when=when: store.queue.depth(tx, when)) for when in (at, late)]
+    assert [depth.due for depth in whole] == [5, 0]
+    for first in (3, 5):
+        monkeypatch.setattr(store.queue, "COUNTED_FIRST", first)
+        again = [house.database.read(lambda tx, when=when: store.queue.depth(tx, when)) for when in (at, late)]
+        assert again == whole
+
+
 # Privacy, planning, bad input.
 
 

@@ -304,21 +304,17 @@ def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], 
     first fifty thousand it takes the index; more than that are seldom due.
     """
     of_these = sa.select(texts.c.due_at, texts.c.closes_at).where(sa.text(which), *conditions)
-    first = of_these.order_by(texts.c.due_at).limit(COUNTED_FIRST)
-    found: Row[Any] | None = None
-    for some in (first.subquery(), of_these.subquery()):
+
+    def counted(some: sa.Subquery) -> Row[Any]:
         is_of_use = some.c.closes_at > now
-        oldest = sa.func.min(some.c.due_at, type_=texts.c.due_at.type).filter(is_of_use)
-        found = tx.first(
-            sa.select(
-                sa.func.count().filter(is_of_use).label("due"), oldest.label("oldest"), sa.func.count().label("all")
-            ).select_from(some)
-        )
+        oldest = sa.func.min(some.c.due_at, type_=texts.c.due_at.type).filter(is_of_use).label("oldest")
+        due = sa.func.count().filter(is_of_use).label("due")
+        found = tx.first(sa.select(due, oldest, sa.func.count().label("all")).select_from(some))
         assert found is not None
-        if found.all < COUNTED_FIRST:
-            break
-    assert found is not None
-    return found
+        return found
+
+    first = counted(of_these.order_by(texts.c.due_at).limit(COUNTED_FIRST).subquery())
+    return first if first.all < COUNTED_FIRST else counted(of_these.subquery())
 
 
 def depth(tx: Transaction, now: datetime) -> Depth:
