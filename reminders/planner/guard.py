@@ -68,10 +68,13 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
         return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)
     if allowed > now:
         return Wait(allowed.astimezone(UTC))
-    count = Counter(day_of(at, reader) for at in due.gone)
-    today = day_of(now, reader)
-    if count[today] >= min(policy.per_day, reader.per_day or policy.per_day):
-        return Stop(Reason.CAP_DAY)
-    if busiest_week(count, today) >= min(policy.per_week, reader.per_week or policy.per_week):
-        return Stop(Reason.CAP_WEEK)
+    if due.gone:
+        per_day = min(policy.per_day, reader.per_day or policy.per_day)
+        per_week = min(policy.per_week, reader.per_week or policy.per_week)
+        count = Counter(day_of(at, reader) for at in due.gone)
+        today = day_of(now, reader)
+        if count[today] >= per_day:
+            return Stop(Reason.CAP_DAY)
+        if len(due.gone) >= per_week and busiest_week(count, today) >= per_week:
+            return Stop(Reason.CAP_WEEK)
     return Go(tuple(sorted(going, key=attrgetter("starts_at", "id"))))
