@@ -106,6 +106,15 @@ def test_programs_get_json_lines_with_the_keys_that_are_written_down(desk):
     assert {key for key in SHOWN | EVENT if f"`{key}`" not in documented} == set()
 
 
+def test_c12_who_is_shown_to_get_texts_is_told_apart_from_whose_reminders_wait(desk):
+    desk.clinic.accept()
+    desk.clinic.text("i want to die")
+    shown = CliRunner().invoke(app, ["people", "show", "MRN-1"], env={"COLUMNS": "200"})
+    assert "reminders wait: somebody may be in danger" in shown.stdout
+    desk("close", 1, "--outcome", "reached", "--note", "With his sister.")
+    assert "texts go" in CliRunner().invoke(app, ["people", "show", "MRN-1"], env={"COLUMNS": "200"}).stdout
+
+
 def test_lists_are_narrowed(desk):
     for number in range(3):
         desk.clinic.text("call me about oranges", f"+120255501{60 + number}")

@@ -152,6 +152,20 @@ def test_a_crisis_shows_what_to_do_and_what_was_answered(here):
     assert [one["class"] for one in shown.all("div") if "bubble" in one.get("class", "")] == ["bubble in"]
 
 
+def test_c12_the_patients_page_says_that_reminders_wait_until_the_crisis_is_closed(here):
+    task = the(here, "crisis")
+    coordinator = Caller(here, role="coordinator")
+    patient = re.search(r"/patients/(\d+)", coordinator.page(f"/inbox/{task.id}").text).group()
+    shown = coordinator.page(patient)
+    assert "Reminders wait Somebody may be in danger. See the task" in said(shown)
+    assert f'href="/inbox/{task.id}">See the task' in shown.text
+    assert "Texts go" not in shown.text
+    post(coordinator, task, "close", outcome="reached", ended="Is with his sister.")
+    shown = coordinator.page(patient)
+    assert "Texts go" in said(shown)
+    assert "Reminders wait" not in shown.text
+
+
 def test_reading_a_task_is_on_record_once(here):
     task = the(here, "crisis")
     Caller(here, role="read_only").page(f"/inbox/{task.id}")

@@ -532,6 +532,21 @@ def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
     assert [(row.who, row.table) for row in read] == [("A. Reyes", "patients")]
 
 
+@pytest.mark.parametrize(
+    ("phone", "waiting"), [(OLD_PHONE, {"self", "sister"}), (HER_PHONE, {"sister"})], ids=["patient", "supporter"]
+)
+def test_c12_who_is_shown_as_waiting_is_whose_reminders_are_held(house, travel, phone, waiting):
+    accept(house, series=[FAMILY])
+    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    inbound.take_in(house, InboundText("SM1", phone, "+15005550006", "I want to die", None), NOW)
+    person = lives.show(house, JORDAN, NOW, who="test")
+    assert {one.key for one in person.readers if one.waits} == waiting
+    assert {one.key for one in person.readers if one.why_not is None} == {"self", "sister"}
+    travel(wall("2026-12-03T15:00"))
+    send(house)
+    assert {text.recipient for text in logged(house) if text.held == "crisis"} == waiting
+
+
 def test_l32_the_card_is_in_the_readers_language(house):
     accept(house, series=[FAMILY])
     lives.add_recipient(house, JORDAN, HER, NOW, who="test")

@@ -491,7 +491,9 @@ def _given(one: "Shown") -> str:
 
 
 def _stands(one: "Shown") -> str:
-    return "texts go" if one.why_not is None else f"nothing goes: {one.why_not}"
+    if one.why_not is not None:
+        return f"nothing goes: {one.why_not}"
+    return "reminders wait: somebody may be in danger" if one.waits else "texts go"
 
 
 def _status(plan: Any) -> str:

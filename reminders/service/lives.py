@@ -669,7 +669,10 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One reader of a patient's texts. `why_not` says in words why nothing goes to them, None where texts go."""
+    """One reader of a patient's texts. `why_not` says in words why nothing goes to them, None where texts go.
+
+    `waits` says that their reminders wait meanwhile, since somebody may be in danger (C-12); what staff types goes.
+    """
 
     key: str
     role: str
@@ -689,6 +692,7 @@ class Shown:
     bad_since: datetime | None
     wrong_since: datetime | None
     why_not: str | None
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -714,7 +718,10 @@ def show(house: House, whom: Whom, now: datetime, *, who: str) -> Person | None:
             return None
         readers = store.people.recipients_of(tx, case.patient.id)
         consents = store.people.consents_in_force(tx, [one.id for one in readers])
-        shown = tuple(_shown(case, one, consents.get(one.id)) for one in readers)
+        numbers, patients = store.tasks.in_crisis(tx, {one.number_id for one in readers}, {case.patient.id})
+        shown = tuple(
+            _shown(case, one, consents.get(one.id), waits=bool(patients) or one.number_id in numbers) for one in readers
+        )
         store.records.note(tx, who=who, what="patient read", table="patients", row=case.patient.id, now=now)
         return Person(
             ref=whom.patient,
@@ -730,7 +737,7 @@ def show(house: House, whom: Whom, now: datetime, *, who: str) -> Person | None:
     return house.database.write(look, again=True)
 
 
-def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None) -> Shown:
+def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None, *, waits: bool) -> Shown:
     number = case.numbers[reader.number_id]
     reason = planner.may_be_texted(reader_now(case.tx, reader, case.site, case.now), policy_of(case.house), dated=True)
     return Shown(
@@ -752,6 +759,7 @@ def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None) -> Shown:
         bad_since=number.bad_since,
         wrong_since=number.wrong_since,
         why_not=story.REASONS[reason.value] if reason is not None else None,
+        waits=waits,
     )
 
 

@@ -269,9 +269,7 @@ def hold_overdue(tx: Transaction, now: datetime) -> int:
 def backlog(tx: Transaction) -> Sequence[Row[Any]]:
     """What is held since an outage, by the hour in which it stops being of use: closes_at, many."""
     hour = texts.c.closes_at
-    query = sa.select(hour, sa.func.count().label("many")).where(
-        sa.text("held = 'backlog' AND state = 'scheduled'")
-    )
+    query = sa.select(hour, sa.func.count().label("many")).where(sa.text("held = 'backlog' AND state = 'scheduled'"))
     return tx.all(query.group_by(hour).order_by(hour))
 
 

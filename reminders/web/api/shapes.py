@@ -151,7 +151,9 @@ class PlanOf(Shape):
 
 
 class Reader(Shape):
-    """Somebody who gets texts about a patient's appointments. `why_not` says why nothing goes to them."""
+    """Somebody who gets texts about a patient's appointments. `why_not` says why nothing goes to them; `waits`, that
+    reminders wait because somebody may be in danger.
+    """
 
     key: str
     role: Literal["self", "supporter", "guardian"]
@@ -171,6 +173,7 @@ class Reader(Shape):
     bad_since: Instant | None
     wrong_since: Instant | None
     why_not: str | None
+    waits: bool
 
 
 class Patient(Shape):

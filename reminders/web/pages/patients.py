@@ -206,6 +206,7 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         "patient.html",
         person=person,
         own=own,
+        crisis=next((task for task in person.tasks if task.kind == "crisis"), None),
         ids=ids,
         tab=tab,
         tabs=TABS,
