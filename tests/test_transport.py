@@ -196,6 +196,33 @@ def test_a_timeout_of_one_request_replaces_the_deadline():
     asyncio.run(main())
 
 
+def test_a_request_begins_and_ends_at_its_time_while_another_waits_longer():
+    async def main():
+        async with talking(hang, hang, deadline=60.0) as (server, transport):
+            late = asyncio.create_task(verdict(transport.request("POST", server.url, data=FORM, timeout=1.5)))
+            await server.reached.wait()
+            began = time.monotonic()
+            early = transport.request("POST", server.url, data=FORM, timeout=0.3)
+            assert await verdict(early) == (MaybeSent, "timeout")
+            assert 0.2 < time.monotonic() - began < 1.0
+            assert await late == (MaybeSent, "timeout")
+            assert time.monotonic() - began > 1.0
+
+    asyncio.run(main())
+
+
+def test_when_libcurl_cannot_go_on_a_request_says_what_is_known():
+    async def main():
+        async with talking(hang) as (server, transport):
+            request = asyncio.create_task(verdict(transport.request("POST", server.url, data=FORM)))
+            await server.reached.wait()
+            transport._wire._multi.close()  # whatever is asked of it now is an error
+            transport._wire._time_is_up()
+            assert await request == (MaybeSent, "reset")
+
+    asyncio.run(main())
+
+
 def test_f13_a_refused_connection_carried_nothing_also_on_a_handle_that_has_sent_before():
     async def main():
         async with talking(OK) as (server, transport):
@@ -316,6 +343,8 @@ def test_closing_says_what_is_known_of_a_request_on_the_wire():
             await server.reached.wait()
             await transport.close()
             assert await task == (MaybeSent, "closed")
+            with pytest.raises(RuntimeError, match="closed"):
+                await transport.request("POST", server.url, data=FORM)
 
     asyncio.run(main())
 

@@ -3,11 +3,9 @@
 """One HTTP request over libcurl, with one honest answer to the question "could it have been taken?".
 
 The SDK's own clients re-send, wait for ever, or measure their deadline per read (twilio.md §1.2, §1.3). Here a request
-is written at most once, ends by its deadline, and says on failure whether the other side may have seen it. pycurl's
-AsyncCurlMulti ties libcurl's sockets and timers to the event loop.
+is written at most once, ends by its deadline, and says on failure whether the other side may have seen it.
 """
 
-import asyncio
 import functools
 import ipaddress
 import logging
@@ -19,6 +17,8 @@ import certifi
 import pycurl
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
+
+from reminders.sms.wire import Wire
 
 # At INFO the SDK's loggers write whole URLs, and with them phone numbers (twilio.md §1.4).
 for _name in ("twilio.http_client", "twilio.async_http_client"):
@@ -174,8 +174,7 @@ class CurlTransport(AsyncHttpClient):
         self._loopback_only = loopback_only
         self._ca_file = ca_file or certifi.where()
         self._idle: list[_Exchange] = []
-        self._multi = pycurl.AsyncCurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
+        self._wire = Wire(connections)
 
     async def request(  # type: ignore[override]  # ruff: ignore[too-many-positional-arguments]  the SDK's own shape
         self,
@@ -209,18 +208,10 @@ class CurlTransport(AsyncHttpClient):
             self._idle.pop() if self._idle else _Exchange(ca_file=self._ca_file, connect_timeout=self._connect_timeout)
         )
         exchange.prepare(method, url, header, body, timeout or self._deadline)
-        try:
-            await self._multi.add_handle(exchange.curl)
-        except pycurl.error as error:
-            failure = exchange.failure(error.args[0])
+        if error := await self._wire.perform(exchange.curl):
+            failure = exchange.failure(error)
             self._idle.append(exchange)
-            raise failure from None  # libcurl's text names hosts
-        except asyncio.CancelledError:
-            # The handle leaves libcurl with the next turn of the loop only, so it is not used again.
-            task = asyncio.current_task()
-            if not self._multi.closed or (task is not None and task.cancelling()):
-                raise
-            raise exchange.failure(pycurl.E_GOT_NOTHING) from None
+            raise failure
         answer = exchange.answer()
         self._idle.append(exchange)
         return answer
@@ -228,4 +219,4 @@ class CurlTransport(AsyncHttpClient):
     async def close(self) -> None:
         """Close every connection. A request still on the wire ends as NotSent or MaybeSent, `closed`."""
         self._idle.clear()
-        await self._multi.aclose()
+        self._wire.close()
