@@ -296,10 +296,9 @@ def is_red(visit: Visit, now: datetime) -> bool:
 def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, datetime, Reason | None]:
     """When a text may go for a visit at `starts_at`, with the opening moved out of quiet hours (L-20, L-22)."""
     opens_at = _moment(lead, starts_at, reader.zone)
-    ahead = starts_at - opens_at
-    if ahead <= timedelta(0):  # '0d@08:00' for a visit at 07:00
+    closes_at = _close(opens_at, starts_at)
+    if opens_at >= starts_at:  # '0d@08:00' for a visit at 07:00
         return starts_at - timedelta(minutes=1), starts_at, Reason.TOO_LATE
-    closes_at = starts_at - min(LAST_USEFUL, ahead / 2)
     if not is_quiet(reader, opens_at):
         return opens_at, closes_at, None
     if lead.days >= 1 or (lead.before or timedelta(0)) >= A_DAY:
@@ -309,6 +308,15 @@ def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, d
     if moved <= starts_at - STILL_AHEAD and not is_quiet(reader, moved):
         return moved, closes_at, None
     return opens_at, closes_at, Reason.QUIET_HOURS
+
+
+def window_end(reader: Reader, lead: Lead, starts_at: datetime) -> datetime:
+    """Until when a text may go for a visit at `starts_at`: as in `window`."""
+    return _close(_moment(lead, starts_at, reader.zone), starts_at)
+
+
+def _close(opens_at: datetime, starts_at: datetime) -> datetime:
+    return starts_at - min(LAST_USEFUL, max(timedelta(0), starts_at - opens_at) / 2)
 
 
 def _moment(lead: Lead, starts_at: datetime, zone: str) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 
-from reminders.planner.daily import busiest_week, day_of, stands, window
+from reminders.planner.daily import busiest_week, day_of, stands, window_end
 from reminders.planner.readers import Policy, Reader, Reason, Visit, next_allowed, sift
 from reminders.plans import Lead
 
@@ -62,7 +62,7 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
     going, obstacle = sift(reader, ahead, policy)
     if obstacle is not None or not going:
         return Stop(obstacle or Reason.NOT_BOOKED)
-    closes_at = min(due.closes_at, window(reader, due.lead, min(visit.starts_at for visit in going))[1])
+    closes_at = min(due.closes_at, window_end(reader, due.lead, min(visit.starts_at for visit in going)))
     allowed = next_allowed(reader, now)
     if allowed >= closes_at:
         return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)

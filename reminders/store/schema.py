@@ -5,7 +5,7 @@ to its row. Columns that end in `_sealed` hold what `sealing.py` made of persona
 them in the clear.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,26 +44,36 @@ class Instant(sa.types.TypeDecorator[datetime]):
             return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
         return dialect.type_descriptor(sa.BigInteger())
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
-        """An aware instant → what the driver takes."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = "an instant must carry its zone"
-            raise ValueError(msg)
-        if dialect.name == "postgresql":
-            return value
-        return (value - _EPOCH) // _MICROSECOND
+    # Both as one function of ours: they are called for several columns of every text.
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[datetime | None], Any]:
+        """An aware instant → what the driver takes."""
+        return _with_zone if dialect.name == "postgresql" else _to_microseconds
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """What the driver gave → an aware UTC instant."""
-        if value is None:
-            return None
-        if dialect.name == "postgresql":
-            at: datetime = value
-            return at.astimezone(UTC)
-        microseconds: int = value
-        return _EPOCH + microseconds * _MICROSECOND
+        del coltype
+        return _in_utc if dialect.name == "postgresql" else _of_microseconds
+
+
+def _with_zone(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        msg = "an instant must carry its zone"
+        raise ValueError(msg)
+    return value
+
+
+def _to_microseconds(value: datetime | None) -> int | None:
+    at = _with_zone(value)
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
+
+
+def _of_microseconds(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + value * _MICROSECOND
 
 
 class hour_of(sa.sql.functions.FunctionElement[int]):  # ruff: ignore[invalid-class-name]  it is written as a function
