@@ -20,7 +20,7 @@ check: .venv/test
 	$(BIN)/lint-imports
 
 # N due messages a turn; BENCH for more, such as BENCH="--latency-ms 100". Celery takes part where there is a redis-server.
-N = 5000
+N = 10000
 bench: .venv/test .venv/bench
 	$(BIN)/python tests/bench --messages $(N) $(BENCH)
 

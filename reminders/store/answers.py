@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _FINAL = ("delivered", "undelivered", "failed", "canceled", "read")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """What came of a call: `answer` is accepted, refused or unknown.
 

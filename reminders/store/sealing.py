@@ -13,7 +13,7 @@ import hmac
 import secrets
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,8 +27,7 @@ class Unreadable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it
     """A sealed value does not open: wrong key, wrong place, or altered. The message names ids only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a sealed value stands. Part of the seal."""
 
     table: str

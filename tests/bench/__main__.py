@@ -67,7 +67,7 @@ def _told() -> argparse.Namespace:
     parser.add_argument("--databases", type=Path, help="where filled databases are kept, and found again")
     parser.add_argument("--folder", type=Path, default=ROOT / "build", help="where bench.json and the plots go")
     told = parser.parse_args()
-    told.messages = told.messages if told.messages is not None else (60 if told.quick else 5_000)
+    told.messages = told.messages if told.messages is not None else (60 if told.quick else 10_000)
     told.rounds = told.rounds if told.rounds is not None else (1 if told.quick else 3)
     told.part = told.part or list(parts.PARTS if told.full else parts.USUAL)
     told.database = told.database or list(parts.DATABASES)

@@ -25,7 +25,7 @@ def sending(bench: Bench) -> dict:
 
 def latency(bench: Bench) -> dict:
     """The same, with a stand-in that takes its time, and fewer messages."""
-    return Contest(bench, bench.told.latency_ms, max(1, bench.told.messages * 2 // 5)).run()
+    return Contest(bench, bench.told.latency_ms, max(1, bench.told.messages // 5)).run()
 
 
 def planning(bench: Bench) -> dict:
