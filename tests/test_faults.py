@@ -81,7 +81,7 @@ class Phones:
         self.sent.append(text)
         if self.takes:
             clock.correct(clock.now() - clock.machine() + timedelta(seconds=self.takes))
-        return Accepted(f"SM{len(self.sent):032x}", "queued", 1)
+        return Accepted(f"SM{len(self.sent):032x}", "queued")
 
     async def find(self, to, *, since):
         return []

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -75,7 +76,7 @@ def sending(*acts, text=TEXT, **options):
 
 def test_a_text_is_handed_over_with_everything_twilio_needs_and_nothing_else():
     answer, server = sending(reply(201, message()))
-    assert answer == Accepted(SID, "queued", 1)
+    assert answer == Accepted(SID, "queued")
     (post,) = server.arrived
     assert (post.method, post.path) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json")
     assert post.form == {
@@ -88,13 +89,20 @@ def test_a_text_is_handed_over_with_everything_twilio_needs_and_nothing_else():
     assert post.headers["authorization"].startswith("Basic QUMw")
 
 
-def test_a_messaging_service_is_the_sender_and_its_zero_segments_are_not_known_yet():
+def test_a_messaging_service_is_the_sender():
     text = Outgoing(to=TEXT.to, body="é", ref="r", sender="MG" + "0" * 32, valid_for=60)
     accepted = message(status="accepted", num_segments="0", **{"from": None})
     answer, server = sending(reply(201, accepted), text=text)
-    assert answer == Accepted(SID, "accepted", None)
+    assert answer == Accepted(SID, "accepted")
     assert server.arrived[0].form["MessagingServiceSid"] == ["MG" + "0" * 32]
     assert "From" not in server.arrived[0].form
+
+
+@pytest.mark.parametrize("to", ["+12025550143", "+1202555&From=0143", "12025550143", "++1", "+1 2", "+\u0661\u0662"])
+def test_whatever_the_number_is_the_form_has_it_as_it_was_given(to):
+    _, server = sending(reply(201, message()), text=replace(TEXT, to=to))
+    assert server.arrived[0].form["To"] == [to]
+    assert server.arrived[0].form["Body"] == [TEXT.body]
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(-5, "1"), (0, "1"), (1, "1"), (36_000, "36000"), (90_000, "36000")])
@@ -113,7 +121,7 @@ PROBLEM = {"type": "https://x", "title": "No", "detail": "+12025550143"}  # RFC 
 
 # twilio.md §1.4: each row, and what stands between them.
 TABLE = [
-    (reply(201, message()), Accepted(SID, "queued", 1)),
+    (reply(201, message()), Accepted(SID, "queued")),
     (reply(400, refusal(21211, 400)), Refused(21211, 400)),
     (reply(400, refusal(21610, 400)), Refused(21610, 400)),
     (reply(401, refusal(20003, 401)), Refused(20003, 401)),
@@ -147,7 +155,7 @@ TABLE = [
     (reply(201, message(sid=SID + "/../x")), Unknown("no sid")),
     (reply(201, [1]), Unknown("unreadable")),
     (reply(201, "null"), Unknown("unreadable")),
-    (reply(201, message(date_created=["x"], status=7)), Accepted(SID, "7", 1)),  # its sid is proof enough
+    (reply(201, message(date_created=["x"], status=7)), Accepted(SID, "7")),  # its sid is proof enough
     (reply(201, message(), length=5000), Unknown("timeout")),
     (write_and_close(reply(201, message(), length=5000)), Unknown("truncated")),
     (reply(201, b" " * 1_000_001), Unknown("too big")),
@@ -191,7 +199,7 @@ def test_no_send_is_repeated_when_connections_die_under_load():
         async with twilio(*[reply(201, message())] * 20, *[close] * 20, reply(201, message())) as (server, ours):
             for _ in range(3):
                 answers = await asyncio.gather(*(ours.send(TEXT) for _ in range(20)))
-            assert set(answers) == {Accepted(SID, "queued", 1)}
+            assert set(answers) == {Accepted(SID, "queued")}
             assert len(server.posts) == 60
 
     asyncio.run(main())
@@ -228,7 +236,7 @@ def test_live_means_twilio_whatever_the_base_url_and_the_environment_say(monkeyp
 
 def test_twilios_environment_does_not_move_the_simulators_address(monkeypatch):
     monkeypatch.setenv("TWILIO_REGION", "au1")
-    assert sending(reply(201, message()))[0] == Accepted(SID, "queued", 1)
+    assert sending(reply(201, message()))[0] == Accepted(SID, "queued")
 
 
 def test_a_key_without_its_secret_is_refused():

@@ -100,7 +100,7 @@ class Phones:
 
     async def send(self, text):
         self.sent.append(text)
-        return Accepted(f"SM{len(self.sent):032x}", "queued", 1)
+        return Accepted(f"SM{len(self.sent):032x}", "queued")
 
     async def find(self, to, *, since):
         return [one for one in self.listed if one.to == to and one.created_at >= since]
@@ -249,7 +249,7 @@ def test_rule_9_one_answer_that_cannot_be_written_ends_neither_the_others_nor_th
             answer = await super().send(text)
             place = len(self.sent)
             await asyncio.sleep(0.05 * place)
-            return Accepted("SM" + "e" * 32, "queued", 1) if place < 3 else answer
+            return Accepted("SM" + "e" * 32, "queued") if place < 3 else answer
 
     phones = Same()
     with ThreadPoolExecutor(1) as executor:

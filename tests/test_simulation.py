@@ -128,7 +128,7 @@ def test_two_urgent_answers_go_although_one_comes_back_first_and_the_wire_is_nar
     class Line:
         async def send(self, text):
             await asyncio.sleep(0.01 if text.to.endswith("3") else 0.1)
-            return Accepted(f"SM{int(text.to[1:]):032d}", "queued", 1)
+            return Accepted(f"SM{int(text.to[1:]):032d}", "queued")
 
     with ThreadPoolExecutor(1) as executor:
         urgent = sending.Dispatch(narrow, Line(), executor, threading.Event())

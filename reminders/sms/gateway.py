@@ -54,11 +54,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Twilio took it: its sid, its status now (queued, accepted …), the segments where it knows them already."""
+    """Twilio took it: its sid, and its status now (queued, accepted …)."""
 
     sid: str
     status: str
-    segments: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ class Gateway:
                 "POST", self._messages_url, data=self._form(text), headers=self._headers, auth=self._auth
             )
             message = json.loads(created.text or "{}")
-            sid, status, count = message.get("sid"), message.get("status"), message.get("num_segments")
+            sid, status = message.get("sid"), message.get("status")
         except NotSent as wire:
             _log.warning("no connection to Twilio: %s", wire.why)
             return Refused(0, None, "no connection")
@@ -214,12 +213,12 @@ class Gateway:
             return Unknown("unreadable")
         if not (isinstance(sid, str) and _A_SID.fullmatch(sid)):
             return Unknown("no sid")
-        return Accepted(sid, str(status or ""), _segments(count))
+        return Accepted(sid, str(status or ""))
 
     def _form(self, text: Outgoing) -> bytes:
         sender = "MessagingServiceSid" if text.sender.startswith("MG") else "From"
         return (
-            f"To={quote_plus(text.to)}&{sender}={_quoted(text.sender)}&Body={_quoted(text.body)}"
+            f"To={_number(text.to)}&{sender}={_quoted(text.sender)}&Body={_quoted(text.body)}"
             f"&StatusCallback={self._before_ref}{text.ref}{self._after_ref}"
             f"&ValidityPeriod={max(1, min(36_000, text.valid_for))}"
         ).encode()
@@ -322,6 +321,12 @@ class Gateway:
 
 
 _quoted = lru_cache(maxsize=1024)(quote_plus)  # the same visit time makes the same body for many
+
+
+def _number(phone: str) -> str:
+    """A phone number as it stands in a form: in E.164 there is one thing to quote."""
+    digits = phone.removeprefix("+")
+    return f"%2B{digits}" if digits != phone and digits.isascii() and digits.isdigit() else quote_plus(phone)
 
 
 def _refusal(answer: _Answered) -> Refused | Unknown:

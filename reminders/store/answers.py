@@ -31,7 +31,6 @@ class Answered:
     answer: str
     sid: str | None = None
     status: str | None = None
-    segments: int | None = None
     error_code: int = 0
     what: str | None = None
     again_at: datetime | None = None

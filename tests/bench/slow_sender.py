@@ -44,7 +44,7 @@ class _Wire:
     async def send(self, _) -> Accepted:
         await asyncio.sleep(0.1)
         self.taken += 1
-        return Accepted(f"SM{self.taken:032x}", "queued", None)
+        return Accepted(f"SM{self.taken:032x}", "queued")
 
 
 @dataclass
