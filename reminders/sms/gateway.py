@@ -22,7 +22,7 @@ from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
 from reminders.sms.receipts import InboundText, callback_url, count_of
-from reminders.sms.transport import CurlTransport, MaybeSent, NotSent, is_loopback
+from reminders.sms.transport import CurlTransport, MaybeSent, NotSent, header_lines, is_loopback
 
 _log = logging.getLogger(__name__)
 
@@ -178,8 +178,8 @@ class Gateway:
         self._messages = client.messages
         # A text goes out as the SDK would send it, header for header, but without the twenty steps and the resource
         # made of the answer: they cost as much as all the rest.
-        self._headers = client.get_headers("POST", {})
-        self._auth = client.get_auth(None)
+        self._header = header_lines(tuple(client.get_headers("POST", {}).items()), client.get_auth(None))
+        self._deadline = deadline
         self._messages_url = f"{address}/2010-04-01/Accounts/{account_sid}/Messages.json"
         # A ref stands in a form as it is: what stands around it is quoted once.
         self._before_ref, self._after_ref = quote_plus(callback_url(public_url, "~")).rsplit("~", 1)
@@ -194,9 +194,11 @@ class Gateway:
         if not _A_REF.fullmatch(text.ref):
             raise ValueError("a ref is made of letters, digits, _ and -")
         try:
-            created = await self._line.request(
-                "POST", self._messages_url, data=self._form(text), headers=self._headers, auth=self._auth
+            created = await self._line.exchange(
+                "POST", self._messages_url, self._header, self._form(text), self._deadline
             )
+            if not 200 <= created.status_code < 300:
+                return _refusal(created.status_code, _twilio_code(created.text))
             message = json.loads(created.text or "{}")
             sid, status = message.get("sid"), message.get("status")
         except NotSent as wire:
@@ -204,8 +206,6 @@ class Gateway:
             return Refused(0, None, "no connection")
         except MaybeSent as wire:
             return Unknown(wire.why)
-        except _Answered as answer:
-            return _refusal(answer)
         except json.JSONDecodeError:
             return Unknown("not json")
         except Exception as error:  # ruff: ignore[blind-except]  whatever the SDK made of the answer, it may be taken
@@ -329,11 +329,11 @@ def _number(phone: str) -> str:
     return f"%2B{digits}" if digits != phone and digits.isascii() and digits.isdigit() else quote_plus(phone)
 
 
-def _refusal(answer: _Answered) -> Refused | Unknown:
+def _refusal(http: int, code: int | None) -> Refused | Unknown:
     """A refusal is certain where Twilio says so itself: 4xx with a code. A bare 429 would be a proxy's page."""
-    if answer.code is not None and 400 <= answer.http < 500:
-        return Refused(answer.code, answer.http)
-    return Unknown(f"http {answer.http}")
+    if code is not None and 400 <= http < 500:
+        return Refused(code, http)
+    return Unknown(f"http {http}")
 
 
 def _twilio_code(text: str) -> int | None:

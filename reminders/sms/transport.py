@@ -81,7 +81,7 @@ def is_loopback(url: str) -> bool:
 
 
 @functools.lru_cache(maxsize=16)
-def _header(named: tuple[tuple[str, str], ...], auth: tuple[str, str] | None) -> list[str]:
+def header_lines(named: tuple[tuple[str, str], ...], auth: tuple[str, str] | None) -> list[str]:
     """The header's lines as libcurl takes them: one list for all requests with the same header."""
     lines = [f"{name}: {value}" for name, value in named]
     if auth:
@@ -194,20 +194,24 @@ class CurlTransport(AsyncHttpClient):
         network: a host off this machine where only loopback is allowed, another method, a POST without a body,
         redirects.
         """
-        if self._loopback_only and not is_loopback(url):
-            raise ValueError("only this machine may be called: the address is not on loopback")
         if allow_redirects or method not in {"GET", "POST"}:
             raise ValueError("only GET and POST, and no redirects")
-        if method == "POST" and not data:
-            raise ValueError("a POST without a body is not protected from being sent again")
         if params:
             url = f"{url}?{urlencode(params, doseq=True)}"
-        header = _header(tuple((headers or {}).items()), auth)
+        header = header_lines(tuple((headers or {}).items()), auth)
         body = data if isinstance(data, bytes) else urlencode(data or {}, doseq=True).encode()
+        return await self.exchange(method, url, header, body, timeout or self._deadline)
+
+    async def exchange(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> Response:
+        """The same, of a header from `header_lines` and a form as it stands on the wire."""
+        if self._loopback_only and not is_loopback(url):
+            raise ValueError("only this machine may be called: the address is not on loopback")
+        if method == "POST" and not body:
+            raise ValueError("a POST without a body is not protected from being sent again")
         exchange = (
             self._idle.pop() if self._idle else _Exchange(ca_file=self._ca_file, connect_timeout=self._connect_timeout)
         )
-        exchange.prepare(method, url, header, body, timeout or self._deadline)
+        exchange.prepare(method, url, header, body, deadline)
         if error := await self._wire.perform(exchange.curl):
             failure = exchange.failure(error)
             self._idle.append(exchange)
