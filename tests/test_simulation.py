@@ -91,6 +91,27 @@ def test_a_service_that_calls_before_it_writes_is_found_out():
     assert "again: python tests/simulation --seed" in ran.stderr
 
 
+UNHEARD = """
+import runpy, sys
+sys.path[:0] = {paths!r}
+from simulation.network import Wire
+from reminders.sms.transport import MaybeSent
+async def exchange(self, *request):
+    raise MaybeSent("closed")
+Wire.exchange = exchange
+sys.argv = ["simulation", "--seeds", "2"]
+runpy.run_path({simulation!r}, run_name="__main__")
+"""
+
+
+def test_worlds_in_which_nothing_is_delivered_prove_nothing():
+    paths = [str(TESTS), str(TESTS.parent)]
+    program = UNHEARD.format(paths=paths, simulation=str(TESTS / "simulation" / "__main__.py"))
+    ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=110)
+    assert ran.returncode == 1
+    assert "nothing was delivered" in ran.stderr
+
+
 # What it found.
 
 

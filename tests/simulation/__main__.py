@@ -69,6 +69,9 @@ def _many(seeds: range, database: str, jobs: int, *, stop: bool) -> int:
     SAYS.print(summary(totals, done, database))
     if failed:
         SAYS.print(f"failed: {' '.join(map(str, failed))}")
+    if not totals["ended delivered"]:
+        NEWS.print("nothing was delivered: these worlds say nothing")
+        return True
     return bool(failed)
 
 

@@ -6,9 +6,7 @@ process's own checks and routes, called as functions.
 """
 
 import asyncio
-from base64 import b64encode
-from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import BackgroundTasks, HTTPException
 from simulation.loop import Died
@@ -37,26 +35,12 @@ class Wire(CurlTransport):
         del connections
         assert loopback_only
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, object] | None = None,
-        data: Mapping[str, object] | bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  the SDK's own shape
-        allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]
-    ) -> Response:
+    async def exchange(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> Response:
         assert is_loopback(url)
-        assert not allow_redirects
         world = self.world
         place = urlsplit(url)
-        header = {name.lower(): value for name, value in (headers or {}).items()}
-        header["authorization"] = "Basic " + b64encode(":".join(auth or ()).encode()).decode()
-        query = urlencode(params, doseq=True) if params else place.query
-        body = data if isinstance(data, bytes) else urlencode(data or {}, doseq=True).encode()
-        request = Request(method, place.path, query, header, body)
+        named = {name.lower(): value for name, _, value in (line.partition(": ") for line in header)}
+        request = Request(method, place.path, place.query, named, body)
         refusing = world.twilio.refusing_until
         if refusing is not None and world.now < refusing:
             await asyncio.sleep(0.001)
@@ -66,7 +50,7 @@ class Wire(CurlTransport):
         answer = asyncio.get_running_loop().create_future()
         world.outside(world.travel(), _arrive, world, request, answer)
         try:
-            async with asyncio.timeout(timeout or self._deadline):
+            async with asyncio.timeout(deadline):
                 found = await answer
         except TimeoutError:
             raise MaybeSent("timeout") from None
