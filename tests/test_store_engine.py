@@ -1,5 +1,6 @@
 """The database under everything: transactions, retries, schema (DESIGN §6.6, §7.4)."""
 
+import itertools
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,7 +12,7 @@ from conftest import KEYS, NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reminders import store
+from reminders import clock, store
 from reminders.store import schema
 from reminders.store.ids import new_id, new_ref
 
@@ -185,3 +186,21 @@ def test_refs_are_unguessable():
     assert len({ref[11:] for ref in refs}) == 1000
     assert max(refs) < new_ref(now + timedelta(milliseconds=1))
     assert all(len(ref) == 32 for ref in refs)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rule_2_a_slow_way_to_the_database_is_no_clock_that_differs(database):
+    """A busy machine: the question waits for 20 ms, and its answer does not."""
+    asked = itertools.count()
+
+    def now():
+        return clock.machine() - timedelta(milliseconds=0 if next(asked) % 2 else 20)
+
+    assert database.skew(now) == timedelta(0)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("seconds", [-90, -0.5, 0.5, 90])
+def test_rule_2_a_clock_that_differs_is_found(database, seconds):
+    ahead = database.skew(lambda: clock.machine() - timedelta(seconds=seconds))
+    assert abs(ahead.total_seconds() - seconds) < 0.2

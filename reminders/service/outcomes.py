@@ -243,8 +243,7 @@ def _as_said(house: House, tx: store.Transaction, text_id: int, message: Seen) -
     Tried out and rolled back. Whether it may go now is not asked: a STOP since then did not keep it from going.
     """
     for at in (message.created_at, message.created_at - CLOCKS_DIFFER):  # "today" may have begun in between
-        savepoint = tx.connection.begin_nested()
-        try:
+        with tx.tried_out():
             store.backup.reopen(tx, text_id, at)
             claimed, _ = store.claims.claim_these(tx, [text_id], at)
             for one in claimed:
@@ -252,8 +251,6 @@ def _as_said(house: House, tx: store.Transaction, text_id: int, message: Seen) -
                     intents, _ = judge(house, tx, [_unhindered(one, verified=verified)], at)
                     if intents and (intents[0].body, one.sender) == (message.body, message.sender):
                         return intents[0]
-        finally:
-            savepoint.rollback()
     return None
 
 

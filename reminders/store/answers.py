@@ -48,12 +48,12 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     for_good = [one for one in answers if one.answer == "refused" and one.again_at is None]
     again = [one for one in answers if one.answer == "refused" and one.again_at is not None]
     unknown = [one for one in answers if one.answer == "unknown"]
-    taken = _sids_of_others(tx, accepted)
     # Texts before attempts, as everybody does who locks both.
     _each(tx, _SENT, [(one.started.text, one.started.number, one.started.attempt) for one in accepted])
     _each(tx, _UNDELIVERED, [(one.started.text, one.started.number) for one in for_good])
     _each(tx, _WAITS, [(one.started.text, one.started.number, one.again_at, one.error_code) for one in again])
     _each(tx, _UNCERTAIN, [(one.started.text, one.started.number) for one in unknown])
+    taken = _sids_of_others(tx, accepted)
     _each(
         tx,
         _ACCEPTED,
@@ -75,7 +75,7 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
 
 def _each(tx: Transaction, statement: Prepared, rows: Sequence[Sequence[Any]], now: datetime | None = None) -> None:
     if rows:
-        tx.do(statement, {"given": rows} if now is None else {"given": rows, "now": now})
+        tx.do_later(statement, {"given": rows} if now is None else {"given": rows, "now": now})
 
 
 _ID, _WORDS = sa.BigInteger(), sa.String()

@@ -36,7 +36,7 @@ from reminders.store.schema import (
     texts,
 )
 from reminders.store.sealing import DataKey, Place, Unreadable
-from reminders.store.texts import given_up, gone, reader_of
+from reminders.store.texts import GONE, given_up, gone_in, reader_of
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
@@ -150,10 +150,15 @@ _THESE_ONES = Prepared(
 def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[Claimed], list[int]]:
     if not rows:
         return [], []
-    people = _people(tx, {row.recipient_id for row in rows if row.recipient_id is not None})
+    readers, items, sent = tx.rows_of_each(
+        (_PEOPLE, {"ids": {row.recipient_id for row in rows if row.recipient_id is not None}}),
+        (_VISITS, {"ids": [row.id for row in rows]}),
+        (GONE, {"ids": {row.number_id for row in rows}, "since": now - timedelta(days=9)}),
+    )
+    people = {person.id: person for person in readers}
     tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
-    visits = _visits(tx, [row.id for row in rows])
-    gone_to = gone(tx, {row.number_id for row in rows}, now - timedelta(days=9))
+    visits = _visits(items)
+    gone_to = gone_in(tx, sent)
     nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
     crisis_numbers, crisis_patients = set[int](), set[int]()
     if nobodys or any(person.any_crisis for person in people.values()):
@@ -302,10 +307,6 @@ _PEOPLE = Prepared(
 )
 
 
-def _people(tx: Transaction, recipient_ids: Collection[int]) -> dict[int, Any]:
-    return {row.id: row for row in tx.rows(_PEOPLE, {"ids": recipient_ids})} if recipient_ids else {}
-
-
 _VISITS = Prepared(
     visit_rows(text_items.c.text_id)
     .join(text_items, text_items.c.appointment_id == appointments.c.id)
@@ -313,10 +314,10 @@ _VISITS = Prepared(
 )
 
 
-def _visits(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[tuple[tuple[str, ...], Visit]]]:
+def _visits(rows: Sequence[Any]) -> dict[int, list[tuple[tuple[str, ...], Visit]]]:
     """Text → its visits, each with the recipients that its series names."""
     found: dict[int, list[tuple[tuple[str, ...], Visit]]] = {}
-    for row in tx.rows(_VISITS, {"ids": text_ids}):
+    for row in rows:
         found.setdefault(row.text_id, []).append((row.recipients, visit_of(row, first=False)))
     return found
 
@@ -394,10 +395,10 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
             )
         )
     tx.add(_ATTEMPTS, rows)
+    # Here, where the numbers are locked anyway; when the answers come in they are not.
+    tx.do_later(_TEXTED, {"ids": {one.number_id for one in started}, "at": now})
     leased = tx.do(_LEASE, {"ids": [one.text for one in started], "until": now + lease})
     assert leased == len(started), "a text moved although it was locked"
-    # Here, where the numbers are locked anyway; when the answers come in they are not.
-    tx.do(_TEXTED, {"ids": {one.number_id for one in started}, "at": now})
     return started
 
 

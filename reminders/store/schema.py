@@ -207,6 +207,7 @@ numbers = Table(
     Column("bad_code", sa.Integer),
     Column("wrong_since", Instant),
     Column("last_texted_at", Instant),
+    postgresql_with={"fillfactor": 75},
 )
 
 patients = Table(

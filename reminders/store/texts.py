@@ -285,7 +285,7 @@ def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
     return moved == 1
 
 
-_GONE = Prepared(
+GONE = Prepared(  # of the numbers bound as `ids`, `since` then
     sa.select(
         attempts.c.number_id,
         texts.c.id,
@@ -305,7 +305,11 @@ _GONE = Prepared(
 
 def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
     """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
-    rows = tx.rows(_GONE, {"ids": number_ids, "since": since})
+    return gone_in(tx, tx.rows(GONE, {"ids": number_ids, "since": since}))
+
+
+def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, Gone]]]:
+    """The same of rows that `GONE` gave."""
     if not rows:
         return {}
     items = _items_of(tx, [row.id for row in rows])

@@ -136,7 +136,10 @@ def _outside(made: Sequence[Made], whose: Mapping[str, Text | None]) -> Iterator
     for one in made:
         text = whose[one.sid]
         if text is not None and not text.opens_at <= one.created_at <= text.closes_at + ON_THE_WIRE:
-            yield f"text {text.id} was made outside its window"
+            early = (text.opens_at - one.created_at).total_seconds()
+            late = (one.created_at - text.closes_at).total_seconds()
+            how = f"{early:.3f} s before" if early > 0 else f"{late:.3f} s after"
+            yield f"text {text.id} ({text.class_}) was made {how} its window"
 
 
 def _after_stop(

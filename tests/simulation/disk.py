@@ -82,8 +82,7 @@ class Disk:
         self.engine = store_engine._make_engine(self.url, 15)
         self._do_commit = self.engine.dialect.do_commit
         self.engine.dialect.do_commit = self._commit
-        for name in ("do_execute", "do_executemany", "do_execute_no_params"):
-            sa.event.listen(self.engine, name, self._statement)
+        sa.event.listen(self.engine, "before_cursor_execute", self._statement)
         if self._server is None:
             sa.event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
         self._eyes: Any = None
@@ -173,7 +172,7 @@ class Disk:
         error.sqlite_errorname = "SQLITE_IOERR"
         return error
 
-    def _statement(self, cursor: Any, statement: str, *_: Any) -> None:
+    def _statement(self, _: Any, cursor: Any, statement: str, *__: Any) -> None:
         process = WHOSE.get()
         if statement.startswith("BEGIN"):
             self._writing = statement == "BEGIN IMMEDIATE"

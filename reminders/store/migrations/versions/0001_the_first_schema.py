@@ -57,6 +57,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("last_texted_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_numbers")),
         sa.UniqueConstraint("fingerprint", name=op.f("uq_numbers_fingerprint")),
+        postgresql_with={"fillfactor": 75},
     )
     op.create_table(
         "sign_in_failures",
