@@ -335,7 +335,7 @@ def _make_engine(url: str, patience: float) -> Engine:
             " -c timezone=UTC"
             # What is asked for lies in memory or on a disk without a head. By PostgreSQL's own figure, made for disks
             # that have one, a batch's answers were written down by reading all attempts while there were few.
-            " -c random_page_cost=1.1",
+            " -c random_page_cost=2",
         },
     )
 
