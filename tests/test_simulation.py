@@ -99,7 +99,7 @@ from reminders.sms.transport import MaybeSent
 async def exchange(self, *request):
     raise MaybeSent("closed")
 Wire.exchange = exchange
-sys.argv = ["simulation", "--seeds", "2"]
+sys.argv = ["simulation", "--seeds", "1"]
 runpy.run_path({simulation!r}, run_name="__main__")
 """
 
