@@ -67,9 +67,14 @@ def test_one_seed_is_one_story():
     assert other.stdout != first.stdout
 
 
-BROKEN = """
+CHANGED = """
 import runpy, sys
 sys.path[:0] = {paths!r}
+{change}
+sys.argv = ["simulation", "--seeds", "{seeds}"]
+runpy.run_path({simulation!r}, run_name="__main__")
+"""
+CALLS_FIRST = """
 from reminders import store
 store.Database.write_for_real = store.Database.write
 def write(self, work, *, again=False):
@@ -77,39 +82,33 @@ def write(self, work, *, again=False):
         return self.try_out(work)  # as if the attempt were written after the call
     return self.write_for_real(work, again=again)
 store.Database.write = write
-sys.argv = ["simulation", "--seeds", "5"]
-runpy.run_path({simulation!r}, run_name="__main__")
 """
-
-
-def test_a_service_that_calls_before_it_writes_is_found_out():
-    paths = [str(TESTS), str(TESTS.parent)]
-    program = BROKEN.format(paths=paths, simulation=str(TESTS / "simulation" / "__main__.py"))
-    ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=110)
-    assert ran.returncode == 1, ran.stderr
-    assert "an attempt is on record before its call" in ran.stderr
-    assert "again: python tests/simulation --seed" in ran.stderr
-
-
 UNHEARD = """
-import runpy, sys
-sys.path[:0] = {paths!r}
 from simulation.network import Wire
 from reminders.sms.transport import MaybeSent
 async def exchange(self, *request):
     raise MaybeSent("closed")
 Wire.exchange = exchange
-sys.argv = ["simulation", "--seeds", "1"]
-runpy.run_path({simulation!r}, run_name="__main__")
 """
 
 
-def test_worlds_in_which_nothing_is_delivered_prove_nothing():
-    paths = [str(TESTS), str(TESTS.parent)]
-    program = UNHEARD.format(paths=paths, simulation=str(TESTS / "simulation" / "__main__.py"))
+def simulate_changed(change: str, seeds: int) -> str:
+    """What is said of so many worlds in which something is changed, and in which a promise has to be broken by it."""
+    paths, simulation = [str(TESTS), str(TESTS.parent)], str(TESTS / "simulation" / "__main__.py")
+    program = CHANGED.format(paths=paths, simulation=simulation, change=change, seeds=seeds)
     ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=110)
-    assert ran.returncode == 1
-    assert "nothing was delivered" in ran.stderr
+    assert ran.returncode == 1, ran.stderr
+    return ran.stderr
+
+
+def test_a_service_that_calls_before_it_writes_is_found_out():
+    said = simulate_changed(CALLS_FIRST, 5)
+    assert "an attempt is on record before its call" in said
+    assert "again: python tests/simulation --seed" in said
+
+
+def test_worlds_in_which_nothing_is_delivered_prove_nothing():
+    assert "nothing was delivered" in simulate_changed(UNHEARD, 1)
 
 
 # What it found.

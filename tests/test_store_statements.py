@@ -132,6 +132,21 @@ def test_f21_a_connection_that_is_lost_between_two_statements_is_not_used_again(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_f21_a_connection_that_is_lost_is_said_to_be(database, postgresql_server):
+    def work(tx):
+        postgresql_server.run(f"SELECT pg_terminate_backend({tx.value(sa.text('SELECT pg_backend_pid()'))})")
+        with pytest.raises(sa.exc.OperationalError) as met:
+            tx.rows(NAMES, {})
+        assert met.value.connection_invalidated
+        assert tx.connection.invalidated
+        raise KeyError("there is no going on")
+
+    with pytest.raises(KeyError):
+        database.write(work)
+    assert names(database) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_batch_is_one_round_trip(database, monkeypatch):
     """What is not waited for, and all that is asked together, is in one of libpq's pipelines."""
     began = []
