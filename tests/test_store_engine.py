@@ -204,3 +204,11 @@ def test_rule_2_a_slow_way_to_the_database_is_no_clock_that_differs(database):
 def test_rule_2_a_clock_that_differs_is_found(database, seconds):
     ahead = database.skew(lambda: clock.machine() - timedelta(seconds=seconds))
     assert abs(ahead.total_seconds() - seconds) < 0.2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rule_2_a_clock_set_back_while_it_is_compared_is_not_gone_by(database):
+    """It goes wrong at the first question only: the others are believed."""
+    asked = itertools.count()
+    ahead = database.skew(lambda: clock.machine() + timedelta(seconds=0 if next(asked) else 10))
+    assert ahead == timedelta(0)

@@ -242,8 +242,8 @@ class Database:
         def ask(tx: Transaction) -> tuple[timedelta, timedelta]:
             before = now()
             there: datetime = tx.value(sa.select(sa.func.clock_timestamp()))
-            doubt = (now() - before) / 2
-            return doubt, there - (before + doubt)
+            half = (now() - before) / 2
+            return abs(half), there - (before + half)  # the clock may be set back just then
 
         def measure(tx: Transaction) -> timedelta:
             tx.value(sa.select(1))  # with its first statement a transaction begins, which is a way there and back more
