@@ -36,7 +36,7 @@ NOTHING = ""  # on a stream
 COMMANDS = {
     "migrate", "import", "preview", "send", "settle", "log", "stats", "status",
     "plans pause", "plans resume", "plans end",
-    "pause", "resume", "programmes", "sessions move", "sessions cancel", "sessions show", "sessions undo",
+    "pause", "resume", "programs", "sessions move", "sessions cancel", "sessions show", "sessions undo",
     "plans transfer", "appointments move", "appointments cancel",
     "attendance mark", "attendance session", "attendance list",
     "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
@@ -340,7 +340,7 @@ BAD = {
         r"series\[0\].kind",
         "did you mean therapy_group?",
     ),
-    "an unknown programme": ("p.json", old(plan={"programme": "matrix"}), "plan.programme", "matrix-iop"),
+    "an unknown program": ("p.json", old(plan={"program": "matrix"}), "plan.program", "matrix-iop"),
     "an unknown language": ("p.json", old(patient={"language": "fr"}), "patient.language", "en, es"),
     "an unknown site": ("p.json", old(plan={"site": "mian"}), "plan.site", "main"),
     "a rule finer than a day": (

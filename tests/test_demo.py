@@ -22,7 +22,7 @@ from reminders.cli.demo import cast
 from reminders.cli.demo.cast import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
 from reminders.cli.demo.play import Play
 from reminders.cli.demo.stage import Stage
-from reminders.plans import is_fictional, programmes
+from reminders.plans import is_fictional, programs
 from reminders.service import planning
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,13 +233,13 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
         house.close()
 
 
-def test_the_people_are_invented_and_the_programmes_real():
+def test_the_people_are_invented_and_the_programs_real():
     assert len(SCENES) >= 20
     phones = {*PHONES, *GROUP_PHONES, FAMILY["phone"]}
     assert all(map(is_fictional, phones))
     assert len({*phones, "+12025550100", "+12025550101"}) == len(PHONES) + len(GROUP_PHONES) + 3
-    assert {scene.programme for scene in SCENES} <= programmes().keys()
-    assert len({scene.programme for scene in SCENES}) >= 10
+    assert {scene.program for scene in SCENES} <= programs().keys()
+    assert len({scene.program for scene in SCENES}) >= 10
     assert len({scene.zone for scene in SCENES}) == 2
     assert len({scene.language[:2] for scene in SCENES}) == 2
 

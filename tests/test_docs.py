@@ -38,6 +38,8 @@ def test_the_readme_names_no_setting_that_is_not():
 def commands(group: typer.core.TyperGroup, prefix: str = "") -> list[str]:
     found = []
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             found += commands(command, f"{prefix}{name} ")
         else:

@@ -41,7 +41,7 @@ WARM_UP = 7
 SOON = timedelta(hours=2)
 BOUND = 15
 STEP = timedelta(minutes=30)
-PROGRAMMES = {  # what they leave with, by weight
+PROGRAMS = {  # what they leave with, by weight
     "matrix-iop": 3,
     "iop": 1,
     "weekly-cbt": 4,
@@ -63,7 +63,7 @@ class Person:
 
     number: int
     discharged: date
-    programme: str
+    program: str
     spanish: bool
     verifies: bool
     bad: bool
@@ -134,7 +134,7 @@ class Site:
         person = Person(
             number=number,
             discharged=day,
-            programme=chance.choices(list(PROGRAMMES), PROGRAMMES.values())[0],
+            program=chance.choices(list(PROGRAMS), PROGRAMS.values())[0],
             spanish=chance.random() < 0.2,
             verifies=chance.random() < 0.9,
             bad=chance.random() < 0.03,
@@ -152,7 +152,7 @@ class Site:
     def _enter(self, person: Person, now: datetime) -> None:
         """Enter the plan, or enter it again with what is known by now."""
         ref = f"MRN-{person.number}"
-        programme = plans.programmes()[person.programme]
+        program = plans.programs()[person.program]
         hour = f"{9 + person.number % 8:02d}:{(person.number * 5) % 60:02d}"
         # They come on different weekdays, the first time within a week.
         starts_on = person.discharged + timedelta(days=1 + person.number % 5)
@@ -172,9 +172,9 @@ class Site:
             "plan": {
                 "ref": f"DC-{person.number}",
                 "discharged_on": str(person.discharged),
-                "programme": person.programme,
+                "program": person.program,
                 "starts_on": str(starts_on),
-                "programme_times": {one.key: hour for one in programme.open_times({})},
+                "program_times": {one.key: hour for one in program.open_times({})},
             },
             "patient": {
                 "ref": ref,

@@ -47,7 +47,7 @@ def test_the_wheel_works_from_an_empty_folder(installed, tmp_path):
                 "plan": {
                     "ref": "DC-1",
                     "discharged_on": "2026-12-01",
-                    "programme": "weekly-cbt",
+                    "program": "weekly-cbt",
                     "starts_on": "2035-01-02",
                 },
                 "patient": {"ref": "MRN-1", "name": "Jordan Alvarez", "phone": "202-555-0143"},
@@ -55,7 +55,7 @@ def test_the_wheel_works_from_an_empty_folder(installed, tmp_path):
         )
     )
     refused = run(installed, tmp_path, "reminders", "preview", "plan.json", "--json")
-    assert "plan.programme_times" in refused.stderr + refused.stdout
+    assert "plan.program_times" in refused.stderr + refused.stdout
     assert refused.returncode == 1
 
 
@@ -66,7 +66,7 @@ def test_the_wheel_carries_its_data(installed):
         "reminders/wording/catalogue/es.toml",
         "reminders/wording/telling_words.toml",
         "reminders/conversation/opt_words.toml",
-        "reminders/plans/programmes/matrix-iop.toml",
+        "reminders/plans/programs/matrix-iop.toml",
         "reminders/store/migrations/env.py",
         "reminders/web/templates/log.html",
         "reminders/web/static/app.css",

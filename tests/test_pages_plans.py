@@ -112,18 +112,18 @@ _numbers = count(1)
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shapes, st.sampled_from(["yes", "no", "later"]), st.sampled_from(["", "weekly-cbt", "matrix-iop"]))
-def test_what_the_page_shows_is_what_is_stored(here, ana, rows, said, programme):
+def test_what_the_page_shows_is_what_is_stored(here, ana, rows, said, program):
     number = next(_numbers)
     more = [
         ("patient.ref", f"P-{number}"),
         ("patient.phone", f"+1{200 + number}5550150"),
         ("consent.said", said),
-        ("plan.programme", programme),
-        ("plan.programme_times.session", "11:00"),
-        ("plan.programme_times.relapse-prevention", "17:30"),
+        ("plan.program", program),
+        ("plan.program_times.session", "11:00"),
+        ("plan.program_times.relapse-prevention", "17:30"),
     ]
-    keep = {"weekly-cbt": "session", "matrix-iop": "relapse-prevention"}.get(programme, "none")
-    more = [pair for pair in more if "programme_times" not in pair[0] or pair[0].endswith(keep)]
+    keep = {"weekly-cbt": "session", "matrix-iop": "relapse-prevention"}.get(program, "none")
+    more = [pair for pair in more if "program_times" not in pair[0] or pair[0].endswith(keep)]
     for index, row in enumerate(rows):
         typed = {name: value for name, value in row.items() if value and (name != "count" or row["every"])}
         more += [(f"series.{index}.{name}", value) for name, value in typed.items()]
@@ -478,8 +478,8 @@ def test_what_names_nothing_is_not_found(ana, path):
 
 def test_a_preview_is_quick_enough_to_type_along(here, ana):
     del here
-    more = form(("plan.programme", "matrix-iop"), ("plan.programme_times.relapse-prevention", "17:30"))
-    ana.post("/plans/preview", more)  # the first one reads programmes and catalogues
+    more = form(("plan.program", "matrix-iop"), ("plan.program_times.relapse-prevention", "17:30"))
+    ana.post("/plans/preview", more)  # the first one reads programs and catalogues
     began = time.monotonic()
     answer = ana.post("/plans/preview", more)
     assert time.monotonic() - began < 2

@@ -105,7 +105,7 @@ def test_problems_stand_at_their_field_and_say_what_to_do():
         ("series.2.minutes", "fifty"),
         ("consent.said", "yes"),
         ("consent.per_day", "9"),
-        ("plan.programme", "matrix-iop"),
+        ("plan.program", "matrix-iop"),
     )
     assert said["patient.name"] == "Enter the patient's name"
     assert said["plan.discharged_on"] == "Enter the day of discharge"
@@ -116,8 +116,8 @@ def test_problems_stand_at_their_field_and_say_what_to_do():
 
 def test_a_plan_needs_something_to_remind_of():
     bare = [pair for pair in FILLED if not pair[0].startswith("series.")]
-    said = "The programme is not chosen and there is no visit: choose one, or add a visit"
-    assert problems(*bare) == {"plan.programme": said}
+    said = "The program is not chosen and there is no visit: choose one, or add a visit"
+    assert problems(*bare) == {"plan.program": said}
 
 
 def test_nobody_agrees_by_saying_nothing():
@@ -127,10 +127,10 @@ def test_nobody_agrees_by_saying_nothing():
     assert "consent" not in read_form(Fields([*later, ("consent.said", "later")])).table
 
 
-def test_a_programme_asks_for_the_times_that_it_leaves_open():
-    said = problems(*FILLED, ("plan.programme", "weekly-cbt"))
-    assert said == {"plan.programme_times.session": "Enter the time of session, such as 17:30"}
-    both = [*FILLED, ("plan.programme", "weekly-cbt"), ("plan.programme_times.session", "17:30")]
+def test_a_program_asks_for_the_times_that_it_leaves_open():
+    said = problems(*FILLED, ("plan.program", "weekly-cbt"))
+    assert said == {"plan.program_times.session": "Enter the time of session, such as 17:30"}
+    both = [*FILLED, ("plan.program", "weekly-cbt"), ("plan.program_times.session", "17:30")]
     assert problems(*both) == {}
 
 
@@ -227,8 +227,8 @@ def documents(draw):
         st.sampled_from(
             [
                 {
-                    "programme": "weekly-cbt",
-                    "programme_times": {"therapy_individual": "10:00"},
+                    "program": "weekly-cbt",
+                    "program_times": {"therapy_individual": "10:00"},
                     "starts_on": "2026-12-07",
                 },
                 {"status": "paused"},
@@ -238,7 +238,7 @@ def documents(draw):
             ]
         )
     )
-    if not count and "programme" not in changes["plan"]:
+    if not count and "program" not in changes["plan"]:
         changes["series"] = [draw(series(0))]
     return changes
 

@@ -37,9 +37,9 @@ EXAMPLE = """\
 ref = "DC-2026-1187"              # yours; importing the same ref again updates, never doubles
 site = "main"
 discharged_on = 2026-12-01
-programme = "matrix-iop"          # optional: a named template; its series are added to those below
-starts_on = 2026-12-07            # optional: the programme's first day
-programme_times = { therapy_group = "17:30" }  # what the programme leaves open
+program = "matrix-iop"          # optional: a named template; its series are added to those below
+starts_on = 2026-12-07            # optional: the program's first day
+program_times = { therapy_group = "17:30" }  # what the program leaves open
 
 replaces = "DC-2026-0990"         # optional; or alongside = true: a patient's second current plan is refused without \
 one of them
@@ -285,10 +285,10 @@ def test_real_numbers_are_not_fictional(number):
         ("plan.discharged_on", datetime(2026, 12, 1, 9), "without a time"),
         ("plan.discharged_on", "2029-12-01", "two years ahead"),
         ("plan.discharged_on", "0026-12-01", "check the year"),
-        ("plan.programme", "matrix", "did you mean matrix-iop"),
-        ("plan.programme", "yoga", "matrix-iop, mi-met"),
-        ("plan.starts_on", "2026-12-07", "names no programme"),
-        ("plan.programme_times", {"therapy_group": "17:30"}, "names no programme"),
+        ("plan.program", "matrix", "did you mean matrix-iop"),
+        ("plan.program", "yoga", "matrix-iop, mi-met"),
+        ("plan.starts_on", "2026-12-07", "names no program"),
+        ("plan.program_times", {"therapy_group": "17:30"}, "names no program"),
         ("plan.alongside", "yes", "true or false"),
         ("plan.replaces", "P1", "cannot replace itself"),
         ("plan.status", "done", "active, ended, paused"),
@@ -365,6 +365,8 @@ def test_one_problem_has_its_place_and_plain_words(change, value, problem):
         ("series[0].move", {"soon": "2026-12-06T10:00"}, "series[0].move.soon", "date and a time"),
         ("series[0].move", {"2026-12-05T10:00": 9}, "series[0].move.2026-12-05T10:00", "date and a time"),
         ("patient.phne", "x", "patient.phne", "unknown key; did you mean phone?"),
+        ("plan.programme", "iop", "plan.programme", "is spelled program"),
+        ("plan.programme_times", {}, "plan.programme_times", "is spelled program_times"),
         ("sereis", [], "sereis", "unknown key; did you mean series?"),
         ("consent", {**YES, "shoe": 1}, "consent.shoe", "unknown key"),
         ("consent", {**YES, "per_day": 4}, "consent.per_day", "1 to 3"),
@@ -377,9 +379,9 @@ def test_one_problem_has_its_place_and_plain_words(change, value, problem):
         ("patient", {**MINIMAL["patient"], "texting_hours": ["9", "20:00"]}, "patient.texting_hours[0]", "time of day"),
         ("plan", {**MINIMAL["plan"], "status": "ended"}, "plan.ended_because", "say why"),
         ("plan", {**MINIMAL["plan"], "replaces": "P0", "alongside": True}, "plan.alongside", "one of the two"),
-        ("plan", {**MINIMAL["plan"], "programme": "matrix-iop"}, "plan.programme_times", "relapse-prevention open"),
-        ("series", [], "plan", "neither a series nor a programme"),
-        ("series", ..., "plan", "neither a series nor a programme"),
+        ("plan", {**MINIMAL["plan"], "program": "matrix-iop"}, "plan.program_times", "relapse-prevention open"),
+        ("series", [], "plan", "neither a series nor a program"),
+        ("series", ..., "plan", "neither a series nor a program"),
         ("series", [*MINIMAL["series"], *MINIMAL["series"]], "series[1].key", r"series\[0\] has the same key"),
         ("series", MINIMAL["series"] * 201, "series", "more than 200"),
     ],
@@ -454,21 +456,21 @@ def test_l56_under_18_needs_a_legal_basis(born_on, consent, refused):
         read(data, KNOWN)
 
 
-def test_programme_times_must_be_for_something_in_the_programme():
-    table = {**MINIMAL["plan"], "programme": "weekly-cbt", "programme_times": {"session": "10:00", "yoga": "11:00"}}
+def test_program_times_must_be_for_something_in_the_program():
+    table = {**MINIMAL["plan"], "program": "weekly-cbt", "program_times": {"session": "10:00", "yoga": "11:00"}}
     found = refusal(plan("plan", table))
-    assert list(found) == ["plan.programme_times.yoga"]
-    assert "session, therapy_individual" in found["plan.programme_times.yoga"]
+    assert list(found) == ["plan.program_times.yoga"]
+    assert "session, therapy_individual" in found["plan.program_times.yoga"]
 
 
-def test_a_series_may_not_take_the_name_of_a_programmes():
-    data = plan("plan", {**MINIMAL["plan"], "programme": "weekly-cbt", "programme_times": {"session": "10:00"}})
+def test_a_series_may_not_take_the_name_of_a_programs():
+    data = plan("plan", {**MINIMAL["plan"], "program": "weekly-cbt", "program_times": {"session": "10:00"}})
     data["series"][0]["key"] = "weekly-cbt.session"
     assert list(refusal(data)) == ["series[0].key"]
 
 
-def test_a_programme_starts_on_the_first_monday_from_discharge_unless_told():
-    data = plan("plan", {**MINIMAL["plan"], "programme": "weekly-cbt", "programme_times": {"session": "10:00"}})
+def test_a_program_starts_on_the_first_monday_from_discharge_unless_told():
+    data = plan("plan", {**MINIMAL["plan"], "program": "weekly-cbt", "program_times": {"session": "10:00"}})
     assert read(data, KNOWN).all_series()[1].starts == datetime(2026, 12, 7, 10)
     data["plan"]["starts_on"] = date(2026, 12, 2)
     assert read(data, KNOWN).all_series()[1].starts == datetime(2026, 12, 2, 10)
@@ -602,9 +604,9 @@ def test_a_plan_with_garbage_in_any_place_is_refused_or_read(changes):
 
 
 @pytest.mark.parametrize("key", ["discharged_on", "starts_on"])
-def test_a_programme_of_another_century_is_a_slip(key):
+def test_a_program_of_another_century_is_a_slip(key):
     from people import KNOWN, raw
 
     with pytest.raises(PlanRefused) as refusal:
-        read(raw(plan={"programme": "php", "programme_times": {"therapy_group": "09:00"}, key: "1950-01-01"}), KNOWN)
+        read(raw(plan={"program": "php", "program_times": {"therapy_group": "09:00"}, key: "1950-01-01"}), KNOWN)
     assert f"plan.{key}" in {problem.where for problem in refusal.value.problems}

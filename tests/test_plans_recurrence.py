@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from reminders.plans import Kind, Series, expand, occurrences, programmes, to_instant
+from reminders.plans import Kind, Series, expand, occurrences, programs, to_instant
 from reminders.plans.recurrence import check_dates, parse_rule
 
 NEW_YORK = "America/New_York"
@@ -318,7 +318,7 @@ def test_any_rule_is_refused_or_kept(rule):
         assert occurrences(one, until=FAR, zone=NEW_YORK)[0].wall == one.starts
 
 
-# --- programmes ----------------------------------------------------------------------------------------------------
+# --- programs ----------------------------------------------------------------------------------------------------
 
 EVENING = {"therapy_group": time(17, 30)}
 
@@ -328,7 +328,7 @@ def by_key(expanded):
 
 
 def test_p1_matrix_has_its_sessions():
-    found = by_key(expand(programmes()["matrix-iop"], date(2026, 12, 7), EVENING))
+    found = by_key(expand(programs()["matrix-iop"], date(2026, 12, 7), EVENING))
     days = {key: occurrences(one, until=FAR, zone=NEW_YORK) for key, one in found.items()}
     assert {key: (len(all_days), str(all_days[0].wall), found[key].minutes) for key, all_days in days.items()} == {
         "matrix-iop.relapse-prevention": (32, "2026-12-07 17:30:00", 90),
@@ -343,14 +343,14 @@ def test_p1_matrix_has_its_sessions():
 
 def test_p1_a_time_given_by_key_beats_one_by_kind():
     given_times = {**EVENING, "social-support": time(9), "family_session": time(18)}
-    found = by_key(expand(programmes()["matrix-iop"], date(2026, 12, 7), given_times))
+    found = by_key(expand(programs()["matrix-iop"], date(2026, 12, 7), given_times))
     assert found["matrix-iop.social-support"].starts.time() == time(9)
     assert found["matrix-iop.family-education"].starts.time() == time(18)
     assert found["matrix-iop.relapse-prevention"].starts.time() == time(17, 30)
 
 
 def test_p6_weekly_cbt_keeps_the_weekday_of_its_first_day():
-    (one,) = expand(programmes()["weekly-cbt"], date(2026, 12, 2), {"session": time(10)})
+    (one,) = expand(programs()["weekly-cbt"], date(2026, 12, 2), {"session": time(10)})
     found = occurrences(one, until=FAR, zone=NEW_YORK)
     assert len(found) == 12
     assert {occurrence.wall.strftime("%a %H:%M") for occurrence in found} == {"Wed 10:00"}
@@ -358,11 +358,11 @@ def test_p6_weekly_cbt_keeps_the_weekday_of_its_first_day():
 
 
 @settings(deadline=None)
-@given(st.sampled_from(list(programmes().values())), st.dates(date(2026, 1, 1), date(2027, 12, 31)))
-def test_every_programme_stands_on_its_own_dates_from_any_first_day(programme, starts_on):
-    expanded = expand(programme, starts_on, {series.kind: time(17, 30) for series in programme.series})
-    assert len({one.key for one in expanded}) == len(programme.series)
-    for one, item in zip(expanded, programme.series, strict=True):
+@given(st.sampled_from(list(programs().values())), st.dates(date(2026, 1, 1), date(2027, 12, 31)))
+def test_every_program_stands_on_its_own_dates_from_any_first_day(program, starts_on):
+    expanded = expand(program, starts_on, {series.kind: time(17, 30) for series in program.series})
+    assert len({one.key for one in expanded}) == len(program.series)
+    for one, item in zip(expanded, program.series, strict=True):
         assert problems(one) == {}
         week = starts_on + timedelta(weeks=item.from_week - 1)
         assert week <= one.starts.date() < week + timedelta(weeks=1)
@@ -370,12 +370,12 @@ def test_every_programme_stands_on_its_own_dates_from_any_first_day(programme, s
         assert last < starts_on + timedelta(weeks=item.to_week)
 
 
-def test_a_programme_with_an_open_time_is_not_expanded():
+def test_a_program_with_an_open_time_is_not_expanded():
     with pytest.raises(ValueError, match="relapse-prevention open"):
-        expand(programmes()["matrix-iop"], date(2026, 12, 7), {})
+        expand(programs()["matrix-iop"], date(2026, 12, 7), {})
 
 
-def test_no_programme_announces_a_screen():
-    for programme in programmes().values():
-        assert not any("screen" in one.key or "urine" in one.key for one in programme.series)
-        assert programme.source
+def test_no_program_announces_a_screen():
+    for program in programs().values():
+        assert not any("screen" in one.key or "urine" in one.key for one in program.series)
+        assert program.source

@@ -120,9 +120,9 @@ def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house)
         plan={
             "ref": "DC-9",
             "discharged_on": "2026-11-30",
-            "programme": "matrix-iop",
+            "program": "matrix-iop",
             "starts_on": "2026-12-07",
-            "programme_times": {"therapy_group": "17:30"},
+            "program_times": {"therapy_group": "17:30"},
         },
         series=[
             one_off("intake", "2026-12-03T10:00:00"),

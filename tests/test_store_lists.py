@@ -60,7 +60,7 @@ def test_a_plan_is_listed_with_what_a_coordinator_asks_of_it(house, sites):
     accept(house, who="cli:amy")
     (plan,) = plans(house, [sites["main"]])
     assert (plan.ref, plan.site, plan.patient, plan.status, plan.blocked) == ("DC-1", "main", "MRN-1", "active", None)
-    assert (plan.discharged_on, plan.programme, plan.name) == (date(2026, 11, 30), None, None)
+    assert (plan.discharged_on, plan.program, plan.name) == (date(2026, 11, 30), None, None)
     assert plan.next_visit is not None
     assert plan.next_visit.kind == "therapy_individual"
     assert plan.next_visit.starts_at == datetime.fromisoformat("2026-12-03T20:00:00+00:00")

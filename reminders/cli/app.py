@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import api_keys, audit, ops, people, plans, programmes, running, sessions, tasks, texts, users
+from reminders.cli import api_keys, audit, ops, people, plans, programs, running, sessions, tasks, texts, users
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -121,7 +121,8 @@ app.add_typer(_plans, name="plans", rich_help_panel=_PLANS)
 app.add_typer(_sessions, name="sessions", rich_help_panel=_PLANS)
 app.add_typer(_appointments, name="appointments", rich_help_panel=_PLANS)
 app.add_typer(_attendance, name="attendance", rich_help_panel=_PLANS)
-app.command(rich_help_panel=_PLANS)(programmes.programmes)
+app.command(rich_help_panel=_PLANS)(programs.programs)
+app.command("programmes", hidden=True, context_settings={"ignore_unknown_options": True})(programs.respelled)
 app.add_typer(_people, name="people", rich_help_panel=_PEOPLE)
 app.add_typer(_tasks, name="tasks", rich_help_panel=_PEOPLE)
 app.command(rich_help_panel=_PEOPLE)(ops.calls)

@@ -1,4 +1,4 @@
-"""What was agreed: the plan document every source becomes, its dates, programmes and leads. Pure.
+"""What was agreed: the plan document every source becomes, its dates, programs and leads. Pure.
 
 `read` is the one way in: it takes what TOML, JSON or a form gave and returns a checked `PlanDocument`, or raises
 `PlanRefused` with every problem at once. `occurrences` gives the dates of a series; `to_instant` and `to_wall` are the
@@ -9,7 +9,7 @@ from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocume
 from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
-from reminders.plans.programmes import Programme, ProgrammeSeries, expand, programmes
+from reminders.plans.programs import Program, ProgramSeries, expand, programs
 from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
 from reminders.plans.recurrence import Occurrence, Series, occurrences
 from reminders.plans.walltime import is_zone, to_instant, to_wall
@@ -27,8 +27,8 @@ __all__ = [
     "PlanDocument",
     "PlanRefused",
     "Problem",
-    "Programme",
-    "ProgrammeSeries",
+    "Program",
+    "ProgramSeries",
     "Recipient",
     "Series",
     "catalogue",
@@ -38,7 +38,7 @@ __all__ = [
     "is_zone",
     "occurrences",
     "other_zones",
-    "programmes",
+    "programs",
     "read",
     "read_consent",
     "read_phone",

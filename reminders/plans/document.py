@@ -23,7 +23,7 @@ from reminders.plans.fields import (
     one_of,
     whole_number,
 )
-from reminders.plans.programmes import expand, programmes
+from reminders.plans.programs import expand, programs
 from reminders.plans.recurrence import Series
 
 # DESIGN §7: why a plan ended.
@@ -31,14 +31,14 @@ ENDINGS = ("completed", "left", "readmitted", "transferred", "died", "other")
 
 
 class Plan(Section):
-    """`[plan]`. `site` is a site's key; dates are the site's; `programme_times` are the place's wall clock."""
+    """`[plan]`. `site` is a site's key; dates are the site's; `program_times` are the place's wall clock."""
 
     ref: Ref
     site: Ref
     discharged_on: Day
-    programme: Annotated[str, BeforeValidator(lambda word: one_of(word, programmes()))] | None = None
+    program: Annotated[str, BeforeValidator(lambda word: one_of(word, programs()))] | None = None
     starts_on: Day | None = None
-    programme_times: dict[Ref, TimeOfDay] = Field(default_factory=dict)
+    program_times: dict[Ref, TimeOfDay] = Field(default_factory=dict)
     replaces: Ref | None = None
     alongside: Flag = False
     status: Annotated[Literal["active", "paused", "ended"], choice("active", "paused", "ended")] = "active"
@@ -47,7 +47,7 @@ class Plan(Section):
 
     @property
     def week_1_starts_on(self) -> date:
-        """The first day of a programme's week 1: `starts_on`, else the first Monday on or after discharge."""
+        """The first day of a program's week 1: `starts_on`, else the first Monday on or after discharge."""
         return self.starts_on or self.discharged_on + timedelta(days=-self.discharged_on.weekday() % 7)
 
 
@@ -120,11 +120,11 @@ class PlanDocument(Section):
     series: tuple[Series, ...] = ()
 
     def all_series(self) -> tuple[Series, ...]:
-        """The plan's own series and then its programme's."""
-        if self.plan.programme is None:
+        """The plan's own series and then its program's."""
+        if self.plan.program is None:
             return self.series
-        programme = programmes()[self.plan.programme]
-        return (*self.series, *expand(programme, self.plan.week_1_starts_on, self.plan.programme_times))
+        program = programs()[self.plan.program]
+        return (*self.series, *expand(program, self.plan.week_1_starts_on, self.plan.program_times))
 
     def canonical(self) -> bytes:
         """The document as JSON with a fixed order of keys and without what is at its default; `read` takes it back.

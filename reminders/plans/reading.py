@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
 from reminders.plans.fields import Known, Phone, Section, closest
 from reminders.plans.kinds import Category
-from reminders.plans.programmes import programmes
+from reminders.plans.programs import programs
 from reminders.plans.recurrence import Series, check_dates
 
 M = TypeVar("M", bound=BaseModel)
@@ -197,8 +197,8 @@ class _Problems:
 
 
 def _check_plan(plan: Plan, own_series: object, known: Known) -> Iterator[tuple[str, str]]:
-    if plan.programme is None and own_series in (None, [], ()):
-        yield "", "has neither a series nor a programme, so there is nothing to remind of"
+    if plan.program is None and own_series in (None, [], ()):
+        yield "", "has neither a series nor a program, so there is nothing to remind of"
     if plan.site not in known.sites:
         yield "site", f"must be one of {', '.join(sorted(known.sites))}{closest(plan.site, known.sites)}"
     if plan.discharged_on.year < EARLIEST_YEAR:
@@ -217,28 +217,28 @@ def _check_plan(plan: Plan, own_series: object, known: Known) -> Iterator[tuple[
         yield "ended_because", f"is missing; the plan is ended, so say why: {', '.join(ENDINGS)}"
     if plan.status != "ended" and plan.ended_because is not None:
         yield "ended_because", 'belongs only to a plan with status = "ended"'
-    yield from _check_programme(plan)
+    yield from _check_program(plan)
 
 
-def _check_programme(plan: Plan) -> Iterator[tuple[str, str]]:
-    if plan.programme is None:
+def _check_program(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.program is None:
         if plan.starts_on:
-            yield "starts_on", "is the first day of a programme, and the plan names no programme"
-        if plan.programme_times:
-            yield "programme_times", "are the times of a programme, and the plan names no programme"
+            yield "starts_on", "is the first day of a program, and the plan names no program"
+        if plan.program_times:
+            yield "program_times", "are the times of a program, and the plan names no program"
         return
-    programme = programmes()[plan.programme]
-    names = {name for series in programme.series for name in (series.key, series.kind.value)}
-    for name in plan.programme_times:
+    program = programs()[plan.program]
+    names = {name for series in program.series for name in (series.key, series.kind.value)}
+    for name in plan.program_times:
         if name not in names:
             offered = f"{', '.join(sorted(names))}{closest(name, names)}"
-            yield f"programme_times.{_shown(name)}", f"the programme has no such series or kind; it has {offered}"
-    times = programme.times(plan.programme_times)
-    for series in programme.series:
+            yield f"program_times.{_shown(name)}", f"the program has no such series or kind; it has {offered}"
+    times = program.times(plan.program_times)
+    for series in program.series:
         # What stands beside an open time is settled by it.
         if times[series.key] is None and series.beside is None:
-            example = f'such as programme_times = {{ {series.kind} = "17:30" }}'
-            yield "programme_times", f"the programme leaves the time of {series.key} open; give it, {example}"
+            example = f'such as program_times = {{ {series.kind} = "17:30" }}'
+            yield "program_times", f"the program leaves the time of {series.key} open; give it, {example}"
 
 
 def _check_patient(patient: Patient, known: Known) -> Iterator[tuple[str, str]]:
@@ -288,10 +288,10 @@ def _check_series(series: Series, names: Collection[str], known: Known) -> Itera
 def _check_all_series(document: PlanDocument) -> Iterator[tuple[str, str]]:
     keys = [series.key for series in document.all_series()]
     if len(keys) > MOST_SERIES:
-        yield "", f"there are more than {MOST_SERIES}, the programme's included"
+        yield "", f"there are more than {MOST_SERIES}, the program's included"
     for index, series in enumerate(document.series):
         if keys.count(series.key) > 1:
-            yield f"[{index}].key", "the programme has a series of that name"
+            yield f"[{index}].key", "the program has a series of that name"
 
 
 def _years_on(day: date, years: int) -> date:
@@ -319,7 +319,12 @@ def _shown(key: object) -> str:
     return re.sub(r"[^\w@:+ -]", "?", str(key)[:40]) or "?"
 
 
+_RESPELLED = {"programme": "program", "programme_times": "program_times"}
+
+
 def _unknown_key(key: object, fields: Mapping[str, FieldInfo]) -> str:
+    if str(key) in _RESPELLED:
+        return f"is spelled {_RESPELLED[str(key)]}"
     names = [field.alias or name for name, field in fields.items()]
     return f"unknown key{closest(str(key), names)}"
 

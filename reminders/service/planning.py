@@ -108,7 +108,7 @@ def accept_in(
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
     values: dict[str, Any] = {
         "discharged_on": document.plan.discharged_on,
-        "programme": document.plan.programme,
+        "program": document.plan.program,
         "alongside": document.plan.alongside,
         "replaces": document.plan.replaces,
         "laid_down_until": _horizon(house, site.zone, now),

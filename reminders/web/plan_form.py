@@ -28,7 +28,7 @@ REPEATS = {
 WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
 LATER = "later"  # consent that is still to be asked for
 
-_PLAN = ("ref", "site", "discharged_on", "programme", "starts_on", "status", "ended_because", "late_start_because")
+_PLAN = ("ref", "site", "discharged_on", "program", "starts_on", "status", "ended_because", "late_start_because")
 _PATIENT = ("ref", "name", "phone", "language", "zone", "born_on")
 _CONSENT = ("on", "how", "by", "wording", "verified", "legal_basis", "expires_on")
 _RECIPIENT = ("key", "role", "phone", "language", "zone", "part2_consent_on")
@@ -77,10 +77,10 @@ class PlanForm:
 
     def _field_of(self, problem: Problem) -> str:
         where = problem.where
-        if "neither a series nor a programme" in problem.problem:
-            return "plan.programme"
+        if "neither a series nor a program" in problem.problem:
+            return "plan.program"
         if match := re.search(r"leaves the time of (\S+) open", problem.problem):
-            return f"plan.programme_times.{match[1]}"
+            return f"plan.program_times.{match[1]}"
         if match := re.match(r"(series|recipients)(?:\[(\d+)\])?\.?(.*)", where):
             section, index, rest = match[1], int(match[2] or 0), match[3]
             rows = self.rows.get(section) or [0]
@@ -96,7 +96,7 @@ _ELSEWHERE = {
     "patient": "patient.ref",
     "patient.texting_hours": "patient.from",
     "consent": "consent.said",
-    "plan.programme_times": "plan.programme",
+    "plan.program_times": "plan.program",
 }
 
 
@@ -122,14 +122,14 @@ def read_form(fields: Fields) -> PlanForm:
         plan["alongside"] = True
     elif stands.startswith("replaces:"):
         plan["replaces"] = stands.removeprefix("replaces:")
-    if plan.get("programme"):
+    if plan.get("program"):
         times = {
-            name.removeprefix("plan.programme_times."): value
+            name.removeprefix("plan.program_times."): value
             for name, value in fields.pairs
-            if name.startswith("plan.programme_times.") and value
+            if name.startswith("plan.program_times.") and value
         }
         if times:
-            plan["programme_times"] = times
+            plan["program_times"] = times
     else:
         plan.pop("starts_on", None)
     patient = _some(fields, "patient", _PATIENT)
@@ -354,7 +354,7 @@ def fields_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         pairs.append(("plan.stands", "alongside"))
     elif plan.get("replaces"):
         pairs.append(("plan.stands", f"replaces:{plan['replaces']}"))
-    pairs += [(f"plan.programme_times.{name}", str(at)[:5]) for name, at in plan.get("programme_times", {}).items()]
+    pairs += [(f"plan.program_times.{name}", str(at)[:5]) for name, at in plan.get("program_times", {}).items()]
     pairs += _pairs("patient", patient, _PATIENT)
     if hours := patient.get("texting_hours"):
         pairs += [("patient.from", str(hours[0])[:5]), ("patient.until", str(hours[1])[:5])]
@@ -433,8 +433,8 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "plan.ref": ("The plan's reference", "Enter a reference for the plan"),
         "plan.site": ("The site", "Choose the site"),
         "plan.discharged_on": ("The day of discharge", "Enter the day of discharge"),
-        "plan.programme": ("The programme", "Choose a programme"),
-        "plan.starts_on": ("The programme's first day", "Enter the programme's first day"),
+        "plan.program": ("The program", "Choose a program"),
+        "plan.starts_on": ("The program's first day", "Enter the program's first day"),
         "plan.late_start_because": ("The reason", "Enter the reason"),
         "patient.ref": ("The patient's reference", "Enter the patient's reference"),
         "patient.name": ("The name", "Enter the patient's name"),
@@ -487,7 +487,7 @@ _OF_FILES = (  # words that only somebody who writes a file can follow
     ("; its start stands in `starts`", ""),
     ("`skip`", "the left-out dates"),
     (
-        "has neither a series nor a programme, so there is nothing to remind of",
+        "has neither a series nor a program, so there is nothing to remind of",
         "is not chosen and there is no visit: choose one, or add a visit",
     ),
     ('say replaces = "…" or alongside = true', "say whether the new one replaces it or stands beside it"),
@@ -500,7 +500,7 @@ def _in_words(name: str, problem: str) -> str:
         problem = problem.replace(theirs, ours)
     inside = re.sub(r"^recipients\.consent\.", "consent.", name)
     label, enter = _WORDS.get(inside, ("", ""))
-    if name.startswith("plan.programme_times."):
+    if name.startswith("plan.program_times."):
         return f"Enter the time of {name.rpartition('.')[2].replace('-', ' ')}, such as 17:30"
     if name == "plan.stands":
         return problem[:1].upper() + problem[1:]

@@ -1,7 +1,7 @@
-"""Plans taken in and kept laid down, each with the sixteen weeks of the Matrix programme: how many a second.
+"""Plans taken in and kept laid down, each with the sixteen weeks of the Matrix program: how many a second.
 
 Every plan is one call of `planning.accept`, as the command line and the API make it, and so one durable transaction: a
-patient with a data key, a number, a consent, three series of the programme and one visit of its own, the appointments
+patient with a data key, a number, a consent, three series of the program and one visit of its own, the appointments
 of the next two months, and their texts. Then a week passes, and one call of `planning.extend`, as the worker's `plan`
 job makes it, lays down what has come within the horizon for all of them.
 """
@@ -24,8 +24,8 @@ def plan_of(number: int, today: date) -> dict[str, Any]:
         "plan": {
             "ref": f"BENCH-{number}",
             "discharged_on": today.isoformat(),
-            "programme": "matrix-iop",
-            "programme_times": {"relapse-prevention": f"{15 + number % 3}:00"},
+            "program": "matrix-iop",
+            "program_times": {"relapse-prevention": f"{15 + number % 3}:00"},
         },
         "patient": {"ref": f"MRN-{number}", "name": f"Invented Person {number}", "phone": turn.phone(number)},
         "consent": {

@@ -478,7 +478,7 @@ class _Past:
                     "status": f"CASE WHEN {is_over} THEN 'ended' ELSE 'active' END",
                     "ended_because": f"CASE WHEN {is_over} THEN 'completed' END",
                     "discharged_on": day,
-                    "programme": _chosen("i", ["matrix-iop", "iop", "weekly-cbt"]),
+                    "program": _chosen("i", ["matrix-iop", "iop", "weekly-cbt"]),
                     "alongside": "false",
                     "document_sealed": say.sealed(700),
                     "laid_down_until": say.day(str(self._now + 400 * _DAY)),

@@ -1,4 +1,4 @@
-"""Who plays in the demo and what becomes of their texts: two dozen invented patients on real programmes."""
+"""Who plays in the demo and what becomes of their texts: two dozen invented patients on real programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ FAMILY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A visit agreed beside the programme, on a date of its own.
+    """A visit agreed beside the program, on a date of its own.
 
     Its text opens `opens_in` seconds after the plan is entered.
     """
@@ -41,7 +41,7 @@ class Visit:
 class Scene:
     """One invented patient, and the one outcome they are here to show.
 
-    `enters` is when the plan is entered, in seconds after the start. `weeks_in` says how many weeks ago the programme
+    `enters` is when the plan is entered, in seconds after the start. `weeks_in` says how many weeks ago the program
     began, on today's weekday, so that it meets today; None: it begins in three days, and the `visits` come before. The
     last of the visits is the one whose text is shown. `ends` is the state it is to end in, `because` the reason or
     Twilio's code that goes with it, `tries` after how many calls to Twilio. What the patient `writes` comes before the
@@ -51,7 +51,7 @@ class Scene:
     name: str
     shows: str
     group: str
-    programme: str
+    program: str
     ends: str
     enters: float = 0
     weeks_in: int | None = None
@@ -77,7 +77,7 @@ SCENES = (
         name="Jordan Alvarez",
         shows="a reminder, as it should be",
         group=ARRIVE,
-        programme="matrix-iop",
+        program="matrix-iop",
         visits=(Visit(opens_in=4),),
         ends="delivered",
     ),
@@ -85,7 +85,7 @@ SCENES = (
         name="Lucia Ferrer",
         shows="in Spanish",
         group=ARRIVE,
-        programme="weekly-cbt",
+        program="weekly-cbt",
         weeks_in=3,
         language="es-MX",
         ends="delivered",
@@ -94,7 +94,7 @@ SCENES = (
         name="Dana Petrov",
         shows="to a phone in California",
         group=ARRIVE,
-        programme="telephone-continuing-care",
+        program="telephone-continuing-care",
         weeks_in=5,
         zone="America/Los_Angeles",
         ends="delivered",
@@ -103,7 +103,7 @@ SCENES = (
         name="Robin Castellano",
         shows="two visits, one text",
         group=ARRIVE,
-        programme="php",
+        program="php",
         enters=8,
         visits=(Visit(kind="psychiatry", opens_in=4), Visit(kind="check_up", opens_in=5)),
         ends="delivered",
@@ -112,7 +112,7 @@ SCENES = (
         name="Noor Haddad",
         shows="to the sister she named",
         group=ARRIVE,
-        programme="family-education",
+        program="family-education",
         enters=16,
         visits=(Visit(kind="family_session", reader="sister"),),
         ends="delivered",
@@ -121,7 +121,7 @@ SCENES = (
         name="Tess Moreau",
         shows="40 seconds on the way",
         group=ARRIVE,
-        programme="contingency-management",
+        program="contingency-management",
         enters=10,
         visits=(Visit(kind="check_up", opens_in=4),),
         rules=({"outcome": "delivered", "after": 40},),
@@ -131,7 +131,7 @@ SCENES = (
         name="Priya Nair",
         shows="receipts twice, disordered",
         group=ARRIVE,
-        programme="weekly-outpatient",
+        program="weekly-outpatient",
         enters=24,
         weeks_in=9,
         rules=({"disorder": "doubled", "copies": 1}, {"disorder": "swapped", "about": "sent", "seconds": 20}),
@@ -141,7 +141,7 @@ SCENES = (
         name="Sam Okafor",
         shows="phone off for an hour",
         group=TROUBLE,
-        programme="iop",
+        program="iop",
         visits=(Visit(kind="psychiatry", opens_in=30, lead="2h"),),
         # 30003, and its receipt is lost too: we ask. The next try finds the phone on.
         rules=({**OFF, "times": 1}, {"disorder": "dropped", "lasts": 6}),
@@ -153,7 +153,7 @@ SCENES = (
         name="Gray Sandoval",
         shows="Twilio's answer is lost",
         group=TROUBLE,
-        programme="mi-met",
+        program="mi-met",
         enters=30,
         weeks_in=5,
         # The text is taken and goes out, but neither the answer nor a receipt reaches us: only the look-up can tell.
@@ -164,7 +164,7 @@ SCENES = (
         name="Alex Brandt",
         shows="Twilio is busy at first",
         group=TROUBLE,
-        programme="monthly-aftercare",
+        program="monthly-aftercare",
         enters=45,
         weeks_in=2,
         rules=({"fault": "too_many", "times": 1},),
@@ -175,7 +175,7 @@ SCENES = (
         name="Pat Lindgren",
         shows="a landline",
         group=LOST,
-        programme="relapse-prevention",
+        program="relapse-prevention",
         enters=14,
         visits=(Visit(opens_in=4),),
         landline=True,
@@ -186,7 +186,7 @@ SCENES = (
         name="Kim Delacroix",
         shows="nobody has the number",
         group=LOST,
-        programme="weekly-outpatient",
+        program="weekly-outpatient",
         enters=34,
         weeks_in=20,
         rules=({"error_code": 30005},),
@@ -197,7 +197,7 @@ SCENES = (
         name="Lee Hawthorne",
         shows="phone off: tried again",
         group=LOST,
-        programme="iop",
+        program="iop",
         enters=20,
         # A lead of two hours leaves the 45 minutes that the table of codes waits after 30003.
         visits=(Visit(kind="psychiatry", lead="2h", opens_in=4),),
@@ -209,7 +209,7 @@ SCENES = (
         name="Toni Marchetti",
         shows="STOP is faster than we are",
         group=LOST,
-        programme="weekly-cbt",
+        program="weekly-cbt",
         enters=55,
         weeks_in=6,
         rules=({"fault": "stop_first", "times": 1},),
@@ -220,7 +220,7 @@ SCENES = (
         name="Ola Winther",
         shows="the network says nothing",
         group=LOST,
-        programme="telephone-continuing-care",
+        program="telephone-continuing-care",
         enters=40,
         weeks_in=8,
         rules=({"outcome": "silent"},),
@@ -230,7 +230,7 @@ SCENES = (
         name="Max Whitfield",
         shows="called off in time",
         group=HELD,
-        programme="matrix-iop",
+        program="matrix-iop",
         enters=2,
         visits=(Visit(opens_in=70),),
         called_off_after=34,
@@ -241,7 +241,7 @@ SCENES = (
         name="Ines Carvalho",
         shows="texts STOP in time",
         group=HELD,
-        programme="matrix-iop",
+        program="matrix-iop",
         enters=2,
         visits=(Visit(opens_in=80),),
         stops_after=46,
@@ -253,7 +253,7 @@ SCENES = (
         name="Charlie Novak",
         shows="never said yes",
         group=HELD,
-        programme="weekly-cbt",
+        program="weekly-cbt",
         weeks_in=2,
         said="no",
         ends="suppressed",
@@ -264,7 +264,7 @@ SCENES = (
         name="Yuki Tanabe",
         shows="one text a day, no more",
         group=HELD,
-        programme="psychiatry",
+        program="psychiatry",
         enters=26,
         # Both texts open at one moment. The earlier visit has the day; the other's is dropped.
         visits=(Visit(opens_in=4), Visit(kind="check_up", opens_in=4, lead="2d")),
@@ -276,7 +276,7 @@ SCENES = (
         name="Marta Eklund",
         shows="plan paused",
         group=HELD,
-        programme="monthly-aftercare",
+        program="monthly-aftercare",
         enters=36,
         weeks_in=1,
         status="paused",
@@ -288,7 +288,7 @@ SCENES = (
         name="Devon Ashby",
         shows="meetings were not agreed to",
         group=HELD,
-        programme="matrix-iop",
+        program="matrix-iop",
         enters=44,
         visits=(Visit(kind="support_meeting"),),
         ends="suppressed",
@@ -299,7 +299,7 @@ SCENES = (
         name="Rory Calloway",
         shows="typed in 20 minutes before",
         group=HELD,
-        programme="iop",
+        program="iop",
         enters=52,
         visits=(Visit(opens_in=-2400),),
         ends="suppressed",
@@ -310,7 +310,7 @@ SCENES = (
         name="Wren Abernathy",
         shows="next step not confirmed",
         group=HELD,
-        programme="step-down",
+        program="step-down",
         enters=60,
         weeks_in=12,
         ends="suppressed",
@@ -321,7 +321,7 @@ SCENES = (
         name="Jules Marchbanks",
         shows="writes: cannot go on",
         group=HELD,
-        programme="relapse-prevention",
+        program="relapse-prevention",
         enters=12,
         visits=(Visit(opens_in=30),),
         writes="I can't go on, I don't want to live any more",
@@ -359,16 +359,16 @@ PHONES = tuple(f"+1202555{place:04}" for place in range(110, 110 + len(SCENES)))
 def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], str]:
     """The plan that is entered for a scene at `now`, as in a plan file; and the key of the text that it is about.
 
-    How a real programme's plan gets a visit whose text opens at once: where the programme meets on the weekday it began
+    How a real program's plan gets a visit whose text opens at once: where the program meets on the weekday it began
     on, it began so many whole weeks ago and meets in 75 minutes. The text was to go yesterday at 17:00; the plan comes
     late, the window is open, so it goes at once. Where its weekdays are fixed, it begins in three days, and individual
     visits come before it, with a lead that opens within seconds.
     """
-    programme = plans.programmes()[scene.programme]
+    program = plans.programs()[scene.program]
     today = plans.to_wall(now, ZONE).date()
     series = []
     if scene.weeks_in is not None:
-        # A programme's times are the clinic's wall clock, wherever its reader is.
+        # A program's times are the clinic's wall clock, wherever its reader is.
         soon = plans.to_wall(now + timedelta(minutes=76), ZONE).replace(second=0, microsecond=0)
         starts_on, at = soon.date() - timedelta(weeks=scene.weeks_in), f"{soon:%H:%M}"
         key = f"day:{soon.date()}:1d@17:00"
@@ -389,9 +389,9 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
         "plan": {
             "ref": REFS[place],
             "discharged_on": str(min(starts_on, today) - timedelta(days=1)),
-            "programme": scene.programme,
+            "program": scene.program,
             "starts_on": str(starts_on),
-            "programme_times": {one.key: at for one in programme.open_times({})},
+            "program_times": {one.key: at for one in program.open_times({})},
             "status": scene.status,
         },
         "patient": {

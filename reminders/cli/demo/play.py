@@ -312,7 +312,7 @@ class Play:
         for place in places:
             scene, text = SCENES[place], rows.get(REFS[place])
             said = Text("plan not entered yet", "dim") if text is None else outcome(text)
-            table.add_row(REFS[place], *([scene.programme] if wide else []), scene.shows, said)
+            table.add_row(REFS[place], *([scene.program] if wide else []), scene.shows, said)
         return table
 
     def _summary(self, rows: Mapping[str, Logged]) -> Text:

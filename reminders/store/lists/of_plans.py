@@ -85,7 +85,7 @@ class ListedPlan:
     patient_id: int
     patient: str
     name: str | None = field(repr=False)
-    programme: str | None
+    program: str | None
     discharged_on: date
     status: str
     ended_because: str | None
@@ -196,7 +196,7 @@ def _plans(
             patient_id=row.patient_id,
             patient=row.patient_ref,
             name=opened.get(row.patient_id),
-            programme=row.programme,
+            program=row.program,
             discharged_on=row.discharged_on,
             status=row.status,
             ended_because=row.ended_because,

@@ -78,7 +78,7 @@ class Plan(Shape):
     patient_id: Id
     patient: str = Field(description="The patient's reference")
     name: str | None = Field(description="Null unless `names` was asked for")
-    programme: str | None
+    program: str | None
     discharged_on: date
     status: Literal["active", "paused", "ended"]
     ended_because: str | None

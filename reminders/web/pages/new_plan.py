@@ -471,7 +471,7 @@ def _page(
     places = _places(ask.house, ask.actor)
     place = _place(places, fields)
     seen = _look(ask, fields, place)
-    programme = plans.programmes().get(fields["plan.programme"])
+    program = plans.programs().get(fields["plan.program"])
     kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
     drafts = ask.house.database.read(lambda tx: store.drafts.mine(tx, ask.actor.id)) if plan is None else []
     return draw(
@@ -499,8 +499,8 @@ def _page(
         fresh=fresh,
         places=places,
         place=place,
-        programmes={key: one.title for key, one in plans.programmes().items()},
-        open_times=programme.open_times({}) if programme is not None else (),
+        programs={key: one.title for key, one in plans.programs().items()},
+        open_times=program.open_times({}) if program is not None else (),
         kinds={kind.value: story.KINDS[kind.value] for kind in Kind},
         categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},

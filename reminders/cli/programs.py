@@ -1,4 +1,4 @@
-"""The command about programmes: list the templates of plans there are, or lay one out on its dates."""
+"""The command about programs: list the templates of plans there are, or lay one out on its dates."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,13 +12,20 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table
 
 if TYPE_CHECKING:
-    from reminders.plans import Plan, Programme, ProgrammeSeries
+    from reminders.plans import Plan, Program, ProgramSeries
     from reminders.settings import Settings
 
-_OPTIONS = {"discharged_on": "--discharge", "starts_on": "--starts-on", "programme_times": "--time"}
+_OPTIONS = {"discharged_on": "--discharge", "starts_on": "--starts-on", "program_times": "--time"}
 
 
-def programmes(
+def respelled(
+    words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # ruff: ignore[unused-function-argument]  taken so that the answer is about the spelling
+) -> None:
+    """Refuse the British spelling and name the command that exists."""
+    raise typer.BadParameter("the command is spelled `reminders programs`", param_hint="programmes")
+
+
+def programs(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this one with its dates.")] = None,
     discharge: Annotated[
         str | None, typer.Option(metavar="DATE", help="The day of discharge; default today at the site.")
@@ -37,16 +44,16 @@ def programmes(
     from reminders import plans
     from reminders.settings import SettingsError, load
 
-    found = plans.programmes()
+    found = plans.programs()
     if name is None:
         if discharge is not None or starts_on is not None or times:
-            raise typer.BadParameter("dates and times are for one programme; name it", param_hint="NAME")
+            raise typer.BadParameter("dates and times are for one program; name it", param_hint="NAME")
         _list(found, json=json)
         return
     if name not in found:
         end(
             Exit.NOT_FOUND,
-            f"There is no programme {name}; the closest is {_closest(name, found)}. `reminders programmes` lists all.",
+            f"There is no program {name}; the closest is {_closest(name, found)}. `reminders programs` lists all.",
         )
     try:
         settings = load()
@@ -60,60 +67,60 @@ def programmes(
         laid_out.show()
 
 
-def _closest(name: str, found: "Mapping[str, Programme]") -> str:
-    """The programme whose name holds the given one, else is spelled most like it."""
+def _closest(name: str, found: "Mapping[str, Program]") -> str:
+    """The program whose name holds the given one, else is spelled most like it."""
     word = name[:64].casefold().strip()
     near: list[str] = get_close_matches(word, [key for key in found if word in key] or found, n=1, cutoff=0)
     return near[0]
 
 
-def _list(found: "Mapping[str, Programme]", *, json: bool) -> None:
+def _list(found: "Mapping[str, Program]", *, json: bool) -> None:
     if json:
-        print_json_lines(_summary(programme) for programme in found.values())
+        print_json_lines(_summary(program) for program in found.values())
         return
     print_table(
-        "Programmes: templates of plans",
+        "Programs: templates of plans",
         ["Name", "What", "Weeks", "Sessions", "Times left open"],
         [
             (
-                programme.key,
-                f"{programme.title}.\nSource: {programme.source}.",
-                programme.weeks,
-                programme.sessions,
-                ", ".join(series.key for series in programme.open_times({})),
+                program.key,
+                f"{program.title}.\nSource: {program.source}.",
+                program.weeks,
+                program.sessions,
+                ", ".join(series.key for series in program.open_times({})),
             )
-            for programme in found.values()
+            for program in found.values()
         ],
-        empty="There are no programmes.",
+        empty="There are no programs.",
     )
 
 
-def _summary(programme: "Programme", given: "Mapping[str, time] | None" = None) -> dict[str, Any]:
-    left_open = programme.open_times(given or {})
+def _summary(program: "Program", given: "Mapping[str, time] | None" = None) -> dict[str, Any]:
+    left_open = program.open_times(given or {})
     return {
-        "name": programme.key,
-        "title": programme.title,
-        "weeks": programme.weeks,
-        "sessions": programme.sessions,
+        "name": program.key,
+        "title": program.title,
+        "weeks": program.weeks,
+        "sessions": program.sessions,
         "times_left_open": [{"series": series.key, "kind": series.kind.value} for series in left_open],
-        "tentative_steps": _tentative_steps(programme),
-        "source": programme.source,
+        "tentative_steps": _tentative_steps(program),
+        "source": program.source,
     }
 
 
-def _name_and_kind(series: "ProgrammeSeries") -> str:
+def _name_and_kind(series: "ProgramSeries") -> str:
     return f"{series.key} ({series.kind})"
 
 
-def _tentative_steps(programme: "Programme") -> list[str]:
-    tentative = (series.step or series.key for series in programme.series if series.status == "tentative")
+def _tentative_steps(program: "Program") -> list[str]:
+    tentative = (series.step or series.key for series in program.series if series.status == "tentative")
     return list(dict.fromkeys(tentative))
 
 
 def _plan(
-    programme: "Programme", settings: "Settings", discharge: str | None, starts_on: str | None, times: list[str]
+    program: "Program", settings: "Settings", discharge: str | None, starts_on: str | None, times: list[str]
 ) -> "Plan":
-    """What a plan file would say about the programme; what it could not say is a wrong use of the option."""
+    """What a plan file would say about the program; what it could not say is a wrong use of the option."""
     from pydantic import ValidationError
 
     from reminders import clock
@@ -122,19 +129,19 @@ def _plan(
     given: dict[str, str] = {}
     for text in times:
         what, _, at = text.partition("=")
-        _check_time_name(programme, what)
+        _check_time_name(program, what)
         if what in given:
             raise typer.BadParameter(f"gives {what} twice", param_hint="--time")
         given[what] = at
     try:
         plan = Plan.model_validate(
             {
-                "ref": programme.key,
+                "ref": program.key,
                 "site": settings.site.key,
                 "discharged_on": to_wall(clock.now(), settings.site.zone).date() if discharge is None else discharge,
-                "programme": programme.key,
+                "program": program.key,
                 "starts_on": starts_on,
-                "programme_times": given,
+                "program_times": given,
             }
         )
     except ValidationError as error:
@@ -150,30 +157,30 @@ def _plan(
     return plan
 
 
-def _check_time_name(programme: "Programme", what: str) -> None:
+def _check_time_name(program: "Program", what: str) -> None:
     from reminders.plans.fields import UnfitError, one_of
 
     try:
-        one_of(what, programme.time_names)
+        one_of(what, program.time_names)
     except UnfitError as problem:
         raise typer.BadParameter(f"WHAT {problem}; then = and the time, as in =17:30", param_hint="--time") from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Date:
-    """One session of a programme on its day. `at` None is left open; `week` counts from 1."""
+    """One session of a program on its day. `at` None is left open; `week` counts from 1."""
 
     week: int
     on: date
     at: time | None
-    series: "ProgrammeSeries"
+    series: "ProgramSeries"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LaidOut:
-    """A programme on its dates, by day, and the most texts a week that the house's rules allow."""
+    """A program on its dates, by day, and the most texts a week that the house's rules allow."""
 
-    programme: "Programme"
+    program: "Program"
     plan: "Plan"
     dates: list[_Date]
     per_week: int
@@ -201,9 +208,9 @@ class _LaidOut:
 
     def document(self) -> dict[str, Any]:
         """All of it for programs."""
-        times = self.programme.times(self.plan.programme_times)
+        times = self.program.times(self.plan.program_times)
         return {
-            **_summary(self.programme, self.plan.programme_times),
+            **_summary(self.program, self.plan.program_times),
             "discharged_on": self.plan.discharged_on,
             "week_1_starts_on": self.plan.week_1_starts_on,
             "series": [
@@ -216,7 +223,7 @@ class _LaidOut:
                     "sessions": series.sessions,
                     "at": _clock(times[series.key]),
                 }
-                for series in self.programme.series
+                for series in self.program.series
             ],
             "dates": [
                 {
@@ -251,7 +258,7 @@ class _LaidOut:
             shown = found.week if found.week in texts else None
             rows.append((shown, f"{found.on:%a} {found.on}", at, what, series.status, texts.pop(found.week, None)))
         columns = ["Week", "Day", "Time", "What", "Status", "Texts that week"]
-        print_table(f"{self.programme.key}: {self.programme.title}", columns, rows, empty="It has no dates.")
+        print_table(f"{self.program.key}: {self.program.title}", columns, rows, empty="It has no dates.")
         for line in self.remarks():
             err.print(line)
 
@@ -260,9 +267,9 @@ class _LaidOut:
         plan = self.plan
         said = [
             f"Discharge {plan.discharged_on:%a %Y-%m-%d}; week 1 starts {plan.week_1_starts_on:%a %Y-%m-%d}.",
-            f"{len(self.dates)} sessions in {self.programme.weeks} weeks; closures and holidays are not looked at.",
+            f"{len(self.dates)} sessions in {self.program.weeks} weeks; closures and holidays are not looked at.",
         ]
-        if left_open := self.programme.open_times(plan.programme_times):
+        if left_open := self.program.open_times(plan.program_times):
             names = ", ".join(map(_name_and_kind, left_open))
             said.append(
                 f"Times left open: {names}. A plan must give them, as --time {left_open[0].kind}=17:30 does here."
@@ -274,25 +281,25 @@ class _LaidOut:
         if if_confirmed > self.per_week:
             load += " Those above the cap do not go."
         said.append(f"{load} A day with sessions makes one text; the first visit gets up to {self.first_visit_texts}.")
-        if steps := _tentative_steps(self.programme):
+        if steps := _tentative_steps(self.program):
             said.append(f"Tentative, without texts until staff confirm: {', '.join(steps)}.")
-        return [*said, f"Source: {self.programme.source}."]
+        return [*said, f"Source: {self.program.source}."]
 
 
-def _lay_out(programme: "Programme", plan: "Plan", settings: "Settings") -> _LaidOut:
+def _lay_out(program: "Program", plan: "Plan", settings: "Settings") -> _LaidOut:
     from reminders.plans import expand, occurrences
 
-    first, times = plan.week_1_starts_on, programme.times(plan.programme_times)
+    first, times = plan.week_1_starts_on, program.times(plan.program_times)
     # The dates of a series do not hang on its time of day, so that any stands in for one left open.
     stand_ins = {key: at or time(12) for key, at in times.items()}
-    until = first + timedelta(weeks=programme.weeks)
+    until = first + timedelta(weeks=program.weeks)
     dates = [
         _Date(week=(found.wall.date() - first).days // 7 + 1, on=found.wall.date(), at=times[item.key], series=item)
-        for item, series in zip(programme.series, expand(programme, first, stand_ins), strict=True)
+        for item, series in zip(program.series, expand(program, first, stand_ins), strict=True)
         for found in occurrences(series, until=until, zone=settings.site.zone)
     ]
     return _LaidOut(
-        programme=programme,
+        program=program,
         plan=plan,
         dates=sorted(dates, key=lambda found: (found.on, found.at or time.max)),
         per_week=settings.sending.per_week,

@@ -1,4 +1,4 @@
-"""Programmes: named templates of a plan, kept as data in `programmes/*.toml` (domain-rules §2).
+"""Programs: named templates of a plan, kept as data in `programs/*.toml` (domain-rules §2).
 
 A file holds `title`, `source` and its `[[series]]`: nothing of it ever reaches a text. A series names the weeks it
 meets in as `weeks = [1, 2, 6]`, or as `from_week`, `to_week` and perhaps `every_weeks`.
@@ -22,12 +22,12 @@ _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgrammeSeries:
-    """One component of a programme.
+class ProgramSeries:
+    """One component of a program.
 
-    `weeks` are the weeks it meets in, ascending, counted from 1 and from the programme's first day; a `monthly` one
+    `weeks` are the weeks it meets in, ascending, counted from 1 and from the program's first day; a `monthly` one
     meets once in each month of them, on its first date's weekday of the month. No `weekdays` means the weekday of the
-    programme's first day. `minutes` is None where the source names no length. The programme leaves the time of day
+    program's first day. `minutes` is None where the source names no length. The program leaves the time of day
     open, save that a series may stand `beside` an earlier one, `minutes_later` than it. `step` is what staff call the
     step that the series belongs to; it is `tentative` until staff confirm that step (P-16).
     """
@@ -60,17 +60,17 @@ class ProgrammeSeries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Programme:
+class Program:
     """A named template of a plan. `title` is for staff; `source` says where its cadence comes from."""
 
     key: str
     title: str
     source: str
-    series: tuple[ProgrammeSeries, ...]
+    series: tuple[ProgramSeries, ...]
 
     @property
     def weeks(self) -> int:
-        """How long the programme is, in weeks."""
+        """How long the program is, in weeks."""
         return max(series.to_week for series in self.series)
 
     @property
@@ -97,50 +97,50 @@ class Programme:
             times[series.key] = at
         return times
 
-    def open_times(self, given: Mapping[str, time]) -> tuple[ProgrammeSeries, ...]:
+    def open_times(self, given: Mapping[str, time]) -> tuple[ProgramSeries, ...]:
         """The series whose times of day have yet to be given; what stands beside one is settled with it."""
         times = self.times(given)
         return tuple(series for series in self.series if times[series.key] is None and series.beside is None)
 
 
 @cache
-def programmes() -> Mapping[str, Programme]:
-    """Every programme there is, by its key."""
-    found: dict[str, Programme] = {}
-    for file in resources.files("reminders.plans").joinpath("programmes").iterdir():
+def programs() -> Mapping[str, Program]:
+    """Every program there is, by its key."""
+    found: dict[str, Program] = {}
+    for file in resources.files("reminders.plans").joinpath("programs").iterdir():
         if file.name.endswith(".toml"):
             table = tomllib.loads(file.read_text(encoding="utf-8"))
             series = tuple(map(_series, table.pop("series")))
             key = file.name.removesuffix(".toml")
-            found[key] = Programme(key=key, series=series, **table)
+            found[key] = Program(key=key, series=series, **table)
     return MappingProxyType(dict(sorted(found.items())))
 
 
-def _series(table: dict[str, Any]) -> ProgrammeSeries:
+def _series(table: dict[str, Any]) -> ProgramSeries:
     """One `[[series]]` of a file; a name it does not know is a TypeError."""
     if "weeks" not in table:
         last = table.pop("to_week") + 1
         table["weeks"] = range(table.pop("from_week"), last, table.pop("every_weeks", 1))
     weeks, weekdays = tuple(table.pop("weeks")), tuple(table.pop("weekdays", ()))
-    return ProgrammeSeries(kind=Kind(table.pop("kind")), weeks=weeks, weekdays=weekdays, **table)
+    return ProgramSeries(kind=Kind(table.pop("kind")), weeks=weeks, weekdays=weekdays, **table)
 
 
-def expand(programme: Programme, starts_on: date, times: Mapping[str, time]) -> list[Series]:
-    """The series of a programme whose week 1 starts on `starts_on`, at the `times` given by series key or by kind.
+def expand(program: Program, starts_on: date, times: Mapping[str, time]) -> list[Series]:
+    """The series of a program whose week 1 starts on `starts_on`, at the `times` given by series key or by kind.
 
-    One series for each of the programme's, in its order, named `<programme>.<series>`. ValueError when a time is
+    One series for each of the program's, in its order, named `<program>.<series>`. ValueError when a time is
     left open.
     """
-    at = programme.times(times)
+    at = program.times(times)
     expanded = []
-    for item in programme.series:
+    for item in program.series:
         starts_at = at[item.key]
         if starts_at is None:
-            raise ValueError(f"{programme.key} leaves the time of {item.key} open")
+            raise ValueError(f"{program.key} leaves the time of {item.key} open")
         first, rule, skip = _dates(item, starts_on)
         expanded.append(
             Series(
-                key=f"{programme.key}.{item.key}",
+                key=f"{program.key}.{item.key}",
                 kind=item.kind,
                 starts=datetime.combine(first, starts_at),
                 repeats=rule,
@@ -152,7 +152,7 @@ def expand(programme: Programme, starts_on: date, times: Mapping[str, time]) -> 
     return expanded
 
 
-def _dates(item: ProgrammeSeries, starts_on: date) -> tuple[date, str, tuple[date, ...]]:
+def _dates(item: ProgramSeries, starts_on: date) -> tuple[date, str, tuple[date, ...]]:
     """The first date of a component, its RRULE, and the dates that the rule gives and the component does not."""
     weekdays = item.weekdays or (_WEEKDAYS[starts_on.weekday()],)
     first = _days(starts_on, item.from_week, weekdays)[0]
@@ -162,7 +162,7 @@ def _dates(item: ProgrammeSeries, starts_on: date) -> tuple[date, str, tuple[dat
         return first, f"FREQ=MONTHLY;BYDAY={place}{_WEEKDAYS[first.weekday()]};COUNT={item.sessions}", ()
     step = gcd(*(later - earlier for earlier, later in pairwise(item.weeks))) or 1
     spanned = range(item.from_week, item.to_week + 1, step)
-    # A programme's weeks start on the weekday of its first day, and with an interval the rule's must do so too.
+    # A program's weeks start on the weekday of its first day, and with an interval the rule's must do so too.
     every = f"INTERVAL={step};WKST={_WEEKDAYS[starts_on.weekday()]};" if step > 1 else ""
     rule = f"FREQ=WEEKLY;{every}BYDAY={','.join(weekdays)};COUNT={len(spanned) * len(weekdays)}"
     skip = tuple(day for week in spanned if week not in item.weeks for day in _days(starts_on, week, weekdays))
@@ -170,6 +170,6 @@ def _dates(item: ProgrammeSeries, starts_on: date) -> tuple[date, str, tuple[dat
 
 
 def _days(starts_on: date, week: int, weekdays: tuple[str, ...]) -> list[date]:
-    """The dates of one week of a programme that fall on these weekdays."""
+    """The dates of one week of a program that fall on these weekdays."""
     days = [starts_on + timedelta(weeks=week - 1, days=day) for day in range(7)]
     return [day for day in days if _WEEKDAYS[day.weekday()] in weekdays]

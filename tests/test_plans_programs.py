@@ -1,4 +1,4 @@
-"""Programmes as data: what each is (P-1 … P-16), and what holds for every one of them on any day."""
+"""Programs as data: what each is (P-1 … P-16), and what holds for every one of them on any day."""
 
 import re
 import tomllib
@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reminders import plans
-from reminders.plans import Kind, Known, Series, expand, occurrences, programmes, read
-from reminders.plans.programmes import Programme, ProgrammeSeries
+from reminders.plans import Kind, Known, Series, expand, occurrences, programs, read
+from reminders.plans.programs import Program, ProgramSeries
 
-FILES = sorted(Path(plans.__file__).with_name("programmes").glob("*.toml"))
+FILES = sorted(Path(plans.__file__).with_name("programs").glob("*.toml"))
 ZONE = "America/New_York"
 DISCHARGED_ON = date(2026, 12, 1)  # a Tuesday
 WEEK_1 = date(2026, 12, 7)
 FAR = date(2034, 1, 1)
 WEEKDAYS = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
-every_programme = pytest.mark.parametrize("programme", programmes().values(), ids=list(programmes()))
-any_programme = st.sampled_from(list(programmes().values()))
+every_program = pytest.mark.parametrize("program", programs().values(), ids=list(programs()))
+any_program = st.sampled_from(list(programs().values()))
 any_discharge = st.dates(date(2025, 1, 1), date(2030, 12, 31))
 any_time = st.times().map(lambda at: at.replace(second=0, microsecond=0))
 
@@ -49,16 +49,16 @@ def document(discharged_on, **rest):
     }
 
 
-def times_by_kind(programme, at=time(17, 30)):
-    return {series.kind.value: at for series in programme.series}
+def times_by_kind(program, at=time(17, 30)):
+    return {series.kind.value: at for series in program.series}
 
 
 def laid_out(name, starts_on=WEEK_1):
-    """The dates of a programme's series by their keys."""
-    programme = programmes()[name]
+    """The dates of a program's series by their keys."""
+    program = programs()[name]
     return {
         series.key.removeprefix(f"{name}."): [found.wall.date() for found in occurrences(series, until=FAR, zone=ZONE)]
-        for series in expand(programme, starts_on, times_by_kind(programme))
+        for series in expand(program, starts_on, times_by_kind(program))
     }
 
 
@@ -70,7 +70,7 @@ def weekdays(days):
     return {WEEKDAYS[day.weekday()] for day in days}
 
 
-# --- each programme ------------------------------------------------------------------------------------------------
+# --- each program ------------------------------------------------------------------------------------------------
 
 
 def test_there_is_one_for_each_rule():
@@ -91,7 +91,7 @@ def test_there_is_one_for_each_rule():
         "P-15": "psychiatry",
         "P-16": "step-down",
     }
-    assert sorted(rules.values()) == list(programmes())
+    assert sorted(rules.values()) == list(programs())
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_there_is_one_for_each_rule():
     ],
 )
 def test_length_and_number_of_sessions(name, length, sessions):
-    assert (programmes()[name].weeks, programmes()[name].sessions) == (length, sessions)
+    assert (programs()[name].weeks, programs()[name].sessions) == (length, sessions)
     assert sum(map(len, laid_out(name).values())) == sessions
 
 
@@ -122,14 +122,14 @@ def test_p2_iop_is_three_days_a_week_of_three_hours():
     days = laid_out("iop")["group"]
     assert weekdays(days) == {"MO", "WE", "FR"}
     assert set(Counter(weeks(days)).values()) == {3}
-    assert 9 * 60 <= 3 * programmes()["iop"].series[0].minutes <= 19 * 60
+    assert 9 * 60 <= 3 * programs()["iop"].series[0].minutes <= 19 * 60
 
 
 def test_p3_php_is_five_days_a_week_of_four_hours():
     days = laid_out("php")["day"]
     assert weekdays(days) == {"MO", "TU", "WE", "TH", "FR"}
     assert set(Counter(weeks(days)).values()) == {5}
-    assert 5 * programmes()["php"].series[0].minutes >= 20 * 60
+    assert 5 * programs()["php"].series[0].minutes >= 20 * 60
 
 
 def test_p4_outpatient_is_weekly_on_the_weekday_of_its_first_day():
@@ -208,17 +208,17 @@ def test_p16_step_down_has_its_steps_one_after_another():
     assert all(earlier[-1] < later[0] for earlier, later in pairwise(found.values()))
 
 
-@every_programme
-def test_p16_every_step_after_the_first_is_tentative(programme):
-    first = programme.series[0].step
-    for item, one in zip(programme.series, expand(programme, WEEK_1, times_by_kind(programme)), strict=True):
+@every_program
+def test_p16_every_step_after_the_first_is_tentative(program):
+    first = program.series[0].step
+    for item, one in zip(program.series, expand(program, WEEK_1, times_by_kind(program)), strict=True):
         assert one.status == item.status == ("booked" if item.step == first else "tentative")
-    steps = len({series.step for series in programme.series})
-    assert steps == (5 if programme.key == "step-down" else 1)
+    steps = len({series.step for series in program.series})
+    assert steps == (5 if program.key == "step-down" else 1)
 
 
 def test_p16_one_time_is_enough_and_later_steps_can_have_their_own():
-    step_down = programmes()["step-down"]
+    step_down = programs()["step-down"]
     assert [series.key for series in step_down.open_times({})] == ["five-days"]
     assert set(step_down.times({"five-days": time(9)}).values()) == {time(9)}
     own = step_down.times({"five-days": time(9), "three-days": time(18), "therapy_individual": time(15)})
@@ -234,32 +234,32 @@ def test_a_monthly_series_that_begins_on_a_fifth_weekday_keeps_to_the_last_one()
 
 
 def test_weeks_of_an_interval_are_counted_from_the_first_day():
-    item = ProgrammeSeries(key="a", kind=Kind.CHECK_UP, weeks=(1, 3, 5), weekdays=("MO", "TH"))
-    programme = Programme(key="p", title="t", source="s", series=(item,))
-    (one,) = expand(programme, date(2026, 12, 9), {"a": time(9)})  # from a Wednesday: Thursday, then Monday
+    item = ProgramSeries(key="a", kind=Kind.CHECK_UP, weeks=(1, 3, 5), weekdays=("MO", "TH"))
+    program = Program(key="p", title="t", source="s", series=(item,))
+    (one,) = expand(program, date(2026, 12, 9), {"a": time(9)})  # from a Wednesday: Thursday, then Monday
     days = [found.wall.date() for found in occurrences(one, until=FAR, zone=ZONE)]
     assert weeks(days, date(2026, 12, 9)) == [1, 1, 3, 3, 5, 5]
 
 
-# --- every programme, on any day -----------------------------------------------------------------------------------
+# --- every program, on any day -----------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
-@given(any_programme, any_discharge, st.data())
-def test_every_programme_gives_its_sessions_from_any_discharge_at_any_times(programme, discharged_on, data):
-    times = {series.kind.value: data.draw(any_time) for series in programme.series}
-    for name in data.draw(st.sets(st.sampled_from([series.key for series in programme.series]))):
+@given(any_program, any_discharge, st.data())
+def test_every_program_gives_its_sessions_from_any_discharge_at_any_times(program, discharged_on, data):
+    times = {series.kind.value: data.draw(any_time) for series in program.series}
+    for name in data.draw(st.sets(st.sampled_from([series.key for series in program.series]))):
         times[name] = data.draw(any_time)
-    plan_file = document(discharged_on, programme=programme.key, programme_times=times)
+    plan_file = document(discharged_on, program=program.key, program_times=times)
     plan = read(plan_file, known(discharged_on))
     expanded = plan.all_series()
     week_1 = plan.plan.week_1_starts_on
     assert discharged_on <= week_1 < discharged_on + timedelta(weeks=1)
 
     keys = [one.key for one in expanded]
-    assert keys == [f"{programme.key}.{item.key}" for item in programme.series]
+    assert keys == [f"{program.key}.{item.key}" for item in program.series]
     assert len(set(keys)) == len(keys)
-    for one, item in zip(expanded, programme.series, strict=True):
+    for one, item in zip(expanded, program.series, strict=True):
         found = occurrences(one, until=FAR, zone=ZONE)
         days = [occurrence.wall.date() for occurrence in found]
         assert len(days) == item.sessions == len(set(days))
@@ -273,40 +273,40 @@ def test_every_programme_gives_its_sessions_from_any_discharge_at_any_times(prog
             each_week = Counter(weeks(days, week_1))
             assert each_week == dict.fromkeys(item.weeks, max(len(item.weekdays), 1))
         assert {occurrence.wall.time() for occurrence in found} == {one.starts.time()}
-        assert one.starts.time() == programme.times(times)[item.key]
+        assert one.starts.time() == program.times(times)[item.key]
 
 
 @settings(deadline=None, max_examples=50)
-@given(any_programme, any_discharge, st.integers(0, 60), any_time)
-def test_what_a_programme_expands_to_could_stand_in_a_plan_file(programme, discharged_on, later, at):
-    expanded = expand(programme, discharged_on + timedelta(days=later), times_by_kind(programme, at))
+@given(any_program, any_discharge, st.integers(0, 60), any_time)
+def test_what_a_program_expands_to_could_stand_in_a_plan_file(program, discharged_on, later, at):
+    expanded = expand(program, discharged_on + timedelta(days=later), times_by_kind(program, at))
     written = [one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for one in expanded]
     assert read(document(discharged_on, series=written), known(discharged_on)).series == tuple(expanded)
 
 
-@given(any_programme, st.dictionaries(st.sampled_from(list(Kind)), any_time))
-def test_open_times_are_exactly_what_a_plan_file_must_still_give(programme, given_times):
-    times = {kind.value: at for kind, at in given_times.items() if kind.value in programme.time_names}
-    left_open = programme.open_times(times)
-    plan_file = document(DISCHARGED_ON, programme=programme.key, programme_times=times)
+@given(any_program, st.dictionaries(st.sampled_from(list(Kind)), any_time))
+def test_open_times_are_exactly_what_a_plan_file_must_still_give(program, given_times):
+    times = {kind.value: at for kind, at in given_times.items() if kind.value in program.time_names}
+    left_open = program.open_times(times)
+    plan_file = document(DISCHARGED_ON, program=program.key, program_times=times)
     if not left_open:
         assert read(plan_file, known(DISCHARGED_ON)).all_series()
         return
     with pytest.raises(plans.PlanRefused) as refused:
         read(plan_file, known(DISCHARGED_ON))
-    assert {problem.where for problem in refused.value.problems} == {"plan.programme_times"}
+    assert {problem.where for problem in refused.value.problems} == {"plan.program_times"}
     assert all(f"time of {series.key} open" in str(refused.value) for series in left_open)
 
 
 # --- the files -----------------------------------------------------------------------------------------------------
 
 
-@every_programme
-def test_a_file_is_well_formed(programme):
-    assert programme.title
-    assert "(P-" in programme.source
+@every_program
+def test_a_file_is_well_formed(program):
+    assert program.title
+    assert "(P-" in program.source
     before: set[str] = set()
-    for series in programme.series:
+    for series in program.series:
         assert series.key not in before
         assert series.beside is None or series.beside in before
         assert list(series.weeks) == sorted(set(series.weeks))
@@ -326,10 +326,10 @@ def test_p1_p8_no_file_names_what_is_never_announced(file):
     assert not re.search(r"screen|\btest|urin|drug|specimen|sampl|toxicolog|\bUDT", text, re.IGNORECASE)
 
 
-def test_nothing_of_a_programme_can_reach_a_text():
+def test_nothing_of_a_program_can_reach_a_text():
     """A file's words are its title, source, keys and steps; a series made from it carries none but its own key."""
-    for programme in programmes().values():
-        for one in expand(programme, WEEK_1, times_by_kind(programme)):
+    for program in programs().values():
+        for one in expand(program, WEEK_1, times_by_kind(program)):
             said = one.model_dump(exclude_defaults=True)
             assert said.keys() <= {"key", "kind", "starts", "repeats", "minutes", "skip", "status"}
     words = {"title", "source", "key", "step"}
@@ -342,7 +342,7 @@ def test_nothing_of_a_programme_can_reach_a_text():
 
 
 def test_a_file_with_a_name_that_is_not_known_is_refused():
-    from reminders.plans.programmes import _series
+    from reminders.plans.programs import _series
 
     table = {"key": "a", "kind": "check_up", "weeks": [1, 2]}
     assert _series(dict(table)).sessions == 2
@@ -352,7 +352,7 @@ def test_a_file_with_a_name_that_is_not_known_is_refused():
 
 def test_the_plan_of_the_contract_is_accepted():
     plan_file = document(
-        DISCHARGED_ON, programme="matrix-iop", starts_on=WEEK_1, programme_times={"therapy_group": "17:30"}
+        DISCHARGED_ON, program="matrix-iop", starts_on=WEEK_1, program_times={"therapy_group": "17:30"}
     )
     expanded = {one.key: one for one in read(plan_file, known(DISCHARGED_ON)).all_series()}
     assert expanded["matrix-iop.relapse-prevention"] == Series(

@@ -1,4 +1,4 @@
-"""`reminders programmes`: what it lists, how it lays one out, and what it refuses."""
+"""`reminders programs`: what it lists, how it lays one out, and what it refuses."""
 
 import json
 import os
@@ -10,10 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from reminders import clock
-from reminders.cli.programmes import programmes as command
-from reminders.plans import programmes, to_wall
+from reminders.cli.programs import programs as command
+from reminders.plans import programs, to_wall
 
-NAMES = list(programmes())
+NAMES = list(programs())
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
         if name.startswith(("REMINDERS_", "TWILIO_")) or name in {"DATABASE_URL", "PORT"}:
             monkeypatch.delenv(name)
     app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("programmes")(command)
+    app.command("programs")(command)
 
     def run(*arguments, code=0):
         result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
@@ -84,7 +84,7 @@ def test_each_without_its_times(name, run):
     text = run(name, "--discharge", "2026-12-01")
     assert text.stdout.count("left open") == found["sessions"]
     assert "Times left open: " in text.stderr
-    assert programmes()[name].source in text.stderr
+    assert programs()[name].source in text.stderr
 
 
 def test_what_is_tentative_and_the_load_with_and_without_it(run):
@@ -177,3 +177,11 @@ def test_a_wrong_option_is_wrong_usage(arguments, said, run):
 def test_wrong_settings_are_named(run, monkeypatch):
     monkeypatch.setenv("REMINDERS_SENDING__PER_WEEK", "many")
     assert "per_week" in run("iop", code=1).stderr.lower()
+
+
+def test_the_british_spelling_is_refused_with_the_word_that_counts():
+    from reminders.cli.app import app
+
+    result = CliRunner().invoke(app, ["programmes", "iop", "--starts-on", "2026-12-07"])
+    assert result.exit_code == 2
+    assert "reminders programs" in result.stderr
