@@ -152,6 +152,8 @@ def plan_file(folder, name="plan.json", *, ref="DC-1", phone="(202) 555-0143", m
 
 def commands(group, before=""):
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             yield from commands(command, f"{before}{name} ")
         else:

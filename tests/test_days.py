@@ -323,6 +323,8 @@ def read_went(case: Case, rest: str) -> None:
     if not key:
         raise ValueError("a text that went was a notice, an answer, a welcome, staff or 'lead … of … about …'")
     at = to_instant(read_when(when, need_year(case)), party.reader.zone)
+    if not key.startswith("day:"):
+        return  # only reminders count
     case.gone.append(Gone(party.reader.id, key, at, about))
 
 

@@ -38,8 +38,9 @@ def plan(who: Reader, visits, policy: Policy, now: datetime, gone=()) -> list[Ca
     return plan_number([(who, visits)], policy, now, gone)
 
 
-def guard(who: Reader, visits, *, day, lead, closes_at, now, gone=()):
-    return the_guard(TheDue(who, tuple(visits), day, lead, closes_at, tuple(gone)), HOUSE, now)
+def guard(who: Reader, visits, *, day, lead, closes_at, now, gone=(), reminded=()):
+    due = TheDue(who, tuple(visits), day, lead, closes_at, tuple(gone), reminded=frozenset(reminded))
+    return the_guard(due, HOUSE, now)
 
 
 def reader(**changes) -> Reader:

@@ -1,9 +1,9 @@
 """When to text. Pure: which texts a reader should get for their visits, in which window, and for each that will not
-go, why (DESIGN §8). `daily` plans the reminders, `notices` what no lead asks for, `guard` judges at the moment of
-sending; all three ask `readers` who may be texted, and when.
+go, why (DESIGN §8). `daily` lists the reminders that could go, `selection` chooses among them, `notices` plans what no
+lead asks for, `guard` judges at the moment of sending; all of them ask `readers` who may be texted, and when.
 """
 
-from reminders.planner.daily import Candidate, busiest_week, is_red, plan
+from reminders.planner.daily import Candidate, is_red
 from reminders.planner.guard import Due, Go, Stop, Wait, guard
 from reminders.planner.notices import (
     CORRECTED_WITHIN,
@@ -20,7 +20,8 @@ from reminders.planner.notices import (
     standing_of,
     untold,
 )
-from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Visit, next_allowed
+from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Told, Visit, next_allowed
+from reminders.planner.selection import plan
 
 __all__ = [
     "CORRECTED_WITHIN",
@@ -37,11 +38,11 @@ __all__ = [
     "Sort",
     "Standing",
     "Stop",
+    "Told",
     "Unplanned",
     "Visit",
     "Wait",
     "added",
-    "busiest_week",
     "guard",
     "guard_unplanned",
     "is_red",

@@ -1,12 +1,10 @@
-"""Which reminders there should be: a text for each reader, day of visits and lead, merged, capped, and moved out of
-quiet hours (DESIGN §8). Preview and planning are this one function, so what a coordinator saw is what is stored.
+"""Which reminders there could be: a text for each reader, day of visits and lead, in its window and moved out of quiet
+hours (DESIGN §8). `selection` says which of them go.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from functools import partial
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 
@@ -29,7 +27,6 @@ LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start h
 BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours goes this long before they start …
 STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
 RED_WITHIN = timedelta(hours=72)
-DIGEST = Lead(days=1, at=time(17))  # Sunday 17:00, as if for a Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +47,29 @@ class Candidate:
     visits: tuple[Visit, ...]
 
 
-def plan(
-    parties: Sequence[tuple[Reader, Sequence[Visit]]], policy: Policy, now: datetime, gone: Sequence[Gone] = ()
+def candidates_of(
+    reader: Reader, visits: Sequence[Visit], policy: Policy, now: datetime, gone: Mapping[str, Gone]
 ) -> list[Candidate]:
-    """Every text that could go to one number, in the order in which their windows open.
+    """Every text that could go to one reader, each with when it would go if no cap and no other text were there.
 
-    `parties` are the readers who use the number, each with their visits: two patients on one number never share a
-    text, but they share the caps. `gone` are the number's texts of the last two weeks. Give the visits of whole days,
-    also those that have begun: visits on one day share their texts, and asking late must not change them. Visits that
-    are off (cancelled, or of an ended plan) and days that are over give none. The same input gives the same answer,
-    however often it is asked.
+    `gone` are the reader's reminders that have gone, by key. Visits that are off (canceled, or of an ended plan) and
+    days that are over give none. A visit that has begun still shapes its day, marked or not: visits on one day share
+    their texts, and asking late must not change them.
     """
+    standing = [_as_planned(visit, now) for visit in visits]
+    standing = sorted(filter(stands, standing), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
     candidates = []
-    for reader, visits in parties:
-        theirs = {one.key: one for one in gone if one.reader == reader.id}
-        standing = sorted(filter(stands, visits), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
-        by_day = [(day, list(of_day)) for day, of_day in groupby(standing, key=lambda visit: visit.wall.date())]
-        for day, of_day in by_day:
-            if of_day[-1].starts_at > now:
-                candidates += _plan_day(reader, day, of_day, policy, now=now, gone=theirs)
-        if reader.digest:
-            candidates = _digest(reader, candidates, now, theirs)
-    capped = _cap(candidates, [reader for reader, _ in parties], policy, gone)
-    return sorted(capped, key=attrgetter("opens_at", "reader", "key"))
+    for day, grouped in groupby(standing, key=lambda visit: visit.wall.date()):
+        of_day = list(grouped)
+        if of_day[-1].starts_at > now:
+            candidates += _plan_day(reader, day, of_day, policy, now=now, gone=gone)
+    return candidates
+
+
+def _as_planned(visit: Visit, now: datetime) -> Visit:
+    """The visit as it was before staff marked who came: a mark made after the start changes no text of that day."""
+    marked = visit.status in {"attended", "missed"} and visit.starts_at <= now
+    return replace(visit, status="booked") if marked else visit
 
 
 def stands(visit: Visit) -> bool:
@@ -112,10 +109,9 @@ def _plan_day(
             )
         )
     candidates.sort(key=attrgetter("opens_at", "closes_at", "key"))
-    timed = [
+    return [
         _set_time(reader, candidate, candidates[place + 1 :], now, gone) for place, candidate in enumerate(candidates)
     ]
-    return _merge(reader, timed, gone)
 
 
 def _set_time(
@@ -139,124 +135,9 @@ def _set_time(
     return replace(candidate, closes_at=closes_at, goes_at=goes_at)
 
 
-def _merge(reader: Reader, candidates: Sequence[Candidate], gone: Mapping[str, Gone]) -> list[Candidate]:
-    """One text a day about the same day: what an earlier one says on the day a later one opens, that one need not say.
-
-    A text that has gone says what it said; one that is to go takes the later one's visits in, and its window.
-    """
-    kept: list[Candidate] = []
-    for candidate in candidates:
-        into = next(filter(partial(_takes_in, reader, candidate, gone), enumerate(kept)), None)
-        if into is None:
-            kept.append(candidate)
-            continue
-        place, earlier = into
-        if earlier.key not in gone:
-            about = sorted({*earlier.visits, *candidate.visits}, key=attrgetter("starts_at", "id"))
-            kept[place] = replace(earlier, closes_at=_merged_close(earlier, candidate), visits=tuple(about))
-        kept.append(replace(candidate, goes_at=None, reason=Reason.MERGED_INTO))
-    return kept
-
-
-def _takes_in(reader: Reader, later: Candidate, gone: Mapping[str, Gone], kept: tuple[int, Candidate]) -> bool:
-    earlier = kept[1]
-    if earlier.goes_at is None or later.goes_at is None or later.key in gone:
-        return False
-    if day_of(earlier.goes_at, reader) < day_of(later.opens_at, reader):
-        return False
-    if earlier.key in gone:
-        return {visit.id for visit in later.visits} <= gone[earlier.key].visits
-    return earlier.goes_at < _merged_close(earlier, later)
-
-
-def _merged_close(earlier: Candidate, later: Candidate) -> datetime:
-    """When a text about both shuts: with that of the earlier visit."""
-    first, second = earlier.visits[0].starts_at, later.visits[0].starts_at
-    if first == second:
-        return max(earlier.closes_at, later.closes_at)
-    return earlier.closes_at if first < second else later.closes_at
-
-
-def _digest(
-    reader: Reader, candidates: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
-) -> list[Candidate]:
-    """The texts of a reader who chose a digest: on Sunday 17:00 the week ahead, in place of Monday's day-before text.
-
-    One visit in a week needs no digest.
-    """
-    weeks: dict[date, list[Candidate]] = {}
-    for candidate in candidates:
-        if candidate.reader == reader.id:
-            weeks.setdefault(candidate.day - timedelta(days=candidate.day.weekday()), []).append(candidate)
-    kept = [candidate for candidate in candidates if candidate.reader != reader.id]
-    for monday, of_week in sorted(weeks.items()):
-        stand_in = _week_ahead(reader, monday, of_week, now, gone)
-        goes = stand_in is not None and stand_in.goes_at is not None
-        for one in of_week:
-            said = goes and one.day == monday and one.lead == DIGEST and one.goes_at is not None and one.key not in gone
-            kept.append(replace(one, goes_at=None, reason=Reason.MERGED_INTO) if said else one)
-        kept += filter(None, [stand_in])
-    return kept
-
-
-def _week_ahead(
-    reader: Reader, monday: date, of_week: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
-) -> Candidate | None:
-    key = f"week:{monday.isoformat()}:{DIGEST}"
-    said = {visit for one in of_week if one.goes_at is not None for visit in one.visits}
-    about = tuple(sorted(said, key=attrgetter("starts_at", "id")))
-    if len(about) < 2:
-        return None
-    sunday = datetime.combine(monday - A_DAY, DIGEST.at or time(17))
-    opens_at = next_allowed(reader, to_instant(sunday, reader.zone))
-    closes_at = min(about[0].starts_at - LAST_USEFUL, opens_at + A_DAY)
-    digest = Candidate(reader.id, key, monday, DIGEST, opens_at, closes_at, None, None, about)
-    if key in gone:
-        return replace(digest, goes_at=gone[key].at)
-    if closes_at <= opens_at:
-        return None
-    goes_at = next_allowed(reader, max(opens_at, now))
-    if goes_at >= closes_at:
-        return replace(digest, reason=Reason.TOO_LATE)
-    return replace(digest, goes_at=goes_at)
-
-
 def day_of(instant: datetime, reader: Reader) -> date:
     """The date of an instant on the reader's wall clock."""
     return to_wall(instant, reader.zone).date()
-
-
-def _cap(
-    candidates: Sequence[Candidate], readers: Sequence[Reader], policy: Policy, gone: Sequence[Gone]
-) -> Iterator[Candidate]:
-    """Drop what is above the caps of the number (L-6): so many texts a day, and in any seven days.
-
-    Who wins: the first visit after discharge, then one-offs, individual visits, groups, meetings; among equals the
-    earlier visit; of one visit's texts that of the day before, then the shortest lead (P-30). What has gone counts and
-    stays; a text whose day was full does not come back on the next.
-    """
-    if not candidates:
-        return
-    home = {reader.id: reader for reader in readers}
-    agreed = [reader for reader in readers if reader.consented]
-    per_day = min([policy.per_day, *(reader.per_day for reader in agreed if reader.per_day is not None)])
-    per_week = min([policy.per_week, *(reader.per_week for reader in agreed if reader.per_week is not None)])
-    first = readers[0]
-    count = Counter(day_of(one.at, home.get(one.reader, first)) for one in gone)
-    has_gone = {(one.reader, one.key) for one in gone}
-    for candidate in sorted(candidates, key=_rank):
-        if candidate.goes_at is None or (candidate.reader, candidate.key) in has_gone:
-            yield candidate
-            continue
-        reader = home[candidate.reader]
-        day = day_of(candidate.goes_at, reader)
-        if max(count[day], count[day_of(candidate.opens_at, reader)]) >= per_day:
-            yield replace(candidate, goes_at=None, reason=Reason.CAP_DAY)
-        elif busiest_week(count, day) >= per_week:
-            yield replace(candidate, goes_at=None, reason=Reason.CAP_WEEK)
-        else:
-            count[day] += 1
-            yield candidate
 
 
 def busiest_week(count: Mapping[date, int], day: date) -> int:
@@ -266,22 +147,6 @@ def busiest_week(count: Mapping[date, int], day: date) -> int:
 
 
 _AROUND = [timedelta(days=days) for days in range(-6, 7)]
-
-
-def _rank(candidate: Candidate) -> tuple[int, datetime, int, datetime, int, str]:
-    def importance(visit: Visit) -> int:
-        if visit.first:
-            return 0
-        if visit.kind.is_open_meeting:
-            return 4
-        if not visit.repeats:
-            return 1
-        return 2 if visit.kind.is_individual else 3
-
-    most = min(map(importance, candidate.visits))
-    ahead = candidate.lead.before or timedelta(days=candidate.lead.days)
-    lead = 0 if ahead == A_DAY else 1 if ahead < A_DAY else 2
-    return most, candidate.visits[0].starts_at, lead, candidate.opens_at, candidate.reader, candidate.key
 
 
 def is_red(visit: Visit, now: datetime) -> bool:
@@ -301,7 +166,8 @@ def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, d
         return starts_at - timedelta(minutes=1), starts_at, Reason.TOO_LATE
     if not is_quiet(reader, opens_at):
         return opens_at, closes_at, None
-    if lead.days >= 1 or (lead.before or timedelta(0)) >= A_DAY:
+    # A lead that names a day means that day (`0d@08:00` is the morning of the visit): it never moves to the day before.
+    if lead.before is None or lead.before >= A_DAY:
         moved = next_allowed(reader, opens_at)
         return (moved, closes_at, None) if moved < closes_at else (opens_at, closes_at, Reason.QUIET_HOURS)
     moved = quiet_began(reader, opens_at) - BEFORE_QUIET

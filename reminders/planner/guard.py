@@ -4,12 +4,12 @@ transaction that records the intent to send, with the rows it is judged on locke
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
 
 from reminders.planner.daily import busiest_week, day_of, stands, window_end
 from reminders.planner.readers import Policy, Reader, Reason, Visit, next_allowed, sift
-from reminders.plans import Lead
+from reminders.plans import Lead, to_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Due:
 
     It is about visits in the `days` days from `day` on: one, or a digest's week. `day` and `lead` are its identity: a
     visit that was moved to another day since is another text's business, and one that was moved earlier shuts the
-    window earlier. `gone` are when the number's other texts of the last two weeks went.
+    window earlier. `gone` are when the number's other reminders of the last week were last handed over, `reminded` the
+    visits that those said to this reader.
     """
 
     reader: Reader
@@ -49,6 +50,7 @@ class Due:
     closes_at: datetime
     gone: tuple[datetime, ...] = ()
     days: int = 1
+    reminded: frozenset[int] = frozenset()
 
 
 def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
@@ -68,13 +70,28 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
         return Stop(Reason.QUIET_HOURS if now < closes_at else Reason.TOO_LATE)
     if allowed > now:
         return Wait(allowed.astimezone(UTC))
-    if due.gone:
-        per_day = min(policy.per_day, reader.per_day or policy.per_day)
-        per_week = min(policy.per_week, reader.per_week or policy.per_week)
-        count = Counter(day_of(at, reader) for at in due.gone)
-        today = day_of(now, reader)
-        if count[today] >= per_day:
-            return Stop(Reason.CAP_DAY)
-        if len(due.gone) >= per_week and busiest_week(count, today) >= per_week:
-            return Stop(Reason.CAP_WEEK)
+    full = _full(due, policy, now)
+    if full is not None:
+        # The only reminder of a visit waits for a day with room; a second one does not.
+        tomorrow = to_instant(datetime.combine(day_of(now, reader) + timedelta(days=1), time(0)), reader.zone)
+        next_day = next_allowed(reader, tomorrow)
+        if next_day < closes_at and not {visit.id for visit in going} <= due.reminded:
+            return Wait(next_day.astimezone(UTC))
+        return Stop(full)
     return Go(tuple(sorted(going, key=attrgetter("starts_at", "id"))))
+
+
+def _full(due: Due, policy: Policy, now: datetime) -> Reason | None:
+    """Which cap of the number leaves no room for one more reminder today (L-6)."""
+    if not due.gone:
+        return None
+    reader = due.reader
+    per_day = min(policy.per_day, reader.per_day or policy.per_day)
+    per_week = min(policy.per_week, reader.per_week or policy.per_week)
+    count = Counter(day_of(at, reader) for at in due.gone)
+    today = day_of(now, reader)
+    if count[today] >= per_day:
+        return Reason.CAP_DAY
+    if len(due.gone) >= per_week and busiest_week(count, today) >= per_week:
+        return Reason.CAP_WEEK
+    return None

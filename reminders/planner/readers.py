@@ -91,15 +91,24 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A text to the number that has gone, or is on the wire: to whom, which, when, about which visits.
-
-    `key` is a reminder's key; texts of other classes count against the caps too.
+    """A reminder to the number that has gone, or is on the wire: to whom, which, when it was last handed over, about
+    which visits. Only reminders count against the caps.
     """
 
     reader: int
     key: str
     at: datetime
     visits: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice that says to a reader when a visit is: gone at `at`, or to go then. `wall` is the place's clock."""
+
+    reader: int
+    visit: int
+    wall: datetime
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

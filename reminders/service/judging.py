@@ -73,7 +73,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         if one.held:
             continue
         policy = policies[one.closures]
-        # What of this very batch goes to the same number counts too.
+        # A reminder of this very batch that goes to the same number counts too.
         verdict = _verdict(one, policy, (now,) * going_to.get(one.number_id, 0), now)
         if isinstance(verdict, planner.Stop):
             stopped.setdefault(verdict.reason.value, []).append(one.text)
@@ -85,7 +85,8 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
             except wording.Unsayable as unsayable:
                 stopped.setdefault(unsayable.reason, []).append(one.text)
                 continue
-            going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
+            if one.due is not None:
+                going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
             intents.append(
                 Intent(
                     one,

@@ -91,10 +91,9 @@ def _replan_number(
         if house.settings.sending.welcome:
             changes += _welcome(tx, party, policy, now)
         changes += _notices(tx, party, policy, now)
-    number_ids = {party.to.number_id for party in parties}
-    others = [one for number_id in number_ids for one in store.texts.queued(tx, [number_id], now).get(number_id, ())]
+    told = store.texts.told(tx, [party.recipient.id for party in parties], now - timedelta(days=2))
     visits = [(party.reader, [scheduled.visit for scheduled in party.visits]) for party in parties]
-    candidates = planner.plan(visits, policy, now, [*gone, *others])
+    candidates = planner.plan(visits, policy, now, gone, told)
     for party in parties:
         mine = [candidate for candidate in candidates if candidate.reader == party.reader.id]
         changes += store.texts.reconcile(

@@ -4,10 +4,10 @@ handed over is not delivered, delivered is not read.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from reminders.lifecycle import RANK
-from reminders.plans import Lead, to_wall
+from reminders.plans import to_wall
 from reminders.sms import codes
 from reminders.store.tasks import Event
 from reminders.store.texts import Logged, LoggedAttempt, Tried
@@ -140,21 +140,26 @@ _WHICH = {
 }
 
 
-def which_text(class_: str, key: str, wording: str | None = None) -> str:
-    """Which of its texts a text is, in a few words: `The day before`, `2 h before`, `Notice: moved`."""
+def which_text(class_: str, key: str, wording: str | None, at: datetime, zone: str) -> str:
+    """Which of its texts a text is, in a few words: `The day before`, `The same day`, `Notice: moved`.
+
+    A reminder's label says when it goes: `at`, on the wall clock of its reader's `zone`, against the day of its visits.
+    """
     if class_ != "reminder":
         plain = {"notice": "Notice", "answer": "Answer", "welcome": "Welcome", "staff": "Typed by staff"}
         return _WHICH.get(wording or "", plain.get(class_, class_.capitalize()))
-    if key.startswith("week:"):
-        return "The week ahead"
-    try:
-        lead = Lead.parse(key.split(":", 2)[-1])
-    except ValueError:
-        return "Reminder"
-    if lead.before is not None:
-        hours, rest = divmod(lead.before, timedelta(hours=1))
-        return f"{lead.before // timedelta(minutes=1)} min before" if rest else f"{hours} h before"
-    return {0: "The same day", 1: "The day before"}.get(lead.days, f"{lead.days} days before")
+    words = "the week ahead" if _is_digest(key) else _days_before(key, at, zone)
+    return words[:1].upper() + words[1:]
+
+
+def _is_digest(key: str) -> bool:
+    return key.startswith("week:")
+
+
+def _days_before(key: str, at: datetime, zone: str) -> str:
+    """How many days before the day of its visits, which stands in its key, a reminder goes."""
+    days = (date.fromisoformat(key.split(":", 2)[1]) - to_wall(at, zone).date()).days
+    return {0: "the same day", 1: "the day before"}.get(days, f"{days} days before")
 
 
 _HAPPENED = {
@@ -205,20 +210,16 @@ def clock_time(at: datetime, zone: str) -> str:
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
 
 
-def lead_words(class_: str, key: str) -> str:
-    """Why a text goes when it goes: `the day before, at 17:00`. `key` is its identity."""
+def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
+    """Why a text goes when it goes: `the day before, at 17:00`, from its window and not from the lead that asked for it.
+
+    `at` is when its window opens, `zone` its reader's.
+    """
     if class_ != "reminder":
         return {"welcome": "the welcome", "notice": "news of a change", "staff": "typed by staff"}.get(class_, class_)
-    if key.startswith("week:"):
+    if _is_digest(key):
         return "the week ahead, in one text"
-    lead = Lead.parse(key.split(":", 2)[2])
-    if lead.before is not None:
-        hours, minutes = divmod(lead.before // timedelta(minutes=1), 60)
-        return " ".join(
-            part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part
-        ) + (" before")
-    days = {0: "the same day", 1: "the day before"}.get(lead.days, f"{lead.days} days before")
-    return days if lead.at is None else f"{days}, at {lead.at:%H:%M}"
+    return f"{_days_before(key, at, zone)}, at {to_wall(at, zone):%H:%M}"
 
 
 def tell(text: Logged) -> str:

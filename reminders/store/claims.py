@@ -227,14 +227,16 @@ def _dates(days: tuple[str, ...]) -> frozenset[date]:
 
 
 def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[int, Sequence[tuple[int, Gone]]]) -> Due:
+    others = [one for text, one in gone_to.get(row.number_id, ()) if text != row.id]
     return Due(
         reader=reader,
         visits=visits,
         day=row.day,
         lead=Lead.parse(row.key.split(":", 2)[2]),
         closes_at=row.closes_at,
-        gone=tuple(one.at for text, one in gone_to.get(row.number_id, ()) if text != row.id),
+        gone=tuple(one.at for one in others),
         days=7 if row.key.startswith("week:") else 1,
+        reminded=frozenset(visit for one in others if one.reader == reader.id for visit in one.visits),
     )
 
 

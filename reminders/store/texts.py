@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State
-from reminders.planner import Candidate, Gone, QuietHours, Reader
+from reminders.planner import Candidate, Gone, QuietHours, Reader, Told
 from reminders.plans import Category
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
@@ -165,7 +165,7 @@ def reconcile(
             added.append(tuple(same_for_all[name] if name in same_for_all else wanted[name] for name in _NEW))
             links += [(text_id, visit_id) for visit_id in about]
             changes.added += candidate.reason is None
-        elif _may_change(row, candidate) and not _only_time_passed(row, wanted, now):
+        elif _may_change(row, candidate, now) and not _only_time_passed(row, wanted, now):
             had = items.get(row.id, set())
             _change(tx, row, wanted | {"due_at": due_at}, had=had, about=about, changes=changes)
     if added:
@@ -181,6 +181,8 @@ def reconcile(
 
 
 def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Any]:
+    """A digest stands on its week's Monday, and its week is planned until Sunday."""
+    since -= timedelta(days=7)
     return {row.key: row for row in tx.rows(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
 
 
@@ -235,10 +237,11 @@ _REMINDERS_FROM = Prepared(
 _ITEMS_OF = Prepared(sa.select(text_items.c.text_id, text_items.c.appointment_id).where(among(text_items.c.text_id)))
 
 
-def _may_change(row: Any, candidate: Candidate) -> bool:
+def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
     if row.attempts:
         return False
-    if row.state == State.EXPIRED:  # its visit was moved to later that day
+    if row.state == State.EXPIRED or (row.state == State.SUPPRESSED and row.closes_at <= now):
+        # Its window has shut, so it is history, unless its visit was moved to later that day.
         return candidate.goes_at is not None and candidate.closes_at > row.closes_at
     return row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
 
@@ -285,18 +288,19 @@ def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
     return moved == 1
 
 
-GONE = Prepared(  # of the numbers bound as `ids`, `since` then
+GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
     sa.select(
         attempts.c.number_id,
         texts.c.id,
         texts.c.recipient_id,
         texts.c.key,
-        sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+        sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
     )
     .join(texts, texts.c.id == attempts.c.text_id)
     .where(
         among(attempts.c.number_id),
         attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
+        texts.c["class"] == "reminder",
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
     .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
@@ -304,7 +308,7 @@ GONE = Prepared(  # of the numbers bound as `ids`, `since` then
 
 
 def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
-    """Number → its texts that have gone since then, or may have: (text, what the planner needs of it)."""
+    """Number → its reminders that have gone since then, or may have: (text, what the planner needs of it)."""
     return gone_in(tx, tx.rows(GONE, {"ids": number_ids, "since": since}))
 
 
@@ -320,19 +324,39 @@ def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, G
     return found
 
 
-def queued(tx: Transaction, number_ids: Collection[int], now: datetime) -> dict[int, list[Gone]]:
-    """Number → its texts that are to go and are no reminders: the planner counts them, and they never wait for it."""
-    found: dict[int, list[Gone]] = {}
-    for row in tx.rows(_QUEUED, {"ids": list(number_ids), "now": now}):
-        found.setdefault(row.number_id, []).append(Gone(row.recipient_id or 0, row.key, row.due_at))
+def told(tx: Transaction, recipient_ids: Collection[int], since: datetime) -> list[Told]:
+    """What notices say of these readers' visits: those that went since then, or may have, and those that are to go."""
+    rows = tx.rows(_TOLD, {"ids": list(recipient_ids), "since": since}) if recipient_ids else ()
+    found = []
+    for row in rows:
+        wall, _, status = row.tells.partition(" ")
+        if status == "booked":
+            at = row.went_at or row.due_at
+            found.append(Told(row.recipient_id, row.appointment_id, datetime.fromisoformat(wall), at))
     return found
 
 
-_QUEUED = Prepared(
-    sa.select(texts.c.number_id, texts.c.recipient_id, texts.c.key, texts.c.due_at)
-    .where(among(texts.c.number_id))
-    .where(sa.text("state = 'scheduled'"), texts.c["class"] != "reminder")
-    .where(texts.c.attempts == 0, texts.c.closes_at > sa.bindparam("now"))
+_WENT_AT = (
+    sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
+    .where(attempts.c.text_id == texts.c.id)
+    .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    .scalar_subquery()
+)
+_TOLD = Prepared(
+    sa.select(
+        texts.c.recipient_id,
+        text_items.c.appointment_id,
+        texts.c.tells,
+        texts.c.due_at,
+        _WENT_AT.label("went_at"),
+    )
+    .join(text_items, text_items.c.text_id == texts.c.id)
+    .where(among(texts.c.recipient_id))
+    .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", texts.c.tells.is_not(None))
+    .where(
+        texts.c.opens_at >= sa.bindparam("since", type_=texts.c.opens_at.type),
+        sa.or_(texts.c.state == State.SCHEDULED.value, _WENT_AT.is_not(None)),
+    )
 )
 
 

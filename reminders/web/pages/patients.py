@@ -297,7 +297,7 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
         at=at,
         zone=text.zone,
         mark=mark.get(text.state, ""),
-        title=f"Text, {story.lead_words(text.class_, text.key)}{to}{told}",
+        title=f"Text, {story.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
         said=bodies.get(text.text),
         address=f"/texts/{text.text}",
     )
