@@ -75,7 +75,7 @@ def preview(
     """Show each text of a plan: when it goes, its words, or why not."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service import plain
+    from reminders.service import cap_costs, plain
 
     path = Path(plan)
     try:
@@ -94,6 +94,8 @@ def preview(
         [(_when(text), text.recipient, _says(text)) for text in texts],
         empty="No texts: the plan has no visits ahead within the horizon.",
     )
+    if cost := cap_costs.in_words(texts, clock.now().date()):
+        err.print(cost)
 
 
 def _preview(house: "House", plan: Path | str, now: datetime) -> "list[Previewed] | None":

@@ -211,7 +211,7 @@ def clock_time(at: datetime, zone: str) -> str:
 
 
 def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
-    """Why a text goes when it goes: `the day before, at 17:00`, from its window and not from the lead that asked for it.
+    """Why a text goes when it goes: `the day before, at 17:00`, from its window not from the lead that asked for it.
 
     `at` is when its window opens, `zone` its reader's.
     """

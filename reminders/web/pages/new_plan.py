@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, store, wording
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.service import House, lives, planning, story
+from reminders.service import House, cap_costs, lives, planning, story
 from reminders.service.accounts import Actor
 from reminders.service.planning import Previewed
 from reminders.store import Row
@@ -484,6 +484,7 @@ def _page(
         begun=judged,
         texts=seen.texts,
         totals=totals(seen.texts, ask.now),
+        cap_cost=cap_costs.in_words(seen.texts, ask.now.date()),
         kinds_of=kinds,
         document=seen.document,
         notes=seen.notes,

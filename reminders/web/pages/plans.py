@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, store
-from reminders.service import House, changes, planning, story
+from reminders.service import House, cap_costs, changes, planning, story
 from reminders.service.accounts import Actor
 from reminders.service.planning import Previewed
 from reminders.store import Row
@@ -267,6 +267,7 @@ def plan(
         every=bool(every),
         gone=[one for one in opened.texts if one.state not in {"scheduled", "suppressed"}],
         ahead=[one for one in opened.texts if one.state in {"scheduled", "suppressed"}],
+        cap_cost=cap_costs.in_words(opened.texts, now.date()),
         bodies=opened.bodies,
         series=opened.series,
         may_see=may_see,
