@@ -63,7 +63,7 @@ def test_long_run_5_a_row_whose_window_has_shut_keeps_its_reason(line, travel):
     assert ("suppressed", "cap_week") in before.values()
     after_it = wall("2026-12-03T18:00")
     travel(after_it)
-    attendance.mark(line, "DC-1", "morning", date(2026, 12, 3), "attended", after_it, who="test")
+    attendance.mark(line, "DC-1", "morning", date(2026, 12, 3), after_it, what="attended", who="test")
     planning.extend(line, after_it)
     after = standing(line)
     for key, (state, reason) in before.items():
