@@ -1,5 +1,6 @@
 """Plan files: many at once, the good ones accepted and the bad ones reported; and a folder that is watched for them."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from reminders import intake, store
 from reminders.plans import Known, PlanDocument, PlanRefused, Problem
 from reminders.service.house import House
+from reminders.service.isolation import OneByOne
 from reminders.service.planning import Accepted, accept_in
 from reminders.store.texts import Changes
 
@@ -98,22 +100,30 @@ def import_folder(house: House, folder: Path, now: datetime) -> Imported:
     file still being written is left for the next time: write it elsewhere and move it in, or be quicker than a minute.
     """
     report = Imported()
+    each = OneByOne(house, "import", now)
     for path in intake.plan_files([folder]):
-        if abs(now.timestamp() - path.stat().st_mtime) < 1:
-            continue
-        one = import_files(house, [path], now, who="import folder")
-        kept = folder / ("refused" if one.refused else "done")
-        kept.mkdir(exist_ok=True)
-        name = _free_name(kept, path.name)
-        if one.refused:
-            lines = "".join(f"{problem}\n" for _, problem in one.refused)
-            (kept / f"{name}.problems.txt").write_text(lines, encoding="utf-8")
-        path.replace(kept / name)
-        report.accepted += one.accepted
-        report.unchanged += one.unchanged
-        report.refused += one.refused
-        report.texts += one.texts
+        # A file's name may name a person, so the task has a digest of it; the file is the one that stays in the folder.
+        name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
+        each.do("file", name, partial(_import_one, house, folder, path, now, report))
+    each.finish()
     return report
+
+
+def _import_one(house: House, folder: Path, path: Path, now: datetime, report: Imported) -> None:
+    if abs(now.timestamp() - path.stat().st_mtime) < 1:
+        return
+    one = import_files(house, [path], now, who="import folder")
+    kept = folder / ("refused" if one.refused else "done")
+    kept.mkdir(exist_ok=True)
+    name = _free_name(kept, path.name)
+    if one.refused:
+        lines = "".join(f"{problem}\n" for _, problem in one.refused)
+        (kept / f"{name}.problems.txt").write_text(lines, encoding="utf-8")
+    path.replace(kept / name)
+    report.accepted += one.accepted
+    report.unchanged += one.unchanged
+    report.refused += one.refused
+    report.texts += one.texts
 
 
 def _free_name(folder: Path, name: str) -> str:

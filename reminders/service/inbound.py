@@ -14,8 +14,9 @@ from typing import Any
 
 from reminders import conversation, crash, planner, store, wording
 from reminders.conversation import Meaning, Understood
-from reminders.service import oncall, tasks
+from reminders.service import logs, oncall, tasks
 from reminders.service.house import House
+from reminders.service.isolation import OneByOne
 from reminders.service.replanning import replan
 from reminders.sms import Gateway, InboundText
 from reminders.store import Row
@@ -62,6 +63,14 @@ class Taken:
     rang: bool = False
 
 
+class NotAllTakenError(Exception):
+    """Some inbound texts could not be taken in; `taken` holds those that were."""
+
+    def __init__(self, taken: list[Taken]) -> None:
+        self.taken = taken
+        super().__init__("some inbound texts could not be taken in")
+
+
 def warm_up() -> None:
     """Read the lexicon, which takes about a second the first time."""
     conversation.understand("")
@@ -70,9 +79,20 @@ def warm_up() -> None:
 def take_in(house: House, text: InboundText, now: datetime, *, heard_by: str = "callback") -> Taken:
     """Store one inbound text and do what it asks for. A text that is brought twice is taken in once.
 
-    `heard_by` is `callback`, or `list` for one that Twilio's list of messages brought. Raises Unavailable.
+    `heard_by` is `callback`, or `list` for one that Twilio's list of messages brought. A text whose effects cannot be
+    carried out is stored all the same: a STOP in it holds, danger in it rings, and a person reads the rest. Raises
+    Unavailable.
     """
+    try:
+        return _take_in(house, text, now, heard_by=heard_by, by_hand=False)
+    except store.Unavailable:
+        raise
+    except Exception as error:  # ruff: ignore[blind-except]  nothing that a person texted may be lost to a mistake of ours
+        log.error("an inbound text is left to a person: %s", logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
+        return _take_in(house, text, now, heard_by=heard_by, by_hand=True)
 
+
+def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, by_hand: bool) -> Taken:
     def work(tx: store.Transaction) -> Taken:
         store.people.keep_default_site(tx, house.settings, now)
         number_id = store.people.keep_number(tx, text.sender, now)
@@ -124,7 +144,10 @@ def take_in(house: House, text: InboundText, now: datetime, *, heard_by: str = "
             asked=list(asked),
             reply_id=reply_id,
         )
-        hearing.respond()
+        if by_hand:
+            hearing.leave_to_a_person()
+        else:
+            hearing.respond()
         crash.point("C14")
         return Taken(understood.answer, fresh=True, urgent=tuple(hearing.urgent), rang=hearing.rang)
 
@@ -196,6 +219,19 @@ class _Hearing:
         first()
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._also(meanings)
+
+    def leave_to_a_person(self) -> None:
+        """The effects that nothing may prevent, and a task for the others."""
+        meanings = set(self.understood.meanings)
+        if meanings & _STOPPED and not self._said_later():
+            if self.number.opted_out_at is None:
+                store.people.mark_number(self.tx, self.number.id, opted_out_at=self.now)
+            store.texts.suppress_queued(self.tx, self.number.id, "opted_out")
+            self._note("number stop")
+        if meanings & _DANGER and not any(reader.died for reader in self.readers):
+            self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
+        task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
+        self._event(task_id, "not acted on by itself", None)
 
     # Danger (C-2 … C-13).
 
@@ -499,9 +535,11 @@ async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
     """List what was texted to each sender since the last listing and take in whatever is missing, oldest first.
 
     A webhook that found us down is not repeated; the message stands in Twilio's list. Raises Unreachable when Twilio
-    cannot be asked: then the mark stays, and the next listing goes back as far.
+    cannot be asked: then the mark stays, and the next listing goes back as far. A text that cannot be taken in stops
+    no other; it is tried again, and its task names it.
     """
     taken: list[Taken] = []
+    each = OneByOne(house, "poll", now)
     for sender in house.database.read(store.replies.heard_until):
         mark = sender.heard_until
         since = now - LISTED_BACK
@@ -514,8 +552,24 @@ async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
         if wrong := {sid: at for sid, at in times.items() if known[sid] != at}:
             house.database.write(partial(store.replies.set_sent_at, sent=wrong), again=True)
         missing = [message for message in messages if message.sid not in known]
-        taken += [take_in(house, message, now, heard_by="list") for message in missing]
-        house.database.write(partial(store.replies.set_heard_until, sender_id=sender.id, at=now), again=True)
+        heard = [
+            each.do(
+                "inbound text",
+                message.sid,
+                partial(take_in, house, message, now, heard_by="list"),
+                site_id=sender.site_id,
+            )
+            for message in missing
+        ]
+        taken += [one for one in heard if one is not None]
+        # What could not be taken in is listed again, for as long as Twilio's list is a help to anybody in it.
+        left = [message.sent_at for message, one in zip(missing, heard, strict=True) if one is None and message.sent_at]
+        until = min([now, *(at for at in left if now - at < LISTED_BACK)])
+        house.database.write(partial(store.replies.set_heard_until, sender_id=sender.id, at=until), again=True)
     if fresh := sum(one.fresh for one in taken):
         log.warning("%d inbound texts came by the list, not by the webhook", fresh)
+    try:
+        each.finish()
+    except Exception as error:
+        raise NotAllTakenError(taken) from error
     return taken

@@ -13,6 +13,7 @@ from reminders import crash, planner, store
 from reminders.plans import Category
 from reminders.service import backlog, oncall
 from reminders.service.house import House
+from reminders.service.isolation import OneByOne
 from reminders.service.judging import judge
 from reminders.service.recording import react_to_number, sender_at_fault
 from reminders.service.sending import ASK_AFTER
@@ -95,17 +96,20 @@ async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
     done.released = database.write(lambda tx: store.outcomes.release_lapsed(tx, now, rest), again=True)
     unsettled = database.write(lambda tx: store.outcomes.take_unsettled(tx, now, now + busy), again=True)
     answers = await _at_once([gateway.find(one.phone, since=one.started_at - CLOCKS_DIFFER) for one in unsettled])
+    each = OneByOne(house, "settle", now)
     for one, seen in zip(unsettled, answers, strict=True):
         if seen is None:
             done.unreachable += 1
-        elif database.write(partial(_decide, house, one=one, seen=seen, now=now), again=True):
-            done.found += 1
+            continue
+        decide = partial(database.write, partial(_decide, house, one=one, seen=seen, now=now), again=True)
+        done.found += bool(each.do("text", one.text, decide, text_id=one.text))
     if database.read(store.backup.in_doubt):
-        await _settle_doubts(house, gateway, now, done)
+        await _settle_doubts(house, gateway, now, done, each)
     done.expired = database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
     database.write(lambda tx: oncall.tell_of_lost_answers(house, tx, now), again=True)
     done.uncertain = database.read(lambda tx: store.queue.depth(tx, now)).uncertain
     database.checkpoint()
+    each.finish()
     return done
 
 
@@ -163,7 +167,7 @@ def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[S
     return False
 
 
-async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Settled) -> None:
+async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Settled, each: OneByOne) -> None:
     """After a restore: find at Twilio what went since the backup, before any sender sends again (C13, F32)."""
     database = house.database
     busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
@@ -176,7 +180,8 @@ async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Se
             if seen is None:
                 done.unreachable += 1
             else:
-                done.found += database.write(partial(_decide_doubts, house, number_id=number_id, seen=seen, now=now))
+                decide = partial(_decide_doubts, house, number_id=number_id, seen=seen, now=now)
+                done.found += each.do("number", number_id, partial(database.write, decide)) or 0
     database.write(lambda tx: _end_doubts(house, tx, now), again=True)
 
 
@@ -325,9 +330,12 @@ async def ask(house: House, gateway: Gateway, now: datetime) -> int:
     busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
     silent = house.database.write(lambda tx: store.outcomes.take_unasked(tx, now, now + busy), again=True)
     answers = await _at_once([_fetch(gateway, row.sid) for row in silent])
+    each = OneByOne(house, "ask", now)
     for row, answer in zip(silent, answers, strict=True):
         if answer is not None:
-            house.database.write(partial(_note_asked, house, row=row, seen=answer.seen, now=now), again=True)
+            note = partial(_note_asked, house, row=row, seen=answer.seen, now=now)
+            each.do("attempt", row.id, partial(house.database.write, note, again=True))
+    each.finish()
     return len(silent)
 
 

@@ -5,7 +5,6 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 """
 
 import json
-import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -15,14 +14,13 @@ from typing import Any, TypeVar
 from reminders import crash, planner, plans, store, wording
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.house import House
+from reminders.service.isolation import OneByOne
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of, replan
 from reminders.store import Row
 from reminders.store.people import ConsentGiven
 from reminders.store.sealing import DataKey
 from reminders.store.texts import Changes
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -343,7 +341,7 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
 
     Each plan is a transaction of its own and is planned anew with it, so that also what only time changes (a consent
     that expired, a day that passed) is put right daily. A closure that was announced or lifted is told at once. A plan
-    that cannot be read costs only itself: the others have their turn, then its error is raised.
+    or patient that cannot be planned costs only itself: the others have their turn, then the first error is raised.
     """
     changes = Changes()
 
@@ -355,19 +353,18 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
         # Each was judged when it was accepted; a number that only a demo may use is no news.
         return behind, replace(house.known(tx, now), fictional_numbers=True)
 
-    trouble: Exception | None = None
+    each = OneByOne(house, "plan", now)
     behind, known = house.database.write(prepare, again=True)
     for plan in behind:
         extend_it = partial(_extend, house, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
-        try:
-            changes += house.database.write(extend_it, again=True)
-        except (store.Unreadable, LookupError, plans.PlanRefused) as error:
-            log.error("plan %d cannot be planned: %s", plan.id, type(error).__name__)  # ruff: ignore[error-instead-of-exception]  its text may be personal
-            trouble = trouble or error
+        changes += (
+            each.do("plan", plan.id, partial(house.database.write, extend_it, again=True), plan_id=plan.id) or Changes()
+        )
     for patient_id in house.database.read(partial(_who_knows_no_closure, now=now)):
-        changes += house.database.write(partial(_replan_one, house, patient_id=patient_id, now=now), again=True)
-    if trouble is not None:
-        raise trouble
+        replan_it = partial(_replan_one, house, patient_id=patient_id, now=now)
+        work = partial(house.database.write, replan_it, again=True)
+        changes += each.do("patient", patient_id, work, patient_id=patient_id) or Changes()
+    each.finish()
     return changes
 
 

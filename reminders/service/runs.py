@@ -84,7 +84,11 @@ def _ask(house: House, now: datetime) -> None:
 
 def _poll(house: House, now: datetime) -> None:
     async def poll(gateway: Gateway) -> None:
-        taken = await inbound.poll(house, gateway, now)
+        try:
+            taken = await inbound.poll(house, gateway, now)
+        except inbound.NotAllTakenError as some:
+            await answer(house, gateway, some.taken)
+            raise
         await answer(house, gateway, taken)
 
     with_gateway(house, poll)
@@ -129,8 +133,10 @@ def _chain(house: House, now: datetime) -> None:
 
 def _plan(house: House, now: datetime) -> None:
     keys.forget(house, now)
-    planning.extend(house, now)
-    retention.purge(house, now)
+    try:
+        planning.extend(house, now)
+    finally:  # what is old goes, whatever a plan says
+        retention.purge(house, now)
 
 
 def _import(house: House, now: datetime) -> None:

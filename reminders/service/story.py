@@ -167,6 +167,8 @@ _HAPPENED = {
     "a text came": "A text came",
     "answered": "We answered",
     "answer lost": "Lost",
+    "cannot be processed": "Cannot be processed:",
+    "not acted on by itself": "Stored, but nothing in it was acted on: read it and act",
     "answered within six hours": "Not answered again: it was answered within six hours",
     "not answered again so soon": "Not answered again so soon",
     "nobody is on call": "NOBODY IS ON CALL",

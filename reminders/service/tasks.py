@@ -122,6 +122,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "See the code for what is wrong and mend it with Twilio. Until then phone: reminders calls prints whom, "
             "first visits first.",
         ),
+        "stuck": Kind(
+            "Something cannot be processed",
+            "Its line below names the row. Read and do by hand what it says, and tell whoever runs the service: the "
+            "log has the cause. Everything else goes on.",
+            ("done", "not_needed"),
+        ),
         "uncertain": Kind(
             "Nobody knows whether a text went", "Call about the visit; Twilio cannot say whether it was taken."
         ),

@@ -5,6 +5,7 @@ work for a person the same day, not a line in a log (R0.9).
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -12,6 +13,7 @@ from reminders import plans, store
 from reminders.plans import Kind
 from reminders.service import lives, tasks
 from reminders.service.house import House
+from reminders.service.isolation import OneByOne
 from reminders.store import Row
 
 REVIEWS = (7, 30, 90)  # days after discharge (S-5)
@@ -32,16 +34,33 @@ SAME_CALL = (
 
 def look(house: House, now: datetime) -> int:
     """Look at every site once, the `watch` job; how many tasks were opened. Safe at any time, and twice."""
+    each = OneByOne(house, "watch", now)
+    each.do("rule", "of age", partial(lives.come_of_age, house, now))
 
-    def work(tx: store.Transaction) -> int:
+    def prepare(tx: store.Transaction) -> list[int]:
         store.people.keep_default_site(tx, house.settings, now)
-        return sum(_Watch(house, tx, site, now).look() for site in store.people.all_sites(tx))
+        return [site.id for site in store.people.all_sites(tx)]
 
-    lives.come_of_age(house, now)
-    return house.database.write(work, again=True)
+    opened = 0
+    for site_id in house.database.write(prepare, again=True):
+        for rule in _Watch.RULES:
+            look_at = partial(_look_at, house, site_id=site_id, rule=rule, now=now)
+            work = partial(house.database.write, look_at, again=True)
+            opened += each.do(f"rule {rule} of site", site_id, work, site_id=site_id) or 0
+    each.finish()
+    return opened
+
+
+def _look_at(house: House, tx: store.Transaction, *, site_id: int, rule: str, now: datetime) -> int:
+    """One rule at one site, in a transaction of its own: none holds the database for long, none stops another."""
+    site = next(site for site in store.people.all_sites(tx) if site.id == site_id)
+    return _Watch(house, tx, site, now).look(rule)
 
 
 class _Watch:
+    # In this order: a task to call about a number is there before the visits, which need no call of their own then.
+    RULES = ("unverified", "without_consent", "reviews", "arrivals", "visits", "marks")
+
     def __init__(self, house: House, tx: store.Transaction, site: Row[Any], now: datetime) -> None:
         self._house = house
         self._tx = tx
@@ -50,14 +69,10 @@ class _Watch:
         self._wall = plans.to_wall(now, site.zone)
         self._opened = 0
 
-    def look(self) -> int:
-        if self._house.settings.sending.welcome:
-            self._unverified()
-        self._without_consent()
-        self._reviews()
-        self._arrivals()
-        self._visits()
-        self._marks()
+    def look(self, rule: str) -> int:
+        """Look with one of RULES; how many tasks were opened."""
+        if rule != "unverified" or self._house.settings.sending.welcome:
+            getattr(self, f"_{rule}")()
         return self._opened
 
     def _open(

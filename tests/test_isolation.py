@@ -1,0 +1,155 @@
+"""One bad row costs only itself (long-run 1): jobs do the others, go red with the cause, and a task names the row."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from conftest import NOW, logged, send
+from people import one_off
+from test_service_changes import accept, open_kinds, wall
+from test_service_planning import GOOD, plan_file
+
+from reminders import clock
+from reminders.service import importing, inbound, outcomes, planning, replanning, runs, tasks, watch
+from reminders.sms import InboundText
+from reminders.store import schema
+
+SENDER = "+15005550006"
+TOMORROW = NOW + timedelta(days=1)
+
+
+def unreadable(house, ref):
+    """The plan's document is damaged on disk."""
+    house.database.write(
+        lambda tx: tx.run(schema.plans.update().where(schema.plans.c.ref == ref).values(document_sealed=b"x"))
+    )
+
+
+def stuck(house):
+    return tasks.listed(house, kind="stuck")
+
+
+def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(house, travel):
+    for number in (1, 2, 3):
+        accept(house, number, series=[one_off("visit", "2027-01-27T15:00:00")])
+    unreadable(house, "DC-1")
+    later = wall("2026-12-20T10:00")
+    travel(later)
+    with pytest.raises(Exception):  # ruff: ignore[pytest-raises-too-broad, assert-raises-exception]  whatever it is
+        planning.extend(house, later)
+    laid_down = house.database.read(lambda tx: tx.all(sa.select(schema.plans.c.ref, schema.plans.c.laid_down_until)))
+    days = {row.ref: row.laid_down_until for row in laid_down}
+    assert days["DC-2"] == days["DC-3"] > days["DC-1"]
+    (task,) = stuck(house)
+    assert list(task.patients) == []  # it is for operations
+
+
+def test_long_run_1_any_error_in_one_plan_costs_only_that_plan(house, travel, monkeypatch):
+    for number in (1, 2, 3):
+        accept(house, number)
+    travel(TOMORROW)
+    real = replanning.store.texts.reconcile
+    broken = house.database.read(
+        lambda tx: tx.value(sa.select(schema.recipients.c.id).order_by(schema.recipients.c.id))
+    )
+
+    def collide(tx, to, *arguments, **more):
+        if to.recipient_id == broken:  # two rows of one key, as the digest of November had
+            tx.run(schema.sites.insert().from_select([c.name for c in schema.sites.c], sa.select(schema.sites)))
+        return real(tx, to, *arguments, **more)
+
+    monkeypatch.setattr(replanning.store.texts, "reconcile", collide)
+    runs.run(house, "plan")
+    assert len(stuck(house)) == 1
+    health = house.database.read(lambda tx: {row.name: row.last_error for row in tx.all(sa.select(schema.job_runs))})
+    assert health["plan"] == "IntegrityError"
+    monkeypatch.undo()
+    runs.run(house, "plan")
+    assert stuck(house) == []
+
+
+def test_a_text_that_cannot_be_acted_on_is_read_by_a_person_and_its_stop_holds(house, travel, monkeypatch):
+    accept(house, 1)
+    accept(house, 2)
+    monkeypatch.setattr(inbound, "replan", lambda *_: 1 / 0)
+    stop = InboundText("SM" + "1" * 32, "+12025550101", SENDER, "STOP", None)
+    assert inbound.take_in(house, stop, TOMORROW).fresh
+    numbers = house.database.read(lambda tx: tx.all(sa.select(schema.numbers.c.opted_out_at)))
+    assert sum(row.opted_out_at is not None for row in numbers) == 1
+    assert "reply" in open_kinds(house)
+    assert not inbound.take_in(house, stop, TOMORROW).fresh
+
+
+def test_long_run_1_a_text_that_cannot_be_taken_in_hides_no_cry_for_help(line, twilio, travel, monkeypatch):
+    """The webhook of somebody in danger was lost; before it in Twilio's list stands a text that fails."""
+    accept(line, 1)
+    accept(line, 2)
+    now = NOW + timedelta(minutes=10)
+    travel(now)
+    for phone, words in (("+12025550101", "START"), ("+12025550102", "i want to die")):
+        twilio.do(lambda simulator, phone=phone, words=words: simulator.text_from(phone, SENDER, words, now))
+    real = inbound._take_in
+
+    def take_in(house, text, *arguments, **more):
+        if text.body == "START":
+            raise RuntimeError
+        return real(house, text, *arguments, **more)
+
+    monkeypatch.setattr(inbound, "_take_in", take_in)
+    runs.run(line, "poll")
+    assert "crisis" in open_kinds(line)
+    assert len(stuck(line)) == 1
+    monkeypatch.undo()
+    runs.run(line, "poll")  # it is listed again, and taken in
+    assert stuck(line) == []
+
+
+def test_a_look_up_that_fails_stops_no_other(line, twilio, travel, monkeypatch):
+    twilio.rule(fault="close_after_create", times=2)
+    for number in (1, 2):
+        accept(line, number, series=[one_off("visit", "2026-12-03T15:00:00")])
+    travel(wall("2026-11-30T17:01"))
+    send(line)
+    assert {text.state for text in logged(line) if text.attempts} == {"uncertain"}
+    real, calls = outcomes._decide, []
+
+    def decide(house, tx, *, one, seen, now):
+        calls.append(one.text)
+        if len(calls) == 1:
+            raise RuntimeError
+        return real(house, tx, one=one, seen=seen, now=now)
+
+    monkeypatch.setattr(outcomes, "_decide", decide)
+    travel(clock.now() + timedelta(seconds=13))
+    runs.run(line, "settle")
+    assert sorted(text.state for text in logged(line) if text.attempts) == ["delivered", "uncertain"]
+    assert len(stuck(line)) == 1
+
+
+def test_a_rule_of_the_watch_that_fails_stops_no_other(house, travel, monkeypatch):
+    accept(house, 1)
+    monkeypatch.setattr(watch._Watch, "_reviews", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        watch.look(house, wall("2026-12-04T12:00"))
+    assert "to_mark" in open_kinds(house)
+    assert len(stuck(house)) == 1
+
+
+def test_a_file_that_cannot_be_processed_stops_no_other(house, travel, tmp_path, monkeypatch):
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    for name in ("a", "b"):
+        plan_file(folder, f"{name}.toml", GOOD.format(ref=name))
+    real = importing.import_files
+
+    def some(opened, paths, *arguments, **more):
+        if paths[0].name == "a.toml":
+            raise RuntimeError
+        return real(opened, paths, *arguments, **more)
+
+    monkeypatch.setattr(importing, "import_files", some)
+    with pytest.raises(RuntimeError):
+        importing.import_folder(house, folder, NOW + timedelta(days=3650))
+    assert [path.name for path in folder.glob("*.toml")] == ["a.toml"]
+    assert len(stuck(house)) == 1
+    assert (folder / "done" / "b.toml").exists()
