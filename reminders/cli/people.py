@@ -411,12 +411,13 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     )
     print_table(
         "Next visits",
-        ["When", "Plan", "Visit", "Status"],
+        ["When", "Plan", "Visit", "How", "Status"],
         [
             (
                 story.clock_time(row.starts_at, row.zone),
                 row.plan_ref,
                 f"{row.series_key}@{row.recurrence_id}",
+                story.MODES[row.how],
                 row.status,
             )
             for row in person.visits
@@ -521,6 +522,7 @@ def _document(person: "Person") -> dict[str, Any]:
                 "visit": f"{row.series_key}@{row.recurrence_id}",
                 "local": row.wall,
                 "zone": row.zone,
+                "how": row.how,
                 "status": row.status,
             }
             for row in person.visits

@@ -92,6 +92,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
                 "recipient": line.recipient,
                 "visit": line.visit,
                 "local": line.wall,
+                "how": line.how,
                 "status": line.status,
                 "told": line.told,
                 "text": str(line.text) if line.text is not None else None,
@@ -108,7 +109,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
             (
                 line.patient,
                 line.recipient,
-                f"{line.status} {line.wall:%a %d %b %H:%M}",
+                f"{line.status} {line.wall:%a %d %b %H:%M}, {story.MODES[line.how]}",
                 line.told,
                 " ".join(filter(None, (line.state, story.REASONS.get(line.reason or "")))),
             )

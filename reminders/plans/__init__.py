@@ -7,7 +7,7 @@ one way between wall clocks and instants.
 
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
 from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
-from reminders.plans.kinds import Category, Kind
+from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
 from reminders.plans.programs import Program, ProgramSeries, expand, programs
 from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
@@ -21,6 +21,7 @@ __all__ = [
     "Kind",
     "Known",
     "Lead",
+    "Mode",
     "Occurrence",
     "Patient",
     "Plan",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
+from reminders.service import story
 from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of, replan
@@ -133,12 +134,14 @@ def accept_in(
             values |= status
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
+    modes = {one.key: one.how for one in store.history.series_of(tx, plan_id)} if row is not None else {}
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
     crash.point("C0")
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
-    note = _first_week(tx, document, plan_id)
+    notes = [_first_week(tx, document, plan_id), *_told_otherwise(tx, plan_id, modes, now)]
+    note = "; ".join(filter(None, notes)) or None
     return Accepted(document.plan.ref, changed=True, texts=changes, note=note, new=row is None, plan_id=plan_id)
 
 
@@ -185,6 +188,18 @@ def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> 
     if store.plans.has_visit(tx, plan_id, left + timedelta(days=1), left + timedelta(days=7)):
         return None
     return "no visit in the first seven days after discharge; book one, or say why in plan.late_start_because"
+
+
+def _told_otherwise(tx: store.Transaction, plan_id: int, modes: dict[str, str], now: datetime) -> list[str]:
+    """The series that happen in another way than before, where a text about a visit ahead has said the old one.
+
+    What is still to go says how it is now; there is no notice of it, so a person has to tell.
+    """
+    return [
+        f"{one.key} now happens {story.MODES[one.how]}, and a text about it has gone: tell them, no text does"
+        for one in store.history.series_of(tx, plan_id)
+        if modes.get(one.key, one.how) != one.how and store.plans.spoken_of_ahead(tx, one.id, now)
+    ]
 
 
 def _check_second_plan(document: PlanDocument, row: Row[Any] | None, others: Sequence[Row[Any]]) -> None:

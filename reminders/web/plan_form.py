@@ -32,7 +32,7 @@ _PLAN = ("ref", "site", "discharged_on", "program", "starts_on", "status", "ende
 _PATIENT = ("ref", "name", "phone", "language", "zone", "born_on")
 _CONSENT = ("on", "how", "by", "wording", "verified", "legal_basis", "expires_on")
 _RECIPIENT = ("key", "role", "phone", "language", "zone", "part2_consent_on")
-_SERIES = ("key", "kind", "zone", "place", "with", "session", "status")
+_SERIES = ("key", "kind", "how", "zone", "place", "with", "session", "status")
 
 
 @dataclass
@@ -223,7 +223,7 @@ def _one_series(form: PlanForm, row: str) -> dict[str, Any] | None:
     fields = form.fields
     one = _some(fields, row, _SERIES)
     starts = "T".join(part for part in (fields[f"{row}.date"], fields[f"{row}.time"]) if part)
-    if not starts and one.keys() <= {"key", "kind", "status"}:
+    if not starts and one.keys() <= {"key", "kind", "how", "status"}:
         return None
     if starts:
         one["starts"] = starts
@@ -460,6 +460,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Enter the day of the patient's written consent",
         ),
         "series.kind": ("The kind", "Choose the kind of visit"),
+        "series.how": ("How it happens", "Say how it happens"),
         "series.date": ("The first date and time", "Enter the first date and its time"),
         "series.every": ("The repeats", "Say how it repeats"),
         "series.rule": ("The rule", "Enter a rule such as FREQ=WEEKLY;COUNT=12"),

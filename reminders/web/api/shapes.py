@@ -57,6 +57,7 @@ class NextAppointment(Shape):
     starts_at: Instant
     zone: str
     kind: str
+    how: Literal["in_person", "phone", "video"]
 
 
 class NextText(Shape):
@@ -226,6 +227,7 @@ class Appointment(Shape):
     wall: Clock
     zone: str
     minutes: int | None
+    how: Literal["in_person", "phone", "video"]
     place: str | None = Field(validation_alias="room", description="Staff-only; null unless `names` was asked for")
     with_: str | None = Field(alias="with", validation_alias="with_", description="The same")
     status: Literal["booked", "tentative", "cancelled", "attended", "missed"]
@@ -266,8 +268,11 @@ class Session(Shape):
     zone: str
     starts_at: Instant
     kind: str
-    patients: int
+    how: Literal["in_person", "phone", "video"] | None = Field(description="Null where its appointments differ")
+    patients: int = Field(description="Of one that was called off, how many were in it")
     unmarked: int
+    came: int
+    missed: int
     status: Literal["booked", "held", "cancelled"]
 
 
@@ -279,6 +284,7 @@ class Told(Shape):
     recipient: str
     appointment: str = Field(validation_alias="visit")
     wall: Clock
+    how: Literal["in_person", "phone", "video"]
     status: str
     told: str
     text: MaybeId

@@ -62,6 +62,7 @@ class Agreed:
     """
 
     kind: str
+    how: str
     recurs: str
     visits: int
     endless: bool
@@ -367,6 +368,7 @@ def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
         found.append(
             Agreed(
                 kind=one.kind.value,
+                how=one.how.value,
                 recurs=recurs(one.repeats),
                 visits=len(visits),
                 endless=endless,

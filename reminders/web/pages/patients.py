@@ -309,7 +309,7 @@ def _of_reply(reply: Heard, zone: str) -> Entry:
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
-    kind = story.KINDS[visit.kind]
+    kind = f"{story.KINDS[visit.kind]}, {story.MODES[visit.how]}"
     mark = "bad" if visit.attendance == "missed" else "good" if visit.attendance else "visit"
     said = visit.attendance or ("called off" if visit.status == "cancelled" else visit.status)
     more = ", confirmed" if visit.confirmed else ""
