@@ -5,6 +5,7 @@
 one way between wall clocks and instants.
 """
 
+from reminders.plans.counting import not_told, notes_on, uncounted, uncounted_in
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
 from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
 from reminders.plans.kinds import Category, Kind, Mode
@@ -37,6 +38,8 @@ __all__ = [
     "is_fictional",
     "is_minor",
     "is_zone",
+    "not_told",
+    "notes_on",
     "occurrences",
     "other_zones",
     "programs",
@@ -48,4 +51,6 @@ __all__ = [
     "region_of",
     "to_instant",
     "to_wall",
+    "uncounted",
+    "uncounted_in",
 ]

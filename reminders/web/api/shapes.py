@@ -137,10 +137,20 @@ class PreviewedText(Shape):
     red: bool
 
 
+class ToldOf(Shape):
+    """One person whom a plan names: how many of its texts they will get, and where it is none, why."""
+
+    recipient: str
+    role: Literal["self", "supporter", "guardian"]
+    texts: int
+    why: str | None
+
+
 class Preview(Shape):
-    """Every text of a plan."""
+    """Every text of a plan, and a line for each person whom it names."""
 
     items: list[PreviewedText]
+    people: list[ToldOf]
 
 
 class PlanOf(Shape):
@@ -175,6 +185,7 @@ class Reader(Shape):
     wrong_since: Instant | None
     why_not: str | None
     waits: bool
+    missing: list[str] = Field(description="What keeps a yes on record from counting")
 
 
 class Patient(Shape):
