@@ -265,6 +265,7 @@ class Marked(Shape):
     news: bool
     text: str | None
     reason: str | None
+    goes_at: Instant | None = Field(description="When the text after a miss goes")
     call: bool
 
 
@@ -555,16 +556,24 @@ class Move(Section):
 
 
 class Attendance(Section):
-    """Who came: attended, late, missed, or unmark to take a mark back."""
+    """Who came: attended, late, missed, or unmark to take a mark back. Without `text` nobody is texted about a miss;
+    with `dry_run` it is only said what would be.
+    """
 
     mark: Annotated[Literal["attended", "late", "missed", "unmark"], choice(*MARKS)]
+    text: Flag = True
+    dry_run: Flag = False
 
 
 class SessionAttendance(Section):
-    """The references of the patients who missed a session or were late; all others attended."""
+    """The references of the patients who missed a session or were late; all others attended. Without `text` nobody is
+    texted about a miss; with `dry_run` it is only said what would be.
+    """
 
     missed: tuple[Ref, ...] = ()
     late: tuple[Ref, ...] = ()
+    text: Flag = True
+    dry_run: Flag = False
 
 
 class Search(Section):
