@@ -283,7 +283,7 @@ POSTED = {
     "/plans/{plan_id}/visits/{visit_id}": {"do": "off_sure"},
     "/patients/{patient_id}/messages": {"reader": reader_of, "body": SAY, "shown": SAY, "do": "send"},
     "/patients/{patient_id}/show": {"reader": reader_of},
-    "/patients/{patient_id}/do/{what}": {"reader": reader_of, "phone": "(202) 555-0155"},
+    "/patients/{patient_id}/do/{what}": {"reader": reader_of, "phone": "(202) 555-0155", "consent.said": "later"},
     "/log/do": {"do": "wrong", "text": text_of, "sure": "yes"},
     "/sites/{key}/pause": {},
     "/sites/{key}/resume": {},

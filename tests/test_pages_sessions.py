@@ -235,7 +235,10 @@ def test_all_came_but_those_who_are_named_and_it_can_be_taken_back(here, travel)
     ticked = [one for one in shown.all("input") if "checked" in one]
     assert {(one["name"], one["value"]) for one in ticked} == {(f"visit-{n}", "attended") for n in visits.values()}
     form = {one["name"]: one["value"] for one in ticked} | {f"visit-{visits['MRN-2']}": "missed"}
-    assert caller.request("POST", "/attendance", data=form).headers["location"] == "/attendance?done=marked"
+    asked = caller.request("POST", "/attendance", data=form)
+    sure = {one["name"]: one["value"] for one in Page(asked).all("input")}
+    assert sure == form | {"sure": "yes", f"text-{visits['MRN-2']}": "yes"}
+    assert caller.request("POST", "/attendance", data=sure).headers["location"] == "/attendance?done=texted"
     assert sheet(here) == {}
     after = caller.page("/attendance?done=marked")
     assert "Every visit of the last seven days is marked" in said(after)

@@ -331,14 +331,14 @@ def test_nothing_of_a_program_can_reach_a_text():
     for program in programs().values():
         for one in expand(program, WEEK_1, times_by_kind(program)):
             said = one.model_dump(exclude_defaults=True)
-            assert said.keys() <= {"key", "kind", "starts", "repeats", "minutes", "skip", "status"}
+            assert said.keys() <= {"key", "kind", "starts", "repeats", "minutes", "how", "skip", "status"}
     words = {"title", "source", "key", "step"}
     for file in FILES:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         free = {name for name, value in table.items() if isinstance(value, str)}
         for series in table["series"]:
             free |= {name for name, value in series.items() if isinstance(value, str)}
-        assert free <= words | {"kind", "beside", "status"}
+        assert free <= words | {"kind", "beside", "status", "how"}
 
 
 def test_a_file_with_a_name_that_is_not_known_is_refused():

@@ -37,7 +37,7 @@ EXAMPLE = """\
 ref = "DC-2026-1187"              # yours; importing the same ref again updates, never doubles
 site = "main"
 discharged_on = 2026-12-01
-program = "matrix-iop"          # optional: a named template; its series are added to those below
+program = "matrix-iop"            # optional: a named template, or a list of them; its series are added to those below
 starts_on = 2026-12-07            # optional: the program's first day
 program_times = { therapy_group = "17:30" }  # what the program leaves open
 
@@ -89,7 +89,8 @@ repeats = "FREQ=WEEKLY;COUNT=12"  # RFC 5545 RRULE, a day or coarser, open-ended
 minutes = 50
 place = "Room 4"                  # staff-only, never in a text
 with = "Dr. Lee"                  # staff-only
-session = "oak-monday-group"      # staff-only: what several patients share
+how = "in_person"                 # in_person (default) | phone | video: decides the words; never a link in a text
+session = "oak-monday-group"      # staff-only: the key of a group that several patients share
 for = ["self"]                    # recipients; default self
 skip = [2026-12-24]
 move = { "2026-12-31T15:00" = "2027-01-02T10:00" }

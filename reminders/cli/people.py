@@ -58,13 +58,23 @@ def _do(patient: str, reader: str, site: str | None, verb: "Callable[[House, Who
         try:
             done = verb(house, whom, clock.now())
         except PlanRefused as refusal:
-            end(Exit.REFUSED, "\n".join(map(str, refusal.problems)))
+            end(Exit.REFUSED, "\n".join(f"{one}{_option_of(one.where)}" for one in refusal.problems))
         except lives.Refused as refusal:
             end(Exit.REFUSED, f"{patient}: {refusal}.")
     if done is None:
         whose = "" if reader == "self" else f", or nobody {reader} among who gets texts about them"
         end(Exit.NOT_FOUND, f"There is no patient {patient}{whose}.")
     return done
+
+
+_OPTIONS = {"on", "how", "by", "categories", "warned_of_risk", "legal_basis", "expires_on"}
+
+
+def _option_of(where: str) -> str:
+    """The option of these commands that mends a consent's problem, in brackets; nothing for another field."""
+    _, of_consent, field = where.rpartition("consent.")
+    field = field.partition("[")[0]
+    return f" [--{field.replace('_', '-')}]" if of_consent and field in _OPTIONS else ""
 
 
 def _said(words: str, done: "Done", *, json: bool, **more: Any) -> None:
@@ -123,7 +133,9 @@ def change_number(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.new_number(house, whom, phone, now, who=who(), consent=consent or None),
+        lambda house, whom, now: lives.new_number(
+            house, whom, phone, now, who=who(), consent=consent or None, by_hand=True
+        ),
     )
     _said("The old number gets nothing more of theirs.", done, json=json)
 
@@ -172,7 +184,7 @@ def record_consent(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.record_consent(house, whom, consent, now, who=who()),
+        lambda house, whom, now: lives.record_consent(house, whom, consent, now, who=who(), by_hand=True),
     )
     _said("It is on record.", done, json=json)
 
@@ -305,7 +317,7 @@ def add_recipient(
         patient,
         "self",
         site,
-        lambda house, whom, now: lives.add_recipient(house, whom, person, now, who=who(), series=named),
+        lambda house, whom, now: lives.add_recipient(house, whom, person, now, who=who(), series=named, by_hand=True),
     )
     _said(f"{key} is on record.", done, json=json)
 
@@ -411,12 +423,13 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     )
     print_table(
         "Next visits",
-        ["When", "Plan", "Visit", "Status"],
+        ["When", "Plan", "Visit", "How", "Status"],
         [
             (
                 story.clock_time(row.starts_at, row.zone),
                 row.plan_ref,
                 f"{row.series_key}@{row.recurrence_id}",
+                story.MODES[row.how],
                 row.status,
             )
             for row in person.visits
@@ -487,7 +500,10 @@ def _who(one: "Shown") -> str:
 
 
 def _given(one: "Shown") -> str:
-    return "none" if one.said is None else f"{one.said}, {one.said_on}, {one.how or 'not said how'}"
+    if one.said is None:
+        return "none"
+    missing = f"; does not count: {', '.join(one.missing)}" if one.missing else ""
+    return f"{one.said}, {one.said_on}, {one.how or 'not said how'}{missing}"
 
 
 def _stands(one: "Shown") -> str:
@@ -521,6 +537,7 @@ def _document(person: "Person") -> dict[str, Any]:
                 "visit": f"{row.series_key}@{row.recurrence_id}",
                 "local": row.wall,
                 "zone": row.zone,
+                "how": row.how,
                 "status": row.status,
             }
             for row in person.visits

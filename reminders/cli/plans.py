@@ -1,5 +1,6 @@
 """Commands about plans: take them in, see what they would text, pause, resume and end them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, told, who
 
 if TYPE_CHECKING:
-    from reminders.service import House
+    from reminders.service import House, planning
     from reminders.service.planning import Previewed
 
 
@@ -80,7 +81,9 @@ def preview(
     path = Path(plan)
     try:
         with the_house() as house:
-            texts = _preview(house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, clock.now())
+            texts, people = _preview(
+                house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, clock.now()
+            )
     except PlanRefused as refusal:
         end(Exit.REFUSED, "\n".join(f"{path}: {problem}" for problem in refusal.problems))
     if texts is None:
@@ -96,10 +99,18 @@ def preview(
     )
     if cost := cap_costs.in_words(texts, clock.now().date()):
         err.print(cost)
+    for one in people if len(people) > 1 else ():
+        whom = "The patient" if one.recipient == "self" else one.recipient
+        err.print(f"{whom}: {one.texts} text{'' if one.texts == 1 else 's'}{f', {one.why}' if one.why else ''}.")
 
 
-def _preview(house: "House", plan: Path | str, now: datetime) -> "list[Previewed] | None":
-    """The texts of a plan file, or of a plan by its reference; None where there is none. Raises PlanRefused."""
+def _preview(
+    house: "House", plan: Path | str, now: datetime
+) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
+    """The texts of a plan file, or of a plan by its reference, and of whom; None where there is none.
+
+    Raises PlanRefused.
+    """
     from reminders import intake
     from reminders.service import planning
 
@@ -112,11 +123,12 @@ def _preview(house: "House", plan: Path | str, now: datetime) -> "list[Previewed
         return _stored(house, str(plan), now)  # a reference may look like a file's name
     except OSError as problem:
         end(Exit.REFUSED, f"{plan}: cannot be read: {problem.strerror}.")
-    return planning.preview(house, document, now)
+    texts = planning.preview(house, document, now)
+    return texts, planning.people_in(document, texts)
 
 
-def _stored(house: "House", ref: str, now: datetime) -> "list[Previewed] | None":
-    """The texts of a plan by its reference; that they were read is noted."""
+def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
+    """The texts of a plan by its reference, and of whom; that they were read is noted."""
     from reminders import store
     from reminders.service import planning
 
@@ -126,7 +138,8 @@ def _stored(house: "House", ref: str, now: datetime) -> "list[Previewed] | None"
             store.records.note(tx, who=who(), what="plan texts read", table="plans", row=plan.id, now=now)
 
     house.database.write(note, again=True)
-    return planning.preview_plan(house, ref, now)
+    texts = planning.preview_plan(house, ref, now)
+    return texts, planning.people_of(house, ref, texts) if texts is not None else ()
 
 
 def _when(text: "Previewed") -> str:

@@ -220,6 +220,7 @@ class _LaidOut:
                     "step": series.step,
                     "status": series.status,
                     "minutes": series.minutes,
+                    "how": series.how.value,
                     "sessions": series.sessions,
                     "at": _clock(times[series.key]),
                 }
@@ -233,6 +234,7 @@ class _LaidOut:
                     "series": found.series.key,
                     "kind": found.series.kind.value,
                     "minutes": found.series.minutes,
+                    "how": found.series.how.value,
                     "step": found.series.step,
                     "status": found.series.status,
                 }
@@ -248,11 +250,15 @@ class _LaidOut:
 
     def show(self) -> None:
         """All of it for people."""
+        from reminders.plans import Mode
+        from reminders.service.story import MODES
+
         texts = {week["week"]: f"{week['texts']} of {self.per_week}" for week in self.weeks()}
         rows = []
         for found in self.dates:
             series = found.series
             what = _name_and_kind(series) + (f", {series.minutes} min" if series.minutes else "")
+            what += "" if series.how is Mode.IN_PERSON else f", {MODES[series.how]}"
             at = _clock(found.at) or "left open"
             # A week is named once, where it begins.
             shown = found.week if found.week in texts else None

@@ -18,6 +18,8 @@ Day = Annotated[datetime, typer.Argument(metavar="DATE", formats=["%Y-%m-%d"], h
 To = Annotated[datetime, typer.Option(formats=_WALL, help="The new wall-clock time, 2026-12-02T10:00.")]
 PlanRef = Annotated[str, typer.Argument(metavar="PLAN_REF")]
 Series = Annotated[str, typer.Argument(metavar="SERIES", help="The series' key in the plan.")]
+NoText = Annotated[bool, typer.Option("--no-text", help="Text nobody about a miss.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say who would get a text, and when; mark nothing.")]
 Site = Annotated[str | None, typer.Option(metavar="S", help="The site's key; default the default site.")]
 
 
@@ -92,6 +94,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
                 "recipient": line.recipient,
                 "visit": line.visit,
                 "local": line.wall,
+                "how": line.how,
                 "status": line.status,
                 "told": line.told,
                 "text": str(line.text) if line.text is not None else None,
@@ -108,7 +111,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
             (
                 line.patient,
                 line.recipient,
-                f"{line.status} {line.wall:%a %d %b %H:%M}",
+                f"{line.status} {line.wall:%a %d %b %H:%M}, {story.MODES[line.how]}",
                 line.told,
                 " ".join(filter(None, (line.state, story.REASONS.get(line.reason or "")))),
             )
@@ -147,6 +150,8 @@ def mark_visit(
     series: Series,
     on: Day,
     mark: Annotated[str, typer.Argument(metavar="MARK", help="attended, late or missed; unmark takes a mark back.")],
+    no_text: NoText = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Say who came to one visit."""
@@ -157,7 +162,17 @@ def mark_visit(
         raise typer.BadParameter(f"choose one of {', '.join(attendance.MARKS)}", param_hint="MARK")
     with the_house() as house:
         try:
-            done = attendance.mark(house, plan, series, on.date(), clock.now(), what=mark, who=who())
+            done = attendance.mark(
+                house,
+                plan,
+                series,
+                on.date(),
+                clock.now(),
+                what=mark,
+                who=who(),
+                text=not no_text,
+                dry_run=dry_run,
+            )
         except ValueError as refusal:
             end(Exit.REFUSED, f"{plan}: {refusal}.")
     if done is None:
@@ -165,7 +180,7 @@ def mark_visit(
     if json:
         print_json(_marked(done))
     else:
-        err.print(_mark_told(done))
+        err.print(_mark_told(done, dry_run=dry_run))
 
 
 def mark_session(
@@ -174,6 +189,8 @@ def mark_session(
     missed: Annotated[str, typer.Option(metavar="REF,REF", help="Patients who missed it.")] = "",
     late: Annotated[str, typer.Option(metavar="REF,REF", help="Patients who were late.")] = "",
     site: Site = None,
+    no_text: NoText = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Say who came to a session; whom you do not name attended."""
@@ -191,6 +208,8 @@ def mark_session(
                 missed=_refs(missed),
                 late=_refs(late),
                 site=site,
+                text=not no_text,
+                dry_run=dry_run,
             )
         except ValueError as refusal:
             end(Exit.REFUSED, f"{session}: {refusal}. Nothing was marked.")
@@ -200,7 +219,7 @@ def mark_session(
         print_json_lines(map(_marked, done))
     else:
         for one in done:
-            err.print(_mark_told(one))
+            err.print(_mark_told(one, dry_run=dry_run))
 
 
 def _refs(text: str) -> list[str]:
@@ -216,20 +235,22 @@ def _marked(one: "Marked") -> dict[str, Any]:
         "news": one.news,
         "text": one.text,
         "reason": one.reason,
+        "goes_at": one.goes_at,
         "call": one.call,
     }
 
 
-def _mark_told(one: "Marked") -> str:
+def _mark_told(one: "Marked", *, dry_run: bool) -> str:
     from reminders.service import story
 
     words = [f"{one.patient}, {one.visit}: {one.mark}."]
-    if one.text == "suppressed":
+    if one.text == "suppressed" or (one.text is None and one.reason is not None):
         words.append(f"No text goes: {story.REASONS.get(one.reason or '', one.reason)}.")
     elif one.text == "scheduled":
-        words.append("A text goes, without blame.")
+        when = story.clock_time(one.goes_at, one.zone) if one.goes_at is not None and one.zone is not None else "soon"
+        words.append(f"A text without blame {'would go' if dry_run else 'goes'} {when}.")
     if one.call:
-        words.append("There is a task to call them today.")
+        words.append(f"There {'would be' if dry_run else 'is'} a task to call them today.")
     return " ".join(words)
 
 

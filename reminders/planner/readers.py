@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
-from reminders.plans import Category, Kind, Lead, to_instant, to_wall
+from reminders.plans import Category, Kind, Lead, Mode, to_instant, to_wall
 
 A_DAY = timedelta(days=1)
 
@@ -125,6 +125,7 @@ class Visit:
     first: bool  # the first visit after discharge (S-23)
     leads: tuple[Lead, ...] | None  # what the series asks for itself
     plan_status: str  # active, paused, ended
+    mode: Mode = Mode.IN_PERSON  # how it happens: it decides the words
 
 
 def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:

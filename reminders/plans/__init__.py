@@ -5,9 +5,10 @@
 one way between wall clocks and instants.
 """
 
+from reminders.plans.counting import not_told, notes_on, uncounted, uncounted_in
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
 from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
-from reminders.plans.kinds import Category, Kind
+from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
 from reminders.plans.programs import Program, ProgramSeries, expand, programs
 from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
@@ -21,6 +22,7 @@ __all__ = [
     "Kind",
     "Known",
     "Lead",
+    "Mode",
     "Occurrence",
     "Patient",
     "Plan",
@@ -36,6 +38,8 @@ __all__ = [
     "is_fictional",
     "is_minor",
     "is_zone",
+    "not_told",
+    "notes_on",
     "occurrences",
     "other_zones",
     "programs",
@@ -47,4 +51,6 @@ __all__ = [
     "region_of",
     "to_instant",
     "to_wall",
+    "uncounted",
+    "uncounted_in",
 ]

@@ -23,6 +23,7 @@ from reminders.plans.fields import (
     one_of,
     whole_number,
 )
+from reminders.plans.kinds import Kind
 from reminders.plans.programs import expand, programs
 from reminders.plans.recurrence import Series
 
@@ -120,11 +121,16 @@ class PlanDocument(Section):
     series: tuple[Series, ...] = ()
 
     def all_series(self) -> tuple[Series, ...]:
-        """The plan's own series and then its program's."""
+        """The plan's own series and then its program's, whose family sessions are for everybody that the plan names."""
         if self.plan.program is None:
             return self.series
         program = programs()[self.plan.program]
-        return (*self.series, *expand(program, self.plan.week_1_starts_on, self.plan.program_times))
+        family = ("self", *(other.key for other in self.recipients))
+        added = expand(program, self.plan.week_1_starts_on, self.plan.program_times)
+        return (
+            *self.series,
+            *(one.model_copy(update={"for_": family}) if one.kind is Kind.FAMILY_SESSION else one for one in added),
+        )
 
     def canonical(self) -> bytes:
         """The document as JSON with a fixed order of keys and without what is at its default; `read` takes it back.

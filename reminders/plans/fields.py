@@ -16,7 +16,7 @@ import phonenumbers
 from phonenumbers import timezone
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
-from reminders.plans.kinds import Category, Kind
+from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
 from reminders.plans.walltime import is_zone, zones
 
@@ -291,6 +291,10 @@ def _kind(value: object) -> Kind:
     return Kind(one_of(value, [kind.value for kind in Kind]))
 
 
+def _mode(value: object) -> Mode:
+    return Mode(one_of(value, [mode.value for mode in Mode]))
+
+
 def _category(value: object) -> Category:
     return Category(one_of(value, [category.value for category in Category]))
 
@@ -337,6 +341,7 @@ Language = Annotated[str, BeforeValidator(_language), _described(description="A 
 Phone = Annotated[str, BeforeValidator(_phone), _described(maxLength=64, description="A phone number in any format")]
 Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 KindName = Annotated[Kind, BeforeValidator(_kind)]
+ModeName = Annotated[Mode, BeforeValidator(_mode)]
 CategoryName = Annotated[Category, BeforeValidator(_category)]
 LeadText = Annotated[str, BeforeValidator(_lead), _described(description="1d@17:00, 2h, 30m …")]
 Distinct = AfterValidator(_distinct)

@@ -1,4 +1,4 @@
-"""What sort of appointment a series is, and which consent covers it."""
+"""What sort of appointment a series is, how it happens, and which consent covers it."""
 
 from enum import StrEnum
 
@@ -11,6 +11,14 @@ class Category(StrEnum):
     WELLNESS = "wellness"
     CHECKINS = "checkins"
     FAMILY = "family"
+
+
+class Mode(StrEnum):
+    """How a visit happens: it decides the words of a text, which never holds a link (L-35)."""
+
+    IN_PERSON = "in_person"
+    PHONE = "phone"
+    VIDEO = "video"
 
 
 class Kind(StrEnum):

@@ -15,7 +15,7 @@ from math import gcd
 from types import MappingProxyType
 from typing import Any, Literal
 
-from reminders.plans.kinds import Kind
+from reminders.plans.kinds import Kind, Mode
 from reminders.plans.recurrence import Series
 
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -29,7 +29,8 @@ class ProgramSeries:
     meets once in each month of them, on its first date's weekday of the month. No `weekdays` means the weekday of the
     program's first day. `minutes` is None where the source names no length. The program leaves the time of day
     open, save that a series may stand `beside` an earlier one, `minutes_later` than it. `step` is what staff call the
-    step that the series belongs to; it is `tentative` until staff confirm that step (P-16).
+    step that the series belongs to; it is `tentative` until staff confirm that step (P-16). It happens in
+    person, unless the source says `how` else.
     """
 
     key: str
@@ -41,6 +42,7 @@ class ProgramSeries:
     beside: str | None = None
     minutes_later: int = 0
     step: str | None = None
+    how: Mode = Mode.IN_PERSON
     status: Literal["booked", "tentative"] = "booked"
 
     @property
@@ -122,7 +124,8 @@ def _series(table: dict[str, Any]) -> ProgramSeries:
         last = table.pop("to_week") + 1
         table["weeks"] = range(table.pop("from_week"), last, table.pop("every_weeks", 1))
     weeks, weekdays = tuple(table.pop("weeks")), tuple(table.pop("weekdays", ()))
-    return ProgramSeries(kind=Kind(table.pop("kind")), weeks=weeks, weekdays=weekdays, **table)
+    how = Mode(table.pop("how", Mode.IN_PERSON))
+    return ProgramSeries(kind=Kind(table.pop("kind")), weeks=weeks, weekdays=weekdays, how=how, **table)
 
 
 def expand(program: Program, starts_on: date, times: Mapping[str, time]) -> list[Series]:
@@ -145,6 +148,7 @@ def expand(program: Program, starts_on: date, times: Mapping[str, time]) -> list
                 starts=datetime.combine(first, starts_at),
                 repeats=rule,
                 minutes=item.minutes,
+                how=item.how,
                 skip=skip,
                 status=item.status,
             )

@@ -21,6 +21,7 @@ from reminders.plans.fields import (
     Distinct,
     KindName,
     LeadText,
+    ModeName,
     Moves,
     Ref,
     Remark,
@@ -32,6 +33,7 @@ from reminders.plans.fields import (
     choice,
     whole_number,
 )
+from reminders.plans.kinds import Mode
 from reminders.plans.walltime import to_instant
 
 _FREQUENCIES = {"DAILY": rrule.DAILY, "WEEKLY": rrule.WEEKLY, "MONTHLY": rrule.MONTHLY, "YEARLY": rrule.YEARLY}
@@ -202,6 +204,7 @@ class Series(Section):
     minutes: Annotated[int, whole_number(1, 1440)] | None = None
     place: Remark | None = None
     with_: Remark | None = Field(default=None, alias="with")
+    how: ModeName = Mode.IN_PERSON
     session: Ref | None = None
     for_: Annotated[tuple[Ref, ...], Some] = Field(default=("self",), alias="for")
     skip: Annotated[tuple[Day, ...], Distinct] = ()

@@ -5,10 +5,10 @@ when the mark is put right; in the first 30 days, and after two clinical misses 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from reminders import planner, plans, store
 from reminders.planner import Reason
@@ -21,10 +21,13 @@ from reminders.service.watch import MARK_AFTER, MARK_BACK
 from reminders.store import Row
 from reminders.store.texts import Addressee, Window
 
+T = TypeVar("T")
+
 ATTENDED, LATE, MISSED, UNMARK = "attended", "late", "missed", "unmark"
 MARKS = (ATTENDED, LATE, MISSED, UNMARK)
 AFTER = timedelta(hours=2)  # until then they may come yet
 OPEN_FOR = timedelta(hours=36)
+TELL_WITHIN = timedelta(hours=36)  # a miss of longer ago is for a call: a text about it would come out of the blue
 IN_A_ROW = timedelta(days=180)  # how far back a miss before this one counts
 
 _HELD = ("booked", "tentative", "attended", "missed")
@@ -34,8 +37,8 @@ _HELD = ("booked", "tentative", "attended", "missed")
 class Marked:
     """A visit of which somebody said who came: whether it was news, and what it brought about.
 
-    `text` is how the text after a miss stands (a state, with the `reason` if it does not go), `call` whether somebody
-    is to call.
+    `text` is how the text after a miss stands (a state, with the `reason` if it does not go, and when it goes, on the
+    reader's clock in `zone`), `call` whether somebody is to call. `reason` alone: there is none, and why.
     """
 
     patient: str
@@ -46,6 +49,9 @@ class Marked:
     text: str | None = None
     reason: str | None = None
     call: bool = False
+    appointment: int = 0
+    goes_at: datetime | None = None
+    zone: str | None = None
 
 
 def mark(
@@ -58,10 +64,13 @@ def mark(
     what: str,
     who: str,
     site: str | None = None,
+    text: bool = True,
+    dry_run: bool = False,
 ) -> Marked | None:
     """Say `what` of one visit: the patient `attended`, was `late`, `missed` it, or `unmark` takes a mark back.
 
-    `on` is the day on which it stood, or was first written down for; a one-off needs none. None where there is no such
+    `on` is the day on which it stood, or was first written down for; a one-off needs none. Without `text` nobody is
+    texted about a miss; with `dry_run` it is only said what would be. None where there is no such
     visit. Raises ValueError for a visit that has not begun or was called off.
     """
 
@@ -76,15 +85,28 @@ def mark(
             if named:
                 raise ValueError("it was called off, so nobody can have come")
             return None
-        return _mark(house, tx, row, now, what=what, who=who)
+        return _mark(house, tx, row, now, what=what, who=who, text=text)
 
-    return house.database.write(work, again=True)
+    return _do(house, work, dry_run=dry_run)
+
+
+def _do(house: House, work: Callable[[store.Transaction], T], *, dry_run: bool) -> T:
+    return house.database.try_out(work) if dry_run else house.database.write(work, again=True)
 
 
 def mark_these(
-    house: House, marks: Mapping[int, str], now: datetime, *, who: str, sites: Collection[int]
+    house: House,
+    marks: Mapping[int, str],
+    now: datetime,
+    *,
+    who: str,
+    sites: Collection[int],
+    silent: Collection[int] = (),
+    dry_run: bool = False,
 ) -> list[Marked]:
     """Say of several visits who came, appointment → mark; of all or of none, in one transaction.
+
+    About a miss of the appointments in `silent` nobody is texted; with `dry_run` it is only said what would be.
 
     Visits of other sites than these do not exist. Raises ValueError for one that has not begun or was called off.
     """
@@ -95,13 +117,21 @@ def mark_these(
         rows = store.plans.appointments_by_id(tx, there)
         if any(row.status not in _HELD for row in rows):
             raise ValueError("one of them was called off, so nobody can have come")
-        return [_mark(house, tx, row, now, what=marks[row.id], who=who) for row in rows]
+        return [_mark(house, tx, row, now, what=marks[row.id], who=who, text=row.id not in silent) for row in rows]
 
-    return house.database.write(work, again=True)
+    return _do(house, work, dry_run=dry_run)
 
 
 def mark_appointment(
-    house: House, appointment_id: int, now: datetime, *, what: str, who: str, version: int | None = None
+    house: House,
+    appointment_id: int,
+    now: datetime,
+    *,
+    what: str,
+    who: str,
+    version: int | None = None,
+    text: bool = True,
+    dry_run: bool = False,
 ) -> Marked | None:
     """`mark` of the appointment with that id. Raises ChangedSince where it does not stand in `version`."""
 
@@ -111,10 +141,10 @@ def mark_appointment(
             hold_to(version, row)
             if row.status not in _HELD:
                 raise ValueError("it was called off, so nobody can have come")
-            return _mark(house, tx, row, now, what=what, who=who)
+            return _mark(house, tx, row, now, what=what, who=who, text=text)
         return None
 
-    return house.database.write(work, again=True)
+    return _do(house, work, dry_run=dry_run)
 
 
 def mark_session(
@@ -127,10 +157,13 @@ def mark_session(
     missed: Collection[str] = (),
     late: Collection[str] = (),
     site: str | None = None,
+    text: bool = True,
+    dry_run: bool = False,
 ) -> list[Marked]:
     """Say of everybody in a session on a date who came: these patients missed it or were late, all others attended.
 
-    One transaction; empty where nothing of that session stood on that date. Raises ValueError before it began, and for
+    Without `text` nobody is texted about a miss; with `dry_run` it is only said what would be. One transaction; empty
+    where nothing of that session stood on that date. Raises ValueError before it began, and for
     a reference of nobody in it or named as both.
     """
 
@@ -147,9 +180,9 @@ def mark_session(
         if unknown := {*missed, *late} - {row.patient_ref for row in rows}:
             raise ValueError(f"not in it on that day: {', '.join(sorted(unknown))}")
         of = dict.fromkeys(missed, MISSED) | dict.fromkeys(late, LATE)
-        return [_mark(house, tx, row, now, what=of.get(row.patient_ref, ATTENDED), who=who) for row in rows]
+        return [_mark(house, tx, row, now, what=of.get(row.patient_ref, ATTENDED), who=who, text=text) for row in rows]
 
-    return house.database.write(work, again=True)
+    return _do(house, work, dry_run=dry_run)
 
 
 def unmarked(house: House, now: datetime) -> Sequence[Row[Any]]:
@@ -167,7 +200,9 @@ def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
     store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
 
 
-def _mark(house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str) -> Marked:
+def _mark(
+    house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str, text: bool = True
+) -> Marked:
     if row.starts_at > now:
         raise ValueError("it has not begun yet")
     mark = None if what == UNMARK else what
@@ -182,17 +217,31 @@ def _mark(house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, 
             tx, who=who, what=said, table="appointments", row=row.id, now=now, before=was, after=becomes, key=key
         )
     site = store.people.site_of_patient(tx, row.patient_id)
-    text, reason = _text_after(house, tx, row, site, now, missed=mark == MISSED)
+    state, reason = _text_after(house, tx, row, site, now, missed=mark == MISSED and text)
+    goes_at, zone = _goes(tx, row) if state == "scheduled" else (None, None)
     return Marked(
         patient=row.patient_ref,
         plan=row.plan_ref,
         visit=f"{row.series_key}@{row.recurrence_id}",
         mark=what,
         news=news,
-        text=text,
+        text=state,
         reason=reason,
         call=_calls(tx, row, site, now, news=news),
+        appointment=row.id,
+        goes_at=goes_at,
+        zone=zone,
     )
+
+
+def _goes(tx: store.Transaction, row: Row[Any]) -> tuple[datetime | None, str | None]:
+    """When the text after a miss goes, and its reader's zone."""
+    key = f"missed:{row.series_key}@{row.recurrence_id}"
+    for person in store.people.recipients_of(tx, row.patient_id):
+        for one in store.texts.unplanned_of(tx, person.id, "notice") if person.key == "self" else ():
+            if one.key == key:
+                return one.due_at, person.zone
+    return None, None
 
 
 def _before(row: Row[Any]) -> str:
@@ -220,6 +269,8 @@ def _text_after(
         return here.state, here.reason
     if row.plan_status != "active":
         return None, None
+    if now - row.starts_at > TELL_WITHIN:
+        return None, Reason.TOO_LATE.value
     policy = policy_of(house)
     reader = reader_now(tx, person, site, now)
     opens_at = max(row.starts_at + AFTER, now)

@@ -266,6 +266,7 @@ class Told:
     patient_id: int = 0
     recipient_id: int = 0
     number_id: int = 0
+    how: str = "in_person"
 
 
 def session_story(house: House, key: str, on: date, now: datetime, *, site: str | None = None) -> list[Told]:
@@ -322,6 +323,7 @@ def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequ
         patient_id=row.patient_id,
         recipient_id=reader.id,
         number_id=reader.number_id,
+        how=row.how,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from reminders import planner, plans, store, wording
 from reminders.planner.business_days import honour_by
 from reminders.planner.notices import for_news
-from reminders.plans import Category, Problem
+from reminders.plans import Problem
 from reminders.service import story, tasks
 from reminders.service.house import House
 from reminders.service.planning import consent_given
@@ -136,13 +136,21 @@ def _reader(tx: store.Transaction, patient_id: int, key: str) -> Row[Any] | None
 
 
 def new_number(
-    house: House, whom: Whom, phone: str, now: datetime, *, who: str, consent: Mapping[str, Any] | None = None
+    house: House,
+    whom: Whom,
+    phone: str,
+    now: datetime,
+    *,
+    who: str,
+    consent: Mapping[str, Any] | None = None,
+    by_hand: bool = False,
 ) -> Done | None:
     """Give a reader a new phone number: the old one gets nothing more of theirs from this moment on.
 
     `phone` in any format; `consent` as a plan's [consent] has it, given for the new number (L-50). Without it nothing
     goes and somebody is asked to take it; with it the new number gets its welcome. Others on the old one keep theirs.
-    None where there is no such patient or recipient. Raises PlanRefused for what cannot be read, and Refused.
+    A yes that would not count is kept with a note; `by_hand` it is refused at the box that is missing. None where there
+    is no such patient or recipient. Raises PlanRefused for what cannot be read, and Refused.
     """
 
     def work(tx: store.Transaction) -> Done | None:
@@ -154,7 +162,7 @@ def new_number(
         old = case.reader.number_id
         if old == number_id:
             raise Refused("this is their number already")
-        given = _read_consent(case, consent)
+        given = _read_consent(case, consent, by_hand=by_hand)
         others = {one.number_id for one in store.people.recipients_of(tx, case.patient.id) if one.key != whom.recipient}
         if number_id in others:
             case.notes.append("somebody else who gets this patient's texts has the same number")
@@ -211,18 +219,21 @@ def _ask_for_consent(case: _Case) -> None:
 # Consent, and what makes a number sure.
 
 
-def record_consent(house: House, whom: Whom, consent: Mapping[str, Any], now: datetime, *, who: str) -> Done | None:
+def record_consent(
+    house: House, whom: Whom, consent: Mapping[str, Any], now: datetime, *, who: str, by_hand: bool = False
+) -> Done | None:
     """Put on record what a reader said about texts to their number, as a plan's [consent] has it (L-50).
 
     A yes opens what staff closed by hand, but never a STOP that came from the phone: only START from that phone does
-    (L-17). None where there is no such patient or recipient. Raises PlanRefused for what cannot be read, and Refused.
+    (L-17). One that would not count is kept with a note; `by_hand` it is refused at the box that is missing. None where
+    there is no such patient or recipient. Raises PlanRefused for what cannot be read, and Refused.
     """
 
     def work(tx: store.Transaction) -> Done | None:
         case = _case(house, tx, whom, now, who=who)
         if case is None:
             return None
-        given = _read_consent(case, consent)
+        given = _read_consent(case, consent, by_hand=by_hand)
         assert given is not None
         if _take_consent(case, given):
             _reopen(case)
@@ -232,7 +243,7 @@ def record_consent(house: House, whom: Whom, consent: Mapping[str, Any], now: da
     return house.database.write(work, again=True)
 
 
-def _read_consent(case: _Case, consent: Mapping[str, Any] | None) -> ConsentGiven | None:
+def _read_consent(case: _Case, consent: Mapping[str, Any] | None, *, by_hand: bool = False) -> ConsentGiven | None:
     if consent is None:
         return None
     known = case.house.known(case.tx, case.now, case.site.key)
@@ -246,6 +257,10 @@ def _read_consent(case: _Case, consent: Mapping[str, Any] | None) -> ConsentGive
         raise Refused(
             "nobody else gets texts without the patient's written consent naming them; add them with its date"
         )
+    missing = plans.uncounted(read, known.today, own=own)
+    if missing and by_hand:
+        raise plans.PlanRefused(missing)
+    case.notes += [f"it does not count yet: {one.where} {one.problem}" for one in missing]
     return consent_given(read, known.today)
 
 
@@ -266,8 +281,7 @@ def _take_consent(case: _Case, given: ConsentGiven) -> bool:
         case.notes.append("a later answer is on record, so this one is kept but not in force")
         return False
     if case.reader.role == "self" and not given.warned_of_risk:
-        case.notes.append("it does not count yet: they must have been told that others may see texts (L-38)")
-        return False
+        return False  # it does not count yet (L-38)
     suffix = "" if case.reader.role == "self" else f":{case.reader.id}"
     keys = [f"no_consent:{plan.id}{suffix}" for plan in store.plans.current_plans(case.tx, case.patient.id)]
     store.tasks.close_by_key(case.tx, keys, case.now, outcome="done", why="consent was taken")
@@ -414,12 +428,14 @@ def add_recipient(
     *,
     who: str,
     series: Collection[str] | None = None,
+    by_hand: bool = False,
 ) -> Done | None:
     """Let another person get some of a patient's texts: `recipient` as a plan's [[recipients]] has them.
 
     It takes two consents: the patient's, in writing and naming them (`part2_consent_on`), and their own. `series` are
     the series of whose visits they are told, by default the family sessions. Who left comes back with a new consent.
-    None where there is no such patient. Raises PlanRefused for what cannot be read, and Refused.
+    A yes that would not count is kept with a note; `by_hand` it is refused at the box that is missing. None where there
+    is no such patient. Raises PlanRefused for what cannot be read, and Refused.
     """
 
     def work(tx: store.Transaction) -> Done | None:
@@ -428,6 +444,9 @@ def add_recipient(
         if read.part2_consent_on is None:
             problem = "is missing; nobody else gets texts without the patient's written consent naming them"
             raise plans.PlanRefused((Problem("recipient.part2_consent_on", problem),))
+        not_yet = plans.uncounted(read.consent, known.today, own=False) if read.consent is not None else ()
+        if not_yet and by_hand:
+            raise plans.PlanRefused([Problem(f"recipient.{one.where}", one.problem) for one in not_yet])
         number_id = store.people.keep_number(tx, read.phone, now)
         case = _case(house, tx, whom, now, number_id, who=who)
         if case is None:
@@ -461,8 +480,7 @@ def add_recipient(
             given = consent_given(read.consent, known.today)
             if not _take_consent(case, given) and given.said == "yes":
                 raise Refused("this consent is on record and was withdrawn since; take it anew")
-            if given.said == "yes" and Category.FAMILY not in read.consent.categories:
-                case.notes.append("they did not agree to family texts, so nothing goes to them")
+            case.notes += [f"it does not count yet: {one.where} {one.problem}" for one in not_yet]
         case.tell_what_stands_in_the_way()
         return case.done(case.replan())
 
@@ -672,6 +690,7 @@ class Shown:
     """One reader of a patient's texts. `why_not` says in words why nothing goes to them, None where texts go.
 
     `waits` says that their reminders wait meanwhile, since somebody may be in danger (C-12); what staff types goes.
+    `missing` says in words what keeps a yes on record from counting.
     """
 
     key: str
@@ -693,6 +712,7 @@ class Shown:
     wrong_since: datetime | None
     why_not: str | None
     waits: bool
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -737,6 +757,24 @@ def show(house: House, whom: Whom, now: datetime, *, who: str) -> Person | None:
     return house.database.write(look, again=True)
 
 
+_MISSING = {
+    "consent.warned_of_risk": "they were not told yet that others may see texts",
+    "consent.categories": "nothing they are texted about is among what they agreed to",
+    "consent.expires_on": "its last day has passed",
+}
+
+
+def _missing(case: _Case, reader: Row[Any], consent: Any) -> tuple[str, ...]:
+    """What keeps a yes on record from counting, in words."""
+    if consent is None or consent.said != "yes":
+        return ()
+    today = plans.to_wall(case.now, case.site.zone).date()
+    found = [_MISSING[one.where] for one in plans.uncounted(consent, today, own=reader.role == "self")]
+    if consent.number_id != reader.number_id:
+        found.append("it was given for another number")
+    return tuple(found)
+
+
 def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None, *, waits: bool) -> Shown:
     number = case.numbers[reader.number_id]
     reason = planner.may_be_texted(reader_now(case.tx, reader, case.site, case.now), policy_of(case.house), dated=True)
@@ -760,6 +798,7 @@ def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None, *, waits: bo
         wrong_since=number.wrong_since,
         why_not=story.REASONS[reason.value] if reason is not None else None,
         waits=waits,
+        missing=_missing(case, reader, consent),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
+from reminders.service import story
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
 from reminders.service.rendering import render, render_unplanned
@@ -23,6 +24,8 @@ from reminders.store.sealing import DataKey
 from reminders.store.texts import Changes
 
 T = TypeVar("T")
+
+NO_EARLY_VISIT = "no visit in the first seven days after discharge"
 
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
@@ -131,12 +134,13 @@ def accept_in(
             values |= status
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
+    modes = {one.key: one.how for one in store.history.series_of(tx, plan_id)} if row is not None else {}
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
     crash.point("C0")
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
-    note = _first_week(tx, document, plan_id)
+    note = _notes(tx, document, plan_id, modes, zone=site.zone, now=now)
     return Accepted(document.plan.ref, changed=True, texts=changes, note=note, new=row is None, plan_id=plan_id)
 
 
@@ -175,6 +179,18 @@ def enter(
     return house.database.write(work, again=True)
 
 
+def _notes(
+    tx: store.Transaction, document: PlanDocument, plan_id: int, modes: dict[str, str], *, zone: str, now: datetime
+) -> str | None:
+    """What to think about once the plan is in: an empty first week, a yes that does not count, whom to tell."""
+    notes = [
+        _first_week(tx, document, plan_id),
+        *plans.notes_on(document, plans.to_wall(now, zone).date()),
+        *_told_otherwise(tx, plan_id, modes, now),
+    ]
+    return "; ".join(filter(None, notes)) or None
+
+
 def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
     """The first days after discharge are the most dangerous: a plan without a visit then asks for a reason (P-21)."""
     left = document.plan.discharged_on
@@ -182,7 +198,19 @@ def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> 
         return None
     if store.plans.has_visit(tx, plan_id, left + timedelta(days=1), left + timedelta(days=7)):
         return None
-    return "no visit in the first seven days after discharge; book one, or say why in plan.late_start_because"
+    return f"{NO_EARLY_VISIT}; book one, or say why in plan.late_start_because"
+
+
+def _told_otherwise(tx: store.Transaction, plan_id: int, modes: dict[str, str], now: datetime) -> list[str]:
+    """The series that happen in another way than before, where a text about a visit ahead has said the old one.
+
+    What is still to go says how it is now; there is no notice of it, so a person has to tell.
+    """
+    return [
+        f"{one.key} now happens {story.MODES[one.how]}, and a text about it has gone: tell them, no text does"
+        for one in store.history.series_of(tx, plan_id)
+        if modes.get(one.key, one.how) != one.how and store.plans.spoken_of_ahead(tx, one.id, now)
+    ]
 
 
 def _check_second_plan(document: PlanDocument, row: Row[Any] | None, others: Sequence[Row[Any]]) -> None:
@@ -432,6 +460,51 @@ def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[str | 
         return accepted.note, texts_of(house, tx, plan, now)
 
     return house.database.try_out(tried)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOf:
+    """One person of a plan in its preview: how many texts they will get, and where it is none, why."""
+
+    recipient: str
+    role: str
+    texts: int
+    why: str | None
+
+
+def people_in(document: PlanDocument, texts: Sequence[Previewed]) -> list[ToldOf]:
+    """Everybody whom a plan names, the patient first, with what `texts`, its preview, hold for each."""
+    silent = dict(plans.not_told(document))
+    people = [("self", "self"), *((other.key, other.role) for other in document.recipients)]
+    found = []
+    for key, role in people:
+        mine = [text for text in texts if text.recipient == key]
+        count = sum(text.goes for text in mine)
+        reasons = [text.reason for text in mine if text.reason is not None]
+        why = silent.get(key) or (story.REASONS.get(reasons[0], reasons[0]) if reasons else "no visit lies ahead")
+        found.append(ToldOf(key, role, count, None if count else why))
+    return found
+
+
+def people_of(house: House, ref: str, texts: Sequence[Previewed], *, site: str | None = None) -> list[ToldOf]:
+    """`people_in` of a plan that is stored; whoever was added here since is counted by their texts alone."""
+
+    def look(tx: store.Transaction) -> PlanDocument | None:
+        plan = store.plans.plan_by_ref(tx, ref, site=site, lock=False)
+        if plan is None:
+            return None
+        known = replace(house.known(tx, plan.changed_at), fictional_numbers=True)
+        return plans.read(json.loads(store.plans.document_of(tx, plan)), known)
+
+    document = house.database.read(look)
+    if document is None:
+        return []
+    named = people_in(document, texts)
+    added = {text.recipient for text in texts} - {one.recipient for one in named}
+    return named + [
+        ToldOf(key, "supporter", sum(text.goes for text in texts if text.recipient == key), None)
+        for key in sorted(added)
+    ]
 
 
 def preview_plan(house: House, ref: str, now: datetime, *, site: str | None = None) -> list[Previewed] | None:

@@ -33,6 +33,7 @@ def _spoken(visit: Visit) -> wording.Visit:
         starts_at=visit.starts_at,
         meeting=visit.kind in {plans.Kind.SUPPORT_MEETING, plans.Kind.HOUSE_MEETING},
         asks=not visit.repeats or visit.kind.is_individual,
+        mode=visit.mode,
     )
 
 

@@ -66,6 +66,9 @@ KINDS = {
 }
 """Kinds of visit as staff see them; no text ever says one."""
 
+MODES = {"in_person": "in person", "phone": "by phone", "video": "by video"}
+"""How a visit happens, as staff see it."""
+
 CATEGORIES = {
     "appointments": "appointments",
     "meetings": "support and house meetings",

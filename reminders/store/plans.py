@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
-from reminders.plans import Kind, Lead, Occurrence, Series, to_instant
+from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
 from reminders.store.prepared import Prepared, PreparedInsert, among, words
@@ -229,6 +229,7 @@ def keep_series(
             "zone": one.zone or zone,
             "repeats": one.repeats,
             "minutes": one.minutes,
+            "how": one.how.value,
             "session_id": keep_session(tx, site_id, one.session, now) if one.session else None,
             "recipients": [*one.for_, *(name for name in (row.recipients if row else ()) if name in kept)],
             "leads": [str(lead) for lead in one.leads] if one.leads is not None else None,
@@ -375,6 +376,13 @@ def spoken_of(tx: Transaction, appointment_ids: Collection[int], since: datetime
     return tx.first(query.limit(1)) is not None
 
 
+def spoken_of_ahead(tx: Transaction, series_id: int, now: datetime) -> bool:
+    """Whether a text about a visit of a series that is still ahead has gone, or may have."""
+    mine = appointments.c.series_id == series_id
+    query = sa.select(appointments.c.id).where(mine, appointments.c.starts_at > now, appointments.c.status.in_(OPEN))
+    return spoken_of(tx, [row.id for row in tx.all(query)])
+
+
 def of_session(
     tx: Transaction, site_id: int, key: str, on: date, statuses: Collection[str] = OPEN
 ) -> Sequence[Row[Any]]:
@@ -392,6 +400,7 @@ def _of_patients() -> sa.Select[Any]:
             appointments,
             series.c.key.label("series_key"),
             series.c.kind,
+            series.c.how,
             series.c.recipients,
             plans.c.id.label("plan_id"),
             plans.c.ref.label("plan_ref"),
@@ -568,6 +577,7 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
             appointments.c.recurrence_id,
             series.c.key.label("series_key"),
             series.c.kind,
+            series.c.how,
             series.c.repeats,
             words(series.c.leads),
             words(series.c.recipients),
@@ -593,6 +603,7 @@ def visit_of(row: Any, *, first: bool) -> Visit:
         first=first,
         leads=tuple(map(Lead.parse, row.leads)) if row.leads is not None else None,
         plan_status=row.plan_status,
+        mode=Mode(row.how),
     )
 
 

@@ -330,6 +330,7 @@ series = Table(
     Column("zone", sa.String(64), nullable=False),
     Column("repeats", sa.Text),
     Column("minutes", sa.Integer),
+    Column("how", sa.String(9), nullable=False),
     Column("place_sealed", sa.LargeBinary),
     Column("with_sealed", sa.LargeBinary),
     Column("session_id", ForeignKey("sessions.id")),
@@ -337,6 +338,7 @@ series = Table(
     Column("leads", sa.JSON),
     Column("status", sa.String(10), nullable=False),
     UniqueConstraint("plan_id", "key"),
+    _one_of("how", ("in_person", "phone", "video"), "how"),
     _one_of("status", ("booked", "tentative", "cancelled"), "status"),
     Index("ix_series_session_id", "session_id"),
 )

@@ -83,6 +83,7 @@ templates.globals.update(
     tell=story.tell,
     advice=story.advice,
     visits=story.VISITS,
+    modes=story.MODES,
     meanings=story.MEANINGS,
     lead_words=story.lead_words,
     reasons=story.REASONS,

@@ -11,7 +11,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from reminders.plans import Problem
+from reminders.plans import Kind, Problem
 from reminders.web.forms import Fields
 
 MOST_ROWS = 60
@@ -32,7 +32,7 @@ _PLAN = ("ref", "site", "discharged_on", "program", "starts_on", "status", "ende
 _PATIENT = ("ref", "name", "phone", "language", "zone", "born_on")
 _CONSENT = ("on", "how", "by", "wording", "verified", "legal_basis", "expires_on")
 _RECIPIENT = ("key", "role", "phone", "language", "zone", "part2_consent_on")
-_SERIES = ("key", "kind", "zone", "place", "with", "session", "status")
+_SERIES = ("key", "kind", "how", "zone", "place", "with", "session", "status")
 
 
 @dataclass
@@ -58,6 +58,14 @@ class PlanForm:
     def numbers(self, section: str) -> list[int]:
         """The numbers of a section's rows in the form, empty ones too."""
         return _numbers(self.fields, section)
+
+    def people(self) -> list[str]:
+        """The short names of the others who are to be told."""
+        return _people(self.fields)
+
+    def told(self, row: str) -> list[str]:
+        """Who is ticked as told of the visits of a row; everybody new is proposed for family sessions."""
+        return _told(self.fields, row) or ["self"]
 
     def explain(self, problems: Iterable[Problem]) -> dict[str, str]:
         """Problems of the plan as field → what to do about it, in a coordinator's words; the first of each field."""
@@ -195,6 +203,9 @@ def _read_recipients(form: PlanForm) -> None:
         recipient = recipient_in(fields, row)
         if recipient.keys() <= {"role", "language"}:
             continue
+        if not fields[f"{row}.consent.said"]:
+            problem = "Say whether they agreed to texts, or that it is still to be asked: then they get none yet"
+            form.problems[f"{row}.consent.said"] = problem
         table.append(recipient)
         rows.append(number)
     if table:
@@ -223,7 +234,7 @@ def _one_series(form: PlanForm, row: str) -> dict[str, Any] | None:
     fields = form.fields
     one = _some(fields, row, _SERIES)
     starts = "T".join(part for part in (fields[f"{row}.date"], fields[f"{row}.time"]) if part)
-    if not starts and one.keys() <= {"key", "kind", "status"}:
+    if not starts and one.keys() <= {"key", "kind", "how", "status"}:
         return None
     if starts:
         one["starts"] = starts
@@ -231,7 +242,8 @@ def _one_series(form: PlanForm, row: str) -> dict[str, Any] | None:
         one["repeats"] = rule
     if fields[f"{row}.minutes"]:
         one["minutes"] = _number(fields[f"{row}.minutes"])
-    if who := fields.all(f"{row}.for"):
+    who = _told(fields, row)
+    if who or fields.all(f"{row}.offered"):
         one["for"] = who
     for name in ("skip", "leads"):
         if fields[f"{row}.{name}"]:
@@ -239,6 +251,27 @@ def _one_series(form: PlanForm, row: str) -> dict[str, Any] | None:
     if fields[f"{row}.move"]:
         one["move"] = _moves(form, f"{row}.move")
     return one
+
+
+def _people(fields: Fields) -> list[str]:
+    keys = (fields[f"recipients.{number}.key"] for number in _numbers(fields, "recipients"))
+    return list(dict.fromkeys(filter(None, keys)))
+
+
+def _told(fields: Fields, row: str) -> list[str]:
+    """Who is told of a row's visits; empty where it says nothing, and so the patient alone.
+
+    `offered` are the people that the form has shown beside it: who came since is proposed for family sessions, and who
+    was renamed or dropped since is nobody any more.
+    """
+    people, offered, ticked = _people(fields), fields.all(f"{row}.offered"), fields.all(f"{row}.for")
+    who = [name for name in ticked if name == "self" or name in people or name not in offered]
+    if fields[f"{row}.kind"] == Kind.FAMILY_SESSION:
+        fresh = [name for name in people if name not in offered and name not in who]
+        if fresh and not offered and not who:
+            who = ["self"]
+        who += fresh
+    return who
 
 
 def _name_for(kind: str, taken: set[str]) -> str:
@@ -365,8 +398,12 @@ def fields_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         row = f"recipients.{number}"
         pairs += _pairs(row, recipient, _RECIPIENT)
         pairs += _consent_pairs(f"{row}.consent", recipient.get("consent"))
+    people = [other["key"] for other in document.get("recipients", ())]
     for number, one in enumerate(document.get("series", ())):
         pairs += _series_pairs(f"series.{number}", one)
+        if people:  # what was agreed stands: nobody is proposed to a series that did not name them
+            pairs += [(f"series.{number}.for", "self")] if not one.get("for") else []
+            pairs += [(f"series.{number}.offered", key) for key in people]
     return pairs
 
 
@@ -448,6 +485,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "consent.how": ("How it was given", "Say how the consent was given"),
         "consent.by": ("Who took it", "Say who took the consent"),
         "consent.categories": ("What they agreed to", "Tick what they agreed to"),
+        "consent.warned_of_risk": ("The warning", "Tick it once they were told that others may see texts"),
         "consent.per_day": ("Texts a day", "Enter how many a day"),
         "consent.per_week": ("Texts a week", "Enter how many a week"),
         "consent.legal_basis": ("The legal basis", "Enter the legal basis"),
@@ -460,6 +498,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Enter the day of the patient's written consent",
         ),
         "series.kind": ("The kind", "Choose the kind of visit"),
+        "series.how": ("How it happens", "Say how it happens"),
         "series.date": ("The first date and time", "Enter the first date and its time"),
         "series.every": ("The repeats", "Say how it repeats"),
         "series.rule": ("The rule", "Enter a rule such as FREQ=WEEKLY;COUNT=12"),
@@ -473,6 +512,8 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 _OF_FILES = (  # words that only somebody who writes a file can follow
+    ("a yes counts only once they were told that others may see texts (L-38)", "without it their yes does not count"),
+    ("; leave it out for the usual", ""),
     (", without quotes", ""),
     ("; put it in quotes, so that 007 stays 007", ""),
     ("; put it in quotes", ""),

@@ -32,11 +32,22 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "reminder_tomorrow": _ONE,
         "reminder_today_ask": _ONE,
         "reminder_today": _ONE,
+        # The same of a visit by phone, and of one by video, which no text holds a link to (L-35).
+        "reminder_phone_ask": _ONE,
+        "reminder_phone": _ONE,
+        "reminder_phone_today_ask": _ONE,
+        "reminder_phone_today": _ONE,
+        "reminder_video_ask": _ONE,
+        "reminder_video": _ONE,
+        "reminder_video_today_ask": _ONE,
+        "reminder_video_today": _ONE,
         # Visits on one day: with their times, or only how many. A C would not say which of them it confirms.
         "reminder_several": _SOME,
         "reminder_many": _MANY,
         # Meetings, which the person asked to be reminded of; nobody confirms those (S-2).
         "reminder_meeting": _ONE,
+        "reminder_meeting_phone": _ONE,
+        "reminder_meeting_video": _ONE,
         "reminder_meetings": _SOME,
         "reminder_many_meetings": _MANY,
         # The week ahead, for who chose one text on Sunday.
@@ -65,6 +76,8 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "intent": _LINE,
         # To C, to R, to R on a text about several visits, to "who is this?", and to what is left for a person (C-2).
         "confirmed": _ONE,
+        "confirmed_phone": _ONE,
+        "confirmed_video": _ONE,
         "change": _OFFICE,
         "change_which": _OFFICE,
         "who": _OFFICE,
@@ -114,6 +127,8 @@ class Catalogue:
     noon: str
     midnight: str
     in_zone: str
+    by_phone: str
+    by_video: str
     separator: str
     joiner: str
     texts: Mapping[str, str]
@@ -190,6 +205,8 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
         ("tomorrow", calendar["tomorrow"], frozenset({frozenset({"date"})})),
         ("time", calendar["time"], _TIMES),
         ("in_zone", calendar["in_zone"], frozenset({frozenset({"times", "zone"})})),
+        ("by_phone", calendar["by_phone"], frozenset({frozenset({"time"})})),
+        ("by_video", calendar["by_video"], frozenset({frozenset({"time"})})),
         *((name, text, frozenset({TEXTS[name]})) for name, text in texts.items()),
         *((f"card.{name}", text, frozenset({CARD[name]})) for name, text in card.items()),
         *((f"card.replies.{word}", text, frozenset({frozenset()})) for word, text in replies.items()),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from operator import itemgetter
+from itertools import product
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,8 @@ class Visit:
 
     `wall` is the naive wall clock of the place, `zone` the place's IANA zone, `starts_at` the same moment as an aware
     UTC instant (of a time that clocks show twice, the one that is meant). `meeting` is what the person asked to be
-    reminded of (support_meeting, house_meeting); `asks` whether the text may ask for C or R.
+    reminded of (support_meeting, house_meeting); `asks` whether the text may ask for C or R; `mode` how the visit
+    happens.
     """
 
     wall: datetime
@@ -46,6 +47,7 @@ class Visit:
     starts_at: datetime
     meeting: bool
     asks: bool
+    mode: plans.Mode = plans.Mode.IN_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,20 @@ def _reminder(  # ruff: ignore[too-many-positional-arguments]  names would make 
     visits: tuple[Visit, ...], language: str, alias: str, phone: str, reader_zone: str, today: date
 ) -> Rendered:
     catalogue = catalogue_of(language)
-    starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
+    placed = sorted(((_start(visit), visit.mode) for visit in visits), key=lambda one: one[0][0])
+    starts = [start for start, _ in placed]
     day = starts[0][1].date()
     if (starts[-1][1].date() - day).days >= 7:
         raise Unsayable("no_wording")
     told, ahead = _told(catalogue, starts, reader_zone, today)
     week = any(wall.date() != day for _, wall, _ in starts)
     values = {"alias": alias, "phone": shown_phone(phone), "count": len(visits)} | told
-    return _first_sayable(catalogue, ("reminder_week",) if week else _wordings(visits, ahead), values)
+    ways = [values]
+    if len(visits) > 1 and any(mode is not plans.Mode.IN_PERSON for _, mode in placed):
+        # Of several visits each time says how it happens, where there is room; without that it is true all the same.
+        each = _told(catalogue, starts, reader_zone, today, modes=[mode for _, mode in placed])[0]
+        ways.insert(0, values | each)
+    return _first_sayable(catalogue, ("reminder_week",) if week else _wordings(visits, ahead), *ways)
 
 
 def answer(
@@ -146,6 +154,8 @@ def answer(
         if wording == "moved" and was is not None and was.wall.date() != visit.wall.date():
             values["old_day"] = _told(catalogue, [_start(was)], zone, today)[0]["day"]
             wordings = ("moved_from", "moved")
+        elif wording == "confirmed" and visit.mode is not plans.Mode.IN_PERSON:
+            wordings = (f"confirmed_{visit.mode}", "confirmed")
     return _first_sayable(catalogue, wordings, values)
 
 
@@ -157,9 +167,12 @@ def catalogue_of(language: str) -> Catalogue:
     return catalogues()[code]
 
 
-def _first_sayable(catalogue: Catalogue, wordings: Sequence[str], values: Mapping[str, object]) -> Rendered:
-    """The first of these texts that the language has and that fits; raises Unsayable."""
-    for name in wordings:
+def _first_sayable(catalogue: Catalogue, wordings: Sequence[str], *ways: Mapping[str, object]) -> Rendered:
+    """The first of these texts, filled in the first of these ways, that the language has and that fits.
+
+    Raises Unsayable.
+    """
+    for name, values in product(wordings, ways):
         if (text := catalogue.texts.get(name)) is not None:
             rendered = _rendered(name, catalogue.language, text.format_map(values))
             if name in _ALWAYS:
@@ -172,15 +185,22 @@ def _first_sayable(catalogue: Catalogue, wordings: Sequence[str], values: Mappin
 
 
 def _told(
-    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str, today: date | None
+    catalogue: Catalogue,
+    starts: Sequence[tuple[datetime, datetime, str]],
+    reader_zone: str,
+    today: date | None,
+    modes: Sequence[plans.Mode] = (),
 ) -> tuple[dict[str, str], int | None]:
-    """`day`, `time` and `times` of these starts as the reader is told them; and how far ahead the day is, if said."""
+    """`day`, `time` and `times` of these starts as the reader is told them; and how far ahead the day is, if said.
+
+    With `modes`, one for each start, a time also says that the visit is by phone or by video.
+    """
     day = starts[0][1].date()
     near = all(zone == reader_zone or plans.to_wall(instant, reader_zone) == wall for instant, wall, zone in starts)
     ahead = (day - today).days if near and today is not None else None
     if any(wall.hour == wall.minute == 0 for _, wall, _ in starts):
         ahead = None  # "tomorrow at midnight" is tonight to one reader and tomorrow night to another
-    first, times = _times(catalogue, starts, None if near else reader_zone)
+    first, times = _times(catalogue, starts, None if near else reader_zone, modes)
     return {"day": catalogue.day(day, ahead), "time": first, "times": times}, ahead
 
 
@@ -201,18 +221,36 @@ def _wordings(visits: Sequence[Visit], ahead: int | None) -> tuple[str, ...]:
             ("reminder_meetings", "reminder_many_meetings") if meetings else ("reminder_several", "reminder_many")
         )
         return (several, many) if len(visits) <= MOST_LISTED else (many,)
+    mode = visits[0].mode
     if meetings:
-        return ("reminder_meeting",)
+        told = "reminder_meeting"
+        return (told,) if mode is plans.Mode.IN_PERSON else (f"{told}_{mode}", told)
+    if mode is not plans.Mode.IN_PERSON:
+        # "You have a visit" is true of every mode, where the words for this one do not fit.
+        ask = "_ask" if visits[0].asks else ""
+        return (f"reminder_{mode}{'_today' if ahead == 0 else ''}{ask}", f"reminder_ahead{ask}")
     days: dict[int | None, str] = {0: "reminder_today", 1: "reminder_tomorrow"}
     told = days.get(ahead, "reminder_ahead")
     return (f"{told}_ask" if visits[0].asks else told,)
 
 
 def _times(
-    catalogue: Catalogue, starts: Sequence[tuple[datetime, datetime, str]], reader_zone: str | None
+    catalogue: Catalogue,
+    starts: Sequence[tuple[datetime, datetime, str]],
+    reader_zone: str | None,
+    modes: Sequence[plans.Mode] = (),
 ) -> tuple[str, str]:
     """The first time and the list of all; with the zones of the places where there is a `reader_zone` that differs."""
     clocks = [catalogue.clock(wall.time()) for _, wall, _ in starts]
+    if modes:
+        if reader_zone is not None:
+            clocks = [
+                catalogue.in_zone.format(times=clock, zone=_zone_name(*start, reader_zone))
+                for clock, start in zip(clocks, starts, strict=True)
+            ]
+        patterns = {plans.Mode.PHONE: catalogue.by_phone, plans.Mode.VIDEO: catalogue.by_video}
+        each = [patterns.get(mode, "{time}").format(time=clock) for clock, mode in zip(clocks, modes, strict=True)]
+        return each[0], catalogue.joined(list(dict.fromkeys(each)))
     if reader_zone is None:
         return clocks[0], catalogue.joined(list(dict.fromkeys(clocks)))
     zones = [_zone_name(instant, wall, zone, reader_zone) for instant, wall, zone in starts]
@@ -278,7 +316,7 @@ def examples(language: str, *, alias: str, phone: str, line24: str) -> Iterator[
     ways = {"today": 0, "tomorrow": 1}
     for name in TEXTS:
         if (text := catalogue.texts.get(name)) is not None:
-            ahead = ways.get(name.removeprefix("reminder_").removesuffix("_ask"))
+            ahead = ways.get(name.removesuffix("_ask").rpartition("_")[2])
             said = text.format_map(plain | {"day": catalogue.day(date(2026, 12, 3), ahead)})
             yield _rendered(name, language, said)
 
@@ -287,7 +325,7 @@ def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
     """The longest values for the text `name`, in each way in which its day can be told."""
     every_way: tuple[int | None, ...] = (None, 0, 1)
     ways = {"ahead": (None,), "today": (0,), "tomorrow": (1,)}
-    for ahead in ways.get(name.removeprefix("reminder_").removesuffix("_ask"), every_way):
+    for ahead in ways.get(name.removesuffix("_ask").rpartition("_")[2], every_way):
         hours = range(24) if ahead is None else range(1, 24)  # midnight is never told as today or tomorrow
         clocks = {catalogue.clock(time(hour, minute)) for hour in hours for minute in (0, 58)}
         longest = sorted(clocks, key=lambda clock: (len(clock), clock))[-MOST_LISTED:]

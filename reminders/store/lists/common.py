@@ -22,12 +22,13 @@ OWN = schema.recipients.c.role == "self"
 
 @dataclass(frozen=True, slots=True)
 class NextVisit:
-    """The next visit that is on: when, on the wall clock of which zone, and of what kind."""
+    """The next visit that is on: when, on the wall clock of which zone, of what kind, and how it happens."""
 
     appointment: int
     starts_at: datetime
     zone: str
     kind: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def next_visits(tx: Transaction, owner: sa.Column[int], ids: Collection[int], no
             schema.appointments.c.starts_at,
             schema.appointments.c.zone,
             schema.series.c.kind,
+            schema.series.c.how,
             place.label("place"),
         )
         .join_from(schema.appointments, schema.series, schema.series.c.id == schema.appointments.c.series_id)
@@ -128,7 +130,7 @@ def next_visits(tx: Transaction, owner: sa.Column[int], ids: Collection[int], no
         .subquery()
     )
     return {
-        row.owner: NextVisit(row.id, row.starts_at, row.zone, row.kind)
+        row.owner: NextVisit(row.id, row.starts_at, row.zone, row.kind, row.how)
         for row in tx.all(sa.select(ahead).where(ahead.c.place == 1))
     }
 

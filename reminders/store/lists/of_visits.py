@@ -40,6 +40,7 @@ class ListedVisit:
     wall: datetime
     zone: str
     minutes: int | None
+    how: str
     room: str | None = field(repr=False)
     with_: str | None = field(repr=False)
     status: str
@@ -134,6 +135,7 @@ def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
             schema.series.c.key.label("series_key"),
             schema.series.c.kind,
             schema.series.c.minutes,
+            schema.series.c.how,
             schema.series.c.place_sealed,
             schema.series.c.with_sealed,
             schema.sessions.c.key.label("session_key"),
@@ -180,6 +182,7 @@ def _read_visits(
             wall=datetime.fromisoformat(row.wall),
             zone=row.zone,
             minutes=row.minutes,
+            how=row.how,
             room=staff_only(row, "place_sealed"),
             with_=staff_only(row, "with_sealed"),
             status=row.status,
@@ -197,9 +200,10 @@ def _read_visits(
 
 @dataclass(frozen=True, slots=True)
 class ListedSession:
-    """One date of a session: how many patients have a visit of it that is on, and of how many nobody said who came.
+    """One date of a session: how many patients are in it, of how many nobody said who came, and how many came.
 
-    `status` is booked while any visit of it is on, held once it was and somebody is marked, else cancelled.
+    `status` is booked while any visit of it is on, held once it was and somebody is marked, else cancelled; of a
+    cancelled one `patients` are those who were in it. `how` it happens is None where its visits differ.
     """
 
     session_id: int
@@ -210,8 +214,11 @@ class ListedSession:
     zone: str
     starts_at: datetime
     kind: str
+    how: str | None
     patients: int
     unmarked: int
+    came: int
+    missed: int
     status: str
 
     @property
@@ -239,6 +246,10 @@ def sessions(
     is_on = schema.appointments.c.status.in_(OPEN)
     marked = schema.appointments.c.status.in_(("attended", "missed"))
     there = sa.case((schema.appointments.c.status != "cancelled", schema.plans.c.patient_id))
+    # A session that was called off leaves what the plan agreed as it was: so many were in it.
+    were = sa.case((schema.appointments.c.agreed_status != "cancelled", schema.plans.c.patient_id))
+    came = schema.appointments.c.status == "attended"
+    missed = schema.appointments.c.status == "missed"
     day = timedelta(days=1)  # zones are at most fourteen hours off
     bounds = [datetime.fromisoformat(f"{edge.isoformat()}T00:00+00:00") for edge in (since - day, until + day)]
     query = (
@@ -251,7 +262,12 @@ def sessions(
             sa.func.min(schema.appointments.c.zone).label("zone"),
             sa.func.min(schema.appointments.c.starts_at, type_=schema.appointments.c.starts_at.type).label("starts_at"),
             sa.func.min(schema.series.c.kind).label("kind"),
+            sa.func.min(schema.series.c.how).label("how"),
+            sa.func.max(schema.series.c.how).label("or_how"),
             sa.func.count(there.distinct()).label("patients"),
+            sa.func.count(were.distinct()).label("were"),
+            sa.func.sum(sa.case((came, 1), else_=0)).label("came"),
+            sa.func.sum(sa.case((missed, 1), else_=0)).label("missed"),
             sa.func.sum(sa.case((is_on, 1), else_=0)).label("is_on"),
             sa.func.sum(sa.case((marked, 1), else_=0)).label("marked"),
         )
@@ -279,8 +295,11 @@ def sessions(
             zone=row.zone,
             starts_at=row.starts_at,
             kind=row.kind,
-            patients=row.patients,
+            how=row.how if row.how == row.or_how else None,
+            patients=row.patients if row.is_on or row.marked else row.were,
             unmarked=row.is_on,
+            came=row.came,
+            missed=row.missed,
             status="booked" if row.is_on else "held" if row.marked else "cancelled",
         )
         for row in tx.all(query)

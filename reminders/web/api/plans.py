@@ -209,7 +209,8 @@ def _preview(house: House, caller: Caller, which: str) -> Any:
         lambda tx: store.records.note(tx, who=caller.who, what="texts read", table="plans", row=one.id, now=now),
         again=True,
     )
-    return {"items": [plain.previewed(text) for text in texts]}
+    people = planning.people_of(house, one.ref, texts, site=one.site)
+    return {"items": [plain.previewed(text) for text in texts], "people": people}
 
 
 @router.post("/plans/{plan}/pause", **needs("write", gives=PlanDone))
@@ -262,4 +263,5 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
         ref = body["ref"]
         return _preview(house, caller, f"~{ref if isinstance(ref, str) else ''}")
     document = house.database.read(lambda tx: _document(house, tx, caller, body))
-    return {"items": [plain.previewed(text) for text in planning.preview(house, document, clock.now())]}
+    texts = planning.preview(house, document, clock.now())
+    return {"items": [plain.previewed(text) for text in texts], "people": planning.people_in(document, texts)}

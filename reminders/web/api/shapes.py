@@ -57,6 +57,7 @@ class NextAppointment(Shape):
     starts_at: Instant
     zone: str
     kind: str
+    how: Literal["in_person", "phone", "video"]
 
 
 class NextText(Shape):
@@ -136,10 +137,20 @@ class PreviewedText(Shape):
     red: bool
 
 
+class ToldOf(Shape):
+    """One person whom a plan names: how many of its texts they will get, and where it is none, why."""
+
+    recipient: str
+    role: Literal["self", "supporter", "guardian"]
+    texts: int
+    why: str | None
+
+
 class Preview(Shape):
-    """Every text of a plan."""
+    """Every text of a plan, and a line for each person whom it names."""
 
     items: list[PreviewedText]
+    people: list[ToldOf]
 
 
 class PlanOf(Shape):
@@ -174,6 +185,7 @@ class Reader(Shape):
     wrong_since: Instant | None
     why_not: str | None
     waits: bool
+    missing: list[str] = Field(description="What keeps a yes on record from counting")
 
 
 class Patient(Shape):
@@ -226,6 +238,7 @@ class Appointment(Shape):
     wall: Clock
     zone: str
     minutes: int | None
+    how: Literal["in_person", "phone", "video"]
     place: str | None = Field(validation_alias="room", description="Staff-only; null unless `names` was asked for")
     with_: str | None = Field(alias="with", validation_alias="with_", description="The same")
     status: Literal["booked", "tentative", "cancelled", "attended", "missed"]
@@ -252,6 +265,7 @@ class Marked(Shape):
     news: bool
     text: str | None
     reason: str | None
+    goes_at: Instant | None = Field(description="When the text after a miss goes")
     call: bool
 
 
@@ -266,8 +280,11 @@ class Session(Shape):
     zone: str
     starts_at: Instant
     kind: str
-    patients: int
+    how: Literal["in_person", "phone", "video"] | None = Field(description="Null where its appointments differ")
+    patients: int = Field(description="Of one that was called off, how many were in it")
     unmarked: int
+    came: int
+    missed: int
     status: Literal["booked", "held", "cancelled"]
 
 
@@ -279,6 +296,7 @@ class Told(Shape):
     recipient: str
     appointment: str = Field(validation_alias="visit")
     wall: Clock
+    how: Literal["in_person", "phone", "video"]
     status: str
     told: str
     text: MaybeId
@@ -538,16 +556,24 @@ class Move(Section):
 
 
 class Attendance(Section):
-    """Who came: attended, late, missed, or unmark to take a mark back."""
+    """Who came: attended, late, missed, or unmark to take a mark back. Without `text` nobody is texted about a miss;
+    with `dry_run` it is only said what would be.
+    """
 
     mark: Annotated[Literal["attended", "late", "missed", "unmark"], choice(*MARKS)]
+    text: Flag = True
+    dry_run: Flag = False
 
 
 class SessionAttendance(Section):
-    """The references of the patients who missed a session or were late; all others attended."""
+    """The references of the patients who missed a session or were late; all others attended. Without `text` nobody is
+    texted about a miss; with `dry_run` it is only said what would be.
+    """
 
     missed: tuple[Ref, ...] = ()
     late: tuple[Ref, ...] = ()
+    text: Flag = True
+    dry_run: Flag = False
 
 
 class Search(Section):

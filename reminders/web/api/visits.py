@@ -169,9 +169,18 @@ def _appointment(house: House, caller: Caller, which: str) -> ListedVisit:
 def mark_appointment(*, house: TheHouse, caller: TheCaller, appointment: Which, body: Json, version: Version) -> Any:
     """Say who came."""
     one = _appointment(house, caller, appointment)
-    what = read_body(house, caller, Attendance, body).mark
+    said = read_body(house, caller, Attendance, body)
     with verdicts():
-        done = attendance.mark_appointment(house, one.id, clock.now(), what=what, who=caller.who, version=version)
+        done = attendance.mark_appointment(
+            house,
+            one.id,
+            clock.now(),
+            what=said.mark,
+            who=caller.who,
+            version=version,
+            text=said.text,
+            dry_run=said.dry_run,
+        )
     return found(done)
 
 
@@ -271,6 +280,15 @@ def mark_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: 
     said = read_body(house, caller, SessionAttendance, body)
     with verdicts():
         done = attendance.mark_session(
-            house, key, day, clock.now(), who=caller.who, missed=said.missed, late=said.late, site=site
+            house,
+            key,
+            day,
+            clock.now(),
+            who=caller.who,
+            missed=said.missed,
+            late=said.late,
+            site=site,
+            text=said.text,
+            dry_run=said.dry_run,
         )
     return {"items": found(done or None)}

@@ -1,6 +1,6 @@
 """The attendance sheet: who came to today's visits and to those of the last seven days that nobody marked yet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -25,7 +25,8 @@ MOST = 1_000
 UNDO_FOR = timedelta(hours=24)
 WORDS = {attendance.ATTENDED: "came", attendance.LATE: "late", attendance.MISSED: "missed it"}
 DONE = {
-    "marked": "Who came is on record. Who missed gets one text without blame, if any may go.",
+    "marked": "Who came is on record.",
+    "texted": "Who came is on record. Whom you left ticked gets one text without blame.",
     "undone": "The marks are taken back, and so are texts about a miss that had not gone.",
 }
 
@@ -126,8 +127,43 @@ def mark(request: Request, house: TheHouse, actor: Planning, form: Form) -> Resp
     if not said:
         field = form["sitting"] if form["sitting"].startswith("sitting-") else "sheet"
         return _draw(request, house, actor, form=form, problems={field: "Say of somebody whether they came"})
+    now, mine = clock.now(), actor.sites("plan")
+    missed = {number for number, what in said.items() if what == attendance.MISSED}
+    ticked = {number for number in missed if form[f"text-{number}"]}
     try:
-        attendance.mark_these(house, said, clock.now(), who=actor.who, sites=actor.sites("plan"))
+        if missed and not form["sure"]:
+            tried = attendance.mark_these(house, said, now, who=actor.who, sites=mine, dry_run=True)
+            if texted := [one for one in tried if one.text == "scheduled" and one.goes_at is not None]:
+                return _ask(request, house, actor, said, texted)
+        silent = missed - ticked if form["sure"] else ()
+        attendance.mark_these(house, said, now, who=actor.who, sites=mine, silent=silent)
     except ValueError as refusal:
         return _draw(request, house, actor, form=form, problems={"sheet": f"Nothing was marked: {refusal}"})
-    return see("/attendance", done="undone" if set(said.values()) == {attendance.UNMARK} else "marked")
+    undone = set(said.values()) == {attendance.UNMARK}
+    return see("/attendance", done="undone" if undone else "texted" if ticked else "marked")
+
+
+def _ask(
+    request: Request, house: House, actor: Actor, said: Mapping[int, str], texted: Sequence[attendance.Marked]
+) -> HTMLResponse:
+    """Who would get a text about a miss and when, before anything is marked; each can be unticked."""
+    now, people = clock.now(), actor.sites("people")
+    sites = actor.sites("plan")
+
+    def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
+        if people:
+            store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(people), now=now)
+        return {
+            one.appointment: store.lists.appointment(tx, sites & people, one.appointment, names=True)
+            or store.lists.appointment(tx, sites, one.appointment)
+            for one in texted
+        }
+
+    return draw(
+        request,
+        "attendance-texts.html",
+        said=said,
+        texted=texted,
+        about=house.database.write(look, again=True),
+        soon=now + timedelta(minutes=5),
+    )

@@ -62,6 +62,7 @@ class Agreed:
     """
 
     kind: str
+    how: str
     recurs: str
     visits: int
     endless: bool
@@ -204,7 +205,7 @@ def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
     problems = {}
     try:
         document = _read(ask.house, read, place, ask.now)
-        problems = dict(read.problems)
+        problems = read.explain(_uncounted(ask, document, place, plan))
         if not problems:
             version = row_id(form["version"])
             plan_id, _ = planning.enter(ask.house, document, ask.now, who=ask.actor.who, plan_id=known, version=version)
@@ -343,6 +344,7 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     try:
         seen.document = _read(ask.house, read, place, ask.now)
         seen.agreed = agreed(seen.document, place.zone, ask.now)
+        refused = _uncounted(ask, seen.document, place, _plan_of(ask.house, ask.actor, form))
         if not read.problems:
             seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
@@ -350,6 +352,19 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     seen.problems = read.explain(refused)
     ask.house.database.read(lambda tx: _who_is_here(ask, tx, seen, place))
     return seen
+
+
+def _uncounted(ask: Ask, document: PlanDocument, place: Place, plan: Row[Any] | None) -> list[Problem]:
+    """What keeps a yes that was typed here from counting, at its box; what the plan said before is no news."""
+    found = plans.uncounted_in(document, plans.to_wall(ask.now, place.zone).date())
+    if not found or plan is None:
+        return list(found)
+    before = json.loads(ask.house.database.read(lambda tx: store.plans.document_of(tx, plan)))
+    said = json.loads(document.canonical())
+    same = ["consent."] if said.get("consent") == before.get("consent") else []
+    was = {other["key"]: other for other in before.get("recipients", ())}
+    same += [f"recipients[{n}]." for n, one in enumerate(said.get("recipients", ())) if was.get(one["key"]) == one]
+    return [one for one in found if not one.where.startswith(tuple(same))]
 
 
 def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
@@ -367,6 +382,7 @@ def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
         found.append(
             Agreed(
                 kind=one.kind.value,
+                how=one.how.value,
                 recurs=recurs(one.repeats),
                 visits=len(visits),
                 endless=endless,
@@ -488,7 +504,8 @@ def _page(
         kinds_of=kinds,
         document=seen.document,
         notes=seen.notes,
-        early=seen.note is not None,
+        early=planning.NO_EARLY_VISIT in (seen.note or ""),
+        people=planning.people_in(seen.document, seen.texts) if seen.document is not None and seen.texts else [],
         agreed=seen.agreed,
         wall_words=wall_words,
         number=seen.number,

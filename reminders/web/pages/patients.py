@@ -309,7 +309,7 @@ def _of_reply(reply: Heard, zone: str) -> Entry:
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
-    kind = story.KINDS[visit.kind]
+    kind = story.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {story.MODES[visit.how]}")
     mark = "bad" if visit.attendance == "missed" else "good" if visit.attendance else "visit"
     said = visit.attendance or ("called off" if visit.status == "cancelled" else visit.status)
     more = ", confirmed" if visit.confirmed else ""
@@ -390,9 +390,21 @@ def _texts_of(done: lives.Done | None) -> Changes | None:
 
 
 def _new_number(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+    if not form["consent.said"]:
+        raise _Wrong(
+            consent__said="Say whether they agreed to texts to the new number, or that it is still to be asked"
+        )
     consent = consent_in(form, "consent")
     return _texts_of(
-        lives.new_number(case.house, case.whom(reader), form["phone"], case.now, who=case.actor.who, consent=consent)
+        lives.new_number(
+            case.house,
+            case.whom(reader),
+            form["phone"],
+            case.now,
+            who=case.actor.who,
+            consent=consent,
+            by_hand=True,
+        )
     )
 
 
@@ -400,7 +412,9 @@ def _record_consent(case: Case, form: Fields, reader: Row[Any]) -> Changes | Non
     consent = consent_in(form, "consent")
     if consent is None:
         raise _Wrong(consent__said="Say whether they agreed to texts")
-    return _texts_of(lives.record_consent(case.house, case.whom(reader), consent, case.now, who=case.actor.who))
+    return _texts_of(
+        lives.record_consent(case.house, case.whom(reader), consent, case.now, who=case.actor.who, by_hand=True)
+    )
 
 
 def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
@@ -444,10 +458,17 @@ def _right(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
 
 def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del reader
+    if not form["recipients.0.consent.said"]:
+        problems = {"recipients__0__consent__said": "Say whether they agreed to texts, or that it is still to be asked"}
+        if not form["recipients.0.part2_consent_on"]:
+            problems["recipients__0__part2_consent_on"] = "Enter the day of the patient's written consent naming them"
+        raise _Wrong(**problems)
     recipient = recipient_in(form, "recipients.0")
     series = form.all("series") or None
     return _texts_of(
-        lives.add_recipient(case.house, case.whom(), recipient, case.now, who=case.actor.who, series=series)
+        lives.add_recipient(
+            case.house, case.whom(), recipient, case.now, who=case.actor.who, series=series, by_hand=True
+        )
     )
 
 

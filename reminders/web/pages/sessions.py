@@ -90,6 +90,16 @@ class _Sheet:
         return any(one.status in store.plans.OPEN for one in self.visits)
 
     @property
+    def came(self) -> int:
+        """How many came, late or not."""
+        return len({one.patient_id for one in self.visits if one.status == "attended"})
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it took place: somebody said who came, of all its visits that were on."""
+        return not self.is_on and any(one.attendance for one in self.visits)
+
+    @property
     def patients(self) -> int:
         """How many people are in it."""
         return len({one.patient_id for one in self.told})
