@@ -6,13 +6,23 @@ one way between wall clocks and instants.
 """
 
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
-from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
+from reminders.plans.fields import Known, UnfitError, catalogue, is_fictional, other_zones, read_zone, region_of
 from reminders.plans.kinds import Category, Kind
 from reminders.plans.leads import Lead
 from reminders.plans.programs import Program, ProgramSeries, expand, programs
-from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
+from reminders.plans.reading import (
+    PlanRefused,
+    Problem,
+    find_phone,
+    read,
+    read_consent,
+    read_phone,
+    read_recipient,
+    read_section,
+)
 from reminders.plans.recurrence import Occurrence, Series, occurrences
-from reminders.plans.walltime import is_zone, to_instant, to_wall
+from reminders.plans.remarks import remarks
+from reminders.plans.walltime import is_place, is_zone, to_instant, to_wall
 
 __all__ = [
     "ENDINGS",
@@ -31,10 +41,13 @@ __all__ = [
     "ProgramSeries",
     "Recipient",
     "Series",
+    "UnfitError",
     "catalogue",
     "expand",
+    "find_phone",
     "is_fictional",
     "is_minor",
+    "is_place",
     "is_zone",
     "occurrences",
     "other_zones",
@@ -44,7 +57,9 @@ __all__ = [
     "read_phone",
     "read_recipient",
     "read_section",
+    "read_zone",
     "region_of",
+    "remarks",
     "to_instant",
     "to_wall",
 ]
