@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -49,10 +50,11 @@ def _lead(text: str) -> str:
 
 
 def _zone(name: str) -> str:
-    if not plans.is_zone(name):
-        msg = f"{name!r} is no IANA time zone, such as America/New_York"
-        raise ValueError(msg)
-    return name
+    try:
+        return plans.read_zone(name)
+    except plans.UnfitError as problem:
+        msg = f"{name!r} {problem}"
+        raise ValueError(msg) from None
 
 
 def _wall_time(value: object) -> time:
@@ -118,6 +120,13 @@ def _site_key(key: str) -> str:
 def _region(code: str) -> str:
     if not re.fullmatch(r"[A-Z]{2}", code):
         msg = "must be a country code of two capital letters, such as US"
+        raise ValueError(msg)
+    return code
+
+
+def _country(code: str) -> str:
+    if code not in SUPPORTED_REGIONS:
+        msg = f"{code!r} is no country code of ISO 3166, such as US or CA"
         raise ValueError(msg)
     return code
 
@@ -244,7 +253,10 @@ class WebSettings(_Table):
 
 
 class SendingSettings(_Table):
-    """The house rules of sending. Seconds are seconds; wall-clock times are the reader's."""
+    """The house rules of sending. Seconds are seconds; wall-clock times are the reader's.
+
+    `countries` are those whose numbers may be texted (ISO 3166); none means the site's region alone.
+    """
 
     leads: tuple[LeadText, ...] = ("3d@17:00", "1d@17:00", "2h")
     series_leads: tuple[LeadText, ...] = ("1d@17:00",)
@@ -257,6 +269,8 @@ class SendingSettings(_Table):
     settle_seconds: Annotated[float, Field(gt=0)] = 300
     on_unknown: Literal["look-up", "never-resend"] = "look-up"
     backlog: Annotated[int, Field(ge=0)] = 200
+    countries: tuple[Annotated[str, AfterValidator(_country)], ...] = ()
+    samples_per_day: Annotated[int, Field(ge=0, le=1000)] = 10
 
 
 class JobSettings(_Table):
@@ -371,6 +385,11 @@ class Settings(_Table):
     site: SiteSettings = SiteSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
+
+    @property
+    def our_lines(self) -> frozenset[str]:
+        """The phones and the sender that the settings name: no patient has one of them."""
+        return frozenset({self.site.phone, self.site.line24, self.twilio.sender})
 
     @model_validator(mode="after")
     def _agree_with_each_other(self) -> Self:

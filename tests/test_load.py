@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
@@ -185,7 +185,7 @@ class Site:
             },
             "consent": consent,
         }
-        known = self.house.database.read(lambda tx: self.house.known(tx, now))
+        known = replace(self.house.database.read(lambda tx: self.house.known(tx, now)), ours=frozenset())
         planning.accept(self.house, read(raw, known), now, who="load")
 
     def _says(self, person: Person, body: str, at: datetime) -> None:

@@ -79,7 +79,7 @@ def test_a_site_is_added_by_its_form(here):
         ("alias", "", "empty"),
         ("phone", "12", "Enter a whole phone number"),
         ("line24", "", "Enter a whole phone number"),
-        ("zone", "Denver", "no IANA time zone"),
+        ("zone", "Denver", "not an IANA time zone"),
         ("region", "usa", "two capital letters"),
         ("quiet_from", "9 pm", "no wall-clock time"),
         ("sender", "555", "must be a phone number"),

@@ -195,7 +195,7 @@ def test_a_folder_in_its_place_is_no_traceback(tmp_path):
         ("[sending]\nquiet_hours = ['24:00', '09:00']\n", ["sending.quiet_hours no. 1"]),
         ("[sending]\nquiet_hours = [20:00:30, 09:00:00]\n", ["sending.quiet_hours no. 1", "whole minutes"]),
         ("[sending]\non_unknown = 'guess'\n", ["sending.on_unknown", "look-up", "never-resend"]),
-        ("[site]\nzone = 'New York'\n", ["site.zone: 'New York' is no IANA time zone"]),
+        ("[site]\nzone = 'New York'\n", ["site.zone: 'New York' is not an IANA time zone"]),
         ("[site]\nphone = '202-555-0143'\n", ["site.phone", "such as +12025550100"]),
         ("[site]\nkey = 'Main Street'\n", ["site.key"]),
         ("[site]\nregion = 'USA'\n", ["site.region"]),

@@ -1,5 +1,6 @@
 """A house with two sites, and plans of invented people at either."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +36,9 @@ def accept(
     ref = f"DC-{number}" if site == "main" else f"DC-{site}-{number}"
     changes["plan"] = {"ref": ref, "site": site} | changes.get("plan", {})
     changes["patient"] = {"ref": f"MRN-{number}", "phone": f"202-555-01{number % 100:02}"} | changes.get("patient", {})
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = replace(
+        house.database.read(lambda tx: house.known(tx, now)), ours=frozenset()
+    )  # 555-0101 is a patient's here
     planning.accept(house, plans.read(raw(**changes), known), now, who=who)
     return changes["plan"]["ref"]
 

@@ -78,12 +78,10 @@ def preview(
     from reminders.plans import PlanRefused
     from reminders.service import cap_costs, plain
 
-    path = Path(plan)
+    path, now = Path(plan), clock.now()
     try:
         with the_house() as house:
-            texts, people = _preview(
-                house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, clock.now()
-            )
+            texts, people = _preview(house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, now)
     except PlanRefused as refusal:
         end(Exit.REFUSED, "\n".join(f"{path}: {problem}" for problem in refusal.problems))
     if texts is None:
@@ -94,10 +92,10 @@ def preview(
     print_table(
         f"Texts of {plan}",
         ["Goes", "To", "Text"],
-        [(_when(text), text.recipient, _says(text)) for text in texts],
+        [(_when(text, now), text.recipient, _says(text)) for text in texts],
         empty="No texts: the plan has no visits ahead within the horizon.",
     )
-    if cost := cap_costs.in_words(texts, clock.now().date()):
+    if cost := cap_costs.in_words(texts, now.date()):
         err.print(cost)
     for one in people if len(people) > 1 else ():
         whom = "The patient" if one.recipient == "self" else one.recipient
@@ -142,11 +140,14 @@ def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] |
     return texts, planning.people_of(house, ref, texts) if texts is not None else ()
 
 
-def _when(text: "Previewed") -> str:
+def _when(text: "Previewed", now: datetime) -> str:
+    """When a text goes or went; of one that does not go, when it would have."""
     from reminders.service import story
 
-    when = story.clock_time(text.opens_at, text.zone)
-    return f"{when}\n(as soon as it may)" if text.goes and text.goes_at > text.opens_at else when
+    if not text.goes:
+        return story.clock_time(text.opens_at, text.zone)
+    when = story.clock_time(text.goes_at, text.zone)
+    return f"{when}\n(as soon as it may)" if text.state == "scheduled" and text.goes_at <= now else when
 
 
 def _says(text: "Previewed") -> str:
@@ -155,6 +156,8 @@ def _says(text: "Previewed") -> str:
     if not text.goes:
         phone = " No text goes about this visit: phone." if text.red else ""
         return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}.{phone}"
+    if text.state != "scheduled":
+        return f"{story.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
 

@@ -7,13 +7,23 @@ one way between wall clocks and instants.
 
 from reminders.plans.counting import not_told, notes_on, uncounted, uncounted_in
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
-from reminders.plans.fields import Known, catalogue, is_fictional, other_zones, region_of
+from reminders.plans.fields import Known, UnfitError, catalogue, is_fictional, other_zones, read_zone, region_of
 from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
 from reminders.plans.programs import Program, ProgramSeries, expand, programs
-from reminders.plans.reading import PlanRefused, Problem, read, read_consent, read_phone, read_recipient, read_section
+from reminders.plans.reading import (
+    PlanRefused,
+    Problem,
+    find_phone,
+    read,
+    read_consent,
+    read_phone,
+    read_recipient,
+    read_section,
+)
 from reminders.plans.recurrence import Occurrence, Series, occurrences
-from reminders.plans.walltime import is_zone, to_instant, to_wall
+from reminders.plans.remarks import remarks
+from reminders.plans.walltime import is_place, is_zone, to_instant, to_wall
 
 __all__ = [
     "ENDINGS",
@@ -33,10 +43,13 @@ __all__ = [
     "ProgramSeries",
     "Recipient",
     "Series",
+    "UnfitError",
     "catalogue",
     "expand",
+    "find_phone",
     "is_fictional",
     "is_minor",
+    "is_place",
     "is_zone",
     "not_told",
     "notes_on",
@@ -48,7 +61,9 @@ __all__ = [
     "read_phone",
     "read_recipient",
     "read_section",
+    "read_zone",
     "region_of",
+    "remarks",
     "to_instant",
     "to_wall",
     "uncounted",

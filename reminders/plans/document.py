@@ -18,6 +18,7 @@ from reminders.plans.fields import (
     Remark,
     Section,
     TimeOfDay,
+    UnfitError,
     Zone,
     choice,
     one_of,
@@ -31,13 +32,24 @@ from reminders.plans.recurrence import Series
 ENDINGS = ("completed", "left", "readmitted", "transferred", "died", "other")
 
 
+def _programs(value: object) -> str | tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        return one_of(value, programs())
+    if not value:
+        raise UnfitError("must name at least one program; leave it out for none")
+    named = tuple(one_of(word, programs()) for word in value)
+    if len(set(named)) < len(named):
+        raise UnfitError("names the same program twice")
+    return named[0] if len(named) == 1 else named
+
+
 class Plan(Section):
     """`[plan]`. `site` is a site's key; dates are the site's; `program_times` are the place's wall clock."""
 
     ref: Ref
     site: Ref
     discharged_on: Day
-    program: Annotated[str, BeforeValidator(lambda word: one_of(word, programs()))] | None = None
+    program: Annotated[str | tuple[str, ...], BeforeValidator(_programs)] | None = None
     starts_on: Day | None = None
     program_times: dict[Ref, TimeOfDay] = Field(default_factory=dict)
     replaces: Ref | None = None
@@ -45,6 +57,13 @@ class Plan(Section):
     status: Annotated[Literal["active", "paused", "ended"], choice("active", "paused", "ended")] = "active"
     ended_because: Annotated[str, choice(*ENDINGS)] | None = None
     late_start_because: Remark | None = None
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs whose series are added to the plan's own."""
+        if self.program is None:
+            return ()
+        return (self.program,) if isinstance(self.program, str) else self.program
 
     @property
     def week_1_starts_on(self) -> date:
@@ -55,7 +74,8 @@ class Plan(Section):
 class Patient(Section):
     """`[patient]`. `phone` is E.164; `language` a BCP 47 tag as given; `zone` None means the site's.
 
-    `texting_hours` are the patient's wall clock, from and until.
+    `texting_hours` are the patient's wall clock, from and until. `same_person` says that another name and another
+    number under a reference that is known are a change and no slip; it is said of one import and not kept.
     """
 
     ref: Ref
@@ -66,6 +86,7 @@ class Patient(Section):
     born_on: Day | None = None
     texting_hours: tuple[TimeOfDay, TimeOfDay] | None = None
     weekly_digest: Flag = False
+    same_person: Flag = Field(default=False, exclude=True)
 
     def is_minor(self, today: date) -> bool:
         """Whether the patient is known to be under 18 on `today` (L-56)."""
@@ -121,12 +142,10 @@ class PlanDocument(Section):
     series: tuple[Series, ...] = ()
 
     def all_series(self) -> tuple[Series, ...]:
-        """The plan's own series and then its program's, whose family sessions are for everybody that the plan names."""
-        if self.plan.program is None:
-            return self.series
-        program = programs()[self.plan.program]
+        """The plan's own series and then its programs', whose family sessions are for everyone that the plan names."""
+        first, times = self.plan.week_1_starts_on, self.plan.program_times
+        added = [one for name in self.plan.programs for one in expand(programs()[name], first, times)]
         family = ("self", *(other.key for other in self.recipients))
-        added = expand(program, self.plan.week_1_starts_on, self.plan.program_times)
         return (
             *self.series,
             *(one.model_copy(update={"for_": family}) if one.kind is Kind.FAMILY_SESSION else one for one in added),

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
-from reminders.plans.walltime import is_zone, zones
+from reminders.plans.walltime import is_place, is_zone, place_of, zones
 
 
 class UnfitError(ValueError):
@@ -40,7 +40,9 @@ class Known:
 
     `today` is the site's date; `languages` the codes of the catalogues there are; `region` the ISO 3166 country whose
     phone format is assumed; `zone` and `site` what holds when a document names none; `sites` every site's key;
-    `fictional_numbers` whether numbers reserved for fiction and tests are welcome.
+    `fictional_numbers` whether numbers reserved for fiction and tests are welcome; `countries` (ISO 3166) whose numbers
+    may be texted, none for any; `ours` our own lines (E.164), which are no patient's. `accepted` says
+    that the document was accepted before: what a setting has narrowed since does not stop its reminders.
     """
 
     today: date
@@ -50,6 +52,9 @@ class Known:
     site: str
     sites: frozenset[str]
     fictional_numbers: bool
+    countries: frozenset[str] = frozenset()
+    ours: frozenset[str] = frozenset()
+    accepted: bool = False
 
 
 def closest(word: str, choices: Iterable[str]) -> str:
@@ -191,18 +196,31 @@ def _yes_or_no(value: object) -> bool:
     return value
 
 
-def _zone(value: object) -> str:
+def read_zone(value: object) -> str:
+    """The IANA zone of a place. UnfitError for anything else, with the place that is meant where that is clear."""
     if not isinstance(value, str):
         raise UnfitError('must be a time zone in quotes, such as "America/New_York"')
-    if is_zone(value):
+    if is_place(value):
         return value
+    if (place := place_of(value)) is not None:
+        raise UnfitError(f'is no place, so its clock can be an hour off; name the place, perhaps "{place}"')
+    if is_zone(value):
+        raise UnfitError(
+            'is no place, so its clock is not the one on the wall; name the place, such as "America/New_York"'
+        )
     word = value[:64].strip().replace(" ", "_").casefold()
-    folded = {name.casefold(): name for name in zones()}
+    folded = {name.casefold(): name for name in zones() if is_place(name)}
     cities = {name.rpartition("/")[2]: name for name in sorted(folded, reverse=True)}  # America before US
     near = [folded[cities[city]] for city in get_close_matches(word, cities, n=3, cutoff=0.8)]
     near += [folded[name] for name in get_close_matches(word, folded, n=3)]
     offered = ", ".join(dict.fromkeys(near)) or "America/New_York, America/Chicago, America/Denver, America/Los_Angeles"
     raise UnfitError(f"is not an IANA time zone; perhaps {offered}")
+
+
+def _zone(value: object, info: ValidationInfo) -> str:
+    if isinstance(info.context, Known) and info.context.accepted and isinstance(value, str) and is_zone(value):
+        return value
+    return read_zone(value)
 
 
 def catalogue(tag: str) -> str:
@@ -252,12 +270,33 @@ _WHY_IMPOSSIBLE = {
 }
 
 
-def _phone(value: object, info: ValidationInfo) -> str:
+_TYPES = phonenumbers.PhoneNumberType
+_NEVER_TEXTED = {
+    _TYPES.PREMIUM_RATE: "is a premium-rate number",
+    _TYPES.SHARED_COST: "is a shared-cost number",
+    _TYPES.TOLL_FREE: "is a toll-free number, the line of an office",
+    _TYPES.UAN: "is the number of a company",
+    _TYPES.PAGER: "is a pager",
+    _TYPES.VOICEMAIL: "is a voicemail box",
+}
+
+
+def _any_phone(value: object, info: ValidationInfo) -> str:
+    """Any phone number there is, as E.164: to look one up, or to call."""
     if not isinstance(info.context, Known):
         raise TypeError("documents are read with `read`, which knows the region")
     if not isinstance(value, str):
         raise UnfitError('must be text; put the number in quotes, such as "+1 202 555 0143"')
-    number = _phone_number(value, info.context.region)
+    typed = _without_invisible(value)
+    number = _phone_number(typed, info.context.region)
+    if not info.context.accepted and _lacks_country_code(typed, number, info.context.region):
+        own, code = phonenumbers.country_code_for_region(info.context.region), number.country_code
+        there = region_of(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        raise UnfitError(
+            f"can be read two ways: as a number of +{code}{f' ({there})' if there else ''}, or as one of"
+            f" {info.context.region} without its country code; write +{own} before a number of {info.context.region},"
+            f" or +{code} and a space before the other"
+        )
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if is_fictional(e164):
         if not info.context.fictional_numbers:
@@ -269,6 +308,59 @@ def _phone(value: object, info: ValidationInfo) -> str:
     if not phonenumbers.is_valid_number(number):
         raise UnfitError("is not a number that is in use anywhere; check the digits")
     return e164
+
+
+def _phone(value: object, info: ValidationInfo) -> str:
+    """The number of a person who is to be texted, as E.164: never our own, never one that costs its caller more."""
+    e164 = _any_phone(value, info)
+    if isinstance(info.context, Known) and not info.context.accepted:
+        _check_texted(e164, info.context)
+    return e164
+
+
+def _check_texted(e164: str, known: Known) -> None:
+    """UnfitError for a number that is no person's, or one in a country whose numbers are not texted."""
+    if e164 in known.ours:
+        raise UnfitError("is our own number; give the person's")
+    number = phonenumbers.parse(e164)
+    if (why := _NEVER_TEXTED.get(phonenumbers.number_type(number))) is not None:
+        raise UnfitError(f"{why}; give a mobile number of the person's own")
+    region = region_of(e164)
+    if region == "001":
+        raise UnfitError("belongs to no country, as satellite phones do; give a mobile number of the person's own")
+    # 555-01xx is no one's in any area code: a demo may use them all, and a live line refused it before.
+    if known.countries and region and not is_fictional(e164) and region not in known.countries:
+        offered = ", ".join(sorted(known.countries))
+        raise UnfitError(f"is a number in {region}, and texts go to {offered} only (sending.countries)")
+
+
+# Unicode's default-ignorable code points that are in no category of their own, and the keycap's frame.
+_INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20e3\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+
+
+def _without_invisible(text: str) -> str:
+    seen = _INVISIBLE.sub("", text[:1000])
+    return "".join(one for one in seen if unicodedata.category(one) != "Cf").strip()
+
+
+def _lacks_country_code(typed: str, number: phonenumbers.PhoneNumber, region: str) -> bool:
+    """Whether what follows a + is just as well a number of the region: +479 555 0143 is Norway's, or Arkansas's.
+
+    A break right after the country code says that it is one.
+    """
+    own = phonenumbers.country_code_for_region(region)
+    match = re.match(r"[\s(]*[+\uff0b]\s*(.*)", typed, re.DOTALL)
+    if match is None or number.country_code == own:
+        return False
+    if re.match(rf"{number.country_code}(?!\d)", unicodedata.normalize("NFKC", match[1])):
+        return False
+    try:
+        bare = phonenumbers.parse(match[1], region)
+    except phonenumbers.NumberParseException:
+        return False
+    return bare.country_code == own and phonenumbers.is_valid_number(bare)
 
 
 def _phone_number(text: str, region: str) -> phonenumbers.PhoneNumber:
@@ -338,6 +430,7 @@ Moves = Annotated[dict[WallMinute, Wall], BeforeValidator(_moves)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), _described(pattern="^[0-9]{1,2}:[0-9]{2}(:00)?$")]
 Zone = Annotated[str, BeforeValidator(_zone), _described(description="An IANA time zone")]
 Language = Annotated[str, BeforeValidator(_language), _described(description="A BCP 47 language tag")]
+AnyPhone = Annotated[str, BeforeValidator(_any_phone), _described(maxLength=64, description="A phone number")]
 Phone = Annotated[str, BeforeValidator(_phone), _described(maxLength=64, description="A phone number in any format")]
 Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 KindName = Annotated[Kind, BeforeValidator(_kind)]

@@ -11,10 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
-from reminders.plans.fields import Known, Phone, Section, closest
+from reminders.plans.fields import AnyPhone, Known, Phone, Section, closest
 from reminders.plans.kinds import Category
 from reminders.plans.programs import programs
-from reminders.plans.recurrence import Series, check_dates
+from reminders.plans.recurrence import Series, check_dates, check_years
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -84,6 +84,8 @@ def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
         series=tuple(series.values()),
     )
     found.extend("series", _check_all_series(document))
+    if not known.accepted:
+        found.extend("", _check_years(document))
     if found.problems:
         raise PlanRefused(found.limited())
     return document
@@ -118,10 +120,20 @@ class _Number(Section):
     phone: Phone
 
 
+class _AnyNumber(Section):
+    phone: AnyPhone
+
+
 def read_phone(text: str, known: Known) -> str:
-    """A phone number in any format, as E.164. Raises PlanRefused."""
+    """The number of somebody who is to be texted, in any format, as E.164. Raises PlanRefused."""
     found = _Problems(known)
     return found.verdict(found.section(_Number, "number", {"phone": text})).phone
+
+
+def find_phone(text: str, known: Known) -> str:
+    """Any phone number, as E.164: one to look up, or a line of our own. Raises PlanRefused."""
+    found = _Problems(known)
+    return found.verdict(found.section(_AnyNumber, "number", {"phone": text})).phone
 
 
 class _Problems:
@@ -141,7 +153,7 @@ class _Problems:
 
     def extend(self, section: str, found: Iterator[tuple[str, str]]) -> None:
         for field, problem in found:
-            self.add(f"{section}.{field}".removesuffix(".").replace(".[", "["), problem)
+            self.add(f"{section}.{field}".strip(".").replace(".[", "["), problem)
 
     def verdict(self, read: M | None) -> M:
         """What was read, if nothing is wrong with it. Raises PlanRefused."""
@@ -227,18 +239,15 @@ def _check_program(plan: Plan) -> Iterator[tuple[str, str]]:
         if plan.program_times:
             yield "program_times", "are the times of a program, and the plan names no program"
         return
-    program = programs()[plan.program]
-    names = {name for series in program.series for name in (series.key, series.kind.value)}
+    named = [programs()[name] for name in plan.programs]
+    names = {name for program in named for name in program.time_names}
     for name in plan.program_times:
         if name not in names:
             offered = f"{', '.join(sorted(names))}{closest(name, names)}"
             yield f"program_times.{_shown(name)}", f"the program has no such series or kind; it has {offered}"
-    times = program.times(plan.program_times)
-    for series in program.series:
-        # What stands beside an open time is settled by it.
-        if times[series.key] is None and series.beside is None:
-            example = f'such as program_times = {{ {series.kind} = "17:30" }}'
-            yield "program_times", f"the program leaves the time of {series.key} open; give it, {example}"
+    for series in dict.fromkeys(series for program in named for series in program.open_times(plan.program_times)):
+        example = f'such as program_times = {{ {series.kind} = "17:30" }}'
+        yield "program_times", f"the program leaves the time of {series.key} open; give it, {example}"
 
 
 def _check_patient(patient: Patient, known: Known) -> Iterator[tuple[str, str]]:
@@ -292,6 +301,15 @@ def _check_all_series(document: PlanDocument) -> Iterator[tuple[str, str]]:
     for index, series in enumerate(document.series):
         if keys.count(series.key) > 1:
             yield f"[{index}].key", "the program has a series of that name"
+
+
+def _check_years(document: PlanDocument) -> Iterator[tuple[str, str]]:
+    left, plan = document.plan.discharged_on, document.plan
+    if plan.programs and plan.starts_on and abs(plan.starts_on - left) > timedelta(days=300):
+        yield "plan.starts_on", "lies most of a year or more from the discharge; check the year"
+    for index, series in enumerate(document.series):
+        for field, problem in check_years(series):
+            yield f"series[{index}].{field}", problem
 
 
 def _years_on(day: date, years: int) -> date:

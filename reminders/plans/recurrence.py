@@ -4,13 +4,14 @@ Dates are worked out on the naive wall clock and the zone is attached last (I-40
 clocks change.
 """
 
+import calendar
 import re
 from bisect import bisect
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Annotated, Any, Literal
 
 from dateutil import rrule
@@ -275,6 +276,85 @@ def check_dates(series: Series, zone: str) -> Iterator[tuple[str, str]]:
             yield f"move.{old:%Y-%m-%dT%H:%M}", _no_such_day(old.date(), ordered)
         elif problem := _check_move(old, days[old.date()], series.skip):
             yield f"move.{old:%Y-%m-%dT%H:%M}", problem
+
+
+LONG_BEFORE = timedelta(days=60)  # what lies further back than this from the discharge is mostly last year's date
+_FAR = timedelta(days=183)
+
+
+def dates(series: Series, zone: str) -> Iterator[date]:
+    """The days of a series as they stand, skipped ones left out and moved ones moved; endless if the rule is."""
+    skipped = set(series.skip)
+    for wall in series.walls(zone):
+        if wall.date() not in skipped:
+            yield series.move.get(wall.replace(second=0), wall).date()
+
+
+def check_years(series: Series) -> Iterator[tuple[str, str]]:
+    """Dates that are moved so far that the year must be wrong, as (field, problem in plain words)."""
+    for old, new in series.move.items():
+        if abs(new - old) > _FAR:
+            yield f"move.{old:%Y-%m-%dT%H:%M}", "is moved by more than half a year; check the year"
+
+
+_MONTHS = ("", *calendar.month_name[1:])
+
+
+def left_out(series: Series) -> str | None:
+    """The months that a monthly rule gives no date in and that it does not leave out on purpose, in words."""
+    if series.repeats is None:
+        return None
+    rule = parse_rule(series.repeats)
+    parts = _parts(series.repeats)
+    step = int(parts.get("INTERVAL", "1"))
+    if parts["FREQ"] == "YEARLY":
+        days = parts.get("BYMONTHDAY", "").split(",")
+        months = parts.get("BYMONTH", "").split(",")
+        on_leap_day = (series.starts.month, series.starts.day) == (2, 29) and not parts.keys() & _BY
+        if on_leap_day or (days == ["29"] and months == ["2"]):
+            return "no date in years without February 29; the last day of February is BYMONTH=2;BYMONTHDAY=-1"
+        return None
+    if parts["FREQ"] != "MONTHLY" or not step or parts.get("COUNT") == "1":
+        return None
+    by_weekday = "BYDAY" in parts
+    expected = {int(month) for month in parts["BYMONTH"].split(",")} if "BYMONTH" in parts else set(range(1, 13))
+    first = series.starts.year * 12 + series.starts.month - 1
+    endless = {name: value for name, value in rule.arguments.items() if name != "count"}
+    found = {
+        wall.year * 12 + wall.month - 1
+        for wall in takewhile(
+            lambda wall: wall.year < series.starts.year + 5, rrule.rrule(dtstart=series.starts, **endless)
+        )
+    }
+    last_year = series.starts.year + 5
+    if (agreed := _last_month(series)) is not None:
+        last_year = min(last_year, agreed // 12 + 1)
+    missing = [
+        month
+        for month in range(first, last_year * 12, step)
+        if month % 12 + 1 in expected and month not in found and (agreed is None or month < agreed)
+    ]
+    if not missing:
+        return None
+    if by_weekday:
+        return "no date in months without a fifth such weekday; the last one is -1, as in BYDAY=-1FR"
+    named = ", ".join(_MONTHS[month] for month in sorted({month % 12 + 1 for month in missing}))
+    some = " of some years" if named == "February" and parts.get("BYMONTHDAY", str(series.starts.day)) == "29" else ""
+    return f"no date in {named}{some}; the last day of a month is BYMONTHDAY=-1"
+
+
+_BY = {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH"}
+
+
+def _last_month(series: Series) -> int | None:
+    """The month, counted from year 0, of the last date of a series that ends; None for an endless one."""
+    assert series.repeats is not None
+    if not {"COUNT", "UNTIL"} & _parts(series.repeats).keys():
+        return None
+    last = series.starts
+    for wall in islice(series.walls(series.zone or "Etc/UTC"), 1000):
+        last = wall
+    return last.year * 12 + last.month - 1
 
 
 def _check_start(series: Series, zone: str) -> str | None:

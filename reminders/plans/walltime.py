@@ -4,6 +4,7 @@ The zones come from the installed tzdata package and not from the machine, so th
 agree on when an appointment is.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
@@ -20,6 +21,34 @@ def zones() -> frozenset[str]:
 def is_zone(name: str) -> bool:
     """Whether `name` is an IANA zone, spelled exactly, such as America/New_York."""
     return name in zones()
+
+
+def is_place(name: str) -> bool:
+    """Whether `name` is the zone of a place. EST, UTC and Etc/GMT-5 are offsets: no clock on a wall keeps to them."""
+    return is_zone(name) and "/" in name and not name.startswith("Etc/")
+
+
+# What people write for the clock of a place.
+_PLACES = {
+    "America/New_York": ("EST", "EDT", "ET", "EST5EDT", "EASTERN"),
+    "America/Chicago": ("CST", "CDT", "CT", "CST6CDT", "CENTRAL"),
+    "America/Denver": ("MST", "MDT", "MT", "MST7MDT", "MOUNTAIN"),
+    "America/Los_Angeles": ("PST", "PDT", "PT", "PST8PDT", "PACIFIC"),
+    "America/Anchorage": ("AKST", "AKDT", "AKT", "ALASKA"),
+    "Pacific/Honolulu": ("HST", "HDT", "HAST", "HAWAII"),
+    "America/Puerto_Rico": ("AST", "ATLANTIC"),
+    "Europe/London": ("BST", "GB", "GB-EIRE"),
+    "Europe/Berlin": ("CET", "CEST", "MET", "MEZ"),
+    "Europe/Athens": ("EET", "EEST"),
+    "Europe/Lisbon": ("WET", "WEST"),
+}
+_SHORT = {short: place for place, shorts in _PLACES.items() for short in shorts}
+
+
+def place_of(name: str) -> str | None:
+    """The place that is mostly meant by a name such as EST, EDT or Eastern time; None where it is none of these."""
+    word = re.sub(r"[\s_]*(standard|daylight|time)\b", "", name[:64].strip(), flags=re.IGNORECASE)
+    return _SHORT.get(word.strip().upper())
 
 
 @cache

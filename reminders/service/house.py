@@ -72,6 +72,8 @@ class House:
             site=site.key,
             sites=frozenset({site.key, *store.people.site_keys(tx)}),
             fictional_numbers=not self.settings.twilio.live,
+            countries=frozenset(self.settings.sending.countries or {site.region}),
+            ours=frozenset(store.people.our_lines(tx)) | self.settings.our_lines,
         )
 
     def close(self) -> None:

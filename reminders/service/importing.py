@@ -45,7 +45,7 @@ def import_files(
     """
     report = Imported()
     known = house.database.read(lambda tx: house.known(tx, now))
-    documents = _read(intake.plan_files(paths), known, report)
+    documents = _each_plan_once(_read(intake.plan_files(paths), known, report), report)
 
     def accept_each(tx: store.Transaction, batch: Sequence[tuple[Path, PlanDocument]]) -> list[Accepted]:
         refused: list[tuple[Path, Problem]] = []
@@ -73,8 +73,7 @@ def import_files(
             report.accepted += accepted.changed
             report.unchanged += not accepted.changed
             report.texts += accepted.texts
-            if accepted.note is not None:
-                report.notes.append((accepted.ref, accepted.note))
+            report.notes += [(accepted.ref, note) for note in accepted.notes]
     return report
 
 
@@ -91,6 +90,24 @@ def _read(paths: Iterable[Path], known: Known, report: Imported) -> list[tuple[P
         except OSError as error:
             report.refused.append((path, Problem("file", f"cannot be read: {error.strerror}")))
     return documents
+
+
+def _each_plan_once(
+    documents: Sequence[tuple[Path, PlanDocument]], report: Imported
+) -> list[tuple[Path, PlanDocument]]:
+    """Those without the files that say different things of one plan: none of these is more right than another."""
+    of_plan: dict[tuple[str, str], list[tuple[Path, PlanDocument]]] = {}
+    for path, document in documents:
+        of_plan.setdefault((document.plan.site, document.plan.ref), []).append((path, document))
+    kept = []
+    for path, document in documents:
+        same = of_plan[document.plan.site, document.plan.ref]
+        if len({one.canonical() for _, one in same}) == 1:
+            kept.append((path, document))
+            continue
+        others = ", ".join(str(other) for other, _ in same if other != path)
+        report.refused.append((path, Problem("plan.ref", f"is in {others} too, and they differ; keep one of them")))
+    return kept
 
 
 def import_folder(house: House, folder: Path, now: datetime) -> Imported:

@@ -7,7 +7,7 @@ A number's STOP belongs to the number: nothing here lifts one that came from the
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
@@ -642,6 +642,9 @@ def say(
     return house.database.write(work, again=True)
 
 
+SAMPLE_SENT = "test text sent"
+
+
 def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str, site: str | None = None) -> Typed:
     """Text the words of a preview to a phone of staff's own, through the queue like every text; at any hour.
 
@@ -659,7 +662,11 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
         place = store.people.site_by_key(tx, site or house.settings.site.key)
         if place is None:
             raise Refused("there is no such site")
-        number_id = store.people.keep_number(tx, plans.read_phone(phone, house.known(tx, now)), now)
+        number_id = store.people.keep_number(tx, plans.read_phone(phone, house.known(tx, now, place.key)), now)
+        most = house.settings.sending.samples_per_day
+        today = plans.to_instant(datetime.combine(plans.to_wall(now, place.zone), time()), place.zone)
+        if store.records.count(tx, who=who, what=SAMPLE_SENT, since=today) >= most:
+            raise Refused(f"you have sent {most} tests today, as many as one may (sending.samples_per_day)")
         number = store.people.lock_numbers(tx, [number_id])[number_id]
         if store.people.recipients_on(tx, [number_id]):
             raise Refused("patients' texts go to this number; send the test to a phone of your own")
@@ -676,7 +683,7 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
             body=said,
         )
         if made is not None:
-            store.records.note(tx, who=who, what="test text sent", table="texts", row=made, now=now)
+            store.records.note(tx, who=who, what=SAMPLE_SENT, table="texts", row=made, now=now)
         return Typed(said, length.count, length.encoding, now, place.zone, made)
 
     return house.database.write(work, again=True)

@@ -190,7 +190,7 @@ class _Reading:
             return int(value)
         self.chosen["number"] = ""  # a phone number is repeated nowhere
         try:
-            phone = plans.read_phone(value, self.house.known(self.tx, self.now))
+            phone = plans.find_phone(value, self.house.known(self.tx, self.now))
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None

@@ -5,8 +5,9 @@ a crash it gives the same rows. A preview is the same transaction, rolled back.
 """
 
 import json
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from reminders.store import Row
 from reminders.store.people import ConsentGiven
 from reminders.store.sealing import DataKey
 from reminders.store.texts import Changes
+from reminders.wording.segments import segments
 
 T = TypeVar("T")
 
@@ -50,9 +52,14 @@ class Accepted:
     ref: str
     changed: bool
     texts: Changes
-    note: str | None = None
+    notes: tuple[str, ...] = ()
     new: bool = False
     plan_id: int = 0
+
+    @property
+    def note(self) -> str | None:
+        """What to think about, in one."""
+        return "; ".join(self.notes) or None
 
 
 def accept(house: House, document: PlanDocument, now: datetime, *, who: str, version: int | None = None) -> Accepted:
@@ -93,23 +100,16 @@ def accept_in(
         if row is None or plan.id != row.id
     ]
     _check_second_plan(document, row, others)
-
-    patient_id, key = store.people.keep_patient(
-        tx,
-        site_id=site.id,
-        ref=document.patient.ref,
-        name=document.patient.name,
-        born_on=document.patient.born_on,
-        now=now,
-    )
     was = json.loads(before) if before else None
-    added_here = _keep_people(tx, document, was, patient_id=patient_id, site=site, now=now)
+    notes = plans.remarks(document, today=plans.to_wall(now, site.zone).date(), zone=site.zone, region=site.region)
+    patient_id, key = _keep_patient(tx, document, patient, was, notes, site=site, now=now)
+    added_here = _keep_people(tx, document, was, notes, patient_id=patient_id, site=site, now=now)
     for plan in others:
         if plan.ref == document.plan.replaces:
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
     values: dict[str, Any] = {
         "discharged_on": document.plan.discharged_on,
-        "program": document.plan.program,
+        "program": ", ".join(document.plan.programs) or None,
         "alongside": document.plan.alongside,
         "replaces": document.plan.replaces,
         "laid_down_until": _horizon(house, site.zone, now),
@@ -140,8 +140,8 @@ def accept_in(
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
-    note = _notes(tx, document, plan_id, modes, zone=site.zone, now=now)
-    return Accepted(document.plan.ref, changed=True, texts=changes, note=note, new=row is None, plan_id=plan_id)
+    said_of_it = (*_notes(tx, document, plan_id, modes, zone=site.zone, now=now), *notes)
+    return Accepted(document.plan.ref, changed=True, texts=changes, notes=said_of_it, new=row is None, plan_id=plan_id)
 
 
 def enter(
@@ -181,14 +181,14 @@ def enter(
 
 def _notes(
     tx: store.Transaction, document: PlanDocument, plan_id: int, modes: dict[str, str], *, zone: str, now: datetime
-) -> str | None:
+) -> list[str]:
     """What to think about once the plan is in: an empty first week, a yes that does not count, whom to tell."""
     notes = [
         _first_week(tx, document, plan_id),
         *plans.notes_on(document, plans.to_wall(now, zone).date()),
         *_told_otherwise(tx, plan_id, modes, now),
     ]
-    return "; ".join(filter(None, notes)) or None
+    return list(filter(None, notes))
 
 
 def _first_week(tx: store.Transaction, document: PlanDocument, plan_id: int) -> str | None:
@@ -230,83 +230,245 @@ def _status_is_news(before: str | None, document: PlanDocument) -> bool:
     return (was.get("status", "active"), was.get("ended_because")) != said
 
 
+def _keep_patient(
+    tx: store.Transaction,
+    document: PlanDocument,
+    patient: Row[Any] | None,
+    was: dict[str, Any] | None,
+    notes: list[str],
+    *,
+    site: Row[Any],
+    now: datetime,
+) -> tuple[int, DataKey]:
+    """Make the patient, or update the one there is; the id and the data key. PlanRefused for somebody else."""
+    name: str | None = document.patient.name
+    born_on = document.patient.born_on
+    if patient is not None:
+        if not document.patient.same_person:
+            _check_same_person(tx, document, patient, was)
+        if was is not None:  # what the file says as before, people may have put right since
+            name, born_on = _name_and_birth(tx, document, patient, was, notes)
+    return store.people.keep_patient(tx, site_id=site.id, ref=document.patient.ref, name=name, born_on=born_on, now=now)
+
+
+def _check_same_person(
+    tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any] | None
+) -> None:
+    """PlanRefused where the reference is of somebody with another name and another number: mostly a slip in it."""
+    names, phones = {_plain_name(store.people.open_name(tx, patient))}, set()
+    own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
+    if own is None or None in names:
+        return  # nothing is known of them any more
+    if store.people.phone_by_id(tx, own.number_id) == document.patient.phone:
+        return
+    theirs = [was] if was is not None else []
+    theirs += [json.loads(store.plans.document_of(tx, plan)) for plan in store.plans.plans_of(tx, patient.id)]
+    for known in theirs:
+        names.add(_plain_name(known["patient"]["name"]))
+        phones.add(known["patient"]["phone"])
+    if document.patient.phone not in phones and _plain_name(document.patient.name) not in names:
+        problem = (
+            "is known here with another name and another number; check it, and if it is the same person say"
+            " patient.same_person = true"
+        )
+        raise PlanRefused((Problem("patient.ref", problem),))
+
+
+def _plain_name(name: str | None) -> tuple[str, ...] | None:
+    """A name without case, accents, marks and order: `Álvarez, José` is `Jose Alvarez`."""
+    if name is None:
+        return None
+    bare = unicodedata.normalize("NFKD", name.casefold())
+    words = "".join(
+        one if one.isalnum() else " " for one in bare if not unicodedata.combining(one) and one not in "'\u2019"
+    )
+    return tuple(sorted(words.split()))
+
+
+_OVERRULED = "the file's new value replaces what was changed here since"
+
+
+def _name_and_birth(
+    tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any], notes: list[str]
+) -> tuple[str | None, date | None]:
+    """The name and the day of birth: the file's where it says something new, else as they stand."""
+    old = was["patient"]
+    name, born_on = store.people.open_name(tx, patient), store.people.open_birth(tx, patient)
+    if name is not None and document.patient.name != old["name"]:
+        if name not in {old["name"], document.patient.name}:
+            notes.append(f"the name: {_OVERRULED}")
+        name = document.patient.name
+    new_birth = document.patient.born_on.isoformat() if document.patient.born_on else None
+    if new_birth != old.get("born_on"):
+        if (born_on.isoformat() if born_on else None) not in {old.get("born_on"), new_birth}:
+            notes.append(f"the day of birth: {_OVERRULED}")
+        born_on = document.patient.born_on
+    return name or document.patient.name, born_on
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a document says of one reader, by the columns of `recipients`; `consent` of the document."""
+
+    key: str
+    phone: str
+    values: dict[str, Any]
+    consent: plans.Consent | None
+
+
+def _said_of(patient: plans.Patient, site: Row[Any], consent: plans.Consent | None) -> _Said:
+    hours = patient.texting_hours
+    values = {
+        "role": "self",
+        "language": patient.language,
+        "zone": patient.zone or site.zone,
+        "guessed_zones": [] if patient.zone else plans.other_zones(patient.phone, site.zone),
+        "texting_from": f"{hours[0]:%H:%M}" if hours else None,
+        "texting_to": f"{hours[1]:%H:%M}" if hours else None,
+        "weekly_digest": patient.weekly_digest,
+    }
+    return _Said("self", patient.phone, values, consent)
+
+
+def _said_of_other(other: plans.Recipient, site: Row[Any]) -> _Said:
+    values = {
+        "role": other.role,
+        "language": other.language,
+        "zone": other.zone or site.zone,
+        "guessed_zones": [] if other.zone else plans.other_zones(other.phone, site.zone),
+        "weekly_digest": False,
+        "part2_consent_on": other.part2_consent_on,
+    }
+    return _Said(other.key, other.phone, values, other.consent)
+
+
+def _said_before(before: dict[str, Any] | None, site: Row[Any]) -> dict[str, _Said]:
+    """What the file's last accepted version said of each reader."""
+    if before is None:
+        return {}
+    old = plans.Known(  # it was judged when it was accepted
+        today=date(2190, 1, 1),
+        languages=wording.languages(),
+        region=site.region,
+        zone=site.zone,
+        site=site.key,
+        sites=frozenset({site.key}),
+        fictional_numbers=True,
+        accepted=True,
+    )
+    document = plans.read(before, old)
+    said = [_said_of(document.patient, site, document.consent)]
+    said += [_said_of_other(other, site) for other in document.recipients]
+    return {one.key: one for one in said}
+
+
+_COLUMNS = {
+    "role": "the role",
+    "language": "the language",
+    "zone": "the time zone",
+    "texting_from": "the hours of texts",
+    "texting_to": "the hours of texts",
+    "weekly_digest": "the weekly text",
+    "part2_consent_on": "the patient's written consent",
+}
+
+
 def _keep_people(
     tx: store.Transaction,
     document: PlanDocument,
     before: dict[str, Any] | None,
+    notes: list[str],
     *,
     patient_id: int,
     site: Row[Any],
     now: datetime,
 ) -> set[str]:
-    """Make the recipients what the document says of them, where it says anything new.
+    """Make the recipients what the document says of them, field by field, where it says anything new.
 
-    `before` is the document as it stood: of several current plans, an edit to an older one must not bring back the
-    number that it was accepted with. Gives the recipients of whom the plan's file never spoke.
+    `before` is the document as it stood: what the file says as before stays as people made it since, and what it
+    changes holds, with a note where it overrules them. Gives the recipients of whom the plan's file never spoke.
     """
-    said = json.loads(document.canonical())
-    patient = document.patient
-    hours = patient.texting_hours
-    people: list[tuple[str, str, dict[str, Any], plans.Consent | None]] = [
-        (
-            "self",
-            patient.phone,
-            {
-                "role": "self",
-                "language": patient.language,
-                "zone": patient.zone or site.zone,
-                "guessed_zones": [] if patient.zone else plans.other_zones(patient.phone, site.zone),
-                "texting_from": f"{hours[0]:%H:%M}" if hours else None,
-                "texting_to": f"{hours[1]:%H:%M}" if hours else None,
-                "weekly_digest": patient.weekly_digest,
-            },
-            document.consent,
-        )
-    ]
-    people += [
-        (
-            other.key,
-            other.phone,
-            {
-                "role": other.role,
-                "language": other.language,
-                "zone": other.zone or site.zone,
-                "guessed_zones": [] if other.zone else plans.other_zones(other.phone, site.zone),
-                "weekly_digest": False,
-                "part2_consent_on": other.part2_consent_on,
-            },
-            other.consent,
-        )
-        for other in document.recipients
-    ]
+    people = [_said_of(document.patient, site, document.consent)]
+    people += [_said_of_other(other, site) for other in document.recipients]
+    earlier = _said_before(before, site)
     known = {recipient.key: recipient for recipient in store.people.recipients_of(tx, patient_id)}
-    unchanged = _same_people(before, said) & known.keys()
-    numbers = {phone: store.people.keep_number(tx, phone, now) for _, phone, _, _ in people}
-    store.people.lock_numbers(tx, {recipient.number_id for recipient in known.values()} | set(numbers.values()))
+    numbers = {one.phone: store.people.keep_number(tx, one.phone, now) for one in people}
+    for one in earlier.values():
+        if one.key in known and one.phone not in numbers:
+            numbers[one.phone] = store.people.keep_number(tx, one.phone, now)
+    rows = store.people.lock_numbers(tx, {one.number_id for one in known.values()} | set(numbers.values()))
     today = plans.to_wall(now, site.zone).date()
-    for key, phone, values, consent in people:
-        recipient = (
-            known[key]
-            if key in unchanged
-            else store.people.keep_recipient(
-                tx, patient_id=patient_id, key=key, now=now, number_id=numbers[phone], **values
-            )
-        )
+    in_force = store.people.consents_in_force(tx, [one.id for one in known.values()])
+    for one in people:
+        recipient, old = known.get(one.key), earlier.get(one.key)
+        values = {"number_id": numbers[one.phone], **one.values}
+        who = "the patient" if one.key == "self" else one.key
+        if recipient is not None and old is not None:
+            values = _news(recipient, {"number_id": numbers[old.phone], **old.values}, values, who, notes)
+            if "zone" not in values and recipient.zone != one.values["zone"]:
+                values.pop("guessed_zones", None)  # the zone was chosen here, so nothing is guessed
+        if values:
+            recipient = store.people.keep_recipient(tx, patient_id=patient_id, key=one.key, now=now, **values)
+        assert recipient is not None
         # A consent is for the number it was given for (L-50): who has a new one since needs another.
-        if consent is not None and recipient.number_id == numbers[phone]:
-            store.people.record_consent(tx, recipient, consent_given(consent, today), now)
-            if consent.said == "yes" and consent.verified:  # read aloud, or however staff made sure (L-39)
+        if one.consent is not None and recipient.number_id == numbers[one.phone]:
+            given = consent_given(one.consent, today)
+            if old is not None and old.consent is not None and old.phone == one.phone:
+                standing = in_force.get(recipient.id)
+                given = _news_of_consent(standing, consent_given(old.consent, today), given, who, notes)
+            store.people.record_consent(tx, recipient, given, now)
+            if given.said == "yes" and given.verified:  # read aloud, or however staff made sure (L-39)
                 store.people.verify_number(tx, recipient.number_id, now)
+        elif one.consent is not None and old is not None and old.consent != one.consent:
+            notes.append(f"{who}: the file's consent is for another number than the one given here since")
+        _note_number(tx, rows[recipient.number_id], who, notes, patient_id=patient_id, site=site)
     return _added_here(known, document, before)
 
 
-def _same_people(before: dict[str, Any] | None, said: dict[str, Any]) -> set[str]:
-    """The recipients of whom the document says what it said before."""
-    if before is None:
-        return set()
-    was = {other["key"]: other for other in before.get("recipients", ())}
-    same = {other["key"] for other in said.get("recipients", ()) if was.get(other["key"]) == other}
-    return same | ({"self"} if before["patient"] == said["patient"] else set())
+def _news(recipient: Row[Any], old: dict[str, Any], new: dict[str, Any], who: str, notes: list[str]) -> dict[str, Any]:
+    """The columns that the file changes against its own last version; a note for each that people changed too."""
+    news = {column: value for column, value in new.items() if old.get(column) != value}
+    for column, value in news.items():
+        name = "the number" if column == "number_id" else _COLUMNS.get(column)
+        if name is None:
+            continue
+        said = f"{who}, {name}: {_OVERRULED}"
+        if recipient._mapping[column] not in {old.get(column), value} and said not in notes:
+            notes.append(said)
+    return news
+
+
+def _news_of_consent(
+    standing: Row[Any] | None, old: ConsentGiven, new: ConsentGiven, who: str, notes: list[str]
+) -> ConsentGiven:
+    """The consent to put on record: the file's; where it is given as before, only the file's changes to the rest."""
+    if standing is None or old == new:
+        return new
+    held = {name: standing._mapping[name] for name in ConsentGiven.__dataclass_fields__}
+    was, says = asdict(old), asdict(new)
+    news = {name: value for name, value in says.items() if was[name] != value}
+    if all(held[name] == value for name, value in was.items()):
+        return new
+    if "said" not in news and "said_on" not in news:
+        if any(held[name] != was[name] and held[name] != value for name, value in news.items()):
+            notes.append(f"{who}, the consent: {_OVERRULED}")
+        return ConsentGiven(**{**held, **news})
+    if new.said == "yes" and new.said_on < held["said_on"]:
+        notes.append(f"{who}: a later answer is on record, so the file's consent is kept but not in force")
+    else:
+        notes.append(f"{who}, the consent: {_OVERRULED}")
+    return new
+
+
+def _note_number(
+    tx: store.Transaction, number: Row[Any], who: str, notes: list[str], *, patient_id: int, site: Row[Any]
+) -> None:
+    """Note that a number is texted about another patient of this site, or has opted out."""
+    others = set(store.people.patients_on(tx, number.id)) - {patient_id}
+    if any(store.people.site_of_patient(tx, other).id == site.id for other in others):
+        notes.append(f"the number of {who} is also texted about another patient here; they share its limit of texts")
+    if number.opted_out_at is not None:
+        notes.append(f"the number of {who} has opted out; nothing goes to it until START comes from that phone")
 
 
 def _added_here(keys: Iterable[str], document: PlanDocument, before: dict[str, Any] | None) -> set[str]:
@@ -379,7 +541,7 @@ def extend(house: House, now: datetime, limit: int = 500) -> Changes:
         behind = store.plans.plans_to_extend(tx, _horizon(house, house.settings.site.zone, now), limit)
         tx.load_data_keys({plan.key_id for plan in behind})
         # Each was judged when it was accepted; a number that only a demo may use is no news.
-        return behind, replace(house.known(tx, now), fictional_numbers=True)
+        return behind, replace(house.known(tx, now), fictional_numbers=True, accepted=True)
 
     each = OneByOne(house, "plan", now)
     behind, known = house.database.write(prepare, again=True)
@@ -450,14 +612,14 @@ def preview(house: House, document: PlanDocument, now: datetime) -> list[Preview
     return try_out(house, document, now)[1]
 
 
-def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[str | None, list[Previewed]]:
+def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[tuple[str, ...], list[Previewed]]:
     """`preview`, and before it what there is to think about, as `accept` would say it."""
 
-    def tried(tx: store.Transaction) -> tuple[str | None, list[Previewed]]:
+    def tried(tx: store.Transaction) -> tuple[tuple[str, ...], list[Previewed]]:
         accepted = accept_in(house, tx, document, now, who="preview")
         plan = store.plans.lock_plan(tx, accepted.plan_id)
         assert plan is not None
-        return accepted.note, texts_of(house, tx, plan, now)
+        return accepted.notes, texts_of(house, tx, plan, now)
 
     return house.database.try_out(tried)
 
@@ -525,11 +687,31 @@ def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime)
     texted = {item for draft in drafts if draft.state not in _SILENT for item in draft.appointment_ids}
     ahead = store.plans.visits_between(tx, plan.patient_id, now, now + timedelta(days=400))
     red = {one.visit.id for one in ahead if planner.is_red(one.visit, now)} - texted
+    went = store.history.went(tx, [draft.text for draft in drafts if draft.state not in _UNTRIED])
     return [
-        _render_draft(draft, visits, red, per_week=per_week, now=now) for draft in drafts if draft.class_ != "answer"
+        _as_it_went(shown, went[draft.text]) if draft.text in went else shown
+        for draft in drafts
+        if draft.class_ != "answer"
+        for shown in (_render_draft(draft, visits, red, per_week=per_week, now=now),)
     ]
 
 
+def _as_it_went(shown: Previewed, last: store.history.Went) -> Previewed:
+    """A text that was tried, with the words that it went with; what it would say now is no matter."""
+    length = segments(last.body) if last.body else None
+    return replace(
+        shown,
+        goes=shown.state != "expired",
+        goes_at=last.at,
+        reason=None if shown.state in _WENT else shown.reason,
+        text=last.body or None,
+        segments=length.count if length else None,
+        encoding=length.encoding if length else None,
+    )
+
+
+_UNTRIED = {"scheduled", "suppressed", "cancelled"}
+_WENT = {"sending", "sent", "delivered", "undelivered", "unconfirmed", "uncertain"}
 _SILENT = {"suppressed", "cancelled", "expired"}
 
 
@@ -622,6 +804,8 @@ def _render_draft(
             )
     except wording.Unsayable as unsayable:
         reason = reason or unsayable.reason
+    if draft.state == "expired" or (draft.state == "scheduled" and draft.closes_at <= now):
+        reason = reason or "too_late"
     goes_at = max(draft.due_at, now) if draft.state == "scheduled" else draft.due_at
     return Previewed(
         id=draft.text,

@@ -176,7 +176,7 @@ def _checked(house: House, fields: Mapping[str, str], now: datetime) -> tuple[di
     typed = {name: fields.get(name, "").strip() for name in FIELDS}
     for name in ("phone", "line24"):
         try:
-            typed[name] = plans.read_phone(typed[name], known)
+            typed[name] = plans.find_phone(typed[name], known)
         except (plans.PlanRefused, ValueError):
             problems[name] = "Enter a whole phone number, such as (202) 555-0100"
     mine = {name: typed[name] for name in ("key", "alias", "phone", "line24", "zone", "region")}

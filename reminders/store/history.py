@@ -57,6 +57,22 @@ def bodies(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Went:
+    """The last try of a text: when it began, and its words; None where they are no longer kept."""
+
+    at: datetime
+    body: str | None = field(repr=False)
+
+
+def went(tx: Transaction, text_ids: Collection[int]) -> dict[int, Went]:
+    """Text → its last try, of those that were tried."""
+    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
+    query = sa.select(attempts.c.text_id, attempts.c.started_at).where(attempts.c.id.in_(latest))
+    words = bodies(tx, text_ids)
+    return {row.text_id: Went(row.started_at, words.get(row.text_id) or None) for row in tx.all(query)}
+
+
 def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
     """Text → what staff typed, of those texts that somebody typed."""
     query = sa.select(texts.c.id, texts.c.body_sealed).where(texts.c.id.in_(text_ids), texts.c.body_sealed.is_not(None))

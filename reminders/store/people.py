@@ -119,6 +119,16 @@ def senders_of(tx: Transaction, site_ids: Collection[int]) -> Sequence[Row[Any]]
     return tx.all(sa.select(senders).where(senders.c.site_id.in_(site_ids)).order_by(senders.c.id.desc()))
 
 
+def our_lines(tx: Transaction) -> set[str]:
+    """The phones and senders of every site: no patient has one of them."""
+    lines = {line for site in tx.all(_LINES) for line in site}
+    return lines | {row.address for row in tx.all(_SENDERS)}
+
+
+_LINES = sa.select(sites.c.phone, sites.c.line24)
+_SENDERS = sa.select(senders.c.address)
+
+
 def sender_at(tx: Transaction, address: str) -> Row[Any] | None:
     """The sender of that address, of whichever site."""
     return tx.first(sa.select(senders).where(senders.c.address == address))

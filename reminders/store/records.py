@@ -53,6 +53,12 @@ def runs(tx: Transaction) -> Sequence[Row[Any]]:
     return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
 
 
+def count(tx: Transaction, *, who: str, what: str, since: datetime) -> int:
+    """How often that was put on record of `who` since then."""
+    mine = sa.select(sa.func.count()).select_from(audit).where(audit.c.who == who[:64], audit.c.what == what)
+    return int(tx.value(mine.where(audit.c.id >= first_id(since), audit.c.at >= since)) or 0)
+
+
 def has_noted(tx: Transaction, who: str, what: str, since: datetime) -> bool:
     """Whether that was put on record of `who` since then."""
     mine = sa.select(audit.c.id).where(audit.c.who == who[:64], audit.c.what == what)

@@ -292,7 +292,7 @@ plans = Table(
     Column("status", sa.String(8), nullable=False),
     Column("ended_because", sa.String(16)),
     Column("discharged_on", sa.Date, nullable=False),
-    Column("program", sa.String(64)),
+    Column("program", sa.String(400)),
     Column("alongside", sa.Boolean, nullable=False),
     Column("replaces", sa.String(64)),
     Column("document_sealed", sa.LargeBinary, nullable=False),

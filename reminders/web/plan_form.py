@@ -130,6 +130,9 @@ def read_form(fields: Fields) -> PlanForm:
         plan["alongside"] = True
     elif stands.startswith("replaces:"):
         plan["replaces"] = stands.removeprefix("replaces:")
+    named = list(dict.fromkeys(filter(None, fields.all("plan.program"))))
+    if len(named) > 1:
+        plan["program"] = named
     if plan.get("program"):
         times = {
             name.removeprefix("plan.program_times."): value
@@ -146,6 +149,8 @@ def read_form(fields: Fields) -> PlanForm:
         patient["texting_hours"] = list(hours)
     if fields["patient.weekly_digest"]:
         patient["weekly_digest"] = True
+    if fields["patient.same_person"]:
+        patient["same_person"] = True
     if "ref" not in plan and "ref" in patient:
         plan["ref"] = f"{patient['ref']}-{fields['plan.discharged_on'].replace('-', '')}"[:64]
     form.table = {"plan": plan, "patient": patient}
@@ -382,7 +387,9 @@ def recurs(repeats: str | None) -> str:
 def fields_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A plan document (canonical JSON, read) as the fields of the form: read again they say the same."""
     plan, patient = document["plan"], document["patient"]
-    pairs = _pairs("plan", plan, _PLAN)
+    pairs = _pairs("plan", {name: value for name, value in plan.items() if name != "program"}, _PLAN)
+    named = plan.get("program") or []
+    pairs += [("plan.program", name) for name in ([named] if isinstance(named, str) else named)]
     if plan.get("alongside"):
         pairs.append(("plan.stands", "alongside"))
     elif plan.get("replaces"):
@@ -531,6 +538,7 @@ _OF_FILES = (  # words that only somebody who writes a file can follow
         "has neither a series nor a program, so there is nothing to remind of",
         "is not chosen and there is no visit: choose one, or add a visit",
     ),
+    ("say patient.same_person = true", "tick that it is"),
     ('say replaces = "…" or alongside = true', "say whether the new one replaces it or stands beside it"),
 )
 

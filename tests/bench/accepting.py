@@ -8,6 +8,7 @@ job makes it, lays down what has come within the horizon for all of them.
 
 import json
 import time
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -44,7 +45,7 @@ def plan_of(number: int, today: date) -> dict[str, Any]:
 
 def documents(house: House, many: int, now: datetime) -> list[plans.PlanDocument]:
     """The documents of that many patients, read and checked."""
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = replace(house.database.read(lambda tx: house.known(tx, now)), ours=frozenset())
     return [plans.read(plan_of(number, known.today), known) for number in range(many)]
 
 

@@ -13,6 +13,7 @@ what is due now lies among a month of others' rows.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -60,7 +61,7 @@ def plan_of(number: int, starts: str, today: str) -> dict[str, Any]:
 
 def accept_one(house: House, now: datetime, starts_at: datetime) -> None:
     """Take in the plan of the first patient, through the verb."""
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = replace(house.database.read(lambda tx: house.known(tx, now)), ours=frozenset())
     starts = plans.to_wall(starts_at, house.settings.site.zone).isoformat(timespec="minutes") + ":00"
     document = plans.read(plan_of(0, starts, known.today.isoformat()), known)
     planning.accept(house, document, now, who="benchmark")

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -309,7 +309,9 @@ class Run:
             },
             "series": series,
         }
-        return plans.read(raw, self.house.database.read(lambda tx: self.house.known(tx, clock.now())))
+        return plans.read(
+            raw, replace(self.house.database.read(lambda tx: self.house.known(tx, clock.now())), ours=frozenset())
+        )
 
     def _accept_late(self, number: int) -> None:
         """A plan that comes when its text is due already, and of use for a few seconds more.

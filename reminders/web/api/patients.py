@@ -85,7 +85,7 @@ def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, res
 
     def work(tx: store.Transaction) -> list[ListedPatient]:
         try:
-            phone = plans.read_phone(asked, known(house, tx, caller, now))
+            phone = plans.find_phone(asked, known(house, tx, caller, now))
         except PlanRefused:
             phone = None
         return lists.patients(tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True)

@@ -162,7 +162,7 @@ def _take(
     response.headers["Location"] = f"/api/v1/plans/{done.plan_id}"
     if not done.new:
         response.status_code = 200
-    return {"plan": shown, "texts": done.texts, "changed": done.changed, "note": done.note}
+    return {"plan": shown, "texts": done.texts, "changed": done.changed, "note": done.note, "notes": list(done.notes)}
 
 
 def _document(house: House, tx: store.Transaction, caller: Caller, body: Json) -> PlanDocument:

@@ -113,7 +113,8 @@ class PlanTaken(PlanDone):
     """A plan document was taken in. `changed` is whether it said anything new."""
 
     changed: bool
-    note: str | None = Field(description="What to think about, such as an empty first week")
+    note: str | None = Field(description="All of `notes` in one line")
+    notes: list[str] = Field(description="What to think about, such as an empty first week or last year's date")
 
 
 class PreviewedText(Shape):

@@ -80,7 +80,7 @@ class Seen:
     document: PlanDocument | None
     problems: dict[str, str]
     texts: list[Previewed]
-    note: str | None
+    remarks: tuple[str, ...]
     agreed: list[Agreed]
     notes: list[tuple[str, str | None]]
     number: str | None
@@ -325,11 +325,7 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
 
 
 def _known(house: House, tx: store.Transaction, place: Place, now: datetime) -> plans.Known:
-    today = plans.to_wall(now, place.zone).date()
-    known = house.known(tx, now)
-    return replace(
-        known, today=today, zone=place.zone, region=place.region, site=place.key, sites=frozenset({place.key})
-    )
+    return replace(house.known(tx, now, place.key), sites=frozenset({place.key}))
 
 
 def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocument:
@@ -339,14 +335,14 @@ def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocu
 
 def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     read = read_form(form)
-    seen = Seen(read, None, {}, [], None, [], [], None, [])
+    seen = Seen(read, None, {}, [], (), [], [], None, [])
     refused: Sequence[Problem] = ()
     try:
         seen.document = _read(ask.house, read, place, ask.now)
         seen.agreed = agreed(seen.document, place.zone, ask.now)
         refused = _uncounted(ask, seen.document, place, _plan_of(ask.house, ask.actor, form))
         if not read.problems:
-            seen.note, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
+            seen.remarks, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
         refused = refusal.problems
     seen.problems = read.explain(refused)
@@ -463,7 +459,7 @@ def phone_in(house: House, tx: store.Transaction, words: str, now: datetime) -> 
     if sum(letter.isdigit() for letter in words) < 7:
         return None
     try:
-        return plans.read_phone(words, house.known(tx, now))
+        return plans.find_phone(words, house.known(tx, now))
     except PlanRefused:
         return None
 
@@ -487,7 +483,7 @@ def _page(
     places = _places(ask.house, ask.actor)
     place = _place(places, fields)
     seen = _look(ask, fields, place)
-    program = plans.programs().get(fields["plan.program"])
+    named = [plans.programs()[key] for key in dict.fromkeys(fields.all("plan.program")) if key in plans.programs()]
     kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
     drafts = ask.house.database.read(lambda tx: store.drafts.mine(tx, ask.actor.id)) if plan is None else []
     return draw(
@@ -504,8 +500,9 @@ def _page(
         kinds_of=kinds,
         document=seen.document,
         notes=seen.notes,
-        early=planning.NO_EARLY_VISIT in (seen.note or ""),
         people=planning.people_in(seen.document, seen.texts) if seen.document is not None and seen.texts else [],
+        early=any(one.startswith(planning.NO_EARLY_VISIT) for one in seen.remarks),
+        remarks=[one[:1].upper() + one[1:] for one in seen.remarks if not one.startswith(planning.NO_EARLY_VISIT)],
         agreed=seen.agreed,
         wall_words=wall_words,
         number=seen.number,
@@ -518,7 +515,8 @@ def _page(
         places=places,
         place=place,
         programs={key: one.title for key, one in plans.programs().items()},
-        open_times=program.open_times({}) if program is not None else (),
+        open_times=list({one.key: one for program in named for one in program.open_times({})}.values()),
+        more_programs=[program.key for program in named[1:]],
         kinds={kind.value: story.KINDS[kind.value] for kind in Kind},
         categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},

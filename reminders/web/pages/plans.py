@@ -32,7 +32,7 @@ DONE = {
     "resumed": "Resumed. What lies ahead was planned anew.",
     "ended": "Ended. What was still to go was taken back.",
     "transferred": "Handed on. The plan ended here; at the other site they get a new one and consent anew.",
-    "started": "The plan has started. Its first text is below; this page shows when it was delivered.",
+    "started": "The plan has started. This page shows each of its texts and when it was delivered.",
     "changed": "The change is saved, and the texts follow it.",
     "moved": "The visit was moved, and its texts with it.",
     "off": "The visit was called off, and its texts with it.",

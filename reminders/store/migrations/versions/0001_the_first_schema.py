@@ -323,7 +323,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("status", sa.String(length=8), nullable=False),
         sa.Column("ended_because", sa.String(length=16), nullable=True),
         sa.Column("discharged_on", sa.Date(), nullable=False),
-        sa.Column("program", sa.String(length=64), nullable=True),
+        sa.Column("program", sa.String(length=400), nullable=True),
         sa.Column("alongside", sa.Boolean(), nullable=False),
         sa.Column("replaces", sa.String(length=64), nullable=True),
         sa.Column("document_sealed", sa.LargeBinary(), nullable=False),

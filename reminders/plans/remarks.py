@@ -1,0 +1,57 @@
+"""What to think about in a plan that can be accepted: nothing here is wrong for sure, and most of it is a slip."""
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+
+from reminders.plans.document import PlanDocument
+from reminders.plans.fields import region_of
+from reminders.plans.recurrence import LONG_BEFORE, Series, dates, left_out
+
+LOOKED_AT = 1000  # dates of one series
+
+
+def remarks(document: PlanDocument, *, today: date, zone: str, region: str) -> list[str]:
+    """What to think about, in a coordinator's words; `today`, `zone` and `region` are the site's.
+
+    No remark repeats a name or a number.
+    """
+    return [*_people(document, region), *_dates(document, today, zone)]
+
+
+def _people(document: PlanDocument, home: str) -> Iterator[str]:
+    if not any(letter.isalpha() for letter in document.patient.name):
+        yield "the patient's name has no letters; check it"
+    people = [("the patient", document.patient.phone), *((one.key, one.phone) for one in document.recipients)]
+    for who, phone in people:
+        if (region := region_of(phone)) not in {"", home}:
+            yield f"the number of {who} is in {region}, outside {home}; check that it is right"
+
+
+def _dates(document: PlanDocument, today: date, zone: str) -> Iterator[str]:
+    left = document.plan.discharged_on
+    agreed = [one for one in document.all_series() if one.status != "cancelled"]
+    last = [max(found) for one in agreed if (found := _walls(one, zone, today))]
+    if agreed and document.plan.status == "active" and (not last or max(last) < today):
+        yield "every visit has passed, so no text goes; check the year"
+    for one in agreed:
+        if one.starts.date() < left - LONG_BEFORE:
+            yield f"{one.key}: starts long before the discharge, in {one.starts.year}; check the year"
+        elif one.repeats is None and one.starts.date() < left:
+            yield f"{one.key}: the visit is before the discharge; check the date"
+        for old, new in one.move.items():
+            if new.date() < left or (old.date() >= today > new.date()):
+                yield f"{one.key}: a date is moved into the past; check the year"
+    for one in document.series:
+        if (missing := left_out(one)) is not None:
+            yield f"{one.key}: {missing}"
+
+
+def _walls(one: Series, zone: str, today: date) -> list[date]:
+    """Dates of a series, as moved, up to the first that is to come."""
+    found = []
+    for wall in islice(dates(one, zone), LOOKED_AT):
+        found.append(wall)
+        if wall >= today:
+            break
+    return found
