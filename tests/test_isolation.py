@@ -153,3 +153,15 @@ def test_a_file_that_cannot_be_processed_stops_no_other(house, travel, tmp_path,
     assert [path.name for path in folder.glob("*.toml")] == ["a.toml"]
     assert len(stuck(house)) == 1
     assert (folder / "done" / "b.toml").exists()
+
+
+def test_field_report_13_two_files_of_the_folder_that_differ_about_one_plan_are_both_refused(house, tmp_path):
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    plan_file(folder, "a.toml", GOOD.format(ref="A"))
+    plan_file(folder, "b.toml", GOOD.format(ref="A").replace("15:00", "16:00"))
+    plan_file(folder, "c.toml", GOOD.format(ref="C"))
+    report = importing.import_folder(house, folder, NOW + timedelta(days=3650))
+    assert report.accepted == 1
+    assert sorted(path.name for path, _ in report.refused) == ["a.toml", "b.toml"]
+    assert (folder / "refused" / "a.toml").exists()

@@ -1,5 +1,6 @@
 """Plan files: many at once, the good ones accepted and the bad ones reported; and a folder that is watched for them."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -118,18 +119,34 @@ def import_folder(house: House, folder: Path, now: datetime) -> Imported:
     """
     report = Imported()
     each = OneByOne(house, "import", now)
-    for path in intake.plan_files([folder]):
+    paths = intake.plan_files([folder])
+    clashing = _clashing(house, paths, now)
+    for path in paths:
         # A file's name may name a person, so the task has a digest of it; the file is the one that stays in the folder.
         name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
-        each.do("file", name, partial(_import_one, house, folder, path, now, report))
+        each.do("file", name, partial(_import_one, house, folder, path, now, report=report, clash=clashing.get(path)))
     each.finish()
     return report
 
 
-def _import_one(house: House, folder: Path, path: Path, now: datetime, report: Imported) -> None:
+def _clashing(house: House, paths: Sequence[Path], now: datetime) -> dict[Path, Problem]:
+    """The files of the folder that say different things of one plan."""
+    known = house.database.read(lambda tx: house.known(tx, now))
+    report = Imported()
+    documents = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # it is told of in its turn
+            documents += _read([path], known, Imported())
+    _each_plan_once(documents, report)
+    return dict(report.refused)
+
+
+def _import_one(
+    house: House, folder: Path, path: Path, now: datetime, *, report: Imported, clash: Problem | None
+) -> None:
     if abs(now.timestamp() - path.stat().st_mtime) < 1:
         return
-    one = import_files(house, [path], now, who="import folder")
+    one = import_files(house, [path], now, who="import folder") if clash is None else Imported(refused=[(path, clash)])
     kept = folder / ("refused" if one.refused else "done")
     kept.mkdir(exist_ok=True)
     name = _free_name(kept, path.name)
