@@ -5,9 +5,11 @@ sending; all three ask `readers` who may be texted, and when.
 
 from reminders.planner.daily import Candidate, busiest_week, is_red, plan
 from reminders.planner.guard import Due, Go, Stop, Wait, guard
+from reminders.planner.matching import Arriving, Leaving, Name, renamed
 from reminders.planner.notices import (
     CORRECTED_WITHIN,
     NOTICE_WITHIN,
+    News,
     Notice,
     Sort,
     Standing,
@@ -15,20 +17,26 @@ from reminders.planner.notices import (
     added,
     guard_unplanned,
     may_be_texted,
+    merged,
     notice,
     sort_of,
     standing_of,
     untold,
+    window_of,
 )
 from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Visit, next_allowed
 
 __all__ = [
     "CORRECTED_WITHIN",
     "NOTICE_WITHIN",
+    "Arriving",
     "Candidate",
     "Due",
     "Go",
     "Gone",
+    "Leaving",
+    "Name",
+    "News",
     "Notice",
     "Policy",
     "QuietHours",
@@ -46,10 +54,13 @@ __all__ = [
     "guard_unplanned",
     "is_red",
     "may_be_texted",
+    "merged",
     "next_allowed",
     "notice",
     "plan",
+    "renamed",
     "sort_of",
     "standing_of",
     "untold",
+    "window_of",
 ]
