@@ -136,7 +136,7 @@ def test_long_run_3_three_visits_of_one_day_are_one_text(line, twilio, travel, k
     if kind == "closed":
         close = {"closures": ["2026-12-03"]}
         _close(line, close)
-        planning.extend(line, LATER)
+        line.database.write(lambda tx: planning.replan(line, tx, [_patient(tx)], LATER))
     else:
         for one in series:
             move(line, None, LATER, series=one["key"])

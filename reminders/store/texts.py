@@ -362,8 +362,8 @@ def add(
     """Lay down a text that no lead asked for; its id, or None where the key is taken.
 
     `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalogue
-    (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as suppressed, so that it is seen that it did not go.
-    """
+    (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as
+    suppressed, so that it is seen that it did not go.
     text_id = new_id(now)
     sealed = None
     if body is not None:

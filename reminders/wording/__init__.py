@@ -2,8 +2,8 @@
 
 `reminder` is the one way to a reminder's words, `several` to those of a notice of more visits than one, and `answer`
 to those of every other text of ours; each gives a text that may be sent, or raises `Unsayable`. What staff typed
-goes through `plainer` and `check_typed`; `saved_replies` are
-`reminders.wording.segments.segments`.
+goes through `plainer` and `check_typed`; `saved_replies` are what it may begin with. `card` is what a person takes
+home. How many segments a body takes is `reminders.wording.segments.segments`.
 """
 
 from reminders.wording.card import Card, card, card_parts
