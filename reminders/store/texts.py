@@ -364,6 +364,7 @@ def add(
     `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalogue
     (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as
     suppressed, so that it is seen that it did not go.
+    """
     text_id = new_id(now)
     sealed = None
     if body is not None:
@@ -448,7 +449,7 @@ def reminders_due(tx: Transaction, number_id: int, since: datetime) -> list[date
 
 
 def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Notices of the last days that expired, one row a visit they speak of.
+    """Notices of running plans that expired in the last days, or lost their number; one row a visit they speak of.
 
     text_id, opens_at, closes_at, recipient_id, number_id, patient_id, appointment_id.
     """
@@ -464,8 +465,12 @@ def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
         )
         .join(recipients, recipients.c.id == texts.c.recipient_id)
         .join(text_items, text_items.c.text_id == texts.c.id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .join(plans, plans.c.id == series.c.plan_id)
         .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", text_items.c.tells.is_not(None))
-        .where(texts.c.opens_at > now - timedelta(days=9), is_one_of(texts.c.state, ["expired"]))
+        .where(texts.c.opens_at > now - timedelta(days=9), plans.c.status == "active")
+        .where(sa.or_(texts.c.state == "expired", texts.c.reason.in_(("opted_out", "number_bad"))))
         .where(texts.c.closes_at > now - timedelta(days=2))
         .order_by(texts.c.id, text_items.c.appointment_id)
     )
