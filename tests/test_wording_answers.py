@@ -14,7 +14,8 @@ from reminders.wording.segments import segments
 
 NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
 MONDAY_5PM = datetime(2026, 12, 14, 22, 0, tzinfo=UTC)  # in New York
-ANSWERS = sorted(name for name in TEXTS if not name.startswith("reminder_") and name != "moved_from")
+OTHERS = {"moved_from", "moved_several", "called_off_several", "closed_several"}
+ANSWERS = sorted(name for name in TEXTS if not name.startswith("reminder_") and name not in OTHERS)
 
 
 def visit(*wall, zone=NEW_YORK):

@@ -5,9 +5,11 @@ lead asks for, `guard` judges at the moment of sending; all of them ask `readers
 
 from reminders.planner.daily import Candidate, is_red
 from reminders.planner.guard import Due, Go, Stop, Wait, guard
+from reminders.planner.matching import Arriving, Leaving, Name, renamed
 from reminders.planner.notices import (
     CORRECTED_WITHIN,
     NOTICE_WITHIN,
+    News,
     Notice,
     Sort,
     Standing,
@@ -15,10 +17,12 @@ from reminders.planner.notices import (
     added,
     guard_unplanned,
     may_be_texted,
+    merged,
     notice,
     sort_of,
     standing_of,
     untold,
+    window_of,
 )
 from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, Told, Visit, next_allowed
 from reminders.planner.selection import plan
@@ -26,10 +30,14 @@ from reminders.planner.selection import plan
 __all__ = [
     "CORRECTED_WITHIN",
     "NOTICE_WITHIN",
+    "Arriving",
     "Candidate",
     "Due",
     "Go",
     "Gone",
+    "Leaving",
+    "Name",
+    "News",
     "Notice",
     "Policy",
     "QuietHours",
@@ -47,10 +55,13 @@ __all__ = [
     "guard_unplanned",
     "is_red",
     "may_be_texted",
+    "merged",
     "next_allowed",
     "notice",
     "plan",
+    "renamed",
     "sort_of",
     "standing_of",
     "untold",
+    "window_of",
 ]

@@ -2,7 +2,7 @@
 whether it may still go (DESIGN §8: they neither count against the caps nor wait for them).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
@@ -111,6 +111,31 @@ def notice(
     return Notice(wording, str(stands), opens_at, closes_at, goes_at, reason)
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is to be told of one visit: the notice it alone would get, and the wall clock its reader knew."""
+
+    visit: Visit
+    was: datetime
+    notice: Notice
+
+
+def merged(news: Sequence[News]) -> list[list[News]]:
+    """The news of one reader as it is told: one text for each kind of change, the earliest visit first.
+
+    What cannot be told by text is apart from what can, by its reason. The same whatever the order it comes in.
+    """
+    groups: dict[tuple[str, Reason | None], list[News]] = {}
+    for one in sorted(news, key=lambda one: (one.visit.starts_at, one.visit.id)):
+        groups.setdefault((one.notice.wording, one.notice.reason), []).append(one)
+    return list(groups.values())
+
+
+def window_of(group: Sequence[News]) -> Notice:
+    """The notice among them whose window shuts first: theirs is the window of the text that tells them all."""
+    return min((one.notice for one in group), key=lambda one: (one.closes_at, one.opens_at))
+
+
 def untold(candidates: Sequence[Candidate], gone: Sequence[Gone]) -> list[Visit]:
     """The visits that were added to a day after its text had gone, and that no text to come speaks of."""
     went = {(one.reader, one.key): one.visits for one in gone}
@@ -173,7 +198,7 @@ class Unplanned:
     sort: Sort
     reader: Reader | None
     visits: tuple[Visit, ...]
-    tells: str | None
+    tells: Mapping[int, str]  # a notice: what it tells, by visit
     closes_at: datetime
     opted_out: bool = False
 
@@ -189,10 +214,13 @@ def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait 
         if due.sort is not Sort.STAFF:
             return Stop(Reason.NO_CONSENT)
         return Stop(Reason.OPTED_OUT) if due.opted_out else Go(())  # a sample that staff sent to a phone of their own
-    if due.sort is Sort.NOTICE and due.tells is not None:
-        if not due.visits or any(str(standing_of(visit, policy)) != due.tells for visit in due.visits):
-            return Stop(Reason.NOT_BOOKED)  # it was changed again; another notice says how
-        booked = [replace(visit, status=BOOKED) for visit in due.visits]
+    visits = due.visits
+    if due.sort is Sort.NOTICE and due.tells:
+        # Of what was changed again another notice says how.
+        visits = tuple(one for one in visits if str(standing_of(one, policy)) == due.tells.get(one.id))
+        if not visits:
+            return Stop(Reason.NOT_BOOKED)
+        booked = [replace(visit, status=BOOKED) for visit in visits]
         _, reason = sift(reader, booked, replace(policy, closures=frozenset()))
     else:
         reason = may_be_texted(reader, policy, dated=due.sort is not Sort.WELCOME)
@@ -202,4 +230,4 @@ def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait 
     allowed = next_allowed(hours, now)
     if allowed >= due.closes_at:
         return Stop(Reason.QUIET_HOURS if now < due.closes_at else Reason.TOO_LATE)
-    return Wait(allowed.astimezone(UTC)) if allowed > now else Go(due.visits)
+    return Wait(allowed.astimezone(UTC)) if allowed > now else Go(visits)

@@ -224,12 +224,16 @@ class Series(Section):
 
 @dataclass(frozen=True)
 class Occurrence:
-    """One date of a series. `wall` is naive, in `zone`. `recurrence_id` is `once`, else the date first written down."""
+    """One date of a series. `wall` is naive, in `zone`. `recurrence_id` is `once`, else the date first written down.
+
+    `named` is whether the plan speaks of this very date: a one-off, or a date that it moves.
+    """
 
     recurrence_id: str
     wall: datetime
     zone: str
     status: str
+    named: bool = False
 
 
 def occurrences(series: Series, *, until: date, zone: str) -> list[Occurrence]:
@@ -248,7 +252,8 @@ def occurrences(series: Series, *, until: date, zone: str) -> list[Occurrence]:
         moved = series.move.get(wall.replace(second=0), wall)
         if min(wall, moved).date() <= until:
             recurrence_id = "once" if series.repeats is None else wall.date().isoformat()
-            found.append(Occurrence(recurrence_id, moved, series.zone or zone, series.status))
+            named = series.repeats is None or wall.replace(second=0) in series.move
+            found.append(Occurrence(recurrence_id, moved, series.zone or zone, series.status, named))
     return sorted(found, key=lambda occurrence: (occurrence.wall, occurrence.recurrence_id))
 
 

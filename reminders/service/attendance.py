@@ -7,7 +7,7 @@ when the mark is put right; in the first 30 days, and after two clinical misses 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 
 from reminders import planner, plans, store
@@ -274,13 +274,13 @@ def _text_after(
     policy = policy_of(house)
     reader = reader_now(tx, person, site, now)
     opens_at = max(row.starts_at + AFTER, now)
-    due_at = planner.next_allowed(reader, opens_at)
-    window = Window(opens_at, opens_at + OPEN_FOR, due_at)
+    window, waits = _window_after(tx, reader, person.number_id, opens_at, now)
+    due_at = window.due_at
     reason = planner.may_be_texted(reader, policy, dated=True)
     if reason is None and Kind(row.kind).category(reader.role) not in reader.categories:
         reason = Reason.CATEGORY_OFF
-    if reason is None and due_at >= window.closes_at:
-        reason = Reason.QUIET_HOURS
+    if reason is None and (waits or due_at >= window.closes_at):
+        reason = Reason.MERGED_INTO if waits else Reason.QUIET_HOURS
     day = plans.to_wall(due_at, reader.zone).date()
     others = [text for text in before if text.wording == "missed" and text.state != "cancelled" and text.key != key]
     if reason is None and any(plans.to_wall(text.due_at, reader.zone).date() == day for text in others):
@@ -306,6 +306,23 @@ def _text_after(
     else:
         store.texts.set_aside(tx, here.id, reason.value)
     return ("suppressed", reason.value) if reason else ("scheduled", None)
+
+
+def _window_after(
+    tx: store.Transaction, reader: planner.Reader, number_id: int, opens_at: datetime, now: datetime
+) -> tuple[Window, bool]:
+    """When the text after a miss goes; and whether it has no day, because a reminder goes on each that is left.
+
+    The day's reminder comes first: the text goes on the next day that has none.
+    """
+    closes_at = opens_at + OPEN_FOR
+    reminded = {plans.to_wall(at, reader.zone).date() for at in store.texts.reminders_due(tx, number_id, now)}
+    first = due_at = planner.next_allowed(reader, opens_at)
+    while due_at < closes_at and plans.to_wall(due_at, reader.zone).date() in reminded:
+        tomorrow = plans.to_wall(due_at, reader.zone).date() + timedelta(days=1)
+        due_at = planner.next_allowed(reader, plans.to_instant(datetime.combine(tomorrow, time(0)), reader.zone))
+    waits = first < closes_at <= due_at
+    return Window(opens_at, closes_at, first if waits else due_at), waits
 
 
 def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, news: bool) -> bool:

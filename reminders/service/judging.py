@@ -4,9 +4,9 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
-from reminders import planner, store, wording
+from reminders import planner, plans, store, wording
 from reminders.service import tasks
 from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
@@ -65,6 +65,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     """
     intents: list[Intent] = []
     stopped: dict[str, list[int]] = {}
+    said_now: set[tuple[int, str]] = set()
     waiting: dict[datetime, list[int]] = {}
     going_to: dict[int, int] = {}
     held = [one for one in claimed if one.held]
@@ -77,6 +78,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         verdict = _verdict(one, policy, (now,) * going_to.get(one.number_id, 0), now)
         if isinstance(verdict, planner.Stop):
             stopped.setdefault(verdict.reason.value, []).append(one.text)
+            tasks.tell_instead(tx, one, verdict.reason.value, now)
         elif isinstance(verdict, planner.Wait):
             waiting.setdefault(verdict.until, []).append(one.text)
         else:
@@ -84,7 +86,16 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                 said = _render(one, verdict.visits, policy, now)
             except wording.Unsayable as unsayable:
                 stopped.setdefault(unsayable.reason, []).append(one.text)
+                tasks.tell_instead(tx, one, unsayable.reason, now)
                 continue
+            if one.class_ == "notice":
+                if (one.number_id, said.body) in said_now or said.body in _said_today(tx, one, now):
+                    reason = planner.Reason.MERGED_INTO.value  # the same words twice in a day say nothing new
+                    stopped.setdefault(reason, []).append(one.text)
+                    tasks.tell_instead(tx, one, reason, now)
+                    continue
+                _leave_out(tx, one, verdict.visits)
+            said_now.add((one.number_id, said.body))
             if one.due is not None:
                 going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
             intents.append(
@@ -105,6 +116,19 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         for one in held:
             tasks.phone_instead(tx, one, now)
     return intents, suppressed
+
+
+def _said_today(tx: store.Transaction, one: Claimed, now: datetime) -> set[str]:
+    """What went to the number on the reader's day."""
+    midnight = datetime.combine(plans.to_wall(now, one.reader_zone).date(), time(0))
+    return store.texts.bodies_since(tx, one.number_id, plans.to_instant(midnight, one.reader_zone), one.text)
+
+
+def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Visit]) -> None:
+    """A notice is on record with the visits it really speaks of."""
+    silent = (one.unplanned.tells.keys() if one.unplanned is not None else set()) - {visit.id for visit in visits}
+    if silent:
+        store.texts.drop_items(tx, one.text, silent)
 
 
 def _verdict(

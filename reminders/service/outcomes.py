@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from reminders import crash, planner, store
 from reminders.plans import Category
-from reminders.service import backlog, oncall
+from reminders.service import backlog, oncall, tasks
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
 from reminders.service.judging import judge
@@ -106,6 +106,7 @@ async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
     if database.read(store.backup.in_doubt):
         await _settle_doubts(house, gateway, now, done, each)
     done.expired = database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
+    database.write(lambda tx: tasks.tell_of_expired(tx, now), again=True)
     database.write(lambda tx: oncall.tell_of_lost_answers(house, tx, now), again=True)
     done.uncertain = database.read(lambda tx: store.queue.depth(tx, now)).uncertain
     database.checkpoint()

@@ -515,11 +515,11 @@ def _lay_down(
     """Lay down the appointments whose texts open within the horizon."""
     agreed = document.all_series()
     until = _horizon(house, site.zone, now)
-    ids = store.plans.keep_series(
+    ids, dropped = store.plans.keep_series(
         tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, kept=kept, now=now
     )
     policy = policy_of(house)
-    dates = {}
+    dates: dict[int, Sequence[plans.Occurrence]] = dict.fromkeys(dropped, ())
     for one in agreed:
         ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
         dates[ids[one.key]] = plans.occurrences(one, until=until + timedelta(days=ahead), zone=site.zone)

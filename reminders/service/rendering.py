@@ -1,6 +1,6 @@
 """What a text says, from the rows to the words. Fails closed: what cannot be said within the rules is not sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -46,7 +46,7 @@ def render_unplanned(
     *,
     typed: str | None,
     visits: Sequence[Visit],
-    was: datetime | None,
+    was: Mapping[int, datetime],
     language: str,
     alias: str,
     phone: str,
@@ -59,7 +59,7 @@ def render_unplanned(
     """A text that is no reminder: `name` of the catalogue, or what staff typed. Raises Unsayable.
 
     The welcome asks for a Y as long as nobody verified the number (L-39). A notice of a visit that was added to a day
-    whose text has gone reads like the reminder it could not get.
+    whose text has gone reads like the reminder it could not get. `was` is what was known of the visits, by their ids.
     """
     if typed is not None:
         body = wording.plainer(typed)
@@ -72,7 +72,11 @@ def render_unplanned(
         return render(visits, language=language, alias=alias, phone=phone, reader_zone=reader_zone, now=now)
     if name.startswith("welcome"):
         name = "welcome" if verified else "welcome_ask"
+    if len(visits) > 1 and name in {"moved", "called_off", "closed"}:
+        spoken = [_spoken(visit) for visit in visits]
+        return wording.several(name, spoken, language=language, alias=alias, phone=phone, reader_zone=reader_zone)
     first = visits[0] if visits else None
+    before = was.get(first.id) if first is not None else None
     return wording.answer(
         name,
         language=language,
@@ -81,7 +85,7 @@ def render_unplanned(
         line24=line24,
         per_week=per_week,
         visit=_spoken(first) if first is not None else None,
-        was=_spoken(_as_it_was(first, was)) if first is not None and was is not None and name == "moved" else None,
+        was=_spoken(_as_it_was(first, before)) if first is not None and before and name == "moved" else None,
         reader_zone=reader_zone,
         now=now,
     )

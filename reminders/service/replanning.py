@@ -4,7 +4,7 @@ Level-triggered: run late, twice or after a crash it gives the same rows. Remind
 stand the welcome, once for each reader and number, and notices of what a reader does not know yet.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from reminders.service import tasks
 from reminders.service.house import House
 from reminders.store import Row
 from reminders.store.plans import Changed, Scheduled
-from reminders.store.texts import Addressee, Changes, Window
+from reminders.store.texts import Addressee, Changes, Said, Window
 
 GONE_COUNTS = timedelta(days=14)  # a rolling week on either side of today
 WELCOME_OPEN = timedelta(days=3)
@@ -150,62 +150,121 @@ def _welcome(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
 def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime) -> Changes:
     """Make a reader's notices what they do not know yet, as their visits stand now (DESIGN §8).
 
-    What was moved back before its notice went was never news; a notice that went is what the reader knows since.
+    One text for each kind of change. What was moved back before its notice went was never news; a notice that went is
+    what the reader knows since.
     """
     changes = Changes()
     if not party.changed:
         return changes
-    to, reader = party.to, party.reader
-    standing = store.texts.notices_of(tx, party.recipient.id, [one.visit.id for one in party.changed])
+    before = store.texts.notices_of(tx, party.recipient.id, [one.visit.id for one in party.changed])
+    news: list[planner.News] = []
+    told_by_phone: set[int] = set()
+    names: dict[int, Changed] = {}
     for one in party.changed:
-        rows = [row for row in standing.get(one.visit.id, ()) if row.tells is not None]
+        names[one.visit.id] = one
+        rows = [row for row in before.get(one.visit.id, ()) if row.tells is not None]
         told = next((row for row in reversed(rows) if row.attempts), None)
         knows = Standing(one.known_wall, one.known_at, one.known_status)
         if told is not None:
             wall, _, status = told.tells.partition(" ")
             at = datetime.fromisoformat(wall)
             knows = Standing(at, plans.to_instant(at, one.visit.zone), status)
-        wanted = planner.notice(reader, one.visit, knows, policy, now, told=told is not None)
-        pending = [
-            row
-            for row in rows
-            if row.attempts == 0 and row.state in {"scheduled", "suppressed"} and row.wording != "added"
-        ]
-        if wanted is not None and not _is_wanted(reader, wanted):
+        wanted = planner.notice(party.reader, one.visit, knows, policy, now, told=told is not None)
+        if wanted is not None and not _is_wanted(party.reader, wanted):
             wanted = None
-        key = _notice_key(one, rows, wanted)
-        changes.retracted += store.texts.take_back(tx, [row for row in pending if wanted is None or row.key != key])
         if wanted is None:
-            if pending:
-                tasks.nothing_to_tell(tx, party.recipient.id, one.visit.id, now)
-            continue
-        here = next((row for row in rows if row.key == key), None)
-        due_at = wanted.goes_at or wanted.opens_at
-        window = Window(wanted.opens_at, wanted.closes_at, due_at)
-        if here is None:
-            store.texts.add(
+            if rows and not any(row.state == "expired" for row in rows):
+                told_by_phone.add(one.visit.id)
+        elif not any(_is_phoned(row) and row.tells == wanted.tells for row in rows):
+            news.append(planner.News(one.visit, knows.wall, wanted))
+    pending = {
+        row.id: row
+        for rows in before.values()
+        for row in rows
+        if row.attempts == 0
+        and row.tells is not None
+        and row.wording != "added"
+        and row.state in {"scheduled", "suppressed"}
+        and row.closes_at > now  # else it expires, and a person is told
+        and not _is_phoned(row)
+    }
+    open_visits = {visit for visit, rows in before.items() for row in rows if row.id in pending}
+    groups = {}
+    for group in planner.merged(news):
+        first = group[0].visit.id
+        rows = [row for row in before.get(first, ()) if row.tells is not None]
+        groups[_notice_key(names[first], rows, group[0].notice)] = group
+    changes.retracted += store.texts.take_back(tx, [row for row in pending.values() if row.key not in groups])
+    for visit_id in told_by_phone & (open_visits | {one for one in told_by_phone if _was_phoned(before[one])}):
+        tasks.nothing_to_tell(tx, party.recipient.id, visit_id, now)
+    all_rows = {row.key: row for rows in before.values() for row in rows if row.attempts == 0}
+    said = {
+        row.key: {visit: (one.tells, one.was) for visit, rows in before.items() for one in rows if one.key == row.key}
+        for row in all_rows.values()
+    }
+    for key, group in groups.items():
+        changes += _tell(tx, party, key, group, names, here=all_rows.get(key), said=said.get(key, {}), now=now)
+    return changes
+
+
+def _is_phoned(row: Row[Any]) -> bool:
+    """Whether a notice would have said what another text said that day, so that somebody phones instead."""
+    return bool(row.state == "suppressed" and row.reason == Reason.MERGED_INTO.value)
+
+
+def _was_phoned(rows: Sequence[Row[Any]]) -> bool:
+    return any(_is_phoned(row) for row in rows)
+
+
+def _tell(
+    tx: store.Transaction,
+    party: _Party,
+    key: str,
+    group: Sequence[planner.News],
+    names: Mapping[int, Changed],
+    *,
+    here: Row[Any] | None,
+    said: Mapping[int, tuple[str, str]],
+    now: datetime,
+) -> Changes:
+    """Lay down the notice that tells this news, or make the one that is there (`here`, which says `said`) tell it."""
+    changes = Changes()
+    to, window_of = party.to, planner.window_of(group)
+    reason = group[0].notice.reason
+    window = Window(window_of.opens_at, window_of.closes_at, window_of.goes_at or window_of.opens_at)
+    about = {one.visit.id: Said(one.notice.tells, one.was.isoformat(timespec="seconds")) for one in group}
+    same = said == {visit: (one.tells, one.was) for visit, one in about.items()}
+    if here is None:
+        for name in (key, *(f"{key}.{count}" for count in range(2, 100))):  # another plan may name a visit the same
+            made = store.texts.add(
                 tx,
                 to,
                 class_="notice",
-                key=key,
+                key=name,
                 now=now,
-                reason=wanted.reason.value if wanted.reason else None,
-                about=[one.visit.id],
-                plan_id=one.plan_id,
-                wording=wanted.wording,
-                tells=wanted.tells,
-                was=knows.wall.isoformat(timespec="seconds"),
+                reason=reason.value if reason else None,
+                about=about,
+                plan_id=names[group[0].visit.id].plan_id,
+                wording=group[0].notice.wording,
                 window=window,
             )
-            changes.added += wanted.reason is None
-        elif wanted.reason is not None:
-            changes.retracted += store.texts.set_aside(tx, here.id, wanted.reason.value)
-        elif here.number_id != to.number_id and here.attempts == 0:  # they have another phone since
+            if made is not None:
+                break
+        changes.added += reason is None
+    else:
+        if not same:
+            store.texts.set_items(tx, here.id, about)
+        if reason is not None:
+            changes.retracted += store.texts.set_aside(tx, here.id, reason.value)
+        elif here.number_id != to.number_id:  # they have another phone since
             changes.retracted += store.texts.take_back(tx, [here])
             changes.added += store.texts.revive(tx, here.id, to, window)
         elif here.state != "scheduled":
             changes.added += store.texts.revive(tx, here.id, to, window)
-        if wanted.reason is not None:
+        elif not same:
+            store.texts.set_window(tx, here.id, window)
+    if reason is not None:
+        for one in group:
             tasks.tell_of_change(
                 tx,
                 site=party.site,
@@ -213,7 +272,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
                 recipient_id=party.recipient.id,
                 number_id=to.number_id,
                 visit_id=one.visit.id,
-                due_at=wanted.closes_at,
+                due_at=one.notice.closes_at,
                 now=now,
             )
     return changes
@@ -246,39 +305,54 @@ def _moved_key(name: str, one: Changed, rows: Sequence[Row[Any]]) -> str:
 def _tell_of_added(
     tx: store.Transaction, party: _Party, untold: Sequence[planner.Visit], policy: Policy, now: datetime
 ) -> int:
-    """A notice of each visit that was added to a day whose text has gone (DESIGN §7), if none to come speaks of it."""
+    """One notice of the visits that were added to days whose text has gone (DESIGN §7), if none to come speaks of them.
+
+    Those that an earlier notice of this kind is still to tell, and that still stand so, are told with the new ones.
+    """
     if not untold:
         return 0
-    made = 0
     names = {one.visit.id: one for one in party.visits}
     told = store.texts.notices_of(tx, party.recipient.id, [visit.id for visit in untold])
+    waiting: dict[int, Row[Any]] = {}
+    news: list[planner.News] = []
+    fresh = False
     for visit in untold:
-        here = names[visit.id]
         added = planner.added(party.reader, visit, policy, now)
-        if added is None or any(
-            row.tells == added.tells and row.state != "cancelled" for row in told.get(visit.id, ())
-        ):
+        rows = told.get(visit.id, ())
+        standing = [row for row in rows if added is not None and row.tells == added.tells and row.state != "cancelled"]
+        mine = [row for row in rows if row.wording == "added" and row.attempts == 0 and row.state == "scheduled"]
+        waiting |= {row.id: row for row in mine}
+        if added is None or any(row not in mine for row in standing):
             continue
-        window = Window(added.opens_at, added.closes_at, added.opens_at)
-        before = [row for row in told.get(visit.id, ()) if row.wording == "added"]
-        if before:  # taken back, or the visit was changed before it went
-            store.texts.take_back(tx, before)
-            made += store.texts.revive(tx, before[0].id, party.to, window, tells=added.tells)
-            continue
-        fresh = store.texts.add(
+        fresh = fresh or not standing
+        news.append(planner.News(visit, visit.wall, added))
+    if not fresh:
+        return 0
+    (group,) = planner.merged(news)
+    store.texts.take_back(tx, list(waiting.values()))
+    first = planner.window_of(group)
+    window = Window(first.opens_at, first.closes_at, first.opens_at)
+    about = {one.visit.id: Said(one.notice.tells) for one in group}
+    here = names[group[0].visit.id]
+    back = next((row for row in told.get(here.visit.id, ()) if row.wording == "added" and row.attempts == 0), None)
+    if back is not None:  # taken back, or the visit was changed before it went
+        store.texts.set_items(tx, back.id, about)
+        return int(store.texts.revive(tx, back.id, party.to, window)) - (len(waiting) > 0)
+    for count in range(1, 100):
+        made = store.texts.add(
             tx,
             party.to,
             class_="notice",
-            key=f"notice:{here.series}@{here.recurrence_id}:added",
+            key=f"notice:{here.series}@{here.recurrence_id}:added" + (f".{count}" if count > 1 else ""),
             now=now,
             window=window,
-            about=[visit.id],
+            about=about,
             plan_id=here.plan_id,
             wording="added",
-            tells=added.tells,
         )
-        made += fresh is not None
-    return made
+        if made is not None:
+            break
+    return 1 - (len(waiting) > 0)
 
 
 def reader_now(tx: store.Transaction, recipient: Row[Any], site: Row[Any], now: datetime) -> planner.Reader:

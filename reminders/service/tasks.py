@@ -182,6 +182,50 @@ def tell_of_change(
     )
 
 
+_SAYS_ENOUGH = {"category_off", "not_booked", "paused"}  # not agreed to, or no news any more
+
+
+def tell_instead(tx: store.Transaction, one: Claimed, reason: str, now: datetime) -> None:
+    """A notice does not go at its moment, for `reason`: somebody phones about each visit it speaks of."""
+    unplanned = one.unplanned
+    if unplanned is None or unplanned.reader is None or one.patient_id is None or reason in _SAYS_ENOUGH:
+        return
+    if reason == "no_consent" and unplanned.reader.role != "self":
+        return
+    for visit_id in unplanned.tells:
+        tell_of_change(
+            tx,
+            site=store.people.site_of_patient(tx, one.patient_id),
+            patient_id=one.patient_id,
+            recipient_id=unplanned.reader.id,
+            number_id=one.number_id,
+            visit_id=visit_id,
+            due_at=one.closes_at,
+            now=now,
+        )
+
+
+def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
+    """Notices whose window shut before they went: a task for each visit they speak of, once; how many are new."""
+    made = 0
+    for row in store.texts.untold(tx, now):
+        key = f"tell_change:{row.recipient_id}:{row.appointment_id}"
+        if store.tasks.opened_since(tx, key, row.opens_at):
+            continue
+        tell_of_change(
+            tx,
+            site=store.people.site_of_patient(tx, row.patient_id),
+            patient_id=row.patient_id,
+            recipient_id=row.recipient_id,
+            number_id=row.number_id,
+            visit_id=row.appointment_id,
+            due_at=row.closes_at,
+            now=now,
+        )
+        made += 1
+    return made
+
+
 def nothing_to_tell(tx: store.Transaction, recipient_id: int, visit_id: int, now: datetime) -> None:
     """The change was taken back: nobody need phone about it any more."""
     key = f"tell_change:{recipient_id}:{visit_id}"

@@ -180,7 +180,10 @@ class _Watch:
         for row in store.attention.bad_numbers(self._tx, self._site.id, self._now - timedelta(days=7)):
             key = f"number_bad:{row.number_id}:{row.bad_since:%Y-%m-%d}"
             self._open("number_bad", key, number_id=row.number_id, patient_id=row.patient_id)
+        tasks.tell_of_expired(self._tx, self._now)
         for row in store.attention.not_arrived(self._tx, self._site.id, self._now):
+            if row.class_ == "notice" and row.state == "expired":
+                continue  # it is a change to be told by phone
             if row.state == "undelivered" and row.class_ != "notice" and not self._is_dangerous(row.discharged_on):
                 continue
             kind = "uncertain" if row.state == "uncertain" else "undelivered"

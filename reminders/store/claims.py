@@ -57,7 +57,7 @@ class Claimed:
     unplanned: Unplanned | None
     wording: str | None
     typed: str | None = field(repr=False)
-    was: datetime | None  # a notice: the wall clock that its reader knew
+    was: Mapping[int, datetime]  # a notice: the wall clocks that its reader knew, by visit
     per_week: int | None
     held: bool  # somebody on this number, or its patient, may be in danger (C-12)
     attempts: int
@@ -112,8 +112,6 @@ _CLAIMABLE = (
         texts.c.wording,
         texts.c.language,
         texts.c.body_sealed,
-        texts.c.tells,
-        texts.c.was,
         texts.c.released_at,
         numbers.c.id.label("number_id"),
         numbers.c.phone_sealed,
@@ -158,6 +156,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
     people = {person.id: person for person in readers}
     tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
     visits = _visits(items)
+    said = _said(items)
     gone_to = gone_in(tx, sent)
     nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
     crisis_numbers, crisis_patients = set[int](), set[int]()
@@ -188,7 +187,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
                     sort=sort_of(row.class_, row.wording),
                     reader=reader,
                     visits=about,
-                    tells=row.tells,
+                    tells=said[0].get(row.id, {}),
                     closes_at=row.closes_at,
                     opted_out=row.opted_out_at is not None,
                 )
@@ -196,7 +195,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
                 else None,
                 wording=row.wording,
                 typed=typed,
-                was=datetime.fromisoformat(row.was) if row.was else None,
+                was=said[1].get(row.id, {}),
                 per_week=person.per_week if to_somebody else None,
                 held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
                 attempts=row.attempts,
@@ -310,7 +309,7 @@ _PEOPLE = Prepared(
 
 
 _VISITS = Prepared(
-    visit_rows(text_items.c.text_id)
+    visit_rows(text_items.c.text_id, text_items.c.tells, text_items.c.was)
     .join(text_items, text_items.c.appointment_id == appointments.c.id)
     .where(among(text_items.c.text_id))
 )
@@ -322,6 +321,18 @@ def _visits(rows: Sequence[Any]) -> dict[int, list[tuple[tuple[str, ...], Visit]
     for row in rows:
         found.setdefault(row.text_id, []).append((row.recipients, visit_of(row, first=False)))
     return found
+
+
+def _said(rows: Sequence[Any]) -> tuple[dict[int, dict[int, str]], dict[int, dict[int, datetime]]]:
+    """Notice → what it tells of each visit; notice → the wall clock of each that its reader knew."""
+    told: dict[int, dict[int, str]] = {}
+    was: dict[int, dict[int, datetime]] = {}
+    for row in rows:
+        if row.tells is not None:
+            told.setdefault(row.text_id, {})[row.id] = row.tells
+        if row.was is not None:
+            was.setdefault(row.text_id, {})[row.id] = datetime.fromisoformat(row.was)
+    return told, was
 
 
 @dataclass(slots=True)

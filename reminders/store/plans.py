@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Visit
+from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Arriving, Leaving, Visit, renamed
 from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
 from reminders.store.engine import Transaction
 from reminders.store.ids import new_id
@@ -213,10 +213,11 @@ def keep_series(
     agreed: Iterable[Series],
     kept: Collection[str] = (),
     now: datetime,
-) -> dict[str, int]:
-    """Make the plan's series what was agreed; series key → id. What is no longer agreed is cancelled.
+) -> tuple[dict[str, int], list[int]]:
+    """Make the plan's series what was agreed: series key → id, and the ids of those that are agreed no longer.
 
-    `kept` are recipients of whom the plan's document never spoke: who was added here stays.
+    The latter are cancelled; their visits stay as they are until `lay_down` is told of them all. `kept` are recipients
+    of whom the plan's document never spoke: who was added here stays.
     """
     rows = {row.key: row for row in tx.all(_SERIES_OF, {"plan": plan_id})}
     ids: dict[str, int] = {}
@@ -251,8 +252,7 @@ def keep_series(
     tx.run_many(_ADD_SERIES, added)
     for row in rows.values():
         tx.run(series.update().where(series.c.id == row.id).values(status="cancelled"))
-    lay_down(tx, {row.id: () for row in rows.values()}, now)
-    return ids
+    return ids, [row.id for row in rows.values()]
 
 
 _SERIES_OF = sa.select(series).where(series.c.plan_id == sa.bindparam("plan"))
@@ -260,41 +260,58 @@ _ADD_SERIES = series.insert()
 
 
 def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], now: datetime) -> None:
-    """Make the appointments of each series, by its id, what its occurrences say.
+    """Make the appointments of a plan's series, each series by its id, what its occurrences say.
 
-    What the plan said before and says again is no news: a session that was moved since stays moved. Identity is
-    (series, recurrence id): a moved occurrence keeps its row, one that is gone is cancelled. What was
-    attended or missed, or has begun, stays as it is: a change speaks of what lies ahead.
+    Identity is (series, recurrence id): a moved occurrence keeps its row. One that has another name now keeps it too
+    (`planner.renamed`); one that is gone is cancelled. What the plan said before and says again is no news: what staff
+    moved or called off stays so until the plan speaks of that very date. What has begun stays as it is, and nothing is
+    moved into the past; a one-off that passed and has a later day now is another visit.
     """
     if not occurrences:
         return
+    said = {(series_id, one.recurrence_id): one for series_id, many in occurrences.items() for one in many}
     rows = {(row.series_id, row.recurrence_id): row for row in tx.rows(_APPOINTMENTS_OF, {"ids": list(occurrences)})}
+    _rename(tx, rows, said, now)
+    names = set(rows)
     added: list[tuple[Any, ...]] = []
     changed: list[dict[str, Any]] = []
     derived: list[dict[str, Any]] = []
-    for series_id, occurrence in ((series_id, one) for series_id, many in occurrences.items() for one in many):
-        row = rows.pop((series_id, occurrence.recurrence_id), None)
+    agreed_now: list[dict[str, Any]] = []
+    for name, occurrence in said.items():
+        row = rows.pop(name, None)
         agreed = {
             "agreed_wall": occurrence.wall.isoformat(timespec="seconds"),
             "zone": occurrence.zone,
             "agreed_status": occurrence.status,
         }
-        values = agreed | {"wall": agreed["agreed_wall"], "status": occurrence.status}
+        is_new = row is not None and any(getattr(row, column) != value for column, value in agreed.items())
         starts_at = to_instant(occurrence.wall, occurrence.zone)
+        if row is not None and row.starts_at <= now:
+            if not (is_new and occurrence.recurrence_id == "once" and _is_later_day(row, occurrence, starts_at, now)):
+                continue
+            _keep_past(tx, row, name[0], names)
+            row = None
         if row is None:
-            wall, status = values["wall"], occurrence.status
-            place = (series_id, occurrence.recurrence_id, wall, occurrence.zone, starts_at, status)
+            wall, status = agreed["agreed_wall"], occurrence.status
+            place = (*name, wall, occurrence.zone, starts_at, status)
             added.append((new_id(now), *place, wall, status, wall, status, now, 1, now))
             continue
-        if row.starts_at <= now and starts_at <= now:
-            continue
-        if row.status in {*OPEN, "cancelled"} and any(getattr(row, name) != value for name, value in agreed.items()):
+        values = agreed | _standing(row, occurrence)
+        starts_at = to_instant(datetime.fromisoformat(values["wall"]), occurrence.zone)
+        if is_new and row.status in {*OPEN, "cancelled"}:
+            if starts_at <= now:  # the past is no place to move a visit to; that it is off can still be said
+                if values["status"] != "cancelled" or row.status == "cancelled":
+                    continue
+                values |= {"wall": row.wall, "zone": row.zone}
+                starts_at = row.starts_at
+            if (values["wall"], values["status"], values["zone"]) == (row.wall, row.status, row.zone):
+                agreed_now.append({"row": row.id, **{name: values[name] for name in ("agreed_wall", "agreed_status")}})
+                continue
             known = _known(tx, row, values, starts_at, now)
             changed.append({"row": row.id, "at": now, "starts_at": starts_at, **values, **known})
             continue
-        if (row.wall, row.zone) != (values["wall"], values["zone"]):  # a session was moved here
-            starts_at = to_instant(datetime.fromisoformat(row.wall), row.zone)
-        if starts_at != row.starts_at > now:
+        starts_at = to_instant(datetime.fromisoformat(row.wall), row.zone)  # a session may have been moved here
+        if starts_at != row.starts_at:
             derived.append({"row": row.id, "starts_at": starts_at})  # the rules of its zone changed (F38)
     off = {"status": "cancelled"}
     gone = [
@@ -306,7 +323,93 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
         tx.add(_ADD_APPOINTMENTS, added)
     tx.run_many(_CHANGE_APPOINTMENT, changed)
     tx.run_many(_DERIVE_APPOINTMENT, derived)
+    tx.run_many(_AGREE_APPOINTMENT, agreed_now)
     tx.run_many(_CALL_OFF_APPOINTMENT, gone)
+
+
+def _keep_past(tx: Transaction, row: Any, series_id: int, names: set[Any]) -> None:
+    """Name a one-off that passed by its day, since its name is another visit's now."""
+    past = (row.wall[:10], *(f"once.{count}" for count in range(2, 1000)))
+    free = next(one for one in past if (series_id, one) not in names)
+    names.add((series_id, free))
+    tx.run_many(_NAME_APPOINTMENT, [{"row": row.id, "series": series_id, "name": free}])
+
+
+def _is_later_day(row: Any, occurrence: Occurrence, starts_at: datetime, now: datetime) -> bool:
+    return starts_at > now and occurrence.wall.date().isoformat() > row.wall[:10]
+
+
+def _standing(row: Any, occurrence: Occurrence) -> dict[str, Any]:
+    """How a visit is once the plan says `occurrence` of it: what staff changed stays, unless it names this date."""
+    wall, status = occurrence.wall.isoformat(timespec="seconds"), occurrence.status
+    called_off = row.status != row.agreed_status
+    if occurrence.named or not (called_off or row.wall != row.agreed_wall):
+        return {"wall": wall, "status": status}
+    return {"wall": row.wall, "status": row.status if called_off and status != "cancelled" else status}
+
+
+def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence], now: datetime) -> None:
+    """Give visits that have another name in the plan now that name, in the table and in `rows`, name → row.
+
+    A visit's row keeps its texts, answers and tasks. A row that the plan had called off under that name before takes
+    the old name.
+    """
+    leaving = {
+        name: row
+        for name, row in rows.items()
+        if row.starts_at > now
+        and (name not in said or said[name].status == "cancelled")
+        and row.agreed_status in OPEN
+        and row.status in {*OPEN, "cancelled"}
+    }
+    if not leaving:
+        return
+    arriving = {
+        name: one
+        for name, one in said.items()
+        if one.status in OPEN and (name not in rows or rows[name].agreed_status == rows[name].status == "cancelled")
+    }
+    if not arriving:
+        return
+    ids = {series_id for series_id, _ in (*leaving, *arriving)}
+    query = sa.select(series.c.id, series.c.kind, series.c.recipients).where(series.c.id.in_(ids))
+    of = {row.id: (Kind(row.kind), frozenset(row.recipients)) for row in tx.all(query)}
+    names = {row.id: name for name, row in leaving.items()}
+    found = renamed(
+        [
+            Leaving(
+                row.id,
+                datetime.fromisoformat(row.wall),
+                row.starts_at,
+                to_instant(datetime.fromisoformat(row.agreed_wall), row.zone),
+                *of[name[0]],
+                on=row.status in OPEN,
+            )
+            for name, row in leaving.items()
+        ],
+        [Arriving(name, one.wall, to_instant(one.wall, one.zone), *of[name[0]]) for name, one in arriving.items()],
+        now,
+    )
+    if not found:
+        return
+    new_names = dict(found)
+    for row_id, name in found.items():
+        if name in rows:
+            new_names[rows[name].id] = names[row_id]
+    by_id = {row.id: row for row in rows.values()}
+    for name in [name for name, row in rows.items() if row.id in new_names]:
+        del rows[name]
+    # No two rows may have one name, not even between two statements.
+    aside = [
+        {"row": row_id, "series": by_id[row_id].series_id, "name": f"~{place}"}
+        for place, row_id in enumerate(new_names)
+    ]
+    tx.run_many(_NAME_APPOINTMENT, aside)
+    tx.run_many(
+        _NAME_APPOINTMENT,
+        [{"row": row_id, "series": name[0], "name": name[1]} for row_id, name in new_names.items()],
+    )
+    rows.update({name: by_id[row_id] for row_id, name in new_names.items()})
 
 
 _KEPT = (
@@ -339,6 +442,12 @@ _CHANGE_APPOINTMENT = _ONE_APPOINTMENT.values(
     known_status=sa.bindparam("known_status"),
 )
 _DERIVE_APPOINTMENT = _ONE_APPOINTMENT.values(starts_at=sa.bindparam("starts_at"))
+_AGREE_APPOINTMENT = _ONE_APPOINTMENT.values(
+    agreed_wall=sa.bindparam("agreed_wall"), agreed_status=sa.bindparam("agreed_status")
+)
+_NAME_APPOINTMENT = _ONE_APPOINTMENT.values(
+    version=appointments.c.version + 1, series_id=sa.bindparam("series"), recurrence_id=sa.bindparam("name")
+)
 _CALL_OFF_APPOINTMENT = _ONE_APPOINTMENT.values(
     version=appointments.c.version + 1,
     status="cancelled",

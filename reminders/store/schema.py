@@ -423,8 +423,6 @@ texts = Table(
     Column("language", sa.String(35)),  # where it is not the recipient's
     Column("body_sealed", sa.LargeBinary),
     Column("reply_id", ForeignKey("replies.id")),  # what it answers
-    Column("tells", sa.String(32)),  # a notice: the wall clock and status that it tells of its visit
-    Column("was", sa.String(19)),  # and the wall clock that its reader knew
     Column("released_at", Instant),  # a person let it go although its patient's texts are held
     UniqueConstraint("recipient_id", "key"),
     _partial_index("uq_texts_to_nobody", "number_id", "key", where="recipient_id IS NULL", unique=True),
@@ -456,6 +454,8 @@ text_items = Table(
     metadata,
     Column("text_id", ForeignKey("texts.id"), primary_key=True),
     Column("appointment_id", ForeignKey("appointments.id"), primary_key=True),
+    Column("tells", sa.String(32)),  # a notice: the wall clock and status that it tells of this visit
+    Column("was", sa.String(19)),  # and the wall clock that its reader knew
     Index("ix_text_items_appointment_id", "appointment_id"),
 )
 

@@ -79,6 +79,12 @@ def open_task(
     return made.id, True
 
 
+def opened_since(tx: Transaction, key: str, since: datetime) -> bool:
+    """Whether there is an open task of that key, or one that was opened since then."""
+    mine = sa.select(tasks.c.id).where(tasks.c.key == key)
+    return tx.first(mine.where(sa.or_(tasks.c.closed_at.is_(None), tasks.c.opened_at >= since)).limit(1)) is not None
+
+
 def task_known(tx: Transaction, key: str) -> bool:
     """Whether there ever was a task of that key."""
     return tx.first(sa.select(tasks.c.id).where(tasks.c.key == key).limit(1)) is not None

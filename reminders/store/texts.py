@@ -346,13 +346,13 @@ _TOLD = Prepared(
     sa.select(
         texts.c.recipient_id,
         text_items.c.appointment_id,
-        texts.c.tells,
+        text_items.c.tells,
         texts.c.due_at,
         _WENT_AT.label("went_at"),
     )
     .join(text_items, text_items.c.text_id == texts.c.id)
     .where(among(texts.c.recipient_id))
-    .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", texts.c.tells.is_not(None))
+    .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", text_items.c.tells.is_not(None))
     .where(
         texts.c.opens_at >= sa.bindparam("since", type_=texts.c.opens_at.type),
         sa.or_(texts.c.state == State.SCHEDULED.value, _WENT_AT.is_not(None)),
@@ -380,13 +380,14 @@ def add(
     reason: str | None = None,
     data_key: DataKey | None = None,
     body: str | None = None,
-    about: Collection[int] = (),
+    about: Mapping[int, "Said"] | Collection[int] = (),
     **values: Any,
 ) -> int | None:
     """Lay down a text that no lead asked for; its id, or None where the key is taken.
 
-    `about` are the visits it speaks of. It says a text of the catalogue (`wording`) or what staff typed (`body`, sealed
-    by the patient's `data_key`). With a `reason` it stands there as suppressed, so that it is seen that it did not go.
+    `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalogue
+    (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as
+    suppressed, so that it is seen that it did not go.
     """
     text_id = new_id(now)
     sealed = None
@@ -413,9 +414,91 @@ def add(
     }
     if not tx.insert_new(texts, row):
         return None
-    if about:
-        tx.add(_ADD_ITEMS, [(text_id, visit_id) for visit_id in about])
+    set_items(tx, text_id, about)
     return text_id
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a notice says of one visit: how it is now (`planner.Standing` as text), and the wall clock known before."""
+
+    tells: str
+    was: str | None = None
+
+
+def set_items(tx: Transaction, text_id: int, about: Mapping[int, Said] | Collection[int]) -> None:
+    """Make these visits the ones that a text speaks of."""
+    tx.run(text_items.delete().where(text_items.c.text_id == text_id))
+    items = about if isinstance(about, Mapping) else dict.fromkeys(about)
+    rows = [
+        {
+            "text_id": text_id,
+            "appointment_id": visit_id,
+            "tells": said.tells if said else None,
+            "was": said.was if said else None,
+        }
+        for visit_id, said in items.items()
+    ]
+    if rows:
+        tx.run_many(text_items.insert(), rows)
+
+
+def drop_items(tx: Transaction, text_id: int, visit_ids: Collection[int]) -> None:
+    """Let a text speak of these visits no more."""
+    tx.run(text_items.delete().where(text_items.c.text_id == text_id, text_items.c.appointment_id.in_(list(visit_ids))))
+
+
+def set_window(tx: Transaction, text_id: int, window: Window) -> None:
+    """Give a text that waits and never had an attempt another window."""
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0, sa.text("state = 'scheduled'"))
+    tx.run(mine.values(ready=False, **asdict(window)))
+
+
+def bodies_since(tx: Transaction, number_id: int, since: datetime, but: int) -> set[str]:
+    """What was said to a number since then, or may have been; text `but` left out."""
+    query = sa.select(attempts.c.id, attempts.c.body_sealed).where(
+        attempts.c.number_id == number_id, attempts.c.started_at >= since, attempts.c.text_id != but
+    )
+    query = query.where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    found = (_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) for row in tx.all(query))
+    return {body for body in found if body is not None}
+
+
+def reminders_due(tx: Transaction, number_id: int, since: datetime) -> list[datetime]:
+    """When the reminders to a number that wait are due, from then on."""
+    query = sa.select(texts.c.due_at).where(
+        texts.c.number_id == number_id, sa.text("state = 'scheduled'"), texts.c["class"] == "reminder"
+    )
+    return [row.due_at for row in tx.all(query.where(texts.c.due_at >= since))]
+
+
+def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Notices of running plans that expired in the last days, or lost their number; one row a visit they speak of.
+
+    text_id, opens_at, closes_at, recipient_id, number_id, patient_id, appointment_id.
+    """
+    query = (
+        sa.select(
+            texts.c.id.label("text_id"),
+            texts.c.opens_at,
+            texts.c.closes_at,
+            texts.c.recipient_id,
+            texts.c.number_id,
+            recipients.c.patient_id,
+            text_items.c.appointment_id,
+        )
+        .join(recipients, recipients.c.id == texts.c.recipient_id)
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .join(plans, plans.c.id == series.c.plan_id)
+        .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", text_items.c.tells.is_not(None))
+        .where(texts.c.opens_at > now - timedelta(days=9), plans.c.status == "active")
+        .where(sa.or_(texts.c.state == "expired", texts.c.reason.in_(("opted_out", "number_bad"))))
+        .where(texts.c.closes_at > now - timedelta(days=2))
+        .order_by(texts.c.id, text_items.c.appointment_id)
+    )
+    return tx.all(query)
 
 
 def revive(tx: Transaction, text_id: int, to: "Addressee", window: Window, **values: Any) -> bool:
@@ -461,7 +544,7 @@ _UNPLANNED_OF = (
 def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
     """Visit → the notices of it that a reader was to get, oldest first."""
     query = (
-        sa.select(texts, text_items.c.appointment_id)
+        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, text_items.c.was)
         .join(text_items, text_items.c.text_id == texts.c.id)
         .where(texts.c.recipient_id == recipient_id, texts.c["class"] == "notice")
         .where(text_items.c.appointment_id.in_(appointment_ids))
@@ -543,7 +626,7 @@ def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[
         .scalar_subquery()
     )
     query = (
-        sa.select(texts, text_items.c.appointment_id, tried_at.label("tried_at"))
+        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, tried_at.label("tried_at"))
         .join(text_items, text_items.c.text_id == texts.c.id)
         .where(text_items.c.appointment_id.in_(appointment_ids), texts.c["class"].in_(("reminder", "notice")))
         .order_by(texts.c.id)
@@ -887,7 +970,7 @@ class Drafted:
     wording: str | None
     per_week: int | None
     verified: bool
-    was: datetime | None
+    was: Mapping[int, datetime]
     body: str | None = field(default=None, repr=False)
 
 
@@ -920,6 +1003,12 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
     )
     rows = tx.all(query)
     items = _items_of(tx, [row.id for row in rows])
+    was: dict[int, dict[int, datetime]] = {}
+    for one in tx.all(
+        sa.select(text_items).where(text_items.c.text_id.in_([row.id for row in rows if row.wording is not None]))
+    ):
+        if one.was is not None:
+            was.setdefault(one.text_id, {})[one.appointment_id] = datetime.fromisoformat(one.was)
     return [
         Drafted(
             text=row.id,
@@ -940,7 +1029,7 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
             wording=row.wording,
             per_week=row.per_week,
             verified=row.verified_at is not None,
-            was=datetime.fromisoformat(row.was) if row.was else None,
+            was=was.get(row.id, {}),
             body=tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
         )
         for row in rows

@@ -22,6 +22,7 @@ _SOME = frozenset({"alias", "day", "times", "phone"})
 _MANY = frozenset({"alias", "count", "day", "time", "phone"})
 _OFFICE = frozenset({"alias", "phone"})
 _LINE = frozenset({"line24"})
+_DAYS = frozenset({"alias", "days", "phone"})
 
 TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -58,6 +59,11 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "moved_from": _ONE | {"old_day"},
         "called_off": _ONE,
         "closed": frozenset({"alias", "day", "phone"}),
+        # The same of several visits, on up to three days; and what is left to say where that does not fit.
+        "moved_several": frozenset({"alias", "days", "time", "phone"}),
+        "called_off_several": _DAYS,
+        "closed_several": _DAYS,
+        "changed": _OFFICE,
         "missed": _OFFICE,
         # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39), and its answer.
         "welcome_ask": _OFFICE | {"per_week"},

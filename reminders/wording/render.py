@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import product
+from operator import itemgetter
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -135,7 +136,7 @@ def answer(
     long phone number must not silence them: they are given whatever their length (C-3). Raises ValueError for a
     `wording` that is none of these texts and for one that says a day without a `visit`.
     """
-    if wording not in TEXTS or wording.startswith("reminder_") or wording == "moved_from":
+    if wording not in TEXTS or wording.startswith("reminder_") or wording in _OF_SEVERAL or wording == "moved_from":
         raise ValueError(f"there is no such answer: {wording}")
     catalogue = catalogue_of(language)
     wordings: tuple[str, ...] = (wording,)
@@ -157,6 +158,29 @@ def answer(
         elif wording == "confirmed" and visit.mode is not plans.Mode.IN_PERSON:
             wordings = (f"confirmed_{visit.mode}", "confirmed")
     return _first_sayable(catalogue, wordings, values)
+
+
+def several(
+    wording: str, visits: Sequence[Visit], *, language: str, alias: str, phone: str, reader_zone: str
+) -> Rendered:
+    """The notice `wording` (moved, called_off or closed) of several visits at once.
+
+    It lists up to three days; visits that moved must be at one time of day. Else it says that several have changed,
+    and whom to call (`changed`). Raises Unsayable as `answer` does, and ValueError for another `wording`.
+    """
+    if f"{wording}_several" not in _OF_SEVERAL:
+        raise ValueError(f"there is no such notice: {wording}")
+    catalogue = catalogue_of(language)
+    starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
+    each = [_told(catalogue, [start], reader_zone, None)[0] for start in starts]
+    days = list(dict.fromkeys(told["day"] for told in each))
+    times = {told["time"] for told in each}
+    values = {"alias": alias, "phone": shown_phone(phone), "time": each[0]["time"], "days": catalogue.joined(days)}
+    is_listed = len(days) <= MOST_LISTED and (wording != "moved" or (len(times) == 1 and len(days) > 1))
+    return _first_sayable(catalogue, (f"{wording}_several", "changed") if is_listed else ("changed",), values)
+
+
+_OF_SEVERAL = frozenset({"moved_several", "called_off_several", "closed_several"})
 
 
 def catalogue_of(language: str) -> Catalogue:
@@ -317,7 +341,8 @@ def examples(language: str, *, alias: str, phone: str, line24: str) -> Iterator[
     for name in TEXTS:
         if (text := catalogue.texts.get(name)) is not None:
             ahead = ways.get(name.removesuffix("_ask").rpartition("_")[2])
-            said = text.format_map(plain | {"day": catalogue.day(date(2026, 12, 3), ahead)})
+            three = catalogue.joined([catalogue.day(date(2026, 12, day), None) for day in (1, 2, 4)])
+            said = text.format_map(plain | {"day": catalogue.day(date(2026, 12, 3), ahead), "days": three})
             yield _rendered(name, language, said)
 
 
@@ -338,6 +363,7 @@ def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
             "phone": "202-555-0100",
             "line24": "202-555-0101",
             "day": max((catalogue.day(day, ahead) for day in days), key=len),
+            "days": catalogue.joined(sorted((catalogue.day(day, None) for day in days), key=len)[-MOST_LISTED:]),
             "old_day": max((catalogue.day(day, way) for day in days for way in every_way), key=len),
             "time": one,
             "times": three,
