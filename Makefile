@@ -49,6 +49,7 @@ screens: .venv/test
 # environment without pip and let the system's pip install into it.
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on the PATH." >&2; exit 1; }
+	@test -d .venv || echo "Making a Python environment first, a few seconds ..."
 	$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv && $(PYTHON) -m venv --without-pip .venv; }
 
 INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
@@ -57,6 +58,7 @@ INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/py
 	$$pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 .venv/run: requirements.lock | .venv/bin/python
+	@echo "Installing, about a minute ..."
 	@$(INSTALL) requirements.lock
 	@touch $@
 

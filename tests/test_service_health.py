@@ -4,12 +4,19 @@ import asyncio
 from datetime import date
 
 import pytest
-from conftest import KEYS, NOW, open_house
+from conftest import KEYS, NOW, free_port, open_house
 
 from reminders import store
 from reminders.service import House, health
 from reminders.service.logs import _Formatter
 from reminders.settings import Secrets, on_call
+
+
+@pytest.fixture
+def house(house):
+    """The house at an address where nothing answers: on the default port another program may."""
+    web = house.settings.web.model_copy(update={"public_url": f"http://127.0.0.1:{free_port()}"})
+    return House(house.settings.model_copy(update={"web": web}), house.secrets, house.database)
 
 
 def doctor(house, *, live: bool = False) -> dict[str, health.Check]:

@@ -78,7 +78,7 @@ def log(
         int | None, typer.Option(metavar="H", help="Only windows that open in this hour of the day.")
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="At most so many.")] = 100,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with the Part 2 notice on top.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with the Part 2 notice as its last line.")] = False,
     json: Json = False,
 ) -> None:
     """Show what became of each text, newest first."""

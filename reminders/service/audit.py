@@ -130,7 +130,10 @@ COLUMNS = ("at", "who", "what", "table", "row", "site", "patient", "where", "pla
 
 
 def as_csv(entries: Iterable[Entry]) -> str:
-    """Rows as CSV. A cell that begins with anything but a letter or digit has an apostrophe before it: no formula."""
+    """Rows as CSV, with a byte order mark for Excel.
+
+    A cell that begins with anything but a letter or digit has an apostrophe before it: no formula.
+    """
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(COLUMNS)
@@ -138,7 +141,7 @@ def as_csv(entries: Iterable[Entry]) -> str:
         cells = [getattr(entry, column) for column in COLUMNS]
         said = ["" if cell is None else cell.isoformat() if isinstance(cell, datetime) else str(cell) for cell in cells]
         writer.writerow([cell if not cell or cell[0].isalnum() else f"'{cell}" for cell in said])
-    return written.getvalue()
+    return "\ufeff" + written.getvalue()
 
 
 def chain(house: House, now: datetime) -> int:

@@ -79,5 +79,5 @@ class OneByOne:
                 )
 
     def _well_again(self, tx: store.Transaction) -> None:
-        open_ones = set(store.tasks.open_keys(tx, "stuck")) & self._done
+        open_ones = set(store.tasks.open_keys(tx, "stuck")) & (self._done - self._failed.keys())
         store.tasks.close_by_key(tx, open_ones, self.now, outcome="done", why="it can be processed again")

@@ -267,6 +267,7 @@ FORMATS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "jsonl": ("JSON Lines", "application/jsonl"),
     }
 )
+BOM = "\ufeff"  # without it Excel reads UTF-8 as Windows-1252
 AT_ONCE = 1_000  # texts that are in memory at once
 SHEET = 1_000_000  # rows in a sheet; a workbook takes some more
 
@@ -305,7 +306,10 @@ def note_export(house: House, question: Question, form: str, now: datetime, *, w
 
 
 def as_csv(house: House, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -> Generator[str]:
-    """The log as CSV, line by line, the notice on top; no cell can be a formula."""
+    """The log as CSV, line by line: a byte order mark and the header first, the notice in the last lines.
+
+    No cell can be a formula.
+    """
     lines = io.StringIO()
     writer = csv.writer(lines, quoting=csv.QUOTE_ALL)
 
@@ -315,11 +319,11 @@ def as_csv(house: House, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -
         writer.writerow(["" if cell is None else harmless(str(cell)) for cell in cells])
         return lines.getvalue()
 
-    for line in notice:
-        yield written([line])
-    yield written(COLUMNS)
+    yield BOM + written(COLUMNS)
     for text, scope in rows(house, wanted):
         yield written(_cells(text, scope))
+    for line in notice:
+        yield written([line])
 
 
 def as_jsonl(house: House, wanted: LogFilter) -> Generator[str]:

@@ -174,6 +174,7 @@ _HAPPENED = {
     "a text came": "A text came",
     "answered": "We answered",
     "answer lost": "Lost",
+    "sent on its way": "The text was sent on its way:",
     "cannot be processed": "Cannot be processed:",
     "not acted on by itself": "Stored, but nothing in it was acted on: read it and act",
     "answered within six hours": "Not answered again: it was answered within six hours",

@@ -359,8 +359,9 @@ def close(
             here, theirs = store.tasks.in_crisis(tx, numbers, [])
             del theirs
             released = store.queue.let_go(tx, numbers - here, "crisis", now)
-            keys = store.tasks.held_keys(tx, numbers - here)
-            store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="its text may go again")
+            for task_id in store.tasks.about_released(tx, numbers - here):  # each ends when its text is handed over
+                detail = "open until it is handed over"
+                store.tasks.add_event(tx, task_id, now, what="sent on its way", who=who, detail=detail)
         store.records.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
@@ -387,7 +388,8 @@ def remark(
 def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> bool:
     """Let the text go that a `held_text` task is about, although its patient may be in danger (C-12).
 
-    Whether it was held and still of use; if not, the task stays, for a person to phone. Raises NoSuchTask and Settled.
+    Whether it was held and still of use. The task stays open until the text is handed over, which closes it: a text
+    that the rules then keep back is for a person to phone about. Raises NoSuchTask and Settled.
     """
 
     def work(tx: store.Transaction) -> bool:
@@ -400,9 +402,9 @@ def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Co
         if row.kind != "held_text":
             raise Settled("this task holds no text")
         if went:
-            store.tasks.change_task(tx, number, closed_at=now, outcome="done", owner=row.owner or who[:64])
+            store.tasks.change_task(tx, number, owner=row.owner or who[:64])
             store.tasks.add_event(
-                tx, number, now, what="closed", who=who, detail="the text was let go", text_id=text_id
+                tx, number, now, what="sent on its way", who=who, detail="open until it is handed over", text_id=text_id
             )
             store.records.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
         return went

@@ -351,15 +351,32 @@ def keep_patient(
 
 
 def name_marks(tx: Transaction, name: str) -> set[bytes]:
-    """The fingerprints of a name's words, without case and accents: 'José Álvarez' is found by 'alvarez jose'."""
-    bare = "".join(one for one in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(one))
-    return {tx.fingerprint(f"name {word}") for word in re.findall(r"\w+", bare.casefold())}
+    """The fingerprints of a name's words, without case, accents, apostrophes and hyphens.
+
+    'José Álvarez' is found by 'alvarez jose', O'Brien by 'obrien', Smith-Jones by 'smithjones'. See `index_name`.
+    """
+    return {tx.fingerprint(f"name {word}") for word in _words(name)}
+
+
+_APOSTROPHES = re.compile(
+    r"[\u0027\u0060\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u2018\u2019\u201b\u2032\ua78b\ua78c\uff07]"
+)
+_HYPHENS = re.compile(r"[\u002d\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+
+
+def _words(name: str) -> set[str]:
+    tight = _HYPHENS.sub("", _APOSTROPHES.sub("", name))
+    bare = "".join(one for one in unicodedata.normalize("NFKD", tight.casefold()) if not unicodedata.combining(one))
+    return set(re.findall(r"\w+", bare.casefold()))
 
 
 def index_name(tx: Transaction, patient_id: int, name: str | None) -> None:
     """Let a patient be found by the words of this name alone; by none for None, as whoever erases them does."""
     tx.run(name_words.delete().where(name_words.c.patient_id == patient_id))
-    marks = sorted(name_marks(tx, name)) if name else []
+    # The parts of a word with an apostrophe or hyphen find it as well: "smith", "jones", "o brien".
+    parts = _HYPHENS.sub(" ", _APOSTROPHES.sub(" ", name)) if name else ""
+    halves = _HYPHENS.sub(" ", name) if name else ""
+    marks = sorted(name_marks(tx, name) | name_marks(tx, parts) | name_marks(tx, halves)) if name else []
     tx.run_many(name_words.insert(), [{"fingerprint": mark, "patient_id": patient_id} for mark in marks])
 
 

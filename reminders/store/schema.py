@@ -446,6 +446,7 @@ texts = Table(
     _partial_index("ix_texts_seldom", "state", "opens_at", "id", where=SELDOM),
     _partial_index("ix_texts_reason", "reason", "opens_at", "id", where="reason IS NOT NULL"),
     _partial_index("ix_texts_class", "class", "opens_at", "id", where="class <> 'reminder'"),
+    _partial_index("ix_texts_answers", "number_id", "opens_at", where="class <> 'reminder'"),
     Index("ix_texts_plan_id", "plan_id"),
 )
 

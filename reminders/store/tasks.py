@@ -140,15 +140,32 @@ def open_keys(tx: Transaction, kind: str) -> list[str]:
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
 
 
+SPOKEN = ("reached", "rebooked")  # outcomes that say that someone spoke to the patient
+
+
 def calls_about(
     tx: Transaction, kinds: Collection[str], *, patient_id: int, number_id: int, appointment_id: int | None
 ) -> Sequence[Row[Any]]:
-    """Tasks of these kinds about a patient, their number or one visit: id, appointment_id, due_at, closed_at."""
+    """Tasks of these kinds that make someone call a patient: id, appointment_id, due_at, closed_at.
+
+    Open ones about the patient, or about their number where they name no one; and closed ones about this visit whose
+    outcome says that someone spoke to the patient.
+    """
     return tx.all(
         sa.select(tasks.c.id, tasks.c.appointment_id, tasks.c.due_at, tasks.c.closed_at)
         .where(tasks.c.kind.in_(kinds))
-        .where(sa.or_(tasks.c.patient_id == patient_id, tasks.c.number_id == number_id))
-        .where(sa.or_(sa.text(OPEN), tasks.c.appointment_id == appointment_id))
+        .where(
+            sa.or_(
+                tasks.c.patient_id == patient_id,
+                sa.and_(tasks.c.number_id == number_id, tasks.c.patient_id.is_(None)),  # a phone may be shared
+            )
+        )
+        .where(
+            sa.or_(
+                sa.text(OPEN),
+                sa.and_(tasks.c.appointment_id == appointment_id, tasks.c.outcome.in_(SPOKEN)),
+            )
+        )
         .order_by(tasks.c.id)
     )
 
@@ -159,15 +176,26 @@ def text_of_task(tx: Transaction, task_id: int) -> int | None:
     return int(found) if found is not None else None
 
 
-def held_keys(tx: Transaction, number_ids: Collection[int]) -> list[str]:
-    """The keys of the open tasks about held texts to these numbers that are of use yet."""
+def handed_over_after_all(tx: Transaction, site_id: int) -> list[str]:
+    """The keys of the open tasks of a site about held texts that were handed over since."""
     query = (
         sa.select(tasks.c.key)
+        .join(texts, texts.c.id == tasks.c.text_id)
+        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
+        .where(texts.c.state.in_(("sent", "delivered", "unconfirmed")))
+    )
+    return [row.key for row in tx.all(query.order_by(tasks.c.id))]
+
+
+def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
+    """The open tasks about texts to these numbers that were held, are held no longer and are of use yet."""
+    query = (
+        sa.select(tasks.c.id)
         .join(texts, texts.c.id == tasks.c.text_id)
         .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
         .where(texts.c.state == "scheduled", texts.c.held.is_(None))
     )
-    return [row.key for row in tx.all(query)]
+    return [row.id for row in tx.all(query)]
 
 
 def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
@@ -486,8 +514,9 @@ def queues(tx: Transaction, sites: Collection[int], who: str) -> Queues:
 
 
 def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
-    """Key → the latest task of that key: id, key, closed_at, outcome."""
-    query = sa.select(tasks.c.id, tasks.c.key, tasks.c.closed_at, tasks.c.outcome).where(tasks.c.key.in_(keys))
+    """Key → the latest task of that key: id, key, due_at, closed_at, outcome."""
+    columns = (tasks.c.id, tasks.c.key, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
+    query = sa.select(*columns).where(tasks.c.key.in_(keys))
     return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
 
 

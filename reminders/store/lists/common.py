@@ -96,7 +96,7 @@ def patients_named(tx: Transaction, places: Collection[int], search: str, phone:
     """The ids of the patients of that reference, of these words in their name, or with a reader on that number."""
     found: list[sa.Select[tuple[int]]] = []
     if search:
-        by_ref = sa.select(schema.patients.c.id).where(schema.patients.c.ref == search)
+        by_ref = sa.select(schema.patients.c.id).where(sa.func.lower(schema.patients.c.ref) == search.lower())
         found.append(by_ref.where(schema.patients.c.site_id.in_(places)))
     if marks := people.name_marks(tx, search):
         named = sa.select(schema.name_words.c.patient_id).where(schema.name_words.c.fingerprint.in_(marks))

@@ -145,7 +145,7 @@ def plans(
     if wanted.search or wanted.phone:
         found = patients_named(tx, places, wanted.search, wanted.phone)
         by_ref = sa.select(schema.plans.c.id).where(
-            schema.plans.c.ref == wanted.search, schema.plans.c.site_id.in_(places)
+            sa.func.lower(schema.plans.c.ref) == wanted.search.lower(), schema.plans.c.site_id.in_(places)
         )
         of_them = sa.select(schema.plans.c.id).where(schema.plans.c.patient_id.in_(found))
         query = query.where(schema.plans.c.id.in_(sa.union(by_ref, of_them).subquery().select()))

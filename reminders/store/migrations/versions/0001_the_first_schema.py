@@ -527,6 +527,14 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         postgresql_where=sa.text("state = 'sending'"),
     )
     op.create_index("ix_texts_opens_at", "texts", ["opens_at", "id"], unique=False)
+    op.create_index(
+        "ix_texts_answers",
+        "texts",
+        ["number_id", "opens_at"],
+        unique=False,
+        sqlite_where=sa.text("class <> 'reminder'"),
+        postgresql_where=sa.text("class <> 'reminder'"),
+    )
     op.create_index("ix_texts_plan_id", "texts", ["plan_id"], unique=False)
     op.create_index(
         "ix_texts_queued_for",
