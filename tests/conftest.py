@@ -209,7 +209,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
     return {
         "DATABASE_URL": url,
         "REMINDERS_SEALING_KEYS": f"k1:{key}",
-        "REMINDERS_SECRET_KEY": "a secret of the tests, of 32 bytes or more",
+        "REMINDERS_SECRET_KEY": "a secret of all tests, 32 bytes!",
         **{f"REMINDERS_{name.upper()}": value for name, value in more.items()},
     }
 
@@ -218,7 +218,7 @@ def open_house(url: str, folder: Path, **more: str) -> House:
     # Without the welcome, unless a test is about it: most are about reminders, and it takes a text of the day.
     settings = load(environment(url, **{"sending__welcome": "false"} | more), folder)
     secrets = Secrets(
-        "AC" + "0" * 32, "simulator", None, None, "a secret of the tests, of 32 bytes or more", KEYS, made_here=False
+        "AC" + "0" * 32, "simulator", None, None, "a secret of all tests, 32 bytes!", KEYS, made_here=False
     )
     return House(settings, secrets, store.Database(url, store.Ring(KEYS)))
 

@@ -49,7 +49,7 @@ def test_s3_a_forwarded_line_that_came_along_is_not_believed(database_url, tmp_p
 
 def test_s12_the_demo_is_refused_unless_its_address_is_on_this_machine(tmp_path):
     said = {"REMINDERS_WEB__DEMO": "true", "REMINDERS_WEB__PUBLIC_URL": "https://texts.example.org"}
-    with pytest.raises(SettingsError, match="demo: must be false unless web.public_url is on this machine"):
+    with pytest.raises(SettingsError, match=r"demo: must be false unless web\.public_url is on this machine"):
         load(said, tmp_path)
     assert load(said | {"REMINDERS_WEB__PUBLIC_URL": "http://localhost:8000"}, tmp_path).web.demo
 

@@ -149,7 +149,7 @@ class Run:
             "simulator",
             None,
             None,
-            "a secret of the tests, of 32 bytes or more",
+            "a secret of all tests, 32 bytes!",
             KEYS,
             made_here=False,
         )

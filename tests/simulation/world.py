@@ -70,7 +70,7 @@ class Process:
             "simulator",
             None,
             None,
-            "a secret of the tests, of 32 bytes or more",
+            "a secret of all tests, 32 bytes!",
             KEYS,
             made_here=False,
         )
