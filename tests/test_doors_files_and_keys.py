@@ -1,6 +1,7 @@
 """S3, S9, S10, S12, S13, S18, S19: proxies, files and keys."""
 
 import os
+import threading
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from reminders import clock, store
 from reminders.cli.app import app
 from reminders.intake import read_file
 from reminders.plans import PlanRefused
-from reminders.service import importing, planning
+from reminders.service import importing, planning, signing_in
 from reminders.settings import SettingsError, load, secrets
 from reminders.store import schema
 from reminders.web import access
@@ -151,3 +152,12 @@ def test_s18_a_short_secret_is_refused_and_keys_make_makes_both(tmp_path):
     assert secrets(live, environ).secret_key == environ["REMINDERS_SECRET_KEY"]
     with pytest.raises(SettingsError, match="32 bytes"):
         secrets(live, environ | {"REMINDERS_SECRET_KEY": "x"})
+
+
+def test_s4_a_password_that_met_a_busy_house_is_no_wrong_try(house, travel, monkeypatch):
+    monkeypatch.setattr(signing_in, "_WAITING", threading.Semaphore(0))
+    for _ in range(30):
+        with pytest.raises(signing_in.Busy):
+            signing_in.sign_in(house, "ana.reyes", "a right password", clock.now(), where="10.0.0.7")
+    count = sa.select(sa.func.count()).select_from(schema.sign_in_failures)
+    assert house.database.read(lambda tx: tx.value(count)) == 0
