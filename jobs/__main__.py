@@ -1,6 +1,7 @@
 """`python -m jobs`: the worker. Start it as often as you like on one PostgreSQL; all are equal."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ log = logging.getLogger("jobs")
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; then finish what is on the wire. 0, or 1 where it cannot start."""
+    os.umask(0o077)  # whatever we write is for our own user
     logs.set_up()
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):

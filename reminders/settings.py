@@ -417,6 +417,8 @@ class Settings(_Table):
                 yield "twilio", key, said
         if self.web.demo and self.twilio.live:
             yield "web", "demo", "must be false while twilio.live is true: it lets people in without a password"
+        if self.web.demo and not _is_on_this_machine(self.web.public_url):
+            yield "web", "demo", "must be false unless web.public_url is on this machine: it asks for no password"
         if self.jobs.import_folder is not None and self.source is not None:
             home = self.source.resolve().parent
             if (home / self.jobs.import_folder).resolve() == home:
@@ -631,6 +633,9 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Sec
         raise SettingsError(f"twilio.live is true, so the environment must set {', '.join(missing)}")
     if bool(found["TWILIO_API_KEY"]) != bool(found["TWILIO_API_SECRET"]):
         raise SettingsError("TWILIO_API_KEY and TWILIO_API_SECRET belong together: set both or neither")
+    short = found["REMINDERS_SECRET_KEY"] is not None and len(found["REMINDERS_SECRET_KEY"].encode()) < 32
+    if short and settings.twilio.live:
+        raise SettingsError("REMINDERS_SECRET_KEY: must be 32 bytes or longer; `reminders keys make --all` makes one")
     made_here = False
     new_keys_file = None
     if not (found["REMINDERS_SECRET_KEY"] and found["REMINDERS_SEALING_KEYS"]):

@@ -209,7 +209,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
     return {
         "DATABASE_URL": url,
         "REMINDERS_SEALING_KEYS": f"k1:{key}",
-        "REMINDERS_SECRET_KEY": "a secret of the tests",
+        "REMINDERS_SECRET_KEY": "a secret of all tests, 32 bytes!",
         **{f"REMINDERS_{name.upper()}": value for name, value in more.items()},
     }
 
@@ -217,7 +217,9 @@ def environment(url: str, **more: str) -> dict[str, str]:
 def open_house(url: str, folder: Path, **more: str) -> House:
     # Without the welcome, unless a test is about it: most are about reminders, and it takes a text of the day.
     settings = load(environment(url, **{"sending__welcome": "false"} | more), folder)
-    secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
+    secrets = Secrets(
+        "AC" + "0" * 32, "simulator", None, None, "a secret of all tests, 32 bytes!", KEYS, made_here=False
+    )
     return House(settings, secrets, store.Database(url, store.Ring(KEYS)))
 
 
@@ -239,7 +241,10 @@ def _clock_of_this_machine(monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(
         ids, "_millisecond", 0
     )  # rows are found by when they were made; another test may have lived later
+    umask = os.umask(0o022)
+    os.umask(umask)
     yield
+    os.umask(umask)  # the commands change it
     clock.correct(timedelta(0))
 
 

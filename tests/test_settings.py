@@ -19,7 +19,7 @@ LIVE = {
     "REMINDERS_TWILIO__LIVE": "true",
     "TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
     "TWILIO_AUTH_TOKEN": "a token of the tests",
-    "REMINDERS_SECRET_KEY": "a secret of the tests",
+    "REMINDERS_SECRET_KEY": "a secret of all tests, 32 bytes!",
     "REMINDERS_SEALING_KEYS": f"k1:{KEY}",
 }
 

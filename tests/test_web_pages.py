@@ -121,7 +121,7 @@ def test_a_header_of_its_own_does_not_make_a_stranger_local(here):
         ("127.0.0.1", "127.0.0.1:8000"),
         ("127.9.9.9", "LOCALHOST:8000"),
         ("::1", "[::1]:8000"),
-        ("::ffff:127.0.0.1", "[::1]"),
+        ("::ffff:127.0.0.1", "[::1]:8000"),
     ],
 )
 def test_this_machine_sees_figures(here, client, host):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def reminders(
 ) -> None:
     """Set up what is common to all commands."""
     del version
+    os.umask(0o077)  # whatever we write is for our own user: the database and its log, keys, backups
     Voice.level = logging.INFO if verbose else logging.WARNING
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark

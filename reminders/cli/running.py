@@ -115,10 +115,15 @@ def web(
     )
 
 
-def make_key() -> None:
+def make_key(
+    both: Annotated[
+        bool, typer.Option("--all", help="Both secrets of a new house, as lines for its environment.")
+    ] = False,
+) -> None:
     """Print a new sealing key, ready for REMINDERS_SEALING_KEYS.
 
-    Put it first and keep the old ones behind it until `keys rotate` has run.
+    Put it first and keep the old ones behind it until `keys rotate` has run. With --all it is two lines, NAME=value:
+    REMINDERS_SECRET_KEY and REMINDERS_SEALING_KEYS.
     """
     import base64
     import secrets
@@ -126,7 +131,10 @@ def make_key() -> None:
     from reminders import clock
 
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    print(f"{clock.now():%Y%m}{secrets.token_hex(2)}:{key}")
+    sealing = f"{clock.now():%Y%m}{secrets.token_hex(2)}:{key}"
+    if both:
+        print(f"REMINDERS_SECRET_KEY={secrets.token_urlsafe(32)}")
+    print(f"REMINDERS_SEALING_KEYS={sealing}" if both else sealing)
 
 
 def rotate_keys(

@@ -5,7 +5,9 @@ Whatever is wrong with a file's content is a `PlanRefused`; its words never repe
 
 import codecs
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
@@ -38,7 +40,11 @@ def plan_files(paths: Iterable[Path]) -> list[Path]:
 
 def read_file(path: Path, known: Known) -> PlanDocument:
     """The plan document in a file. PlanRefused for bad content; OSError, such as FileNotFoundError, for a bad path."""
-    with path.open("rb") as file:
+    # A pipe would keep us waiting for whoever writes into it, so it is opened without waiting and then refused.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            _refuse("file", "is a folder, a pipe or a device, not a file")
         raw = file.read(MOST_BYTES + 1)
     return read_bytes(raw, path.name, known)
 

@@ -1,6 +1,7 @@
 """From what a file or a request holds to a `PlanDocument`, or to every problem at once, in a coordinator's words."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,13 +15,14 @@ from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocume
 from reminders.plans.fields import AnyPhone, Known, Phone, Section, closest
 from reminders.plans.kinds import Category
 from reminders.plans.programs import programs
-from reminders.plans.recurrence import Series, check_dates, check_years
+from reminders.plans.recurrence import Series, check_dates, check_years, occurrences
 
 M = TypeVar("M", bound=BaseModel)
 
 EARLIEST_YEAR = 2000  # of a discharge; earlier ones are slips of the keyboard
 MOST_SERIES = 200
 MOST_RECIPIENTS = 20
+MOST_VISITS_A_DAY = 12
 MOST_PROBLEMS = 100  # of one plan; nobody reads more at once
 
 
@@ -83,7 +85,7 @@ def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
         recipients=tuple(recipients.values()),
         series=tuple(series.values()),
     )
-    found.extend("series", _check_all_series(document))
+    found.extend("series", _check_all_series(document, known))
     if not known.accepted:
         found.extend("", _check_years(document))
     if found.problems:
@@ -294,13 +296,31 @@ def _check_series(series: Series, names: Collection[str], known: Known) -> Itera
     yield from check_dates(series, known.zone)
 
 
-def _check_all_series(document: PlanDocument) -> Iterator[tuple[str, str]]:
+def _check_all_series(document: PlanDocument, known: Known) -> Iterator[tuple[str, str]]:
     keys = [series.key for series in document.all_series()]
     if len(keys) > MOST_SERIES:
         yield "", f"there are more than {MOST_SERIES}, the program's included"
     for index, series in enumerate(document.series):
         if keys.count(series.key) > 1:
             yield f"[{index}].key", "the program has a series of that name"
+    yield from _check_days(document, known)
+
+
+def _check_days(document: PlanDocument, known: Known) -> Iterator[tuple[str, str]]:
+    """No day may hold more visits than a person can go to: one plan must not keep the database from all others."""
+    agreed = document.all_series()
+    if len(agreed) <= MOST_VISITS_A_DAY:  # a series has one visit a day at most
+        return
+    until = max(known.today, *(one.starts.date() for one in agreed)) + timedelta(days=366)
+    days: Counter[date] = Counter()
+    own = {one.key: index for index, one in enumerate(document.series)}
+    for one in agreed:
+        days.update(visit.wall.date() for visit in occurrences(one, until=until, zone=known.zone))
+        full = next((day for day, many in days.items() if many > MOST_VISITS_A_DAY), None)
+        if full is not None:
+            where = f"[{own[one.key]}].repeats" if one.key in own else ""
+            yield where, f"with this one there are more than {MOST_VISITS_A_DAY} visits on {full}; a plan has no more"
+            return
 
 
 def _check_years(document: PlanDocument) -> Iterator[tuple[str, str]]:

@@ -198,6 +198,13 @@ def _database(house: House) -> Iterator[Check]:
         fix="set this machine's clock (NTP); a worker more than 2 s off does not send",
     )
     if house.database.dialect == "sqlite":
+        open_to_all = [file.name for file in house.database.files() if file.stat().st_mode & 0o077]
+        yield Check(
+            "file modes",
+            ok=not open_to_all,
+            detail=f"others may read {', '.join(open_to_all)}" if open_to_all else "the database is its owner's alone",
+            fix="chmod 600 these files, or run reminders migrate, which does it",
+        )
         version = house.database.server_version
         fixed = tuple(map(int, version.split("."))) >= FIXED_SQLITE
         advice = (
@@ -314,7 +321,9 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
         for name, (ok, fix) in recorded.items()
     ]
     for path in ("/sms/status/doctor", "/sms/inbound") if webhooks else ():
-        problem = await probe_webhook(settings.web.public_url, path, house.secrets.auth_token)
+        problem = await probe_webhook(
+            settings.web.public_url, path, house.secrets.auth_token, house.secrets.account_sid
+        )
         checks.append(
             Check(
                 f"webhook {path}",

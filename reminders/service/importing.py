@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,6 +137,8 @@ def _clashing(house: House, paths: Sequence[Path], now: datetime) -> dict[Path, 
     report = Imported()
     documents = []
     for path in paths:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            continue
         with contextlib.suppress(OSError):  # it is told of in its turn
             documents += _read([path], known, Imported())
     _each_plan_once(documents, report)
@@ -144,15 +148,15 @@ def _clashing(house: House, paths: Sequence[Path], now: datetime) -> dict[Path, 
 def _import_one(
     house: House, folder: Path, path: Path, now: datetime, *, report: Imported, clash: Problem | None
 ) -> None:
-    if abs(now.timestamp() - path.stat().st_mtime) < 1:
-        return
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or abs(now.timestamp() - found.st_mtime) < 1:
+        return  # a link or a pipe is not ours to read: whoever drops files must not choose what we open
     one = import_files(house, [path], now, who="import folder") if clash is None else Imported(refused=[(path, clash)])
-    kept = folder / ("refused" if one.refused else "done")
-    kept.mkdir(exist_ok=True)
+    kept = _own_folder(folder / ("refused" if one.refused else "done"))
     name = _free_name(kept, path.name)
     if one.refused:
         lines = "".join(f"{problem}\n" for _, problem in one.refused)
-        (kept / f"{name}.problems.txt").write_text(lines, encoding="utf-8")
+        _write_new(kept / f"{name}.problems.txt", lines)
     path.replace(kept / name)
     report.accepted += one.accepted
     report.unchanged += one.unchanged
@@ -160,10 +164,31 @@ def _import_one(
     report.texts += one.texts
 
 
+class UnsafeFolder(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what is wrong
+    """A folder to move files into is a link, or another user's; nothing was moved. The message says which."""
+
+
+def _own_folder(folder: Path) -> Path:
+    """The folder, made if need be. Raises UnsafeFolder where somebody else could lead our files elsewhere."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise UnsafeFolder(f"{folder.name} in the import folder is a link or another user's; remove it")
+    return folder
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a new file, readable by its owner only; never through a link, never over a file. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _free_name(folder: Path, name: str) -> str:
+    """A name that neither a file nor the problems of one has; a link counts as a file, wherever it leads."""
     stem, suffix = Path(name).stem, Path(name).suffix
     number, free = 1, name
-    while (folder / free).exists():
+    while os.path.lexists(folder / free) or os.path.lexists(folder / f"{free}.problems.txt"):
         number += 1
         free = f"{stem}.{number}{suffix}"
     return free

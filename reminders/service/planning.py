@@ -28,6 +28,7 @@ from reminders.wording.segments import segments
 T = TypeVar("T")
 
 NO_EARLY_VISIT = "no visit in the first seven days after discharge"
+MOST_VISITS = 2_000  # of a plan, from today until the horizon
 
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
@@ -135,7 +136,7 @@ def accept_in(
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
     modes = {one.key: one.how for one in store.history.series_of(tx, plan_id)} if row is not None else {}
-    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
+    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
     crash.point("C0")
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
@@ -511,6 +512,7 @@ def _lay_down(
     key: DataKey,
     kept: Collection[str],
     now: datetime,
+    is_new: bool = False,
 ) -> None:
     """Lay down the appointments whose texts open within the horizon."""
     agreed = document.all_series()
@@ -523,6 +525,10 @@ def _lay_down(
     for one in agreed:
         ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
         dates[ids[one.key]] = plans.occurrences(one, until=until + timedelta(days=ahead), zone=site.zone)
+    today = plans.to_wall(now, site.zone)
+    if is_new and sum(visit.wall >= today for each in dates.values() for visit in each) > MOST_VISITS:
+        problem = f"there are more than {MOST_VISITS} visits within sending.horizon_days; a plan has no more"
+        raise PlanRefused((Problem("series", problem),))
     store.plans.lay_down(tx, dates, now)
 
 

@@ -208,10 +208,14 @@ def sign_in(house: House, login: str, password: str, now: datetime, *, where: st
     tried = _try(house, tries, now)
     member = house.database.read(lambda tx: store.accounts.by_login(tx, login)) if accounts.is_login(login) else None
     known = member is not None and member.password is not None and member.ended_at is None
-    with _room_to_hash():
-        right = _verify(member.password if member is not None and known else _nobodys(), password) and known
-        stale = right and member is not None and _HASHER.check_needs_rehash(member.password)
-        anew = _hash(password) if stale else None
+    try:
+        with _room_to_hash():
+            right = _verify(member.password if member is not None and known else _nobodys(), password) and known
+            stale = right and member is not None and _HASHER.check_needs_rehash(member.password)
+            anew = _hash(password) if stale else None
+    except Busy:  # nobody looked at the password, so it was not a wrong one
+        house.database.write(lambda tx: store.accounts.forgive(tx, tried, ""), again=True)
+        raise
     if member is None or not right:
         staff_id = 0 if member is None else member.id
         house.database.write(lambda tx: _note(tx, "a stranger", "sign-in refused", staff_id, now), again=True)

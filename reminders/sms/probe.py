@@ -17,13 +17,13 @@ async def is_shown(public_url: str, path: str) -> bool:
     return bool(answer.status_code == 200)
 
 
-async def probe_webhook(public_url: str, path: str, auth_token: str) -> str | None:
+async def probe_webhook(public_url: str, path: str, auth_token: str, account_sid: str) -> str | None:
     """What is wrong with the webhook at `public_url` + `path`, or None when it takes a signed call and refuses others.
 
-    The signed call carries a form that names no message, so that nothing happens.
+    The signed call carries nothing but the account, so that nothing happens.
     """
     url = public_url.rstrip("/") + path
-    form = {"AccountSid": "probe"}
+    form = {"AccountSid": account_sid}
     signature = RequestValidator(auth_token).compute_signature(url, form)
     line = CurlTransport(deadline=10)
     try:
@@ -34,7 +34,7 @@ async def probe_webhook(public_url: str, path: str, auth_token: str) -> str | No
     finally:
         await line.close()
     if signed.status_code not in {200, 204}:
-        return f"refuses a signed call with {signed.status_code}: another public address or auth token there?"
+        return f"refuses a signed call with {signed.status_code}: another public address, account or auth token there?"
     if unsigned.status_code != 403:
         return f"answers an unsigned call with {unsigned.status_code} instead of 403"
     return None

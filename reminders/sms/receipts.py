@@ -2,6 +2,7 @@
 # mypy: allow-untyped-calls
 """What Twilio sends us: status callbacks and inbound texts; and whether it was Twilio (twilio.md §2.2, §2.3, §6)."""
 
+import re
 from collections import UserDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,98 @@ def is_signed(
         return any(RequestValidator(token).validate(url, fields, signature) for token in tokens)
     except UnicodeEncodeError:  # bytes that are no UTF-8: Twilio signs none such
         return False
+
+
+# Twilio signs names and values joined without separators. So a letter may move between a name and its value, or one
+# value may swallow its neighbors, and the signature still holds: a form is Twilio's only where it cannot be read in
+# another way. What is a patient's own words (Body) is looked through as well; a text of theirs that is refused here
+# all the same is heard by the list of the `poll` job.
+_SID = "(?:SM|MM)[0-9a-f]{32}"
+_PHONE = r"\+[1-9][0-9]{6,14}|[1-9][0-9]{2,7}"
+_COUNT = "[0-9]{1,4}"
+_SHAPES = {
+    name: re.compile(shape)
+    for name, shape in {
+        "AccountSid": "AC[0-9a-f]{32}",
+        "ApiVersion": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+        "ErrorCode": "(?:[0-9]{1,6})?",
+        "From": f"{_PHONE}|MG[0-9a-f]{{32}}",
+        "FromCountry": "(?:[A-Z]{2})?",
+        "FromZip": "[A-Za-z0-9 -]{0,12}",
+        "MessageSid": _SID,
+        "MessageStatus": "[a-z]+(?:[_-][a-z]+)*",
+        "MessagingServiceSid": "(?:MG[0-9a-f]{32})?",
+        "NumMedia": _COUNT,
+        "NumSegments": _COUNT,
+        "OptOutType": "(?:STOP|START|HELP)?",
+        "OriginalRepliedMessageSid": _SID,
+        "RawDlrDoneDate": "[0-9]{0,14}",
+        "SmsMessageSid": _SID,
+        "SmsSid": _SID,
+        "SmsStatus": "[a-z]+(?:[_-][a-z]+)*",
+        "To": _PHONE,
+        "ToCountry": "(?:[A-Z]{2})?",
+        "ToZip": "[A-Za-z0-9 -]{0,12}",
+    }.items()
+}
+_FREE = {"Body", "FromCity", "FromState", "ToCity", "ToState", "ErrorMessage", "ErrorUrl", "ChannelPrefix"}
+_NAME = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
+# A new parameter that comes right behind somebody's words has a name of several words, as nearly all have: else a word
+# with a capital letter could be cut off the end of a text.
+_SEVERAL = re.compile(r"(?:[A-Z][a-z0-9]+){2,8}")
+_WORDS = {"inbound": "Body", "status": "ErrorMessage"}
+_KNOWN = sorted({*_SHAPES, *_FREE, "MediaUrl", "MediaContentType"}, key=len, reverse=True)
+_SEVERAL_WORDS = [name for name in _KNOWN if len(re.findall(r"[A-Z]", name)) > 1]
+_SWALLOWED = re.compile(
+    "|".join(_SEVERAL_WORDS) + rf"|From(?:{_PHONE}|MG[0-9a-f]{{32}})|To(?:{_PHONE})|Body(?=[A-Z])", re.ASCII
+)
+_MEDIUM = re.compile(r"Media(?:Url|ContentType)[0-9]")
+_NEEDED = {"status": ("MessageSid", "MessageStatus"), "inbound": ("MessageSid", "From", "To", "Body")}
+
+
+def is_legal(form: Form, *, account_sid: str, of: str) -> bool:
+    """Whether Twilio can have sent this form, `of` a `status` callback or of an `inbound` text, for our account.
+
+    Every name is one that Twilio writes, and none comes twice; every value has its parameter's shape, and none holds
+    another parameter. A form of nothing but our account is the doctor's, who asks whether the webhook is reached.
+    """
+    values = dict(form)
+    if len(values) != len(form) or values.get("AccountSid") != account_sid:
+        return False
+    if list(values) == ["AccountSid"]:
+        return True
+    if any(name not in values for name in _NEEDED[of]):
+        return False
+    if any(values.get(name, values["MessageSid"]) != values["MessageSid"] for name in ("SmsSid", "SmsMessageSid")):
+        return False
+    if of == "status" and values.get("SmsStatus", values["MessageStatus"]) != values["MessageStatus"]:
+        return False
+    words = _WORDS[of] if _WORDS[of] in values else "From"
+    return all(
+        _is_legal(name, value) and (_is_known(name) or not words < name < "From" or bool(_SEVERAL.fullmatch(name)))
+        for name, value in form
+    )
+
+
+def _is_known(name: str) -> bool:
+    return name in _SHAPES or name in _FREE or _MEDIUM.fullmatch(name) is not None
+
+
+def _is_legal(name: str, value: str) -> bool:
+    shape = _SHAPES.get(name)
+    if shape is not None:
+        return shape.fullmatch(value) is not None
+    if _SWALLOWED.search(value):
+        return False
+    return _is_known(name) or (_NAME.fullmatch(name) is not None and not _is_run_together(name + value))
+
+
+def _is_run_together(joined: str) -> bool:
+    """Whether parameters that we know, joined with values that they may have, were sent as the name of another."""
+    return _SWALLOWED.search(joined, 1) is not None or any(
+        joined.startswith(name) and (name in _FREE or _SHAPES[name].fullmatch(joined, len(name)) is not None)
+        for name in (*_SHAPES, *_FREE)
+    )
 
 
 @dataclass(frozen=True, slots=True)

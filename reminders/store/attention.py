@@ -87,13 +87,23 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
     a wrong one), verified, kind, starts_at, wall, is_first, consented, texted (a text about it is on its way or went),
     asked_at (when the first one went), confirmed.
     """
-    first_at = (
-        sa.select(sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type))
-        .join(series, series.c.id == appointments.c.series_id)
-        .where(series.c.plan_id == plans.c.id, appointments.c.status != "cancelled", series.c.kind.in_(_CLINICAL))
-        .scalar_subquery()
-        .correlate(plans)
+    # Once for each plan, and only for plans with a visit ahead: asked again for each visit it is the square of them.
+    soon = (
+        sa.select(series.c.plan_id)
+        .join_from(appointments, series, series.c.id == appointments.c.series_id)
+        .where(appointments.c.starts_at > now, appointments.c.starts_at <= until, appointments.c.status == "booked")
     )
+    firsts = (
+        sa.select(
+            series.c.plan_id,
+            sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first_at"),
+        )
+        .join_from(series, appointments, appointments.c.series_id == series.c.id)
+        .where(appointments.c.status != "cancelled", series.c.kind.in_(_CLINICAL), series.c.plan_id.in_(soon))
+        .group_by(series.c.plan_id)
+        .subquery()
+    )
+    first_at = firsts.c.first_at
     of_visit = sa.select(texts.c.id).join(text_items, text_items.c.text_id == texts.c.id)
     of_visit = of_visit.where(text_items.c.appointment_id == appointments.c.id).correlate(appointments)
     asked_at = (
@@ -122,7 +132,7 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
             series.c.kind,
             appointments.c.starts_at,
             appointments.c.wall,
-            (appointments.c.starts_at == first_at).label("is_first"),
+            sa.func.coalesce(appointments.c.starts_at == first_at, sa.false()).label("is_first"),
             (sa.func.coalesce(consents.c.said, "no") == "yes").label("consented"),
             consents.c.categories,
             of_visit.where(texts.c.state.in_(_ON_ITS_WAY)).exists().label("texted"),
@@ -131,6 +141,7 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
         )
         .join_from(appointments, series, series.c.id == appointments.c.series_id)
         .join(plans, plans.c.id == series.c.plan_id)
+        .outerjoin(firsts, firsts.c.plan_id == plans.c.id)
         .join(patients, patients.c.id == plans.c.patient_id)
         .join(recipients, _OWN)
         .join(numbers, numbers.c.id == recipients.c.number_id)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -177,6 +178,25 @@ class Database:
     def url(self) -> str:
         """The address, with any password hidden."""
         return self._engine.url.render_as_string(hide_password=True)
+
+    @property
+    def missing_file(self) -> str | None:
+        """The file of an SQLite database that is not there yet; None for one that is, and for PostgreSQL.
+
+        To ask anything of it would make it, empty, wherever this process happens to be.
+        """
+        file = self._engine.url.database
+        return file if self.dialect == "sqlite" and file and not Path(file).exists() else None
+
+    def files(self) -> list[Path]:
+        """The files of an SQLite database that are there: itself, its write-ahead log, its shared memory."""
+        name = self._engine.url.database if self.dialect == "sqlite" else None
+        return [file for end in ("", "-wal", "-shm") if name and (file := Path(f"{name}{end}")).exists()]
+
+    def keep_to_owner(self) -> None:
+        """Let nobody but their owner read or write the files of an SQLite database."""
+        for file in self.files():
+            file.chmod(0o600)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction that changes nothing. Raises Unavailable."""

@@ -51,6 +51,11 @@ def current(database: Database) -> str | None:
 
 def check(database: Database) -> None:
     """Raise WrongSchema unless the database is at this code's revision."""
+    if (file := database.missing_file) is not None:
+        raise WrongSchema(
+            f"there is no database {file}; run `reminders migrate` to make one, or set database.url or the working"
+            " directory to where it is"
+        )
     at, wanted = current(database), head()
     if at == wanted:
         return
@@ -72,13 +77,24 @@ def migrate(database: Database, now: datetime) -> tuple[str | None, str]:
             raise WrongSchema(f"the database is at {before}, which is newer than this code; run the newer version")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        _make_index_key(Transaction(database, connection), now)
+        _keep_index_key(Transaction(database, connection), now, is_new=before is None)
+    database.keep_to_owner()
     return before, head()
 
 
-def _make_index_key(tx: Transaction, now: datetime) -> None:
+def _keep_index_key(tx: Transaction, now: datetime, *, is_new: bool) -> None:
+    """Make the phone index key of a new database. A lost one is not made again here.
+
+    With another key no number that is on record is found any more, and with them no STOP. Raises WrongSchema.
+    """
     keys = schema.keys
-    if tx.first(sa.select(keys.c.id).where(keys.c.purpose == "index")) is None:
-        key_id = new_id(now)
-        wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
-        tx.run(keys.insert(), {"id": key_id, "purpose": "index", "wrapped": wrapped, "made_at": now})
+    if tx.first(sa.select(keys.c.id).where(keys.c.purpose == "index")) is not None:
+        return
+    if not is_new and tx.first(sa.select(schema.numbers.c.id).limit(1)) is not None:
+        raise WrongSchema(
+            "the phone index key is lost, so no number is found; run `reminders keys rotate --index`, which makes a"
+            " new one and finds every number by it again"
+        )
+    key_id = new_id(now)
+    wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
+    tx.run(keys.insert(), {"id": key_id, "purpose": "index", "wrapped": wrapped, "made_at": now})

@@ -580,6 +580,9 @@ def new_index_key(tx: Transaction, now: datetime) -> int:
     """Make a new index key and index every number and name anew; how many numbers. One transaction: all or nothing."""
     # In place, not delete and insert: who waits for the row FOR SHARE then reads the new key.
     key_id = tx.value(sa.select(keys.c.id).where(keys.c.purpose == "index").with_for_update())
+    if key_id is None:  # it was lost; every number and name gets its place in the new one below
+        key_id = new_id(now)
+        tx.run(keys.insert(), {"id": key_id, "purpose": "index", "wrapped": b"", "made_at": now})
     wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
     tx.run(keys.update().where(keys.c.id == key_id).values(wrapped=wrapped, made_at=now))
     tx.forget_index_key()

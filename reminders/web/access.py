@@ -196,10 +196,12 @@ def is_local(request: Request) -> bool:
     """Whether a request comes straight from this machine.
 
     The Host is looked at too, so that no page of another site can make a browser here ask for us under its own name;
-    and a request that a proxy passed on is somebody else's.
+    and a request that a proxy passed on is somebody else's. The port must be the one we listen on: a proxy that says
+    nothing of whom it speaks for mostly names our address without it, or its own.
     """
     try:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        named = urlsplit(f"//{request.headers.get('host', '')}")
+        host, port = named.hostname or "", named.port or 80
     except ValueError:  # '[', for one
         return False
     passed_on = any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers)
@@ -207,6 +209,8 @@ def is_local(request: Request) -> bool:
         request.client is not None
         and _is_loopback(request.client.host)
         and (host == "localhost" or _is_loopback(host))
+        and port == (request.scope.get("server") or ("", None))[1]
+        and request.scope.get("http_version") != "1.0"  # as nginx speaks to us unless told otherwise
         and not passed_on
     )
 
@@ -224,9 +228,10 @@ def address_of(request: Request) -> str:
     """The address a request comes from: the peer's, or what a proxy of our own says (`web.proxies`)."""
     house: House = request.app.state.house
     ours = set(house.settings.web.proxies)
-    hops = [request.client.host if request.client else ""]
-    for header in request.headers.getlist("x-forwarded-for"):
-        hops[:0] = [hop.strip() for hop in header.split(",")]
+    # A proxy may write a line of its own behind the one that came: lines are one list, in the order they came.
+    lines = request.headers.getlist("x-forwarded-for")
+    hops = [hop.strip() for line in lines for hop in line.split(",")]
+    hops.append(request.client.host if request.client else "")
     while len(hops) > 1 and hops[-1] in ours:
         hops.pop()
     try:

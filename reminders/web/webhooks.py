@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from reminders import clock
 from reminders.service import House, inbound, outcomes, runs
-from reminders.sms.receipts import EMPTY_TWIML, is_signed, read_inbound, read_receipt
+from reminders.sms.receipts import EMPTY_TWIML, is_legal, is_signed, read_inbound, read_receipt
 from reminders.web.access import ANYBODY
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ TheHouse = Annotated[House, Depends(the_house)]
 async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]]:
     """The form of a signed request, blank fields kept (a dropped one would break the signature). 403 otherwise.
 
+    403 too for a signed form that Twilio cannot have sent: its signature says nothing of where a name ends.
     413 for a body over MOST_BYTES, 408 for one that does not arrive in MOST_SECONDS, 400 for one that is no form.
     """
     try:
@@ -51,6 +52,9 @@ async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]
         signature=request.headers.get("x-twilio-signature"),
         tokens=[house.secrets.auth_token],
     ):
+        raise HTTPException(403)
+    if not is_legal(form, account_sid=house.secrets.account_sid, of=path.rsplit("/sms/", 1)[-1].partition("/")[0]):
+        log.warning("a signed webhook that Twilio cannot have sent was refused")
         raise HTTPException(403)
     return [(name, value.replace("\0", "\ufffd")) for name, value in form]  # PostgreSQL keeps no NUL
 

@@ -144,7 +144,15 @@ class Run:
             "PYTHONPATH": str(ROOT),
         }
         read = load(environment(plan.url, **settings), folder)
-        secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
+        secrets = Secrets(
+            "AC" + "0" * 32,
+            "simulator",
+            None,
+            None,
+            "a secret of all tests, 32 bytes!",
+            KEYS,
+            made_here=False,
+        )
         self.house = House(read, secrets, store.Database(plan.url, store.Ring(KEYS)))
         self.nursery = Nursery()
         self.alive: set[str] = set()

@@ -65,7 +65,15 @@ class Process:
         ring = store.Ring(KEYS)
         url = world.disk.url
         database = store.Database(url, ring, patience=1, tries=2) if quick else store.Database(url, ring)
-        secrets = Secrets("AC" + "0" * 32, "simulator", None, None, "a secret of the tests", KEYS, made_here=False)
+        secrets = Secrets(
+            "AC" + "0" * 32,
+            "simulator",
+            None,
+            None,
+            "a secret of all tests, 32 bytes!",
+            KEYS,
+            made_here=False,
+        )
         self.house = House(world.settings, secrets, database)
         self._line: Any = None
         self._sends = False
