@@ -194,6 +194,8 @@ class Disk:
             if when == "after":
                 self._do_commit(connection)
             if what == "death":
+                if when == "before":
+                    connection.driver_connection.rollback()  # as the database does for a client that is gone
                 process.die(f"at a COMMIT, {when}")
                 raise Died
             raw = connection.driver_connection

@@ -242,10 +242,11 @@ class Promises:
         return self._disk.look(query, text, number)[0][0]
 
     def _check_caps(self, text: int, number: int, at: datetime, zone: str) -> None:
-        """The caps of the number at that moment: what went before, whatever it was, counts."""
+        """The caps of the number at that moment: the reminders that went before count, and nothing else does."""
         rows = self._disk.look(
-            "SELECT text_id, MIN(started_at) FROM attempts WHERE number_id = ? AND text_id <> ? AND started_at < ?"
-            " AND (answer IS NULL OR answer <> 'refused') GROUP BY text_id",
+            "SELECT a.text_id, MIN(a.started_at) FROM attempts a JOIN texts t ON t.id = a.text_id"
+            " WHERE a.number_id = ? AND a.text_id <> ? AND a.started_at < ? AND t.class = 'reminder'"
+            " AND (a.answer IS NULL OR a.answer <> 'refused') GROUP BY a.text_id",
             number,
             text,
             self._disk.stored(at),
@@ -352,6 +353,10 @@ class Promises:
     def check_end(self, healed_at: datetime, lies_ahead: set[int]) -> None:
         """Everything was healed at `healed_at` and two weeks have passed; `lies_ahead` were scheduled then."""
         self._check_ends(healed_at, lies_ahead)
+        self.check_whole()
+
+    def check_whole(self) -> None:
+        """What holds at any end, whatever is still to come."""
         self._check_all_replies()
         self._check_audit()
         if not self._disk.is_sound():
