@@ -131,7 +131,7 @@ class ClinicWorld(World):
     """A world whose errors are counted and outlived, so that one fault does not hide the others."""
 
     def __init__(self, seed: int, disk: Disk, began: datetime) -> None:
-        self.errors: list[tuple[str, Exception]] = []
+        self.errors: list[tuple[str, str]] = []  # where, what: an error would keep its connection open
         more = {"sending__welcome": "true", "twilio__segments_per_second": "0", "twilio__in_flight": "50"}
         super().__init__(seed, disk, began=began, more=more)
         self.promises = ClinicPromises(self)
@@ -139,7 +139,7 @@ class ClinicWorld(World):
 
     def met(self, error: Exception, where: str) -> None:
         if not isinstance(error, EXPECTED):
-            self.errors.append((where, error))
+            self.errors.append((where, _named(error)))
         self.said(f"{where} ends with {type(error).__name__}")
 
 
@@ -302,7 +302,7 @@ class Clinic(Story):
 
     def _broken_things(self, where: str) -> None:
         broken = self.world.loop.broken
-        self.world.errors += [(where, error) for error in broken]
+        self.world.errors += [(where, _named(error)) for error in broken]
         broken.clear()
 
     def person(self, what):
@@ -920,7 +920,7 @@ class Clinic(Story):
             lived.broken.append(f"{what}: {which}")
         for where, error in world.errors:
             figures[f"stopped: {where}"] += 1
-            lived.broken.append(f"{where} was stopped by {type(error).__name__}: {str(error).splitlines()[0][:120]}")
+            lived.broken.append(f"{where} was stopped by {error}")
         figures["texts"] = len(oracle.told)
         figures["reminders"] = sum(1 for one in oracle.told.values() if one.class_ == "reminder" and one.taken)
         figures["patient-days"] = self.asked.patients * self.asked.days
@@ -985,6 +985,10 @@ class Clinic(Story):
             told = [f"    series {series}" for series in document["series"]]
             lines += [f"  document of {at:%m-%d %H:%M} UTC: plan {document['plan']}", *told]
         return lines
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
 
 
 def _next(today: date, days) -> date:
