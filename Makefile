@@ -26,9 +26,15 @@ bench: .venv/test .venv/bench
 
 # The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks,
 # the API asked whatever its document allows and more.
-SEEDS = 10000
+# WORLD=clinic lives through whole clinics instead, one a seed: PATIENTS for DAYS, over the day OVER (docs/simulation.md).
+WORLD = small
+SEEDS = $(if $(filter clinic,$(WORLD)),4,10000)
+PATIENTS = 40
+DAYS = 60
+OVER =
+CLINIC = --patients $(PATIENTS) --days $(DAYS) $(if $(OVER),--over $(OVER))
 simulate: .venv/test
-	$(BIN)/python tests/simulation --seeds $(SEEDS) $(SIMULATE)
+	$(BIN)/python tests/simulation --world $(WORLD) --seeds $(SEEDS) $(if $(filter clinic,$(WORLD)),$(CLINIC)) $(SIMULATE)
 
 KILLS = 500
 chaos: .venv/test

@@ -8,8 +8,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +20,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:1] = [str(TESTS), str(TESTS.parent)]  # nobody installs the tests, nor the house for them
 
 # ruff: disable[module-import-not-at-top-of-file]
+from simulation.clinic import Asked, Lived, kept, live_clinic, table
 from simulation.disk import Disk
 from simulation.story import Outcome, run
 
@@ -37,7 +40,22 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side; the worlds are the same")
     parser.add_argument("--on", action="store_true", help="go on after a failure")
+    parser.add_argument("--world", choices=("small", "clinic"), default="small", help="a few people, or a whole clinic")
+    parser.add_argument("--patients", type=int, default=40, help="clinic: how many (default 40)")
+    parser.add_argument("--days", type=int, default=60, help="clinic: for how long (default 60)")
+    parser.add_argument(
+        "--over",
+        type=date.fromisoformat,
+        help="clinic: a day to live over, such as 2026-03-08; by default each change of the clocks in turn",
+    )
+    parser.add_argument("--show", help="clinic, with --seed: why the visits whose label holds this had no reminder")
     asked = parser.parse_args()
+    if asked.world == "clinic":
+        wanted = Asked(asked.patients, asked.days, asked.over, asked.show)
+        seeds = (
+            range(asked.start, asked.start + asked.seeds) if asked.seed is None else range(asked.seed, asked.seed + 1)
+        )
+        return _clinics(seeds, asked.database, asked.jobs, wanted)
     if asked.seed is not None:
         return _one(asked.seed, asked.database)
     return _many(range(asked.start, asked.start + asked.seeds), asked.database, asked.jobs, stop=not asked.on)
@@ -75,6 +93,36 @@ def _many(seeds: range, database: str, jobs: int, *, stop: bool) -> int:
     return bool(failed)
 
 
+def _clinics(seeds: range, database: str, jobs: int, asked: Asked) -> int:
+    """Live through the clinics of these seeds; 1 where a promise was broken in any."""
+    totals, broken = Counter(), 0
+    with ProcessPoolExecutor(jobs) as pool:
+        for lived in pool.map(_clinic, [database] * len(seeds), seeds, [asked] * len(seeds)):
+            totals += lived.figures
+            broken += len(lived.broken)
+            if lived.details:
+                SAYS.print("\n".join(lived.details))
+            for line in lived.broken[: None if asked.show is not None or len(seeds) == 1 else TRACE]:
+                NEWS.print(f"seed {lived.seed}: {line}")
+            if len(lived.broken) > TRACE and len(seeds) > 1:
+                NEWS.print(f"seed {lived.seed}: and {len(lived.broken) - TRACE} more; all with --seed {lived.seed}")
+    SAYS.print(
+        f"{len(seeds)} clinics of {asked.patients} patients and {asked.days} days on {database}, {broken} broken"
+    )
+    SAYS.print(table(totals))
+    if not totals["visits"]:
+        NEWS.print("no visit was eligible: these clinics say nothing")
+        return True
+    return bool(broken) or not kept(totals)
+
+
+def _clinic(database: str, seed: int, asked: Asked) -> Lived:
+    with _disk(database) as disk:
+        lived = live_clinic(seed, disk, asked)
+    lived.trace.clear()
+    return lived
+
+
 def _piece(database: str, seeds: list[int]) -> list[Outcome]:
     outcomes = live(database, seeds)
     for outcome in outcomes:
@@ -85,13 +133,20 @@ def _piece(database: str, seeds: list[int]) -> list[Outcome]:
 
 def live(database: str, seeds: list[int]) -> list[Outcome]:
     """Live through these seeds, one after another, on a database of their own."""
+    with _disk(database) as disk:
+        return [run(seed, disk) for seed in seeds]
+
+
+@contextmanager
+def _disk(database: str) -> Generator[Disk]:
+    """A simulated database, and this process made ready for it."""
     logging.getLogger().addHandler(logging.NullHandler())  # nothing of these worlds is for this one's log
     shared = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
     try:
         with closing(Disk(database, folder)) as disk:
             gc.disable()  # it takes a tenth of the time; what a world leaves behind goes with its process
-            return [run(seed, disk) for seed in seeds]
+            yield disk
     finally:
         gc.enable()
         shutil.rmtree(folder, ignore_errors=True)

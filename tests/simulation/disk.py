@@ -193,6 +193,8 @@ class Disk:
             when, what = fault.split()
             if when == "after":
                 self._do_commit(connection)
+            if when == "before" and self._server is None:
+                connection.driver_connection.rollback()  # as the database does for a client that is gone
             if what == "death":
                 process.die(f"at a COMMIT, {when}")
                 raise Died

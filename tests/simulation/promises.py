@@ -353,6 +353,10 @@ class Promises:
     def check_end(self, healed_at: datetime, lies_ahead: set[int]) -> None:
         """Everything was healed at `healed_at` and two weeks have passed; `lies_ahead` were scheduled then."""
         self._check_ends(healed_at, lies_ahead)
+        self.check_whole()
+
+    def check_whole(self) -> None:
+        """What holds at any end, whatever is still to come."""
         self._check_all_replies()
         self._check_audit()
         if not self._disk.is_sound():

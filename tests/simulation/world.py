@@ -191,7 +191,10 @@ class Process:
 class World:
     """The world of one seed on a disk. `close` it when done."""
 
-    def __init__(self, seed: int, disk: Disk) -> None:
+    def __init__(
+        self, seed: int, disk: Disk, *, began: datetime | None = None, more: dict[str, str] | None = None
+    ) -> None:
+        """`began` and `more` settings take the place of what the seed would choose."""
         self.seed = seed
         self.random = Random(f"the world of {seed}")
         self._chance = Random(f"what nobody decides, of {seed}")  # the wire and the turns at the database
@@ -207,10 +210,11 @@ class World:
                 datetime(2027, 3, 11, 14, 30, tzinfo=clock.UTC),  # and forward on 14 March
             ]
         )
+        self.began = began or self.began
         self.skew = timedelta(0)
         self.polled_at = self.began
         self.went_back = timedelta(0)  # by how much the clock was set back, in all
-        more = {
+        drawn = {
             "sending__welcome": chosen.choice(["false", "false", "true"]),
             "sending__per_day": chosen.choice(["1", "1", "2"]),
             "twilio__segments_per_second": chosen.choice(["0", "0", "1"]),
@@ -218,7 +222,7 @@ class World:
             "sending__backlog": chosen.choice(["200", "2"]),
             "site__on_call": ON_CALL,
         }
-        self.settings = _settings(tuple(more.items()), disk.url)
+        self.settings = _settings(tuple((drawn | (more or {})).items()), disk.url)
         self.most_lag = chosen.choice([0.0, 2.0, 60.0, 600.0, 600.0])
         self.twilio = Simulator(
             SimulatorSettings(
