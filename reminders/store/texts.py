@@ -247,10 +247,17 @@ def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
 
 
 def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> bool:
-    """Whether the text would go no more only because its window has shut: then it expires, and a person is told."""
-    if row.state != State.SCHEDULED or wanted["reason"] not in {"too_late", "quiet_hours", "merged_into"}:
+    """Whether the text would go no more only because its window has shut, or is about to.
+
+    One that was to go expires then, and a person is told; one that was not keeps the reason that was true.
+    """
+    if wanted["reason"] not in {"too_late", "quiet_hours", "merged_into"}:
         return False
     same = (row.opens_at, row.closes_at) == (wanted["opens_at"], wanted["closes_at"])
+    if row.state == State.SUPPRESSED:
+        return bool(row.opens_at == wanted["opens_at"] <= now) and wanted["reason"] != "merged_into"
+    if row.state != State.SCHEDULED:
+        return False
     return row.closes_at <= now or (same and wanted["reason"] != "merged_into" and now >= row.opens_at)
 
 

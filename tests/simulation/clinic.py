@@ -132,7 +132,8 @@ class ClinicWorld(World):
 
     def __init__(self, seed: int, disk: Disk, began: datetime) -> None:
         self.errors: list[tuple[str, str]] = []  # where, what: an error would keep its connection open
-        more = {"sending__welcome": "true", "twilio__segments_per_second": "0", "twilio__in_flight": "50"}
+        more = {"sending__welcome": "true", "sending__per_day": "1"}
+        more |= {"twilio__segments_per_second": "0", "twilio__in_flight": "50"}
         super().__init__(seed, disk, began=began, more=more)
         self.promises = ClinicPromises(self)
         self.oracle = Oracle((began + timedelta(days=200)).date())

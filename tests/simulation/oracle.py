@@ -464,6 +464,10 @@ class Oracle:
         days = {one[3].date() for one in about}
         if told.class_ == "reminder" and (len(days) > 1 or len(about) > 3):
             about = about[:1]  # how many there are, and the first
+        # A notice of several visits says the days that are off, or their one new time; else it asks for a call.
+        off = told.wording == "called_off" and len(about) > 1
+        if told.class_ == "notice" and len(about) > 1 and ("Several of your" in told.body or "Varias de" in told.body):
+            return
         for *_, wall, _ in about:
             if told.class_ == "notice" and len(about) > 3:
                 return
@@ -471,7 +475,7 @@ class Oracle:
             shown = (
                 "12:00" if noon else f"{(wall.hour + 11) % 12 + 1}:{wall.minute:02}{'am' if wall.hour < 12 else 'pm'}"
             )
-            if shown not in told.body or str(wall.day) not in told.body:
+            if (shown not in told.body and not off) or str(wall.day) not in told.body:
                 self.problems.append(("wrong time", f"{name}: {told.body!r} does not say {wall}"))
 
     def caps(self, phone: str, at: datetime) -> tuple[int, int]:
@@ -542,7 +546,8 @@ class Oracle:
         if not able:
             return None
         last = max(able, key=lambda one: one.opens)
-        earliest = min(one.opens for one in windows)
+        # A visit that becomes the first after discharge, when those before it are off, is told three days ahead.
+        earliest = min(one.opens for one in (*windows, window("3d@17:00", starts_at, person.zone)))
         if not self._eligible(course, person, kinds, starts_at, last.opens, last.closes, some.zone):
             return None
         phone = person.phone.at(last.opens)
