@@ -81,7 +81,14 @@ FREE_TEXTS = (
     ("thanks", "CHATTER"),
     ("i used last night", "SLIP"),
 )
-PASSING = [one for one in WEATHER if one.get("error_code") not in STORY_CODES and one.get("code") not in NUMBER_CODES]
+# A STOP is the story's to send here, so that the oracle knows of it.
+PASSING = [
+    one
+    for one in WEATHER
+    if one.get("error_code") not in STORY_CODES
+    and one.get("code") not in NUMBER_CODES
+    and one.get("fault") not in {"stop_first", "stop_meanwhile"}
+]
 PROMISED_SHARE = 0.98
 
 
