@@ -139,7 +139,7 @@ class ClinicWorld(World):
 
     def __init__(self, seed: int, disk: Disk, began: datetime) -> None:
         self.errors: list[tuple[str, str]] = []  # where, what: an error would keep its connection open
-        more = {"sending__welcome": "true", "sending__per_day": "1"}
+        more = {"sending__welcome": "true", "sending__per_day": "1", "sending__backlog": "200"}
         more |= {"twilio__segments_per_second": "0", "twilio__in_flight": "50"}
         super().__init__(seed, disk, began=began, more=more)
         self.promises = ClinicPromises(self)
