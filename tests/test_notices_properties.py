@@ -89,6 +89,7 @@ def test_no_reader_is_told_of_a_change_that_is_none(sqlite_template, before, aft
             if again:
                 planning.accept(house, document(series=before), EDITED, who="test")
                 assert _visits(house) == old
+                assert not _notices(house), "back as it was: nothing is told"
                 planning.accept(house, document(series=after), EDITED, who="test")
                 assert _visits(house) == new
             started = begun(house, EDITED)
@@ -96,6 +97,38 @@ def test_no_reader_is_told_of_a_change_that_is_none(sqlite_template, before, aft
             assert all(many == 1 for many in words.values()), "no words go twice"
         finally:
             house.close()
+
+
+MERGED = [one_off("c", "2026-12-01T11:00:00", leads=["1d@17:00"])]
+SPLIT = [one_off(key, f"2026-12-01T{hour}:00:00", leads=["1d@17:00"]) for key, hour in (("a", 10), ("b", 15))]
+SPLIT_OTHERWISE = [one | {"key": key} for one, key in zip(SPLIT, ("x", "y"), strict=True)]
+DAILY = [one_off("a", "2026-12-01T10:00:00", leads=["1d@17:00"], repeats="FREQ=DAILY;COUNT=3")]
+LATER_DAILY = [one_off("b", "2026-12-01T15:00:00", leads=["1d@17:00"], repeats="FREQ=DAILY;COUNT=2")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "back"),
+    [
+        (SPLIT, MERGED, SPLIT),
+        (SPLIT, MERGED, SPLIT[::-1]),
+        (SPLIT, MERGED, SPLIT_OTHERWISE),
+        (SPLIT, [SPLIT[1] | {"key": "c"}], SPLIT_OTHERWISE),
+        (DAILY, LATER_DAILY, DAILY),
+        (DAILY, SPLIT, DAILY),
+    ],
+)
+def test_long_run_3_an_edit_that_is_taken_back_tells_nothing(house, before, after, back):
+    planning.accept(house, document(series=before), NOW, who="test")
+    visits = _visits(house)
+    planning.accept(house, document(series=after), EDITED, who="test")
+    assert _notices(house)
+    planning.accept(house, document(series=back), EDITED + timedelta(minutes=1), who="test")
+    assert _visits(house) == visits
+    assert _notices(house) == []
+    # And once more, there and back.
+    planning.accept(house, document(series=after), EDITED + timedelta(minutes=2), who="test")
+    planning.accept(house, document(series=before), EDITED + timedelta(minutes=3), who="test")
+    assert _notices(house) == []
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -19,16 +19,18 @@ Name = tuple[int, str]  # a series and the recurrence id in it
 @dataclass(frozen=True, slots=True)
 class Leaving:
     """A visit that an edit names no more: where it is, in the place's wall clock and as an instant, and what the plan
-    said of it (`agreed_at`). `on` is whether it is on; one that staff called off is not.
+    said of it (`agreed_at`, None where the plan itself has called it off). `known_at` is when its readers think that
+    it is, None where they know that it is off. `on` is whether it is on; one that was called off is not.
     """
 
     id: int
     wall: datetime
     starts_at: datetime
-    agreed_at: datetime
+    agreed_at: datetime | None
     kind: Kind
     readers: frozenset[str]
     on: bool = True
+    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class Arriving:
 def renamed(leaving: Sequence[Leaving], arriving: Sequence[Arriving], now: datetime) -> dict[int, Name]:
     """Leaving visit → its new name, one to one; the same whatever the order of the two lists.
 
-    First what the plan said at the very same instant, then what is at the same instant now, then the same day, then
-    the same kind in the same week, then the same kind less than seven days away. What is left over is called off.
+    First what its readers think is at the very same instant, so that an edit that is taken back tells nothing. Then
+    what the plan said at that instant, then what is at the same instant now, then the same day, then the same kind in
+    the same week, then the same kind less than seven days away. What is left over is called off.
     """
     pairs = sorted(_pairs(leaving, arriving, now), key=itemgetter(0))
     found: dict[int, Name] = {}
@@ -73,19 +76,21 @@ def _step(old: Leaving, new: Arriving, now: datetime) -> int | None:
     """How surely they are the same visit, 0 being surest; None where they are not."""
     if not old.readers & new.readers:
         return None
-    if old.agreed_at == new.starts_at:
+    if old.known_at == new.starts_at and (old.on or old.agreed_at is None):
         return 0
+    if old.agreed_at == new.starts_at:
+        return 1
     if not old.on:
         return None
     if old.starts_at == new.starts_at:
-        return 1
+        return 2
     # Another time is told, so it must be for the same person and under the same consent.
     if ("self" in old.readers) != ("self" in new.readers) or old.kind.category("self") != new.kind.category("self"):
         return None
     if old.wall.date() == new.wall.date():
-        return 2
+        return 3
     if old.kind != new.kind or new.starts_at <= now:
         return None
     if old.wall.isocalendar()[:2] == new.wall.isocalendar()[:2]:
-        return 3
-    return 4 if abs(new.starts_at - old.starts_at) < NEARBY else None
+        return 4
+    return 5 if abs(new.starts_at - old.starts_at) < NEARBY else None

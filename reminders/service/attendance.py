@@ -316,13 +316,28 @@ def _window_after(
     The day's reminder comes first: the text goes on the next day that has none.
     """
     closes_at = opens_at + OPEN_FOR
+    first = planner.next_allowed(reader, opens_at)
+    due_at = day_without_reminder(tx, reader, number_id, first, closes_at=closes_at, now=now)
+    waits = first < closes_at <= due_at
+    return Window(opens_at, closes_at, first if waits else due_at), waits
+
+
+def day_without_reminder(
+    tx: store.Transaction,
+    reader: planner.Reader,
+    number_id: int,
+    first: datetime,
+    *,
+    closes_at: datetime,
+    now: datetime,
+) -> datetime:
+    """`first`, or the first allowed moment of the next day on which no reminder waits; `closes_at` or later if none."""
     reminded = {plans.to_wall(at, reader.zone).date() for at in store.texts.reminders_due(tx, number_id, now)}
-    first = due_at = planner.next_allowed(reader, opens_at)
+    due_at = first
     while due_at < closes_at and plans.to_wall(due_at, reader.zone).date() in reminded:
         tomorrow = plans.to_wall(due_at, reader.zone).date() + timedelta(days=1)
         due_at = planner.next_allowed(reader, plans.to_instant(datetime.combine(tomorrow, time(0)), reader.zone))
-    waits = first < closes_at <= due_at
-    return Window(opens_at, closes_at, first if waits else due_at), waits
+    return due_at
 
 
 def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, news: bool) -> bool:

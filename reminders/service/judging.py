@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from reminders import planner, plans, store, wording
-from reminders.service import tasks
+from reminders.service import attendance, tasks
 from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of
@@ -75,7 +75,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
             continue
         policy = policies[one.closures]
         # A reminder of this very batch that goes to the same number counts too.
-        verdict = _verdict(one, policy, (now,) * going_to.get(one.number_id, 0), now)
+        verdict = _verdict(tx, one, policy, (now,) * going_to.get(one.number_id, 0), now)
         if isinstance(verdict, planner.Stop):
             stopped.setdefault(verdict.reason.value, []).append(one.text)
             tasks.tell_instead(tx, one, verdict.reason.value, now)
@@ -132,12 +132,29 @@ def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Vis
 
 
 def _verdict(
-    one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
+    tx: store.Transaction, one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
 ) -> planner.Go | planner.Wait | planner.Stop:
     if one.unplanned is not None:
-        return planner.guard_unplanned(one.unplanned, policy, now)
+        verdict = planner.guard_unplanned(one.unplanned, policy, now)
+        if one.wording == "missed" and isinstance(verdict, planner.Go):
+            return _after_a_miss(tx, one, verdict, now)
+        return verdict
     assert one.due is not None
     return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
+
+
+def _after_a_miss(
+    tx: store.Transaction, one: Claimed, go: planner.Go, now: datetime
+) -> planner.Go | planner.Wait | planner.Stop:
+    """The text after a miss waits for a day without a reminder: the day may have got one since it was laid down."""
+    if one.unplanned is None or one.unplanned.reader is None:
+        return go
+    until = attendance.day_without_reminder(
+        tx, one.unplanned.reader, one.number_id, now, closes_at=one.closes_at, now=now
+    )
+    if until <= now:
+        return go
+    return planner.Stop(planner.Reason.MERGED_INTO) if until >= one.closes_at else planner.Wait(until)
 
 
 def _render(one: Claimed, visits: Sequence[planner.Visit], policy: planner.Policy, now: datetime) -> wording.Rendered:

@@ -446,7 +446,7 @@ def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime,
     mine = {"patient": patient_id, "key": key}
     row = tx.first(_RECIPIENT, mine)
     if row is None:
-        tx.run(_ADD_RECIPIENT, {"id": new_id(now), "patient_id": patient_id, "key": key, **values})
+        tx.run(_ADD_RECIPIENT, {"id": new_id(now), "patient_id": patient_id, "key": key, "entered_at": now, **values})
     elif any(row._mapping[column] != value for column, value in values.items()):
         if row.number_id != values.get("number_id", row.number_id):
             values["consent_id"] = None  # a new number needs a consent of its own (L-50)

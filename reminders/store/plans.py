@@ -315,7 +315,7 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
             derived.append({"row": row.id, "starts_at": starts_at})  # the rules of its zone changed (F38)
     off = {"status": "cancelled"}
     gone = [
-        {"row": row.id, **_known(tx, row, {"wall": row.wall, **off}, row.starts_at, now)}
+        {"row": row.id, "at": now, **_known(tx, row, {"wall": row.wall, **off}, row.starts_at, now)}
         for row in rows.values()
         if row.status in OPEN and row.starts_at > now
     ]
@@ -359,8 +359,8 @@ def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence
         for name, row in rows.items()
         if row.starts_at > now
         and (name not in said or said[name].status == "cancelled")
-        and row.agreed_status in OPEN
         and row.status in {*OPEN, "cancelled"}
+        and (row.agreed_status in OPEN or row.known_status == "booked")  # what is off and known to be is no one's news
     }
     if not leaving:
         return
@@ -375,15 +375,17 @@ def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence
     query = sa.select(series.c.id, series.c.kind, series.c.recipients).where(series.c.id.in_(ids))
     of = {row.id: (Kind(row.kind), frozenset(row.recipients)) for row in tx.all(query)}
     names = {row.id: name for name, row in leaving.items()}
+    known = _known_instants(tx, leaving.values())
     found = renamed(
         [
             Leaving(
                 row.id,
                 datetime.fromisoformat(row.wall),
                 row.starts_at,
-                to_instant(datetime.fromisoformat(row.agreed_wall), row.zone),
+                to_instant(datetime.fromisoformat(row.agreed_wall), row.zone) if row.agreed_status in OPEN else None,
                 *of[name[0]],
                 on=row.status in OPEN,
+                known_at=known[row.id],
             )
             for name, row in leaving.items()
         ],
@@ -394,7 +396,7 @@ def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence
         return
     new_names = dict(found)
     for row_id, name in found.items():
-        if name in rows:
+        if name in rows and rows[name].id not in found:
             new_names[rows[name].id] = names[row_id]
     by_id = {row.id: row for row in rows.values()}
     for name in [name for name, row in rows.items() if row.id in new_names]:
@@ -411,6 +413,26 @@ def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence
     )
     rows.update({name: by_id[row_id] for row_id, name in new_names.items()})
 
+
+def _known_instants(tx: Transaction, rows: Collection[Any]) -> dict[int, datetime | None]:
+    """When the readers of these visits think that each is: as a notice that went says, else as it was entered."""
+    said = {row.id: (row.known_wall, row.known_status) for row in rows}
+    for one in tx.all(_TOLD_OF, {"ids": list(said)}):
+        wall, _, status = one.tells.partition(" ")
+        said[one.appointment_id] = (wall, status)
+    return {
+        row.id: to_instant(datetime.fromisoformat(said[row.id][0]), row.zone) if said[row.id][1] == "booked" else None
+        for row in rows
+    }
+
+
+_TOLD_OF = (
+    sa.select(text_items.c.appointment_id, text_items.c.tells)
+    .join(texts, texts.c.id == text_items.c.text_id)
+    .where(text_items.c.appointment_id.in_(sa.bindparam("ids", expanding=True)), text_items.c.tells.is_not(None))
+    .where(texts.c.attempts > 0)
+    .order_by(texts.c.id)
+)
 
 _KEPT = (
     appointments.c.id,
@@ -452,6 +474,7 @@ _CALL_OFF_APPOINTMENT = _ONE_APPOINTMENT.values(
     version=appointments.c.version + 1,
     status="cancelled",
     agreed_status="cancelled",
+    written_at=sa.bindparam("at"),
     known_wall=sa.bindparam("known_wall"),
     known_status=sa.bindparam("known_status"),
 )
@@ -634,6 +657,7 @@ class Changed:
     known_at: datetime
     known_status: str
     version: int
+    written_at: datetime
     series: str
     recurrence_id: str
     recipients: tuple[str, ...]
@@ -654,6 +678,7 @@ def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date]
                 known_at=to_instant(known_wall, row.zone),
                 known_status=row.known_status,
                 version=row.version,
+                written_at=row.written_at,
                 series=row.series_key,
                 recurrence_id=row.recurrence_id,
                 recipients=row.recipients,
@@ -722,7 +747,9 @@ _OF_NOTICE = (
     .where(texts.c["class"] == "notice", text_items.c.appointment_id == appointments.c.id)
 )
 _PERHAPS_CHANGED = (
-    visit_rows(appointments.c.known_wall, appointments.c.known_status, appointments.c.version)
+    visit_rows(
+        appointments.c.known_wall, appointments.c.known_status, appointments.c.version, appointments.c.written_at
+    )
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status == "active")
     .where(appointments.c.status.in_((*OPEN, "cancelled")), appointments.c.starts_at > sa.bindparam("since"))
     .where(

@@ -249,6 +249,7 @@ recipients = Table(
     Column("weekly_digest", sa.Boolean, nullable=False),
     Column("guessed_zones", sa.JSON, nullable=False),  # where nobody stated a zone: others the person may be in
     Column("part2_consent_on", sa.Date),
+    Column("entered_at", Instant, nullable=False),  # what was changed before, they never knew otherwise
     # The record in force: the newest for the present number. The records themselves are append-only.
     Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
     UniqueConstraint("patient_id", "key"),

@@ -363,6 +363,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("weekly_digest", sa.Boolean(), nullable=False),
         sa.Column("guessed_zones", sa.JSON(), nullable=False),
         sa.Column("part2_consent_on", sa.Date(), nullable=True),
+        sa.Column("entered_at", Instant(), nullable=False),
         sa.Column("consent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.CheckConstraint("role IN ('self', 'supporter', 'guardian')", name=op.f("ck_recipients_role")),
         sa.ForeignKeyConstraint(["number_id"], ["numbers.id"], name=op.f("fk_recipients_number_id")),
