@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from reminders import clock
 from reminders.cli import app
+from reminders.service import watch
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENING = datetime(2026, 12, 1, 22, 0, 30, tzinfo=UTC)  # 17:00 in New York, the day before the visit
@@ -209,8 +210,10 @@ def test_c12_a_held_text_is_let_go_and_those_of_a_closed_crisis_go_by_themselves
     crisis = next(task["id"] for task in desk.lines("list", "--kind", "crisis") if task["patients"] == ["MRN-2"])
     closed = desk.json("close", crisis, "--outcome", "false_alarm")
     assert (closed["released"], closed["outcome"]) == (1, "false_alarm")
-    assert desk.lines("list", "--kind", "held_text") == []
+    assert len(desk.lines("list", "--kind", "held_text")) == 2, "open until their texts are handed over"
     send(clinic.house)
+    watch.look(clinic.house, clock.now())
+    assert desk.lines("list", "--kind", "held_text") == []
     assert {text.state for text in clinic.texts("reminder")} <= {"sent", "delivered"}
 
 

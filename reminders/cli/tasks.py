@@ -159,18 +159,18 @@ def close_task(
 
 
 def let_text_go(number: Number, json: Json = False) -> None:
-    """Let the held text go that a task is about."""
+    """Send the held text now that a task is about, if it can go."""
     from reminders import clock
-    from reminders.service import tasks
+    from reminders.service import releasing
 
     now = clock.now()
-    went = _do(lambda house: tasks.let_text_go(house, number, now, who=who()))
+    went, outlook = _do(lambda house: releasing.send_now(house, number, now, who=who()))
     if not went:
-        end(Exit.REFUSED, "That text is held no more, or its time has passed: phone instead, and close the task.")
+        end(Exit.REFUSED, outlook.sentence(now))
     if json:
         print_json({"id": number, "released": 1})
     else:
-        err.print("The text goes within seconds.")
+        err.print(f"The text is released. {outlook.sentence(now)} The task stays open until it is handed over.")
 
 
 @contextmanager

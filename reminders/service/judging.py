@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from reminders import planner, plans, store, wording
-from reminders.service import attendance, tasks
+from reminders.service import attendance, story, tasks
 from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of
@@ -108,7 +108,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                     encoding=said.encoding,
                 )
             )
-    suppressed = sum(store.claims.suppress(tx, texts, reason) for reason, texts in stopped.items())
+    suppressed = sum(_suppress(tx, texts, reason, now) for reason, texts in stopped.items())
     for until, texts in waiting.items():
         store.claims.put_off(tx, texts, until.astimezone(UTC))
     if held:
@@ -116,6 +116,12 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         for one in held:
             tasks.phone_instead(tx, one, now)
     return intents, suppressed
+
+
+def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
+    """They do not go after all; where a person had released one, its task says why, and stays open."""
+    store.tasks.tell_stopped(tx, text_ids, story.REASONS.get(reason, reason), now)
+    return store.claims.suppress(tx, text_ids, reason)
 
 
 def _said_today(tx: store.Transaction, one: Claimed, now: datetime) -> set[str]:

@@ -170,6 +170,7 @@ def _days_before(key: str, at: datetime, zone: str) -> str:
 
 
 _HAPPENED = {
+    "not sent": "It did not go:",
     "opened": "Opened",
     "a text came": "A text came",
     "answered": "We answered",

@@ -81,7 +81,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "held_text": Kind(
             "A reminder is held: phone before the visit",
-            "Its patient may be in danger, so it did not go. Tell them of the visit by phone, or let the text go.",
+            "Its patient may be in danger, so it did not go. Tell them of the visit by phone, or send the text now.",
         ),
         "tell_change": Kind(
             "A change must be told by phone",
@@ -383,6 +383,17 @@ def remark(
         return _read(tx, number)
 
     return house.database.write(work, again=True)
+
+
+def held_text_of(tx: store.Transaction, number: int, sites: Collection[int] | None) -> int | None:
+    """The text of a `held_text` task; the task and the number are locked. Raises NoSuchTask and Settled."""
+    number_id = store.tasks.number_of_task(tx, number)
+    if number_id is not None:
+        store.people.lock_numbers(tx, [number_id])
+    row = _open_one(tx, number, sites)
+    if row.kind != "held_text":
+        raise Settled("this task holds no text")
+    return store.tasks.text_of_task(tx, number)
 
 
 def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> bool:

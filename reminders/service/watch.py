@@ -30,7 +30,7 @@ BEFORE_VISIT = timedelta(hours=2)
 # Whoever does one of these calls the patient, and can speak of the visit.
 SAME_CALL = (
     *("unverified", "no_consent", "number_bad", "wrong_number", "stop_asked", "stop_early", "visit_or_texts"),
-    *("undelivered", "uncertain", "held_text", "tell_change"),
+    *("undelivered", "uncertain", "tell_change"),  # a held text's task speaks of that text, not of another visit
 )
 
 

@@ -202,6 +202,21 @@ def let_one_go(tx: Transaction, text_id: int, now: datetime) -> bool:
     return tx.run(held.where(texts.c.closes_at > now).values(held=None, released_at=now)) == 1
 
 
+def fate_of(tx: Transaction, text_id: int) -> Row[Any]:
+    """Where a text is: state, reason, held, due_at, closes_at, and stopped_until, paused_at, zone of sender and site."""
+    row = tx.first(
+        sa.select(
+            *(texts.c.state, texts.c.reason, texts.c.held, texts.c.due_at, texts.c.closes_at),
+            *(senders.c.stopped_until, sites.c.paused_at, sites.c.zone),
+        )
+        .join(senders, senders.c.id == texts.c.sender_id)
+        .join(sites, sites.c.id == texts.c.site_id)
+        .where(texts.c.id == text_id)
+    )
+    assert row is not None
+    return row
+
+
 def release_unreadable(tx: Transaction, now: datetime) -> int:
     """Try them again: the key may be back."""
     return tx.run(texts.update().where(sa.text(UNREADABLE), texts.c.closes_at > now).values(held=None))

@@ -198,6 +198,15 @@ def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
     return [row.id for row in tx.all(query)]
 
 
+def tell_stopped(tx: Transaction, text_ids: Collection[int], why: str, now: datetime) -> None:
+    """Texts do not go after all: the open tasks that hold them say why, and stay open for a person to phone."""
+    query = sa.select(tasks.c.id, tasks.c.text_id).where(
+        tasks.c.kind == "held_text", sa.text(OPEN), tasks.c.text_id.in_(text_ids)
+    )
+    for row in tx.all(query):
+        add_event(tx, row.id, now, what="not sent", who="the service", detail=why, text_id=row.text_id)
+
+
 def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
     """Write what became of a task: `owner`, `acknowledged_at`, `closed_at` with `outcome`, `escalates_at` …"""
     tx.run(tasks.update().where(tasks.c.id == task_id).values(**values))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, store
-from reminders.service import House, plain, tasks
+from reminders.service import House, plain, releasing, tasks
 from reminders.service.keys import Caller
 from reminders.web.api.door import (
     Cursor,
@@ -109,7 +109,9 @@ def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) 
 @router.post("/tasks/{task}/release", **needs("write", gives=Released))
 def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
     """Let the held text go that a task is about."""
-    return _do(house, caller, task, lambda number, now: {"went": tasks.let_text_go(house, number, now, who=caller.who)})
+    return _do(
+        house, caller, task, lambda number, now: {"went": releasing.send_now(house, number, now, who=caller.who)[0]}
+    )
 
 
 def _number(house: House, caller: Caller, task: str) -> int:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from reminders import clock, plans, store
-from reminders.service import inbox, lives, story, tasks
+from reminders.service import inbox, lives, releasing, story, tasks
 from reminders.service.accounts import Actor
 from reminders.service.house import House
 from reminders.store.tasks import Task
@@ -36,7 +36,8 @@ DONE = {
     "noted": "Your note is in the story.",
     "said": "Your text is on its way.",
     "twice": "That text was on its way already; it goes once.",
-    "gone": "The text goes within seconds.",
+    "gone": "The text is released. This task stays open until it is handed over; the story says if it cannot go.",
+    "waits": "The text is released, and waits for its moment. This task stays open until it is handed over.",
     "closed": "The task is closed.",
     "released": "The task is closed, and their held texts go on their way again.",
 }
@@ -279,14 +280,35 @@ def close(request: Request, house: TheHouse, actor: Answering, number: int, form
     return see(f"/inbox/{number}", done="released" if released else "closed")
 
 
+@router.get("/{number:int}/let-go", response_class=HTMLResponse)
+def send_now_page(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
+    """What would happen to the text that a task holds, and whether to send it now. It changes no text."""
+    task, now = _task(house, actor, number), clock.now()
+    try:
+        outlook = releasing.what_would_happen(house, number, now, sites=actor.sites("answer"))
+    except tasks.Settled as settled:
+        return _draw(request, house, actor, number, problems={"let-go": f"Not done: {settled}"})
+    words = outlook.words if task.site_id in actor.sites("people") else None
+    if words is not None:
+
+        def note(tx: store.Transaction) -> None:
+            store.records.note(tx, who=actor.who, what="held text read", table="tasks", row=number, now=now)
+
+        house.database.write(note, again=True)
+    said = outlook.sentence(now)
+    return draw(request, "send_now.html", task=task, outlook=outlook, said=said, words=words)
+
+
 @router.post("/{number:int}/let-go")
 def let_go(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
-    """Let the text go that a task holds."""
+    """Let the text go that a task holds, if it can."""
     _task(house, actor, number)
-    said = "That text is held no more, or its time has passed: phone instead, and close the task"
+    now = clock.now()
     try:
-        if tasks.let_text_go(house, number, clock.now(), who=actor.who, sites=actor.sites("answer")):
-            return see(f"/inbox/{number}", done="gone")
+        went, outlook = releasing.send_now(house, number, now, who=actor.who, sites=actor.sites("answer"))
+        if went:
+            return see(f"/inbox/{number}", done="gone" if outlook.what == "goes" else "waits")
+        said = outlook.sentence(now)
     except tasks.Settled as settled:
         said = f"Not done: {settled}"
     return _draw(request, house, actor, number, problems={"let-go": said})
