@@ -297,8 +297,7 @@ def test_an_erased_patient_leaves_the_chain_whole(house, travel, cleared):
         if noted:
             store.records.note(tx, who=WHO, what=store.audit.ERASED, table="patients", row=patient.id, now=clock.now())
         # As an erasure does: the key is destroyed; what is left of the values may be cleared too.
-        junk = tx.ring.seal(Place("keys", "wrapped", 0), b"gone")
-        tx.run(schema.keys.update().where(schema.keys.c.id == patient.key_id).values(wrapped=junk))
+        tx.run(schema.keys.update().where(schema.keys.c.id == patient.key_id).values(wrapped=store.retention.CLEARED))
         if cleared:
             mine = schema.audit.c.patient_id == patient.id
             tx.run(schema.audit.update().where(mine).values(before_sealed=None, after_sealed=None))

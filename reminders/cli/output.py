@@ -3,9 +3,11 @@
 What takes long to import is imported where it is used, so that `--help` and shell completion answer at once.
 """
 
-import getpass
 import json
 import logging
+import os
+import pwd
+import re
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,10 +93,37 @@ def the_house(*, checked: bool = True) -> "Generator[House]":
 
 def who() -> str:
     """Who gives this command, for the audit."""
+    return _account(os.getuid(), os.environ.get("SUDO_USER"), _login_uid())
+
+
+def _account(uid: int, sudo_user: str | None, login_uid: int | None) -> str:
+    """The account of the process, by its uid: LOGNAME and the like are anybody's to set.
+
+    Where they differ from it, who called sudo, and who logged in as the kernel knows it, are beside it.
+    """
+    name = _name_of(uid)
+    said = [f"cli:{name}"]
+    if sudo_user and (called := re.sub(r"[^\w.@-]", "?", sudo_user)[:16]) != name:
+        said.append(f"sudo:{called}")
+    if login_uid is not None and (logged_in := _name_of(login_uid)) != name:
+        said.append(f"login:{logged_in}")
+    return " ".join(said)
+
+
+def _name_of(uid: int) -> str:
     try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return "cli"
+        return pwd.getpwuid(uid).pw_name[:16]
+    except KeyError:
+        return f"uid-{uid}"
+
+
+def _login_uid() -> int | None:
+    """Who logged in, by the kernel's audit; None where it does not say."""
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return uid if uid != 2**32 - 1 else None
 
 
 def told(changes: "Changes") -> str:

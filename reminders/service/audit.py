@@ -70,16 +70,16 @@ class NoHead(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it say
 def look(
     house: House, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
 ) -> list[Entry]:
-    """Rows of the audit, newest first. That somebody saw what stood before and after, or took rows out, is noted."""
+    """Rows of the audit, newest first. That somebody saw them, or took them out, is noted: they name patients."""
 
     def work(tx: store.Transaction) -> list[Entry]:
         found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
-        if values or exported:
+        if found or exported:
             what = "audit exported" if exported else "audit read"
             store.records.note(tx, who=who, what=what, table="audit", row=0, now=now, after=str(len(found)))
         return found
 
-    return house.database.write(work) if values or exported else house.database.read(work)
+    return house.database.write(work, again=True)
 
 
 def show(house: House, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None) -> Entry | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from reminders import conversation, crash, planner, store, wording
 from reminders.conversation import Meaning, Understood
-from reminders.service import logs, oncall, tasks
+from reminders.service import logs, oncall, sharing, tasks
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
 from reminders.service.replanning import replan
@@ -284,7 +284,9 @@ class _Hearing:
         self._replan()
         # Also what reconcile leaves alone: texts that were tried and wait to be tried again.
         store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
-        self._note("number is wrong" if wrong else "number stop")
+        what = "number is wrong" if wrong else "number stop"
+        self._note(what)
+        sharing.tell_other_sites(self.tx, self.number.id, self.now, what=what, but=self.site.id)
         if wrong:
             task_id, _ = self._open("wrong_number", f"wrong_number:{self.number.id}", "soon")
             if answer and not was_stopped:

@@ -15,7 +15,7 @@ from reminders import planner, plans, store, wording
 from reminders.planner.business_days import honour_by
 from reminders.planner.notices import for_news
 from reminders.plans import Problem
-from reminders.service import story, tasks
+from reminders.service import sharing, story, tasks
 from reminders.service.house import House
 from reminders.service.planning import consent_given
 from reminders.service.replanning import policy_of, reader_now, replan
@@ -357,6 +357,7 @@ def record_opt_out(
             store.people.mark_number(tx, case.reader.number_id, opted_out_at=now)
             said = {"how": how, "received_at": received_at.isoformat(), "by": by, "honour_by": last.isoformat()}
             case.note(OPTED_OUT_HERE, after=json.dumps(said), number=True)
+            sharing.tell_other_sites(tx, case.reader.number_id, now, what="number stop", but=case.site.id)
         else:
             case.notes.append("this number had opted out before")
         if plans.to_wall(now, case.site.zone).date() > last:
@@ -370,7 +371,9 @@ def record_opt_out(
 
 
 def _say_who_shares(case: _Case) -> None:
-    others = [one for one in store.people.recipients_on(case.tx, [case.reader.number_id]) if one.id != case.reader.id]
+    # Whom other sites treat is theirs alone to know: sites are separate programs (42 CFR Part 2).
+    here = store.people.recipients_at(case.tx, case.reader.number_id, case.site.id)
+    others = [one for one in here if one.id != case.reader.id]
     if others:
         case.notes.append(f"others are texted on this number too ({len(others)}); it holds for them as well")
 
@@ -406,8 +409,10 @@ def mark_wrong(house: House, whom: Whom, now: datetime, *, who: str, wrong: bool
                 number_id=number_id,
             )
             _say_who_shares(case)
+            sharing.tell_other_sites(tx, number_id, now, what="number is wrong", but=case.site.id)
         else:
-            store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the number is right after all")
+            keys = [key, *sharing.keys_at_other_sites(tx, number_id)]
+            store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the number is right after all")
             case.tell_what_stands_in_the_way()
         changes = case.replan()
         if wrong:

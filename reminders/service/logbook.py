@@ -195,7 +195,8 @@ class _Reading:
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
         found = store.people.number_by_phone(self.tx, phone)
-        if found is None:
+        mine = LogFilter(number=found.id, sites=self.sites, limit=1) if found is not None else None
+        if found is None or mine is None or not store.texts.log(self.tx, mine):  # another site's is like no one's
             self.problems["number"] = "No text was ever planned for this number"
             return None
         self.chosen["number"] = str(found.id)
@@ -553,6 +554,17 @@ def mark_numbers_wrong(
 # One text in full.
 
 
+def note_read(house: House, shown: Collection[int], now: datetime, *, who: str, site: int, by_number: bool) -> None:
+    """Put on record that `who` saw these lines of the log, or, where there is none, looked for a number."""
+    if not shown and not by_number:
+        return
+    what = "log of a number read" if by_number else "log read"
+    after = store.records.seen(shown)
+    house.database.write(
+        lambda tx: store.records.note(tx, who=who, what=what, table="sites", row=site, now=now, after=after), again=True
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """One text with all its tries and the steps of its life; whether whoever asked may read what it says."""
@@ -587,10 +599,9 @@ def whole(
         assert site is not None
         may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
         tried = store.texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
-        if tried and (may_read or may_see_raw):
-            what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
-            what = what if may_read else "what Twilio sent read"
-            store.records.note(tx, who=who, what=what, table="texts", row=text_id, now=now)
+        what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
+        what = "what Twilio sent read" if may_see_raw and not may_read else what
+        store.records.note(tx, who=who, what=what, table="texts", row=text_id, now=now)
         if not may_read:
             tried = [replace(one, heard=tuple(_masked(heard) for heard in one.heard)) for one in tried]
         return Whole(text, may_read, tried, story.steps(text, tried, store.ids.made_at(text_id)))

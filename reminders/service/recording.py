@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from reminders import crash, store
-from reminders.service import oncall
+from reminders.service import oncall, sharing
 from reminders.service.house import House
 from reminders.sms import codes
 from reminders.store.answers import Answered
@@ -53,9 +53,11 @@ def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now
     if code.class_ == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
         store.people.opt_out(tx, number_id, now)
         store.texts.suppress_queued(tx, number_id, "opted_out")
+        sharing.tell_other_sites(tx, number_id, now, what="number stop", but=None)
     elif code.class_ == "number":
         store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
         store.texts.suppress_queued(tx, number_id, "number_bad")
+        sharing.tell_other_sites(tx, number_id, now, what="number is bad", but=None)
 
 
 def sender_at_fault(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:

@@ -1,8 +1,11 @@
 """How long things are kept: words for ninety days, a person until they are erased, everything under a legal hold."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from reminders import store
@@ -51,6 +54,7 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
     audit stay by id (L-57). None where there is no such patient. Raises Refused under a legal hold (L-58), while
     somebody may be in danger, and while a text is under way.
     """
+    trace: list[_Trace] = []
 
     def work(tx: store.Transaction, row: Row[Any]) -> Erased:
         numbers = store.people.numbers_of(tx, [row.id])
@@ -64,6 +68,9 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
             raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
         for plan in store.plans.current_plans(tx, row.id):
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
+        trace.append(_trace(tx, row, numbers))
+        store.drafts.forget_about(tx, trace[-1].is_in)
+        store.api_keys.empty_answers(tx, _GONE, 410)
         retracted = store.texts.retract_all(tx, [reader.id for reader in store.people.recipients_of(tx, row.id)])
         keys = [task.key for task in standing]
         store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the person was erased")
@@ -76,7 +83,65 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
 
     done = _about(house, patient, site, work)
     house.database.data_keys.clear()  # what was opened before is no longer at hand
+    if done is not None:
+        _remove_files(house, trace[-1])
+        house.database.checkpoint()  # SQLite's write-ahead log holds pages as they were before
     return done
+
+
+_GONE = json.dumps(
+    {
+        "headers": {"content-type": "application/problem+json"},
+        "body": json.dumps(
+            {
+                "type": "about:blank",
+                "title": "The answer is gone",
+                "status": 410,
+                "detail": "This was done before. A person was erased since, and what was answered went with them.",
+            }
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """By what a person is known again in words that no key of theirs seals: drafts, and files that were read."""
+
+    names: tuple[frozenset[str], ...] = field(repr=False)
+    refs: frozenset[str] = field(repr=False)
+    phones: frozenset[str] = field(repr=False)
+
+    def is_in(self, words: str) -> bool:
+        """Whether these words name them: by reference, by all words of their name, or by a number in any format."""
+        said = words.casefold()
+        if any(re.search(rf"(?<![\w-]){re.escape(ref)}(?![\w-])", said) for ref in self.refs):
+            return True
+        single = set(re.findall(r"[^\W_]+", said))
+        if any(name and name <= single for name in self.names):
+            return True
+        digits = [re.sub(r"\D", "", line) for line in re.split(r"[^\d\s()+./-]|\n", words)]
+        return any(phone in run for phone in self.phones for run in digits)
+
+
+def _trace(tx: store.Transaction, row: Row[Any], numbers: Collection[int]) -> _Trace:
+    name = store.people.open_name(tx, row)
+    phones = [re.sub(r"\D", "", store.people.phone_by_id(tx, number)) for number in numbers]
+    plan_refs = {plan.ref.casefold() for plan in store.plans.current_plans(tx, row.id)}
+    words = frozenset(re.findall(r"[^\W_]+", (name or "").casefold()))
+    return _Trace((words,), frozenset({row.ref.casefold()} | plan_refs), frozenset(one[-10:] for one in phones if one))
+
+
+def _remove_files(house: House, trace: _Trace) -> None:
+    """Remove the plan files that were read, where they name them; a link is not followed."""
+    folder = house.settings.jobs.import_folder
+    for place in ("done", "refused") if folder is not None else ():
+        inside = Path(folder, place) if folder is not None else Path(place)
+        if inside.is_symlink() or not inside.is_dir():
+            continue
+        for file in inside.iterdir():
+            if not file.is_symlink() and file.is_file() and trace.is_in(file.read_text("utf-8", errors="replace")):
+                file.unlink(missing_ok=True)
 
 
 def _about(house: House, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]) -> T | None:

@@ -133,6 +133,7 @@ def _chain(house: House, now: datetime) -> None:
 
 def _plan(house: House, now: datetime) -> None:
     keys.forget(house, now)
+    house.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
     try:
         planning.extend(house, now)
     finally:  # what is old goes, whatever a plan says

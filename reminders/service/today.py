@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from reminders import plans, store
 from reminders.service import health
@@ -88,12 +89,16 @@ def board(
         )
 
     def is_known(tx: store.Transaction) -> bool:
-        return again and store.records.has_noted(tx, who, READ, now - store.records.SAME_READING)
+        since = now - store.records.SAME_READING
+        return again and store.records.has_noted(tx, **mine, since=since, shown=shown)
 
     def note(tx: store.Transaction) -> None:
-        store.records.note(tx, who=who, what=READ, table="sites", row=min(people), now=now)
+        store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
 
     found = house.database.read(look)
-    if people and not house.database.read(is_known):
+    shown = {task.id for task in (*found.urgent, *found.red, *found.to_do)} | {one.text for one in found.held}
+    shown |= {one.text for one in found.going}
+    mine: dict[str, Any] = {"who": who, "what": READ, "table": "sites", "row": min(sites, default=0)}
+    if sites and not house.database.read(is_known):
         house.database.write(note, again=True)
     return found

@@ -95,5 +95,18 @@ def drop_answers(tx: Transaction, before: datetime) -> int:
     return tx.run(api_answers.delete().where(api_answers.c.made_at < before))
 
 
+def empty_answers(tx: Transaction, said: str, status: int) -> int:
+    """Put `said` in the place of everything that was answered; how many.
+
+    The rows stay, so that a request which is made again is not done again.
+    """
+    emptied = 0
+    for row in tx.all(sa.select(api_answers.c.id).where(api_answers.c.body_sealed.is_not(None))):
+        sealed = tx.seal(Place("api_answers", "body_sealed", row.id), said)
+        tx.run(api_answers.update().where(api_answers.c.id == row.id).values(status=status, body_sealed=sealed))
+        emptied += 1
+    return emptied
+
+
 def _answer(key_id: int, key: str) -> sa.Select[Any]:
     return sa.select(api_answers).where(api_answers.c.api_key_id == key_id, api_answers.c.key == key)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Row
 from reminders.store.engine import Transaction
 from reminders.store.ids import first_id
 from reminders.store.records import digest, noted_salted
-from reminders.store.schema import audit, patients, sites
+from reminders.store.schema import audit, keys, patients, sites
 from reminders.store.sealing import Unreadable
 
 START = bytes(32)
@@ -187,8 +187,14 @@ def _check_values(tx: Transaction, row: Row[Any], gone: frozenset[int]) -> tuple
 
 
 def erased_patients(tx: Transaction) -> frozenset[int]:
-    """The patients of whom the audit says that they were erased."""
-    return frozenset(row.patient_id for row in tx.all(sa.select(audit.c.patient_id).where(audit.c.what == ERASED)))
+    """The patients of whom the audit says that they were erased, and whose key is gone: a row may be forged."""
+    query = (
+        sa.select(audit.c.patient_id)
+        .join(patients, patients.c.id == audit.c.patient_id)
+        .outerjoin(keys, keys.c.id == patients.c.key_id)
+        .where(audit.c.what == ERASED, sa.or_(keys.c.id.is_(None), keys.c.wrapped == b""))
+    )
+    return frozenset(row.patient_id for row in tx.all(query))
 
 
 def hash_at(tx: Transaction, place: int) -> bytes | None:

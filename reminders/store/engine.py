@@ -367,6 +367,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
         "synchronous=FULL",
         "foreign_keys=ON",
         "wal_autocheckpoint=0",
+        "secure_delete=ON",  # what an erasure takes away is overwritten in the file, not only unlinked
         "mmap_size=0",
     ):
         connection.execute(f"PRAGMA {pragma}")

@@ -416,6 +416,27 @@ def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[
     return tx.all(_RECIPIENTS_ON, {"numbers": list(number_ids)})
 
 
+def recipients_at(tx: Transaction, number_id: int, site_id: int) -> Sequence[Row[Any]]:
+    """Those of one site's patients and supporters who are texted on this number."""
+    return tx.all(
+        sa.select(recipients)
+        .join(patients, patients.c.id == recipients.c.patient_id)
+        .where(recipients.c.number_id == number_id, patients.c.site_id == site_id)
+        .order_by(recipients.c.id)
+    )
+
+
+def sites_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
+    """Of every patient with a reader on this number: `site_id`, the site's `zone`, and `patient_id`."""
+    return tx.all(
+        sa.select(patients.c.site_id, sites.c.zone, sa.func.min(patients.c.id).label("patient_id"))
+        .select_from(recipients.join(patients, patients.c.id == recipients.c.patient_id).join(sites))
+        .where(recipients.c.number_id == number_id)
+        .group_by(patients.c.site_id, sites.c.zone)
+        .order_by(patients.c.site_id)
+    )
+
+
 _RECIPIENTS_ON = (
     sa.select(recipients)
     .where(recipients.c.number_id.in_(sa.bindparam("numbers", expanding=True)))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from reminders.store.schema import (
     tasks,
     texts,
 )
-from reminders.store.sealing import DataKey, Place
+from reminders.store.sealing import DataKey, Place, Unreadable
 
 SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
@@ -59,10 +59,32 @@ def count(tx: Transaction, *, who: str, what: str, since: datetime) -> int:
     return int(tx.value(mine.where(audit.c.id >= first_id(since), audit.c.at >= since)) or 0)
 
 
-def has_noted(tx: Transaction, who: str, what: str, since: datetime) -> bool:
-    """Whether that was put on record of `who` since then."""
-    mine = sa.select(audit.c.id).where(audit.c.who == who[:64], audit.c.what == what)
-    return tx.first(mine.where(audit.c.id >= first_id(since), audit.c.at >= since).limit(1)) is not None
+def has_noted(
+    tx: Transaction, *, who: str, what: str, table: str, row: int, since: datetime, shown: Collection[int] = ()
+) -> bool:
+    """Whether it is on record since then that `who` did that on this row, and saw all of `shown` (`seen`) there."""
+    mine = sa.select(audit).where(
+        audit.c.who == who[:64],
+        audit.c.what == what,
+        audit.c.table == table,
+        audit.c.row_id == row,
+        audit.c.id >= first_id(since),
+        audit.c.at >= since,
+    )
+    wanted = set(map(str, shown))
+    for one in tx.all(mine.order_by(audit.c.id.desc()).limit(_MOST_LOOKED_AT)):
+        try:
+            _, after = noted(tx, one)
+        except (LookupError, Unreadable):
+            continue
+        if wanted <= set((after or "").split()):
+            return True
+    return False
+
+
+def seen(ids: Collection[int]) -> str | None:
+    """What a list showed, as a row of the audit keeps it: the ids of its rows."""
+    return " ".join(map(str, sorted(ids))) or None
 
 
 def note(
@@ -87,6 +109,8 @@ def note(
     one that an erasure has taken (DESIGN §7.1).
     """
     audit_id = new_id(now)
+    if (already := noted_here.get()) is not None:
+        already.append(what)
     if patient is None and table in _WHOSE:
         whose = tx.first(_WHOSE[table], {"row": row})
         patient, site = (whose.patient_id, site or whose.site_id) if whose is not None else (None, site)
@@ -139,6 +163,10 @@ def digest(before: str | None, after: str | None) -> bytes | None:
 came_from: ContextVar[str | None] = ContextVar("came_from", default=None)
 """The address that the request came from which is being answered, for the audit. The web process sets it."""
 
+noted_here: ContextVar[list[str] | None] = ContextVar("noted_here", default=None)
+"""What was put on record while the request at hand is answered, where its answer asks for that."""
+
+_MOST_LOOKED_AT = 20
 _NOTE = audit.insert()
 _VALUES = ("before_sealed", "after_sealed")
 _SALT = len(secrets.token_urlsafe(16))

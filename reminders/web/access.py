@@ -281,6 +281,8 @@ class SameOrigin:
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         if site in {"same-origin", "none"}:
             return True
+        if site is not None:  # a browser that says so knows better than an Origin, which a proxy may write
+            return False
         if site is None and origin is None:
             return cookie_name(self._house.settings) not in request.cookies
         parts = urlsplit(self._house.settings.web.public_url)

@@ -84,16 +84,17 @@ class Door(APIRoute):
         request = Request(request.scope, _limited(request))
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is None:
-            return _counted(request, await inner(request))
+            return _counted(request, await _answered(house, caller, request, inner))
         if not re.fullmatch(r"[!-~]{1,128}", key):
             raise Refusal("malformed", "The Idempotency-Key must be 1 to 128 printable ASCII characters.")
         asked = json.dumps([request.url.path, request.url.query, request.headers.get("if-match")]).encode()
         asked += b"\n" + await _body(request)
         known = await run_in_threadpool(keys.begin, house, caller, key, asked, clock.now())
         if known is not None:
+            await run_in_threadpool(_note, house, caller, request, known.body, "repeated answer read")
             return _counted(request, Response(known.body, known.status, dict(known.headers)))
         try:
-            response = await inner(request)
+            response = await _answered(house, caller, request, inner)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None or answer(refusal).status_code >= 500:
@@ -112,6 +113,47 @@ class Door(APIRoute):
         if wrong:
             unknown = "is unknown here" + (f"; there is {', '.join(sorted(known))}" if known else "")
             raise Refusal("refused", errors=[Wrong(f"query.{_shown(name)}", unknown) for name in wrong])
+
+
+async def _answered(
+    house: House, caller: Caller, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    """The answer. That it shows somebody is on record before it leaves: a reference alone is somebody."""
+    noted: list[str] = []
+    kept = store.records.noted_here.set(noted)
+    try:
+        response = await inner(request)
+    finally:
+        store.records.noted_here.reset(kept)
+    tried_out = request.url.path.endswith("/preview")  # what is rolled back leaves no row
+    if response.status_code < 300 and (tried_out or (request.method == "GET" and not noted)):
+        at = _AT.search(request.url.path)
+        what = f"{at[1] if at is not None else 'answer'} read"
+        await run_in_threadpool(_note, house, caller, request, bytes(response.body).decode(), what)
+    return response
+
+
+_AT = re.compile(r"/api/(?:v[0-9]+/)?([a-z]+)")
+_TABLES = {"patients", "plans", "texts", "appointments"}
+_OF_NO_ONE = {"sites", "openapi", "docs"}
+
+
+def _note(house: House, caller: Caller, request: Request, body: str, what: str) -> None:
+    """Put on record whom an answer shows: one row, with the ids of what is in it."""
+    at = _AT.search(request.url.path)
+    area = at[1] if at is not None else ""
+    said = json.loads(body) if body else None
+    items = said.get("items", [said]) if isinstance(said, dict) else said
+    if area in _OF_NO_ONE or not items:
+        return
+    ids = [str(one.get("id") or one.get("text")) for one in items if isinstance(one, dict) and "items" not in one]
+    one = isinstance(said, dict) and "items" not in said
+    table, row = (area, int(ids[0])) if one and area in _TABLES and ids[0].isdecimal() else ("sites", min(caller.sites))
+    now, after = clock.now(), " ".join(each for each in ids if each.isdecimal()) or None
+    house.database.write(
+        lambda tx: store.records.note(tx, who=caller.who, what=what, table=table, row=row, now=now, after=after),
+        again=True,
+    )
 
 
 def _shown(name: str) -> str:

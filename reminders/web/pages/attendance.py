@@ -76,8 +76,7 @@ def _draw(
         ]
 
     def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
-        if people:
-            store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(people), now=now)
+        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites), now=now)
         back = now - MARK_BACK
         return (
             visits(tx, back, now, unmarked=True),
@@ -151,8 +150,7 @@ def _ask(
     sites = actor.sites("plan")
 
     def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
-        if people:
-            store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(people), now=now)
+        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites), now=now)
         return {
             one.appointment: store.lists.appointment(tx, sites & people, one.appointment, names=True)
             or store.lists.appointment(tx, sites, one.appointment)

@@ -1,6 +1,7 @@
 """The inbox: what a person must do, in queues, and one task with its conversation."""
 
 import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -78,8 +79,9 @@ def inbox_page(
 
     found, more = house.database.read(look)
     shown = found[:PER_PAGE]
-    if people and shown:
-        _note_reading(house, actor, now, again=request.headers.get("x-refresh") == "1")
+    if shown:
+        ids = [task.id for task in shown]
+        _note_reading(house, actor, ids, now, again=request.headers.get("x-refresh") == "1")
     older = None
     if len(found) > PER_PAGE:
         rank, at, number = shown[-1].place
@@ -99,11 +101,12 @@ def inbox_page(
     )
 
 
-def _note_reading(house: House, actor: Actor, now: datetime, *, again: bool) -> None:
+def _note_reading(house: House, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
     def note(tx: store.Transaction) -> None:
-        if not (again and store.records.has_noted(tx, actor.who, READ, now - store.records.SAME_READING)):
-            row = min(actor.sites("people"))
-            store.records.note(tx, who=actor.who, what=READ, table="sites", row=row, now=now)
+        mine: dict[str, Any] = {"who": actor.who, "what": READ, "table": "sites", "row": min(actor.sites("look"))}
+        since = now - store.records.SAME_READING
+        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
+            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
 
     house.database.write(note, again=True)
 

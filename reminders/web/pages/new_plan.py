@@ -427,8 +427,6 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
         if row is not None:
             said = f"{row.ref} is texted on this number too. They share its limit of texts a day."
             seen.notes.append((said, f"/patients/{row.id}"))
-        else:
-            seen.notes.append(("A patient of another site is texted on this number too.", None))
     if number.opted_out_at is not None:
         seen.notes.append(("This number has opted out. Nothing goes to it until START comes from that phone.", None))
     elif number.wrong_since is not None or number.bad_since is not None:

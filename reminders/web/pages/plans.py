@@ -141,14 +141,14 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
     if at:
         rows = house.database.read(store.people.all_sites)
         sites &= {row.id for row in rows if row.key == at}
-    if not may:
-        return house.database.read(lambda tx: store.lists.plans(tx, sites, wanted, now))
     if wanted.search or wanted.phone:
         sites &= may
 
     def look(tx: store.Transaction) -> list[ListedPlan]:
-        store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=min(may), now=now)
-        return store.lists.plans(tx, sites, wanted, now, names=True)
+        rows = store.lists.plans(tx, sites, wanted, now, names=bool(may))
+        row, after = min(actor.sites("look")), store.records.seen([one.id for one in rows])
+        store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=row, now=now, after=after)
+        return rows
 
     return house.database.write(look, again=True)
 
@@ -287,8 +287,9 @@ def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: 
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
-    if names and not again:
-        store.records.note(tx, who=actor.who, what="plan page read", table="plans", row=plan_id, now=now)
+    mine: dict[str, Any] = {"who": actor.who, "what": "plan page read", "table": "plans", "row": plan_id}
+    if not (again and store.records.has_noted(tx, **mine, since=now - store.records.SAME_READING)):
+        store.records.note(tx, **mine, now=now)
     (shown,) = store.lists.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = store.lists.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(house, tx, row, now)

@@ -160,10 +160,13 @@ def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
     now = clock.now()
 
     def note(tx: store.Transaction) -> None:
-        if not (again and store.records.has_noted(tx, actor.who, READ, now - store.records.SAME_READING)):
-            store.records.note(tx, who=actor.who, what=READ, table="sessions", row=sheet.session_id, now=now)
+        mine: dict[str, Any] = {"who": actor.who, "what": READ, "table": "sessions", "row": sheet.session_id}
+        since = now - store.records.SAME_READING
+        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
+            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
 
-    if sheet.known:
+    shown = [one.id for one in sheet.visits]
+    if shown:
         house.database.write(note, again=True)
 
 

@@ -1,0 +1,116 @@
+"""What is left of an erased person (S8), and what the audit and its rows may be made to say (S14, S16)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import staff
+from api_caller import Program, make_key
+from conftest import NOW, open_house
+from two_sites import accept
+from web_caller import Caller
+
+from reminders import store
+from reminders.cli import output
+from reminders.service import audit, retention
+from reminders.store import schema
+
+NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
+
+
+@pytest.fixture
+def clinic(database_url, tmp_path, travel):
+    travel(NOW)
+    opened = open_house(database_url, tmp_path, jobs__import_folder=str(tmp_path / "plans"))
+    yield opened
+    opened.close()
+
+
+def count(house, table) -> int:
+    return house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(table)))
+
+
+def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, tmp_path):
+    accept(clinic, 77, patient={"ref": REF, "name": NAME, "phone": PHONE})
+    program = Program(clinic, make_key(clinic))
+    search = {"search": REF}
+    assert NAME in program.post("/patients/search", search, idempotency_key="one").text
+    staff.member(clinic, "coordinator")
+    (member,) = clinic.database.read(lambda tx: tx.all(sa.select(schema.staff)))
+    site = clinic.database.read(store.people.all_sites)[0].id
+    drafts = {1: f"x {NAME.upper()}", 2: f"call (202) 555-0177 {'.'}", 3: REF.lower(), 4: "somebody else"}
+
+    def keep(tx):
+        for number, words in drafts.items():
+            fields = [("patient.name", words)]
+            store.drafts.keep(tx, number, fields, NOW, staff_id=member.id, site_id=site)
+
+    clinic.database.write(keep)
+    for place in ("done", "refused"):
+        folder = tmp_path / "plans" / place
+        folder.mkdir(parents=True)
+        (folder / "one.toml").write_text(f'[patient]\nname = "{NAME}"\nphone = "+1 (202) 555-0177"\n')
+        (folder / "other.toml").write_text('name = "Kim Boro"\nphone = "202-555-0144"\n')
+    assert retention.erase(clinic, REF, NOW, who="test") is not None
+    assert [one.id for one in clinic.database.read(lambda tx: store.drafts.mine(tx, member.id))] == [4]
+    again = program.post("/patients/search", search, idempotency_key="one")
+    assert (again.status_code, NAME in again.text, REF in again.text) == (410, False, False)
+    assert {one.name for one in (tmp_path / "plans").rglob("*.toml")} == {"other.toml"}
+    url = clinic.settings.database.url
+    if url.startswith("sqlite"):
+        path = Path(url.removeprefix("sqlite:///"))
+        for file in (path, Path(f"{path}-wal")):
+            held = file.read_bytes() if file.exists() else b""
+            assert not [word for word in (NAME, REF, "2025550177") if word.encode() in held], file.suffix
+
+
+def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(house):
+    staff.member(house, "coordinator")
+    (member,) = house.database.read(lambda tx: tx.all(sa.select(schema.staff)))
+    site = house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, NOW))
+    for number, days in ((1, 15), (2, 13)):
+        at = NOW - timedelta(days=days)
+        house.database.write(
+            lambda tx, number=number, at=at: store.drafts.keep(
+                tx, number, [("a", "b")], at, staff_id=member.id, site_id=site
+            )
+        )
+    house.database.write(lambda tx: store.drafts.forget(tx, NOW - store.drafts.FORGOTTEN_AFTER))
+    assert [one.id for one in house.database.read(lambda tx: store.drafts.mine(tx, member.id))] == [2]
+
+
+def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(house):
+    accept(house, 1)
+    key = make_key(house)
+    Program(house, key).get("/patients?names=true")
+    (patient,) = house.database.read(lambda tx: tx.all(sa.select(schema.patients)))
+    row = {"who": "test", "table": "patients", "row": patient.id, "now": NOW}
+    house.database.write(lambda tx: store.records.note(tx, what="patient changed", before="a", after="b", **row))
+    audit.chain(house, NOW + timedelta(minutes=1))
+    mine = schema.audit.c.patient_id == patient.id
+    blank = schema.audit.update().where(mine).values(before_sealed=None, after_sealed=None)
+    house.database.write(lambda tx: tx.run(blank))
+    house.database.write(lambda tx: store.records.note(tx, what=store.audit.ERASED, **row))
+    assert not audit.verify(house).ok
+    house.database.write(lambda tx: tx.run(schema.keys.update().values(wrapped=b"")))
+    house.database.data_keys.clear()
+    assert audit.verify(house).ok
+
+
+def test_s14_the_command_line_is_known_by_its_uid(monkeypatch):
+    before = output.who()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody.else")
+    assert output.who() == before
+    assert output._account(0, "alice", None) == "cli:root sudo:alice"
+    assert output._account(0, "root", 0) == "cli:root"
+    assert output._account(0, "a\nb", 4_000_000_001) == "cli:root sudo:a?b login:uid-4000000001"
+    assert len(output._account(4_000_000_001, "x" * 200, 4_000_000_002)) <= 64
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
+def test_s16_what_a_browser_calls_cross_site_is_refused_whatever_its_origin_says(house, site):
+    browser = Caller(house, role="admin")
+    headers = {"sec-fetch-site": site, "origin": "http://127.0.0.1:8000"}
+    assert browser.request("POST", "/log", data={"q": "state:sent"}, headers=headers).status_code == 403
