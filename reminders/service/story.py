@@ -102,6 +102,8 @@ MEANINGS = {
     "crisis": "May be in danger",
     "stop": "STOP",
     "stop_asked": "Wants no more texts",
+    "possible": "May be danger",
+    "reaction": "A reaction",
     "wrong_number": "Wrong number",
     "slip": "Writes of use",
     "intent": "A hard moment",
