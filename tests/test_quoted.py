@@ -80,7 +80,7 @@ def test_field_report_1_a_keyword_typed_by_the_person_is_never_taken_for_a_quota
     "said",
     [
         "in danger call 911", "i am in danger call 911", "en peligro, al 911", "el otro dia mi esposo escribio: te voy a matar",
-        "Loved 'em i want to die", "he texted me \"i will kill you if you leave\"", "Loved it i want to die",
+        "Loved 'em i want to die", 'he texted me "i will kill you if you leave"', "Loved it i want to die",
         "thanks\n--\ni want to die", "cancel my visit", "i need a new time", "stop texting me",
     ],
 )  # fmt: skip

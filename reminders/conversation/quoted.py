@@ -82,8 +82,8 @@ _WROTE = re.compile(
     r"|(?:begin forwarded message|inicio del mensaje reenviado)\s*:)[ \t]*\n?"
     r"(?:\s*(?:from|sent|date|to|subject|cc|de|enviado|fecha|para|asunto)\s*:[^\n]*\n?)*"
 )
-_MINE = frozenset("i im ive me my mine we us yo mi mis me conmigo estoy soy quiero".split())
-_DANGER = frozenset("911 988 danger crisis peligro emergency emergencia".split())
+_MINE = frozenset(["i", "im", "ive", "me", "my", "mine", "we", "us", "yo", "mi", "mis", "me", "conmigo", "estoy", "soy", "quiero"])
+_DANGER = frozenset(["911", "988", "danger", "crisis", "peligro", "emergency", "emergencia"])
 _SIGNED = re.compile(
     r"(?im)(?:^|(?<=[\s.!?]))[ \t]*(?:sent (?:from|via|with|using) (?:my|the|an?)? ?(?:verizon |at&t |t-mobile )?"
     r"(?:iphone|ipad|ios|android(?: phone| device)?|samsung(?: galaxy)?(?: \w+)?|galaxy(?: \w+)?|pixel(?: \w+)?|phone|mobile(?: phone| device)?|cell ?phone|blackberry|outlook(?: for \w+)?|yahoo mail[^\n]*|gmail[^\n]*|apple watch|smartphone|tablet|motorola|textnow|windows phone)"

@@ -169,6 +169,7 @@ _HAPPENED = {
     "nobody is on call": "NOBODY IS ON CALL",
     "paged": "Paged",
     "page not taken": "Page not taken yet, and repeated:",
+    "overdue": "Due, and no one took it: on call was paged",
     "escalated": "Escalated:",
     "taken": "Acknowledged and taken",
     "note": "Note",
