@@ -1,4 +1,4 @@
-"""What the findings on conversation name: danger that was hidden or unknown, and phones and offices that answer alone."""
+"""What the findings on conversation name: hidden or unknown danger, and phones that answer alone."""
 
 from datetime import UTC, datetime, timedelta
 

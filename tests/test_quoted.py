@@ -1,3 +1,4 @@
+# ruff: file-ignore[line-too-long, ambiguous-unicode-character-string]  what phones send
 """Field report 1: what a phone quotes of our own texts is not what the person says; what stands beside it counts."""
 
 import pytest

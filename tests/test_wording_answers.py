@@ -53,8 +53,8 @@ def say(wording, *, language="en", alias="Oak Street Office", phone="+1202555010
         (
             "closed", "es",
             (
-                "Oak Street Office: La oficina cierra mañana, mar 15 dic y se suspende su cita. Para otra fecha, llame al "
-                "202-555-0100. STOP para no recibir mensajes."
+                "Oak Street Office: La oficina cierra mañana, mar 15 dic y se suspende su cita. Para otra fecha, "
+                "llame al 202-555-0100. STOP para no recibir mensajes."
             ),
         ),
         (

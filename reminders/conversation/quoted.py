@@ -1,3 +1,4 @@
+# ruff: file-ignore[line-too-long]  alternatives of one kind stand in one line
 """Whose words a text holds: what a phone quotes of ours, and what it adds by itself, is not what the person says.
 
 A reaction ("Liked “…”"), a quoted line, a mail signature and a repeated text of ours are cut before anything is
@@ -82,7 +83,9 @@ _WROTE = re.compile(
     r"|(?:begin forwarded message|inicio del mensaje reenviado)\s*:)[ \t]*\n?"
     r"(?:\s*(?:from|sent|date|to|subject|cc|de|enviado|fecha|para|asunto)\s*:[^\n]*\n?)*"
 )
-_MINE = frozenset(["i", "im", "ive", "me", "my", "mine", "we", "us", "yo", "mi", "mis", "me", "conmigo", "estoy", "soy", "quiero"])
+_MINE = frozenset(
+    ["i", "im", "ive", "me", "my", "mine", "we", "us", "yo", "mi", "mis", "me", "conmigo", "estoy", "soy", "quiero"]
+)
 _DANGER = frozenset(["911", "988", "danger", "crisis", "peligro", "emergency", "emergencia"])
 _SIGNED = re.compile(
     r"(?im)(?:^|(?<=[\s.!?]))[ \t]*(?:sent (?:from|via|with|using) (?:my|the|an?)? ?(?:verizon |at&t |t-mobile )?"
@@ -208,14 +211,12 @@ def _reach(text: str, begin: int, ours: Sequence[Sequence[tuple[str, int, int]]]
     words = _worded(text[begin:])
     best = begin
     for one in ours:
-        many = 0
         first = next((place for place, (word, _, _) in enumerate(one) if words and word == words[0][0]), None)
         if first is None:
             continue
-        for (word, _, end), (other, _, _) in zip(words, one[first:], strict=False):
+        for many, ((word, _, end), (other, _, _)) in enumerate(zip(words, one[first:], strict=False), 1):
             if word != other:
                 break
-            many += 1
             best = max(best, begin + end) if many >= 2 else best
     return best
 

@@ -519,6 +519,9 @@ class _Hearing:
         closes_at = self.at + useful if name in {"stop_confirm", "stop_asked"} else self.now + useful
         if closes_at <= self.now:
             return None
+        danger = name in {"crisis", "overdose"}
+        if not danger and conversation.is_automatic(self.text.body) and self._is_answered_enough():
+            return None
         sender_id = store.people.sender_of(self.tx, self.site.id, self.text.to)
         first = self.readers[0].id if self.readers else None
         suffix = f":{language}" if language is not None else ""

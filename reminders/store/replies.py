@@ -306,7 +306,7 @@ class Spoken:
 
     @property
     def parts(self) -> list[tuple[str, bool]]:
-        """The words in order, each part with whether it is quoted: repeated from a text of ours, or put in by a phone."""
+        """The words in order, each part with whether it is quoted and not the person's own."""
         words, at, found = self.words or "", 0, []
         for begin, end in self.quoted:
             found += [(words[at:begin], False), (words[begin:end], True)]
