@@ -299,7 +299,6 @@ class Spoken:
     media: int = 0
     text: int | None = None
     quoted: tuple[tuple[int, int], ...] = ()
-    reply: int | None = None
     class_: str | None = None
     state: str | None = None
     error_code: int | None = None
@@ -356,7 +355,6 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             row.meaning,
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
-            reply=row.id,
         )
         for row in tx.all(came)
     ]
