@@ -148,10 +148,11 @@ def test_c7_every_further_text_pages_again_and_none_slows_the_escalation_down(cl
     clinic.text("i want to die")
     task = the(clinic, "crisis")
     called = [clinic.pager.called()]
-    for minute in (5, 10, 15, 20, 25, 30):
+    also = ("now", "tonight", "soon", "really", "today", "again")  # the same words would ring once an hour
+    for minute, word in zip((5, 10, 15, 20, 25, 30), also, strict=True):
         clinic.travel(task.rung_at + minutes(minute))
         clinic.page()
-        clinic.text("i want to die, please")
+        clinic.text(f"i want to die {word}")
         called.append(sorted(clinic.pager.called()))
     first, both = ["First"], ["First", "Second"]
     assert called == [first, first, first, ["First", "Second", "Second"], both, both, ["First", "First"]]
@@ -268,22 +269,22 @@ def test_c8_with_nobody_on_call_the_text_is_answered_and_the_gap_is_red(database
 # The answer (C-3).
 
 
-def test_c3_the_answer_comes_at_most_once_in_six_hours_and_to_overdose_words_always(clinic):
+def test_c3_the_answer_comes_at_most_once_in_six_hours_and_once_more_to_overdose_words(clinic):
     clinic.accept()
     clinic.travel(NIGHT)
     for minute, body in [(0, "i want to die"), (10, "i want to kill myself"), (20, "took too many pills"), (30, "od")]:
         clinic.travel(NIGHT + minutes(minute))
         clinic.text(body)
-    assert [text.wording for text in crises(clinic)] == ["crisis", "overdose", "overdose"]
-    clinic.travel(NIGHT + minutes(6 * 60 + 25))  # six hours after the last answer but five minutes
+    assert [text.wording for text in crises(clinic)] == ["crisis", "overdose"]
+    clinic.travel(NIGHT + minutes(6 * 60 + 15))  # six hours after the last answer but five minutes
     clinic.text("i want to die")
-    assert len(crises(clinic)) == 3
+    assert len(crises(clinic)) == 2
     clinic.travel(NIGHT + minutes(6 * 60 + 31))
     clinic.text("i want to die")
-    assert [text.wording for text in crises(clinic)][3:] == ["crisis"]
+    assert [text.wording for text in crises(clinic)][2:] == ["crisis"]
     assert "911" in clinic.received()[1].split(".")[0]
     told = [event.what for event in clinic.story(the(clinic, "crisis").id)]
-    assert told.count("answered within six hours") == 2
+    assert told.count("answered within six hours") == 3
 
 
 @pytest.mark.parametrize("body", ["i want to die", "took too many pills"])
@@ -492,7 +493,7 @@ def test_c7_through_real_processes_a_crisis_text_is_answered_and_paged_and_none_
     tasks_now = [json.loads(line) for line in service.reminders("tasks", "--json").splitlines()]
     assert [one["kind"] for one in tasks_now] == ["crisis"] * 3
     wait_for(lambda: _answers(service))
-    says(service, third, "quiero morir")  # and it is the same task, known by its phone
+    says(service, third, "quiero morir ya")  # other words ring again, and it is the same task, known by its phone
     wait_for(lambda: len(service.ask("/pager")) == 4)
     assert len(service.reminders("tasks", "--json").splitlines()) == 3
 

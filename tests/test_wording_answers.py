@@ -54,8 +54,8 @@ def say(wording, *, language="en", alias="Oak Street Office", phone="+1202555010
         (
             "closed", "es",
             (
-                "Oak Street Office: La oficina cierra, mañana, mar 15 dic: su cita no se hace. Llame al 202-555-0100 "
-                "para otra fecha. Responda STOP para no recibir."
+                "Oak Street Office: La oficina cierra mañana, mar 15 dic y se suspende su cita. Para otra fecha, "
+                "llame al 202-555-0100. STOP para no recibir mensajes."
             ),
         ),
         (
@@ -96,7 +96,7 @@ def test_a_visit_moved_to_another_day_is_told_from_which_day():
     assert english.template == "moved_from"
     assert "moved from tomorrow, Tue Dec 15 to Thu Dec 17, 3:00pm." in english.body
     spanish = say("moved", visit=new, was=old, now=MONDAY_5PM, language="es")
-    assert "Su cita, mañana, mar 15 dic, es ahora: jue 17 dic, 3:00pm." in spanish.body
+    assert "Su cita de mañana, mar 15 dic pasa a jue 17 dic, 3:00pm." in spanish.body
 
 
 def test_a_visit_moved_within_its_day_or_from_an_unknown_one_is_told_its_new_time():

@@ -38,7 +38,8 @@ def test_l31_the_sample_is_a_reminder_as_we_send_them(language):
 
 
 @pytest.mark.parametrize(
-    ("language", "said"), [("en", "We do not read texts right away."), ("es-MX", "No leemos los mensajes al momento.")]
+    ("language", "said"),
+    [("en", "We do not read texts right away."), ("es-MX", "No leemos los mensajes de inmediato.")],
 )
 def test_c1_the_card_says_that_texts_are_not_read_right_away(language, said):
     assert said in card(language=language, **GIVEN)

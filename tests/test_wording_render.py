@@ -59,15 +59,15 @@ def say(*visits, language="en", alias="Oak Street Office", phone="+12025550100",
         (
             "es", True, 15, "reminder_tomorrow_ask",
             (
-                "Oak Street Office: Le esperamos mañana, mar 15 dic, 10:30am. Responda C para confirmar, R para otra "
-                "fecha, STOP para no recibir. Tel. 202-555-0100"
+                "Oak Street Office: Le esperamos mañana, mar 15 dic, 10:30am. C para confirmar, R para otra fecha, "
+                "STOP para no recibir mensajes. Tel. 202-555-0100"
             ),
         ),
         (
             "es", False, 14, "reminder_today",
             (
-                "Oak Street Office: Su cita es hoy, lun 14 dic, 10:30am. Si va tarde o prefiere otra fecha, llame al "
-                "202-555-0100. Responda STOP para no recibir."
+                "Oak Street Office: Su cita es hoy, lun 14 dic, 10:30am. Si se le hace tarde o no puede, llame al "
+                "202-555-0100. STOP para no recibir mensajes."
             ),
         ),
     ],
@@ -135,8 +135,8 @@ def test_two_visits_at_one_time_are_two_appointments_at_that_time():
 def test_s2_a_meeting_is_told_as_what_was_asked_for():
     one, two = (visit(2026, 12, 15, hour, 0, meeting=True, asks=True) for hour in (12, 19))
     assert say(one).template == "reminder_meeting"
-    assert "As you asked, a note about your meeting tomorrow, Tue Dec 15, 12:00 noon. " in say(one).body
-    assert "As you asked, your meetings tomorrow, Tue Dec 15: 12:00 noon and 7:00pm. " in say(two, one).body
+    assert "As you asked, a reminder: tomorrow, Tue Dec 15, 12:00 noon. " in say(one).body
+    assert "As you asked, a reminder: tomorrow, Tue Dec 15: 12:00 noon and 7:00pm. " in say(two, one).body
     assert say(one, one, two, two).template == "reminder_many_meetings"
     assert "su encuentro: mañana, mar 15 dic, 7:00pm" in say(two, language="es").body
 

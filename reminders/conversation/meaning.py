@@ -30,6 +30,7 @@ class Meaning(StrEnum):
 
     OVERDOSE = "overdose"  # 911 first
     CRISIS = "crisis"
+    POSSIBLE = "possible"  # possible danger: no rule says so, the second reader thinks it may be
     STOP = "stop"  # an opt-out word
     STOP_ASKED = "stop_asked"  # the same in other words
     WRONG_NUMBER = "wrong_number"
@@ -41,6 +42,7 @@ class Meaning(StrEnum):
     YES = "yes"  # the bare word: what it answers is for the service to know
     WHO = "who"
     START = "start"
+    REACTION = "reaction"  # a like and its kin, with no word beside it
     OTHER = "other"  # nothing, or not all of it, is understood
 
 
@@ -59,7 +61,7 @@ class Understood:
 
 
 _PLACE: Mapping[str, int] = {meaning: place for place, meaning in enumerate(Meaning)}
-_WITH_RULES = frozenset(Meaning) - {Meaning.STOP, Meaning.START, Meaning.OTHER}
+_WITH_RULES = frozenset(Meaning) - {Meaning.STOP, Meaning.START, Meaning.OTHER, Meaning.POSSIBLE, Meaning.REACTION}
 _AGREED = frozenset({Meaning.CONFIRM, Meaning.YES})
 _TOLD = _WITH_RULES - _AGREED
 _EXPLAINED = frozenset({"polite", "when"})

@@ -21,7 +21,16 @@ HEARD_WITHIN = timedelta(hours=1)  # a phone that is on takes a text in minutes
 DELIVERED, ON_ITS_WAY, NO_ANSWER = "delivered", "on its way", "no answer"
 TO_PHONE, NOT_TOLD = "must be phoned", "not told"
 _ANY = ("booked", "tentative", "cancelled", "attended", "missed")
-_DANGER = {"crisis", "slip", "supervisor", "reply", "stranger", "who", "wrong_number"}  # tasks that outlive the visits
+_DANGER = {
+    "crisis",
+    "possible",
+    "slip",
+    "supervisor",
+    "reply",
+    "stranger",
+    "who",
+    "wrong_number",
+}  # tasks that outlive the visits
 
 
 def change_session(

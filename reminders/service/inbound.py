@@ -6,14 +6,14 @@ any other, with attempts and receipts; what is urgent is sent by whoever took th
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from reminders import conversation, crash, planner, store, wording
-from reminders.conversation import Meaning, Understood
+from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import logs, oncall, sharing, tasks
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 
 ASKED = timedelta(hours=72)  # a C or R speaks of the latest text of these hours
 ONCE_IN = timedelta(hours=6)  # the same answer to the same number (C-3): a conversation is no loop
-UNKNOWN_ONCE_IN = timedelta(hours=24)
+SAME_WORDS_IN = timedelta(hours=24)  # what says the same again is answered by nothing
+MOST_AN_HOUR = 2  # automatic answers to one number; a first cry for help is answered all the same
+RING_AGAIN_IN = timedelta(hours=1)  # the same words ring once in it, other words at once
+QUOTABLE = timedelta(days=90)  # how far back a phone may quote us
+POSSIBLE_DUE = timedelta(minutes=60)
 USEFUL = timedelta(hours=1)  # how long an answer is worth sending
 CONFIRM_STOP_IN = timedelta(minutes=5)  # later than this it is not presumed to be agreed to (L-14)
 SOON_AFTER = timedelta(hours=48)  # CANCEL this soon after a reminder may be about the visit
@@ -105,9 +109,10 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         at = min(text.sent_at or now, now)
         asked = store.replies.last_asked(tx, number_id, at - ASKED)
         language = readers[0].language if readers else "en"
-        understood = _with_twilios_word(
-            conversation.understand(text.body, language, asked=bool(asked)), text.opt_out_type
-        )
+        sent = store.replies.sent_to(tx, number_id, at - QUOTABLE) if len(text.body.split()) > 1 else []
+        # What staff typed is no fixed text: a person may say its words in earnest.
+        own = conversation.own_words(text.body, [one.body for one in sent if one.class_ != "staff"])
+        understood = _with_twilios_word(_understood(own, text.body, language, asked, sent), text.opt_out_type)
         site = store.replies.site_spoken_to(tx, text.to) or store.people.site_by_key(tx, house.settings.site.key)
         if readers:
             site = store.people.site_of_patient(tx, readers[0].patient_id)
@@ -123,6 +128,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
             lexicon=understood.version,
             heard_by=heard_by,
             sent_at=at,
+            quoted=own.quoted,
         )
         key = tx.data_key(readers[0].key_id) if readers else None
         patient_id = readers[0].patient_id if readers else None
@@ -143,6 +149,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
             site=site,
             asked=list(asked),
             reply_id=reply_id,
+            reaction=own.reaction,
         )
         if by_hand:
             hearing.leave_to_a_person()
@@ -152,6 +159,24 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         return Taken(understood.answer, fresh=True, urgent=tuple(hearing.urgent), rang=hearing.rang)
 
     return house.database.write(work, again=True)
+
+
+def _understood(
+    own: OwnWords, body: str, language: str, asked: Sequence[Row[Any]], sent: Sequence[store.replies.Sent]
+) -> Understood:
+    """What the person's own words mean; of a quotation or a reaction alone, no more than that it is one.
+
+    A like of the latest text that asked for C confirms. A text that is nothing but our own words goes to a person.
+    """
+    if own.said.strip() or not own.quoted:
+        return conversation.understand(own.said, language, asked=bool(asked))
+    nothing = conversation.understand("", language)
+    if own.reaction is None:
+        return replace(nothing, meanings=(Meaning.OTHER,), rules=("quoted.ours",))
+    liked = [one for one in sent if asked and one.text_id == asked[0].text_id and one.wording.endswith("_ask")]
+    if own.reaction == "like" and any(conversation.quotes(body, one.body) for one in liked):
+        return replace(nothing, meanings=(Meaning.CONFIRM,), rules=("quoted.like",))
+    return replace(nothing, meanings=(Meaning.REACTION,), rules=(f"quoted.{own.reaction}",))
 
 
 def _with_twilios_word(understood: Understood, opt_out_type: str | None) -> Understood:
@@ -181,6 +206,7 @@ class _Hearing:
     site: Row[Any]
     asked: list[Row[Any]]
     reply_id: int
+    reaction: str | None = None
     urgent: list[int] = field(default_factory=list)
     rang: bool = False
 
@@ -190,6 +216,9 @@ class _Hearing:
         was_stopped = self.number.opted_out_at is not None
         if any(reader.died for reader in self.readers):
             self._of_the_dead(meanings)
+            return
+        if meanings == {Meaning.REACTION}:
+            self._reacted(was_stopped=was_stopped)
             return
         if meanings & _DANGER:
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
@@ -202,6 +231,10 @@ class _Hearing:
                 self._after_stop(meanings)
             return
         if meanings & (_DANGER | _STOPPED | {Meaning.START}):
+            self._also(meanings)
+            return
+        if Meaning.POSSIBLE in meanings:
+            self._possible()
             self._also(meanings)
             return
         if self._is_strange() and Meaning.HELP not in meanings:
@@ -236,16 +269,27 @@ class _Hearing:
     # Danger (C-2 … C-13).
 
     def _danger(self, which: Meaning) -> None:
-        task_id, _ = self._open("crisis", f"crisis:{self.number.id}", "urgent", self.now + tasks.CRISIS_DUE)
-        self._ring(task_id)
-        if which is Meaning.CRISIS and self._answered(("crisis", "overdose"), ONCE_IN):
+        task_id, fresh = self._open("crisis", f"crisis:{self.number.id}", "urgent", self.now + tasks.CRISIS_DUE)
+        if fresh or not self._says_the_same(RING_AGAIN_IN):
+            self._ring(task_id)
+        # 911 may follow 988, never the other way round; neither comes twice.
+        before = ("crisis", "overdose") if which is Meaning.CRISIS else ("overdose",)
+        if self._answered(before, ONCE_IN):
             self._event(task_id, "answered within six hours", None)
+            return
+        if conversation.is_automatic(self.text.body) and self._is_answered_enough():
+            self._event(task_id, "not answered again so soon", None)
             return
         languages = [None] if self.readers else sorted(wording.languages())  # who knows what a stranger reads (C-3)
         for language in languages:
             text_id = self._answer(which.value, language=language)
             if text_id is not None:
                 self._event(task_id, "answered", text_id)
+
+    def _possible(self) -> None:
+        """No rule knows it, and it may be danger: at the top of the inbox, to be read within the hour."""
+        task_id, _ = self._open("possible", f"possible:{self.number.id}", "urgent", self.now + POSSIBLE_DUE)
+        self._answer_unknown(task_id)
 
     def _slip(self, name: str) -> None:
         self._answer_once(self._call_about_slip(), name, ONCE_IN)
@@ -355,7 +399,10 @@ class _Hearing:
         task_id, _ = self._open("change", f"change:{self.number.id}", "soon", due_at, appointment_id=about)
         # After a missed visit there is none that stands.
         name = ("unknown", "change", "change_which")[min(len(ahead), 2)]
-        self._answer_once(task_id, name, UNKNOWN_ONCE_IN if name == "unknown" else ONCE_IN)
+        if name == "unknown":
+            self._answer_unknown(task_id)
+        else:
+            self._answer_once(task_id, name, ONCE_IN)
 
     def _confirm(self) -> None:
         if Meaning.YES in self.understood.meanings and self._verify():
@@ -364,7 +411,8 @@ class _Hearing:
         readers = store.replies.readers_asked(self.tx, self.number.id, self.at - ASKED, self.now)
         # A visit that was changed since that text stands otherwise than they read: a notice tells them first.
         if len(ahead) != 1 or readers != 1 or ahead[0].written_at > ahead[0].asked_at:
-            self._other()
+            if self.reaction is None:
+                self._other()
             return
         visit = ahead[0]
         store.replies.confirm(self.tx, visit.appointment_id, visit.recipient_id, visit.version, self.now)
@@ -392,7 +440,22 @@ class _Hearing:
 
     def _other(self) -> None:
         task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
-        self._answer_once(task_id, "unknown", UNKNOWN_ONCE_IN)
+        self._answer_unknown(task_id)
+
+    def _answer_unknown(self, task_id: int) -> None:
+        """Whom to call, day or night: once in six hours; while the office is closed to all that says something else."""
+        since = self.now - ONCE_IN
+        if not tasks.is_waking(self.now, self.site.zone):
+            since = self.now if not self._says_the_same(ONCE_IN) else self.now - ONCE_IN
+        if store.replies.answered_since(self.tx, self.number.id, ("unknown",), since):
+            self._event(task_id, "not answered again so soon", None)
+            return
+        self._answer_once(task_id, "unknown", timedelta())
+
+    def _reacted(self, *, was_stopped: bool) -> None:
+        """A like and its kin: nothing is done about it, but a question mark or a thumb down is read by a person."""
+        if self.reaction == "other" and self.readers and not was_stopped and not self._is_strange():
+            self._open("reply", f"reply:{self.number.id}", "soon")
 
     def _is_strange(self) -> bool:
         """Whether we do not know who writes: the number is nobody's, or turned out not to be who we thought."""
@@ -402,9 +465,9 @@ class _Hearing:
         """A number we do not know: no name and no time goes to it, not even that we know anybody (L-44)."""
         task_id, _ = self._open("stranger", f"stranger:{self.number.id}", "soon")
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
-            self._answer_once(task_id, "slip", UNKNOWN_ONCE_IN)
-        elif answer and not self._answered(("slip",), UNKNOWN_ONCE_IN):
-            self._answer_once(task_id, "stranger", UNKNOWN_ONCE_IN)
+            self._answer_once(task_id, "slip", ONCE_IN)
+        elif answer and not self._answered(("slip",), ONCE_IN):
+            self._answer_once(task_id, "stranger", ONCE_IN)
 
     def _of_the_dead(self, meanings: set[Meaning]) -> None:
         """Nothing goes to this phone ever again; what comes from it is the supervisor's."""
@@ -417,7 +480,11 @@ class _Hearing:
 
     def _also(self, meanings: set[Meaning]) -> None:
         """What was said beside something graver: it is not answered twice, but a person reads it and acts on it."""
-        if Meaning.OTHER in meanings and self.readers and not meanings & (_DANGER | {Meaning.SLIP, Meaning.INTENT}):
+        if (
+            Meaning.OTHER in meanings
+            and self.readers
+            and not meanings & (_DANGER | {Meaning.POSSIBLE} | {Meaning.SLIP, Meaning.INTENT})
+        ):
             self._open("reply", f"reply:{self.number.id}", "soon")
         if Meaning.CHANGE in meanings and self.readers and not meanings & _STOPPED:
             ahead = [row.starts_at for row in self.asked if row.starts_at > self.now]
@@ -461,10 +528,21 @@ class _Hearing:
         return store.replies.answered_since(self.tx, self.number.id, names, self.now - within)
 
     def _answer_once(self, task_id: int, name: str, within: timedelta) -> None:
-        if self._answered((name,), within):
+        if self._answered((name,), within) or self._is_answered_enough() or self._says_the_same(SAME_WORDS_IN):
             self._event(task_id, "not answered again so soon", None)
         else:
             self._event(task_id, "answered", self._answer(name))
+
+    def _is_answered_enough(self) -> bool:
+        """Whether the number got all the automatic answers that it may get within the hour (C-3)."""
+        hour = self.now - timedelta(hours=1)
+        most = 1 if conversation.is_automatic(self.text.body) else MOST_AN_HOUR
+        return store.replies.answers_since(self.tx, self.number.id, hour) >= most
+
+    def _says_the_same(self, within: timedelta) -> bool:
+        """Whether this number texted the same words within that time."""
+        before = store.replies.heard_from(self.tx, self.number.id, self.now - within, but=self.reply_id)
+        return any(conversation.same_words(self.text.body, body) for _, body in before)
 
     def _answer(
         self,
@@ -478,6 +556,9 @@ class _Hearing:
         """Lay down the answer `name` of the catalogue; its id."""
         closes_at = self.at + useful if name in {"stop_confirm", "stop_asked"} else self.now + useful
         if closes_at <= self.now:
+            return None
+        danger = name in {"crisis", "overdose"}
+        if not danger and conversation.is_automatic(self.text.body) and self._is_answered_enough():
             return None
         sender_id = store.people.sender_of(self.tx, self.site.id, self.text.to)
         first = self.readers[0].id if self.readers else None
@@ -495,7 +576,7 @@ class _Hearing:
             reply_id=self.reply_id,
         )
         # What somebody may be waiting for is not left to the worker's next round.
-        waited_for = planner.sort_of("answer", name) is planner.Sort.SAFETY or name in {"slip", "intent"}
+        waited_for = planner.sort_of("answer", name) is planner.Sort.SAFETY or name in {"slip", "intent", "unknown"}
         if text_id is not None and waited_for:
             self.urgent.append(text_id)
         return text_id

@@ -12,6 +12,7 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.paging import Contact, Pager, Rota
+from reminders.service import tasks
 from reminders.service.house import House
 from reminders.store import Row
 
@@ -84,6 +85,29 @@ def escalate(house: House, now: datetime) -> int:
             store.tasks.add_event(tx, row.id, now, what="escalated", who="the service", detail=detail)
             _call(tx, row.id, called, now, ring_number=row.rings, step=step)
         return len(rows)
+
+    return house.database.write(work, again=True)
+
+
+UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what somebody wrote
+
+
+def call_about_unread(house: House, now: datetime) -> int:
+    """Call somebody about each task that is due and that no one took: urgent ones, and replies of the first 30 days.
+
+    A danger that no rule found lies in an ordinary task: it must not wait for the office to open. How many were rung;
+    from then on they escalate like any alarm until somebody takes them.
+    """
+
+    def work(tx: store.Transaction) -> int:
+        rung = 0
+        for row in store.tasks.overdue_unheard(tx, now, UNREAD):
+            if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
+                continue
+            store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")
+            ring(house, tx, row.id, now)
+            rung += 1
+        return rung
 
     return house.database.write(work, again=True)
 

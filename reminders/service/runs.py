@@ -115,6 +115,7 @@ def answer_now(house: House, taken: inbound.Taken) -> None:
 
 
 def _page(house: House, now: datetime) -> None:
+    oncall.call_about_unread(house, now)
     oncall.escalate(house, now)
     asyncio.run(oncall.deliver(house, now))
 

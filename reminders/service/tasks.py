@@ -42,6 +42,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "they are with somebody. Their texts are held until this is closed.",
             CRISIS_OUTCOMES,
         ),
+        "possible": Kind(
+            "A reply may mean danger",
+            "Read it now. If it may be danger, call them, whatever the hour; in danger now: 911. Else answer it.",
+        ),
         "slip": Kind(
             "Somebody writes of use, or of a hard moment",
             "Call them, without blame. Ask what would help today, and whether they are safe.",
@@ -146,6 +150,12 @@ def waking(now: datetime, zone: str, spell: timedelta = SOON) -> datetime:
                 return plans.to_instant(wall + left, zone).astimezone(UTC)
             left -= shuts - wall
         wall = datetime.combine(wall.date() + timedelta(days=1), AWAKE[0])
+
+
+def is_waking(now: datetime, zone: str) -> bool:
+    """Whether it is between 9 and 20 o'clock in `zone`, on a day from Monday to Friday: somebody is at the office."""
+    wall = plans.to_wall(now, zone)
+    return wall.weekday() < 5 and AWAKE[0] <= wall.time() < AWAKE[1]
 
 
 def is_dangerous_time(discharged_on: Any, now: datetime, zone: str) -> bool:

@@ -203,7 +203,9 @@ def let_one_go(tx: Transaction, text_id: int, now: datetime) -> bool:
 
 
 def fate_of(tx: Transaction, text_id: int) -> Row[Any]:
-    """Where a text is: state, reason, held, due_at, closes_at; stopped_until of its sender; paused_at, zone of its site."""
+    """Where a text that exists is: state, reason, held, due_at, closes_at; stopped_until of its sender; paused_at and
+    zone of its site.
+    """
     row = tx.first(
         sa.select(
             *(texts.c.state, texts.c.reason, texts.c.held, texts.c.due_at, texts.c.closes_at),

@@ -42,6 +42,7 @@ class Said:
     lexicon: str
     heard_by: str
     sent_at: datetime
+    quoted: tuple[tuple[int, int], ...] = ()
 
 
 def known_sids(tx: Transaction, sids: Collection[str]) -> dict[str, datetime]:
@@ -80,6 +81,7 @@ def keep(
             "site_id": site_id,
             "patient_id": patient_id,
             "body_sealed": tx.seal(place, said.body, key),
+            "quoted": [list(place) for place in said.quoted] or None,
             "media": said.media,
             "meaning": said.meaning,
             "meanings": list(said.meanings),
@@ -91,6 +93,33 @@ def keep(
         },
     )
     return reply_id if fresh else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A text that went to a number: which, by what wording, and its words."""
+
+    text_id: int
+    wording: str
+    class_: str
+    body: str = field(repr=False)
+
+
+def sent_to(tx: Transaction, number_id: int, since: datetime, *, limit: int = 40) -> list[Sent]:
+    """The texts that went to a number since then, or may have gone, the latest first; those that still open."""
+    query = (
+        sa.select(attempts.c.id, attempts.c.text_id, attempts.c.body_sealed, attempts.c.template, texts.c["class"])
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .where(attempts.c.number_id == number_id, attempts.c.started_at > since)
+        .order_by(attempts.c.started_at.desc(), attempts.c.id.desc())
+        .limit(limit)
+    )
+    found = []
+    for row in tx.all(query):
+        body = _opened(tx, "attempts", row.id, row.body_sealed)
+        if body is not None:
+            found.append(Sent(row.text_id, row.template, getattr(row, "class"), body))
+    return found
 
 
 def site_spoken_to(tx: Transaction, address: str) -> Row[Any] | None:
@@ -205,6 +234,30 @@ def was_welcomed(tx: Transaction, number_id: int) -> bool:
     return tx.first(query.limit(1)) is not None
 
 
+def heard_from(
+    tx: Transaction, number_id: int, since: datetime, *, but: int, limit: int = 30
+) -> list[tuple[datetime, str]]:
+    """What was texted from a number since then, the latest first, each with when it came; without the reply `but`."""
+    query = (
+        sa.select(replies.c.id, replies.c.received_at, replies.c.body_sealed)
+        .where(replies.c.number_id == number_id, replies.c.received_at > since, replies.c.id != but)
+        .order_by(replies.c.received_at.desc(), replies.c.id.desc())
+        .limit(limit)
+    )
+    opened = ((row.received_at, _opened(tx, "replies", row.id, row.body_sealed)) for row in tx.all(query))
+    return [(at, body) for at, body in opened if body is not None]
+
+
+def answers_since(tx: Transaction, number_id: int, since: datetime) -> int:
+    """How many automatic answers were given to the number since then, or are on their way."""
+    query = (
+        sa.select(sa.func.count(sa.func.distinct(texts.c.reply_id)))
+        .where(texts.c.number_id == number_id, texts.c["class"] == "answer", texts.c.opens_at > since)
+        .where(texts.c.state.not_in(("suppressed", "cancelled", "expired")))
+    )
+    return int(tx.value(query) or 0)
+
+
 def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collection[str]) -> bool:
     """Whether a text from that number, sent after `at`, had one of these meanings."""
     query = sa.select(replies.c.meanings).where(replies.c.number_id == number_id, replies.c.sent_at > at)
@@ -247,9 +300,19 @@ class Spoken:
     meaning: str | None = None
     media: int = 0
     text: int | None = None
+    quoted: tuple[tuple[int, int], ...] = ()
     class_: str | None = None
     state: str | None = None
     error_code: int | None = None
+
+    @property
+    def parts(self) -> list[tuple[str, bool]]:
+        """The words in order, each part with whether it is quoted and not the person's own."""
+        words, at, found = self.words or "", 0, []
+        for begin, end in self.quoted:
+            found += [(words[at:begin], False), (words[begin:end], True)]
+            at = end
+        return [(part, quoted) for part, quoted in [*found, (words[at:], False)] if part]
 
 
 def conversation(tx: Transaction, number_id: int, places: Collection[int], *, limit: int = 60) -> list[Spoken]:
@@ -287,7 +350,14 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
         .limit(limit)
     )
     said = [
-        Spoken("in", row.received_at, _opened(tx, "replies", row.id, row.body_sealed), row.meaning, row.media)
+        Spoken(
+            "in",
+            row.received_at,
+            _opened(tx, "replies", row.id, row.body_sealed),
+            row.meaning,
+            row.media,
+            quoted=tuple((begin, end) for begin, end in row.quoted or ()),
+        )
         for row in tx.all(came)
     ]
     seen: set[int] = set()

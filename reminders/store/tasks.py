@@ -304,6 +304,31 @@ def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row
     return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
 
 
+def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limit: int = 200) -> Sequence[Row[Any]]:
+    """Open tasks that are due, that no one took, and for which no one was ever called: urgent ones, and of `kinds`.
+
+    Locked; each with the zone of its site and `discharged_on`, the latest discharge of anyone on its number.
+    """
+    latest = (
+        sa.select(sa.func.max(plans.c.discharged_on))
+        .select_from(recipients)
+        .join(plans, plans.c.patient_id == recipients.c.patient_id)
+        .where(recipients.c.number_id == tasks.c.number_id)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(tasks.c.id, tasks.c.kind, tasks.c.urgency, sites.c.zone, latest.label("discharged_on"))
+        .join(sites, sites.c.id == tasks.c.site_id)
+        .where(sa.text(f"tasks.{OPEN}"), tasks.c.due_at <= now, tasks.c.rung_at.is_(None))
+        .where(tasks.c.acknowledged_at.is_(None), tasks.c.owner.is_(None))
+        .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(kinds)))
+        .order_by(tasks.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=tasks)
+    )
+    return tx.all(query)
+
+
 def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:
     """Drop the pages of a task that were not taken yet: somebody has it in hand."""
     tx.run(pages.update().where(pages.c.task_id == task_id, sa.text(OPEN_PAGE)).values(dropped_at=now))

@@ -87,7 +87,7 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "change": _OFFICE,
         "change_which": _OFFICE,
         "who": _OFFICE,
-        "unknown": _OFFICE,
+        "unknown": frozenset({"alias", "line24"}),
         # To a number we do not know: not a word about anybody (L-44).
         "stranger": _OFFICE,
     }
