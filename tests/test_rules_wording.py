@@ -221,7 +221,7 @@ def test_w5_each_reader_is_written_to_in_their_own_language(office):
     office.travel(LATER)
     assert send(office.house).accepted == 2
     assert "Reply C" in office.received(PHONE)[0]
-    assert "Responda C" in office.received(SISTER)[0]
+    assert "C para confirmar" in office.received(SISTER)[0]
     office.text("hay estacionamiento?", SISTER)
     assert "Gracias" in office.said(SISTER)
 

@@ -138,7 +138,7 @@ def test_s2_a_meeting_is_told_as_what_was_asked_for():
     assert "As you asked, a reminder: tomorrow, Tue Dec 15, 12:00 noon. " in say(one).body
     assert "As you asked, a reminder: tomorrow, Tue Dec 15: 12:00 noon and 7:00pm. " in say(two, one).body
     assert say(one, one, two, two).template == "reminder_many_meetings"
-    assert "su encuentro: mañana, mar 15 dic, 7:00pm" in say(two, language="es").body
+    assert "un aviso: mañana, mar 15 dic, 7:00pm" in say(two, language="es").body
 
 
 def test_meetings_among_visits_are_appointments_like_the_rest():

@@ -1,7 +1,7 @@
 """Plans: accept one, see what it would text, pause, resume and end it, and keep its reminders laid down.
 
 Planning is level-triggered: it states what the texts of a patient should be and makes it so. Run late, twice or after
-a crash it gives the same rows. A preview is the same transaction, rolled back.
+a crash it gives the same rows. A preview is the same work, rolled back; on SQLite on a copy.
 """
 
 import json
@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 NO_EARLY_VISIT = "no visit in the first seven days after discharge"
 MOST_VISITS = 2_000  # of a plan, from today until the horizon
+MOST_TOLD = 5_000  # the same, each visit counted for each of its readers: what one transaction plans within 0.2 s
 
 SOURCE = "plan"  # plan files and the API speak of the same plans; other formats will have sources of their own
 
@@ -528,6 +529,13 @@ def _lay_down(
     today = plans.to_wall(now, site.zone)
     if is_new and sum(visit.wall >= today for each in dates.values() for visit in each) > MOST_VISITS:
         problem = f"there are more than {MOST_VISITS} visits within sending.horizon_days; a plan has no more"
+        raise PlanRefused((Problem("series", problem),))
+    told = sum(len(one.for_) * sum(visit.wall >= today for visit in dates[ids[one.key]]) for one in agreed)
+    if is_new and told > MOST_TOLD:
+        problem = (
+            f"visits times readers come to {told} within sending.horizon_days, and a plan has no more than {MOST_TOLD};"
+            " name fewer people in `for`, or repeat less often"
+        )
         raise PlanRefused((Problem("series", problem),))
     store.plans.lay_down(tx, dates, now)
 

@@ -12,6 +12,7 @@ only work that begins by reading its own key may say `again=True`.
 import logging
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from reminders.store import schema
 from reminders.store.ids import new_id
@@ -53,6 +54,11 @@ class Transaction(Statements):
         super().__init__(connection)
         self._database = database
         self._index_key: bytes | None = None
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection."""
+        return self._connection.connection.driver_connection
 
     def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a unique key is already taken; whether the row is new."""
@@ -160,6 +166,8 @@ class Database:
         self.data_keys: dict[int, DataKey] = {}
         self._index: tuple[bytes, bytes] | None = None
         self._tries = tries
+        self._patience = patience
+        self._one_copy = threading.Lock()
         self._engine = _make_engine(url, patience)
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
 
@@ -212,13 +220,28 @@ class Database:
         return self._run(self._writes, work, again=again)
 
     def try_out(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a write transaction and roll it back: what would happen if."""
+        """Run `work` in a write transaction and roll it back: what would happen if. Raises Unavailable.
+
+        On SQLite it runs on a copy of the database that no one else sees, so that it holds no lock while it computes: a
+        preview of a large plan otherwise keeps every webhook waiting. One runs at a time in a process.
+        """
 
         def tried(tx: Transaction) -> T:
             with tx.tried_out():
                 return work(tx)
 
-        return self._run(self._writes, tried, again=True)
+        if self.dialect != "sqlite":
+            return self._run(self._writes, tried, again=True)
+        if not self._one_copy.acquire(timeout=self._patience):
+            raise Unavailable("too many previews at once")
+        try:
+            copy = self._run(self._engine, _copied, again=True)
+            try:
+                return self._run(copy, tried, again=True)
+            finally:
+                copy.dispose()
+        finally:
+            self._one_copy.release()
 
     def _run(self, engine: Engine, work: Callable[[Transaction], T], *, again: bool) -> T:
         for attempt in range(1, self._tries + 1):
@@ -358,6 +381,25 @@ def _make_engine(url: str, patience: float) -> Engine:
             " -c random_page_cost=2",
         },
     )
+
+
+def _copied(tx: Transaction) -> Engine:
+    """An engine on a private copy of the SQLite database, as this transaction sees it; closed, the copy is gone.
+
+    The empty name is a temporary database: SQLite keeps it in its cache, and writes what does not fit there to a file
+    that has no name, so that no copy is left behind even by a crash.
+    """
+    copy = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+    try:
+        tx.driver_connection.backup(copy)
+        for pragma in ("foreign_keys=ON", "synchronous=OFF", "journal_mode=MEMORY", "mmap_size=0"):
+            copy.execute(f"PRAGMA {pragma}")
+        engine = sa.create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool, hide_parameters=True)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    except BaseException:
+        copy.close()
+        raise
+    return engine
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
