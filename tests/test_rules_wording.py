@@ -71,7 +71,8 @@ def a_welcome(office):
 
 def an_answer(office):
     office.accept(series=TOMORROW)
-    office.text("is there parking")
+    office.text("is there parking", heard=False)
+    office.brought()
 
 
 def a_confirmed_stop(office):
@@ -122,9 +123,11 @@ def test_w1_no_text_says_who_where_or_with_whom(office):
     office.accept(patient={"name": "Zyxwen Quillfeather"}, series=[visit])
     office.travel(LATER)
     send(office.house)
-    for words in ("C", "R", "HELP", "who is this", "is there parking", "i used last night", "i want to die", "START"):
+    said = ("C", "R", "HELP", "who is this", "is there parking", "i used last night", "i want to die", "START")
+    for hours, words in enumerate(said, start=1):  # an hour has two answers at most
+        office.travel(LATER + timedelta(hours=hours))
         office.text(words)
-    send(office.house)
+        send(office.house)
     shown = " ".join(office.received())
     assert len(office.received()) == 8
     assert not re.search(r"zyxwen|quill|quagmire|lund|therapy|dc-1|mrn", shown, re.IGNORECASE)
@@ -201,9 +204,11 @@ def test_w8_the_welcome_asks_for_a_y_only_where_nobody_checked_the_number(asking
 def test_w8_answers_are_only_ever_answers(office):
     office.remind(series=[*TOMORROW, one_off("next", "2026-12-03T15:00:00", leads=["2h"])])
     lay_down_typed(office)
-    for words in ("C", "R", "HELP", "who is this", "is there parking", "i used last night", "i want to die"):
+    said = ("C", "R", "HELP", "who is this", "is there parking", "i used last night", "i want to die")
+    for hours, words in enumerate(said, start=1):  # an hour has two answers at most
+        office.travel(LATER + timedelta(hours=hours))
         office.text(words)
-    send(office.house)
+        send(office.house)
     query = sa.select(schema.texts.c["class"], schema.attempts.c.template, schema.texts.c.reply_id).join(
         schema.attempts, schema.attempts.c.text_id == schema.texts.c.id
     )
