@@ -81,7 +81,13 @@ FREE_TEXTS = (
     ("thanks", "CHATTER"),
     ("i used last night", "SLIP"),
 )
-PASSING = [one for one in WEATHER if one.get("error_code") not in STORY_CODES and one.get("code") not in NUMBER_CODES]
+PASSING = [
+    one
+    for one in WEATHER
+    if one.get("error_code") not in STORY_CODES
+    and one.get("code") not in NUMBER_CODES
+    and not str(one.get("fault")).startswith("stop_")  # of those STOPs the oracle would not know
+]
 PROMISED_SHARE = 0.98
 
 
@@ -133,6 +139,7 @@ class ClinicWorld(World):
     def __init__(self, seed: int, disk: Disk, began: datetime) -> None:
         self.errors: list[tuple[str, str]] = []  # where, what: an error would keep its connection open
         more = {"sending__welcome": "true", "twilio__segments_per_second": "0", "twilio__in_flight": "50"}
+        more["sending__horizon_days"] = "21"  # far enough for any lead here; most of the work is planning
         super().__init__(seed, disk, began=began, more=more)
         self.promises = ClinicPromises(self)
         self.oracle = Oracle((began + timedelta(days=200)).date())
