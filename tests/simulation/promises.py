@@ -5,6 +5,8 @@ the service, of the pretend phones and of the log.
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from reminders import clock
@@ -448,8 +450,12 @@ class Promises:
     def _check_canary(self) -> None:
         stored = self._disk.everything()
         logged = "\n".join(self._world.log.lines)
-        for secret in self._world.secrets():
-            if secret.encode() in stored:
-                self._break("I10 nothing personal in the clear", f"{secret!r} stands in the database")
-            if secret in logged:
-                self._break("I10 nothing personal in the clear", f"{secret!r} stands in the log")
+        searched = ((stored, str.encode, "the database"), (logged, str, "the log"))
+        for begins, secrets in groupby(sorted(set(self._world.secrets())), key=itemgetter(slice(8))):
+            alike = list(secrets)
+            for where, written, name in searched:
+                if written(begins) not in where:
+                    continue  # a clinic has hundreds of numbers, and few of them begin otherwise
+                for secret in alike:
+                    if written(secret) in where:
+                        self._break("I10 nothing personal in the clear", f"{secret!r} stands in {name}")

@@ -6,6 +6,7 @@ Each step is drawn from the seed and checked after. At the end everything is hea
 import asyncio
 import hashlib
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -107,6 +108,7 @@ STEPS = (
     ("a_job", 24),
     ("the_service_runs", 10),
     ("a_plan", 8),
+    ("another_identity", 4),
     ("a_status", 3),
     ("a_session", 4),
     ("a_reply", 12),
@@ -395,8 +397,34 @@ class Story:
             said["recipients"] = [self._sister(today)]
             for one in series:
                 one["for"] = ["self", "sister"]
+        self._read_and_accept(ref, said)
+
+    def another_identity(self) -> None:
+        """A plan's file comes again with the same visits under another identity: what stands stands."""
+        if not self.plans:
+            return
+        chosen = self.random
+        ref = chosen.choice(sorted(self.plans))
+        said = deepcopy(self.plans[ref])
+        one = chosen.choice(said["series"])
+        day = date.fromisoformat(one["starts"][:10])
+        match chosen.choice(("weekly", "one-off", "another key", "another key and time", "another weekday")):
+            case "weekly" if "repeats" not in one:
+                one["repeats"] = "FREQ=WEEKLY;COUNT=2"
+            case "one-off" if "repeats" in one:
+                del one["repeats"]
+            case "another weekday":
+                one["starts"] = f"{day + timedelta(days=1)}{one['starts'][10:]}"
+            case "another key and time":
+                one["starts"] = f"{day}T{chosen.choice(HOURS)}:00"
+                one["key"] += "x"
+            case _:
+                one["key"] += "x"
+        self._read_and_accept(ref, said)
+
+    def _read_and_accept(self, ref: str, said: dict) -> None:
         known = Known(
-            today=today,
+            today=to_wall(clock.now(), ZONE).date(),
             languages=frozenset({"en", "es"}),
             zone=ZONE,
             site="main",
@@ -408,7 +436,8 @@ class Story:
         except plans.PlanRefused as refused:
             self.world.said(f"the plan is refused: {refused}")
             return
-        self._accept(ref, document)
+        if self._accept(ref, document):
+            self.plans[ref] = said
 
     @staticmethod
     def _sister(today: date) -> dict:
@@ -423,13 +452,13 @@ class Story:
             "consent": agreed | {"categories": ["family"], "warned_of_risk": True, "verified": "read aloud"},
         }
 
-    def _accept(self, ref, document) -> None:
+    def _accept(self, ref, document) -> bool:
         def accept():
             return planning.accept(self.world.desk.house, document, clock.now(), who="the desk")
 
         done = self.person(accept)
         if done is None:
-            return
+            return False
         self.world.said(
             f"the plan of {ref}: {done.texts.added} added, {done.texts.moved} moved, {done.texts.retracted} off"
         )
@@ -437,6 +466,7 @@ class Story:
         again = self.person(accept)
         if again is not None and again.changed:
             raise Broken("I1 the same plan twice is one plan", ref)
+        return True
 
     def a_status(self) -> None:
         ref, *_ = self.random.choice(PEOPLE)
