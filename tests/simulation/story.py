@@ -379,6 +379,9 @@ class Story:
                     one["repeats"] = f"FREQ=DAILY;COUNT={chosen.choice((2, 3))}"
                 self.dates.add(("oak-group", day))
             series.append(one)
+        digest = chosen.random() < 0.2
+        if digest and chosen.random() < 0.6:  # a week with enough in it for a digest
+            series[0] |= {"repeats": "FREQ=DAILY;COUNT=8"}
         said = {
             "plan": {"ref": f"P-{ref}", "discharged_on": today.isoformat()},
             "patient": {
@@ -387,6 +390,7 @@ class Story:
                 "phone": phone,
                 "zone": zone,
                 "language": chosen.choice(("en", "es")),
+                "weekly_digest": digest,
             },
             "consent": {"on": (today - timedelta(days=1)).isoformat()},
             "series": series,
