@@ -41,7 +41,6 @@ def test_long_run_9_a_short_clinic_is_lived_through_and_judged(lived):
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.xfail(reason="the planner of before November 2026: findings 1 to 6 of the long run", strict=False)
 def test_long_run_9_every_promise_is_kept_in_a_short_clinic(lived):
     assert lived.returncode == 0, lived.stdout + lived.stderr
 
