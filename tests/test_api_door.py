@@ -341,7 +341,7 @@ def test_a_request_made_again_is_answered_the_same_and_done_once(both):
     assert first.headers["etag"] == again.headers["etag"]
     assert first.headers["location"] == again.headers["location"]
     assert both.post("/plans", raw()).status_code == 200
-    assert [what for what, _ in of_keys(both.caller.house)] == ["plan accepted"]
+    assert [what for what, _ in of_keys(both.caller.house)] == ["plan accepted", "repeated answer read"]
 
 
 def test_the_same_idempotency_key_for_another_request_is_refused(api):
@@ -390,7 +390,8 @@ def test_two_at_once_are_done_once(both):
     for thread in threads:
         thread.join()
     assert {one.status_code for one in answers} <= {201, 409}
-    assert [what for what, _ in of_keys(both.caller.house)] == ["plan accepted"]
+    done = [what for what, _ in of_keys(both.caller.house)]
+    assert [what for what in done if what != "repeated answer read"] == ["plan accepted"]
 
 
 def test_an_answer_is_kept_for_a_day_and_sealed(both, travel):

@@ -32,7 +32,7 @@ def run(sqlite_template, tmp_path, monkeypatch):
     for number in (1, 2):
         document = raw(
             plan={"ref": f"DC-{number}"},
-            patient={"ref": f"MRN-{number}", "phone": f"202-555-{100 + number:04d}"},
+            patient={"ref": f"MRN-{number}", "phone": f"202-555-{120 + number:04d}"},
             series=[
                 {
                     "key": "group",
@@ -132,8 +132,8 @@ def test_a_patient_is_shown_to_people_too(run):
     shown = run("people", "show", "MRN-1")
     assert "Jordan Alvarez" in shown.stdout
     assert "Jordan" not in shown.stderr  # which may be a log
-    assert "0101" in shown.stdout
-    assert "2025550101" not in shown.stdout + shown.stderr
+    assert "0121" in shown.stdout
+    assert "2025550121" not in shown.stdout + shown.stderr
     assert "texts go" in shown.stdout
     assert "group@once" in shown.stdout
     run("people", "show", "MRN-9", code=3)

@@ -52,8 +52,8 @@ def test_field_report_9_a_task_about_one_patient_hides_no_other_visit_on_a_share
     def work(tx: store.Transaction) -> None:
         store.tasks.open_task(
             tx,
-            kind="held_text",
-            key="held_text:1",
+            kind="undelivered",
+            key="undelivered:1",
             urgency="soon",
             site_id=site.id,
             now=NOW,
@@ -86,8 +86,8 @@ def test_screens_1_a_closed_task_hides_no_visit_unless_someone_spoke_to_the_pati
     def work(tx: store.Transaction, outcome: str) -> int:
         task_id, _ = store.tasks.open_task(
             tx,
-            kind="held_text",
-            key=f"held_text:{outcome}",
+            kind="undelivered",
+            key=f"undelivered:{outcome}",
             urgency="soon",
             site_id=site.id,
             now=NOW,

@@ -328,7 +328,8 @@ def test_the_same_day_a_visit_moved_later_gets_its_reminder_though_the_first_had
     accept(house, series=[one_off("visit", "2026-12-01T12:00:00", leads=["2h"])])
     house.database.write(lambda tx: store.outcomes.expire(tx, ny("2026-12-01T11:30:00")))
     accept(house, ny("2026-12-01T11:30:00"), series=[one_off("visit", "2026-12-01T18:00:00", leads=["2h"])])
-    assert [text.state for text in texts(house) if text.class_ == "reminder"] == ["scheduled"]
+    # The notice of the move says the same visit and time within the day, so it takes the reminder's place.
+    assert {text.class_: text.state for text in texts(house)} == {"reminder": "expired", "notice": "scheduled"}
     house.close()
 
 
@@ -441,13 +442,15 @@ def tried_once(house, **changes):
 
 def test_c15_a_visit_moved_to_another_day_takes_a_tried_text_along(house):
     tried_once(house, series=DUE)
-    accept(house, series=[one_off("visit", "2026-12-10T12:00:00", leads=["3h"])])
-    assert [one.key for one in claimed_texts(house, NOW)] == ["notice:visit@once:v2"]  # the change, and nothing else
+    later = NOW + timedelta(minutes=1)
+    accept(house, later, series=[one_off("visit", "2026-12-10T12:00:00", leads=["3h"])])
+    assert [one.key for one in claimed_texts(house, later)] == ["notice:visit@once:v2"]  # the change, and nothing else
 
 
 def test_c15_a_tried_text_of_a_visit_moved_earlier_keeps_the_last_useful_minute(house):
     tried_once(house, series=[one_off("visit", "2026-11-30T12:00:00", leads=["3h"])])
-    accept(house, series=[one_off("visit", "2026-11-30T10:30:00", leads=["3h"])])
+    later = NOW + timedelta(minutes=1)
+    accept(house, later, series=[one_off("visit", "2026-11-30T10:30:00", leads=["3h"])])
     late = claimed_texts(house, ny("2026-11-30T10:20:00"))
     assert [one.key for one in late] == ["notice:visit@once:v2"]  # ten minutes before it starts a reminder helps nobody
 

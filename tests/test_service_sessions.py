@@ -75,10 +75,10 @@ def test_a_session_cannot_move_into_the_past(house):
 
 
 def test_l6_two_patients_on_one_number_share_its_caps(house):
-    accept(house, 1, series=[one_off("group", "2026-12-08T18:00:00", leads=["1d@17:00"], kind="therapy_group")])
+    accept(house, 1, series=[one_off("group", "2026-12-08T09:30:00", leads=["1d@17:00"], kind="therapy_group")])
     assert keys(house, "scheduled", plan="DC-1")
     shared = {"phone": "202-555-0101"}
-    done = accept(house, 2, patient=shared, series=[one_off("visit", "2026-12-08T15:00:00", leads=["1d@17:00"])]).texts
+    done = accept(house, 2, patient=shared, series=[one_off("visit", "2026-12-08T09:15:00", leads=["1d@17:00"])]).texts
     assert (done.added, done.retracted) == (1, 1)
     assert {(text.plan, text.state, text.reason) for text in logged(house)} == {
         ("DC-1", "suppressed", "cap_day"),

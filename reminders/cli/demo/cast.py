@@ -61,6 +61,7 @@ class Scene:
     zone: str = ZONE
     language: str = "en"
     said: str = "yes"
+    per_week: int | None = None  # the frequency agreed to
     status: str = "active"
     rules: tuple[Mapping[str, Any], ...] = ()
     landline: bool = False
@@ -266,7 +267,8 @@ SCENES = (
         group=HELD,
         program="psychiatry",
         enters=26,
-        # Both texts open at one moment. The earlier visit has the day; the other's is dropped.
+        # Both texts open at one moment. The earlier visit has the day and the week; the other's is dropped.
+        per_week=1,
         visits=(Visit(opens_in=4), Visit(kind="check_up", opens_in=4, lead="2d")),
         ends="suppressed",
         because="cap_day",
@@ -401,7 +403,8 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
             "language": scene.language,
             "zone": scene.zone,
         },
-        "consent": {**consent, "categories": ["appointments"]},
+        "consent": {**consent, "categories": ["appointments"]}
+        | ({"per_week": scene.per_week} if scene.per_week is not None else {}),
         "recipients": [sister] if "sister" in readers else [],
         "series": series,
     }

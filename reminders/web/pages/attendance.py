@@ -76,7 +76,7 @@ def _draw(
         ]
 
     def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
-        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites), now=now)
+        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
         back = now - MARK_BACK
         return (
             visits(tx, back, now, unmarked=True),
@@ -150,7 +150,7 @@ def _ask(
     sites = actor.sites("plan")
 
     def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
-        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites), now=now)
+        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
         return {
             one.appointment: store.lists.appointment(tx, sites & people, one.appointment, names=True)
             or store.lists.appointment(tx, sites, one.appointment)

@@ -103,7 +103,12 @@ def inbox_page(
 
 def _note_reading(house: House, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
     def note(tx: store.Transaction) -> None:
-        mine: dict[str, Any] = {"who": actor.who, "what": READ, "table": "sites", "row": min(actor.sites("look"))}
+        mine: dict[str, Any] = {
+            "who": actor.who,
+            "what": READ,
+            "table": "sites",
+            "row": min(actor.sites("look"), default=0),
+        }
         since = now - store.records.SAME_READING
         if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
             store.records.note(tx, **mine, now=now, after=store.records.seen(shown))

@@ -48,7 +48,7 @@ def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Res
     fields = form.as_dict()
     asked = house.database.read(lambda tx: logbook.ask(house, tx, fields, clock.now(), sites=actor.sites("look")))
     if asked.chosen["number"] or "number" in asked.problems:  # that there is none is an answer about a person too
-        site = min(actor.sites("look"))
+        site = min(actor.sites("look"), default=0)
         logbook.note_read(house, (), clock.now(), who=actor.who, site=site, by_number=True)
     if asked.problems:
         return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
@@ -80,7 +80,7 @@ def _page(
     wrong = problems or asked.problems
     by_number = bool(asked.chosen["number"] or fields.get("number"))
     seen = [one.text for one in texts[: PER_PAGE + 1]]
-    logbook.note_read(house, seen, now, who=actor.who, site=min(places), by_number=by_number)
+    logbook.note_read(house, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
     more = len(texts) > PER_PAGE
     going_back = after is not None and before is None
     shown = texts[1:] if more and going_back else texts[:PER_PAGE]
@@ -260,7 +260,7 @@ def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Respons
         texts = house.database.read(
             lambda tx: [text for one in ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
         )
-        site = min(actor.sites("look"))
+        site = min(actor.sites("look"), default=0)
         logbook.note_read(house, [one.text for one in texts], now, who=actor.who, site=site, by_number=False)
         return draw(request, "log-do.html", action=action, texts=texts, back=back, **_consequences(action, texts, now))
     verb = {"wrong": logbook.mark_numbers_wrong, "task": logbook.open_tasks, "again": logbook.try_again}[action]
