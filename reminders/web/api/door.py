@@ -125,7 +125,8 @@ async def _answered(
         response = await inner(request)
     finally:
         store.records.noted_here.reset(kept)
-    tried_out = request.url.path.endswith("/preview")  # what is rolled back leaves no row
+    # What a preview of a new document notes is rolled back with it.
+    tried_out = request.method == "POST" and request.url.path.endswith("/preview")
     if response.status_code < 300 and (tried_out or (request.method == "GET" and not noted)):
         at = _AT.search(request.url.path)
         what = f"{at[1] if at is not None else 'answer'} read"
