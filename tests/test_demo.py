@@ -137,7 +137,7 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
     assert to.pop(GROUP_PHONES[cast.ASKS]) == 1
     assert not to
     assert phones[PLACES["in Spanish"]][0].startswith("Oak Street Office: ")
-    assert "Responda" in phones[PLACES["in Spanish"]][0]
+    assert "C para confirmar" in phones[PLACES["in Spanish"]][0]
     assert "Your appointments" in phones[PLACES["two visits, one text"]][0]
     assert len(phones[PLACES["texts STOP in time"]]) == 0
     (answer,) = phones[PLACES["writes: cannot go on"]]
