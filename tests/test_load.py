@@ -211,7 +211,7 @@ class Site:
             if person.verifies:
                 self._says(person, chance.choice(("Y", "yes", "y", "Yes")), soon)
         elif class_ == "reminder" or wording == "moved":
-            what, asks = chance.random(), "Reply C" in body or "Responda C" in body
+            what, asks = chance.random(), "Reply C" in body or "C para confirmar" in body
             if what < (0.70 if asks else 0.05):  # some thank for what asks nothing
                 self._says(person, chance.choice(CONFIRM), soon)
             elif what > 0.98:

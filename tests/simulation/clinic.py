@@ -794,11 +794,11 @@ class Clinic(Story):
             fresh, self._read[phone] = texts[self._read[phone] :], len(texts)
             for one in fresh:
                 draw = chosen.random()
-                if "Reply Y" in one.body or "Responda Y" in one.body:
+                if "Reply Y" in one.body or "Responda SI" in one.body:
                     if draw < 0.75:
                         wait = timedelta(hours=chosen.choice((0.1, 1, 5, 30, 70)))
                         self.plan_event(now + wait, lambda phone=phone: self.answers_y(phone))
-                elif "Reply C" in one.body or "Responda C" in one.body:
+                elif "Reply C" in one.body or "C para confirmar" in one.body:
                     body = "C" if draw < 0.3 else "R" if draw < 0.33 else ""
                     if body:
                         self.plan_event(
