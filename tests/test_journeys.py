@@ -181,7 +181,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(chromium, town, javascr
         before = texts_of(town, "DC-3")
         assert not [text for text in before if text.class_ == "notice"]
         page.get_by_role("button", name=f"Call it off for all {len(NAMES)}").click()
-        expect(page.get_by_text("not on", exact=True)).to_be_visible()
+        expect(page.get_by_text("called off", exact=True).first).to_be_visible()
         expect(page.get_by_text("must be phoned").first).to_be_visible()
     notices = [text for text in texts_of(town, "DC-3") if text.class_ == "notice" and text.state != "suppressed"]
     assert len(notices) == 1
