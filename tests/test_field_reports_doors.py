@@ -9,6 +9,8 @@ from api_caller import Program, make_key
 from conftest import NOW, open_house
 from people import one_off, raw
 from test_cli import Terminal
+from test_pages_plans import form
+from web_caller import Caller
 
 from reminders import clock, store
 from reminders.service import lives
@@ -73,6 +75,16 @@ def test_field_report_6_the_api_refuses_another_person(api):
     assert refused.status_code == 422
     assert [one["where"] for one in refused.json()["errors"]] == ["patient.ref"]
     assert api.post("/plans", raw(patient=ANOTHER | {"same_person": True})).status_code == 200
+
+
+def test_field_report_6_the_form_asks_for_the_same_person_only_where_it_refuses(here):
+    ana = Caller(here, role="coordinator")
+    assert "It is the same person" not in ana.get("/plans/new").text
+    one = [("patient.ref", "MRN-1"), ("patient.name", "Jordan Alvarez"), ("patient.phone", "202-555-0143")]
+    ana.post("/plans/new", form(*one))
+    other = [("patient.ref", "MRN-1"), ("patient.name", "Robin Chen"), ("patient.phone", "202-555-0188")]
+    refused = ana.post("/plans/new", form(*other, ("plan.ref", "DC-OTHER"), ("plan.stands", "alongside")))
+    assert "It is the same person" in refused.text
 
 
 @pytest.mark.parametrize("door", ["import", "preview"])
