@@ -159,6 +159,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
     before = store.texts.notices_of(tx, party.recipient.id, [one.visit.id for one in party.changed])
     news: list[planner.News] = []
     told_by_phone: set[int] = set()
+    standing = planner.standing(party.reader, [one.visit for one in party.visits], policy)
     names: dict[int, Changed] = {}
     for one in party.changed:
         names[one.visit.id] = one
@@ -172,7 +173,9 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
             at = datetime.fromisoformat(wall)
             knows = Standing(at, plans.to_instant(at, one.visit.zone), status)
         wanted = planner.notice(party.reader, one.visit, knows, policy, now, told=told is not None)
-        if wanted is not None and not _is_wanted(party.reader, wanted):
+        if wanted is not None and not (
+            _is_wanted(party.reader, wanted) and planner.is_news(one.visit, wanted, standing)
+        ):
             wanted = None
         if wanted is None:
             if rows and not any(row.state == "expired" for row in rows):
