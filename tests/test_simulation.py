@@ -38,11 +38,11 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("start", [0, 100, 200])
-def test_every_promise_is_kept_in_three_hundred_worlds(start):
-    ran = simulate("--start", str(start), "--seeds", "100")
+@pytest.mark.parametrize("start", [0, 50])
+def test_every_promise_is_kept_in_a_hundred_worlds(start):
+    ran = simulate("--start", str(start), "--seeds", "50")
     assert ran.returncode == 0, ran.stderr
-    assert "100 seeds on sqlite" in ran.stdout
+    assert "50 seeds on sqlite" in ran.stdout
     assert "lost 0, shown twice " in ran.stdout
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 
-MOST_TURNS = 1_000  # a job with so many goes round for ever
+MOST_TURNS = 500  # a job with so many goes round for ever
 
 WHOSE: ContextVar = ContextVar("whose process this runs in", default=None)
 
