@@ -387,6 +387,36 @@ def test_a_digest_that_has_gone_stays_said():
     assert texts["day:2026-12-07:1d@17:00"] is Reason.MERGED_INTO
 
 
+def test_after_a_digest_that_no_phone_got_the_week_has_its_own_reminders():
+    went = [Gone(1, "week:2026-12-07:1d@17:00", at("2026-12-06T17:00"), frozenset({7, 9}), failed=True)]
+    texts = {text.key: text.reason for text in one(*week(7, 9), digest=True, now=at("2026-12-06T18:00"), gone=went)}
+    assert texts["day:2026-12-09:1d@17:00"] is None
+
+
+def test_a_reminder_that_no_phone_got_speaks_for_no_later_one():
+    leads = (Lead.parse("1d@17:00"), Lead.parse("2h"))
+    about = visit("2026-12-03T15:00", id=1, leads=leads)
+    for failed, reason in ((False, None), (True, None)):
+        went = [Gone(1, "day:2026-12-03:1d@17:00", at("2026-12-02T17:00"), frozenset({1}), failed=failed)]
+        texts = {text.key: text.reason for text in one(about, now=at("2026-12-02T18:00"), gone=went)}
+        assert texts["day:2026-12-03:2h"] is reason
+    went = [Gone(1, "day:2026-12-03:1d@17:00", at("2026-12-03T13:00"), frozenset({1}), failed=True)]
+    texts = {text.key: text for text in one(about, now=at("2026-12-03T13:01"), gone=went)}
+    assert texts["day:2026-12-03:2h"].reason is not Reason.MERGED_INTO
+
+
+def test_what_a_day_holds_later_is_told_when_the_night_has_shut_the_window_of_its_first_visit():
+    visits = [
+        visit("2026-12-03T08:00", id=1, leads=(Lead.parse("1d@17:00"),)),
+        visit("2026-12-03T19:15", id=2, leads=(Lead.parse("1d@17:00"),)),
+    ]
+    (text,) = one(*visits, now=at("2026-12-02T23:30"))
+    assert (text.goes_at, [about.id for about in text.visits]) == (at("2026-12-03T09:00"), [2])
+    assert text.closes_at == at("2026-12-03T18:30")
+    (early,) = one(*visits, now=at("2026-12-02T12:00"))
+    assert [about.id for about in early.visits] == [1, 2]
+
+
 def test_screens_6_a_digest_leaves_the_first_visits_reminder_and_what_it_did_not_say():
     first = visit("2026-12-08T15:00", id=8, first=True, leads=(Lead.parse("1d@17:00"),))
     texts = {text.key: text.reason for text in one(*week(7, 9), first, digest=True)}

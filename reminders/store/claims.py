@@ -235,7 +235,9 @@ def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[i
         closes_at=row.closes_at,
         gone=tuple(one.at for one in others),
         days=7 if row.key.startswith("week:") else 1,
-        reminded=frozenset(visit for one in others if one.reader == reader.id for visit in one.visits),
+        reminded=frozenset(
+            visit for one in others if one.reader == reader.id and not one.failed for visit in one.visits
+        ),
     )
 
 

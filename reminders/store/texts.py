@@ -295,12 +295,16 @@ def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
     return moved == 1
 
 
+NOT_GOT = frozenset({"undelivered", "uncertain", "expired"})
+"""States of a text that was tried and that no phone is known to have got."""
+
 GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
     sa.select(
         attempts.c.number_id,
         texts.c.id,
         texts.c.recipient_id,
         texts.c.key,
+        texts.c.state,
         sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
     )
     .join(texts, texts.c.id == attempts.c.text_id)
@@ -310,7 +314,7 @@ GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
         texts.c["class"] == "reminder",
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
-    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
+    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key, texts.c.state)
 )
 
 
@@ -326,7 +330,8 @@ def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, G
     items = _items_of(tx, [row.id for row in rows])
     found: dict[int, list[tuple[int, Gone]]] = {}
     for row in rows:
-        one = Gone(row.recipient_id, row.key, row.at, frozenset(items.get(row.id, ())))
+        visits = frozenset(items.get(row.id, ()))
+        one = Gone(row.recipient_id, row.key, row.at, visits, failed=row.state in NOT_GOT)
         found.setdefault(row.number_id, []).append((row.id, one))
     return found
 
