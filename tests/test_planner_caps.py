@@ -405,18 +405,6 @@ def test_a_reminder_that_no_phone_got_speaks_for_no_later_one():
     assert texts["day:2026-12-03:2h"].reason is not Reason.MERGED_INTO
 
 
-def test_what_a_day_holds_later_is_told_when_the_night_has_shut_the_window_of_its_first_visit():
-    visits = [
-        visit("2026-12-03T08:00", id=1, leads=(Lead.parse("1d@17:00"),)),
-        visit("2026-12-03T19:15", id=2, leads=(Lead.parse("1d@17:00"),)),
-    ]
-    (text,) = one(*visits, now=at("2026-12-02T23:30"))
-    assert (text.goes_at, [about.id for about in text.visits]) == (at("2026-12-03T09:00"), [2])
-    assert text.closes_at == at("2026-12-03T18:30")
-    (early,) = one(*visits, now=at("2026-12-02T12:00"))
-    assert [about.id for about in early.visits] == [1, 2]
-
-
 def test_screens_6_a_digest_leaves_the_first_visits_reminder_and_what_it_did_not_say():
     first = visit("2026-12-08T15:00", id=8, first=True, leads=(Lead.parse("1d@17:00"),))
     texts = {text.key: text.reason for text in one(*week(7, 9), first, digest=True)}

@@ -118,30 +118,21 @@ def _set_time(
     reader: Reader, candidate: Candidate, later: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
 ) -> Candidate:
     """When a candidate goes: not after the next lead about any of its visits opens."""
-    closes_at = _before_next(candidate, candidate.closes_at, later)
-    if candidate.reason is not None:
-        return replace(candidate, closes_at=closes_at)
-    if candidate.key in gone:
-        return replace(candidate, closes_at=closes_at, goes_at=gone[candidate.key].at)
-    goes_at = next_allowed(reader, max(candidate.opens_at, now))
-    if now < closes_at <= goes_at:  # late, and the night is in between: what the day holds later is told all the same
-        rest = tuple(one for one in candidate.visits if window_end(reader, candidate.lead, one.starts_at) > goes_at)
-        if rest:
-            candidate = replace(candidate, visits=rest)
-            closes_at = _before_next(candidate, window_end(reader, candidate.lead, rest[0].starts_at), later)
-    if goes_at >= closes_at:
-        reason = Reason.TOO_LATE if now >= closes_at else Reason.QUIET_HOURS
-        return replace(candidate, closes_at=closes_at, reason=reason)
-    return replace(candidate, closes_at=closes_at, goes_at=goes_at)
-
-
-def _before_next(candidate: Candidate, closes_at: datetime, later: Sequence[Candidate]) -> datetime:
     follows = (
         one.opens_at
         for one in later
         if one.reason is None and one.opens_at > candidate.opens_at and set(one.visits) & set(candidate.visits)
     )
-    return min(closes_at, next(follows, closes_at))
+    closes_at = min(candidate.closes_at, next(follows, candidate.closes_at))
+    if candidate.reason is not None:
+        return replace(candidate, closes_at=closes_at)
+    if candidate.key in gone:
+        return replace(candidate, closes_at=closes_at, goes_at=gone[candidate.key].at)
+    goes_at = next_allowed(reader, max(candidate.opens_at, now))
+    if goes_at >= closes_at:
+        reason = Reason.TOO_LATE if now >= closes_at else Reason.QUIET_HOURS
+        return replace(candidate, closes_at=closes_at, reason=reason)
+    return replace(candidate, closes_at=closes_at, goes_at=goes_at)
 
 
 def day_of(instant: datetime, reader: Reader) -> date:

@@ -714,7 +714,9 @@ class Oracle:
                 late = shut <= max(since, eligible_since) + timedelta(minutes=1)
                 return None if late or min(shut, closes) <= since else "its window was open when the visit was known"
             case "quiet_hours":
-                return None if window_ is None or window_.quiet else "the night left room"
+                first = max([opens, *(ends for begins, ends in self.outages if begins <= opens <= ends + SLACK)])
+                night = window_ is None or window_.quiet or after_quiet(first, person.zone) >= closes
+                return None if night else "the night left room"
             case "no_wording" | "lint":
                 return "every text here can be said"
             case _:
