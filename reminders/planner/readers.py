@@ -93,7 +93,7 @@ class Reader:
 class Gone:
     """A reminder to the number that has gone, or is on the wire: to whom, which, when it was last handed over, about
     which visits. Only reminders count against the caps. `failed` is one that no phone is known to have got: it counts,
-    and reminds of nothing.
+    and reminds of nothing. One that went `elsewhere`, to a phone its reader had before, does not count either.
     """
 
     reader: int
@@ -101,6 +101,7 @@ class Gone:
     at: datetime
     visits: frozenset[int] = frozenset()
     failed: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -427,7 +427,8 @@ class Oracle:
                 self.problems.append(("about a plan that does not run", f"{name}: {course.status.at(told.at)}"))
             if starts_at in course.doubtful:
                 continue
-            stands = any(one.stood.at(told.at) == starts_at for one in course.visits.values())
+            theirs = [one for one in course.visits.values() if told.reader[1] in one.agreed.readers]
+            stands = any(one.stood.at(told.at) == starts_at for one in theirs)
             says_on = told.class_ == "reminder" or told.wording in {"moved", "moved_from", "added"}
             if says_on and starts_at <= told.at:
                 self.problems.append(("told of a past time", name))
