@@ -427,8 +427,8 @@ class Oracle:
                 self.problems.append(("about a plan that does not run", f"{name}: {course.status.at(told.at)}"))
             if starts_at in course.doubtful:
                 continue
-            theirs = [one for one in course.visits.values() if told.reader[1] in one.agreed.readers]
-            stands = any(one.stood.at(told.at) == starts_at for one in theirs)
+            there = [one.agreed for one in course.visits.values() if one.stood.at(told.at) == starts_at]
+            stands = bool(there)
             says_on = told.class_ == "reminder" or told.wording in {"moved", "moved_from", "added"}
             if says_on and starts_at <= told.at:
                 self.problems.append(("told of a past time", name))
@@ -436,7 +436,7 @@ class Oracle:
                 self.problems.append(
                     ("wrong time", f"{name}: nothing stands at {wall_of(starts_at, HOME):%m-%d %H:%M}")
                 )
-            elif told.wording == "called_off" and stands:
+            elif told.wording == "called_off" and any(told.reader[1] in one.readers for one in there):
                 self.problems.append(("called off while it stands", name))
         since = told.at - HEARD_WITHIN
         wanted = any(since <= at <= told.at for at in self.started_again[told.to])
