@@ -51,7 +51,7 @@ class Opened:
 
     def saved(self, language: str) -> dict[str, SavedReply]:
         """What an answer may begin with."""
-        return dict(wording.saved_replies(language, alias=self.alias, phone=self.phone))
+        return dict(wording.saved_replies(language, alias=self.alias, phone=self.phone, line24=self.line24))
 
     @property
     def answered(self) -> Event | None:

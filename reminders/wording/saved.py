@@ -19,10 +19,10 @@ class SavedReply:
     body: str = field(repr=False)
 
 
-def saved_replies(language: str, *, alias: str, phone: str) -> Mapping[str, SavedReply]:
-    """Key → reply, in the reader's language (a BCP 47 tag) or else in English."""
+def saved_replies(language: str, *, alias: str, phone: str, line24: str) -> Mapping[str, SavedReply]:
+    """Key → reply, in the reader's language (a BCP 47 tag) or else in English; `phone` and `line24` in E.164."""
     code = catalogue_code(language) or "en"
-    values = {"alias": alias, "phone": shown_phone(phone)}
+    values = {"alias": alias, "phone": shown_phone(phone), "line24": shown_phone(line24)}
     return {key: SavedReply(texts["about"], texts[code].format_map(values)) for key, texts in _read().items()}
 
 
