@@ -285,7 +285,9 @@ def test_w3_replies_to_begin_with_are_one_neutral_segment_at_their_longest(langu
             assert all(number in one.body for number in ("988", "911", "202-555-0101")), key
             assert language == "en" or "988 y oprima 2" in one.body
         if "STOP" in one.body:
-            assert one.body.endswith({"en": "STOP to end texts.", "es": "STOP para no recibir mensajes."}[language]), key
+            assert one.body.endswith({"en": "STOP to end texts.", "es": "STOP para no recibir mensajes."}[language]), (
+                key
+            )
     printed = wording.card(language=language, **given)
     assert not [words for words in AMBIGUOUS if words in printed]
     assert all(number in printed for number in ("988", "911", "202-555-0101"))

@@ -499,6 +499,7 @@ class _Hearing:
     ) -> tuple[int, bool]:
         """Open a task, or add this text to the one that is open; with the text in its story."""
         patients = {reader.patient_id for reader in self.readers}
+        due_at = due_at or tasks.waking(self.now, self.site.zone)
         task_id, fresh = store.tasks.open_task(
             self.tx,
             kind=kind,
@@ -506,11 +507,13 @@ class _Hearing:
             urgency=urgency,
             site_id=self.site.id,
             now=self.now,
-            due_at=due_at or tasks.waking(self.now, self.site.zone),
+            due_at=due_at,
             patient_id=next(iter(patients)) if len(patients) == 1 else None,
             number_id=self.number.id,
             appointment_id=appointment_id,
         )
+        if not fresh and kind in oncall.UNREAD:
+            store.tasks.unheard_again(self.tx, task_id, due_at)
         later = f"sent {self.at:%H:%M} UTC, heard later" if self.now - self.at > timedelta(minutes=1) else None
         store.tasks.add_event(
             self.tx, task_id, self.now, what="a text came", who="the phone", reply_id=self.reply_id, detail=later
