@@ -37,7 +37,6 @@ from typing import Any
 
 from reminders.conversation.spelling import NUMBER, Spelling
 
-FILES = ("en.toml", "es.toml")
 GAP = 3  # words that `...` may stand for, and fillers that may stand between two words
 REPEATS = 5  # how often the bracket of a `*` may come
 
@@ -361,6 +360,11 @@ def _shared(parts: Sequence[_Part]) -> Iterator[str]:
 @cache
 def lexicon(meanings: frozenset[str], known: frozenset[str] = frozenset()) -> Lexicon:
     """The lexicon of this package, whose rules may have `meanings`. `known` are words to be left as they are."""
+    return Lexicon({name: tomllib.loads(text) for name, text in files().items()}, meanings, known)
+
+
+def files() -> Mapping[str, str]:
+    """The lexicon files of this package by name, one a language; each as it is written."""
     folder = resources.files(__package__).joinpath("lexicon")
-    files = {name: tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in FILES}
-    return Lexicon(files, meanings, known)
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name: file.read_text(encoding="utf-8") for file in found}

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, languages, plans, store, wording
 from reminders.plans import Category, PlanRefused
 from reminders.service import House, changes, lives, retention, story
 from reminders.service.accounts import Actor
@@ -623,6 +623,6 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         later=LATER,
         categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
-        languages={code: {"en": "English", "es": "Spanish"}.get(code, code) for code in sorted(wording.languages())},
+        languages=languages.offered(),
         **known,
     )
