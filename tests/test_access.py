@@ -239,6 +239,10 @@ def reader_of(house) -> str:
     return str(some_id(house, schema.recipients))
 
 
+def reply_of(house) -> str:
+    return str(some_id(house, schema.replies))
+
+
 def plan_of(house) -> str:
     return str(some_id(house, schema.plans))
 
@@ -269,6 +273,7 @@ SAY = "Please call us when you can."
 POSTED = {
     "/inbox/{number}/take": {},
     "/inbox/{number}/note": {"note": "rang, no answer"},
+    "/inbox/{number}/mark": {"reply": reply_of, "mark": "danger"},
     "/inbox/{number}/say": {"to": reader_of, "words": SAY, "do": "send"},
     "/inbox/{number}/close": {"outcome": "done", "ended": "spoke with them"},
     "/attendance": marks,

@@ -1,4 +1,4 @@
-"""Which languages there are: one is offered where all of its parts are there, and doctor names what the others lack (W-5)."""
+"""Which languages there are: one is offered where all of its parts are there; doctor names what others lack (W-5)."""
 
 import json
 import os

@@ -305,7 +305,8 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
 
 def _of_reply(reply: Heard, zone: str) -> Entry:
     who = "They wrote" if "self" in reply.recipients else f"{', '.join(reply.recipients)} wrote"
-    return Entry(reply.received_at, zone, "in", f"{who} ({reply.meaning.replace('_', ' ')})", reply.words)
+    marked = "" if reply.danger is None else ", marked as danger" if reply.danger else ", marked as no danger"
+    return Entry(reply.received_at, zone, "in", f"{who} ({reply.meaning.replace('_', ' ')}{marked})", reply.words)
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
