@@ -4,9 +4,14 @@
 Beside it stand words that say yes: "ok in a meeting" is no promise to come.
 """
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from conftest import send
+from oncall import Clinic
 
 from reminders.conversation import Meaning, understand
+from reminders.store import schema
 
 NOTHING = {Meaning.OTHER, Meaning.WHO}
 AGREED_OR_GONE = {Meaning.CONFIRM, Meaning.YES, Meaning.STOP, Meaning.WRONG_NUMBER}
@@ -92,3 +97,46 @@ def test_field_report_4_no_two_of_them_with_any_courtesy_confirm(word):
 )  # fmt: skip
 def test_field_report_4_what_a_person_says_still_counts(said, language, meaning):
     assert meaning in meanings(said, language)
+
+
+NIGHT = datetime(2026, 12, 5, 8, 0, tzinfo=UTC)  # Saturday, 3 a.m. in New York
+ROBOTS = {
+    "an office that is closed": (
+        "We are closed. For emergencies call 911. Ticket {}.",
+        "Our office hours are 9 to 5. Ref. {}.",
+    ),
+    "who drives": ("I'm driving right now. {}", "ok, driving, text you later {}"),
+    "who is on vacation": (
+        "I'm on vacation until January {}.",
+        "Estoy de vacaciones hasta el {}, si es una emergencia llame al 911",
+    ),
+    "a phone that gets nothing": ("Delivery failed, error {}", "Your message {} could not be delivered."),
+    "a chat bot": ("Sure! How can I help you today? {}", "Yes, I understand. Is there anything else? {}"),
+}
+
+
+@pytest.fixture
+def clinic(database_url, tmp_path, travel, twilio):
+    opened = Clinic(database_url, tmp_path, travel, twilio, ("First", {}), ("Second", {}))
+    yield opened
+    opened.close()
+
+
+def test_field_report_3_an_hour_with_two_robots_of_every_kind_costs_two_texts_a_number_and_few_pages(clinic):
+    phones = {"+12025550143": list(ROBOTS.values())[::2], "+12025550144": list(ROBOTS.values())[1::2]}
+    for number, phone in enumerate(phones, 1):
+        clinic.accept(number, phone)
+    for minute in range(0, 60, 3):
+        clinic.travel(NIGHT + timedelta(minutes=minute))
+        for phone, kinds in phones.items():
+            robot = kinds[minute // 3 % len(kinds)]
+            clinic.text(robot[minute % 2].format(minute), phone)
+    send(clinic.house)
+    assert clinic.texts()
+    for phone in phones:
+        assert len(clinic.received(phone)) <= 2, phone
+    assert len(clinic.pager.called()) <= 10
+    assert not {task.kind for task in clinic.tasks()} & {"stop_asked", "stop_early", "wrong_number", "number_bad"}
+    visits = clinic.house.database.read(lambda tx: tx.all(schema.appointments.select()))
+    assert {visit.status for visit in visits} == {"booked"}
+    assert clinic.house.database.read(lambda tx: tx.all(schema.confirmations.select())) == []
