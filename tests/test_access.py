@@ -314,6 +314,7 @@ NOT_POSTED = {
     "/plans/drafts/{draft_id}/discard": "as above",
     "/wording": "tries a sentence out; nothing is kept and nothing sealed is read",
     "/log": "a search; no name and no whole number is shown",
+    "/inbox/{number}/mark": "wants a reply of that conversation; test_reply_marks asks the audit",
     "/inbox/{number}/let-go": "wants a text that is held; test_service_tasks lets one go",
     "/held/{why}": "wants an outage; test_ops asks the audit for what was decided",
     "/phones/{key}/text": "a pretend phone of the demo: what it texts comes in as any phone's",

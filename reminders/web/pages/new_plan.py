@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, languages, plans, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
 from reminders.service import House, cap_costs, lives, planning, story
 from reminders.service.accounts import Actor
@@ -520,7 +520,7 @@ def _page(
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
-        languages=_languages(),
+        languages=languages.offered(),
         later=LATER,
         done=done,
     )
@@ -529,11 +529,6 @@ def _page(
 def wall_words(wall: datetime) -> str:
     """A wall clock as pages show it: `Thu 3 Dec 2026, 15:00`."""
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
-
-
-def _languages() -> dict[str, str]:
-    names = {"en": "English", "es": "Spanish"}
-    return {code: names.get(code, code) for code in sorted(wording.languages())}
 
 
 def _name_of_draft(draft: store.drafts.Draft) -> str:
