@@ -187,6 +187,24 @@ def test_lists_show_nothing_of_another_site(two_sites):
             assert word not in answer.text, (path, word)
 
 
+def test_s16_no_address_no_link_and_no_title_of_a_page_names_a_person(two_sites):
+    values = values_for(two_sites) | WORDS
+    caller = Caller(two_sites, role="admin")
+    looked_for = [f"/log?patient_id={values['patient_id']}", f"/log?when=any&plan_id={values['plan_id']}"]
+    looked_for += [f"/audit?patient_id={values['patient_id']}", "/log?when=any"]
+    paths = [filled(route, values) for route in pages(caller.app) if route.method == "GET"]
+    named = 0
+    for path in paths + looked_for:
+        said = caller.page(path).text
+        named += "ZP-77" in said or "ZQ-77" in said
+        addresses = re.findall(r'(?:href|action|src|data-href|data-refresh|formaction)="([^"]*)"', said)
+        titles = re.findall(r"<title>([^<]*)</title>", said)
+        hidden = re.findall(r'name="back" value="([^"]*)"', said)
+        for word in ("ZP-77", "ZQ-77", "Alvarez", "5550143"):
+            assert not [one for one in addresses + titles + hidden if word in one], (path, word)
+    assert named > 5
+
+
 def test_a_signature_is_no_sign_in_and_a_sign_in_no_signature(two_sites):
     caller = Caller(two_sites, role="admin")
     form = [("MessageSid", "SM1"), ("From", "+12025550143"), ("Body", "hello")]
@@ -314,6 +332,7 @@ NOT_POSTED = {
     "/plans/drafts/{draft_id}/discard": "as above",
     "/wording": "tries a sentence out; nothing is kept and nothing sealed is read",
     "/log": "a search; no name and no whole number is shown",
+    "/audit": "leads to the address that says the same, which is on record",
     "/inbox/{number}/let-go": "wants a text that is held; test_service_tasks lets one go",
     "/held/{why}": "wants an outage; test_ops asks the audit for what was decided",
     "/phones/{key}/text": "a pretend phone of the demo: what it texts comes in as any phone's",
