@@ -326,6 +326,7 @@ NOT_POSTED = {
     "/sms/inbound": "the phone's own words, kept as replies; what they change is noted, see test_web_webhooks",
     "/sign-in/code": "test_sign_in walks it, and asks the audit",
     "/enrol": "as above",
+    "/account/factor": "wants a code of another phone; test_pages_staff walks it",
     "/invitation/{token}": "as above",
     "/plans/preview": "tries out what its author has typed; nothing is kept and nothing sealed is read",
     "/plans/drafts/{draft_id}": "a draft is nobody's plan yet: it is kept for its author alone",
