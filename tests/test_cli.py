@@ -819,5 +819,12 @@ def test_a_crash_shows_no_values_of_variables(run):
     assert "Jordan" not in words
 
 
+def test_s16_the_simulator_does_not_start_while_live(run, monkeypatch):
+    monkeypatch.setenv("REMINDERS_TWILIO__LIVE", "true")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a real one")
+    assert "twilio.live is true" in run("simulator", "--port", "0", code=1).stderr
+
+
 def test_simulator_says_when_its_port_is_taken(run, pretend_twilio):
     assert "Cannot listen" in run("simulator", "--port", pretend_twilio.rpartition(":")[2], code=1).stderr

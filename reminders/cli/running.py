@@ -70,6 +70,10 @@ def simulator(
     from reminders.sms.simulator import run as run_simulator
 
     with the_house(checked=False) as house:
+        if house.settings.twilio.live:
+            end(
+                Exit.REFUSED, "twilio.live is true: the pretend Twilio knows the real account's token, so it stays off."
+            )
         sender = house.settings.twilio.sender
         settings = SimulatorSettings(
             account_sid=house.secrets.account_sid,
