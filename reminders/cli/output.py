@@ -160,12 +160,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     On a terminal cells wrap, the last column taking the room that is left; in a pipe every row is one line.
     """
+    from reminders.service.legible import legible
+
     terminal = sys.stdout.isatty()
     table = Table(box=box.SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=not terminal)
     for row in rows:
-        cells = ["" if cell is None else str(cell) for cell in row]
+        cells = ["" if cell is None else legible(str(cell)) for cell in row]
         table.add_row(*map(Text, cells if terminal else (" ".join(cell.split()) for cell in cells)))
     if not table.row_count:
         err.print(empty)
