@@ -44,7 +44,8 @@ COMMANDS = {
     "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
     "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
-    "doctor", "simulator", "web", "demo", "keys make", "keys rotate", "api-keys make", "api-keys list", "api-keys end",
+    "doctor", "settings", "simulator", "web", "demo", "keys make", "keys rotate",
+    "api-keys make", "api-keys list", "api-keys end",
     "audit list", "audit verify", "audit head",
     "users add", "users list", "users role", "users reset", "users end",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""S16: a text from a line of our own gets no answer, so two of our senders never talk to each other."""
+"""S16: a text from a sender of our own gets no answer, so two of our senders never talk to each other."""
 
 import pytest
 import sqlalchemy as sa
@@ -10,12 +10,12 @@ from reminders.service import inbound
 from reminders.sms import InboundText
 from reminders.store import schema
 
-SENDER, NORTH, PHONE, LINE24 = "+15005550006", "+15005550009", "+12025550100", "+12025550101"
+SENDER, NORTH = "+15005550006", "+15005550009"
 WORDS = ("hello", "HELP", "START", "STOP", "who is this", "i want to die", "R", "C", "i used last night")
 
 
-@pytest.mark.parametrize("line", [SENDER, NORTH, PHONE, LINE24])
-def test_s16_what_a_line_of_our_own_texts_is_answered_by_no_text(house, travel, line):
+@pytest.mark.parametrize("line", [SENDER, NORTH])
+def test_s16_what_a_sender_of_our_own_texts_is_answered_by_no_text(house, travel, line):
     travel(NOW)
     open_north(house)
     accept(house, 3)

@@ -56,8 +56,11 @@ class Voice:
 
 
 @contextmanager
-def the_house(*, checked: bool = True) -> "Generator[House]":
-    """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command."""
+def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[House]":
+    """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command.
+
+    Only `make_keys` makes and keeps keys where there are none: a read in the wrong directory leaves nothing behind.
+    """
     from reminders import store
     from reminders.service import House, health, logs
     from reminders.settings import SettingsError
@@ -66,7 +69,7 @@ def the_house(*, checked: bool = True) -> "Generator[House]":
     logs.set_up(Voice.level)
     house = None
     try:
-        house = House.open()
+        house = House.open(make_keys=make_keys)
         if made := house.secrets.new_keys_file:
             err.print(
                 f"Warning: no keys were given, so new ones were made and are kept in {made}, beside the database. "

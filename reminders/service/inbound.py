@@ -264,9 +264,8 @@ class _Hearing:
         return True
 
     def _is_from_us(self) -> bool:
-        """Whether a line of our own texted us: an answer would come back as a text, and be answered again (S16)."""
-        lines = store.people.our_lines(self.tx) | self.house.settings.our_lines
-        return self.text.sender in lines
+        """Whether a sender of our own texted us: an answer would come back as a text, and be answered again (S16)."""
+        return store.people.sender_at(self.tx, self.text.sender) is not None
 
     def leave_to_a_person(self) -> None:
         """The effects that nothing may prevent, and a task for the others."""
