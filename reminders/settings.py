@@ -239,7 +239,10 @@ class WebSettings(_Table):
 
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
-    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key.
+    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
+    `previews_per_minute` for each key and member of staff. `tries_per_login` wrong sign-ins from one address, and
+    `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
+    bodies.
     """
 
     host: str = "127.0.0.1"
@@ -250,6 +253,11 @@ class WebSettings(_Table):
     proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
     demo: bool = False
     api_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
+    previews_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 120
+    tries_per_login: Annotated[int, Field(ge=3, le=20)] = 5
+    tries_per_address: Annotated[int, Field(ge=5, le=1000)] = 20
+    api_bytes: Annotated[int, Field(ge=100_000, le=10_000_000)] = 1_000_000
+    webhook_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 65_536
 
 
 class SendingSettings(_Table):

@@ -42,7 +42,7 @@ ISSUER = "Reminders"  # stands in an app on somebody's own phone, so it must not
 
 _COUNTED_FOR = timedelta(hours=1)
 _BOTH, _ADDRESS, _LOGIN, _FACTOR = "login and address", "address", "login", "factor"
-_FREE_AND_LONGEST = {_BOTH: (5, 900), _ADDRESS: (20, 900), _LOGIN: (20, 30), _FACTOR: (5, 900)}
+_LONGEST = {_BOTH: 900, _ADDRESS: 900, _LOGIN: 30, _FACTOR: 900}
 _GUESSED_FIRST = (  # what the lists of common passwords are made of, the long ones among them by repetition
     *(
         "password",
@@ -576,7 +576,7 @@ def _try(house: House, tries: Mapping[str, str], now: datetime) -> list[int]:
     def work(tx: store.Transaction) -> list[int] | int:
         wait = 0
         for source, (many, last) in store.accounts.wrong_tries(tx, sources, now - _COUNTED_FOR).items():
-            free, longest = _FREE_AND_LONGEST[sources[source]]
+            free, longest = _free_and_longest(house, sources[source])
             if many >= free:
                 until = last + timedelta(seconds=min(longest, 4 * 2 ** min(many - free, 20)))
                 wait = max(wait, -int(-(until - now).total_seconds() // 1))
@@ -586,6 +586,12 @@ def _try(house: House, tries: Mapping[str, str], now: datetime) -> list[int]:
     if isinstance(done, int):
         raise TooManyTries(done)
     return done
+
+
+def _free_and_longest(house: House, kind: str) -> tuple[int, int]:
+    web = house.settings.web
+    free = web.tries_per_address if kind in {_ADDRESS, _LOGIN} else web.tries_per_login
+    return free, _LONGEST[kind]
 
 
 def _forgive(house: House, tx: store.Transaction, tried: list[int], kind: str, value: str) -> None:
