@@ -404,8 +404,9 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         print_json(_document(person))
         return
     from reminders.service import story
+    from reminders.service.legible import legible
 
-    out.print(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}")
+    out.print(legible(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}"))
     print_table(
         "Who gets texts",
         ["Who", "To", "Language", "Agreed to", "Consent", "Stands"],

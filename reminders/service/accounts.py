@@ -333,9 +333,17 @@ def _check_role(role: str) -> None:
         raise Refused(f"{role} is no role; there are {', '.join(PERMISSIONS)}")
 
 
-def _keep_one(administrators: list[int], staff_id: int) -> None:
-    if administrators == [staff_id]:
+def _keep_one(administrators: Mapping[int, bool], staff_id: int) -> None:
+    """An invitation is nobody yet: it may lapse, and its address may be wrong. So the last who came in by one stays."""
+    others = [works for one, works in administrators.items() if one != staff_id]
+    if staff_id not in administrators:
+        return
+    if not others:
         raise Refused("You cannot remove the last administrator. Make somebody else one first")
+    if administrators[staff_id] and not any(others):
+        raise Refused(
+            "You cannot remove the last administrator who can sign in. Wait until another one has signed in once"
+        )
 
 
 def _note(

@@ -214,11 +214,7 @@ class _Hearing:
         """Every effect of every meaning, and one answer: that of the first meaning that has one."""
         meanings = set(self.understood.meanings)
         was_stopped = self.number.opted_out_at is not None
-        if any(reader.died for reader in self.readers):
-            self._of_the_dead(meanings)
-            return
-        if meanings == {Meaning.REACTION}:
-            self._reacted(was_stopped=was_stopped)
+        if self._is_set_apart(meanings, was_stopped=was_stopped):
             return
         if meanings & _DANGER:
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
@@ -252,6 +248,24 @@ class _Hearing:
         first()
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._also(meanings)
+
+    def _is_set_apart(self, meanings: set[Meaning], *, was_stopped: bool) -> bool:
+        """Whether it comes from us or of the dead, or says nothing: then what there is to do is done."""
+        if self._is_from_us():
+            if meanings & _DANGER:
+                self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
+            self._open("reply", f"reply:{self.number.id}", "soon")
+        elif any(reader.died for reader in self.readers):
+            self._of_the_dead(meanings)
+        elif meanings == {Meaning.REACTION}:
+            self._reacted(was_stopped=was_stopped)
+        else:
+            return False
+        return True
+
+    def _is_from_us(self) -> bool:
+        """Whether a sender of our own texted us: an answer would come back as a text, and be answered again (S16)."""
+        return store.people.sender_at(self.tx, self.text.sender) is not None
 
     def leave_to_a_person(self) -> None:
         """The effects that nothing may prevent, and a task for the others."""
@@ -560,6 +574,8 @@ class _Hearing:
         """Lay down the answer `name` of the catalogue; its id."""
         closes_at = self.at + useful if name in {"stop_confirm", "stop_asked"} else self.now + useful
         if closes_at <= self.now:
+            return None
+        if self._is_from_us():
             return None
         danger = name in {"crisis", "overdose"}
         if not danger and conversation.is_automatic(self.text.body) and self._is_answered_enough():

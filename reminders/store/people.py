@@ -25,6 +25,7 @@ from reminders.store.schema import (
     name_words,
     numbers,
     patients,
+    plans,
     receipts,
     recipients,
     replies,
@@ -327,6 +328,25 @@ def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> Row[Any] | None:
 _PATIENT_BY_REF = sa.select(patients).where(
     patients.c.site_id == sa.bindparam("site"), patients.c.ref == sa.bindparam("ref")
 )
+
+
+def row_of_reference(tx: Transaction, what: str, ref: str, places: Collection[int] | None) -> int | None:
+    """The row of the first `plan` or `patient` (`what`) with that reference, at any of these sites (None: at all)."""
+    table = _REFERENCED[what]
+    query = sa.select(table.c.id).where(table.c.ref == ref).order_by(table.c.id).limit(1)
+    found = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
+    return None if found is None else int(found)
+
+
+def reference_of(tx: Transaction, what: str, row_id: int, places: Collection[int] | None) -> str | None:
+    """The reference of that `plan` or `patient` (`what`), if it is at any of these sites (None: at all)."""
+    table = _REFERENCED[what]
+    query = sa.select(table.c.ref).where(table.c.id == row_id)
+    found: str | None = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
+    return found
+
+
+_REFERENCED = {"plan": plans, "patient": patients}
 
 
 def keep_patient(
