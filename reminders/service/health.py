@@ -11,7 +11,7 @@ from typing import Any
 
 from reminders import clock, store, wording
 from reminders.plans import is_fictional
-from reminders.service import oncall
+from reminders.service import oncall, presence
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
@@ -179,10 +179,15 @@ def _database(house: House) -> Iterator[Check]:
     try:
         house.database.read(lambda tx: tx.fingerprint("+12025550100"))
         yield _sealing_keys(house)
-    except (store.Unreadable, LookupError) as error:
+    except LookupError as lost:
+        yield Check(
+            "phone index key", ok=False, detail=str(lost), fix="reminders keys rotate --index, which makes it again"
+        )
+    except store.Unreadable as error:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
         )
+    yield _keys_of_processes(house)
     for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
         yield Check(
             "limit of the day",
@@ -240,6 +245,16 @@ def _sealing_keys(house: House) -> Check:
         detail=f"{detail}, since {since:%B %Y} or longer",
         fix="reminders keys make; put the new key first in REMINDERS_SEALING_KEYS; reminders keys rotate",
     )
+
+
+def _keys_of_processes(house: House) -> Check:
+    """Whether every process at work can open what our first key seals."""
+    try:
+        presence.check_keys(house, clock.now())
+    except presence.NotOpenToAll as lacking:
+        fix = "the same REMINDERS_SEALING_KEYS for every process, and restart them (docs/keys.md)"
+        return Check("keys of processes", ok=False, detail=str(lacking), fix=fix)
+    return Check("keys of processes", ok=True, detail="every process at work can open what is sealed here")
 
 
 def _month_of(name: str) -> datetime | None:

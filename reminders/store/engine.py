@@ -74,7 +74,9 @@ class Transaction(Statements):
             query = sa.select(schema.keys).where(schema.keys.c.purpose == "index")
             row = self.first(query.with_for_update(read=True))
             if row is None:
-                raise LookupError("the database has no index key; run `reminders migrate`")
+                raise LookupError(
+                    "the phone index key is lost, so no number is found; run `reminders keys rotate --index`"
+                )
             self._index_key = self._database.index_key(row.id, row.wrapped)
         return fingerprint(self._index_key, value)
 
