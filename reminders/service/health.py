@@ -11,7 +11,7 @@ from typing import Any
 
 from reminders import clock, store, wording
 from reminders.plans import is_fictional
-from reminders.service import oncall, presence
+from reminders.service import oncall, presence, proxies
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
@@ -104,6 +104,7 @@ def status(house: House, now: datetime) -> Status:
             )
         if pages:
             troubles.append(f"pages that were not taken and are repeated: {pages}")
+        troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(house, tx, now)]
         if house.settings.twilio.live:
             troubles += [f"nobody is on call: {hours}" for hours in oncall.rota(house).gaps()]
         return Status(
@@ -188,6 +189,13 @@ def _database(house: House) -> Iterator[Check]:
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
         )
     yield _keys_of_processes(house)
+    unknown = house.database.read(lambda tx: proxies.troubles(house, tx, clock.now()))
+    yield Check(
+        "proxies",
+        ok=not unknown,
+        detail="; ".join(said for said, _ in unknown) or "none that is not believed",
+        fix="; ".join(fix for _, fix in unknown),
+    )
     for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
         yield Check(
             "limit of the day",

@@ -18,6 +18,7 @@ from reminders.service import (
     oncall,
     outcomes,
     planning,
+    proxies,
     retention,
     sending,
     stats,
@@ -134,6 +135,7 @@ def _chain(house: House, now: datetime) -> None:
 
 def _plan(house: House, now: datetime) -> None:
     keys.forget(house, now)
+    proxies.forget(house, now)
     house.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
     try:
         planning.extend(house, now)

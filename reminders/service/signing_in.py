@@ -5,7 +5,8 @@ with the password alone, and holds once the second factor is shown: the token is
 
 Wrong tries are counted by login and address together, by address, and by login. Each may fail a number of times, then
 waits 4 s, and twice as long with every try. The wait of a login alone stays short, so that nobody can lock out
-somebody else.
+somebody else. A browser in which somebody has signed in before carries a device token for that login, and is counted
+by itself alone: who shares its address, as behind a proxy that does not say whom it speaks for, cannot lock it out.
 """
 
 import base64
@@ -40,9 +41,11 @@ KEPT_FOR = timedelta(hours=1)
 SEEN_EVERY = timedelta(minutes=1)
 ISSUER = "Reminders"  # stands in an app on somebody's own phone, so it must not tell
 
+DEVICE_FOR = timedelta(days=90)
+
 _COUNTED_FOR = timedelta(hours=1)
-_BOTH, _ADDRESS, _LOGIN, _FACTOR = "login and address", "address", "login", "factor"
-_FREE_AND_LONGEST = {_BOTH: (5, 900), _ADDRESS: (20, 900), _LOGIN: (20, 30), _FACTOR: (5, 900)}
+_BOTH, _ADDRESS, _LOGIN, _FACTOR, _DEVICE = "login and address", "address", "login", "factor", "device"
+_FREE_AND_LONGEST = {_BOTH: (5, 900), _ADDRESS: (20, 900), _LOGIN: (20, 30), _FACTOR: (5, 900), _DEVICE: (5, 900)}
 _GUESSED_FIRST = (  # what the lists of common passwords are made of, the long ones among them by repetition
     *(
         "password",
@@ -198,15 +201,19 @@ def _ends_at(house: House, sign_in: store.Row[Any]) -> datetime:
 # In
 
 
-def sign_in(house: House, login: str, password: str, now: datetime, *, where: str) -> Half | None:
+def sign_in(house: House, login: str, password: str, now: datetime, *, where: str, device: str = "") -> Half | None:
     """Begin a sign-in with a login and its password; None where they do not go together, whichever is wrong.
 
-    Takes the same time for a login that nobody has. Raises TooManyTries, Busy.
+    `device` is the token of a browser in which somebody signed in before; one that is none of this login's is worth
+    nothing. Takes the same time for a login that nobody has. Raises TooManyTries, Busy.
     """
     login = accounts.fold(login)
-    tries = {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
-    tried = _try(house, tries, now)
     member = house.database.read(lambda tx: store.accounts.by_login(tx, login)) if accounts.is_login(login) else None
+    if _is_device_of(house, member, device, now):
+        kind, tries = _DEVICE, {_DEVICE: device}
+    else:
+        kind, tries = _BOTH, {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
+    tried = _try(house, tries, now)
     known = member is not None and member.password is not None and member.ended_at is None
     try:
         with _room_to_hash():
@@ -222,7 +229,7 @@ def sign_in(house: House, login: str, password: str, now: datetime, *, where: st
         return None
 
     def work(tx: store.Transaction) -> str:
-        _forgive(house, tx, tried, _BOTH, tries[_BOTH])
+        _forgive(house, tx, tried, kind, tries[kind])
         if anew is not None:
             store.accounts.change(tx, member.id, password=anew)
         return _begin(tx, member.id, now, where)
@@ -383,6 +390,30 @@ def enter_demo(house: House, login: str, now: datetime, *, where: str) -> str | 
         return open_for(tx, member, now, where=where, how="demo")
 
     return house.database.write(work)
+
+
+def device_token(house: House, actor: Actor, now: datetime) -> str:
+    """A token by which this browser is known again at the next sign-in of the actor, and of no one else.
+
+    It lets no one in. It ends with the password, with the access, and after 90 days.
+    """
+    member = house.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
+    said = f"{actor.id}.{int((now + DEVICE_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
+    return f"{said}.{_device_mark(house, member, said)}" if member is not None and member.password else ""
+
+
+def _is_device_of(house: House, member: store.Row[Any] | None, device: str, now: datetime) -> bool:
+    if member is None or member.password is None or member.ended_at is not None:
+        return False
+    said, _, given = device.rpartition(".")
+    if not _same(_device_mark(house, member, said), given):
+        return False
+    whose, ends, _ = said.split(".")
+    return int(whose) == member.id and now.timestamp() < int(ends)
+
+
+def _device_mark(house: House, member: store.Row[Any], said: str) -> str:
+    return _keyed(house, "device", f"{said}|{member.password}")
 
 
 def open_for(tx: store.Transaction, member: store.Row[Any], now: datetime, *, where: str, how: str) -> str:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
 from reminders.service import House, inbound, logs, presence
-from reminders.web import access, api, monitors, sign_in, webhooks
+from reminders.web import access, api, forwarded, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import (
     account,
@@ -115,6 +115,7 @@ def create_app(house: House | None = None) -> FastAPI:
     )
     app.state.house = home
     app.add_middleware(access.WithAddress)
+    app.add_middleware(forwarded.WatchProxies, house=home)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)
