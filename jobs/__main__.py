@@ -60,7 +60,7 @@ def _wait_for_database(house: House, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             store.check(house.database)
-            house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+            house.database.read(lambda tx: tx.fingerprints("+12025550100"))
         except store.Unavailable as away:
             log.warning("waiting for the database: %s", away)
             stop.wait(5)

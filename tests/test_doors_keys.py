@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from reminders import clock, store
 from reminders.cli.app import app
-from reminders.service import House, health, planning, presence
+from reminders.service import House, health, planning, presence, retention
 from reminders.store import schema
+from reminders.store.lists.common import patients_named
 
 OLD, NEW = {"k1": KEYS["k1"]}, {"k2": bytes(range(1, 33)), "k1": KEYS["k1"]}
 
@@ -102,3 +103,45 @@ def test_s10_the_doctor_says_how_a_lost_index_key_is_made_again(house, travel):
     assert (
         house.database.read(lambda tx: tx.first(sa.select(schema.keys).where(schema.keys.c.purpose == "index"))) is None
     )
+
+
+def number_of(house: House, phone: str) -> int | None:
+    row = house.database.read(lambda tx: store.people.number_by_phone(tx, phone))
+    return None if row is None else row.id
+
+
+def test_s10_an_index_key_is_replaced_after_erasures_and_their_stop_still_holds(house, travel):
+    """Two erased numbers are known by no phone, and one of them said STOP: what finds it must stay."""
+    for number in (1, 2):
+        patient = {"ref": f"MRN-{number}", "phone": f"+1202555010{number}"}
+        ask = document(plan={"ref": f"DC-{number}"}, patient=patient, series=[one_off("v", "2026-12-03T15:00:00")])
+        planning.accept(house, ask, clock.now(), who="test")
+    stopped = number_of(house, "+12025550101")
+    house.database.write(lambda tx: store.people.mark_number(tx, stopped, opted_out_at=clock.now()))
+    for number in (1, 2):
+        assert retention.erase(house, f"MRN-{number}", clock.now(), who="test") is not None
+    store.people.new_index_key(house.database, clock.now())
+    store.people.new_index_key(house.database, clock.now())
+    assert number_of(house, "+12025550101") == stopped
+    again = house.database.write(lambda tx: store.people.keep_number(tx, "+12025550101", clock.now()))
+    assert again == stopped
+    store.people.new_index_key(house.database, clock.now())  # its phone is known again: no former key is needed
+    assert house.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
+    assert number_of(house, "+12025550101") == stopped
+
+
+def test_s10_what_has_no_place_in_the_new_index_yet_is_found_by_the_former_key(house, travel):
+    planning.accept(house, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
+    before = number_of(house, "+12025550143")
+    house.database.write(lambda tx: store.people._replace_index_key(tx, clock.now()))  # and there it was stopped
+    assert number_of(house, "+12025550143") == before
+    assert house.database.write(lambda tx: store.people.keep_number(tx, "+12025550143", clock.now())) == before
+    (found,) = house.database.read(lambda tx: tx.all(patients_named(tx, {1, site_id(house)}, "alvarez", None)))
+    assert found is not None
+    assert store.people.new_index_key(house.database, clock.now()) == 1
+    assert house.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
+    assert number_of(house, "+12025550143") == before
+
+
+def site_id(house: House) -> int:
+    return house.database.read(lambda tx: store.people.all_sites(tx)[0].id)

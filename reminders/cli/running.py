@@ -165,7 +165,7 @@ def rotate_keys(
                 resealed += done
                 progress.update(task, completed=resealed)
         now = clock.now()
-        indexed = house.database.write(lambda tx: store.people.new_index_key(tx, now)) if index else 0
+        indexed = store.people.new_index_key(house.database, now) if index else 0
         first = house.secrets.first_sealing_key
         house.database.write(
             lambda tx: store.records.note(tx, who=who(), what="keys rotated", table="keys", row=0, now=now), again=True

@@ -178,7 +178,7 @@ def _database(house: House) -> Iterator[Check]:
         yield Check("database", ok=False, detail=f"cannot be used: {away}", fix="check database.url and the server")
         return
     try:
-        house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+        house.database.read(lambda tx: tx.fingerprints("+12025550100"))
         yield _sealing_keys(house)
     except LookupError as lost:
         yield Check(

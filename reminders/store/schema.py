@@ -194,6 +194,16 @@ keys = Table(
     _partial_index("uq_keys_one_index", "purpose", where="purpose = 'index'", unique=True),
 )
 
+# Index keys that were replaced, while anything may be found by them alone: what is not indexed anew yet, and the
+# STOP of a person who was erased, whose number is known by nothing else.
+former_keys = Table(
+    "former_keys",
+    metadata,
+    _id(),
+    Column("wrapped", sa.LargeBinary, nullable=False),
+    Column("made_at", Instant, nullable=False),
+)
+
 # A number belongs to nobody: it does not cascade from patients, so no plan, import or edit can undo a STOP.
 numbers = Table(
     "numbers",
