@@ -151,6 +151,12 @@ def _sqlite_file(url: str) -> Path:
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+def _file_or_https(place: str) -> str:
+    if not place or ("://" in place and not (place.startswith("https://") and urlsplit(place).hostname)):
+        raise ValueError("must be a file, or an address that begins with https://")
+    return place
+
+
 def _days(value: object) -> frozenset[int]:
     """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -274,7 +280,7 @@ class SendingSettings(_Table):
 
 
 class JobSettings(_Table):
-    """The interval of each job, in seconds, and the folder watched for plan files."""
+    """The interval of each job, in seconds, the folder watched for plan files, and where the audit's head is kept."""
 
     send_seconds: Annotated[float, Field(gt=0)] = 5
     settle_seconds: Annotated[float, Field(gt=0)] = 30
@@ -287,6 +293,7 @@ class JobSettings(_Table):
     tally_seconds: Annotated[float, Field(gt=0)] = 60
     chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
+    audit_head: Annotated[str, AfterValidator(_file_or_https)] | None = None
 
 
 class OnCall(_Table):

@@ -161,7 +161,7 @@ def rotate_keys(
             TextColumn("Sealed anew: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
         ) as progress:
             task = progress.add_task("", total=None)
-            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 500), again=True):
+            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 200), again=True):
                 resealed += done
                 progress.update(task, completed=resealed)
         now = clock.now()

@@ -11,7 +11,7 @@ from typing import Any
 
 from reminders import clock, store, wording
 from reminders.plans import is_fictional
-from reminders.service import oncall, presence, proxies
+from reminders.service import heads, oncall, presence, proxies
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
@@ -230,6 +230,7 @@ def _database(house: House) -> Iterator[Check]:
         )
         yield Check("SQLite", ok=True, detail=version + advice)
     yield from _backups(house, clock.now())
+    yield _audit_head(house, clock.now())
     now = clock.now()
     for name, job in status(house, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
@@ -268,6 +269,22 @@ def _keys_of_processes(house: House) -> Check:
 def _month_of(name: str) -> datetime | None:
     made = re.fullmatch(r"(20\d\d)(0[1-9]|1[0-2])[0-9a-f]{4}", name)
     return datetime(int(made[1]), int(made[2]), 1, tzinfo=UTC) if made is not None else None
+
+
+def _audit_head(house: House, now: datetime) -> Check:
+    """The head of the audit is kept outside of the database, lately; while not live it is said only."""
+    place, last = house.settings.jobs.audit_head, heads.last_kept(house)
+    if place is None:
+        detail = "kept nowhere but in the database, so that a chain that is cut off or written anew does not show"
+        fix = "set jobs.audit_head to a file or an https address where nobody writes who can write to the database"
+        return Check("audit head", ok=not house.settings.twilio.live, detail=detail, fix=fix)
+    stale = last is None or now - last > heads.STALE
+    return Check(
+        "audit head",
+        ok=not stale,
+        detail=f"kept last {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "never kept yet",
+        fix="look at the error of the chain job (reminders status); reminders audit head --keep tries it now",
+    )
 
 
 def _backups(house: House, now: datetime) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from reminders import clock, store
 from reminders.service import (
     audit,
+    heads,
     importing,
     inbound,
     keys,
@@ -131,6 +132,7 @@ def _tally(house: House, now: datetime) -> None:
 
 def _chain(house: House, now: datetime) -> None:
     audit.chain(house, now)
+    heads.keep(house, now)
 
 
 def _plan(house: House, now: datetime) -> None:

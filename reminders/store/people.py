@@ -625,7 +625,7 @@ def new_index_key(database: Database, now: datetime) -> int:
     return indexed
 
 
-_INDEXED_AT_ONCE = 200
+_INDEXED_AT_ONCE = 100
 
 
 def _replace_index_key(tx: Transaction, now: datetime) -> None:
