@@ -372,6 +372,14 @@ class SiteSettings(_Table):
     closures: tuple[date, ...] = ()
 
 
+class SitesSettings(_Table):
+    """What the sites are to one another. Unless `one_program`, each is a Part 2 program of its own: no look-up says
+    anything of a number that only another site texts. What a number itself asks for (its STOP, its caps) holds for all.
+    """
+
+    one_program: bool = False
+
+
 class GoLiveSettings(_Table):
     """What must be on record before the first real text (L-30, L-39b, L-45)."""
 
@@ -390,6 +398,7 @@ class Settings(_Table):
     sending: SendingSettings = SendingSettings()
     jobs: JobSettings = JobSettings()
     site: SiteSettings = SiteSettings()
+    sites: SitesSettings = SitesSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
 
