@@ -12,7 +12,7 @@ from typing import Any
 
 from reminders import clock, languages, store, wording
 from reminders.plans import is_fictional
-from reminders.service import oncall
+from reminders.service import heads, oncall, presence, proxies
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
@@ -107,6 +107,7 @@ def status(house: House, now: datetime) -> Status:
             )
         if pages:
             troubles.append(f"pages that were not taken and are repeated: {pages}")
+        troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(house, tx, now)]
         if house.settings.twilio.live:
             troubles += [f"nobody is on call: {hours}" for hours in oncall.rota(house).gaps()]
         return Status(
@@ -192,12 +193,24 @@ def _database(house: House) -> Iterator[Check]:
         yield Check("database", ok=False, detail=f"cannot be used: {away}", fix="check database.url and the server")
         return
     try:
-        house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+        house.database.read(lambda tx: tx.fingerprints("+12025550100"))
         yield _sealing_keys(house)
-    except (store.Unreadable, LookupError) as error:
+    except LookupError as lost:
+        yield Check(
+            "phone index key", ok=False, detail=str(lost), fix="reminders keys rotate --index, which makes it again"
+        )
+    except store.Unreadable as error:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
         )
+    yield _keys_of_processes(house)
+    unknown = house.database.read(lambda tx: proxies.troubles(house, tx, clock.now()))
+    yield Check(
+        "proxies",
+        ok=not unknown,
+        detail="; ".join(said for said, _ in unknown) or "none that is not believed",
+        fix="; ".join(fix for _, fix in unknown),
+    )
     for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
         yield Check(
             "limit of the day",
@@ -232,6 +245,7 @@ def _database(house: House) -> Iterator[Check]:
         )
         yield Check("SQLite", ok=True, detail=version + advice)
     yield from _backups(house, clock.now())
+    yield _audit_head(house, clock.now())
     now = clock.now()
     for name, job in status(house, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
@@ -257,9 +271,35 @@ def _sealing_keys(house: House) -> Check:
     )
 
 
+def _keys_of_processes(house: House) -> Check:
+    """Whether every process at work can open what our first key seals."""
+    try:
+        presence.check_keys(house, clock.now())
+    except presence.NotOpenToAll as lacking:
+        fix = "the same REMINDERS_SEALING_KEYS for every process, and restart them (docs/keys.md)"
+        return Check("keys of processes", ok=False, detail=str(lacking), fix=fix)
+    return Check("keys of processes", ok=True, detail="every process at work can open what is sealed here")
+
+
 def _month_of(name: str) -> datetime | None:
     made = re.fullmatch(r"(20\d\d)(0[1-9]|1[0-2])[0-9a-f]{4}", name)
     return datetime(int(made[1]), int(made[2]), 1, tzinfo=UTC) if made is not None else None
+
+
+def _audit_head(house: House, now: datetime) -> Check:
+    """The head of the audit is kept outside of the database, lately; while not live it is said only."""
+    place, last = house.settings.jobs.audit_head, heads.last_kept(house)
+    if place is None:
+        detail = "kept nowhere but in the database, so that a chain that is cut off or written anew does not show"
+        fix = "set jobs.audit_head to a file or an https address where nobody writes who can write to the database"
+        return Check("audit head", ok=not house.settings.twilio.live, detail=detail, fix=fix)
+    stale = last is None or now - last > heads.STALE
+    return Check(
+        "audit head",
+        ok=not stale,
+        detail=f"kept last {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "never kept yet",
+        fix="look at the error of the chain job (reminders status); reminders audit head --keep tries it now",
+    )
 
 
 def _backups(house: House, now: datetime) -> Iterator[Check]:

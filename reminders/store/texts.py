@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -287,12 +287,17 @@ def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
 
     No claim can come in between, the number is locked; but the settle job may have let it expire.
     """
-    moved = tx.run(
-        texts.update()
-        .where(texts.c.id == row.id, texts.c.state == row.state, texts.c.attempts == 0)
-        .values(state=target.value, ready=False, held=None, **values)
-    )
-    return moved == 1
+    values |= {"state": target.value, "ready": False, "held": None}
+    bound = {f"to_{name}": value for name, value in values.items()}
+    return tx.do(_moving(tuple(values)), {"row": row.id, "was": row.state} | bound) == 1
+
+
+@cache
+def _moving(names: tuple[str, ...]) -> Prepared:
+    """The statement that moves a text to these values. A plan paused is one for each of its texts."""
+    to = {name: sa.bindparam(f"to_{name}", type_=texts.c[name].type) for name in names}
+    seen = sa.and_(texts.c.id == sa.bindparam("row"), texts.c.state == sa.bindparam("was"), texts.c.attempts == 0)
+    return Prepared(texts.update().where(seen).values(to))
 
 
 NOT_GOT = frozenset({"undelivered", "uncertain", "expired"})

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, languages, plans, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.service import House, cap_costs, lives, planning, previews, story
+from reminders.service import House, cap_costs, lives, planning, previews, sharing, story
 from reminders.service.accounts import Actor
 from reminders.service.keys import TooMany
 from reminders.service.planning import Previewed
@@ -432,13 +432,14 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
     number = store.people.number_by_phone(tx, phone)
     if number is None:
         return
-    others = {one.patient_id for one in store.people.recipients_on(tx, [number.id])}
-    others -= {known.id} if known is not None else set()
-    for other in sorted(others):
+    readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
+    for other in sorted(readers - ({known.id} if known is not None else set())):
         row = store.history.patient(tx, sites, other)
-        if row is not None:
-            said = f"{row.ref} is texted on this number too. They share its limit of texts a day."
-            seen.notes.append((said, f"/patients/{row.id}"))
+        whom = row.ref if row is not None else "A patient of another site"
+        said = f"{whom} is texted on this number too. They share its limit of texts a day."
+        seen.notes.append((said, f"/patients/{row.id}" if row is not None else None))
+    if not readers and not ask.house.settings.sites.one_program:  # another program's number is like no one's
+        return
     if number.opted_out_at is not None:
         seen.notes.append(("This number has opted out. Nothing goes to it until START comes from that phone.", None))
     elif number.wrong_since is not None or number.bad_since is not None:
