@@ -700,6 +700,8 @@ class Oracle:
                 first = max([first, *(ends for begins, ends in self.outages if begins <= first <= ends + SLACK)])
                 first = after_quiet(first, person.zone)
                 days = {wall_of(at, person.zone).date() for at in (opens, due, first)}
+                if closes <= since:  # judged while it was open, before the visit stood as it does
+                    days.add(wall_of(closes, person.zone).date())
                 per_day, per_week = map(min, zip(self.caps(phone, opens), self.caps(phone, first), strict=True))
                 counted = self._counted[phone]
                 if reason == "cap_day":
