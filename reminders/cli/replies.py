@@ -22,7 +22,10 @@ def marks(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: Json = False,
 ) -> None:
-    """List the replies that clinicians marked, each with what we had understood, and how many were found and missed."""
+    """List the replies that clinicians marked as danger or as none.
+
+    Each stands beside what was understood; the counts say how many were found, missed and falsely alarmed.
+    """
     from reminders import clock, store
     from reminders.service import marks, story
 
