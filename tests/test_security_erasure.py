@@ -13,7 +13,8 @@ from web_caller import Caller
 
 from reminders import store
 from reminders.cli import output
-from reminders.service import audit, retention
+from reminders.service import audit, backups, inbound, retention
+from reminders.sms import InboundText
 from reminders.store import schema
 
 NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
@@ -25,6 +26,13 @@ def clinic(database_url, tmp_path, travel):
     opened = open_house(database_url, tmp_path, jobs__import_folder=str(tmp_path / "plans"))
     yield opened
     opened.close()
+
+
+def inbound_of(house) -> list[bytes]:
+    """What they wrote, sealed, once they have written something that names them and a person was asked to read it."""
+    text = InboundText("SM" + "1" * 32, "+12025550177", "+15005550006", f"{NAME} here, {REF}, can I come later?", None)
+    inbound.take_in(house, text, NOW)
+    return [row.body_sealed for row in house.database.read(lambda tx: tx.all(sa.select(schema.replies)))]
 
 
 def count(house, table) -> int:
@@ -52,17 +60,28 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
         folder.mkdir(parents=True)
         (folder / "one.toml").write_text(f'[patient]\nname = "{NAME}"\nphone = "+1 (202) 555-0177"\n')
         (folder / "other.toml").write_text('name = "Kim Boro"\nphone = "202-555-0144"\n')
+    (said,) = inbound_of(clinic)
     assert retention.erase(clinic, REF, NOW, who="test") is not None
+    assert not clinic.database.read(lambda tx: tx.value(sa.select(schema.replies.c.body_sealed)))
+    assert said
     assert [one.id for one in clinic.database.read(lambda tx: store.drafts.mine(tx, member.id))] == [4]
     again = program.post("/patients/search", search, idempotency_key="one")
     assert (again.status_code, NAME in again.text, REF in again.text) == (410, False, False)
     assert {one.name for one in (tmp_path / "plans").rglob("*.toml")} == {"other.toml"}
+    for table in schema.metadata.sorted_tables:  # every column of every row, as a dump would have it
+        for row in clinic.database.read(lambda tx, table=table: tx.all(sa.select(table))):
+            assert not named_in(repr(tuple(row)).encode()), table.name
     url = clinic.settings.database.url
     if url.startswith("sqlite"):
+        backup = tmp_path / "new.db"
+        backups.take(clinic, backup, NOW, who="test")
         path = Path(url.removeprefix("sqlite:///"))
-        for file in (path, Path(f"{path}-wal")):
-            held = file.read_bytes() if file.exists() else b""
-            assert not [word for word in (NAME, REF, "2025550177") if word.encode() in held], file.suffix
+        for file in (path, Path(f"{path}-wal"), backup):
+            assert not named_in(file.read_bytes() if file.exists() else b""), file.name
+
+
+def named_in(held: bytes) -> list[str]:
+    return [word for word in (NAME, "Quillfeather", REF, "2025550177", "555-0177") if word.encode() in held]
 
 
 def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(house):

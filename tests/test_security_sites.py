@@ -1,5 +1,6 @@
 """What one site can learn of, or do to, another site's patients by a phone number (S6, S7)."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -40,7 +41,7 @@ def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(house, 
 
     def answer(phone: str) -> tuple[int, str]:
         said = browser.request("POST", "/log", data={"number": phone})
-        return said.status_code, said.text.replace(phone, "")
+        return said.status_code, re.sub(r"\d+(:\d\d)+", "", said.text.replace(phone, ""))  # but for the clock
 
     assert answer("202-555-0101") == answer("202-555-0177")
 
