@@ -25,7 +25,10 @@ SAID_BEFORE = {
     "start",
     "confirm",
     "yes",
+    "reaction",
 }  # then once is enough; or Twilio answered
+_NO_WISH = {"stop", "stop_asked", "wrong_number", "start", "crisis", "overdose", "slip", "intent", "change"}
+NO_PERSONS = {"REACTION": _NO_WISH, "AUTOMATIC": _NO_WISH | {"confirm", "yes"}}  # sort of text → what it never means
 TRANSIENT = ("sending", "sent", "scheduled")
 NEVER_SENT = ("expired", "cancelled", "suppressed")
 PAGED_WITHIN = timedelta(seconds=60)
@@ -437,12 +440,21 @@ class Promises:
         stored = {row[0]: row for row in self._disk.look("SELECT sid, id, meaning, number_id FROM replies")}
         answered = {row[0] for row in self._disk.look("SELECT reply_id FROM texts WHERE reply_id IS NOT NULL")}
         tasked = {row[0] for row in self._disk.look("SELECT reply_id FROM task_events WHERE reply_id IS NOT NULL")}
+        alarming = "SELECT e.reply_id FROM task_events e JOIN tasks t ON t.id = e.task_id WHERE t.kind IN"
+        alarmed = {
+            row[0] for row in self._disk.look(f"{alarming} ('crisis', 'possible', 'slip', 'stop_asked', 'stop_early')")
+        }
         for said in self.said.values():
             row = stored.get(said.sid)
             if row is None:
                 self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M}")
                 continue
             _, reply, meaning, _ = row
+            if said.sort in NO_PERSONS and (meaning in NO_PERSONS[said.sort] or reply in alarmed):
+                self._break(
+                    "a reaction or an automatic reply stops nothing and rings no one",
+                    f"{said.sort} of {said.at:%m-%d %H:%M}: {meaning}",
+                )
             quietly = meaning in SAID_BEFORE
             if reply not in answered and reply not in tasked and not quietly:
                 self._break(

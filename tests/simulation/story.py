@@ -48,6 +48,19 @@ REPLIES = (
     ("wrong number", "WRONG", 1),
     ("please don't text me any more", "PLEASE", 1),
     (f"can i bring my {CANARY} along?", "CHATTER", 2),
+    ("ok, in a meeting", "AUTOMATIC", 1),
+    ("Thank you for your message. For emergencies call 911.", "AUTOMATIC", 1),
+    ("Estoy manejando, te llamo luego", "AUTOMATIC", 1),
+    ("Your message could not be delivered.", "AUTOMATIC", 1),
+)
+REACTIONS = (
+    "Liked “{}”",
+    "Disliked “{}”",
+    "Questioned “{}”",
+    "Removed a heart from “{}”",
+    "👍 to “{}”",
+    "Le encantó “{}”",
+    "Reaccionó con 😢 a “{}”",
 )
 NUMBER_CODES = (30003, 30005, 30006)
 PASSING_CODES = (30008, 30022, 30410, 30500)
@@ -112,6 +125,7 @@ STEPS = (
     ("a_status", 3),
     ("a_session", 4),
     ("a_reply", 12),
+    ("a_reaction", 5),
     ("staff", 4),
     ("somebody_came", 3),
     ("a_life_changes", 4),
@@ -511,6 +525,17 @@ class Story:
                 worker = chosen.choice(world.workers)
                 worker.begin(worker.job("send"))
         self.wait(chosen.choice((0, 0.05, 0.5, 10)))
+
+    def a_reaction(self) -> None:
+        """A phone reacts to a text that it shows: what comes quotes ours, whole or shortened (field report 1)."""
+        chosen, phones = self.random, self.world.twilio.phones
+        showing = [phone for phone in PHONES if phones.get(phone)]
+        if not showing:
+            return
+        phone = chosen.choice(showing)
+        body = chosen.choice(phones[phone]).body
+        quoted = body if chosen.random() < 0.6 else body[: len(body) // 2] + "…"
+        self.text(phone, chosen.choice(REACTIONS).format(quoted), "REACTION")
 
     def somebody_came(self) -> None:
         """A visit is marked: who came, who did not."""
