@@ -176,3 +176,24 @@ def test_after_a_miss_nothing_is_said_while_the_plan_is_paused(line, twilio, tra
     assert bodies(twilio) == []
     (row,) = [text for text in logged(line) if text.wording == "missed"]
     assert (row.state, row.reason) == ("suppressed", "paused")
+
+
+def test_a_reminder_is_on_record_with_the_visits_that_it_says(line, twilio, travel):
+    """What a closure takes out of it at its moment is told by a text of its own once the day is open after all."""
+    therapy = one_off("therapy", "2026-12-03T15:00:00", leads=["1d@17:00"])
+    meeting = one_off("meeting", "2026-12-03T18:00:00", leads=["1d@17:00"], kind="support_meeting")
+    accept(line, series=[therapy, meeting])
+    now = wall("2026-12-02T17:00")
+    travel(now)
+    closed = sites.update().values(closures=["2026-12-03"])
+    line.database.write(lambda tx: tx.run(closed))
+    send(line)
+    (body,) = bodies(twilio)
+    assert "6:00pm" in body
+    assert "3:00pm" not in body
+
+    def items(tx):
+        query = select(text_items.c.appointment_id).join(texts, texts.c.id == text_items.c.text_id)
+        return len(tx.all(query.where(texts.c["class"] == "reminder")))
+
+    assert line.database.read(items) == 1

@@ -88,13 +88,14 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                 stopped.setdefault(unsayable.reason, []).append(one.text)
                 tasks.tell_instead(tx, one, unsayable.reason, now)
                 continue
-            if one.class_ == "notice":
-                if (one.number_id, said.body) in said_now or said.body in _said_today(tx, one, now):
-                    reason = planner.Reason.MERGED_INTO.value  # the same words twice in a day say nothing new
-                    stopped.setdefault(reason, []).append(one.text)
-                    tasks.tell_instead(tx, one, reason, now)
-                    continue
-                _leave_out(tx, one, verdict.visits)
+            if one.class_ == "notice" and (
+                (one.number_id, said.body) in said_now or said.body in _said_today(tx, one, now)
+            ):
+                reason = planner.Reason.MERGED_INTO.value  # the same words twice in a day say nothing new
+                stopped.setdefault(reason, []).append(one.text)
+                tasks.tell_instead(tx, one, reason, now)
+                continue
+            _leave_out(tx, one, verdict.visits, now)
             said_now.add((one.number_id, said.body))
             if one.due is not None:
                 going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
@@ -130,9 +131,17 @@ def _said_today(tx: store.Transaction, one: Claimed, now: datetime) -> set[str]:
     return store.texts.bodies_since(tx, one.number_id, plans.to_instant(midnight, one.reader_zone), one.text)
 
 
-def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Visit]) -> None:
-    """A notice is on record with the visits it really speaks of."""
-    silent = (one.unplanned.tells.keys() if one.unplanned is not None else set()) - {visit.id for visit in visits}
+def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Visit], now: datetime) -> None:
+    """A text is on record with the visits it really speaks of, so that another tells the one that it leaves out.
+
+    A visit that has begun stays with the reminder that was to tell it.
+    """
+    about: set[int] = set()
+    if one.due is not None:
+        about = {visit.id for visit in one.due.visits if visit.starts_at > now}
+    elif one.class_ == "notice" and one.unplanned is not None:
+        about = set(one.unplanned.tells)
+    silent = about - {visit.id for visit in visits}
     if silent:
         store.texts.drop_items(tx, one.text, silent)
 
