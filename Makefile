@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where an environment forbids it, each of the suite's hundreds of processes would compile all of the source anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos simulate load screens fuzz audit dist lock clean
+.PHONY: demo test check bench chaos simulate load screens fuzz second-reader replies audit dist lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -60,6 +60,14 @@ dist: .venv/test
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py
 
+# What finds danger where no rule does, made anew from its corpus (docs/replies.md); and both parts of the corpus measured.
+second-reader: .venv/test .venv/train
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader sort
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader train
+
+replies: .venv/test
+	$(BIN)/python -m tests.second_reader measure
+
 # A picture of every screen, from the demo, into docs/screens. Needs a Chromium.
 screens: .venv/test
 	PYTHONPATH=.:tests $(BIN)/python tests/pictures.py
@@ -93,6 +101,10 @@ AUDITOR = if $(BIN)/python -m pip --version >/dev/null 2>&1; then $(BIN)/python 
 	$(INSTALL) requirements-bench.lock
 	@touch $@ .venv/run
 
+.venv/train: requirements-train.lock | .venv/bin/python
+	$(INSTALL) requirements-train.lock
+	@touch $@ .venv/run
+
 # Versions with hashes and without any index address (uv.lock would name hosts).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
@@ -101,6 +113,8 @@ lock:
 	  --no-header --extra test --constraint requirements.lock pyproject.toml --output-file requirements-test.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --extra bench --constraint requirements-test.lock pyproject.toml --output-file requirements-bench.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra train --constraint requirements-test.lock pyproject.toml --output-file requirements-train.lock
 
 clean:
 	rm -rf .venv build dist .cache

@@ -168,3 +168,12 @@ def test_a_benchmark_of_nothing_or_of_a_stranger_is_wrong_usage(tmp_path):
         ran = bench(*wrong, "--folder", str(tmp_path))
         assert ran.returncode == 2, wrong
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reply_of_any_length_is_understood_within_its_bound(scripts, capsys, monkeypatch):
+    reading, report = scripts("reading"), scripts("report")
+    monkeypatch.setattr("sys.argv", ["reading.py", '{"turns": 1}'])
+    reading.main()
+    found = json.loads(capsys.readouterr().out)
+    assert [row["characters"] for row in found["rows"]] == [len(text) for text in reading.TEXTS.values()]
+    assert len(report.verdicts("reading", found)) == 2

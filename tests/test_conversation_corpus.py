@@ -24,7 +24,7 @@ def test_c10_every_phrase_of_the_corpus_means_what_its_label_says(phrase):
 def test_c10_a_known_miss_still_reaches_a_person_and_is_still_missed(phrase):
     found = frozenset(phrase.understood().meanings)
     assert not phrase.met_by(found), "no longer missed: move it among the texts"
-    assert found == {"other"}
+    assert found in ({"other"}, {"possible"})
 
 
 def test_the_corpus_is_large_bilingual_and_names_no_phrase_twice():

@@ -127,9 +127,9 @@ def test_files_of_two_versions_are_refused():
 
 
 def test_our_lexicon_compiles_whole_and_its_rules_have_names_of_their_own():
-    assert all(pattern.compiled for _, pattern in _lexicon()._patterns)
-    ids = {rule.id: rule for rule, _ in _lexicon()._patterns}
-    assert all(rule == ids[rule.id] for rule, _ in _lexicon()._patterns)
+    assert all(pattern.compiled for _, pattern, _ in _lexicon()._patterns)
+    ids = {rule.id: rule for rule, *_ in _lexicon()._patterns}
+    assert all(rule == ids[rule.id] for rule, *_ in _lexicon()._patterns)
 
 
 def test_our_lexicon_is_one_version_in_all_files():

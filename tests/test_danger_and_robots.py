@@ -124,9 +124,9 @@ def test_conversation_3_a_missed_danger_at_night_gets_the_line_988_and_911_and_i
     clinic.travel(SATURDAY_NIGHT - timedelta(hours=15))  # noon on Friday
     clinic.text("is there parking")
     clinic.travel(SATURDAY_NIGHT)
-    clinic.text("the dark water is calling me")
+    clinic.text("the river keeps saying my name")
     clinic.travel(SATURDAY_NIGHT + timedelta(minutes=5))
-    clinic.text("it is so quiet here by the river")
+    clinic.text("the candle is almost at the bottom")
     send(clinic.house)
     assert [text.wording for text in clinic.texts() if text.wording == "unknown"] == ["unknown"] * 3
     for body in clinic.received():

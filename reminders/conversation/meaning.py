@@ -7,16 +7,18 @@ whatever it cannot explain is OTHER and reaches a person.
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from reminders.conversation.rules import Found, Lexicon, lexicon
+from reminders.conversation.second_reader import Doubt, second_reader
 from reminders.conversation.spelling import plain_words
 
 MOST_RULES = 8
+MOST_READ = 3200  # characters; twice the longest body that Twilio brings
 
 
 class Meaning(StrEnum):
@@ -48,11 +50,15 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What was understood of a text: its meanings by precedence, never none, and by which rules of which lexicon."""
+    """What was understood of a text: its meanings by precedence, never none, and by which rules of which lexicon.
+
+    `because` are words of the text: those for which the second reader took it for danger, the heaviest first.
+    """
 
     meanings: tuple[Meaning, ...]
     rules: tuple[str, ...]
     version: str
+    because: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def answer(self) -> Meaning:
@@ -62,6 +68,7 @@ class Understood:
 
 _PLACE: Mapping[str, int] = {meaning: place for place, meaning in enumerate(Meaning)}
 _WITH_RULES = frozenset(Meaning) - {Meaning.STOP, Meaning.START, Meaning.OTHER, Meaning.POSSIBLE, Meaning.REACTION}
+_DANGER = frozenset({Meaning.OVERDOSE, Meaning.CRISIS})
 _AGREED = frozenset({Meaning.CONFIRM, Meaning.YES})
 _TOLD = _WITH_RULES - _AGREED
 _EXPLAINED = frozenset({"polite", "when"})
@@ -81,7 +88,12 @@ def understand(text: str, language: str = "en", *, asked: bool = False) -> Under
     opt-out word, alone or beside nothing but courtesy and what has a meaning of its own; START (L-17) is the whole
     message or nothing. CONFIRM and YES hold only if every word is explained: "yes but can i bring my mom" is OTHER, and
     what stands beside a slip or a crisis confirms nothing.
+
+    Where no rule finds danger, the second reader looks for it: above its first threshold the text is danger, above its
+    second POSSIBLE. It reads no single word, and nothing that the rules explain to the last word. Of a text longer than
+    any that Twilio brings, the first MOST_READ characters are read.
     """
+    text = text[:MOST_READ]
     opt, words = _opt_words(), _lexicon()
     whole = plain_words(text)
     for meaning, pattern in ((Meaning.STOP, opt.stop), (Meaning.START, opt.start)):
@@ -96,7 +108,46 @@ def understand(text: str, language: str = "en", *, asked: bool = False) -> Under
         for one in words.find(said)
         if (asked or not one.rule.asked) and (not one.rule.own or one.rule.language == spoken)
     ]
-    return _judged(said, found, words.version)
+    return _doubted(_judged(said, found, words.version), said, found)
+
+
+def read_words(text: str) -> tuple[list[str], frozenset[int]]:
+    """The words of `text` as the second reader gets them, and the places of those that a figure of speech explains."""
+    words = _lexicon()
+    said = words.spelling.words(text[:MOST_READ])
+    return said, _figurative(words.find(said))
+
+
+def _figurative(found: Iterable[Found]) -> frozenset[int]:
+    """The places of words that stand in a known figure of speech and mean no danger there."""
+    figures = (one for one in found if one.rule.means == "figures" and not one.rule.hides.isdisjoint(_DANGER))
+    return frozenset(place for one in figures for place in range(one.begin, one.end))
+
+
+def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]) -> Understood:
+    """What the rules understood, and what the second reader adds where they found no danger."""
+    meanings = set(understood.meanings)
+    if len(said) < 2 or meanings & _DANGER:
+        return understood
+    if Meaning.OTHER not in meanings and not _unexplained(said, (one for one in found if one.rule.means != "figures")):
+        return understood
+    doubt = second_reader().read(said, _figurative(found))
+    if doubt is None:
+        return understood
+    what = _doubt_means(doubt)
+    others = (meaning for meaning in understood.meanings if meaning is not Meaning.OTHER)
+    return replace(
+        understood,
+        meanings=tuple(sorted({what, *others}, key=_PLACE.__getitem__)),
+        rules=(f"second.{what}", *understood.rules)[:MOST_RULES],
+        because=doubt.because,
+    )
+
+
+def _doubt_means(doubt: Doubt) -> Meaning:
+    if not doubt.acts:
+        return Meaning.POSSIBLE
+    return Meaning.OVERDOSE if doubt.medical else Meaning.CRISIS
 
 
 def _judged(said: Sequence[str], found: Sequence[Found], version: str) -> Understood:

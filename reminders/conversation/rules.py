@@ -95,7 +95,8 @@ class Lexicon:
         use = Counter(atom for _, part in written for needs in part.needs for atom in needs)
         self._by_word: defaultdict[str, list[int]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[int]] = defaultdict(list)
-        self._patterns = [(rule, _Pattern(f"(?<= ){part.regex}")) for rule, part in written]
+        self._patterns = [(rule, _Pattern(f"(?<= ){part.regex}"), part.needs) for rule, part in written]
+        self._stems = frozenset(atom[:-1] for atom in use if atom.endswith("*"))
         for number, (_, part) in enumerate(written):
             for atom in min(part.needs, key=lambda needs: sum(use[atom] for atom in needs)):
                 stem = atom.endswith("*")
@@ -104,16 +105,24 @@ class Lexicon:
     def find(self, words: Sequence[str]) -> list[Found]:
         """Every rule found in `words`, where it begins first, but for those that a figure of speech hides."""
         tried: set[int] = set()
-        for word in words:
+        there = set(words)
+        for word in set(words):
             tried.update(self._by_word.get(word, ()))
             if word[:1].isdigit():
                 tried.update(self._by_word.get("#", ()))
+                there.add("#")
             for length in range(2, len(word) + 1):
-                if stem := self._by_stem.get(word[:length]):
-                    tried.update(stem)
+                if (beginning := word[:length]) in self._stems:
+                    there.add(f"{beginning}*")
+                    tried.update(self._by_stem.get(beginning, ()))
         text = " " + "".join(f"{self._mark(word)} " for word in words)
         begins = [at + 1 for at, character in enumerate(text) if character == " "]
-        found = {one for number in tried for one in _matches(*self._patterns[number], text, begins)}
+        found = {
+            one
+            for rule, pattern, needs in map(self._patterns.__getitem__, tried)
+            if not any(map(there.isdisjoint, needs))
+            for one in _matches(rule, pattern, text, begins)
+        }
         hidden = {
             (meaning, place)
             for one in found

@@ -76,8 +76,8 @@ class NotAllTakenError(Exception):
 
 
 def warm_up() -> None:
-    """Read the lexicon, which takes about a second the first time."""
-    conversation.understand("")
+    """Read the lexicon and the second reader, which takes about a second the first time."""
+    conversation.understand("good morning to you all")
 
 
 def take_in(house: House, text: InboundText, now: datetime, *, heard_by: str = "callback") -> Taken:
@@ -129,6 +129,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
             heard_by=heard_by,
             sent_at=at,
             quoted=own.quoted,
+            because=understood.because,
         )
         key = tx.data_key(readers[0].key_id) if readers else None
         patient_id = readers[0].patient_id if readers else None
@@ -226,11 +227,9 @@ class _Hearing:
             if not meanings & _DANGER:
                 self._after_stop(meanings)
             return
-        if meanings & (_DANGER | _STOPPED | {Meaning.START}):
-            self._also(meanings)
-            return
         if Meaning.POSSIBLE in meanings:
-            self._possible()
+            self._possible(answer=not meanings & (_STOPPED | {Meaning.START}))
+        if meanings & (_DANGER | _STOPPED | {Meaning.START, Meaning.POSSIBLE}):
             self._also(meanings)
             return
         if self._is_strange() and Meaning.HELP not in meanings:
@@ -301,10 +300,14 @@ class _Hearing:
             if text_id is not None:
                 self._event(task_id, "answered", text_id)
 
-    def _possible(self) -> None:
-        """No rule knows it, and it may be danger: at the top of the inbox, to be read within the hour."""
+    def _possible(self, *, answer: bool = True) -> None:
+        """No rule knows it, and it may be danger: at the top of the inbox, to be read within the hour.
+
+        Without `answer` nothing goes out: after a STOP only what is surely danger is answered.
+        """
         task_id, _ = self._open("possible", f"possible:{self.number.id}", "urgent", self.now + POSSIBLE_DUE)
-        self._answer_unknown(task_id)
+        if answer:
+            self._answer_unknown(task_id)
 
     def _slip(self, name: str) -> None:
         self._answer_once(self._call_about_slip(), name, ONCE_IN)
@@ -392,6 +395,9 @@ class _Hearing:
 
         HELP is answered whoever asks (L-34). A slip is called about as soon as any, which is all that is left.
         """
+        if Meaning.POSSIBLE in meanings:
+            self._possible(answer=False)
+            return
         ahead = [row.starts_at for row in self.asked if row.starts_at > self.now and Meaning.CHANGE in meanings]
         self._open("after_stop", f"after_stop:{self.number.id}", "soon", self._before(ahead))
         if meanings & {Meaning.SLIP, Meaning.INTENT}:

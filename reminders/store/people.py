@@ -604,6 +604,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (numbers, numbers.c.phone_sealed, sa.true()),
         (replies, replies.c.body_sealed, sa.true()),
         (replies, replies.c.mark_sealed, replies.c.mark_sealed.is_not(None)),
+        (replies, replies.c.doubt_sealed, replies.c.doubt_sealed.is_not(None)),
         (texts, texts.c.body_sealed, texts.c.recipient_id.is_(None)),
         (drafts, drafts.c.fields_sealed, sa.true()),
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),

@@ -31,7 +31,10 @@ from reminders.store.sealing import DataKey, Place, Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An inbound text as it is stored: how it came, when it was sent, what it was taken to mean and by which rules."""
+    """An inbound text as it is stored: how it came, when it was sent, what it was taken to mean and by which rules.
+
+    `because` are the words for which the second reader took it for danger.
+    """
 
     sid: str
     sent_to: str
@@ -44,6 +47,7 @@ class Said:
     heard_by: str
     sent_at: datetime
     quoted: tuple[tuple[int, int], ...] = ()
+    because: tuple[str, ...] = field(default=(), repr=False)
 
 
 def known_sids(tx: Transaction, sids: Collection[str]) -> dict[str, datetime]:
@@ -71,7 +75,7 @@ def keep(
 ) -> int | None:
     """Store an inbound text, sealed by its patient's key where it has one; its id, or None when it was here before."""
     reply_id = new_id(now)
-    place = Place("replies", "body_sealed", reply_id)
+    place, why = (Place("replies", column, reply_id) for column in ("body_sealed", "doubt_sealed"))
     fresh = tx.insert_new(
         replies,
         {
@@ -83,6 +87,7 @@ def keep(
             "patient_id": patient_id,
             "body_sealed": tx.seal(place, said.body, key),
             "quoted": [list(place) for place in said.quoted] or None,
+            "doubt_sealed": tx.seal(why, json.dumps(said.because, ensure_ascii=False), key) if said.because else None,
             "media": said.media,
             "meaning": said.meaning,
             "meanings": list(said.meanings),
@@ -293,7 +298,8 @@ class Spoken:
     """One text of a conversation, as a phone shows it: `way` is `in` or `out`; `words` are None where they do not open.
 
     One of ours carries its text, its class, how that stands, and the code that its last attempt met; one that came
-    carries its reply, and whether a clinician marked it as danger, as none, or not at all.
+    carries its reply, the words for which the second reader took it for danger or for possible danger (`because`), and
+    whether a clinician marked it as danger, as none, or not at all.
     """
 
     way: str
@@ -303,6 +309,7 @@ class Spoken:
     media: int = 0
     text: int | None = None
     quoted: tuple[tuple[int, int], ...] = ()
+    because: tuple[str, ...] = field(default=(), repr=False)
     class_: str | None = None
     state: str | None = None
     error_code: int | None = None
@@ -363,6 +370,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
             reply=row.id,
             danger=mark_of(tx, row),
+            because=_because(tx, row),
         )
         for row in tx.all(came)
     ]
@@ -388,9 +396,14 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
     return sorted(said, key=lambda one: one.at)
 
 
-def _opened(tx: Transaction, table: str, row_id: int, sealed: bytes) -> str | None:
+def _because(tx: Transaction, reply: Row[Any]) -> tuple[str, ...]:
+    words = _opened(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
+    return tuple(json.loads(words)) if words is not None else ()
+
+
+def _opened(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
     with suppress(LookupError, Unreadable):
-        return tx.open(Place(table, "body_sealed", row_id), sealed)
+        return tx.open(Place(table, column, row_id), sealed)
     return None
 
 

@@ -533,6 +533,7 @@ replies = Table(
     Column("patient_id", ForeignKey("patients.id")),  # whose key seals it; None: a number that is nobody's
     Column("body_sealed", sa.LargeBinary, nullable=False),
     Column("quoted", sa.JSON(none_as_null=True)),  # where in the body others' words stand, as pairs of places
+    Column("doubt_sealed", sa.LargeBinary),  # the words for which the second reader took it for danger, sealed as it is
     Column("media", sa.SmallInteger, nullable=False),
     Column("meaning", sa.String(16), nullable=False),  # the one that was answered
     Column("meanings", sa.JSON, nullable=False),

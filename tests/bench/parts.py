@@ -136,6 +136,11 @@ def lists(bench: Bench) -> dict:
     return {"stored": stored, "rows": bench.ask("lists.py", {"do": "measure"}, environment)["rows"]}
 
 
+def reading(bench: Bench) -> dict:
+    """Replies of several lengths understood, without any database."""
+    return bench.ask("reading.py", {"turns": 5 if bench.told.quick else 200}, {})
+
+
 def _filled(bench: Bench, name: str, stored: int, claim: int) -> str:
     """The address of a database with that many texts, filled now unless it was kept from before."""
     database = f"stored_{stored}"
@@ -192,5 +197,6 @@ PARTS: dict[str, Callable[[Bench], dict]] = {
     "slow": slow,
     "growth": growth,
     "lists": lists,
+    "reading": reading,
 }
 USUAL = ("sending", "latency", "planning")

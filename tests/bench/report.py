@@ -18,6 +18,7 @@ GROWTH = {"idle_scan": {"sqlite": 1.5, "postgresql": 1.5}, "claim": {"sqlite": 4
 MEMORY = 150
 """Megabytes a worker may have at most."""
 LIST_MS = 300
+READING_MS = {"a usual text": 1, "the longest body Twilio brings": 100}
 """Milliseconds of server time that a page may take, 95 times of 100."""
 
 _OURS, _OTHERS = "#1f6f8b", "#b08b4f"
@@ -127,8 +128,15 @@ def _of_lists(found: dict) -> Iterator[tuple[str, float, str, float]]:
         yield f"{row['query']}, p95 in ms", row["p95_ms"], "at most", LIST_MS
 
 
+def _of_reading(found: dict) -> Iterator[tuple[str, float, str, float]]:
+    for row in found["rows"]:
+        if row["text"] in READING_MS:
+            yield f"{row['text']}, CPU ms", row["cpu_ms"], "at most", READING_MS[row["text"]]
+
+
 _BOUNDS_OF = {
     "lists": _of_lists,
+    "reading": _of_reading,
     "sending": _of_sending,
     "growth": _of_growth,
     "backlog": _of_backlog,

@@ -382,6 +382,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("patient_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("body_sealed", sa.LargeBinary(), nullable=False),
         sa.Column("quoted", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("doubt_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("media", sa.SmallInteger(), nullable=False),
         sa.Column("meaning", sa.String(length=16), nullable=False),
         sa.Column("meanings", sa.JSON(), nullable=False),
