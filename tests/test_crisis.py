@@ -499,7 +499,7 @@ def test_c7_through_real_processes_a_crisis_text_is_answered_and_paged_and_none_
     assert len(service.reminders("tasks", "--json").splitlines()) == 3
 
 
-MISSED = ("the dark water is calling me", "it is so quiet here by the river")  # no rule finds these, and no model
+MISSED = ("the river keeps saying my name", "it is so quiet here by the river")  # no rule finds these, and no model
 NIGHTS = ("America/New_York", "Europe/Paris", "Asia/Tokyo", "Pacific/Honolulu", "Asia/Karachi", "Pacific/Auckland")
 
 

@@ -20,7 +20,7 @@ from reminders.store import schema
 
 SAID = {
     "i want to die": True,  # found
-    "the dark water is calling me": True,  # missed: no word of danger in it
+    "the river keeps saying my name": True,  # missed: no word of danger in it
     "is there parking": False,  # rightly quiet
     "my brother wants to kill himself in that video game": False,
 }

@@ -132,7 +132,7 @@ def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]
     if Meaning.OTHER not in meanings and not _unexplained(said, (one for one in found if one.rule.means != "figures")):
         return understood
     doubt = second_reader().read(said, _figurative(found))
-    if doubt is None:
+    if doubt is None or (not doubt.acts and _is_sent_by_itself(said, found)):
         return understood
     what = _doubt_means(doubt)
     others = (meaning for meaning in understood.meanings if meaning is not Meaning.OTHER)
@@ -141,6 +141,15 @@ def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]
         meanings=tuple(sorted({what, *others}, key=_PLACE.__getitem__)),
         rules=(f"second.{what}", *understood.rules)[:MOST_RULES],
         because=doubt.because,
+    )
+
+
+def _is_sent_by_itself(said: Sequence[str], found: Sequence[Found]) -> bool:
+    """Whether a phone's or an office's own phrase, beside what the rules explain, leaves no more than a word or two."""
+    figures = [one.rule.hides for one in found if one.rule.means == "figures" and one.rule.hides.isdisjoint(_DANGER)]
+    return (
+        any(not hides.isdisjoint({Meaning.CONFIRM, Meaning.YES}) for hides in figures)
+        and sum(len(run.split()) for run in _unexplained(said, found)) <= 2
     )
 
 
