@@ -10,7 +10,7 @@ from functools import partial
 from jobs.line import Line
 from jobs.timetable import Timetable
 from reminders import clock, store
-from reminders.service import House, health, logs, runs
+from reminders.service import House, health, logs, presence, runs
 from reminders.settings import SettingsError
 
 log = logging.getLogger("jobs")
@@ -32,6 +32,8 @@ def main() -> int:
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
         return 1
+    here = presence.Presence(house, "worker")
+    here.start()
     line = Line(house)
     jobs = {
         name: (seconds, line.wake if name == "send" else partial(runs.run, house, name))
@@ -47,6 +49,7 @@ def main() -> int:
     line.stop_claiming()
     timetable.stop()
     line.stop()
+    here.stop()
     house.close()
     log.info("stopped")
     return 0
@@ -57,7 +60,7 @@ def _wait_for_database(house: House, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             store.check(house.database)
-            house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+            house.database.read(lambda tx: tx.fingerprints("+12025550100"))
         except store.Unavailable as away:
             log.warning("waiting for the database: %s", away)
             stop.wait(5)

@@ -151,6 +151,12 @@ def _sqlite_file(url: str) -> Path:
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+def _file_or_https(place: str) -> str:
+    if not place or ("://" in place and not (place.startswith("https://") and urlsplit(place).hostname)):
+        raise ValueError("must be a file, or an address that begins with https://")
+    return place
+
+
 def _days(value: object) -> frozenset[int]:
     """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -282,7 +288,7 @@ class SendingSettings(_Table):
 
 
 class JobSettings(_Table):
-    """The interval of each job, in seconds, and the folder watched for plan files."""
+    """The interval of each job, in seconds, the folder watched for plan files, and where the audit's head is kept."""
 
     send_seconds: Annotated[float, Field(gt=0)] = 5
     settle_seconds: Annotated[float, Field(gt=0)] = 30
@@ -295,6 +301,7 @@ class JobSettings(_Table):
     tally_seconds: Annotated[float, Field(gt=0)] = 60
     chain_seconds: Annotated[float, Field(gt=0)] = 60
     import_folder: Path | None = None
+    audit_head: Annotated[str, AfterValidator(_file_or_https)] | None = None
 
 
 class OnCall(_Table):
@@ -373,6 +380,14 @@ class SiteSettings(_Table):
     closures: tuple[date, ...] = ()
 
 
+class SitesSettings(_Table):
+    """What the sites are to one another. Unless `one_program`, each is a Part 2 program of its own: no look-up says
+    anything of a number that only another site texts. What a number itself asks for (its STOP, its caps) holds for all.
+    """
+
+    one_program: bool = False
+
+
 class GoLiveSettings(_Table):
     """What must be on record before the first real text (L-30, L-39b, L-45)."""
 
@@ -391,6 +406,7 @@ class Settings(_Table):
     sending: SendingSettings = SendingSettings()
     jobs: JobSettings = JobSettings()
     site: SiteSettings = SiteSettings()
+    sites: SitesSettings = SitesSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
 

@@ -367,6 +367,7 @@ NOT_POSTED = {
     "/plans/drafts/{draft_id}/discard": "as above",
     "/wording": "tries a sentence out; nothing is kept and nothing sealed is read",
     "/log": "a search; no name and no whole number is shown",
+    "/inbox/{number}/mark": "wants a reply of that conversation; test_reply_marks asks the audit",
     "/audit": "leads to the address that says the same, which is on record",
     "/inbox/{number}/let-go": "wants a text that is held; test_service_tasks lets one go",
     "/held/{why}": "wants an outage; test_ops asks the audit for what was decided",

@@ -42,7 +42,7 @@ COMMANDS = {
     "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
     "people wrong", "people add", "people remove", "people hold", "people erase",
     "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
-    "backup", "restore", "restored show", "restored release", "restored drop", "calls",
+    "replies marks", "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
     "doctor", "settings", "simulator", "web", "demo", "keys make", "keys rotate",
     "api-keys make", "api-keys list", "api-keys end",

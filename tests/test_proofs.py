@@ -600,7 +600,7 @@ def test_a_new_index_key_survives_a_rotation_of_sealing_keys_beside_it(house):
     with ThreadPoolExecutor(2) as hands:
         rotation = hands.submit(beside.write, lambda tx: store.people.rotate_keys(tx, 500))
         assert held.wait(10)
-        index = hands.submit(house.database.write, lambda tx: store.people.new_index_key(tx, NOW))
+        index = hands.submit(store.people.new_index_key, house.database, NOW)
         with contextlib.suppress(TimeoutError, store.Unreadable):  # to wait, or to refuse, is a right answer too
             index.result(2)
         wait_for.set()

@@ -88,7 +88,8 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 def verify(
     head: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A head that `audit head` wrote: is it still in the chain?")
+        Path | None,
+        typer.Option(metavar="FILE", help="What `audit head` or jobs.audit_head wrote: is each still in the chain?"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -96,18 +97,18 @@ def verify(
 
     A missing or changed row shows by itself; that the end was cut off shows against a head kept elsewhere.
     """
-    from reminders.service import audit
+    from reminders.service import audit, heads
 
     with the_house() as house:
-        exported = None
+        exported = []
         if head is not None:
             try:
-                exported = audit.read_head(house, head.read_text(encoding="utf-8"))
+                exported = heads.read_all(house, head.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 end(Exit.NOT_FOUND, f"{head} cannot be read: {getattr(error, 'strerror', None) or 'not text'}.")
             except audit.NoHead as refusal:
                 end(Exit.REFUSED, f"{head}: {refusal}.")
-        verdict = audit.verify(house, exported)
+        verdict = audit.verify(house, *exported)
     if json:
         print_json(
             {
@@ -132,17 +133,25 @@ def verify(
         raise typer.Exit(Exit.REFUSED)
 
 
-def head(json: Json = False) -> None:
+def head(
+    keep: Annotated[bool, typer.Option("--keep", help="Also keep it now where jobs.audit_head says.")] = False,
+    json: Json = False,
+) -> None:
     """Print the head of the chain, signed, to keep elsewhere.
 
     Keep it where nobody who can write to the database can: `audit verify --head FILE` holds the chain against it.
     """
     del json  # it is JSON as it is
     from reminders import clock
-    from reminders.service import audit
+    from reminders.service import audit, heads
 
     with the_house() as house:
         audit.chain(house, clock.now())
+        try:
+            if keep and not heads.keep(house, clock.now(), at_once=True):
+                end(Exit.REFUSED, "It is kept nowhere: set jobs.audit_head to a file or an https address first.")
+        except heads.NotKept as refusal:
+            end(Exit.REFUSED, f"{refusal}.")
         exported = audit.export_head(house, clock.now())
     if exported is None:
         end(Exit.REFUSED, "Nothing is chained yet. The worker's chain job begins ten seconds after the first row.")

@@ -269,7 +269,7 @@ def add_recipient(
         str, typer.Option(metavar="DATE", help="When the patient consented in writing, naming this person.")
     ],
     role: Annotated[str, typer.Option(help="supporter or guardian.")] = "supporter",
-    language: Annotated[str, typer.Option(help="en or es.")] = "en",
+    language: Annotated[str, typer.Option(help="A language tag, such as en or es-MX.")] = "en",
     zone: Annotated[str | None, typer.Option(metavar="ZONE", help="Their time zone; default the site's.")] = None,
     series: Annotated[
         str | None,

@@ -175,31 +175,42 @@ def rotate_keys(
 ) -> None:
     """Seal everything anew with the first sealing key.
 
-    Safe while everything runs, and safe to stop and repeat. After it the older keys may go.
+    Safe while everything runs, and safe to stop and repeat. Refused while a process is at work that could not open
+    what the first key seals. After it the older keys may go.
     """
     from rich.progress import Progress, TextColumn
 
     from reminders import clock, store
+    from reminders.service import presence
 
     with the_house() as house:
+        try:
+            behind = presence.check_keys(house, clock.now())
+        except presence.NotOpenToAll as refusal:
+            end(Exit.REFUSED, f"{refusal}.")
         resealed = 0
         with Progress(
             TextColumn("Sealed anew: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
         ) as progress:
             task = progress.add_task("", total=None)
-            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 500), again=True):
+            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 200), again=True):
                 resealed += done
                 progress.update(task, completed=resealed)
         now = clock.now()
-        indexed = house.database.write(lambda tx: store.people.new_index_key(tx, now)) if index else 0
+        indexed = store.people.new_index_key(house.database, now) if index else 0
         first = house.secrets.first_sealing_key
         house.database.write(
             lambda tx: store.records.note(tx, who=who(), what="keys rotated", table="keys", row=0, now=now), again=True
         )
     if json:
-        print_json({"resealed": resealed, "indexed": indexed, "key": first})
+        print_json({"resealed": resealed, "indexed": indexed, "key": first, "still_seal_with_another": behind})
     else:
         err.print(f"{resealed} values sealed anew with {first}; {indexed} numbers indexed anew.")
+    if behind:
+        err.print(
+            f"Keep the older keys: {', '.join(behind)} still seals with one. Put {first} first there, restart, and"
+            " rotate once more."
+        )
 
 
 def demo(

@@ -21,18 +21,18 @@ _CARING = _READING | {"plan", "answer", "pause"}
 PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "coordinator": _CARING | {"export"},
-        "clinician": _CARING,
+        "clinician": _CARING | {"judge"},
         "ops": frozenset({"look", "operate", "pause", "export", "raw"}),
-        "admin": _CARING | {"operate", "export", "raw", "audit", "administer"},
+        "admin": _CARING | {"judge", "operate", "export", "raw", "audit", "administer"},
         "read_only": _READING | {"audit"},
     }
 )
 """Role → what it may do.
 
 `look`: lists, boards, the log, health. `people`: names, numbers and bodies. `plan`: enter, move and end plans, say who
-came, follow people. `answer`: the inbox and tasks. `pause`: stop all sending in an emergency. `operate`: resume it, the
-backlog, the call list, test texts. `export`: take lists out. `raw`: what Twilio sent, as it came. `audit`: read it.
-`administer`: users, sites, senders, rota, keys.
+came, follow people. `answer`: the inbox and tasks. `judge`: say of a reply whether it was danger. `pause`: stop all
+sending in an emergency. `operate`: resume it, the backlog, the call list, test texts. `export`: take lists out. `raw`:
+what Twilio sent, as it came. `audit`: read it. `administer`: users, sites, senders, rota, keys.
 """
 
 INVITED_FOR = timedelta(hours=72)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from reminders import planner, plans, store
@@ -104,22 +105,53 @@ def mark_these(
     silent: Collection[int] = (),
     dry_run: bool = False,
 ) -> list[Marked]:
-    """Say of several visits who came, appointment → mark; of all or of none, in one transaction.
+    """Say of several visits who came, appointment → mark. Patient by patient, each in a transaction of its own.
 
     About a miss of the appointments in `silent` nobody is texted; with `dry_run` it is only said what would be.
 
-    Visits of other sites than these do not exist. Raises ValueError for one that has not begun or was called off.
+    Visits of other sites than these do not exist. Raises ValueError for one that has not begun or was called off, and
+    then nothing is marked.
     """
 
-    def work(tx: store.Transaction) -> list[Marked]:
-        there = store.lists.appointments_at(tx, sites, marks)
-        _lock(tx, {row.patient_id for row in store.plans.appointments_by_id(tx, there)})
-        rows = store.plans.appointments_by_id(tx, there)
+    def look(tx: store.Transaction) -> Sequence[Row[Any]]:
+        rows = store.plans.appointments_by_id(tx, store.lists.appointments_at(tx, sites, marks))
         if any(row.status not in _HELD for row in rows):
             raise ValueError("one of them was called off, so nobody can have come")
-        return [_mark(house, tx, row, now, what=marks[row.id], who=who, text=row.id not in silent) for row in rows]
+        return rows
 
-    return _do(house, work, dry_run=dry_run)
+    rows = house.database.read(look)
+    return _mark_each(house, rows, marks, now, who=who, silent=silent, dry_run=dry_run)
+
+
+def _mark_each(
+    house: House,
+    rows: Sequence[Row[Any]],
+    marks: Mapping[int, str],
+    now: datetime,
+    *,
+    who: str,
+    silent: Collection[int],
+    dry_run: bool,
+) -> list[Marked]:
+    """Mark these visits, patient by patient; what was called off since is passed over. Raises ValueError."""
+    for row in rows:
+        _check_begun(row, now)
+    by_patient: dict[int, list[int]] = {}
+    for row in rows:
+        by_patient.setdefault(row.patient_id, []).append(row.id)
+
+    def mark_all(patient: int, mine: Sequence[int], tx: store.Transaction) -> list[Marked]:
+        _lock(tx, {patient})
+        held = [row for row in store.plans.appointments_by_id(tx, mine) if row.status in _HELD]
+        return [_mark(house, tx, row, now, what=marks[row.id], who=who, text=row.id not in silent) for row in held]
+
+    steps = [partial(mark_all, patient, mine) for patient, mine in by_patient.items()]
+    if dry_run:
+        each = house.database.try_each(steps) if steps else []
+    else:
+        each = [house.database.write(step, again=True) for step in steps]
+    place = {row.id: at for at, row in enumerate(rows)}
+    return sorted((one for done in each for one in done), key=lambda one: place[one.appointment])
 
 
 def mark_appointment(
@@ -162,27 +194,26 @@ def mark_session(
 ) -> list[Marked]:
     """Say of everybody in a session on a date who came: these patients missed it or were late, all others attended.
 
-    Without `text` nobody is texted about a miss; with `dry_run` it is only said what would be. One transaction; empty
-    where nothing of that session stood on that date. Raises ValueError before it began, and for
-    a reference of nobody in it or named as both.
+    Without `text` nobody is texted about a miss; with `dry_run` it is only said what would be. Patient by patient, each
+    in a transaction of its own; empty where nothing of that session stood on that date. Raises ValueError before it
+    began, and for a reference of nobody in it or named as both, and then nothing is marked.
     """
 
-    def work(tx: store.Transaction) -> list[Marked]:
+    def look(tx: store.Transaction) -> Sequence[Row[Any]]:
         place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return []
-        _lock(tx, {row.patient_id for row in store.plans.of_session(tx, place.id, key, on, _HELD)})
-        rows = store.plans.of_session(tx, place.id, key, on, _HELD)
+        rows = store.plans.of_session(tx, place.id, key, on, _HELD) if place is not None else []
         if not rows:
             return []
         if both := set(missed) & set(late):
             raise ValueError(f"somebody cannot both miss it and be late: {', '.join(sorted(both))}")
         if unknown := {*missed, *late} - {row.patient_ref for row in rows}:
             raise ValueError(f"not in it on that day: {', '.join(sorted(unknown))}")
-        of = dict.fromkeys(missed, MISSED) | dict.fromkeys(late, LATE)
-        return [_mark(house, tx, row, now, what=of.get(row.patient_ref, ATTENDED), who=who, text=text) for row in rows]
+        return rows
 
-    return _do(house, work, dry_run=dry_run)
+    rows = house.database.read(look)
+    of = dict.fromkeys(missed, MISSED) | dict.fromkeys(late, LATE)
+    marks = {row.id: of.get(row.patient_ref, ATTENDED) for row in rows}
+    return _mark_each(house, rows, marks, now, who=who, silent=() if text else marks, dry_run=dry_run)
 
 
 def unmarked(house: House, now: datetime) -> Sequence[Row[Any]]:
@@ -203,8 +234,7 @@ def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
 def _mark(
     house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str, text: bool = True
 ) -> Marked:
-    if row.starts_at > now:
-        raise ValueError("it has not begun yet")
+    _check_begun(row, now)
     mark = None if what == UNMARK else what
     status = {None: _before(row), MISSED: "missed"}.get(mark, "attended")
     news = (row.attendance, row.status) != (mark, status)
@@ -232,6 +262,11 @@ def _mark(
         goes_at=goes_at,
         zone=zone,
     )
+
+
+def _check_begun(row: Row[Any], now: datetime) -> None:
+    if row.starts_at > now:
+        raise ValueError("it has not begun yet")
 
 
 def _goes(tx: store.Transaction, row: Row[Any]) -> tuple[datetime | None, str | None]:

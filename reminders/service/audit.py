@@ -154,8 +154,8 @@ def chain(house: House, now: datetime) -> int:
     return done
 
 
-def verify(house: House, exported: Head | None = None) -> Verdict:
-    """Walk along the chain and check every row; and that an exported head still stands in it."""
+def verify(house: House, *exported: Head) -> Verdict:
+    """Walk along the chain and check every row; and that each exported head still stands in it."""
     gone = house.database.read(store.audit.erased_patients)
     last, rows, erased = Head(0, store.audit.START), 0, 0
     problems: list[str] = []
@@ -166,17 +166,15 @@ def verify(house: House, exported: Head | None = None) -> Verdict:
             if one.wrong is not None and len(problems) < MOST_PROBLEMS:
                 problems.append(one.wrong)
         last = Head(links[-1].place, links[-1].hash)
-    if exported is not None:
-        there = house.database.read(lambda tx: store.audit.hash_at(tx, exported.place))
+    for head in exported:
+        there = house.database.read(partial(store.audit.hash_at, place=head.place))
         if there is None:
             problems.append(
-                f"the head was taken at row {exported.place}, and the chain ends at row {last.place}: its end was cut "
+                f"the head was taken at row {head.place}, and the chain ends at row {last.place}: its end was cut "
                 "off, or an older backup was restored"
             )
-        elif there != exported.hash:
-            problems.append(
-                f"row {exported.place} is not the one that the head was taken at: the chain was written anew"
-            )
+        elif there != head.hash:
+            problems.append(f"row {head.place} is not the one that the head was taken at: the chain was written anew")
     return Verdict(rows, last, tuple(problems), erased, house.database.read(store.audit.waiting))
 
 

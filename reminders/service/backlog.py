@@ -32,16 +32,18 @@ def check(house: House, now: datetime) -> int:
         last = next((row.last_success for row in store.records.runs(tx) if row.name == "send"), None)
         return last is not None and now - last > OUTAGE and store.queue.overdue(tx, now) > limit
 
-    def hold(tx: store.Transaction) -> int:
+    def tell_first(tx: store.Transaction) -> int:
         if not outage(tx):
             return 0
-        many = store.queue.hold_overdue(tx, now)
+        many = store.queue.overdue(tx, now)
         tell(house, tx, many, now)
         return many
 
     if not house.database.read(outage):
         return 0
-    many = house.database.write(hold, again=True)
+    many = house.database.write(tell_first, again=True)
+    while many and house.database.write(lambda tx: store.queue.hold_overdue(tx, now), again=True):
+        pass
     if many:
         log.warning("%d texts piled up in an outage and are held: reminders backlog", many)
     return many
@@ -77,13 +79,15 @@ def held(house: House) -> Held:
 
 def end(house: House, now: datetime, *, drop: bool, who: str) -> int:
     """Let what is held go, or drop it; how many texts. What is dropped counts as expired, and people are told."""
+    many = 0
+    while some := house.database.write(lambda tx: store.queue.end_backlog(tx, now, drop=drop), again=True):
+        many += some
 
-    def work(tx: store.Transaction) -> int:
-        many = store.queue.end_backlog(tx, now, drop=drop)
+    def close(tx: store.Transaction) -> None:
         outcome = "dropped" if drop else "released"
         store.tasks.close_by_key(tx, [KEY], now, outcome=outcome, why=f"{many} texts {outcome}")
         site = store.people.all_sites(tx)[0]
         store.records.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
-        return many
 
-    return house.database.write(work, again=True)
+    house.database.write(close, again=True)
+    return many

@@ -132,7 +132,7 @@ def _guard(house: House, database: store.Database, now: datetime, who: str) -> t
     Raises Unreadable where our keys do not open what is in it.
     """
     store.migrate(database, now)
-    database.read(lambda tx: tx.fingerprint("+12025550100"))
+    database.read(lambda tx: tx.fingerprints("+12025550100"))
 
     def work(tx: store.Transaction) -> tuple[datetime, int]:
         marks = store.backup.all_marks(tx)

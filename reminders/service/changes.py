@@ -3,9 +3,10 @@ resumed, ended or handed on to another site. What its readers are told follows f
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from reminders import planner, plans, store
@@ -38,14 +39,17 @@ def change_session(
 ) -> Changes | None:
     """Move a session on a date to another wall-clock time of its place, or call it off (`to` is None), for everybody.
 
-    What all their texts did, or None where no visit of that session stands on that date. One transaction. Raises
-    ValueError for a time that has passed.
+    What all their texts did, or None where no visit of that session stands on that date. Patient by patient, each in a
+    transaction of its own, so that a large group keeps nobody waiting; asked for again it goes on where it broke off.
+    Raises ValueError for a time that has passed, and then nothing is changed.
     """
-
-    def change(tx: store.Transaction) -> Changes | None:
-        return _change_session(house, tx, key, on, now, who=who, to=to, site=site)
-
-    return house.database.write(change, again=True)
+    done, any_changed = Changes(), False
+    for patient in house.database.read(lambda tx: _in_session(house, tx, key, on, now, to=to, site=site)):
+        change = partial(_change_session, house, key, on, now, patient=patient, who=who, to=to, site=site)
+        if (one := house.database.write(change, again=True)) is not None:
+            done += one
+            any_changed = True
+    return done if any_changed else None
 
 
 def try_session(
@@ -56,36 +60,63 @@ def try_session(
     Raises ValueError.
     """
 
-    def tried(tx: store.Transaction) -> tuple[Changes, list[Told]] | None:
-        done = _change_session(house, tx, key, on, now, who="preview", to=to, site=site)
-        return None if done is None else (done, _story(house, tx, key, on, now, site=site))
+    def tried(patient: int, tx: store.Transaction) -> tuple[Changes, list[Told]]:
+        done = _change_session(house, key, on, now, tx, patient=patient, who="preview", to=to, site=site)
+        told = _story(house, tx, key, on, now, site=site, patient=patient)
+        return done or Changes(), told
 
-    return house.database.try_out(tried)
+    patients = house.database.read(lambda tx: _in_session(house, tx, key, on, now, to=to, site=site))
+    if not patients:
+        return None
+    each = house.database.try_each([partial(tried, patient) for patient in patients])
+    told = house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
+    told = [one for one in told if one.patient_id not in patients] + [one for _, mine in each for one in mine]
+    return _added_up(done for done, _ in each), sorted(told, key=_in_order)
+
+
+def _added_up(each: Iterable[Changes]) -> Changes:
+    done = Changes()
+    for one in each:
+        done += one
+    return done
+
+
+def _in_session(
+    house: House, tx: store.Transaction, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None
+) -> list[int]:
+    """The patients whose visits of a session stand on a date. Raises ValueError for a time that has passed."""
+    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    rows = store.plans.of_session(tx, place.id, key, on) if place is not None else []
+    for row in rows:
+        _new_values(row, to, now)
+    return list(dict.fromkeys(row.patient_id for row in rows))
 
 
 def _change_session(
     house: House,
-    tx: store.Transaction,
     key: str,
     on: date,
     now: datetime,
+    tx: store.Transaction,
     *,
+    patient: int,
     who: str,
     to: datetime | None,
     site: str | None,
 ) -> Changes | None:
+    """The same for one patient of it."""
     place = store.people.site_by_key(tx, site or house.settings.site.key)
     if place is None:
         return None
-    patients = {row.patient_id for row in store.plans.of_session(tx, place.id, key, on)}
-    store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-    rows = store.plans.of_session(tx, place.id, key, on)  # as they stand, now that nobody else changes them
+    store.people.lock_numbers(tx, store.people.numbers_of(tx, {patient}))
+    # As they stand, now that nobody else changes them.
+    rows = store.plans.of_session(tx, place.id, key, on, patient=patient)
     if not rows:
         return None
-    what = SESSION_MOVED if to is not None else SESSION_OFF
     for row in rows:
-        _change(tx, row, to, now, what=what, who=who)
-    return replan(house, tx, patients | {row.patient_id for row in rows}, now)
+        if to is None or row.wall != _written(to):  # else it was moved before this was asked for again
+            _change(tx, row, to, now, what=SESSION_MOVED if to is not None else SESSION_OFF, who=who)
+    return replan(house, tx, {patient}, now)
 
 
 def change_visit(
@@ -141,15 +172,23 @@ def change_one(
 
 
 def _change(tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: str, who: str) -> None:
-    values: dict[str, Any] = {"status": "cancelled"}
+    _write(tx, row, now, _new_values(row, to, now), what=what, who=who)
+
+
+def _new_values(row: Row[Any], to: datetime | None, now: datetime) -> dict[str, Any]:
+    """What changes of a visit that is moved or called off. Raises ValueError for a time that has passed."""
     if row.starts_at <= now:
         raise ValueError("it has begun already; say who came instead")
-    if to is not None:
-        starts_at = plans.to_instant(to, row.zone)
-        if starts_at <= now:
-            raise ValueError("that time has passed; give one that lies ahead")
-        values = {"wall": to.isoformat(timespec="seconds"), "starts_at": starts_at}
-    _write(tx, row, now, values, what=what, who=who)
+    if to is None:
+        return {"status": "cancelled"}
+    starts_at = plans.to_instant(to, row.zone)
+    if starts_at <= now:
+        raise ValueError("that time has passed; give one that lies ahead")
+    return {"wall": _written(to), "starts_at": starts_at}
+
+
+def _written(wall: datetime) -> str:
+    return wall.isoformat(timespec="seconds")
 
 
 def _write(tx: store.Transaction, row: Row[Any], now: datetime, values: dict[str, Any], *, what: str, who: str) -> None:
@@ -183,45 +222,74 @@ def undo_session(
     to take back, or a text about the change has gone, or may have: who was told is told again by another change.
     """
 
-    def change(tx: store.Transaction) -> Changes | None:
+    def look(tx: store.Transaction) -> dict[int, list[SessionChange]] | None:
+        """What is taken back, patient by patient."""
         place = store.people.site_by_key(tx, site or house.settings.site.key)
-        if place is None:
-            return None
-        ids, last = _touched(tx, place.id, key, on)
+        ids, story = _touched(tx, place.id, key, on) if place is not None else (set(), {})
         if not ids:
             return None
-        patients = {row.patient_id for row in store.plans.appointments_by_id(tx, ids)}
-        store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
-        undoing = _last_change(tx, last)
-        rows = [
-            row
-            for row in store.plans.appointments_by_id(tx, undoing)
-            if row.version == json.loads(undoing[row.id].after)["version"] and row.attendance is None
-        ]
+        undoing = _last_change(tx, story)
+        rows = [row for row in store.plans.appointments_by_id(tx, undoing) if _stands_since(row, undoing[row.id])]
         if not rows:
             raise ValueError("every visit of it was changed on its own since")
+        by_patient: dict[int, list[SessionChange]] = {}
         for row in rows:
-            before = json.loads(undoing[row.id].before)
-            starts_at = plans.to_instant(datetime.fromisoformat(before["wall"]), row.zone)
-            if starts_at <= now:
-                raise ValueError("the time at which it stood before has passed")
-            _write(tx, row, now, before | {"starts_at": starts_at}, what=SESSION_UNDONE, who=who)
-        return replan(house, tx, patients, now)
+            _values_before(row, undoing[row.id], now)
+            by_patient.setdefault(row.patient_id, []).append(undoing[row.id])
+        return by_patient
 
-    return house.database.write(change, again=True)
+    def undo(patient: int, mine: list[SessionChange], tx: store.Transaction) -> Changes:
+        store.people.lock_numbers(tx, store.people.numbers_of(tx, {patient}))
+        undoing = {one.appointment_id: one for one in mine}
+        for row in store.plans.appointments_by_id(tx, undoing):
+            if _stands_since(row, undoing[row.id]):
+                values = _values_before(row, undoing[row.id], now)
+                _write(tx, row, now, values, what=SESSION_UNDONE, who=who)
+        return replan(house, tx, {patient}, now)
+
+    by_patient = house.database.read(look)
+    if by_patient is None:
+        return None
+    done = Changes()
+    for patient, mine in by_patient.items():  # who is told of the change meanwhile is told of this too
+        done += house.database.write(partial(undo, patient, mine), again=True)
+    return done
 
 
-def _last_change(tx: store.Transaction, last: dict[int, SessionChange]) -> dict[int, SessionChange]:
-    """The last change of a session as it befell each appointment. Raises ValueError where it cannot be taken back."""
-    if not last:
+def _stands_since(row: Row[Any], change: SessionChange) -> bool:
+    """Whether a visit stands as that change left it."""
+    return bool(row.version == json.loads(change.after)["version"] and row.attendance is None)
+
+
+def _values_before(row: Row[Any], change: SessionChange, now: datetime) -> dict[str, Any]:
+    """How a visit stood before that change. Raises ValueError where its time has passed."""
+    before: dict[str, Any] = json.loads(change.before)
+    starts_at = plans.to_instant(datetime.fromisoformat(before["wall"]), row.zone)
+    if starts_at <= now:
+        raise ValueError("the time at which it stood before has passed")
+    return before | {"starts_at": starts_at}
+
+
+def _last_change(tx: store.Transaction, story: dict[int, list[SessionChange]]) -> dict[int, SessionChange]:
+    """The last change of a session as it befell each appointment. Raises ValueError where it cannot be taken back.
+
+    `story` is every change of each, in their order.
+    """
+    if not story:
         raise ValueError("nothing of it was changed here")
-    at = max(one.at for one in last.values())
-    undoing = {row_id: one for row_id, one in last.items() if one.at == at}
-    if all(one.what == SESSION_UNDONE for one in undoing.values()):
+    at = max(_undoable(changes).at for changes in story.values())
+    undoing = {row_id: changes[-1] for row_id, changes in story.items() if _undoable(changes).at == at}
+    undoing = {row_id: one for row_id, one in undoing.items() if one.what != SESSION_UNDONE}
+    if not undoing:
         raise ValueError("its last change was taken back already")
     if store.plans.spoken_of(tx, undoing, since=at):
         raise ValueError("a text about the change has gone; change it again, and everybody is told")
     return undoing
+
+
+def _undoable(changes: Sequence[SessionChange]) -> SessionChange:
+    """The last change of an appointment, or the one that its last change took back."""
+    return changes[-2] if changes[-1].what == SESSION_UNDONE and len(changes) > 1 else changes[-1]
 
 
 def last_change(house: House, key: str, on: date, *, site: str | None = None) -> tuple[datetime | None, str | None]:
@@ -229,10 +297,11 @@ def last_change(house: House, key: str, on: date, *, site: str | None = None) ->
 
     def look(tx: store.Transaction) -> tuple[datetime | None, str | None]:
         place = store.people.site_by_key(tx, site or house.settings.site.key)
-        _, last = _touched(tx, place.id, key, on) if place is not None else (set(), {})
-        at = max((one.at for one in last.values() if one.what != SESSION_UNDONE), default=None)
+        _, story = _touched(tx, place.id, key, on) if place is not None else (set(), {})
+        last = [changes[-1] for changes in story.values()]
+        at = max((one.at for one in last if one.what != SESSION_UNDONE), default=None)
         try:
-            _last_change(tx, last)
+            _last_change(tx, story)
         except ValueError as why:
             return at, str(why)
         return at, None
@@ -240,16 +309,18 @@ def last_change(house: House, key: str, on: date, *, site: str | None = None) ->
     return house.database.read(look)
 
 
-def _touched(tx: store.Transaction, site_id: int, key: str, on: date) -> tuple[set[int], dict[int, SessionChange]]:
-    """The appointments of a session that stand on a date, or once stood on it; and the last change of each."""
+def _touched(
+    tx: store.Transaction, site_id: int, key: str, on: date, *, patient: int | None = None
+) -> tuple[set[int], dict[int, list[SessionChange]]]:
+    """The appointments of a session that stand on a date, or once stood on it; and the changes of each, in order."""
     day = on.isoformat()
-    ids = {row.id for row in store.plans.of_session(tx, site_id, key, on, _ANY)}
-    last: dict[int, SessionChange] = {}
-    for one in store.plans.session_changes(tx, site_id, key):
-        last[one.appointment_id] = one
+    ids = {row.id for row in store.plans.of_session(tx, site_id, key, on, _ANY, patient=patient)}
+    story: dict[int, list[SessionChange]] = {}
+    for one in store.plans.session_changes(tx, site_id, key, patient=patient):
+        story.setdefault(one.appointment_id, []).append(one)
         if day in {json.loads(one.before)["wall"][:10], json.loads(one.after)["wall"][:10]}:
             ids.add(one.appointment_id)
-    return ids, {row_id: one for row_id, one in last.items() if row_id in ids}
+    return ids, {row_id: changes for row_id, changes in story.items() if row_id in ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +357,21 @@ def session_story(house: House, key: str, on: date, now: datetime, *, site: str 
     return house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
 
 
-def _story(house: House, tx: store.Transaction, key: str, on: date, now: datetime, *, site: str | None) -> list[Told]:
+def _story(
+    house: House,
+    tx: store.Transaction,
+    key: str,
+    on: date,
+    now: datetime,
+    *,
+    site: str | None,
+    patient: int | None = None,
+) -> list[Told]:
+    """`session_story`, of one patient where one is given."""
     place = store.people.site_by_key(tx, site or house.settings.site.key)
     if place is None:
         return []
-    ids, last = _touched(tx, place.id, key, on)
+    ids, changed = _touched(tx, place.id, key, on, patient=patient)
     policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
     visits = store.plans.visits_by_id(tx, ids)
     texts: dict[int, list[Row[Any]]] = {}
@@ -299,7 +380,7 @@ def _story(house: House, tx: store.Transaction, key: str, on: date, now: datetim
     told = []
     for row in store.plans.appointments_by_id(tx, ids):
         stands = planner.standing_of(visits[row.id].visit, policy)
-        since = last[row.id].at if row.id in last else None
+        since = changed[row.id][-1].at if row.id in changed else None
         for reader in store.people.recipients_of(tx, row.patient_id):
             if reader.key not in row.recipients:
                 continue
@@ -308,7 +389,11 @@ def _story(house: House, tx: store.Transaction, key: str, on: date, now: datetim
             # No notice goes for a paused plan: the patient hears of it by phone.
             silent = line.text is None and row.plan_status == "paused" and since is not None
             told.append(replace(line, told=TO_PHONE) if silent and reader.role == "self" else line)
-    return sorted(told, key=lambda one: (one.patient, one.plan, one.recipient != "self", one.recipient))
+    return sorted(told, key=_in_order)
+
+
+def _in_order(one: Told) -> tuple[str, str, bool, str]:
+    return one.patient, one.plan, one.recipient != "self", one.recipient
 
 
 def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequence[Row[Any]], now: datetime) -> Told:
@@ -398,23 +483,32 @@ def set_statuses(
     because: str | None = None,
     dry_run: bool = False,
 ) -> tuple[int, Changes]:
-    """The same for several plans at once, or not at all: how many now stand otherwise, and what the texts did.
+    """The same for several plans: how many now stand otherwise, and what the texts did.
 
-    Ended plans are passed over where they are to be paused or resumed. With `dry_run` it is only counted.
+    Ended plans are passed over where they are to be paused or resumed. Patient by patient, each in a transaction of its
+    own; asked for again it goes on where it broke off. With `dry_run` it is only counted.
     """
 
-    def change(tx: store.Transaction) -> tuple[int, Changes]:
-        patients = {plan.patient_id for plan in store.plans.plans_by_id(tx, plan_ids)}
+    def change(mine: Sequence[int], tx: store.Transaction) -> tuple[int, Changes]:
+        patients = {plan.patient_id for plan in store.plans.plans_by_id(tx, mine)}
         store.people.lock_numbers(tx, store.people.numbers_of(tx, patients))
         done, texts = 0, Changes()
-        for plan in store.plans.plans_by_id(tx, plan_ids):
+        for plan in store.plans.plans_by_id(tx, mine):
             if plan.status == status or (plan.status == "ended" and status != "ended"):
                 continue
             texts += _set_status(house, tx, plan, status, now, who=who, because=because)
             done += 1
         return done, texts
 
-    return house.database.try_out(change) if dry_run else house.database.write(change, again=True)
+    by_patient: dict[int, list[int]] = {}
+    for plan in house.database.read(lambda tx: store.plans.plans_by_id(tx, plan_ids)):
+        by_patient.setdefault(plan.patient_id, []).append(plan.id)
+    steps = [partial(change, mine) for mine in by_patient.values()]
+    if dry_run:
+        each = house.database.try_each(steps) if steps else []
+    else:
+        each = [house.database.write(step, again=True) for step in steps]
+    return sum(done for done, _ in each), _added_up(texts for _, texts in each)
 
 
 def _set_status(

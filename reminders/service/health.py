@@ -1,6 +1,7 @@
 """Is it working? `status` for monitors, `doctor` for people, and the switch that stops all sending."""
 
 import asyncio
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reminders import clock, store, wording
+from reminders import clock, languages, store, wording
 from reminders.plans import is_fictional
-from reminders.service import oncall
+from reminders.service import heads, oncall, presence, proxies
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
 from reminders.sms.probe import is_shown, probe_webhook
+
+log = logging.getLogger(__name__)
 
 STALE_AFTER = 3  # a job is stale when it has not succeeded for this many of its intervals …
 AT_LEAST = timedelta(seconds=60)  # … and at least this long
@@ -104,6 +107,7 @@ def status(house: House, now: datetime) -> Status:
             )
         if pages:
             troubles.append(f"pages that were not taken and are repeated: {pages}")
+        troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(house, tx, now)]
         if house.settings.twilio.live:
             troubles += [f"nobody is on call: {hours}" for hours in oncall.rota(house).gaps()]
         return Status(
@@ -160,10 +164,22 @@ class Check:
 
 async def doctor(house: House, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
-    checks = [*_database(house), _disk(), *await _senders(house)]
+    checks = [*_database(house), _disk(), *_languages(), *await _senders(house)]
     if house.settings.twilio.live or live:
         checks += await go_live(house)
     return [replace(check, fix=None) if check.ok else check for check in checks]
+
+
+def _languages() -> Iterator[Check]:
+    """Which languages a person may be texted in, and what others lack (W-5)."""
+    try:
+        yield Check("languages", ok=True, detail=", ".join(languages.offered().values()))
+    except ValueError as problem:
+        yield Check("languages", ok=False, detail=str(problem), fix="put the missing part back")
+        return
+    for lacking in languages.missing():
+        fix = "add it; until then no one can be given this language"
+        yield Check("language not offered", ok=False, detail=lacking, fix=fix)
 
 
 def _database(house: House) -> Iterator[Check]:
@@ -177,12 +193,24 @@ def _database(house: House) -> Iterator[Check]:
         yield Check("database", ok=False, detail=f"cannot be used: {away}", fix="check database.url and the server")
         return
     try:
-        house.database.read(lambda tx: tx.fingerprint("+12025550100"))
+        house.database.read(lambda tx: tx.fingerprints("+12025550100"))
         yield _sealing_keys(house)
-    except (store.Unreadable, LookupError) as error:
+    except LookupError as lost:
+        yield Check(
+            "phone index key", ok=False, detail=str(lost), fix="reminders keys rotate --index, which makes it again"
+        )
+    except store.Unreadable as error:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
         )
+    yield _keys_of_processes(house)
+    unknown = house.database.read(lambda tx: proxies.troubles(house, tx, clock.now()))
+    yield Check(
+        "proxies",
+        ok=not unknown,
+        detail="; ".join(said for said, _ in unknown) or "none that is not believed",
+        fix="; ".join(fix for _, fix in unknown),
+    )
     for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
         yield Check(
             "limit of the day",
@@ -217,6 +245,7 @@ def _database(house: House) -> Iterator[Check]:
         )
         yield Check("SQLite", ok=True, detail=version + advice)
     yield from _backups(house, clock.now())
+    yield _audit_head(house, clock.now())
     now = clock.now()
     for name, job in status(house, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
@@ -242,9 +271,35 @@ def _sealing_keys(house: House) -> Check:
     )
 
 
+def _keys_of_processes(house: House) -> Check:
+    """Whether every process at work can open what our first key seals."""
+    try:
+        presence.check_keys(house, clock.now())
+    except presence.NotOpenToAll as lacking:
+        fix = "the same REMINDERS_SEALING_KEYS for every process, and restart them (docs/keys.md)"
+        return Check("keys of processes", ok=False, detail=str(lacking), fix=fix)
+    return Check("keys of processes", ok=True, detail="every process at work can open what is sealed here")
+
+
 def _month_of(name: str) -> datetime | None:
     made = re.fullmatch(r"(20\d\d)(0[1-9]|1[0-2])[0-9a-f]{4}", name)
     return datetime(int(made[1]), int(made[2]), 1, tzinfo=UTC) if made is not None else None
+
+
+def _audit_head(house: House, now: datetime) -> Check:
+    """The head of the audit is kept outside of the database, lately; while not live it is said only."""
+    place, last = house.settings.jobs.audit_head, heads.last_kept(house)
+    if place is None:
+        detail = "kept nowhere but in the database, so that a chain that is cut off or written anew does not show"
+        fix = "set jobs.audit_head to a file or an https address where nobody writes who can write to the database"
+        return Check("audit head", ok=not house.settings.twilio.live, detail=detail, fix=fix)
+    stale = last is None or now - last > heads.STALE
+    return Check(
+        "audit head",
+        ok=not stale,
+        detail=f"kept last {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "never kept yet",
+        fix="look at the error of the chain job (reminders status); reminders audit head --keep tries it now",
+    )
 
 
 def _backups(house: House, now: datetime) -> Iterator[Check]:
@@ -366,7 +421,16 @@ class NotReady(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it s
 
 
 def gate(house: House, *, webhooks: bool = True) -> None:
-    """Refuse to go on live while anything that must be so is not. Raises NotReady; does nothing while not live."""
+    """Refuse to go on live while anything that must be so is not, and without a whole language. Raises NotReady.
+
+    While not live nothing else is asked. A language that lacks a part is named in the log; it is not offered.
+    """
+    try:
+        lacking = languages.missing()
+    except ValueError as problem:
+        raise NotReady(str(problem)) from None
+    for one in lacking:
+        log.warning("a language is not offered: %s", one)
     if not house.settings.twilio.live:
         return
     failed = [check for check in asyncio.run(go_live(house, webhooks=webhooks)) if not check.ok]

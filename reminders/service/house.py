@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from reminders import clock, store, wording
+from reminders import clock, languages, store
 from reminders.plans import Known, to_wall
 from reminders.settings import Secrets, Settings, without_password
 from reminders.settings import load as load_settings
@@ -76,7 +76,7 @@ class House:
         site = (store.people.site_by_key(tx, at) if at is not None else None) or self.settings.site
         return Known(
             today=to_wall(now, site.zone).date(),
-            languages=wording.languages(),
+            languages=frozenset(languages.offered()),
             region=site.region,
             zone=site.zone,
             site=site.key,

@@ -44,31 +44,22 @@ def import_files(
 ) -> Imported:
     """Accept plan files; a folder means the plan files in it. Good ones are accepted, bad ones reported.
 
-    With `all_or_nothing` one bad file refuses all; with `dry_run` nothing is kept. Raises FileNotFoundError.
+    With `all_or_nothing` one bad file refuses all: first it is tried whether each would be accepted, then they are,
+    patient by patient. One that is refused only then, since something changed within those seconds, is reported like
+    any other. With `dry_run` nothing is kept. Raises FileNotFoundError.
     """
     report = Imported()
     known = house.database.read(lambda tx: house.known(tx, now))
     documents = _each_plan_once(_read(intake.plan_files(paths), known, report), report)
 
-    def accept_each(tx: store.Transaction, batch: Sequence[tuple[Path, PlanDocument]]) -> list[Accepted]:
-        refused: list[tuple[Path, Problem]] = []
-        done = []
-        for path, document in batch:
-            try:
-                done.append(accept_in(house, tx, document, now, who))
-            except PlanRefused as refusal:
-                refused += [(path, problem) for problem in refusal.problems]
-        if refused:
-            raise _Refused(refused)
-        return done
-
-    batches = [documents] if all_or_nothing else [[one] for one in documents]
+    batches = _by_patient(documents) if all_or_nothing else [[one] for one in documents]
+    if all_or_nothing and batches and not report.refused:
+        for problems in house.database.try_each([partial(_try_each, house, batch, now, who) for batch in batches]):
+            report.refused += problems
     for batch in [] if all_or_nothing and report.refused else batches:
         try:
-            if dry_run:
-                done = house.database.try_out(partial(accept_each, batch=batch))
-            else:
-                done = house.database.write(partial(accept_each, batch=batch), again=True)
+            accept = partial(_accept_each, house, batch, now, who)
+            done = house.database.try_out(accept) if dry_run else house.database.write(accept, again=True)
         except _Refused as refusal:
             report.refused += refusal.args[0]
             continue
@@ -78,6 +69,42 @@ def import_files(
             report.texts += accepted.texts
             report.notes += [(accepted.ref, note) for note in accepted.notes]
     return report
+
+
+def _accept_each(
+    house: House, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
+) -> list[Accepted]:
+    """Accept all of these, or raise _Refused with what is wrong with any."""
+    refused: list[tuple[Path, Problem]] = []
+    done = []
+    for path, document in batch:
+        try:
+            done.append(accept_in(house, tx, document, now, who))
+        except PlanRefused as refusal:
+            refused += [(path, problem) for problem in refusal.problems]
+    if refused:
+        raise _Refused(refused)
+    return done
+
+
+def _try_each(
+    house: House, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
+) -> list[tuple[Path, Problem]]:
+    """What is wrong with any of these, if they were accepted together."""
+    try:
+        _accept_each(house, batch, now, who, tx)
+    except _Refused as refusal:
+        found: list[tuple[Path, Problem]] = refusal.args[0]
+        return found
+    return []
+
+
+def _by_patient(documents: Sequence[tuple[Path, PlanDocument]]) -> list[list[tuple[Path, PlanDocument]]]:
+    """Each patient's together: what one of them says may decide about another."""
+    batches: dict[tuple[str, str], list[tuple[Path, PlanDocument]]] = {}
+    for path, document in documents:
+        batches.setdefault((document.plan.site, document.patient.ref), []).append((path, document))
+    return list(batches.values())
 
 
 def _read(paths: Iterable[Path], known: Known, report: Imported) -> list[tuple[Path, PlanDocument]]:

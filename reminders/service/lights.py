@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from reminders import clock, store
-from reminders.service import health, story
+from reminders.service import health, proxies, story
 from reminders.service.house import House
 from reminders.sms import codes
 
@@ -36,7 +36,7 @@ def lights(house: House, now: datetime) -> list[Light]:
     status = health.status(house, now)
     zone = house.settings.site.zone
     found = list(_jobs(status))
-    found += house.database.read(lambda tx: [*_queue(tx, status, now), *_twilio(tx, now, zone)])
+    found += house.database.read(lambda tx: [*_queue(house, tx, status, now), *_twilio(tx, now, zone)])
     found += [_database(house), _clock(house), _disk(), _backup(house, now)]
     return sorted(found, key=lambda light: ("bad", "wait", "ok").index(light.state))
 
@@ -60,7 +60,7 @@ def _jobs(status: health.Status) -> Iterator[Light]:
     )
 
 
-def _queue(tx: store.Transaction, status: health.Status, now: datetime) -> Iterator[Light]:
+def _queue(house: House, tx: store.Transaction, status: health.Status, now: datetime) -> Iterator[Light]:
     oldest = status.oldest_due_seconds
     late = oldest is not None and oldest > health.OVERDUE.total_seconds()
     yield Light(
@@ -83,6 +83,14 @@ def _queue(tx: store.Transaction, status: health.Status, now: datetime) -> Itera
         "wait" if paused else "ok",
         f"Paused at {', '.join(paused)}" if paused else "On at every site",
         "Resume it under Sites once the reason is gone. What is too late by then is not sent.",
+    )
+    unknown = proxies.troubles(house, tx, now)
+    yield Light(
+        "Proxies",
+        "bad" if unknown else "ok",
+        "; ".join(f"{said[:1].upper()}{said[1:]}" for said, _ in unknown) or "None that is not believed",
+        "; ".join(f"{fix[:1].upper()}{fix[1:]}" for _, fix in unknown)
+        or "A proxy in front of us belongs into web.proxies, and says whom it speaks for in X-Forwarded-For.",
     )
     held = sum(row.many for row in store.queue.backlog(tx))
     yield Light(

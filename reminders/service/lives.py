@@ -371,9 +371,8 @@ def record_opt_out(
 
 
 def _say_who_shares(case: _Case) -> None:
-    # Whom other sites treat is theirs alone to know: sites are separate programs (42 CFR Part 2).
-    here = store.people.recipients_at(case.tx, case.reader.number_id, case.site.id)
-    others = [one for one in here if one.id != case.reader.id]
+    known = sharing.known_readers(case.house, case.tx, case.reader.number_id, {case.site.id})
+    others = [one for one in known if one.id != case.reader.id]
     if others:
         case.notes.append(f"others are texted on this number too ({len(others)}); it holds for them as well")
 

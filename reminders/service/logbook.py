@@ -242,7 +242,10 @@ class _Reading:
             return None
         found = store.people.number_by_phone(self.tx, phone)
         mine = LogFilter(number=found.id, sites=self.sites, limit=1) if found is not None else None
-        if found is None or mine is None or not store.texts.log(self.tx, mine):  # another site's is like no one's
+        known = mine is not None and bool(store.texts.log(self.tx, mine))
+        if found is not None and not known and self.house.settings.sites.one_program:
+            known = bool(store.people.recipients_on(self.tx, [found.id]))
+        if found is None or not known:  # another program's is like no one's
             self.problems["number"] = "No text was ever planned for this number"
             return None
         self.chosen["number"] = str(found.id)

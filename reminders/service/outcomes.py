@@ -105,7 +105,8 @@ async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
         done.found += bool(each.do("text", one.text, decide, text_id=one.text))
     if database.read(store.backup.in_doubt):
         await _settle_doubts(house, gateway, now, done, each)
-    done.expired = database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
+    while some := database.write(lambda tx: store.outcomes.expire(tx, now), again=True):
+        done.expired += some
     database.write(lambda tx: tasks.tell_of_expired(tx, now), again=True)
     database.write(lambda tx: oncall.tell_of_lost_answers(house, tx, now), again=True)
     done.uncertain = database.read(lambda tx: store.queue.depth(tx, now)).uncertain

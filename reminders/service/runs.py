@@ -11,6 +11,7 @@ from typing import TypeVar
 from reminders import clock, store
 from reminders.service import (
     audit,
+    heads,
     importing,
     inbound,
     keys,
@@ -18,6 +19,7 @@ from reminders.service import (
     oncall,
     outcomes,
     planning,
+    proxies,
     retention,
     sending,
     stats,
@@ -130,10 +132,12 @@ def _tally(house: House, now: datetime) -> None:
 
 def _chain(house: House, now: datetime) -> None:
     audit.chain(house, now)
+    heads.keep(house, now)
 
 
 def _plan(house: House, now: datetime) -> None:
     keys.forget(house, now)
+    proxies.forget(house, now)
     house.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
     try:
         planning.extend(house, now)

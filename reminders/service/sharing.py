@@ -1,15 +1,28 @@
 """A number that several sites text: what one of them is told of it holds for all, so each has to hear of it.
 
-Sites are separate programs (42 CFR Part 2): no site learns which other one it was, or whom that one treats.
+Sites are separate programs (42 CFR Part 2): no site learns which other one it was, or whom that one treats. Where they
+are one program (`sites.one_program`), who works at one site may know that a number is texted by another.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from reminders import store
 from reminders.service import tasks
+from reminders.service.house import House
 
 KINDS = {"number is wrong": "wrong_number", "number is bad": "number_bad", "number stop": "stop_asked"}
 """What was said of a number, and what a site does about it."""
+
+
+def known_readers(
+    house: House, tx: store.Transaction, number_id: int, sites: Collection[int]
+) -> Sequence[store.Row[Any]]:
+    """Who is texted on a number, as far as somebody may know of it who works at these sites."""
+    if house.settings.sites.one_program:
+        return store.people.recipients_on(tx, [number_id])
+    return [one for site in sorted(sites) for one in store.people.recipients_at(tx, number_id, site)]
 
 
 def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, what: str, but: int | None) -> None:

@@ -5,7 +5,8 @@ with the password alone, and holds once the second factor is shown: the token is
 
 Wrong tries are counted by login and address together, by address, and by login. Each may fail a number of times, then
 waits 4 s, and twice as long with every try. The wait of a login alone stays short, so that nobody can lock out
-somebody else.
+somebody else. A browser in which somebody has signed in before carries a device token for that login, and is counted
+by itself alone: who shares its address, as behind a proxy that does not say whom it speaks for, cannot lock it out.
 """
 
 import base64
@@ -15,7 +16,7 @@ import json
 import secrets
 import threading
 import unicodedata
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,60 +41,16 @@ KEPT_FOR = timedelta(hours=1)
 SEEN_EVERY = timedelta(minutes=1)
 ISSUER = "Reminders"  # stands in an app on somebody's own phone, so it must not tell
 
+DEVICE_FOR = timedelta(days=90)
+
 _COUNTED_FOR = timedelta(hours=1)
-_BOTH, _ADDRESS, _LOGIN, _FACTOR = "login and address", "address", "login", "factor"
-_LONGEST = {_BOTH: 900, _ADDRESS: 900, _LOGIN: 30, _FACTOR: 900}
-_GUESSED_FIRST = (  # what the lists of common passwords are made of, the long ones among them by repetition
-    *(
-        "password",
-        "passwort",
-        "passw0rd",
-        "p@ssword",
-        "qwertyuiop",
-        "qwerty",
-        "azerty",
-        "asdfghjkl",
-        "zxcvbnm",
-        "1q2w3e4r",
-    ),
-    *(
-        "letmein",
-        "welcome",
-        "iloveyou",
-        "sunshine",
-        "princess",
-        "football",
-        "baseball",
-        "superman",
-        "trustno",
-        "dragon",
-    ),
-    *(
-        "monkey",
-        "master",
-        "shadow",
-        "charlie",
-        "whatever",
-        "computer",
-        "internet",
-        "administrator",
-        "admin",
-        "changeme",
-    ),
-    *(
-        "secret",
-        "login",
-        "hello",
-        "summer",
-        "winter",
-        "spring",
-        "autumn",
-        "reminders",
-        "aftercare",
-        "clinic",
-        "hospital",
-    ),
-    *("contraseña", "contrasena", "abc123", "2024", "2025", "2026", "2027"),
+_BOTH, _ADDRESS, _LOGIN, _FACTOR, _DEVICE = "login and address", "address", "login", "factor", "device"
+_LONGEST = {_BOTH: 900, _ADDRESS: 900, _LOGIN: 30, _FACTOR: 900, _DEVICE: 900}
+_MUST_TAKE = 10  # the power of ten of the guesses that a password must withstand; what is common takes under nine
+_LOOKED_AT = 72  # characters of it: what is guessed there is enough, and more takes long to look at
+_OF_THE_HOUSE = (
+    *("reminders", "aftercare", "recovery", "rehab", "detox", "treatment", "center", "clinic", "hospital", "patient"),
+    *("contraseña", "contrasena", "clinica", "recuperacion"),
 )
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look like another
 
@@ -198,15 +155,19 @@ def _ends_at(house: House, sign_in: store.Row[Any]) -> datetime:
 # In
 
 
-def sign_in(house: House, login: str, password: str, now: datetime, *, where: str) -> Half | None:
+def sign_in(house: House, login: str, password: str, now: datetime, *, where: str, device: str = "") -> Half | None:
     """Begin a sign-in with a login and its password; None where they do not go together, whichever is wrong.
 
-    Takes the same time for a login that nobody has. Raises TooManyTries, Busy.
+    `device` is the token of a browser in which somebody signed in before; one that is none of this login's is worth
+    nothing. Takes the same time for a login that nobody has. Raises TooManyTries, Busy.
     """
     login = accounts.fold(login)
-    tries = {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
-    tried = _try(house, tries, now)
     member = house.database.read(lambda tx: store.accounts.by_login(tx, login)) if accounts.is_login(login) else None
+    if _is_device_of(house, member, device, now):
+        kind, tries = _DEVICE, {_DEVICE: device}
+    else:
+        kind, tries = _BOTH, {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
+    tried = _try(house, tries, now)
     known = member is not None and member.password is not None and member.ended_at is None
     try:
         with _room_to_hash():
@@ -222,7 +183,7 @@ def sign_in(house: House, login: str, password: str, now: datetime, *, where: st
         return None
 
     def work(tx: store.Transaction) -> str:
-        _forgive(house, tx, tried, _BOTH, tries[_BOTH])
+        _forgive(house, tx, tried, kind, tries[kind])
         if anew is not None:
             store.accounts.change(tx, member.id, password=anew)
         return _begin(tx, member.id, now, where)
@@ -364,15 +325,23 @@ def check_password(password: str, login: str, name: str) -> str | None:
         return f"Password must be {SHORTEST_PASSWORD} characters or more. Several words that do not belong together do"
     if len(plain) > LONGEST_PASSWORD:
         return f"Password must be {LONGEST_PASSWORD} characters or fewer"
-    left = plain.casefold()
     own = [word for word in (login, *login.replace("@", ".").split("."), *name.casefold().split()) if len(word) > 3]
-    for word in (*own, *_GUESSED_FIRST):
+    left = plain.casefold()
+    for word in own:
         left = left.replace(word, "")
-    # What is left must surprise often enough: not the letter before once more, nor its neighbour.
+    # Besides its owner's name there must be something, and not a letter and its neighbor.
     surprises = sum(abs(ord(one) - ord(other)) > 1 for one, other in pairwise(left))
-    if surprises < 6 or len(set(left)) < 5:
+    if surprises < 6 or len(set(left)) < 5 or _guesses(plain, own) < _MUST_TAKE:
         return "Password must be harder to guess: several words that do not belong together, no names or rows of keys"
     return None
+
+
+def _guesses(password: str, own: Sequence[str]) -> float:
+    """The power of ten of the guesses that a password takes from who knows the lists and tricks (ASVS 6.2.4)."""
+    from zxcvbn import zxcvbn  # its lists take a while to read
+
+    found = zxcvbn(password[:_LOOKED_AT], user_inputs=[*own, *_OF_THE_HOUSE], max_length=_LOOKED_AT)
+    return float(found["guesses_log10"])
 
 
 def enter_demo(house: House, login: str, now: datetime, *, where: str) -> str | None:
@@ -387,6 +356,30 @@ def enter_demo(house: House, login: str, now: datetime, *, where: str) -> str | 
         return open_for(tx, member, now, where=where, how="demo")
 
     return house.database.write(work)
+
+
+def device_token(house: House, actor: Actor, now: datetime) -> str:
+    """A token by which this browser is known again at the next sign-in of the actor, and of no one else.
+
+    It lets no one in. It ends with the password, with the access, and after 90 days.
+    """
+    member = house.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
+    said = f"{actor.id}.{int((now + DEVICE_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
+    return f"{said}.{_device_mark(house, member, said)}" if member is not None and member.password else ""
+
+
+def _is_device_of(house: House, member: store.Row[Any] | None, device: str, now: datetime) -> bool:
+    if member is None or member.password is None or member.ended_at is not None:
+        return False
+    said, _, given = device.rpartition(".")
+    if not _same(_device_mark(house, member, said), given):
+        return False
+    whose, ends, _ = said.split(".")
+    return int(whose) == member.id and now.timestamp() < int(ends)
+
+
+def _device_mark(house: House, member: store.Row[Any], said: str) -> str:
+    return _keyed(house, "device", f"{said}|{member.password}")
 
 
 def open_for(tx: store.Transaction, member: store.Row[Any], now: datetime, *, where: str, how: str) -> str:

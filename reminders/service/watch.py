@@ -60,7 +60,7 @@ def look(house: House, now: datetime) -> int:
 _Change = Callable[[store.Transaction], int]
 # In this order: a task to call about a number is there before the visits, which need no call of their own then.
 _RULES = ("unverified", "without_consent", "reviews", "arrivals", "visits", "marks", "released")
-AT_ONCE = 20  # tasks that are written in one transaction
+AT_ONCE = 5  # tasks that are written in one transaction
 
 
 @dataclass(frozen=True, slots=True)

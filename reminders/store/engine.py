@@ -14,10 +14,10 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 _TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25006")
 _CACHED_KEYS = 10_000
+_CHECKPOINT_WAITS_MS = 100
+_LONGEST_LOG = 16 << 20  # bytes; folding these in takes about a tenth of a second
 
 
 class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
@@ -75,9 +77,19 @@ class Transaction(Statements):
             query = sa.select(schema.keys).where(schema.keys.c.purpose == "index")
             row = self.first(query.with_for_update(read=True))
             if row is None:
-                raise LookupError("the database has no index key; run `reminders migrate`")
+                raise LookupError(
+                    "the phone index key is lost, so no number is found; run `reminders keys rotate --index`"
+                )
             self._index_key = self._database.index_key(row.id, row.wrapped)
         return fingerprint(self._index_key, value)
+
+    def fingerprints(self, value: str) -> list[bytes]:
+        """Every fingerprint by which this may be found: by the index key, and by those that it replaced."""
+        marks = [self.fingerprint(value)]
+        for row in self.all(_FORMER):
+            key = self._database.ring.open(Place("former_keys", "wrapped", row.id), row.wrapped)
+            marks.append(fingerprint(key, value))
+        return marks
 
     def new_data_key(self, now: datetime) -> DataKey:
         """Make and store a data key for a new patient."""
@@ -145,6 +157,9 @@ class Transaction(Statements):
         self._index_key = None
 
 
+_FORMER = sa.select(schema.former_keys).order_by(schema.former_keys.c.id)
+
+
 @cache
 def _unless_taken(table: sa.Table, is_postgresql: bool) -> sa.Executable:  # ruff: ignore[boolean-type-hint-positional-argument]  it is a key of the cache
     insert: Any
@@ -171,6 +186,7 @@ class Database:
         self._one_copy = threading.Lock()
         self._engine = _make_engine(url, patience)
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._log = Path(f"{self._engine.url.database}-wal") if self.dialect == "sqlite" else None
 
     @property
     def dialect(self) -> str:
@@ -224,7 +240,10 @@ class Database:
         anything but talk to the database. `again` says that it begins by reading its own key, so that it may also be
         run anew after a COMMIT that failed; otherwise CommitUncertain is raised then. Raises Unavailable.
         """
-        return self._run(self._writes, work, again=again)
+        done = self._run(self._writes, work, again=again)
+        if self._log is not None and self._log.exists() and self._log.stat().st_size > _LONGEST_LOG:
+            self.checkpoint()
+        return done
 
     def try_out(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a write transaction and roll it back: what would happen if. Raises Unavailable.
@@ -232,19 +251,27 @@ class Database:
         On SQLite it runs on a copy of the database that no one else sees, so that it holds no lock while it computes: a
         preview of a large plan otherwise keeps every webhook waiting. One runs at a time in a process.
         """
+        (done,) = self.try_each([work])
+        return done
 
-        def tried(tx: Transaction) -> T:
+    def try_each(self, works: Sequence[Callable[[Transaction], T]]) -> list[T]:
+        """`try_out` of each of these, which know nothing of one another, so that none holds a row for long.
+
+        Raises Unavailable.
+        """
+
+        def tried(work: Callable[[Transaction], T], tx: Transaction) -> T:
             with tx.tried_out():
                 return work(tx)
 
         if self.dialect != "sqlite":
-            return self._run(self._writes, tried, again=True)
+            return [self._run(self._writes, partial(tried, work), again=True) for work in works]
         if not self._one_copy.acquire(timeout=self._patience):
             raise Unavailable("too many previews at once")
         try:
             copy = self._run(self._engine, _copied, again=True)
             try:
-                return self._run(copy, tried, again=True)
+                return [self._run(copy, partial(tried, work), again=True) for work in works]
             finally:
                 copy.dispose()
         finally:
@@ -308,11 +335,17 @@ class Database:
         """Fold SQLite's write-ahead log into the main file, under the write lock.
 
         Automatic checkpoints are off: before 3.51.3, two connections writing and checkpointing at once could corrupt
-        the file (reliability.md §0.4). TRUNCATE takes the writer's lock first.
+        the file (reliability.md §0.4). TRUNCATE takes the writer's lock first, and then waits for whoever still reads
+        what was before: no longer than a tenth of a second, or a long export keeps every webhook out meanwhile. What
+        is left over comes with the next one.
         """
         if self.dialect == "sqlite":
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_WAITS_MS}")
+                try:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:

@@ -301,7 +301,7 @@ def asked(tx: Transaction, attempt_id: int, asks: int, ask_again_at: datetime | 
         )
 
 
-def expire(tx: Transaction, now: datetime, limit: int = 5000) -> int:
+def expire(tx: Transaction, now: datetime, limit: int = 1000) -> int:
     """Texts whose window shut before they could be handed over; how many.
 
     Of those that may have gone before a restore it is not known yet (C13).

@@ -3,17 +3,18 @@
 import re
 import secrets
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.settings import Settings
-from reminders.store.engine import Transaction
+from reminders.store.engine import Database, Transaction
 from reminders.store.ids import new_id
 from reminders.store.schema import (
     api_answers,
@@ -21,6 +22,7 @@ from reminders.store.schema import (
     audit,
     consents,
     drafts,
+    former_keys,
     keys,
     name_words,
     numbers,
@@ -182,27 +184,29 @@ def pause_site(tx: Transaction, site_id: int, now: datetime | None) -> int:
 
 def keep_number(tx: Transaction, phone: str, now: datetime) -> int:
     """The id of the row of this E.164 number, made if there is none."""
-    mark = tx.fingerprint(phone)
-    found = tx.first(_NUMBER_OF_MARK, {"mark": mark})
+    marks = tx.fingerprints(phone)
+    found = tx.first(_NUMBER_OF_MARKS, {"marks": marks})
     if found is None:
         row_id = new_id(now)
         sealed = tx.seal(Place("numbers", "phone_sealed", row_id), phone)
-        if tx.insert_new(numbers, {"id": row_id, "fingerprint": mark, "phone_sealed": sealed}):
+        if tx.insert_new(numbers, {"id": row_id, "fingerprint": marks[0], "phone_sealed": sealed}):
             return row_id
-        found = tx.first(_NUMBER_OF_MARK, {"mark": mark})
+        found = tx.first(_NUMBER_OF_MARKS, {"marks": marks})
         assert found is not None
     if not found.phone_sealed:  # its person was erased, and it is in use again
         sealed = tx.seal(Place("numbers", "phone_sealed", found.id), phone)
-        tx.run(numbers.update().where(numbers.c.id == found.id).values(phone_sealed=sealed))
+        tx.run(numbers.update().where(numbers.c.id == found.id).values(phone_sealed=sealed, fingerprint=marks[0]))
     return int(found.id)
 
 
-_NUMBER_OF_MARK = sa.select(numbers.c.id, numbers.c.phone_sealed).where(numbers.c.fingerprint == sa.bindparam("mark"))
+_NUMBER_OF_MARKS = sa.select(numbers.c.id, numbers.c.phone_sealed).where(
+    numbers.c.fingerprint.in_(sa.bindparam("marks", expanding=True))
+)
 
 
 def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
     """The row of this E.164 number, if it is known here."""
-    return tx.first(sa.select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
+    return tx.first(sa.select(numbers).where(numbers.c.fingerprint.in_(tx.fingerprints(phone))))
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
@@ -376,6 +380,12 @@ def name_marks(tx: Transaction, name: str) -> set[bytes]:
     'José Álvarez' is found by 'alvarez jose', O'Brien by 'obrien', Smith-Jones by 'smithjones'. See `index_name`.
     """
     return {tx.fingerprint(f"name {word}") for word in _words(name)}
+
+
+def searched_marks(tx: Transaction, name: str) -> list[set[bytes]]:
+    """`name_marks` by the index key, and by each that it replaced."""
+    of_words = [tx.fingerprints(f"name {word}") for word in _words(name)]
+    return [set(marks) for marks in zip(*of_words, strict=True)]
 
 
 _APOSTROPHES = re.compile(
@@ -590,8 +600,10 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
     to_nobody = sa.select(attempts.c.id).join(texts).where(texts.c.recipient_id.is_(None))
     for table, column, among in (
         (keys, keys.c.wrapped, sa.true()),
+        (former_keys, former_keys.c.wrapped, sa.true()),
         (numbers, numbers.c.phone_sealed, sa.true()),
         (replies, replies.c.body_sealed, sa.true()),
+        (replies, replies.c.mark_sealed, replies.c.mark_sealed.is_not(None)),
         (texts, texts.c.body_sealed, texts.c.recipient_id.is_(None)),
         (drafts, drafts.c.fields_sealed, sa.true()),
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),
@@ -617,23 +629,67 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
     return done
 
 
-def new_index_key(tx: Transaction, now: datetime) -> int:
-    """Make a new index key and index every number and name anew; how many numbers. One transaction: all or nothing."""
+def new_index_key(database: Database, now: datetime) -> int:
+    """Make a new index key and index every number and name anew by it; how many numbers.
+
+    While everything runs: in small transactions, and what has not had its turn is found by the former key. It can be
+    stopped anywhere; another call begins anew and does what was left over.
+    """
+    database.write(lambda tx: _replace_index_key(tx, now), again=True)
+    indexed = 0
+    for table, index in ((numbers, _index_number), (patients, _index_patient)):
+        last = 0
+        while rows := database.write(partial(_index_some, table=table, after=last, index=index), again=True):
+            last = rows[-1]
+            indexed += len(rows) if table is numbers else 0
+    database.write(_forget_former_keys, again=True)
+    return indexed
+
+
+_INDEXED_AT_ONCE = 100
+
+
+def _replace_index_key(tx: Transaction, now: datetime) -> None:
     # In place, not delete and insert: who waits for the row FOR SHARE then reads the new key.
-    key_id = tx.value(sa.select(keys.c.id).where(keys.c.purpose == "index").with_for_update())
-    if key_id is None:  # it was lost; every number and name gets its place in the new one below
+    row = tx.first(sa.select(keys).where(keys.c.purpose == "index").with_for_update())
+    if row is None:  # it was lost; every number and name gets its place in the new one
         key_id = new_id(now)
         tx.run(keys.insert(), {"id": key_id, "purpose": "index", "wrapped": b"", "made_at": now})
+    else:
+        key_id, former_id = row.id, new_id(now)
+        former = tx.ring.unwrap(row.id, row.wrapped)
+        wrapped = tx.ring.seal(Place("former_keys", "wrapped", former_id), former)
+        tx.run(former_keys.insert(), {"id": former_id, "wrapped": wrapped, "made_at": row.made_at})
     wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))
     tx.run(keys.update().where(keys.c.id == key_id).values(wrapped=wrapped, made_at=now))
     tx.forget_index_key()
-    rows = tx.all(sa.select(numbers.c.id, numbers.c.phone_sealed))
-    tx.run_many(
-        numbers.update().where(numbers.c.id == sa.bindparam("row")).values(fingerprint=sa.bindparam("mark")),
-        [{"row": row.id, "mark": tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))} for row in rows],
-    )
-    tx.run(name_words.delete())
-    for patient in tx.all(sa.select(patients).where(patients.c.name_sealed.is_not(None))):
+
+
+def _index_some(
+    tx: Transaction, *, table: sa.Table, after: int, index: Callable[[Transaction, Row[Any]], None]
+) -> list[int]:
+    """Index the next rows of a table anew; their ids."""
+    some = sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(_INDEXED_AT_ONCE)
+    rows = tx.all(some.with_for_update())
+    for row in rows:
+        index(tx, row)
+    return [row.id for row in rows]
+
+
+def _index_number(tx: Transaction, row: Row[Any]) -> None:
+    if row.phone_sealed:  # else its person was erased, and nobody knows the number any more
+        mark = tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))
+        tx.run(numbers.update().where(numbers.c.id == row.id).values(fingerprint=mark))
+
+
+def _index_patient(tx: Transaction, row: Row[Any]) -> None:
+    if row.name_sealed is not None:
         with suppress(Unreadable, LookupError):  # erased
-            index_name(tx, patient.id, open_name(tx, patient))
-    return len(rows)
+            index_name(tx, row.id, open_name(tx, row))
+
+
+def _forget_former_keys(tx: Transaction) -> None:
+    """Unless a number whose person was erased asked for no more texts: it is found by them alone."""
+    stopped = sa.select(numbers.c.id).where(numbers.c.phone_sealed == b"", numbers.c.opted_out_at.is_not(None))
+    if tx.first(stopped.limit(1)) is None:
+        tx.run(former_keys.delete())

@@ -516,12 +516,17 @@ def spoken_of_ahead(tx: Transaction, series_id: int, now: datetime) -> bool:
 
 
 def of_session(
-    tx: Transaction, site_id: int, key: str, on: date, statuses: Collection[str] = OPEN
+    tx: Transaction, site_id: int, key: str, on: date, statuses: Collection[str] = OPEN, *, patient: int | None = None
 ) -> Sequence[Row[Any]]:
-    """The appointments of a session on a date of the place's wall clock that are still on, each with its patient."""
+    """The appointments of a session on a date of the place's wall clock that are still on, each with its patient.
+
+    Of one `patient` where one is given.
+    """
     query = _of_patients().join(sessions, sessions.c.id == series.c.session_id)
     query = query.where(sessions.c.site_id == site_id, sessions.c.key == key, plans.c.status != "ended")
     query = query.where(appointments.c.status.in_(statuses), _on() == on.isoformat())
+    if patient is not None:
+        query = query.where(plans.c.patient_id == patient)
     return tx.all(query.order_by(appointments.c.id))
 
 
@@ -603,8 +608,11 @@ class SessionChange:
     after: str
 
 
-def session_changes(tx: Transaction, site_id: int, key: str) -> list[SessionChange]:
-    """Every change of a session that was made here, oldest first. What belongs to an erased patient is left out."""
+def session_changes(tx: Transaction, site_id: int, key: str, *, patient: int | None = None) -> list[SessionChange]:
+    """Every change of a session that was made here, oldest first; of one `patient` where one is given.
+
+    What belongs to an erased patient is left out.
+    """
     query = (
         sa.select(audit)
         .join(appointments, appointments.c.id == audit.c.row_id)
@@ -614,6 +622,8 @@ def session_changes(tx: Transaction, site_id: int, key: str) -> list[SessionChan
         .where(audit.c.what.in_((SESSION_MOVED, SESSION_OFF, SESSION_UNDONE)))
         .order_by(audit.c.at, audit.c.id)
     )
+    if patient is not None:
+        query = query.where(audit.c.patient_id == patient)
     found = []
     for row in tx.all(query):
         with suppress(LookupError, Unreadable):

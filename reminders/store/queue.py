@@ -31,7 +31,8 @@ from reminders.store.schema import (
 )
 from reminders.store.texts import given_up
 
-READY_AT_ONCE = 5_000
+READY_AT_ONCE = 2_000
+HELD_AT_ONCE = 1_000
 LOOKED_AGAIN = timedelta(milliseconds=250)  # a sender that is free is noticed by then
 OF_ANOTHER_CLOCK = timedelta(seconds=6)  # nobody reserves so far ahead: the clock was set back, and the sender is free
 
@@ -39,7 +40,7 @@ _NOW = sa.bindparam("now", type_=Instant())
 
 
 def mark_ready(tx: Transaction, now: datetime) -> int:
-    """Mark the texts whose moment has come as ready, 5,000 at most; how many."""
+    """Mark the texts whose moment has come as ready, 2,000 at most; how many."""
     opened = (
         sa.select(texts.c.id)
         .where(sa.text(WAITING), texts.c.due_at <= now)
@@ -278,9 +279,9 @@ def overdue(tx: Transaction, now: datetime) -> int:
 
 
 def hold_overdue(tx: Transaction, now: datetime) -> int:
-    """Hold them for a person; how many."""
-    late = texts.update().where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now)
-    return tx.run(late.values(held="backlog", ready=False))
+    """Hold them for a person, 1,000 at most; how many."""
+    late = sa.select(texts.c.id).where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now).limit(HELD_AT_ONCE)
+    return tx.run(texts.update().where(texts.c.id.in_(late)).values(held="backlog", ready=False))
 
 
 def backlog(tx: Transaction) -> Sequence[Row[Any]]:
@@ -291,11 +292,15 @@ def backlog(tx: Transaction) -> Sequence[Row[Any]]:
 
 
 def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
-    """Let what is held since an outage go, earliest deadline first as ever, or let it expire; how many texts."""
-    held = texts.update().where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
+    """Let what is held since an outage go, earliest deadline first as ever, or let it expire; how many texts.
+
+    1,000 at most: call until it is none.
+    """
+    held = sa.select(texts.c.id).where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
     if drop:
-        return tx.run(held.values(given_up(State.EXPIRED)))
-    return tx.run(held.where(texts.c.closes_at > now).values(held=None))
+        return tx.run(texts.update().where(texts.c.id.in_(held.limit(HELD_AT_ONCE))).values(given_up(State.EXPIRED)))
+    some = held.where(texts.c.closes_at > now).limit(HELD_AT_ONCE)
+    return tx.run(texts.update().where(texts.c.id.in_(some)).values(held=None))
 
 
 @dataclass(frozen=True, slots=True)

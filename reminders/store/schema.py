@@ -194,6 +194,16 @@ keys = Table(
     _partial_index("uq_keys_one_index", "purpose", where="purpose = 'index'", unique=True),
 )
 
+# Index keys that were replaced, while anything may be found by them alone: what is not indexed anew yet, and the
+# STOP of a person who was erased, whose number is known by nothing else.
+former_keys = Table(
+    "former_keys",
+    metadata,
+    _id(),
+    Column("wrapped", sa.LargeBinary, nullable=False),
+    Column("made_at", Instant, nullable=False),
+)
+
 # A number belongs to nobody: it does not cascade from patients, so no plan, import or edit can undo a STOP.
 numbers = Table(
     "numbers",
@@ -531,6 +541,7 @@ replies = Table(
     Column("heard_by", sa.String(8), nullable=False),  # callback or list
     Column("sent_at", Instant, nullable=False),  # by Twilio's clock where we know it
     Column("received_at", Instant, nullable=False),
+    Column("mark_sealed", sa.LargeBinary),  # what a clinician said of it: was it danger?
     _one_of("heard_by", ("callback", "list"), "heard_by"),
     Index("ix_replies_number_id", "number_id", "received_at"),
     Index("ix_replies_received_at", "received_at", "id"),
@@ -612,6 +623,30 @@ job_runs = Table(
     Column("last_success", Instant),
     Column("last_error_at", Instant),
     Column("last_error", sa.String(200)),
+)
+
+# A process that is at work: seen every few seconds, gone with its end. Its sealing keys stand by id and a check value
+# each (`Ring.announced`), so that `keys rotate` knows who could not open what it seals anew.
+processes = Table(
+    "processes",
+    metadata,
+    _id(),
+    Column("kind", sa.String(8), nullable=False),
+    Column("host", sa.String(64), nullable=False),
+    Column("pid", sa.Integer, nullable=False),
+    Column("sealing_keys", sa.JSON, nullable=False),  # pairs of id and check value, the one that seals first
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
+# A peer that says whom it speaks for and is believed in nothing (`web.proxies`), so that everybody behind it has one
+# address. Its own address is a proxy's; those it named are not kept.
+forwarders = Table(
+    "forwarders",
+    metadata,
+    Column("peer", sa.String(45), primary_key=True),
+    Column("header", sa.String(24), nullable=False),
+    Column("seen_at", Instant, nullable=False),
 )
 
 # How many texts there are, by the hour (counted from 1970) in which their window opens: what the log's facets and the

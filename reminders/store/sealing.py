@@ -81,10 +81,15 @@ class Ring:
 
     def __init__(self, sealing_keys: Mapping[str, bytes]) -> None:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in sealing_keys.items()}
+        self._marks = {key_id: fingerprint(key, key_id).hex()[:16] for key_id, key in sealing_keys.items()}
         self.first = next(iter(sealing_keys))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ciphers)
+
+    def announced(self) -> dict[str, str]:
+        """The keys as others may know them, the first one first: id → a check value, which tells nothing of the key."""
+        return dict(self._marks)
 
     def seal(self, place: Place, value: bytes) -> bytes:
         """Seal `value` for `place` with the first key."""

@@ -18,7 +18,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reminders import clock, store
-from reminders.service import House, signing_in
+from reminders.service import House, proxies, signing_in
 from reminders.service.accounts import PERMISSIONS, Actor
 from reminders.settings import Settings
 
@@ -43,6 +43,7 @@ __all__ = [
     "SignInFirst",
     "Themselves",
     "WithAddress",
+    "passed_on",
 ]
 
 ROLES = {
@@ -61,6 +62,7 @@ _DO = {
     "people": "see people here",
     "plan": "change plans",
     "answer": "answer texts and tasks",
+    "judge": "say which replies were danger",
     "pause": "stop sending",
     "operate": "run the service",
     "export": "take lists out",
@@ -179,6 +181,26 @@ def take_token(answer: Response, settings: Settings) -> None:
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
 
 
+def device_of(request: Request) -> str:
+    """The device token of the browser; empty where there is none."""
+    house: House = request.app.state.house
+    return request.cookies.get(_device_cookie(house.settings), "")
+
+
+def give_device(answer: Response, house: House, token: str) -> None:
+    """Let the browser be known again at the next sign-in of whoever is signed in by that token."""
+    now = clock.now()
+    if device := signing_in.device_token(house, signing_in.enter(house, token, now), now):
+        name, age, https = _device_cookie(house.settings), signing_in.DEVICE_FOR, _is_https(house.settings)
+        answer.set_cookie(
+            name, device, max_age=int(age.total_seconds()), path="/", secure=https, httponly=True, samesite="strict"
+        )
+
+
+def _device_cookie(settings: Settings) -> str:
+    return f"{cookie_name(settings)}-device"
+
+
 def _is_https(settings: Settings) -> bool:
     return settings.web.public_url.startswith("https:")
 
@@ -204,15 +226,20 @@ def is_local(request: Request) -> bool:
         host, port = named.hostname or "", named.port or 80
     except ValueError:  # '[', for one
         return False
-    passed_on = any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers)
     return (
         request.client is not None
         and _is_loopback(request.client.host)
         and (host == "localhost" or _is_loopback(host))
         and port == (request.scope.get("server") or ("", None))[1]
         and request.scope.get("http_version") != "1.0"  # as nginx speaks to us unless told otherwise
-        and not passed_on
+        and passed_on(request) is None
     )
+
+
+def passed_on(request: Request) -> str | None:
+    """The header by which a request says that somebody passed it on; the one that we believe before any other."""
+    names = [name for name in request.headers if name in _PASSED_ON or name.startswith("x-forwarded")]
+    return min(names, key=lambda name: (name != proxies.BELIEVED, name), default=None)
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
-from reminders.service import House, inbound, logs
-from reminders.web import access, api, monitors, sign_in, webhooks
+from reminders.service import House, inbound, logs, presence
+from reminders.web import access, api, forwarded, monitors, sign_in, webhooks
 from reminders.web.drawing import problem
 from reminders.web.pages import (
     account,
@@ -97,9 +97,12 @@ def create_app(house: House | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         inbound.warm_up()  # before the first reply, which may be urgent
+        here = presence.Presence(home, "web")
+        here.start()
         try:
             yield
         finally:
+            here.stop()
             home.close()
 
     app = FastAPI(
@@ -112,6 +115,7 @@ def create_app(house: House | None = None) -> FastAPI:
     )
     app.state.house = home
     app.add_middleware(access.WithAddress)
+    app.add_middleware(forwarded.WatchProxies, house=home)
     app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)

@@ -31,7 +31,7 @@ def readyz(house: TheHouse) -> JSONResponse:
     """
     try:
         store.check(house.database)
-        house.database.read(lambda tx: tx.fingerprint("+12025550100"))  # without it no reply is taken in
+        house.database.read(lambda tx: tx.fingerprints("+12025550100"))  # without it no reply is taken in
         jobs = health.status(house, clock.now()).jobs
         troubles = [
             f"the {name} job has not succeeded {'yet' if job.last_success is None else 'lately'}"

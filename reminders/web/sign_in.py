@@ -107,7 +107,8 @@ def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
     if problems:
         return _page(request, _start(request, login=login, problems=problems, **carried), 422)
     try:
-        half = signing_in.sign_in(house, login, password, clock.now(), where=access.address_of(request))
+        where, device = access.address_of(request), access.device_of(request)
+        half = signing_in.sign_in(house, login, password, clock.now(), where=where, device=device)
     except (signing_in.TooManyTries, signing_in.Busy) as refusal:
         problems = {"login": wait_words(refusal)}
         return too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
@@ -178,6 +179,7 @@ def _inside(request: Request, token: str, there: str, kept: str) -> Response:
     else:
         answer = _page(request, ("carry-on.html", {"address": form[0], "fields": form[1], "next": there}))
     access.give_token(answer, house.settings, token)
+    access.give_device(answer, house, token)
     return answer
 
 
@@ -215,6 +217,7 @@ def enrol(request: Request, house: TheHouse, form: Form) -> Response:
     request.state.actor = signing_in.enter(house, done[0], now)
     answer = _page(request, ("recovery-codes.html", {"codes": done[1], "next": there}))
     access.give_token(answer, house.settings, done[0])
+    access.give_device(answer, house, done[0])
     return answer
 
 

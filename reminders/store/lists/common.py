@@ -98,13 +98,13 @@ def patients_named(tx: Transaction, places: Collection[int], search: str, phone:
     if search:
         by_ref = sa.select(schema.patients.c.id).where(sa.func.lower(schema.patients.c.ref) == search.lower())
         found.append(by_ref.where(schema.patients.c.site_id.in_(places)))
-    if marks := people.name_marks(tx, search):
+    for marks in people.searched_marks(tx, search):
         named = sa.select(schema.name_words.c.patient_id).where(schema.name_words.c.fingerprint.in_(marks))
         named = named.group_by(schema.name_words.c.patient_id)
         found.append(named.having(sa.func.count() == len(marks)))
     if phone is not None:
         on = sa.select(schema.recipients.c.patient_id).join(schema.numbers)
-        found.append(on.where(schema.numbers.c.fingerprint == tx.fingerprint(phone)))
+        found.append(on.where(schema.numbers.c.fingerprint.in_(tx.fingerprints(phone))))
     return sa.select(sa.union(*found).subquery().c[0])
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, languages, plans, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.service import House, cap_costs, lives, planning, previews, story
+from reminders.service import House, cap_costs, lives, planning, previews, sharing, story
 from reminders.service.accounts import Actor
 from reminders.service.keys import TooMany
 from reminders.service.planning import Previewed
@@ -432,13 +432,14 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
     number = store.people.number_by_phone(tx, phone)
     if number is None:
         return
-    others = {one.patient_id for one in store.people.recipients_on(tx, [number.id])}
-    others -= {known.id} if known is not None else set()
-    for other in sorted(others):
+    readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
+    for other in sorted(readers - ({known.id} if known is not None else set())):
         row = store.history.patient(tx, sites, other)
-        if row is not None:
-            said = f"{row.ref} is texted on this number too. They share its limit of texts a day."
-            seen.notes.append((said, f"/patients/{row.id}"))
+        whom = row.ref if row is not None else "A patient of another site"
+        said = f"{whom} is texted on this number too. They share its limit of texts a day."
+        seen.notes.append((said, f"/patients/{row.id}" if row is not None else None))
+    if not readers and not ask.house.settings.sites.one_program:  # another program's number is like no one's
+        return
     if number.opted_out_at is not None:
         seen.notes.append(("This number has opted out. Nothing goes to it until START comes from that phone.", None))
     elif number.wrong_since is not None or number.bad_since is not None:
@@ -532,7 +533,7 @@ def _page(
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
-        languages=_languages(),
+        languages=languages.offered(),
         later=LATER,
         done=done,
     )
@@ -541,11 +542,6 @@ def _page(
 def wall_words(wall: datetime) -> str:
     """A wall clock as pages show it: `Thu 3 Dec 2026, 15:00`."""
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
-
-
-def _languages() -> dict[str, str]:
-    names = {"en": "English", "es": "Spanish"}
-    return {code: names.get(code, code) for code in sorted(wording.languages())}
 
 
 def _name_of_draft(draft: store.drafts.Draft) -> str:

@@ -1,0 +1,54 @@
+"""How long each write transaction of a database holds: on SQLite the house's one write lock, on PostgreSQL its rows.
+
+From BEGIN IMMEDIATE (or BEGIN) to the end of the COMMIT; checkpoints take SQLite's write lock too, and are measured.
+"""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reminders import store
+from reminders.store import engine
+
+
+@dataclass(frozen=True)
+class Held:
+    """One transaction: whose work it was, and for how many seconds."""
+
+    work: str
+    seconds: float
+
+
+@contextmanager
+def measured() -> Generator[list[Held]]:
+    """Every write transaction of every database of this process while it lasts."""
+    found: list[Held] = []
+    run, checkpoint = store.Database._run, store.Database.checkpoint
+
+    def timed_run(self, made, work, *, again):
+        begun = None
+
+        def timed(tx):
+            nonlocal begun
+            begun = time.perf_counter()
+            return work(tx)
+
+        try:
+            return run(self, made, timed, again=again)
+        finally:
+            if begun is not None and made is self._writes:
+                name = getattr(getattr(work, "func", work), "__qualname__", type(work).__name__)
+                module = getattr(getattr(work, "func", work), "__module__", "")
+                found.append(Held(f"{module}.{name}", time.perf_counter() - begun))
+
+    def timed_checkpoint(self):
+        begun = time.perf_counter()
+        checkpoint(self)
+        found.append(Held("checkpoint", time.perf_counter() - begun))
+
+    engine.Database._run, engine.Database.checkpoint = timed_run, timed_checkpoint
+    try:
+        yield found
+    finally:
+        engine.Database._run, engine.Database.checkpoint = run, checkpoint
