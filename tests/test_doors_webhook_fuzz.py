@@ -17,7 +17,7 @@ from web_caller import Caller, signature
 from reminders.sms.receipts import is_legal
 from reminders.store import schema
 
-EXAMPLES = int(os.environ.get("FUZZ", "25")) * (40 if "FUZZ" in os.environ else 1)
+EXAMPLES = int(os.environ.get("FUZZ", "1")) * 40
 
 # What Twilio documents of texts beside what our forms hold (its webhook reference and its OpenAPI of Messages).
 DOCUMENTED = {
@@ -83,7 +83,7 @@ def reordered(draw, pairs):
 
 def encoded(draw, pairs) -> bytes:
     """The pairs as a body, in one of the encodings that forms have or are given."""
-    how = draw(st.sampled_from(["plus", "percent", "lower", "raw", "latin", "semicolon", "ampersands"]))
+    how = draw(st.sampled_from(["plus", "plus", "plus", "percent", "lower", "raw", "latin", "semicolon", "ampersands"]))
     write = {
         "percent": lambda word: quote(word, safe=""),
         "lower": lambda word: quote(word, safe="").lower(),
@@ -109,7 +109,9 @@ def test_s2_no_request_made_out_of_a_signed_one_changes_anything(door, data, for
     path, pairs = form
     signed = signature(door.house.settings.web.public_url + path, pairs)
     forged = list(pairs)
-    for change in data.draw(st.lists(st.sampled_from([moved, doubled, changed, reordered]), min_size=1, max_size=3)):
+    several = st.lists(st.sampled_from([moved, doubled, changed, reordered]), min_size=1, max_size=3)
+    # Moved bytes alone mostly leave the signature good; the others mostly do not.
+    for change in data.draw(st.one_of(st.just([moved]), st.just([moved, reordered]), several)):
         if forged:
             forged = change(data.draw, forged)
     body = encoded(data.draw, forged)
