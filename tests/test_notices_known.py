@@ -48,6 +48,18 @@ def test_long_run_3_who_comes_with_the_edit_that_moves_a_visit_is_told_of_no_mov
     assert of(house, "mother") == [("moved", "scheduled")]
 
 
+def test_long_run_3_who_is_named_in_a_series_by_the_edit_that_moves_it_is_told_of_no_move(house):
+    other = one_off("other", "2026-12-10T15:00:00", kind="family_session") | WITH_HER
+    accept(house, recipients=[SUPPORTER], series=[FAMILY, other])
+    moved = FAMILY | {"starts": "2026-12-03T16:00:00"} | WITH_HER
+    accept(house, now=LATER, recipients=[SUPPORTER], series=[moved, other])
+    assert of(house, "self") == [("moved", "scheduled")]
+    assert of(house, "mother") == []
+    again = moved | {"starts": "2026-12-03T17:00:00"}
+    accept(house, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[again, other])
+    assert of(house, "mother") == [("moved", "scheduled")]
+
+
 def test_who_came_before_a_visit_was_called_off_is_told(house):
     accept(house, series=[FAMILY])
     accept(house, now=LATER, recipients=[SUPPORTER], series=[FAMILY | WITH_HER])

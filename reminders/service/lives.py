@@ -458,7 +458,7 @@ def add_recipient(
         here = _reader(tx, case.patient.id, read.key)
         if here is not None and here.part2_consent_on is not None:
             raise Refused(f"{read.key} gets texts already; choose another key, or change their number or consent")
-        named = store.plans.name_in_series(tx, case.patient.id, read.key, series)
+        named = store.plans.name_in_series(tx, case.patient.id, read.key, series, now)
         if missing := set(series or ()) - set(named):
             raise Refused(f"no current plan of theirs has the series {', '.join(sorted(missing))}")
         if not named:

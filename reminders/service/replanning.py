@@ -169,7 +169,8 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
         rows = [row for row in before.get(one.visit.id, ()) if row.tells is not None]
         told = next((row for row in reversed(rows) if row.attempts), None)
         knows = Standing(one.known_wall, one.known_at, one.known_status)
-        if party.recipient.entered_at >= one.written_at:  # they came with this change or after it
+        # They came with this change or after it, or were named in the series then.
+        if party.recipient.entered_at >= one.written_at or one.is_new_to(party.recipient.key):
             knows = Standing(one.visit.wall, one.visit.starts_at, one.visit.status)
         if told is not None:
             wall, _, status = told.tells.partition(" ")

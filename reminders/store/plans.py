@@ -84,7 +84,9 @@ def has_died(tx: Transaction, patient_id: int) -> bool:
     return tx.first(died.limit(1)) is not None
 
 
-def name_in_series(tx: Transaction, patient_id: int, recipient: str, keys: Collection[str] | None) -> list[str]:
+def name_in_series(
+    tx: Transaction, patient_id: int, recipient: str, keys: Collection[str] | None, now: datetime
+) -> list[str]:
     """Let a recipient get texts about these series of the patient's current plans, by default the family sessions.
 
     The keys of the series that name the recipient now.
@@ -99,7 +101,8 @@ def name_in_series(tx: Transaction, patient_id: int, recipient: str, keys: Colle
     for row in tx.all(query.order_by(series.c.id)):
         named.append(row.key)
         if recipient not in row.recipients:
-            tx.run(series.update().where(series.c.id == row.id).values(recipients=[*row.recipients, recipient]))
+            values = {"recipients": [*row.recipients, recipient], "joined": _joined(row, [recipient], now)}
+            tx.run(series.update().where(series.c.id == row.id).values(**values))
     return named
 
 
@@ -203,6 +206,11 @@ def keep_session(tx: Transaction, site_id: int, key: str, now: datetime) -> int:
     return int(found)
 
 
+def _joined(row: Row[Any], names: Iterable[str], now: datetime) -> dict[str, str] | None:
+    """Since when each recipient of a series is named in it, where that was not from its beginning."""
+    return {**(row.joined or {}), **{name: now.isoformat() for name in names}} or None
+
+
 def keep_series(
     tx: Transaction,
     *,
@@ -236,6 +244,8 @@ def keep_series(
             "leads": [str(lead) for lead in one.leads] if one.leads is not None else None,
             "status": one.status,
         }
+        if row is not None and (fresh := set(values["recipients"]) - set(row.recipients)):
+            values["joined"] = _joined(row, sorted(fresh), now)
         series_id = row.id if row else new_id(now)
         ids[one.key] = series_id
         sealed: dict[str, bytes | None] = {}
@@ -246,7 +256,7 @@ def keep_series(
                 sealed[column] = key.seal(place, text) if text else None
         if row is None:
             names = {"id": series_id, "plan_id": plan_id, "key": one.key}
-            added.append({"place_sealed": None, "with_sealed": None, **sealed, **names, **values})
+            added.append({"place_sealed": None, "with_sealed": None, "joined": None, **sealed, **names, **values})
         elif sealed or any(row._mapping[name] != value for name, value in values.items()):
             tx.run(series.update().where(series.c.id == series_id).values(**values, **sealed))
     tx.run_many(_ADD_SERIES, added)
@@ -671,7 +681,13 @@ class Changed:
     series: str
     recurrence_id: str
     recipients: tuple[str, ...]
+    joined: Mapping[str, str]
     plan_id: int
+
+    def is_new_to(self, recipient: str) -> bool:
+        """Whether this recipient was named in its series with its last change, or later."""
+        joined = self.joined.get(recipient)
+        return joined is not None and datetime.fromisoformat(joined) >= self.written_at
 
 
 def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date], now: datetime) -> list[Changed]:
@@ -692,6 +708,7 @@ def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date]
                 series=row.series_key,
                 recurrence_id=row.recurrence_id,
                 recipients=row.recipients,
+                joined=row.joined or {},
                 plan_id=row.plan_id,
             )
         )
@@ -758,7 +775,11 @@ _OF_NOTICE = (
 )
 _PERHAPS_CHANGED = (
     visit_rows(
-        appointments.c.known_wall, appointments.c.known_status, appointments.c.version, appointments.c.written_at
+        appointments.c.known_wall,
+        appointments.c.known_status,
+        appointments.c.version,
+        appointments.c.written_at,
+        series.c.joined,
     )
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status == "active")
     .where(appointments.c.status.in_((*OPEN, "cancelled")), appointments.c.starts_at > sa.bindparam("since"))

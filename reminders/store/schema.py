@@ -346,6 +346,7 @@ series = Table(
     Column("with_sealed", sa.LargeBinary),
     Column("session_id", ForeignKey("sessions.id")),
     Column("recipients", sa.JSON, nullable=False),
+    Column("joined", sa.JSON),  # recipients who were named in it later: key → when (UTC, ISO 8601)
     Column("leads", sa.JSON),
     Column("status", sa.String(10), nullable=False),
     UniqueConstraint("plan_id", "key"),

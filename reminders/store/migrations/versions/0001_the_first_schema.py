@@ -441,6 +441,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("with_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("session_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("recipients", sa.JSON(), nullable=False),
+        sa.Column("joined", sa.JSON(), nullable=True),
         sa.Column("leads", sa.JSON(), nullable=True),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.CheckConstraint("how IN ('in_person', 'phone', 'video')", name=op.f("ck_series_how")),
