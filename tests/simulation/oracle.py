@@ -352,7 +352,7 @@ class Oracle:
             visit = course.visits.get(name)
             if visit is None:
                 visit = course.visits[name] = Visit(one, one.wall, one.status)
-                self._is_renamed(course, visit, left)
+                self._is_renamed(course, visit, left, now)
             elif visit.starts_at <= now:
                 if (at := instant(one.wall, one.zone)) > now and visit.agreed.wall != one.wall:
                     course.doubtful.add(at)  # the old date has passed: moved, or a slip of the pen? Either may be right
@@ -368,7 +368,7 @@ class Oracle:
             self._stands(visit, now, stands=stands)
 
     @staticmethod
-    def _is_renamed(course: "Course", visit: "Visit", left: list[tuple[Dated, datetime, str]]) -> None:
+    def _is_renamed(course: "Course", visit: "Visit", left: list[tuple[Dated, datetime, str]], now: datetime) -> None:
         """A date that the plan only names otherwise now stays as staff made it."""
         for place, (agreed, wall, status) in enumerate(left):
             if (agreed.wall, agreed.kind) == (visit.agreed.wall, visit.agreed.kind):
@@ -377,7 +377,7 @@ class Oracle:
                 return
         for agreed, wall, status in left:
             near = abs(agreed.wall - visit.agreed.wall) < timedelta(days=7) and agreed.kind == visit.agreed.kind
-            if near and (wall, status) != (agreed.wall, agreed.status):
+            if near and ((wall, status) != (agreed.wall, agreed.status) or visit.starts_at <= now):
                 course.doubtful |= {visit.starts_at, instant(wall, agreed.zone)}  # that visit at another time, or not?
 
     @staticmethod
