@@ -197,3 +197,20 @@ def test_a_reminder_is_on_record_with_the_visits_that_it_says(line, twilio, trav
         return len(tx.all(query.where(texts.c["class"] == "reminder")))
 
     assert line.database.read(items) == 1
+
+
+def test_a_reminder_whose_words_a_notice_said_does_not_come_back_the_next_day(line, travel):
+    """It would take the place of the only reminder of another visit, and its reason would be rewritten."""
+    leads = {"leads": ["1d@17:00"]}
+    accept(line, series=[one_off("therapy", "2026-12-03T15:00:00", **leads), one_off("b", "2026-12-04T09:30", **leads)])
+    now = wall("2026-12-01T18:00")
+    travel(now)
+    move(line, "2026-12-03T16:00", now=now)
+    send(line)
+    for at in ("2026-12-02T12:00", "2026-12-03T00:10", "2026-12-03T08:00"):
+        planning.extend(line, wall(at))
+        rows = {text.key: (text.state, text.reason) for text in logged(line) if text.class_ == "reminder"}
+        assert rows == {
+            "day:2026-12-03:1d@17:00": ("suppressed", "merged_into"),
+            "day:2026-12-04:1d@17:00": ("scheduled", None),
+        }

@@ -129,7 +129,7 @@ def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]
     meanings = set(understood.meanings)
     if len(said) < 2 or meanings & _DANGER:
         return understood
-    if Meaning.OTHER not in meanings and not _unexplained(said, (one for one in found if one.rule.means != "figures")):
+    if not _unexplained(said, (one for one in found if one.rule.means != "figures")):
         return understood
     doubt = second_reader().read(said, _figurative(found))
     if doubt is None or (not doubt.acts and _is_sent_by_itself(said, found)):

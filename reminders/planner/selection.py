@@ -60,7 +60,7 @@ def _is_told(candidate: Candidate, goes_at: datetime, told: Sequence[Told]) -> b
     said = {
         (notice.visit, notice.wall)
         for notice in told
-        if notice.reader == candidate.reader and notice.at <= goes_at <= notice.at + A_DAY
+        if notice.reader == candidate.reader and notice.at <= goes_at and candidate.opens_at <= notice.at + A_DAY
     }
     return {(visit.id, visit.wall) for visit in candidate.visits} <= said
 
