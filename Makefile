@@ -44,7 +44,7 @@ FUZZ = 100
 fuzz: .venv/test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py tests/test_doors_webhook_fuzz.py
 
-# Known vulnerabilities of what is locked. Ends with 3 where nothing was checked: that is no pass.
+# Known vulnerabilities of what is locked. Ends with 3 where not everything was checked: that is no pass.
 audit: .venv/test
 	@$(BIN)/python -c 'import pip_audit' 2>/dev/null || { $(AUDITOR); } || true
 	$(BIN)/python deploy/audit.py requirements.lock requirements-test.lock

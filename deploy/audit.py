@@ -1,7 +1,8 @@
 """Hold a lock file against the known vulnerabilities: `python deploy/audit.py requirements.lock`.
 
-Ends with 0 where none is known, 1 where one is, 2 where pip-audit fails otherwise, and 3 where nothing was checked,
-since no source of advisories could be reached or pip-audit is not there. 3 is no pass.
+Ends with 0 where none is known, 1 where one is, 2 where pip-audit fails otherwise, and 3 where not everything was
+checked: no source of advisories could be reached, it does not know a package (as a mirror without advisories knows
+none), or pip-audit is not there. 3 is no pass.
 """
 
 import re
@@ -27,6 +28,10 @@ def audit(lock: Path) -> int:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
+    skipped = len(re.findall(r"^.*could not be audited", done.stdout + done.stderr, re.MULTILINE))
+    if done.returncode == 0 and skipped:  # pip-audit itself ends with 0 and says that it found none
+        print(f"Not checked: the source of advisories knows nothing of {skipped} packages of {lock}.", file=sys.stderr)
+        return NOT_CHECKED
     if done.returncode == 0:
         return 0
     if re.search(r"^Found \d+ known vulnerabilit", done.stderr, re.MULTILINE):

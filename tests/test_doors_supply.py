@@ -52,6 +52,8 @@ def test_s16_a_line_that_pins_nothing_or_has_no_hash_makes_no_bill(lock):
         ("Found 2 known vulnerabilities in 1 package", 1, 1),
         ("requests.exceptions.ConnectionError: Max retries exceeded", 1, 3),
         ("HTTPError: 403 Client Error: Forbidden", 1, 3),
+        ("yarl Dependency not found on PyPI and could not be audited: yarl\nNo known vulnerabilities found", 0, 3),
+        ("Found 1 known vulnerability in 1 package, and yarl could not be audited", 1, 1),
         ("ERROR: the lock cannot be read", 1, 2),
         (None, 0, 3),
     ],
