@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where an environment forbids it, each of the suite's hundreds of processes would compile all of the source anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos simulate load screens fuzz lock clean
+.PHONY: demo test check bench chaos simulate load screens fuzz audit dist lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -42,7 +42,20 @@ chaos: .venv/test
 
 FUZZ = 100
 fuzz: .venv/test
-	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py tests/test_doors_webhook_fuzz.py
+
+# Known vulnerabilities of what is locked. Ends with 3 where nothing was checked: that is no pass.
+audit: .venv/test
+	@$(BIN)/python -c 'import pip_audit' 2>/dev/null || { $(AUDITOR); } || true
+	$(BIN)/python deploy/audit.py requirements.lock requirements-test.lock
+
+# The wheel, and a bill of materials (CycloneDX) beside it. The same commit gives the same bytes.
+dist: .venv/test
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600) $(BIN)/python -m hatchling build --target wheel
+	version=$$($(BIN)/python -c 'import reminders; print(reminders.__version__)'); \
+	  $(BIN)/python deploy/sbom.py requirements.lock $$version > dist/aftercare_reminders-$$version.cdx.json
+	@ls dist
 
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py
@@ -62,6 +75,10 @@ INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/py
 	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then pip="$(PYTHON) -m pip --python $(BIN)/python"; \
 	else echo "pip is needed: install your system's python3-pip or python3-venv package." >&2; exit 1; fi; \
 	$$pip install --quiet --disable-pip-version-check --require-hashes --requirement
+
+# In the same way, but of no lock: it checks what is installed, and is no part of it.
+AUDITOR = if $(BIN)/python -m pip --version >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet pip-audit; \
+	else $(PYTHON) -m pip --python $(BIN)/python install --quiet pip-audit; fi
 
 .venv/run: requirements.lock | .venv/bin/python
 	@echo "Installing, about a minute ..."

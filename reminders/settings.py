@@ -245,7 +245,10 @@ class WebSettings(_Table):
 
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
-    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key.
+    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
+    `previews_per_minute` for each key and member of staff. `tries_per_login` wrong sign-ins from one address, and
+    `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
+    bodies.
     """
 
     host: str = "127.0.0.1"
@@ -256,6 +259,11 @@ class WebSettings(_Table):
     proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
     demo: bool = False
     api_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
+    previews_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 120
+    tries_per_login: Annotated[int, Field(ge=3, le=20)] = 5
+    tries_per_address: Annotated[int, Field(ge=5, le=1000)] = 20
+    api_bytes: Annotated[int, Field(ge=100_000, le=10_000_000)] = 1_000_000
+    webhook_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 65_536
 
 
 class SendingSettings(_Table):
@@ -509,6 +517,53 @@ def origin(settings: Settings, table: str, key: str, environ: Mapping[str, str] 
     return "default"
 
 
+def in_force(settings: Settings, environ: Mapping[str, str] | None = None) -> Iterator[tuple[str, Any, str]]:
+    """Every setting: its name, its value as JSON has it, and where it comes from. What is secret in a value is `***`.
+
+    The secrets follow, each as `set` or None.
+    """
+    environ = os.environ if environ is None else environ
+    variables = _read_environment(environ)
+    written = _read_file(settings.source) if settings.source is not None else {}
+    for table in _TABLES:
+        shown = getattr(settings, table).model_dump(mode="json", exclude={"on_call"})
+        if table == "site":
+            shown["on_call"] = [_without_address(contact) for contact in settings.site.on_call]
+        for key, value in shown.items():
+            place = variables.get((table, key), ("", None))[0]
+            if not place:
+                place = str(settings.source) if key in written.get(table, {}) else "default"
+            yield f"{table}.{key}", _without_secrets(key, value), place
+    for name in _SECRETS:
+        found = next((given for given in (name, f"{name}_FILE") if environ.get(given)), None)
+        yield name, "set" if found else None, found or "not set"
+
+
+def _without_address(contact: OnCall) -> dict[str, Any]:
+    """A contact of the rota; its address mostly is a secret."""
+    days = [name for day, name in enumerate(_DAYS, 1) if day in contact.days]
+    hours = [f"{at:%H:%M}" for at in contact.hours]
+    return {"name": contact.name, "page": "***", "days": days, "hours": hours, "supervisor": contact.supervisor}
+
+
+def _without_secrets(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_secrets(key, one) for one in value]
+    if not isinstance(value, str):
+        return value
+    if re.search(r"token|secret|password|heartbeat", key):
+        return "***"
+    if re.fullmatch(r"[0-9]{2}:[0-9]{2}:00", value):
+        return value[:5]
+    return without_password(value) if "://" in value else value
+
+
+def without_password(url: str) -> str:
+    """An address with the password in it, also one among its parameters, as `***`."""
+    url = re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", url)
+    return re.sub(r"(://[^/?@]*?:)[^/?]*(?=@)", r"\1***", url)
+
+
 def explained(error: ValidationError) -> dict[str, str]:
     """What is wrong with values that came from a form, by field, each as what would be right."""
     found: dict[str, str] = {}
@@ -542,6 +597,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"source: unknown key ({path})")
     return values
 
+
+_SECRETS = (
+    *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET"),
+    *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS"),
+)
 
 # Secrets and the name of the file share the prefix and are no settings.
 _NOT_SETTINGS = frozenset(
@@ -625,24 +685,15 @@ def _offer(where: tuple[str | int, ...]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Secrets:
+def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, make: bool = True) -> Secrets:
     """Read the secrets that belong to `settings`.
 
     In demo and development a missing key is made once and kept beside the database (mode 600); `made_here` then says
-    so and the caller warns. With `twilio.live` a missing one is a SettingsError.
+    so and the caller warns. With `twilio.live` a missing one is a SettingsError. Without `make` none is kept: where
+    there is no database yet the keys are of this process alone, and where there may be one it is a SettingsError.
     """
     environ = os.environ if environ is None else environ
-    found = {
-        name: _secret(environ, name)
-        for name in (
-            "TWILIO_ACCOUNT_SID",
-            "TWILIO_AUTH_TOKEN",
-            "TWILIO_API_KEY",
-            "TWILIO_API_SECRET",
-            "REMINDERS_SECRET_KEY",
-            "REMINDERS_SEALING_KEYS",
-        )
-    }
+    found = {name: _secret(environ, name) for name in _SECRETS}
     needed = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS")
     missing = [name for name in needed if not found[name]]
     if settings.twilio.live and missing:
@@ -655,7 +706,7 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> Sec
     made_here = False
     new_keys_file = None
     if not (found["REMINDERS_SECRET_KEY"] and found["REMINDERS_SEALING_KEYS"]):
-        made, new_keys_file = _keys_beside(settings)
+        made, new_keys_file = _keys_beside(settings, make=make)
         made_here = True
         found["REMINDERS_SECRET_KEY"] = found["REMINDERS_SECRET_KEY"] or made["REMINDERS_SECRET_KEY"]
         found["REMINDERS_SEALING_KEYS"] = found["REMINDERS_SEALING_KEYS"] or made["REMINDERS_SEALING_KEYS"]
@@ -709,8 +760,8 @@ def _parse_sealing_keys(text: str) -> dict[str, bytes]:
     return keys
 
 
-def _keys_beside(settings: Settings) -> tuple[dict[str, str], Path | None]:
-    """The generated keys kept beside the database, and their file if they were made just now."""
+def _keys_beside(settings: Settings, *, make: bool) -> tuple[dict[str, str], Path | None]:
+    """The generated keys kept beside the database, and their file if they were made and kept just now."""
     import base64
     import secrets as chance
 
@@ -726,6 +777,13 @@ def _keys_beside(settings: Settings) -> tuple[dict[str, str], Path | None]:
     try:
         if path.exists():
             return _kept_keys(path), None
+        if not make:
+            if url.startswith("sqlite") and not database.exists():
+                return made, None
+            raise SettingsError(
+                f"REMINDERS_SECRET_KEY and REMINDERS_SEALING_KEYS are not set, and there is no {path}: bring the keys"
+                " of this database back; for a new one run `reminders migrate`, which makes them"
+            )
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -8,13 +8,15 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import routes
 import staff
-from conftest import NOW, open_house
+from conftest import NOW, environment, open_house
 from oncall import STRANGER
 from people import document, one_off
 from test_pages_plans import form as plan_form
+from typer.testing import CliRunner
 from web_caller import Caller, signature
 
 from reminders import clock, store
+from reminders.cli.app import app as cli
 from reminders.service import accounts, planning
 from reminders.service.accounts import PERMISSIONS
 from reminders.store import ids, schema
@@ -187,6 +189,56 @@ def test_lists_show_nothing_of_another_site(two_sites):
             assert word not in answer.text, (path, word)
 
 
+def test_s16_no_address_no_link_and_no_title_of_a_page_names_a_person(two_sites):
+    values = values_for(two_sites) | WORDS
+    caller = Caller(two_sites, role="admin")
+    looked_for = [f"/log?patient_id={values['patient_id']}", f"/log?when=any&plan_id={values['plan_id']}"]
+    looked_for += [f"/audit?patient_id={values['patient_id']}", "/log?when=any"]
+    paths = [filled(route, values) for route in pages(caller.app) if route.method == "GET"]
+    named = 0
+    for path in paths + looked_for:
+        said = caller.page(path).text
+        named += "ZP-77" in said or "ZQ-77" in said
+        addresses = re.findall(r'(?:href|action|src|data-href|data-refresh|formaction)="([^"]*)"', said)
+        titles = re.findall(r"<title>([^<]*)</title>", said)
+        hidden = re.findall(r'name="back" value="([^"]*)"', said)
+        for word in ("ZP-77", "ZQ-77", "Alvarez", "5550143"):
+            assert not [one for one in addresses + titles + hidden if word in one], (path, word)
+    assert named > 5
+
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def test_s16_what_others_wrote_turns_no_line_around_and_moves_no_cursor(two_sites, monkeypatch):
+    patient = {"ref": "ZP-78", "name": "Jor\u2067dan Quill", "phone": "+12025550178"}
+    series = [one_off("visit", "2026-12-03T15:00:00", session="oak-monday", **{"with": "Dr. \u2066Lee"})]
+    planning.accept(two_sites, document(plan={"ref": "ZQ-78"}, patient=patient, series=series), clock.now(), who="test")
+    caller = Caller(two_sites, role="admin")
+    form = {"MessageSid": "SM" + "7" * 32, "From": patient["phone"], "To": two_sites.settings.twilio.sender}
+    assert caller.twilio("/sms/inbound", Body="\u202eI will not\x1b[2J come", **form).status_code == 200
+    last = {"patient_id": schema.patients, "plan_id": schema.plans, "number": schema.tasks, "text": schema.texts}
+    values = values_for(two_sites) | WORDS
+    for name, table in last.items():
+        values[name] = two_sites.database.read(lambda tx, t=table: max(row.id for row in tx.all(t.select())))
+    values["visit_id"] = two_sites.database.read(lambda tx: max(row.id for row in tx.all(schema.appointments.select())))
+    shown = ""
+    for route in pages(caller.app):
+        if route.method == "GET" and "export" not in route.path and not route.path.endswith(".csv"):
+            path = filled(route, values)
+            said = re.sub(r'value="[^"]*"|<textarea[^<]*', "", caller.page(path).text)  # what is typed stays as it is
+            assert not CONTROLS.search(said), path
+            shown += said
+    assert len(re.findall(r"<bdi>[^<]*⟦RLO⟧I will not␛\[2J come", shown)) > 3
+    assert len(re.findall(r"<bdi>Jor⟦RLI⟧dan", shown)) > 5
+    assert "<bdi>Dr. ⟦LRI⟧Lee</bdi>" in shown
+    for name, value in environment(two_sites.database.url).items():
+        monkeypatch.setenv(name, value)
+    said = CliRunner().invoke(cli, ["tasks", "show", str(values["number"])])
+    assert "“⟦RLO⟧I will not␛[2J come”" in said.stdout
+    assert "⟦RLI⟧dan" in CliRunner().invoke(cli, ["people", "show", "ZP-78"]).stdout
+
+
 def test_a_signature_is_no_sign_in_and_a_sign_in_no_signature(two_sites):
     caller = Caller(two_sites, role="admin")
     form = [("MessageSid", "SM1"), ("From", "+12025550143"), ("Body", "hello")]
@@ -308,12 +360,15 @@ NOT_POSTED = {
     "/sms/inbound": "the phone's own words, kept as replies; what they change is noted, see test_web_webhooks",
     "/sign-in/code": "test_sign_in walks it, and asks the audit",
     "/enrol": "as above",
+    "/account/factor": "wants a code of another phone; test_pages_staff walks it",
     "/invitation/{token}": "as above",
     "/plans/preview": "tries out what its author has typed; nothing is kept and nothing sealed is read",
     "/plans/drafts/{draft_id}": "a draft is nobody's plan yet: it is kept for its author alone",
     "/plans/drafts/{draft_id}/discard": "as above",
     "/wording": "tries a sentence out; nothing is kept and nothing sealed is read",
     "/log": "a search; no name and no whole number is shown",
+    "/inbox/{number}/mark": "wants a reply of that conversation; test_reply_marks asks the audit",
+    "/audit": "leads to the address that says the same, which is on record",
     "/inbox/{number}/let-go": "wants a text that is held; test_service_tasks lets one go",
     "/held/{why}": "wants an outage; test_ops asks the audit for what was decided",
     "/phones/{key}/text": "a pretend phone of the demo: what it texts comes in as any phone's",

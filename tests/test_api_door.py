@@ -16,7 +16,7 @@ from two_sites import accept, hear, open_north
 from reminders import clock, store
 from reminders.service import keys, runs
 from reminders.store import schema
-from reminders.web.api import door, manual, problems
+from reminders.web.api import manual, problems
 
 ALL = "7531234567890123456"  # an id of nothing
 
@@ -263,7 +263,7 @@ def test_a_body_that_is_too_large_or_no_json_is_not_read(api):
     def send(content, **more):
         return api.caller.request("POST", "/api/v1/plans", content=content, headers=headers | more)
 
-    assert send(b" " * (door.MOST_BYTES + 1)).status_code == 413
+    assert send(b" " * (api.caller.house.settings.web.api_bytes + 1)).status_code == 413
     for body in (b"", b"[]", b"1", b"{", b"\xff", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 100_000):
         answer = send(body)
         assert answer.status_code == 400, body[:20]

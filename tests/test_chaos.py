@@ -28,8 +28,8 @@ def of(report, database, workers):
 @pytest.mark.long
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_f1_f2_f4_one_worker_on_sqlite_killed_again_and_again_loses_and_doubles_nothing(database_url, tmp_path):
-    report = of(run(Plan(database_url, workers=1, seed=SEED, kills=14, people=50), tmp_path), "sqlite", 1)
-    assert report.kills.total() == 14
+    report = of(run(Plan(database_url, workers=1, seed=SEED, kills=8, people=40), tmp_path), "sqlite", 1)
+    assert report.kills.total() == 8
 
 
 @pytest.mark.long
@@ -37,9 +37,9 @@ def test_f1_f2_f4_one_worker_on_sqlite_killed_again_and_again_loses_and_doubles_
 def test_f1_f2_f4_f22_four_workers_on_postgresql_and_the_server_stopped_lose_and_double_nothing(
     database_url, tmp_path, postgresql_server
 ):
-    plan = Plan(database_url, workers=4, seed=SEED, kills=14, people=60, postgresql=postgresql_server)
+    plan = Plan(database_url, workers=4, seed=SEED, kills=8, people=40, postgresql=postgresql_server)
     report = of(run(plan, tmp_path), "postgresql", 4)
-    assert report.kills.total() == 14
+    assert report.kills.total() == 8
 
 
 @pytest.mark.long

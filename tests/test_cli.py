@@ -42,9 +42,10 @@ COMMANDS = {
     "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
     "people wrong", "people add", "people remove", "people hold", "people erase",
     "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
-    "backup", "restore", "restored show", "restored release", "restored drop", "calls",
+    "replies marks", "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",
-    "doctor", "simulator", "web", "demo", "keys make", "keys rotate", "api-keys make", "api-keys list", "api-keys end",
+    "doctor", "settings", "simulator", "web", "demo", "keys make", "keys rotate",
+    "api-keys make", "api-keys list", "api-keys end",
     "audit list", "audit verify", "audit head",
     "users add", "users list", "users role", "users reset", "users end",
 }  # fmt: skip
@@ -817,6 +818,13 @@ def test_a_crash_shows_no_values_of_variables(run):
     _, words = shell(run, "reminders log", code=5)
     assert "cannot be used now" in words
     assert "Jordan" not in words
+
+
+def test_s16_the_simulator_does_not_start_while_live(run, monkeypatch):
+    monkeypatch.setenv("REMINDERS_TWILIO__LIVE", "true")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "0" * 32)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a real one")
+    assert "twilio.live is true" in run("simulator", "--port", "0", code=1).stderr
 
 
 def test_simulator_says_when_its_port_is_taken(run, pretend_twilio):

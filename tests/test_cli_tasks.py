@@ -159,7 +159,7 @@ def test_c13_the_whole_story_on_one_page(desk):
     told = lines[lines.index("What happened (times of the site, America/New_York)") + 1 :]
     patterns = [
         "Opened",
-        r"A text came “i want \[2Jto die” \(rules: en\.crisis\.[a-z_.]+\)",
+        r"A text came “i want␛\[2Jto die” \(rules: en\.crisis\.[a-z_.]+\)",
         r"We answered with “crisis”: refused: the number sent STOP \(21610\)",
         r"Lost our answer could not reach them: call now \(code 21610\)",
         "Paged First",

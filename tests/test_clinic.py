@@ -16,33 +16,22 @@ TESTS = Path(__file__).parent
 SHORT = ("--world", "clinic", "--patients", "6", "--days", "21")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def lived(request) -> subprocess.CompletedProcess:
-    """A short clinic lived through, once for each database."""
-    return subprocess.run(
-        [sys.executable, TESTS / "simulation", *SHORT, "--seed", "0", "--database", request.param],
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_long_run_9_every_promise_is_kept_in_a_short_clinic(database):
+    lived = subprocess.run(
+        [sys.executable, TESTS / "simulation", *SHORT, "--seed", "0", "--database", database],
         check=False,
         capture_output=True,
         text=True,
         timeout=280,
         env=os.environ | {"PYTHONHASHSEED": "0"},
     )
-
-
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_long_run_9_a_short_clinic_is_lived_through_and_judged(lived):
-    assert "1 clinics of 6 patients and 21 days on" in lived.stdout, lived.stderr
-    standard = next(line for line in lived.stdout.splitlines() if line.startswith("standard"))
-    eligible, share = standard.split()[1:3]
-    assert int(eligible) > 10
-    assert float(share.removesuffix("%")) > 40
-
-
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_long_run_9_every_promise_is_kept_in_a_short_clinic(lived):
     assert lived.returncode == 0, lived.stdout + lived.stderr
+    assert "1 clinics of 6 patients and 21 days on" in lived.stdout
+    standard = next(line for line in lived.stdout.splitlines() if line.startswith("standard"))
+    assert int(standard.split()[1]) > 10, "eligible visits"
 
 
 @pytest.mark.parametrize("program", sorted(plans.programs()))

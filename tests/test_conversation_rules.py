@@ -2,13 +2,12 @@
 
 import copy
 import tomllib
-from importlib import resources
 
 import pytest
 
 from reminders.conversation import Meaning
 from reminders.conversation.meaning import _lexicon
-from reminders.conversation.rules import FILES, Lexicon
+from reminders.conversation.rules import Lexicon, files
 
 MEANINGS = frozenset(meaning.value for meaning in Meaning)
 SMALL = {
@@ -134,6 +133,5 @@ def test_our_lexicon_compiles_whole_and_its_rules_have_names_of_their_own():
 
 
 def test_our_lexicon_is_one_version_in_all_files():
-    folder = resources.files("reminders.conversation").joinpath("lexicon")
-    for name in FILES:
-        assert tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8"))["version"] == _lexicon().version
+    for text in files().values():
+        assert tomllib.loads(text)["version"] == _lexicon().version

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
-from conftest import send, settle
+from conftest import open_house, send, settle
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import one_off
 from test_processes import Service, wait_for
 from web_caller import Caller, signature
 
-from reminders import clock
+from reminders import clock, store
+from reminders.plans import to_wall
 from reminders.service import health, runs, tasks, watch
 
 ROTA = (("First", {}), ("Second", {}), ("Lead", {"supervisor": True, "days": []}))
@@ -496,6 +497,40 @@ def test_c7_through_real_processes_a_crisis_text_is_answered_and_paged_and_none_
     says(service, third, "quiero morir ya")  # other words ring again, and it is the same task, known by its phone
     wait_for(lambda: len(service.ask("/pager")) == 4)
     assert len(service.reminders("tasks", "--json").splitlines()) == 3
+
+
+MISSED = ("the dark water is calling me", "it is so quiet here by the river")  # no rule finds these, and no model
+NIGHTS = ("America/New_York", "Europe/Paris", "Asia/Tokyo", "Pacific/Honolulu", "Asia/Karachi", "Pacific/Auckland")
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(180)
+def test_conversation_3_through_real_processes_a_missed_danger_at_night_gets_every_line_and_is_paged_when_overdue(
+    service, database_url, tmp_path
+):
+    # A place where the office is shut at this hour, as on any Saturday at 3 a.m.
+    zone = next(one for one in NIGHTS if not 8 <= to_wall(clock.now(), one).hour < 20)
+    service.environment["REMINDERS_SITE__ZONE"] = zone
+    service.up()
+    service.reminders("import", str(service.plan("DC-1", opens_in=3600)))
+    for count, words in enumerate(MISSED, 1):
+        began = time.monotonic()
+        says(service, PHONE, words)
+        shown = wait_for(
+            lambda count=count: len(phone_shows(service, PHONE)) == count and phone_shows(service, PHONE), 60
+        )
+        assert time.monotonic() - began < 60
+        assert all(number in shown[-1] for number in ("988", "911", "202-555-0101"))
+    (task,) = [json.loads(line) for line in service.reminders("tasks", "--json").splitlines()]
+    assert (task["kind"], service.ask("/pager")) == ("reply", [])
+
+    # No one takes it, and its time comes.
+    house = open_house(database_url, tmp_path)
+    overdue = clock.now() - timedelta(seconds=1)
+    house.database.write(lambda tx: store.tasks.change_task(tx, task["id"], due_at=overdue))
+    house.close()
+    (page,) = wait_for(lambda: service.ask("/pager"), 60)
+    assert page["message"]["title"] == f"Open urgent task {task['id']}"
 
 
 def _answers(service):

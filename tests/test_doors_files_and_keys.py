@@ -1,6 +1,8 @@
 """S3, S9, S10, S12, S13, S18, S19: proxies, files and keys."""
 
+import json
 import os
+import re
 import threading
 from datetime import timedelta
 
@@ -15,8 +17,8 @@ from reminders import clock, store
 from reminders.cli.app import app
 from reminders.intake import read_file
 from reminders.plans import PlanRefused
-from reminders.service import importing, planning, signing_in
-from reminders.settings import SettingsError, load, secrets
+from reminders.service import House, importing, planning, signing_in
+from reminders.settings import Settings, SettingsError, load, secrets
 from reminders.store import schema
 from reminders.web import access
 
@@ -114,15 +116,109 @@ def test_s13_what_a_command_makes_is_its_owners_alone(tmp_path, monkeypatch):
         assert file.stat().st_mode & 0o077 == 0, file.name
 
 
-@pytest.mark.parametrize("command", [["status"], ["log"], ["tasks", "list"], ["doctor"]])
-def test_s19_a_read_in_the_wrong_directory_makes_no_database(tmp_path, monkeypatch, command):
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment("sqlite:///reminders.db").items():
+READS = [
+    *(["status"], ["doctor"], ["log"], ["stats"], ["calls"], ["programs"], ["settings"], ["preview", "DC-1"]),
+    *(["tasks", "list"], ["tasks", "show", "1"], ["attendance", "list"], ["people", "show", "MRN-1"]),
+    *(
+        ["people", "card", "MRN-1"],
+        ["sessions", "show", "oak", "2026-12-01"],
+        ["backlog", "show"],
+        ["restored", "show"],
+    ),
+    *(["audit", "list"], ["audit", "verify"], ["audit", "head"], ["users", "list"], ["api-keys", "list"]),
+    *(["plans", "pause", "DC-1"], ["send"], ["settle"], ["backup", "x.backup"], ["people", "erase", "MRN-1", "--yes"]),
+    *(["keys", "rotate"], ["import", "."], ["pause"], ["users", "add", "ana", "--name", "Ana", "--role", "admin"]),
+]
+WITHOUT = {"programs", "settings"}  # they need no database
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A directory in which nothing is, and an environment that says nothing."""
+    for name in list(os.environ):
+        if name.startswith(("REMINDERS_", "TWILIO_")) or name in {"DATABASE_URL", "PORT"}:
+            monkeypatch.delenv(name)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_s19_a_command_in_the_wrong_directory_makes_neither_database_nor_keys(elsewhere, monkeypatch, keys):
+    for name, value in environment("sqlite:///reminders.db").items() if keys else ():
         monkeypatch.setenv(name, value)
-    done = CliRunner().invoke(app, command)
+    for command in READS:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == (0 if command[0] in WITHOUT else 1), (command, done.output)
+        if command[0] not in WITHOUT:
+            assert "there is no database reminders.db" in " ".join(done.output.split()), command
+        assert list(elsewhere.iterdir()) == [], command
+    House.open().close()  # as the worker and the web process begin
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_s19_keys_are_made_with_the_database_and_never_for_one_that_has_lost_them(elsewhere):
+    assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+    assert {file.name for file in elsewhere.iterdir()} >= {"reminders.db", "reminders.keys"}
+    (elsewhere / "reminders.keys").unlink()
+    done = CliRunner().invoke(app, ["status"])
     assert done.exit_code == 1
-    assert "there is no database reminders.db" in " ".join(done.output.split())
-    assert list(tmp_path.iterdir()) == []
+    assert "bring the keys of this database back" in " ".join(done.output.split())
+    assert not (elsewhere / "reminders.keys").exists()
+
+
+def test_s19_status_and_doctor_say_first_which_database_and_which_settings(elsewhere, monkeypatch):
+    (elsewhere / "here.toml").write_text('[database]\nurl = "sqlite:///there.db"\n', encoding="utf-8")
+    monkeypatch.setenv("REMINDERS_SETTINGS", "here.toml")
+    assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+    for command in ("status", "doctor"):
+        first = CliRunner().invoke(app, [command]).stderr.splitlines()[0]
+        assert first == f"Database sqlite:///{elsewhere}/there.db, settings {elsewhere}/here.toml."
+    monkeypatch.delenv("REMINDERS_SETTINGS")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/db?sslpassword=hunter3&application_name=x")
+    monkeypatch.setenv("REMINDERS_SECRET_KEY", "x" * 32)
+    monkeypatch.setenv("REMINDERS_SEALING_KEYS", environment("")["REMINDERS_SEALING_KEYS"])
+    said = CliRunner().invoke(app, ["doctor"])
+    assert said.stderr.startswith("Database postgresql://me:***@127.0.0.1:1/db?sslpassword=***&application_name=x,")
+    assert "hunter" not in said.output
+
+
+def test_s19_settings_says_what_is_in_force_and_where_it_comes_from(elsewhere, monkeypatch):
+    text = '[sending]\nper_day = 2\nquiet_hours = ["21:00", "08:00"]\n[web]\nport = 8001\n'
+    (elsewhere / "settings.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db/x")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "hunter4")
+    monkeypatch.setenv("REMINDERS_SITE__ON_CALL", '["json://127.0.0.1:9000/hunter5"]')
+    (elsewhere / "key").write_text("hunter6" * 6, encoding="utf-8")
+    monkeypatch.setenv("REMINDERS_SECRET_KEY_FILE", str(elsewhere / "key"))
+    done = CliRunner().invoke(app, ["settings", "--json"])
+    found = {one["key"]: (one["value"], one["from"]) for one in map(json.loads, done.stdout.splitlines())}
+    file = str(elsewhere / "settings.toml")
+    assert found["sending.per_day"] == (2, file)
+    assert found["sending.quiet_hours"] == (["21:00", "08:00"], file)
+    assert found["sending.per_week"] == (7, "default")
+    assert found["web.port"] == (9000, "PORT")
+    assert found["web.host"] == ("0.0.0.0", "PORT")
+    assert found["database.url"] == ("postgresql://me:***@db/x", "DATABASE_URL")
+    assert found["TWILIO_AUTH_TOKEN"] == ("set", "TWILIO_AUTH_TOKEN")
+    assert found["REMINDERS_SECRET_KEY"] == ("set", "REMINDERS_SECRET_KEY_FILE")
+    assert found["REMINDERS_SEALING_KEYS"] == (None, "not set")
+    assert found["site.on_call"][1] == "REMINDERS_SITE__ON_CALL"
+    assert found["site.on_call"][0][0]["page"] == "***"
+    tables = {name: field.annotation for name, field in Settings.model_fields.items() if name != "source"}
+    assert {key for key in found if "." in key} == {
+        f"{table}.{key}" for table, of in tables.items() for key in of.model_fields
+    }
+    shown = CliRunner().invoke(app, ["settings"])
+    assert file in shown.stderr
+    assert re.search(r"^sending\.per_day +2 +", shown.stdout, re.MULTILINE)
+    assert "hunter" not in done.output + shown.output
+    monkeypatch.setenv("REMINDERS_WEB__PROT", "1")
+    wrong = CliRunner().invoke(app, ["settings"])
+    assert wrong.exit_code == 1
+    assert "did you mean port?" in wrong.stderr
 
 
 def test_s10_without_the_index_key_it_is_not_ready_and_migrate_makes_no_other(house, travel):

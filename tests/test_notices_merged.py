@@ -8,7 +8,7 @@ from people import one_off
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, open_kinds, wall
 
-from reminders.service import attendance, planning, tasks
+from reminders.service import attendance, changes, planning, tasks
 from reminders.store.schema import patients, sites, text_items, texts
 
 DAILY = {"repeats": "FREQ=DAILY;COUNT=3"}
@@ -149,3 +149,30 @@ def test_long_run_3_three_visits_of_one_day_are_one_text(line, twilio, travel, k
 
 def _close(house, values):
     house.database.write(lambda tx: tx.run(sites.update().values(**values)))
+
+
+def test_a_visit_called_off_at_the_hour_of_another_that_stands_is_not_told_as_off(line, twilio, travel):
+    """Texts name an hour, never a kind of visit: their reader would stay away from the other one too."""
+    at = "2026-12-03T15:00:00"
+    accept(line, series=[one_off("therapy", at, leads=["2h"]), one_off("psychiatry", at, leads=["2h"])])
+    travel(LATER)
+    move(line, None)
+    assert notices(line, "scheduled") == []
+    move(line, None, series="psychiatry")
+    assert notices(line, "scheduled") == [("called_off", "scheduled", None)]
+    send(line)
+    (body,) = bodies(twilio)
+    assert body.count("Dec 3") == 1
+
+
+def test_after_a_miss_nothing_is_said_while_the_plan_is_paused(line, twilio, travel):
+    accept(line, series=[one_off("a", "2026-12-01T10:00:00", repeats="FREQ=DAILY;COUNT=9", leads=["1d@17:00"])])
+    now = wall("2026-12-01T19:00")
+    travel(now)
+    attendance.mark(line, "DC-1", "a", wall("2026-12-01T10:00").date(), now, what="missed", who="test")
+    changes.set_plan_status(line, "DC-1", "paused", now, who="test", because=None)
+    travel(wall("2026-12-02T09:00"))
+    send(line)
+    assert bodies(twilio) == []
+    (row,) = [text for text in logged(line) if text.wording == "missed"]
+    assert (row.state, row.reason) == ("suppressed", "paused")

@@ -15,6 +15,7 @@ from reminders import clock, store, wording
 from reminders.service import inbound, inbox, story, tasks
 from reminders.store import schema
 from reminders.web.pages.inbox import LONGEST_NOTE, PER_PAGE, QUEUES
+from reminders.wording.segments import segments
 
 CRISIS = "I can't go on, I don't want to live any more"
 SOON = [one_off("visit", "2026-12-03T15:00:00")]
@@ -261,16 +262,35 @@ def test_a_reply_to_begin_with_is_in_the_readers_language(here):
     task = next(one for one in tasks.listed(here, kind="reply") if one.patients == ("MRN-3",))
     caller = Caller(here, role="coordinator")
     assert Page(caller.page(f"/inbox/{task.id}?saved=call_us")).said("textarea")[0] == (
-        "Oak Street Office: Por favor llámenos al 202-555-0100 cuando pueda."
+        "Oak Street Office: Por favor llame al 202-555-0100 cuando pueda."
     )
     assert not Page(caller.page(f"/inbox/{task.id}?saved=nonsense")).said("textarea")[0]
 
 
+# Each row of the table of wording in the findings that a saved reply or the card could break.
+AMBIGUOUS = ("al momento", "en la semana", "es ahora", "no se va a hacer", "encuentro", "Como usted quiso")
+
+
 @pytest.mark.parametrize("language", sorted(wording.languages()))
-def test_replies_to_begin_with_pass_the_lint_at_their_longest(language):
-    for one in wording.saved_replies(language, alias="W" * 18, phone="+12025550100").values():
-        assert wording.check_typed(wording.plainer(one.body)) == ()
+def test_w3_replies_to_begin_with_are_one_neutral_segment_at_their_longest(language):
+    given = {"alias": "Mt. Williams Annex", "phone": "+12025550100", "line24": "+12025550101"}
+    for key, one in wording.saved_replies(language, **given).items():
+        length = segments(one.body)
+        assert (wording.check_typed(one.body), length.encoding, length.count) == ((), "GSM-7", 1), key
+        assert wording.plainer(one.body) == one.body
         assert one.about
+        assert one.body.startswith("Mt. Williams Annex: ")
+        assert not [words for words in AMBIGUOUS if words in one.body], key
+        if re.search(r"crisis|peligro|danger|988|911", one.body, re.IGNORECASE):
+            assert all(number in one.body for number in ("988", "911", "202-555-0101")), key
+            assert language == "en" or "988 y oprima 2" in one.body
+        if "STOP" in one.body:
+            assert one.body.endswith({"en": "STOP to end texts.", "es": "STOP para no recibir mensajes."}[language]), (
+                key
+            )
+    printed = wording.card(language=language, **given)
+    assert not [words for words in AMBIGUOUS if words in printed]
+    assert all(number in printed for number in ("988", "911", "202-555-0101"))
 
 
 def test_an_answer_to_a_shared_phone_says_to_whom(here):

@@ -142,7 +142,11 @@ def test_words_and_form_mean_the_same(here, words, found):
     assert sorted(plans_on(page(here, address))) == found
     fields = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
     assert post(here, "/log", **fields).headers["location"] == address
-    assert sorted(plans_on(page(here, f"/log?q={quote(words)}" if "555" not in words else address))) == found
+    old = Caller(here, role="ops").page(f"/log?q={quote(words)}")
+    if {"plan_id", "patient_id", "number"} & fields.keys():
+        assert old.headers["location"] == address
+    else:
+        assert sorted(plans_on(Page(old))) == found
 
 
 def test_a_message_is_found_by_its_sid(here):
@@ -216,7 +220,7 @@ def test_no_filter_breaks_the_page(house, state, plan, code, words):
     asked = urlencode(
         {"state": state, "plan": plan, "code": code, "q": words, "hour": code, "since": words, "other": 1}
     )
-    assert Caller(house, role="ops").page(f"/log?{asked}").status_code in {200, 422}
+    assert Caller(house, role="ops").page(f"/log?{asked}").status_code in {200, 303, 404, 422}
 
 
 def daily_for_fifty_days(house, number: int) -> None:

@@ -459,6 +459,15 @@ def test_what_went_stands_on_the_plan_with_its_state(here, ana):
     assert "every week" not in words(page)
 
 
+def test_screens_1_a_visit_without_a_reminder_is_marked_as_such(here, ana):
+    accept(here, 1)
+    plan = plan_of(here, "DC-1")
+    assert "no reminder" not in words(ana.page(f"/plans/{plan.id}"))
+    ended = schema.consents.update().values(categories=["meetings"])
+    here.database.write(lambda tx: (tx.run(ended), planning.replan(here, tx, [plan.patient_id], NOW)))
+    assert "no reminder" in words(ana.page(f"/plans/{plan.id}"))
+
+
 def test_the_list_and_the_plan_say_the_same_of_texts(here, ana):
     accept(here, 1)
     plan = plan_of(here, "DC-1")

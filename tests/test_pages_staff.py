@@ -167,16 +167,26 @@ def test_nothing_changes_without_password_and_code(ana, here, typed, field, said
     assert password_given(here).answer.status_code == 200
 
 
-def test_another_phone_is_set_up_before_anything_else_can_be_done(ana, here, travel):
+def test_s16_the_phone_in_use_stays_until_another_one_has_shown_a_code(ana, here, travel):
     before = secret_of(here, "ana.reyes")
     ana.open("/account/do/factor")
     ana.fill("/account/do/factor", password=PASSWORD, code=code(before))
-    assert ana.answer.url.path == "/enrol"
-    assert ana.page("/log").headers["location"] == "/enrol?next=/log"
-    key = "".join(Page(ana.open("/enrol")).said("code"))
-    ana.fill("/enrol", code=code(key))
-    assert secret_of(here, "ana.reyes") == key != before
+    key = "".join(Page(ana.answer).said("code"))
+    assert ana.fill("/account/factor", code="000000").status_code == 422
+    assert "".join(Page(ana.answer).said("code")) == key
+    assert secret_of(here, "ana.reyes") == before  # whoever turns back now can still come in
     assert ana.page("/log").status_code == 200
+    travel(NOW + timedelta(minutes=6))
+    other = password_given(here)
+    assert other.fill("/sign-in/code", code=ana.codes[1]).status_code == 200
+    form = Page(ana.answer)
+    sealed = next(one["value"] for one in form.all("input") if one.get("name") == "sealed")
+    theirs = {"data": {"sealed": sealed, "code": code(key)}, "headers": {"Sec-Fetch-Site": "same-origin"}}
+    assert other.request("POST", "/account/factor", **theirs).status_code == 404  # it was offered in another browser
+    ana.fill("/account/factor", code=code(key))
+    assert len(Page(ana.answer).said("code")) == 10
+    assert secret_of(here, "ana.reyes") == key != before
+    assert (ana.page("/log").status_code, other.page("/log").status_code) == (200, 303)
     travel(NOW + timedelta(minutes=10))
     assert password_given(here).fill("/sign-in/code", code=ana.codes[0]).status_code == 422  # those are gone too
 
@@ -230,7 +240,7 @@ def test_the_audit_is_shown_filtered_and_taken_out(auditor, here):
     page = Page(auditor.open("/audit?who=staff:ben.okonkwo&kind=seen"))
     assert page.said("caption") == ["3 entries, newest first"]
     assert page.said("td")[1:5] == ["staff:ben.okonkwo", "patient read", "a patient", "MRN-1"]
-    assert "No entry matches" in auditor.open("/audit?patient=MRN-9").text
+    assert "No patient here has this reference" in auditor.open("/audit?patient=MRN-9").text
     (export,) = [one["href"] for one in page.all("a") if one["href"].startswith("/audit.csv")]
     answer = auditor.get(export)
     assert answer.headers["content-disposition"] == 'attachment; filename="audit-2026-11-30.csv"'

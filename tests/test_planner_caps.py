@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_planner import HOUSE, NEW_YORK, NIGHT, at, reader, shown, visit
 
@@ -387,6 +387,24 @@ def test_a_digest_that_has_gone_stays_said():
     assert texts["day:2026-12-07:1d@17:00"] is Reason.MERGED_INTO
 
 
+def test_after_a_digest_that_no_phone_got_the_week_has_its_own_reminders():
+    went = [Gone(1, "week:2026-12-07:1d@17:00", at("2026-12-06T17:00"), frozenset({7, 9}), failed=True)]
+    texts = {text.key: text.reason for text in one(*week(7, 9), digest=True, now=at("2026-12-06T18:00"), gone=went)}
+    assert texts["day:2026-12-09:1d@17:00"] is None
+
+
+def test_a_reminder_that_no_phone_got_speaks_for_no_later_one():
+    leads = (Lead.parse("1d@17:00"), Lead.parse("2h"))
+    about = visit("2026-12-03T15:00", id=1, leads=leads)
+    for failed, reason in ((False, None), (True, None)):
+        went = [Gone(1, "day:2026-12-03:1d@17:00", at("2026-12-02T17:00"), frozenset({1}), failed=failed)]
+        texts = {text.key: text.reason for text in one(about, now=at("2026-12-02T18:00"), gone=went)}
+        assert texts["day:2026-12-03:2h"] is reason
+    went = [Gone(1, "day:2026-12-03:1d@17:00", at("2026-12-03T13:00"), frozenset({1}), failed=True)]
+    texts = {text.key: text for text in one(about, now=at("2026-12-03T13:01"), gone=went)}
+    assert texts["day:2026-12-03:2h"].reason is not Reason.MERGED_INTO
+
+
 def test_screens_6_a_digest_leaves_the_first_visits_reminder_and_what_it_did_not_say():
     first = visit("2026-12-08T15:00", id=8, first=True, leads=(Lead.parse("1d@17:00"),))
     texts = {text.key: text.reason for text in one(*week(7, 9), first, digest=True)}
@@ -461,6 +479,7 @@ def test_with_the_standard_caps_every_visit_36_hours_ahead_has_a_reminder(visits
     assert {one.id for one in ahead} == {about.id for text in texts if text.goes_at for about in text.visits}
 
 
+@settings(max_examples=25)  # each plans anew hundreds of times
 @given(one_reader(), st.lists(st.integers(1, 120), min_size=1, max_size=60))
 def test_what_goes_day_by_day_reminds_of_every_visit_that_the_first_plan_promised(visits, minutes):
     """Replanned at any moments, with what has gone, no visit loses the reminder that the preview promised."""
@@ -469,7 +488,10 @@ def test_what_goes_day_by_day_reminds_of_every_visit_that_the_first_plan_promise
     promised = {
         about.id for text in plan([(reader(), visits)], ONE_A_DAY, now) if text.goes_at for about in text.visits
     }
+    last = max(about.starts_at for about in visits)
     for step in minutes * 60:
+        if now > last:
+            break
         for text in plan([(reader(), visits)], ONE_A_DAY, now, gone):
             if (
                 text.goes_at

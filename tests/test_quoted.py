@@ -41,6 +41,21 @@ PLAIN = {
     "alone": "{}",
     "in marks": "“{}”",
 }
+MORE = {
+    "removed a laugh": "Removed a laugh from “{}”",
+    "removed an exclamation": "Removed an exclamation from “{}”",
+    "removed a question mark": "Removed a question mark from “{}”",
+    "removed a dislike": "Removed a dislike from “{}”",
+    "reacted, laugh": "Reacted 😂 to “{}”",
+    "android, removed": "Removed 👍 from “{}”",
+    "android, sad": "😢 to “{}”",
+    "le dio importancia": "Destacó “{}”",
+    "cuestiono": "Cuestionó “{}”",
+    "elimino un corazon": "Eliminó un corazón de “{}”",
+    "android, es, risa": "😂 a “{}”",
+    "reacciono, es": "Reaccionó 😮 a “{}”",
+    "correo, sin marcas": "El 30 nov 2026, a las 9:05, 50055 escribió:\n\n{}",
+}
 HARMLESS = {Meaning.OTHER, Meaning.CONFIRM, Meaning.YES}
 
 
@@ -60,12 +75,23 @@ def test_field_report_1_no_text_of_ours_played_back_means_anything(form, change)
         own = own_words(body, [text])
         meanings = set(understand(own.said).meanings)
         assert meanings <= HARMLESS, (body, own.said, meanings)
-        for added in ("i want to die", "quiero morir"):
+        for added in ("i want to die", "me quiero morir"):
             own = own_words(f"{body}\n{added}" if form.startswith(">") else f"{body} {added}", [text])
             if "escribi" in form or "> {}" in form:
                 own = own_words(f"{added}\n{body}", [text])
             elif "iPhone" in form:
                 own = own_words(f"{added} {body}", [text])
+            assert Meaning.CRISIS in understand(own.said).meanings, (body, own.said)
+
+
+@pytest.mark.parametrize("form", MORE.values(), ids=MORE)
+def test_field_report_1_no_other_kind_of_reaction_to_any_text_means_anything(form):
+    for place, text in enumerate(TEXTS):
+        for said in (text, shortened(text)):
+            body, added = form.format(said), ("i want to die", "me quiero morir")[place % 2]
+            own = own_words(body, [text])
+            assert set(understand(own.said).meanings) <= HARMLESS, (body, own.said)
+            own = own_words(f"{added}\n{body}" if "escribi" in form else f"{body} {added}", [text])
             assert Meaning.CRISIS in understand(own.said).meanings, (body, own.said)
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from api_caller import Program, make_key
 from conftest import send, settle
 from oncall import Clinic
 from people import one_off
@@ -108,3 +109,12 @@ def test_screens_11_send_now_asks_first_and_says_what_will_happen(held):
     answer = caller.request("POST", f"/inbox/{task.id}/let-go")
     assert answer.status_code == 422
     assert "phone instead" in answer.text
+
+
+def test_screens_1_the_api_says_what_becomes_of_a_released_text(held):
+    clinic, task = held
+    consent_ends(clinic)
+    answer = Program(clinic.house, make_key(clinic.house)).post(f"/tasks/{task.id}/release")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["went"] is False
+    assert "there is no consent in force" in answer.json()["says"]

@@ -144,6 +144,22 @@ def test_a_text_that_was_tried_does_not_follow_and_does_not_go_to_the_old_number
     assert next(text.state for text in logged(line) if text.text == tried.text) == "cancelled"
 
 
+def test_what_went_to_the_old_number_takes_no_days_reminder_on_the_new_one(line, travel):
+    accept(
+        line,
+        series=[
+            one_off("therapy", "2026-12-03T15:00:00", leads=["1d@17:00"]),
+            one_off("check", "2026-12-04T09:30:00", leads=["1d@17:00"]),
+        ],
+    )
+    travel(wall("2026-12-02T17:01"))
+    assert send(line).accepted == 1
+    now = wall("2026-12-03T08:00")
+    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    (next_one,) = [text for text in logged(line) if text.key == "day:2026-12-04:1d@17:00"]
+    assert (next_one.state, next_one.reason) == ("scheduled", None)
+
+
 def test_others_on_the_old_number_keep_their_texts(house):
     accept(house)
     accept(

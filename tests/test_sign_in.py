@@ -683,6 +683,23 @@ def test_the_last_administrator_stays(house):
     ]
 
 
+def test_s16_the_last_administrator_who_can_sign_in_stays_while_the_others_are_only_invited(house):
+    first, _ = enrolled(house, "first", "admin")
+    accounts.invite(house, "second", "A Second", "admin", clock.now(), who="test")
+    for verb in (
+        lambda: accounts.end_access(house, "first", clock.now(), who="test"),
+        lambda: accounts.set_role(house, "first", "ops", clock.now(), who="test"),
+        lambda: accounts.set_role(house, "first", None, clock.now(), who="test"),
+    ):
+        with pytest.raises(accounts.Refused, match="who can sign in"):
+            verb()
+    assert first.page("/users").status_code == 200
+    accounts.end_access(house, "second", clock.now(), who="test")  # an invitation may always go
+    enrolled(house, "third", "admin")
+    accounts.end_access(house, "first", clock.now(), who="test")
+    assert first.page("/users").status_code == 303
+
+
 @pytest.mark.parametrize(
     ("login", "name", "role", "site", "said"),
     [

@@ -38,11 +38,11 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("start", [0, 100, 200])
-def test_every_promise_is_kept_in_three_hundred_worlds(start):
-    ran = simulate("--start", str(start), "--seeds", "100")
+@pytest.mark.parametrize("start", [0, 50])
+def test_every_promise_is_kept_in_a_hundred_worlds(start):
+    ran = simulate("--start", str(start), "--seeds", "50")
     assert ran.returncode == 0, ran.stderr
-    assert "100 seeds on sqlite" in ran.stdout
+    assert "50 seeds on sqlite" in ran.stdout
     assert "lost 0, shown twice " in ran.stdout
 
 
@@ -78,9 +78,11 @@ CALLS_FIRST = """
 from reminders import store
 store.Database.write_for_real = store.Database.write
 def write(self, work, *, again=False):
-    if getattr(work, "__qualname__", "").startswith("Dispatch._begin."):
-        return self.try_out(work)  # as if the attempt were written after the call
-    return self.write_for_real(work, again=again)
+    def unwritten(tx):  # as if the attempt were written after the call
+        with tx.tried_out():
+            return work(tx)
+    begins = getattr(work, "__qualname__", "").startswith("Dispatch._begin.")
+    return self.write_for_real(unwritten if begins else work, again=again)
 store.Database.write = write
 """
 UNHEARD = """
@@ -102,7 +104,7 @@ def simulate_changed(change: str, seeds: int) -> str:
 
 
 def test_a_service_that_calls_before_it_writes_is_found_out():
-    said = simulate_changed(CALLS_FIRST, 5)
+    said = simulate_changed(CALLS_FIRST, 1)
     assert "an attempt is on record before its call" in said
     assert "again: python tests/simulation --seed" in said
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from datetime import datetime, timedelta
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, quote
@@ -369,7 +370,7 @@ def answers(running):
 
 
 def test_keep_alive_pipelining_and_nonsense(running):
-    head = b"GET /2010-04-01/Accounts/x/Messages.json HTTP/1.1\r\nHost: x\r\n"
+    head = b"GET /2010-04-01/Accounts/x/Messages.json HTTP/1.1\r\nHost: localhost\r\n"
     with socket.create_connection(("127.0.0.1", running.port), timeout=5) as wire:
         wire.sendall((head + b"\r\n") * 2 + head + b"Connection: close\r\n\r\n")
         got = b""
@@ -472,6 +473,47 @@ def test_s10_14_the_clock_set_ahead_brings_what_was_hours_away(running, client, 
     assert running.control("POST", "/clock", {"forward": 7200})[0] == 200
     until(lambda: len(receiver.got) == 2)
     assert [form["MessageStatus"] for _, form, _ in receiver.got] == ["sent", "delivered"]
+
+
+HOME = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]:1"}, 200),
+        ({"Host": "phones.example.org"}, 421),
+        ({"Host": "127.0.0.1.example.org"}, 421),
+        ({"Host": "["}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "https://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),  # another port is another site's page
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "Text/Plain; charset=utf-8"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+    ],
+)
+def test_s16_a_page_of_another_site_changes_nothing_in_the_simulator(running, headers, status):
+    for port, path in ((running.control_port, "/clock"), (running.port, "/2010-04-01/Accounts/AC0/Messages.json")):
+        line = HTTPConnection("127.0.0.1", port, timeout=5)
+        line.request("POST", path, b'{"forward": 60}', HOME | headers)
+        answer = line.getresponse()
+        answer.read()
+        line.close()
+        assert (answer.status in {200, 401, 404}) is (status == 200), path
+        if status != 200:
+            assert answer.status == status
+    assert running.simulator.ahead == timedelta(seconds=60 if status == 200 else 0)
+    if status == 421:  # nor is anything read
+        line = HTTPConnection("127.0.0.1", running.control_port, timeout=5)
+        line.request("GET", "/messages", headers=headers)
+        assert line.getresponse().status == 421
+        line.close()
 
 
 def test_a_wall_clock_that_jumps_is_noticed(running, client, receiver):

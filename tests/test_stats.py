@@ -194,6 +194,7 @@ def test_percentiles_grow_and_lie_within_the_bounds_of_what_was_counted(spells):
 def test_hours_in_a_row_are_counted_in_one_go():
     assert list(stats.stretches([3, 1, 2, 9, 5, 4], at_most=3)) == [(1, 3), (4, 5), (9, 9)]
     assert list(stats.stretches([], at_most=3)) == []
+    assert list(stats.stretches([1, 3, 6, 9, 40], at_most=8, gap=3)) == [(1, 6), (9, 9), (40, 40)]
 
 
 @given(

@@ -245,8 +245,8 @@ def test_a_nul_is_taken_where_a_database_keeps_none(both):
 
 
 def test_a_body_over_64_kib_is_refused_unread(here):
-    path = "/sms/inbound"
-    for size, status in ((webhooks.MOST_BYTES + 1, 413), (webhooks.MOST_BYTES, 200)):
+    path, most = "/sms/inbound", here.settings.web.webhook_bytes
+    for size, status in ((most + 1, 413), (most, 200)):
         form = list(({"AccountSid": here.secrets.account_sid} | says("")).items())
         form.append(("Body", "x" * (size - len(urlencode(form)))))
         form.remove(("Body", ""))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import api_keys, audit, ops, people, plans, programs, running, sessions, tasks, texts, users
+from reminders.cli import api_keys, audit, ops, people, plans, programs, replies, running, sessions, tasks, texts, users
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -85,6 +85,9 @@ _tasks.command("note")(tasks.note_task)
 _tasks.command("close")(tasks.close_task)
 _tasks.command("let-go")(tasks.let_text_go)
 
+_replies = typer.Typer(help="What people wrote: which replies clinicians marked.", no_args_is_help=True)
+_replies.command("marks")(replies.marks)
+
 _users = typer.Typer(help="Staff: who may sign in, and what they may do where.", no_args_is_help=True)
 _users.command("add")(users.add)
 _users.command("list")(users.list_users)
@@ -127,6 +130,7 @@ app.command(rich_help_panel=_PLANS)(programs.programs)
 app.command("programmes", hidden=True, context_settings={"ignore_unknown_options": True})(programs.respelled)
 app.add_typer(_people, name="people", rich_help_panel=_PEOPLE)
 app.add_typer(_tasks, name="tasks", rich_help_panel=_PEOPLE)
+app.add_typer(_replies, name="replies", rich_help_panel=_PEOPLE)
 app.command(rich_help_panel=_PEOPLE)(ops.calls)
 app.command(rich_help_panel=_TEXTS)(texts.log)
 app.command(rich_help_panel=_TEXTS)(texts.stats)
@@ -138,6 +142,7 @@ app.command(rich_help_panel=_TEXTS)(texts.resume)
 app.add_typer(_backlog, name="backlog", rich_help_panel=_TEXTS)
 app.command(rich_help_panel=_RUNNING)(running.migrate)
 app.command(rich_help_panel=_RUNNING)(running.doctor)
+app.command(rich_help_panel=_RUNNING)(running.settings)
 app.command(rich_help_panel=_RUNNING)(ops.backup)
 app.command(rich_help_panel=_RUNNING)(ops.restore)
 app.add_typer(_restored, name="restored", rich_help_panel=_RUNNING)

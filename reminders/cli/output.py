@@ -56,8 +56,11 @@ class Voice:
 
 
 @contextmanager
-def the_house(*, checked: bool = True) -> "Generator[House]":
-    """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command."""
+def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[House]":
+    """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command.
+
+    Only `make_keys` makes and keeps keys where there are none: a read in the wrong directory leaves nothing behind.
+    """
     from reminders import store
     from reminders.service import House, health, logs
     from reminders.settings import SettingsError
@@ -66,7 +69,7 @@ def the_house(*, checked: bool = True) -> "Generator[House]":
     logs.set_up(Voice.level)
     house = None
     try:
-        house = House.open()
+        house = House.open(make_keys=make_keys)
         if made := house.secrets.new_keys_file:
             err.print(
                 f"Warning: no keys were given, so new ones were made and are kept in {made}, beside the database. "
@@ -160,12 +163,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     On a terminal cells wrap, the last column taking the room that is left; in a pipe every row is one line.
     """
+    from reminders.service.legible import legible
+
     terminal = sys.stdout.isatty()
     table = Table(box=box.SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=not terminal)
     for row in rows:
-        cells = ["" if cell is None else str(cell) for cell in row]
+        cells = ["" if cell is None else legible(str(cell)) for cell in row]
         table.add_row(*map(Text, cells if terminal else (" ".join(cell.split()) for cell in cells)))
     if not table.row_count:
         err.print(empty)

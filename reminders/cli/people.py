@@ -269,7 +269,7 @@ def add_recipient(
         str, typer.Option(metavar="DATE", help="When the patient consented in writing, naming this person.")
     ],
     role: Annotated[str, typer.Option(help="supporter or guardian.")] = "supporter",
-    language: Annotated[str, typer.Option(help="en or es.")] = "en",
+    language: Annotated[str, typer.Option(help="A language tag, such as en or es-MX.")] = "en",
     zone: Annotated[str | None, typer.Option(metavar="ZONE", help="Their time zone; default the site's.")] = None,
     series: Annotated[
         str | None,
@@ -404,8 +404,9 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         print_json(_document(person))
         return
     from reminders.service import story
+    from reminders.service.legible import legible
 
-    out.print(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}")
+    out.print(legible(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}"))
     print_table(
         "Who gets texts",
         ["Who", "To", "Language", "Agreed to", "Consent", "Stands"],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, who
+from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
     from reminders.service.health import Check
@@ -15,7 +15,7 @@ def migrate(json: Json = False) -> None:
     """Bring the database to this version's schema; safe to repeat."""
     from reminders import clock, store
 
-    with the_house(checked=False) as house:
+    with the_house(checked=False, make_keys=True) as house:
         before, after = store.migrate(house.database, clock.now())
         now = clock.now()
         house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
@@ -37,6 +37,8 @@ def doctor(
     from reminders.service import health
 
     with the_house(checked=False) as house:
+        if not json:
+            err.print(house.place)
         checks = asyncio.run(health.doctor(house, live=live))
     if json:
         print_json([asdict(check) for check in checks])
@@ -49,6 +51,32 @@ def doctor(
         )
     if not all(check.ok for check in checks):
         raise typer.Exit(Exit.REFUSED)
+
+
+def settings(json: Json = False) -> None:
+    """Print the settings in force, and where each comes from.
+
+    That is the environment, settings.toml or the default. Passwords, addresses of on-call and the secrets themselves
+    are never printed. It needs no database.
+    """
+    import json as documents
+
+    from reminders.settings import SettingsError, in_force, load
+
+    try:
+        found = load()
+        rows = [{"key": key, "value": value, "from": place} for key, value, place in in_force(found)]
+    except SettingsError as refusal:
+        end(Exit.REFUSED, str(refusal))
+    if json:
+        print_json_lines(rows)
+        return
+    err.print(f"Settings {found.source.resolve() if found.source is not None else 'of the environment alone'}.")
+    cells = [
+        (row["key"], row["value"] if isinstance(row["value"], str) else documents.dumps(row["value"]), row["from"])
+        for row in rows
+    ]
+    print_table("In force", ["Setting", "Value", "From"], cells, empty="No settings.")
 
 
 def _found(check: "Check") -> str:
@@ -70,6 +98,10 @@ def simulator(
     from reminders.sms.simulator import run as run_simulator
 
     with the_house(checked=False) as house:
+        if house.settings.twilio.live:
+            end(
+                Exit.REFUSED, "twilio.live is true: the pretend Twilio knows the real account's token, so it stays off."
+            )
         sender = house.settings.twilio.sender
         settings = SimulatorSettings(
             account_sid=house.secrets.account_sid,

@@ -86,6 +86,7 @@ def show_task(number: Number, json: Json = False) -> None:
     """
     from reminders import clock
     from reminders.service import plain, tasks
+    from reminders.service.legible import legible
 
     now = clock.now()
     with the_house() as house, _refusals():
@@ -94,7 +95,7 @@ def show_task(number: Number, json: Json = False) -> None:
         print_json(plain.told(task, told, now))
         return
     for line in _page(task, told, now):
-        out.print(line, soft_wrap=True)
+        out.print(legible(line), soft_wrap=True)
 
 
 def take_task(number: Number, json: Json = False) -> None:
@@ -224,11 +225,6 @@ def _plain(word: str | None) -> str:
     return (word or "").replace("_", " ")
 
 
-def _visible(words: str) -> str:
-    """What somebody wrote, on one line and without signs that would steer a terminal."""
-    return "".join(sign if sign.isprintable() else " " for sign in words)
-
-
 def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
     """The whole story on one page."""
     from reminders.service import plain, tasks
@@ -266,7 +262,7 @@ def _told(event: "Event") -> str:
 
     said = [story.happened(event)]
     if event.words is not None:
-        said.append(f"“{_visible(event.words)}”")
+        said.append(f"“{' '.join(event.words.split())}”")
     if event.rules:
         said.append(f"(rules: {', '.join(event.rules)})")
     if event.text_wording is not None and event.what == "answered":

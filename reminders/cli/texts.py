@@ -138,6 +138,8 @@ def status(json: Json = False) -> None:
     from reminders.service import health, plain
 
     with the_house() as house:
+        if not json:
+            err.print(house.place)
         now = health.status(house, clock.now())
     if json:
         print_json(plain.status(now))

@@ -19,7 +19,8 @@ Tables of a lexicon file, each `[table.rule]` with its patterns in `say`:
     a meaning      what the patterns of the rule mean. `whole = true`: only if the rest of the message is explained.
                    `asked = true`: only if a text that offers C and R went there lately. `own = true`: only for readers
                    of the file's language.
-    figures        what is said so and not meant so: what means one of `hides` and shares a word with it does not count
+    figures        what is said so and not meant so: what means one of `hides` and shares a word with it does not count;
+                   with `whole = true` nothing in that message does
     polite, when   what explains itself and means nothing: greetings and thanks; days, times, the appointment
     links          what explains itself beside a meaning: pronouns and the like
 """
@@ -36,7 +37,6 @@ from typing import Any
 
 from reminders.conversation.spelling import NUMBER, Spelling
 
-FILES = ("en.toml", "es.toml")
 GAP = 3  # words that `...` may stand for, and fillers that may stand between two words
 REPEATS = 5  # how often the bracket of a `*` may come
 
@@ -118,7 +118,7 @@ class Lexicon:
             (meaning, place)
             for one in found
             for meaning in one.rule.hides
-            for place in range(one.begin, one.end)
+            for place in (range(len(words)) if one.rule.whole else range(one.begin, one.end))
         }  # fmt: skip
         shown = (
             one for one in found if not any((one.rule.means, place) in hidden for place in range(one.begin, one.end))
@@ -219,7 +219,7 @@ class _File:
         say = body.get("say")
         if not say or not isinstance(say, list) or not all(isinstance(pattern, str) for pattern in say):
             raise self._wrong(rule_id, "say: must be a list of patterns")
-        if odd := body.keys() - {"say"} - ({"hides"} if table == "figures" else {"whole", "asked", "own"}):
+        if odd := body.keys() - {"say"} - ({"hides", "whole"} if table == "figures" else {"whole", "asked", "own"}):
             raise self._wrong(rule_id, f"no such setting: {', '.join(sorted(odd))}")
         hides = frozenset(body.get("hides", ()))
         if table == "figures" and (not hides or hides - self.meanings):
@@ -233,7 +233,7 @@ class _File:
             raise self._wrong(rule.id, f"names no word that must be there: {pattern}")
         if part.regex.startswith((_ANY_WORDS, "(?!")) or part.regex.endswith((_ANY_WORDS, r"(?<=\A )")):
             raise self._wrong(rule.id, f"must begin and end with words: {pattern}")
-        if part.gap and (rule.whole or rule.means in _UNMEANT - {"figures"}):
+        if part.gap and rule.means != "figures" and (rule.whole or rule.means in _UNMEANT):
             raise self._wrong(rule.id, f"explains words it does not name: {pattern}")
         return part
 
@@ -360,6 +360,11 @@ def _shared(parts: Sequence[_Part]) -> Iterator[str]:
 @cache
 def lexicon(meanings: frozenset[str], known: frozenset[str] = frozenset()) -> Lexicon:
     """The lexicon of this package, whose rules may have `meanings`. `known` are words to be left as they are."""
+    return Lexicon({name: tomllib.loads(text) for name, text in files().items()}, meanings, known)
+
+
+def files() -> Mapping[str, str]:
+    """The lexicon files of this package by name, one a language; each as it is written."""
     folder = resources.files(__package__).joinpath("lexicon")
-    files = {name: tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in FILES}
-    return Lexicon(files, meanings, known)
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name: file.read_text(encoding="utf-8") for file in found}

@@ -111,6 +111,24 @@ def notice(
     return Notice(wording, str(stands), opens_at, closes_at, goes_at, reason)
 
 
+def standing(reader: Reader, visits: Sequence[Visit], policy: Policy) -> Mapping[datetime, frozenset[int]]:
+    """When this reader's visits are that stand, and which they are: of a running plan, and not on a closed day."""
+    found: dict[datetime, frozenset[int]] = {}
+    for visit in visits:
+        agreed = visit.kind.category(reader.role) in reader.categories
+        if agreed and visit.plan_status == "active" and standing_of(visit, policy).status == BOOKED:
+            found[visit.starts_at] = found.get(visit.starts_at, frozenset()) | {visit.id}
+    return found
+
+
+def is_news(visit: Visit, wanted: Notice, standing: Mapping[datetime, frozenset[int]]) -> bool:
+    """Whether a notice tells its reader the truth of that hour: "called off" is none where another visit stands then.
+
+    A text names an hour, never a kind of visit, so that its reader would stay away from the other one too.
+    """
+    return wanted.wording not in {"called_off", "closed"} or standing.get(visit.starts_at, frozenset()) <= {visit.id}
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """What is to be told of one visit: the notice it alone would get, and the wall clock its reader knew."""
@@ -222,6 +240,8 @@ def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait 
             return Stop(Reason.NOT_BOOKED)
         booked = [replace(visit, status=BOOKED) for visit in visits]
         _, reason = sift(reader, booked, replace(policy, closures=frozenset()))
+    elif due.sort is Sort.NOTICE and visits and not any(visit.plan_status == "active" for visit in visits):
+        reason = Reason.PAUSED
     else:
         reason = may_be_texted(reader, policy, dated=due.sort is not Sort.WELCOME)
     if reason is not None:

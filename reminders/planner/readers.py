@@ -92,13 +92,16 @@ class Reader:
 @dataclass(frozen=True, slots=True)
 class Gone:
     """A reminder to the number that has gone, or is on the wire: to whom, which, when it was last handed over, about
-    which visits. Only reminders count against the caps.
+    which visits. Only reminders count against the caps. `failed` is one that no phone is known to have got: it counts,
+    and reminds of nothing. One that went `elsewhere`, to a phone its reader had before, does not count either.
     """
 
     reader: int
     key: str
     at: datetime
     visits: frozenset[int] = frozenset()
+    failed: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,9 @@ class _Choice:
         self._per_day = min([policy.per_day, *(one.per_day for one in agreed if one.per_day is not None)])
         self._per_week = min([policy.per_week, *(one.per_week for one in agreed if one.per_week is not None)])
         home = next(iter(self._readers.values()), None)
-        self._count = Counter(day_of(one.at, self._readers.get(one.reader, home)) for one in gone if home is not None)
-        self._reminded = {(one.reader, visit) for one in gone for visit in one.visits}
+        here = [one for one in gone if not one.elsewhere]
+        self._count = Counter(day_of(one.at, self._readers.get(one.reader, home)) for one in here if home is not None)
+        self._reminded = {(one.reader, visit) for one in here if not one.failed for visit in one.visits}
         self._made: list[Candidate] = []
         self._digests: list[tuple[_Week, Reader]] = []
         self._waiting: dict[int, list[Candidate]] = {}
@@ -157,7 +158,9 @@ class _Choice:
                 else:
                     self._count[day_of(going, reader)] += 1
             self._made.append(text)
-            if going is not None:
+            if going is not None and not _is_lost(
+                self._gone[reader.id].get(text.key)
+            ):  # after one that failed the week has its own reminders
                 self._reminded |= {(reader.id, visit) for visit in week.says}
                 self._waiting[reader.id] = [self._said_by(week, one) for one in self._waiting[reader.id]]
 
@@ -281,9 +284,14 @@ class _Choice:
         return _texts(self._readers[first.reader], others)
 
 
+def _is_lost(gone: Gone | None) -> bool:
+    """Whether a reminder has gone and reminds of nothing."""
+    return gone is not None and (gone.failed or gone.elsewhere)
+
+
 def _was_said(reader: Reader, later: Candidate, earlier: Gone) -> bool:
     """Whether a reminder that has gone said, on the day `later` opens or after, all that `later` would."""
-    if day_of(earlier.at, reader) < day_of(later.opens_at, reader):
+    if _is_lost(earlier) or day_of(earlier.at, reader) < day_of(later.opens_at, reader):
         return False
     return {visit.id for visit in later.visits} <= earlier.visits
 

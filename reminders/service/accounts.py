@@ -21,18 +21,18 @@ _CARING = _READING | {"plan", "answer", "pause"}
 PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "coordinator": _CARING | {"export"},
-        "clinician": _CARING,
+        "clinician": _CARING | {"judge"},
         "ops": frozenset({"look", "operate", "pause", "export", "raw"}),
-        "admin": _CARING | {"operate", "export", "raw", "audit", "administer"},
+        "admin": _CARING | {"judge", "operate", "export", "raw", "audit", "administer"},
         "read_only": _READING | {"audit"},
     }
 )
 """Role → what it may do.
 
 `look`: lists, boards, the log, health. `people`: names, numbers and bodies. `plan`: enter, move and end plans, say who
-came, follow people. `answer`: the inbox and tasks. `pause`: stop all sending in an emergency. `operate`: resume it, the
-backlog, the call list, test texts. `export`: take lists out. `raw`: what Twilio sent, as it came. `audit`: read it.
-`administer`: users, sites, senders, rota, keys.
+came, follow people. `answer`: the inbox and tasks. `judge`: say of a reply whether it was danger. `pause`: stop all
+sending in an emergency. `operate`: resume it, the backlog, the call list, test texts. `export`: take lists out. `raw`:
+what Twilio sent, as it came. `audit`: read it. `administer`: users, sites, senders, rota, keys.
 """
 
 INVITED_FOR = timedelta(hours=72)
@@ -333,9 +333,17 @@ def _check_role(role: str) -> None:
         raise Refused(f"{role} is no role; there are {', '.join(PERMISSIONS)}")
 
 
-def _keep_one(administrators: list[int], staff_id: int) -> None:
-    if administrators == [staff_id]:
+def _keep_one(administrators: Mapping[int, bool], staff_id: int) -> None:
+    """An invitation is nobody yet: it may lapse, and its address may be wrong. So the last who came in by one stays."""
+    others = [works for one, works in administrators.items() if one != staff_id]
+    if staff_id not in administrators:
+        return
+    if not others:
         raise Refused("You cannot remove the last administrator. Make somebody else one first")
+    if administrators[staff_id] and not any(others):
+        raise Refused(
+            "You cannot remove the last administrator who can sign in. Wait until another one has signed in once"
+        )
 
 
 def _note(

@@ -1,6 +1,7 @@
 """Is it working? `status` for monitors, `doctor` for people, and the switch that stops all sending."""
 
 import asyncio
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reminders import clock, store, wording
+from reminders import clock, languages, store, wording
 from reminders.plans import is_fictional
 from reminders.service import heads, oncall, presence, proxies
 from reminders.service.house import House
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
 from reminders.sms.probe import is_shown, probe_webhook
+
+log = logging.getLogger(__name__)
 
 STALE_AFTER = 3  # a job is stale when it has not succeeded for this many of its intervals …
 AT_LEAST = timedelta(seconds=60)  # … and at least this long
@@ -161,10 +164,22 @@ class Check:
 
 async def doctor(house: House, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
-    checks = [*_database(house), _disk(), *await _senders(house)]
+    checks = [*_database(house), _disk(), *_languages(), *await _senders(house)]
     if house.settings.twilio.live or live:
         checks += await go_live(house)
     return [replace(check, fix=None) if check.ok else check for check in checks]
+
+
+def _languages() -> Iterator[Check]:
+    """Which languages a person may be texted in, and what others lack (W-5)."""
+    try:
+        yield Check("languages", ok=True, detail=", ".join(languages.offered().values()))
+    except ValueError as problem:
+        yield Check("languages", ok=False, detail=str(problem), fix="put the missing part back")
+        return
+    for lacking in languages.missing():
+        fix = "add it; until then no one can be given this language"
+        yield Check("language not offered", ok=False, detail=lacking, fix=fix)
 
 
 def _database(house: House) -> Iterator[Check]:
@@ -406,7 +421,16 @@ class NotReady(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it s
 
 
 def gate(house: House, *, webhooks: bool = True) -> None:
-    """Refuse to go on live while anything that must be so is not. Raises NotReady; does nothing while not live."""
+    """Refuse to go on live while anything that must be so is not, and without a whole language. Raises NotReady.
+
+    While not live nothing else is asked. A language that lacks a part is named in the log; it is not offered.
+    """
+    try:
+        lacking = languages.missing()
+    except ValueError as problem:
+        raise NotReady(str(problem)) from None
+    for one in lacking:
+        log.warning("a language is not offered: %s", one)
     if not house.settings.twilio.live:
         return
     failed = [check for check in asyncio.run(go_live(house, webhooks=webhooks)) if not check.ok]

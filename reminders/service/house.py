@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from reminders import clock, store, wording
+from reminders import clock, languages, store
 from reminders.plans import Known, to_wall
-from reminders.settings import Secrets, Settings
+from reminders.settings import Secrets, Settings, without_password
 from reminders.settings import load as load_settings
 from reminders.settings import secrets as load_secrets
 from reminders.sms import Gateway
@@ -24,14 +24,15 @@ class House:
     database: store.Database
 
     @classmethod
-    def open(cls, settings: Settings | None = None, *, quick: bool = False) -> Self:
+    def open(cls, settings: Settings | None = None, *, quick: bool = False, make_keys: bool = False) -> Self:
         """Open the house on `settings`, or on those of this process.
 
         `quick` is for who must answer soon or not at all: Twilio waits three seconds for a webhook, and calls again.
-        Connects to nothing yet. Raises SettingsError.
+        `make_keys` is for who makes the database: keys that are missing are made and kept beside it. Connects to
+        nothing yet. Raises SettingsError.
         """
         settings = settings or load_settings()
-        secrets = load_secrets(settings)
+        secrets = load_secrets(settings, make=make_keys)
         if secrets.made_here:
             log.info("sealing keys were generated on this machine; fine for a demo, refused when live")
         ring = store.Ring(secrets.sealing_keys)
@@ -39,6 +40,15 @@ class House:
         return cls(
             settings, secrets, store.Database(url, ring, patience=1, tries=2) if quick else store.Database(url, ring)
         )
+
+    @property
+    def place(self) -> str:
+        """Which database and which settings these are: whoever stands in the wrong directory sees it by that (S19)."""
+        url = self.settings.database.url
+        file = self.database.file
+        where = f"sqlite:///{file.resolve()}" if file is not None else without_password(url)
+        source = self.settings.source
+        return f"Database {where}, settings {source.resolve() if source is not None else 'of the environment alone'}."
 
     def gateway(self) -> Gateway:
         """A line to Twilio, or to the simulator while `twilio.live` is false."""
@@ -66,7 +76,7 @@ class House:
         site = (store.people.site_by_key(tx, at) if at is not None else None) or self.settings.site
         return Known(
             today=to_wall(now, site.zone).date(),
-            languages=wording.languages(),
+            languages=frozenset(languages.offered()),
             region=site.region,
             zone=site.zone,
             site=site.key,

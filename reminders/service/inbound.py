@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reminders import conversation, crash, planner, store, wording
+from reminders import conversation, crash, languages, planner, store
 from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import logs, oncall, sharing, tasks
 from reminders.service.house import House
@@ -108,7 +108,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         number = store.people.lock_numbers(tx, [number_id, *theirs])[number_id]
         at = min(text.sent_at or now, now)
         asked = store.replies.last_asked(tx, number_id, at - ASKED)
-        language = readers[0].language if readers else "en"
+        language = readers[0].language if readers else languages.DEFAULT
         sent = store.replies.sent_to(tx, number_id, at - QUOTABLE) if len(text.body.split()) > 1 else []
         # What staff typed is no fixed text: a person may say its words in earnest.
         own = conversation.own_words(text.body, [one.body for one in sent if one.class_ != "staff"])
@@ -214,11 +214,7 @@ class _Hearing:
         """Every effect of every meaning, and one answer: that of the first meaning that has one."""
         meanings = set(self.understood.meanings)
         was_stopped = self.number.opted_out_at is not None
-        if any(reader.died for reader in self.readers):
-            self._of_the_dead(meanings)
-            return
-        if meanings == {Meaning.REACTION}:
-            self._reacted(was_stopped=was_stopped)
+        if self._is_set_apart(meanings, was_stopped=was_stopped):
             return
         if meanings & _DANGER:
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
@@ -253,6 +249,24 @@ class _Hearing:
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._also(meanings)
 
+    def _is_set_apart(self, meanings: set[Meaning], *, was_stopped: bool) -> bool:
+        """Whether it comes from us or of the dead, or says nothing: then what there is to do is done."""
+        if self._is_from_us():
+            if meanings & _DANGER:
+                self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
+            self._open("reply", f"reply:{self.number.id}", "soon")
+        elif any(reader.died for reader in self.readers):
+            self._of_the_dead(meanings)
+        elif meanings == {Meaning.REACTION}:
+            self._reacted(was_stopped=was_stopped)
+        else:
+            return False
+        return True
+
+    def _is_from_us(self) -> bool:
+        """Whether a sender of our own texted us: an answer would come back as a text, and be answered again (S16)."""
+        return store.people.sender_at(self.tx, self.text.sender) is not None
+
     def leave_to_a_person(self) -> None:
         """The effects that nothing may prevent, and a task for the others."""
         meanings = set(self.understood.meanings)
@@ -280,8 +294,9 @@ class _Hearing:
         if conversation.is_automatic(self.text.body) and self._is_answered_enough():
             self._event(task_id, "not answered again so soon", None)
             return
-        languages = [None] if self.readers else sorted(wording.languages())  # who knows what a stranger reads (C-3)
-        for language in languages:
+        # Who knows what a stranger reads, or who reads a language that is not whole (C-3)?
+        known = self.readers and languages.offered_code(self.readers[0].language) is not None
+        for language in [None] if known else list(languages.offered()):
             text_id = self._answer(which.value, language=language)
             if text_id is not None:
                 self._event(task_id, "answered", text_id)
@@ -499,6 +514,7 @@ class _Hearing:
     ) -> tuple[int, bool]:
         """Open a task, or add this text to the one that is open; with the text in its story."""
         patients = {reader.patient_id for reader in self.readers}
+        due_at = due_at or tasks.waking(self.now, self.site.zone)
         task_id, fresh = store.tasks.open_task(
             self.tx,
             kind=kind,
@@ -506,11 +522,13 @@ class _Hearing:
             urgency=urgency,
             site_id=self.site.id,
             now=self.now,
-            due_at=due_at or tasks.waking(self.now, self.site.zone),
+            due_at=due_at,
             patient_id=next(iter(patients)) if len(patients) == 1 else None,
             number_id=self.number.id,
             appointment_id=appointment_id,
         )
+        if not fresh and kind in oncall.UNREAD:
+            store.tasks.unheard_again(self.tx, task_id, due_at)
         later = f"sent {self.at:%H:%M} UTC, heard later" if self.now - self.at > timedelta(minutes=1) else None
         store.tasks.add_event(
             self.tx, task_id, self.now, what="a text came", who="the phone", reply_id=self.reply_id, detail=later
@@ -557,12 +575,16 @@ class _Hearing:
         closes_at = self.at + useful if name in {"stop_confirm", "stop_asked"} else self.now + useful
         if closes_at <= self.now:
             return None
+        if self._is_from_us():
+            return None
         danger = name in {"crisis", "overdose"}
         if not danger and conversation.is_automatic(self.text.body) and self._is_answered_enough():
             return None
         sender_id = store.people.sender_of(self.tx, self.site.id, self.text.to)
         first = self.readers[0].id if self.readers else None
         suffix = f":{language}" if language is not None else ""
+        if language is None and self.readers and languages.offered_code(self.readers[0].language) is None:
+            language = languages.DEFAULT  # better than no answer: what is asked for here may not wait for a translation
         text_id = store.texts.add(
             self.tx,
             Addressee(recipient_id or first, self.site.id, sender_id, self.number.id),

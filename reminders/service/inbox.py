@@ -51,7 +51,7 @@ class Opened:
 
     def saved(self, language: str) -> dict[str, SavedReply]:
         """What an answer may begin with."""
-        return dict(wording.saved_replies(language, alias=self.alias, phone=self.phone))
+        return dict(wording.saved_replies(language, alias=self.alias, phone=self.phone, line24=self.line24))
 
     @property
     def answered(self) -> Event | None:
@@ -76,7 +76,7 @@ def open_task(
         assert site is not None
         told = store.tasks.story(tx, number, words=seen)
         store.records.note(tx, who=who, what="task read", table="tasks", row=number, now=now)
-        number_id = _number(tx, task)
+        number_id = number_of(tx, task)
         known = store.lists.known_as(tx, people, task.patient_ids)
         visit = None
         if task.appointment_id is not None:
@@ -104,7 +104,7 @@ def open_task(
     return house.database.write(look, again=True)
 
 
-def _number(tx: store.Transaction, task: Task) -> int | None:
+def number_of(tx: store.Transaction, task: Task) -> int | None:
     """The number that a task is about: its own, else its patient's."""
     if task.number_id is not None or len(task.patient_ids) != 1:
         return task.number_id

@@ -44,9 +44,12 @@ WHENS: Mapping[str, str] = MappingProxyType(
 STATES: Mapping[str, str] = MappingProxyType(
     {**story.STATES, "handed_over": "Handed over, delivered or not known", "held": "Held for a person"}
 )
+BY_ID: Mapping[str, str] = MappingProxyType({"plan": "plan_id", "patient": "patient_id"})
+"""What the log's address says in place of a reference: field → the field that holds the id of its row."""
 _SAME = {"before": "until", "after": "since", "phone": "number", "on": "when"}  # other words for a field
 _SID = re.compile(r"(SM|MM)[0-9a-f]{32}")
 _WORD = re.compile(r'([a-z]+):("[^"]*"|\S*)|(\S+)')
+_NO_ONES = "No {} here has this reference"
 LONGEST = 64
 LONGEST_CODE = 6
 MANY = 10_000  # above this a number of texts is said as "about"
@@ -54,16 +57,31 @@ MANY = 10_000  # above this a number of texts is said as "about"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked of the log: by field as typed, what is wrong with it by field, and the filter if nothing is."""
+    """What was asked of the log: by field as typed, what is wrong with it by field, and the filter if nothing is.
+
+    `ids` are the rows of the plan and the patient that were asked for, where there are such.
+    """
 
     chosen: Mapping[str, str]
     problems: Mapping[str, str]
     wanted: LogFilter | None
+    ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, str]:
-        """The fields that were filled in: the log's address says these."""
+        """The fields that were filled in."""
         return {name: value for name, value in self.chosen.items() if value}
+
+    @property
+    def is_about_no_one(self) -> bool:
+        """Whether nothing is wrong with it but that no plan or patient here has that reference."""
+        return bool(self.problems) and set(self.problems.values()) <= {_NO_ONES.format(name) for name in BY_ID}
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What the log's address says: the same, with the id of a row in place of a reference."""
+        said = {name: value for name, value in self.fields.items() if name not in BY_ID}
+        return said | {BY_ID[name]: str(row) for name, row in self.ids.items()}
 
 
 def ask(
@@ -73,17 +91,26 @@ def ask(
     now: datetime,
     *,
     sites: Collection[int] | None = None,
+    known_only: bool = False,
 ) -> Question:
     """Read the fields of the form, or of an address, into a filter; `sites` are those that exist for the reader.
 
     `q` among them holds search words. A phone number as `number` is looked up, and from then on is the id of its row.
+    With `known_only` a reference that no plan or patient of these sites has is a problem, as an id of none always is.
     """
     chosen = dict.fromkeys(FIELDS, "") | {name: fields.get(name, "").strip() for name in FIELDS}
     problems: dict[str, str] = {}
     if fields.get("q", "").strip():
         _take_words(chosen, problems, fields["q"])
-    wanted = _Reading(house, tx, chosen, problems, now, sites).read()
-    return Question(chosen, problems, None if problems else wanted)
+    ids = {name: fields[by_id] for name, by_id in BY_ID.items() if fields.get(by_id)}
+    reading = _Reading(house, tx, chosen, problems, now, sites, ids, known_only=known_only)
+    wanted = reading.read()
+    return Question(chosen, problems, None if problems else wanted, reading.found)
+
+
+def is_row(value: str) -> bool:
+    """Whether that is the id of a row: as long as ours are, so longer than any phone number."""
+    return value.isascii() and value.isdecimal() and 15 < len(value) < 20 and int(value) < 2**63
 
 
 def _take_words(chosen: dict[str, str], problems: dict[str, str], words: str) -> None:
@@ -116,11 +143,16 @@ class _Reading:
     problems: dict[str, str]
     now: datetime
     sites: Collection[int] | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    known_only: bool = False
+    found: dict[str, int] = field(default_factory=dict)
 
     def read(self) -> LogFilter:
         places = {row.key: row for row in store.people.all_sites(self.tx) if self.sites is None or row.id in self.sites}
         site = self._one_of("site", places, "Choose a site from the list")
         place = places.get(site or self.house.settings.site.key)
+        plan = self._reference("plan", "plan", "in the plan, such as DC-2026-1187")
+        patient = self._reference("patient", "patient", "in the plan, such as MRN-1042")
         zone = place.zone if place is not None else self.house.settings.site.zone
         since, until = self._when(zone)
         number = self._number()
@@ -131,8 +163,8 @@ class _Reading:
             state=self._one_of("state", STATES, "Choose a state from the list"),
             reason=self._one_of("reason", story.REASONS, "Choose a reason from the list"),
             class_=self._one_of("class", CLASSES, "Choose a sort of text from the list"),
-            plan=self._reference("plan", "plan", "in the plan, such as DC-2026-1187"),
-            patient=self._reference("patient", "patient", "in the plan, such as MRN-1042"),
+            plan=plan,
+            patient=patient,
             sid=self._sid(),
             code=self._code(),
             number=number,
@@ -151,11 +183,25 @@ class _Reading:
         return value if value in known and value else None
 
     def _reference(self, name: str, word: str, where: str) -> str | None:
+        if name in self.ids:
+            row = int(self.ids[name]) if is_row(self.ids[name]) else 0
+            self.chosen[name] = store.people.reference_of(self.tx, name, row, self.sites) or ""
+            if self.chosen[name]:
+                self.found[name] = row
+            else:
+                self.problems[name] = _NO_ONES.format(word)
+            return self.chosen[name] or None
         value = self.chosen[name]
         if len(value) > LONGEST:
             self.problems[name] = f"{word.capitalize()} reference must be {LONGEST} characters or fewer"
         elif not value.isprintable():
             self.problems[name] = f"Enter a {word} reference as it stands {where}"
+        elif value:
+            row_id = store.people.row_of_reference(self.tx, name, value, self.sites)
+            if row_id is not None:
+                self.found[name] = row_id
+            elif self.known_only:
+                self.problems[name] = _NO_ONES.format(word)
         return value or None
 
     def _code(self) -> int | None:
@@ -186,7 +232,7 @@ class _Reading:
         value = self.chosen["number"]
         if not value:
             return None
-        if value.isascii() and value.isdecimal() and 15 < len(value) < 20 and int(value) < 2**63:
+        if is_row(value):
             return int(value)
         self.chosen["number"] = ""  # a phone number is repeated nowhere
         try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from reminders import plans, wording
+from reminders import languages, plans, wording
 from reminders.planner import Visit
 from reminders.wording.segments import segments
 
@@ -16,6 +16,7 @@ def render(
 
     C and R are offered only where one person alone decides: one-offs and individual visits.
     """
+    _offered(language)
     return wording.reminder(
         [_spoken(visit) for visit in visits],
         language=language,
@@ -24,6 +25,12 @@ def render(
         reader_zone=reader_zone,
         now=now,
     )
+
+
+def _offered(language: str) -> None:
+    """A language that is not whole has no texts: the answers could not be read. Raises Unsayable."""
+    if languages.offered_code(language) is None:
+        raise wording.Unsayable("no_wording")
 
 
 def _spoken(visit: Visit) -> wording.Visit:
@@ -68,6 +75,7 @@ def render_unplanned(
         length = segments(body)
         return wording.Rendered("typed", language, body, length.encoding, length.count)
     assert name is not None
+    _offered(language)
     if name == "added":
         return render(visits, language=language, alias=alias, phone=phone, reader_zone=reader_zone, now=now)
     if name.startswith("welcome"):

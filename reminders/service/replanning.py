@@ -45,6 +45,7 @@ def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now:
     recipients = store.people.recipients_on(tx, wanted)
     consents = store.people.consents_in_force(tx, [recipient.id for recipient in recipients])
     gone = store.texts.gone(tx, wanted, now - GONE_COUNTS)
+    elsewhere = store.texts.gone_elsewhere(tx, [recipient.id for recipient in recipients], now - GONE_COUNTS)
     sites = {patient: store.people.site_of_patient(tx, patient) for patient in {one.patient_id for one in recipients}}
     ahead = {patient: _visits_ahead(house, tx, patient, site, now) for patient, site in sites.items()}
     changed = {
@@ -65,7 +66,9 @@ def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now:
             for recipient in recipients
             if recipient.number_id == number_id
         ]
-        changes += _replan_number(house, tx, parties, [one for _, one in gone.get(number_id, ())], now)
+        readers = {party.reader.id for party in parties}
+        went = [one for one in elsewhere if one.reader in readers] + [one for _, one in gone.get(number_id, ())]
+        changes += _replan_number(house, tx, parties, went, now)
     return changes
 
 
@@ -159,6 +162,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
     before = store.texts.notices_of(tx, party.recipient.id, [one.visit.id for one in party.changed])
     news: list[planner.News] = []
     told_by_phone: set[int] = set()
+    standing = planner.standing(party.reader, [one.visit for one in party.visits], policy)
     names: dict[int, Changed] = {}
     for one in party.changed:
         names[one.visit.id] = one
@@ -172,7 +176,9 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
             at = datetime.fromisoformat(wall)
             knows = Standing(at, plans.to_instant(at, one.visit.zone), status)
         wanted = planner.notice(party.reader, one.visit, knows, policy, now, told=told is not None)
-        if wanted is not None and not _is_wanted(party.reader, wanted):
+        if wanted is not None and not (
+            _is_wanted(party.reader, wanted) and planner.is_news(one.visit, wanted, standing)
+        ):
             wanted = None
         if wanted is None:
             if rows and not any(row.state == "expired" for row in rows):

@@ -45,7 +45,7 @@ DEVICE_FOR = timedelta(days=90)
 
 _COUNTED_FOR = timedelta(hours=1)
 _BOTH, _ADDRESS, _LOGIN, _FACTOR, _DEVICE = "login and address", "address", "login", "factor", "device"
-_FREE_AND_LONGEST = {_BOTH: (5, 900), _ADDRESS: (20, 900), _LOGIN: (20, 30), _FACTOR: (5, 900), _DEVICE: (5, 900)}
+_LONGEST = {_BOTH: 900, _ADDRESS: 900, _LOGIN: 30, _FACTOR: 900, _DEVICE: 900}
 _MUST_TAKE = 10  # the power of ten of the guesses that a password must withstand; what is common takes under nine
 _LOOKED_AT = 72  # characters of it: what is guessed there is enough, and more takes long to look at
 _OF_THE_HOUSE = (
@@ -235,18 +235,22 @@ def _step_of(secret: str, code: str, now: datetime) -> int | None:
 
 def offer_factor(house: House, staff_id: int, login: str, now: datetime) -> Enrolment:
     """Offer a second factor. Nothing is kept until it is confirmed by a code."""
-    return _offered(house, staff_id, login, pyotp.random_base32(), now)
+    return _offered(house, _first(staff_id), login, pyotp.random_base32(), now)
 
 
 def offered_again(house: House, staff_id: int, login: str, sealed: str, now: datetime) -> Enrolment:
     """The one that was offered, after a wrong code; another one where that is too long ago."""
-    secret = _unseal(house, f"factor of {staff_id}", sealed, now)
-    return _offered(house, staff_id, login, secret or pyotp.random_base32(), now)
+    secret = _unseal(house, _first(staff_id), sealed, now)
+    return _offered(house, _first(staff_id), login, secret or pyotp.random_base32(), now)
 
 
-def _offered(house: House, staff_id: int, login: str, secret: str, now: datetime) -> Enrolment:
+def _first(staff_id: int) -> str:
+    return f"factor of {staff_id}"
+
+
+def _offered(house: House, use: str, login: str, secret: str, now: datetime) -> Enrolment:
     uri = pyotp.TOTP(secret, interval=STEP_SECONDS).provisioning_uri(name=login, issuer_name=ISSUER)
-    return Enrolment(secret, uri, _seal(house, f"factor of {staff_id}", secret, now))
+    return Enrolment(secret, uri, _seal(house, use, secret, now))
 
 
 def unproved(house: House, token: str, now: datetime) -> store.Row[Any]:
@@ -267,7 +271,7 @@ def enrol(house: House, token: str, sealed: str, code: str, now: datetime) -> tu
         sign_in, member = _half(house, tx, token, now)
         if member.enrolled_at is not None:
             raise NotSignedIn("code", member.id)
-        secret = _unseal(house, f"factor of {member.id}", sealed, now)
+        secret = _unseal(house, _first(member.id), sealed, now)
         step = _step_of(secret, "".join(code.split()), now) if secret is not None else None
         if secret is None or step is None:
             return None
@@ -447,16 +451,41 @@ def change_password(house: House, actor: Actor, new: str, now: datetime) -> None
     house.database.write(work, again=True)
 
 
-def begin_anew(house: House, actor: Actor, now: datetime) -> None:
-    """Give up the second factor for another one: nothing else can be done before it is set up. After `confirm`."""
+def offer_another_factor(house: House, actor: Actor, now: datetime, sealed: str | None = None) -> Enrolment | None:
+    """Offer another second factor, after `confirm`; the one in use stays until `change_factor`.
 
-    def work(tx: store.Transaction) -> None:
-        store.accounts.change(tx, actor.id, totp_sealed=None, totp_step=None, enrolled_at=None)
+    With `sealed` the one that was offered, after a wrong code; None where it was offered too long ago, or elsewhere.
+    """
+    use = _another(actor)
+    secret = pyotp.random_base32() if sealed is None else _unseal(house, use, sealed, now)
+    return None if secret is None else _offered(house, use, actor.login, secret, now)
+
+
+def change_factor(house: House, actor: Actor, sealed: str, code: str, now: datetime) -> list[str] | None:
+    """The offered second factor in place of the one before: the new recovery codes. All other sign-ins end.
+
+    None, and nothing changes, where the code is none of its or it was not offered here. Raises TooManyTries.
+    """
+    codes = _recovery_codes()
+    tried = _try(house, {_FACTOR: str(actor.id)}, now)
+
+    def work(tx: store.Transaction) -> bool:
+        secret = _unseal(house, _another(actor), sealed, now)
+        step = _step_of(secret, "".join(code.split()), now) if secret is not None else None
+        if secret is None or step is None:
+            return False
+        store.accounts.keep_factor(tx, actor.id, secret, step, now)
+        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(house, "recovery", one) for one in codes], now)
         store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
-        store.accounts.unprove(tx, actor.sign_in_id, now)
-        _note(tx, actor.who, "second factor given up", actor.id, now)
+        _forgive(house, tx, tried, _FACTOR, str(actor.id))
+        _note(tx, actor.who, "second factor changed", actor.id, now)
+        return True
 
-    house.database.write(work, again=True)
+    return _in_groups(codes) if house.database.write(work) else None
+
+
+def _another(actor: Actor) -> str:
+    return f"another factor of {actor.id} in {actor.sign_in_id}"
 
 
 def new_recovery_codes(house: House, actor: Actor, now: datetime) -> list[str]:
@@ -540,7 +569,7 @@ def _try(house: House, tries: Mapping[str, str], now: datetime) -> list[int]:
     def work(tx: store.Transaction) -> list[int] | int:
         wait = 0
         for source, (many, last) in store.accounts.wrong_tries(tx, sources, now - _COUNTED_FOR).items():
-            free, longest = _FREE_AND_LONGEST[sources[source]]
+            free, longest = _free_and_longest(house, sources[source])
             if many >= free:
                 until = last + timedelta(seconds=min(longest, 4 * 2 ** min(many - free, 20)))
                 wait = max(wait, -int(-(until - now).total_seconds() // 1))
@@ -550,6 +579,12 @@ def _try(house: House, tries: Mapping[str, str], now: datetime) -> list[int]:
     if isinstance(done, int):
         raise TooManyTries(done)
     return done
+
+
+def _free_and_longest(house: House, kind: str) -> tuple[int, int]:
+    web = house.settings.web
+    free = web.tries_per_address if kind in {_ADDRESS, _LOGIN} else web.tries_per_login
+    return free, _LONGEST[kind]
 
 
 def _forgive(house: House, tx: store.Transaction, tried: list[int], kind: str, value: str) -> None:

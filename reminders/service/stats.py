@@ -30,6 +30,7 @@ from reminders.store.stats import (
 from reminders.store.texts import HANDED_OVER
 
 AT_ONCE = 24  # hours that are counted in one go
+AHEAD_AT_ONCE = 7 * 24  # of those to come, in which little happened yet
 MOST = 2_000  # hours that are counted in one run; the rest is next
 STOPS = ("stop", "stop_asked")
 
@@ -38,7 +39,10 @@ def tally(house: House, now: datetime) -> int:
     """Count anew what may have changed, the `tally` job; how many hours. Safe at any time, twice, and beside itself."""
     due = house.database.read(lambda tx: due_hours(tx, now))
     hours = due[:MOST]
-    for first, last in stretches(hours, at_most=AT_ONCE):
+    here = hour_at(now)
+    past = stretches((hour for hour in hours if hour <= here), at_most=AT_ONCE)
+    ahead = stretches((hour for hour in hours if hour > here), at_most=AHEAD_AT_ONCE, gap=AT_ONCE)
+    for first, last in (*past, *ahead):
         counted = house.database.read(partial(count, first=first, last=last))
         house.database.write(partial(keep, counted=counted, now=now), again=True)
     if len(hours) == len(due):

@@ -98,11 +98,15 @@ def site_ids(tx: Transaction) -> list[int]:
     return [row.id for row in tx.all(sa.select(sites.c.id))]
 
 
-def lock_administrators(tx: Transaction) -> list[int]:
-    """Who may administer every site and whose access holds. Locked, so that the last two cannot remove each other."""
-    held = sa.select(staff.c.id).join(grants, grants.c.staff_id == staff.c.id)
+def lock_administrators(tx: Transaction) -> dict[int, bool]:
+    """Who may administer every site and whose access holds, and whether they can sign in and once did.
+
+    Locked, so that the last two cannot remove each other.
+    """
+    works = sa.and_(staff.c.password.is_not(None), staff.c.enrolled_at.is_not(None), staff.c.seen_at.is_not(None))
+    held = sa.select(staff.c.id, works.label("works")).join(grants, grants.c.staff_id == staff.c.id)
     everywhere = held.where(grants.c.site_id.is_(None), grants.c.role == "admin", staff.c.ended_at.is_(None))
-    return [row.id for row in tx.all(everywhere.order_by(staff.c.id).with_for_update())]
+    return {row.id: bool(row.works) for row in tx.all(everywhere.order_by(staff.c.id).with_for_update())}
 
 
 # Recovery codes
@@ -147,11 +151,6 @@ def prove(tx: Transaction, sign_in_id: int, mark: str, now: datetime) -> None:
     """The second factor was shown: the sign-in holds from now on, under a new token."""
     fresh = {"token": mark, "started_at": now, "seen_at": now, "proved_at": now}
     tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id).values(**fresh))
-
-
-def unprove(tx: Transaction, sign_in_id: int, now: datetime) -> None:
-    """The second factor has to be shown again before the sign-in holds."""
-    tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id).values(proved_at=None, seen_at=now))
 
 
 def seen(tx: Transaction, sign_in_id: int, now: datetime) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reminders import languages
 from reminders.lifecycle import State
 from reminders.planner import Due, Gone, Reader, Unplanned, Visit, sort_of
 from reminders.plans import Lead, to_wall
@@ -40,7 +41,6 @@ from reminders.store.texts import GONE, given_up, gone_in, reader_of
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
-ANY_LANGUAGE = "en"  # where nobody said which; an answer to a stranger in danger goes in both
 
 
 @dataclass(slots=True)
@@ -210,7 +210,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
                 alias=person.alias,
                 site_phone=person.site_phone,
                 line24=person.line24,
-                language=row.language or (person.language if to_somebody else ANY_LANGUAGE),
+                language=row.language or (person.language if to_somebody else languages.DEFAULT),
                 reader_zone=person.zone if to_somebody else person.site_zone,
                 site_id=row.site_id,
                 patient_id=person.patient_id if to_somebody else None,
@@ -235,7 +235,9 @@ def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[i
         closes_at=row.closes_at,
         gone=tuple(one.at for one in others),
         days=7 if row.key.startswith("week:") else 1,
-        reminded=frozenset(visit for one in others if one.reader == reader.id for visit in one.visits),
+        reminded=frozenset(
+            visit for one in others if one.reader == reader.id and not one.failed for visit in one.visits
+        ),
     )
 
 

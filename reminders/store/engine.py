@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from reminders.settings import without_password
 from reminders.store import schema
 from reminders.store.ids import new_id
 from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
@@ -201,7 +202,13 @@ class Database:
     @property
     def url(self) -> str:
         """The address, with any password hidden."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return without_password(self._engine.url.render_as_string(hide_password=True))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database, whether it is there or not; None for PostgreSQL."""
+        name = self._engine.url.database
+        return Path(name) if self.dialect == "sqlite" and name else None
 
     @property
     def missing_file(self) -> str | None:

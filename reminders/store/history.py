@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from reminders.store.engine import Transaction
 from reminders.store.people import masked, phone_of
+from reminders.store.replies import mark_of
 from reminders.store.schema import (
     attempts,
     audit,
@@ -100,6 +101,7 @@ class Heard:
     meaning: str
     media: int
     words: str | None = field(repr=False)
+    danger: bool | None = None
 
 
 def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
@@ -118,7 +120,11 @@ def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
         words = None
         with suppress(LookupError, Unreadable):
             words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
-        found.append(Heard(row.id, row.received_at, tuple(readers[row.number_id]), row.meaning, row.media, words))
+        found.append(
+            Heard(
+                row.id, row.received_at, tuple(readers[row.number_id]), row.meaning, row.media, words, mark_of(tx, row)
+            )
+        )
     return found
 
 

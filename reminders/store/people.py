@@ -27,6 +27,7 @@ from reminders.store.schema import (
     name_words,
     numbers,
     patients,
+    plans,
     receipts,
     recipients,
     replies,
@@ -333,6 +334,25 @@ _PATIENT_BY_REF = sa.select(patients).where(
 )
 
 
+def row_of_reference(tx: Transaction, what: str, ref: str, places: Collection[int] | None) -> int | None:
+    """The row of the first `plan` or `patient` (`what`) with that reference, at any of these sites (None: at all)."""
+    table = _REFERENCED[what]
+    query = sa.select(table.c.id).where(table.c.ref == ref).order_by(table.c.id).limit(1)
+    found = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
+    return None if found is None else int(found)
+
+
+def reference_of(tx: Transaction, what: str, row_id: int, places: Collection[int] | None) -> str | None:
+    """The reference of that `plan` or `patient` (`what`), if it is at any of these sites (None: at all)."""
+    table = _REFERENCED[what]
+    query = sa.select(table.c.ref).where(table.c.id == row_id)
+    found: str | None = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
+    return found
+
+
+_REFERENCED = {"plan": plans, "patient": patients}
+
+
 def keep_patient(
     tx: Transaction, *, site_id: int, ref: str, name: str | None, born_on: date | None, now: datetime
 ) -> tuple[int, DataKey]:
@@ -583,6 +603,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
         (former_keys, former_keys.c.wrapped, sa.true()),
         (numbers, numbers.c.phone_sealed, sa.true()),
         (replies, replies.c.body_sealed, sa.true()),
+        (replies, replies.c.mark_sealed, replies.c.mark_sealed.is_not(None)),
         (texts, texts.c.body_sealed, texts.c.recipient_id.is_(None)),
         (drafts, drafts.c.fields_sealed, sa.true()),
         (attempts, attempts.c.body_sealed, attempts.c.id.in_(to_nobody)),

@@ -1,6 +1,7 @@
 """What was texted to us, and what we know of the number it came from."""
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -291,7 +292,8 @@ def set_heard_until(tx: Transaction, sender_id: int, at: datetime) -> None:
 class Spoken:
     """One text of a conversation, as a phone shows it: `way` is `in` or `out`; `words` are None where they do not open.
 
-    One of ours carries its text, its class, how that stands, and the code that its last attempt met.
+    One of ours carries its text, its class, how that stands, and the code that its last attempt met; one that came
+    carries its reply, and whether a clinician marked it as danger, as none, or not at all.
     """
 
     way: str
@@ -304,6 +306,8 @@ class Spoken:
     class_: str | None = None
     state: str | None = None
     error_code: int | None = None
+    reply: int | None = None
+    danger: bool | None = None
 
     @property
     def parts(self) -> list[tuple[str, bool]]:
@@ -357,6 +361,8 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             row.meaning,
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
+            reply=row.id,
+            danger=mark_of(tx, row),
         )
         for row in tx.all(came)
     ]
@@ -386,3 +392,96 @@ def _opened(tx: Transaction, table: str, row_id: int, sealed: bytes) -> str | No
     with suppress(LookupError, Unreadable):
         return tx.open(Place(table, "body_sealed", row_id), sealed)
     return None
+
+
+# What clinicians say of them.
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A reply that a clinician marked: whether it was danger, by whom and when; and what we had understood of it.
+
+    `words` only where they were asked for, and None where they do not open any more.
+    """
+
+    id: int
+    site: str
+    received_at: datetime
+    danger: bool
+    by: str
+    at: datetime
+    meaning: str
+    meanings: tuple[str, ...]
+    rules: tuple[str, ...]
+    lexicon: str
+    words: str | None = field(repr=False)
+
+
+def of_number(tx: Transaction, reply_id: int, number_id: int, places: Collection[int]) -> Row[Any] | None:
+    """A reply from that number at one of these sites, locked."""
+    mine = sa.select(replies).where(replies.c.id == reply_id, replies.c.number_id == number_id)
+    return tx.first(mine.where(replies.c.site_id.in_(places)).with_for_update())
+
+
+def mark(
+    tx: Transaction, reply: Row[Any], key: DataKey | None, *, danger: bool | None, who: str, now: datetime
+) -> None:
+    """Seal with a reply whether it was danger, by whom and when that was said; with None it is marked no more."""
+    sealed = None
+    if danger is not None:
+        said = json.dumps({"danger": danger, "by": who, "at": now.isoformat()})
+        sealed = tx.seal(Place("replies", "mark_sealed", reply.id), said, key)
+    tx.run(replies.update().where(replies.c.id == reply.id).values(mark_sealed=sealed))
+
+
+def mark_of(tx: Transaction, reply: Row[Any]) -> bool | None:
+    """Whether a reply is marked as danger or as none; None where it is not marked, or its patient is erased."""
+    said = _mark(tx, reply)
+    return None if said is None else bool(said["danger"])
+
+
+def _mark(tx: Transaction, reply: Row[Any]) -> dict[str, Any] | None:
+    if reply.mark_sealed is None:
+        return None
+    with suppress(LookupError, Unreadable):
+        said: dict[str, Any] = json.loads(tx.open(Place("replies", "mark_sealed", reply.id), reply.mark_sealed))
+        return said
+    return None
+
+
+def marked(
+    tx: Transaction,
+    places: Collection[int],
+    *,
+    words: Collection[int] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Marked]:
+    """The marked replies of these sites that came in that time, oldest first; with their words at the sites `words`."""
+    query = (
+        sa.select(replies, sites.c.key.label("site"))
+        .join(sites, sites.c.id == replies.c.site_id)
+        .where(replies.c.mark_sealed.is_not(None), replies.c.site_id.in_(places))
+        .order_by(replies.c.received_at, replies.c.id)
+    )
+    if since is not None:
+        query = query.where(replies.c.received_at >= since)
+    if until is not None:
+        query = query.where(replies.c.received_at < until)
+    for row in tx.all(query):
+        said = _mark(tx, row)
+        if said is None:
+            continue
+        yield Marked(
+            id=row.id,
+            site=row.site,
+            received_at=row.received_at,
+            danger=bool(said["danger"]),
+            by=said["by"],
+            at=datetime.fromisoformat(said["at"]),
+            meaning=row.meaning,
+            meanings=tuple(row.meanings),
+            rules=tuple(row.rules),
+            lexicon=row.lexicon,
+            words=_opened(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
+        )

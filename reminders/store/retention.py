@@ -109,7 +109,7 @@ def erase(tx: Transaction, patient: Row[Any], number_ids: Collection[int], now: 
         texts.update().where(texts.c.recipient_id.in_(mine)).values(body_sealed=None),
         replies.update()
         .where(sa.or_(replies.c.patient_id == patient.id, replies.c.number_id.in_(own)))
-        .values(body_sealed=CLEARED, quoted=None),
+        .values(body_sealed=CLEARED, quoted=None, mark_sealed=None),
         task_events.update().where(task_events.c.task_id.in_(their_tasks)).values(note_sealed=None),
         series.update()
         .where(series.c.plan_id.in_(sa.select(plans.c.id).where(plans.c.patient_id == patient.id)))

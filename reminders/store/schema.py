@@ -541,6 +541,7 @@ replies = Table(
     Column("heard_by", sa.String(8), nullable=False),  # callback or list
     Column("sent_at", Instant, nullable=False),  # by Twilio's clock where we know it
     Column("received_at", Instant, nullable=False),
+    Column("mark_sealed", sa.LargeBinary),  # what a clinician said of it: was it danger?
     _one_of("heard_by", ("callback", "list"), "heard_by"),
     Index("ix_replies_number_id", "number_id", "received_at"),
     Index("ix_replies_received_at", "received_at", "id"),

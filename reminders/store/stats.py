@@ -488,11 +488,11 @@ def _whole_hours(tx: Transaction, span: Span) -> tuple[range, list[Span]]:
     return range(first, stop), rest
 
 
-def stretches(hours: Iterable[int], *, at_most: int) -> Iterator[tuple[int, int]]:
-    """Hours as (first, last) of those in a row, `at_most` so many each."""
+def stretches(hours: Iterable[int], *, at_most: int, gap: int = 1) -> Iterator[tuple[int, int]]:
+    """Hours as (first, last) of those at most `gap` apart, `at_most` so many each; those between are counted too."""
     first = last = None
     for hour in sorted(hours):
-        if first is not None and last is not None and hour == last + 1 and hour - first < at_most:
+        if first is not None and last is not None and hour - last <= gap and hour - first < at_most:
             last = hour
             continue
         if first is not None and last is not None:

@@ -39,6 +39,9 @@ ESCALATING = "escalates_at IS NOT NULL"
 OPEN_PAGE = "accepted_at IS NULL AND dropped_at IS NULL"
 
 
+_GRAVEST = ("urgent", "soon", "normal")
+
+
 def open_task(
     tx: Transaction,
     *,
@@ -55,12 +58,14 @@ def open_task(
 
     `about` are the rows it is about (`patient_id`, `number_id`, `plan_id`, `appointment_id`, `text_id`). With `once` a
     closed task of that key counts too: what was dealt with does not come back. An open one whose time was later is now
-    due at `due_at`.
+    due at `due_at`, and one that was less urgent is as urgent as this.
     """
     found = tx.first(sa.select(tasks).where(tasks.c.key == key).order_by(tasks.c.id.desc()).limit(1).with_for_update())
     if found is not None and (found.closed_at is None or once):
-        if found.closed_at is None and due_at < found.due_at:
-            tx.run(tasks.update().where(tasks.c.id == found.id).values(due_at=due_at))
+        graver = _GRAVEST.index(urgency) < _GRAVEST.index(found.urgency)
+        if found.closed_at is None and (due_at < found.due_at or graver):
+            values = {"due_at": min(due_at, found.due_at)} | ({"urgency": urgency} if graver else {})
+            tx.run(tasks.update().where(tasks.c.id == found.id).values(**values))
         return found.id, False
     row = {
         "site_id": site_id,
@@ -305,7 +310,7 @@ def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row
 
 
 def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limit: int = 200) -> Sequence[Row[Any]]:
-    """Open tasks that are due, that no one took, and for which no one was ever called: urgent ones, and of `kinds`.
+    """Open tasks that are due, that no one has heard, and for which no one was called: urgent ones, and of `kinds`.
 
     Locked; each with the zone of its site and `discharged_on`, the latest discharge of anyone on its number.
     """
@@ -320,13 +325,22 @@ def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limi
         sa.select(tasks.c.id, tasks.c.kind, tasks.c.urgency, sites.c.zone, latest.label("discharged_on"))
         .join(sites, sites.c.id == tasks.c.site_id)
         .where(sa.text(f"tasks.{OPEN}"), tasks.c.due_at <= now, tasks.c.rung_at.is_(None))
-        .where(tasks.c.acknowledged_at.is_(None), tasks.c.owner.is_(None))
+        .where(tasks.c.acknowledged_at.is_(None))
         .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(kinds)))
         .order_by(tasks.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True, of=tasks)
     )
     return tx.all(query)
+
+
+def unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
+    """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
+
+    Its owner stays. One that was not taken keeps its time and its alarm.
+    """
+    taken = tasks.update().where(tasks.c.id == task_id, tasks.c.acknowledged_at.is_not(None))
+    tx.run(taken.values(acknowledged_at=None, due_at=due_at, rung_at=None, escalates_at=None, step=0))
 
 
 def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:

@@ -300,12 +300,16 @@ def _moving(names: tuple[str, ...]) -> Prepared:
     return Prepared(texts.update().where(seen).values(to))
 
 
+NOT_GOT = frozenset({"undelivered", "uncertain", "expired"})
+"""States of a text that was tried and that no phone is known to have got."""
+
 GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
     sa.select(
         attempts.c.number_id,
         texts.c.id,
         texts.c.recipient_id,
         texts.c.key,
+        texts.c.state,
         sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
     )
     .join(texts, texts.c.id == attempts.c.text_id)
@@ -315,7 +319,27 @@ GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
         texts.c["class"] == "reminder",
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
-    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key)
+    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key, texts.c.state)
+)
+
+
+_GONE_ELSEWHERE = Prepared(
+    sa.select(
+        texts.c.id,
+        texts.c.recipient_id,
+        texts.c.key,
+        sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+    )
+    .join(recipients, recipients.c.id == texts.c.recipient_id)
+    .join(attempts, attempts.c.text_id == texts.c.id)
+    .where(
+        among(texts.c.recipient_id),
+        texts.c["class"] == "reminder",
+        texts.c.attempts > 0,
+        attempts.c.number_id != recipients.c.number_id,
+        attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
+    )
+    .group_by(texts.c.id, texts.c.recipient_id, texts.c.key)
 )
 
 
@@ -331,9 +355,19 @@ def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, G
     items = _items_of(tx, [row.id for row in rows])
     found: dict[int, list[tuple[int, Gone]]] = {}
     for row in rows:
-        one = Gone(row.recipient_id, row.key, row.at, frozenset(items.get(row.id, ())))
+        visits = frozenset(items.get(row.id, ()))
+        one = Gone(row.recipient_id, row.key, row.at, visits, failed=row.state in NOT_GOT)
         found.setdefault(row.number_id, []).append((row.id, one))
     return found
+
+
+def gone_elsewhere(tx: Transaction, recipient_ids: Collection[int], since: datetime) -> list[Gone]:
+    """The reminders of these readers that went since then to a number that they no longer have."""
+    if not recipient_ids:
+        return []
+    rows = tx.rows(_GONE_ELSEWHERE, {"ids": list(recipient_ids), "since": since})
+    items = _items_of(tx, [row.id for row in rows]) if rows else {}
+    return [Gone(row.recipient_id, row.key, row.at, frozenset(items.get(row.id, ())), elsewhere=True) for row in rows]
 
 
 def told(tx: Transaction, recipient_ids: Collection[int], since: datetime) -> list[Told]:

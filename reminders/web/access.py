@@ -62,6 +62,7 @@ _DO = {
     "people": "see people here",
     "plan": "change plans",
     "answer": "answer texts and tasks",
+    "judge": "say which replies were danger",
     "pause": "stop sending",
     "operate": "run the service",
     "export": "take lists out",

@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from reminders import __version__, clock, store
 from reminders.plans import to_wall
 from reminders.service import House, story, tasks
+from reminders.service.legible import legible
 
 AREAS = (
     ("Today", "/", "look"),
@@ -64,6 +66,11 @@ def short_name(name: str) -> str:
     return f"{first} {others[-1][0]}." if others else first
 
 
+def shown(text: object) -> Markup:
+    """What others wrote, for a page: apart from what stands around it, and with nothing in it that turns a line."""
+    return Markup("<bdi>{}</bdi>").format(legible(str(text)))
+
+
 def called(who: str | None, actor: Any = None) -> str:
     """What to call whoever did something: `you`, a login of ours, or the program."""
     if actor is not None and who == actor.who:
@@ -93,6 +100,8 @@ templates.globals.update(
     ago=ago,
     version=__version__,
 )
+templates.filters["legible"] = legible
+templates.filters["shown"] = shown
 templates.filters["short_name"] = short_name
 templates.filters["clock_time"] = story.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})

@@ -228,18 +228,21 @@ def _enrol_page(
     problems: dict[str, str] | None = None,
     status: int = 200,
 ) -> HTMLResponse:
+    values = offer_of(offered) | {"another": False, "next": there, "problems": problems or {}}
+    return _page(request, ("enrol.html", values), status)
+
+
+def offer_of(offered: signing_in.Enrolment) -> dict[str, Any]:
+    """What the page of an offered second factor shows of it."""
     drawn = segno.make(offered.uri, error="m").svg_inline(
         scale=5, omitsize=True, svgclass=None, lineclass=None, dark="#000", light="#fff"
     )
-    values = {
+    return {
         "qr": Markup(drawn),  # ruff: ignore[unsafe-markup-use]  drawn by us, of numbers
         "groups": [offered.secret[at : at + 4] for at in range(0, len(offered.secret), 4)],
         "sealed": offered.sealed,
         "uri": offered.uri,
-        "next": there,
-        "problems": problems or {},
     }
-    return _page(request, ("enrol.html", values), status)
 
 
 # An invitation

@@ -16,7 +16,6 @@ from reminders.web.access import ANYBODY
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/sms", dependencies=[Depends(ANYBODY)])  # the signature is what lets them in
 
-MOST_BYTES = 64 * 1024
 MOST_FIELDS = 200
 MOST_SECONDS = 3.0  # for the body to arrive: as long as our callbacks ask Twilio to wait; a restart waits for it
 
@@ -34,11 +33,13 @@ async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]
     """The form of a signed request, blank fields kept (a dropped one would break the signature). 403 otherwise.
 
     403 too for a signed form that Twilio cannot have sent: its signature says nothing of where a name ends.
-    413 for a body over MOST_BYTES, 408 for one that does not arrive in MOST_SECONDS, 400 for one that is no form.
+    413 for a body over `web.webhook_bytes`, 408 for one that does not arrive in MOST_SECONDS, 400 for one that is no
+    form.
     """
+    most = house.settings.web.webhook_bytes
     try:
         async with asyncio.timeout(MOST_SECONDS):
-            form = parse_qsl((await _body(request)).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+            form = parse_qsl((await _body(request, most)).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except TimeoutError:
         raise HTTPException(408) from None
     except (ValueError, ClientDisconnect):
@@ -59,11 +60,11 @@ async def signed_form(request: Request, house: TheHouse) -> list[tuple[str, str]
     return [(name, value.replace("\0", "\ufffd")) for name, value in form]  # PostgreSQL keeps no NUL
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
+        if len(body) > most:
             raise HTTPException(413)
     return bytes(body)
 

@@ -322,10 +322,12 @@ def samples(language: str) -> Iterator[Rendered]:
     place near the reader or with a time zone, whichever is longer. Raises KeyError for a language without texts.
     """
     catalogue = catalogues()[language]
+    longest = {ahead: _longest(catalogue, ahead) for ahead in (None, 0, 1)}
+    ways = {"ahead": (None,), "today": (0,), "tomorrow": (1,)}
     for name in TEXTS:
         if (text := catalogue.texts.get(name)) is not None:
-            bodies = [text.format_map(values) for values in _longest(catalogue, name)]
-            yield _rendered(name, language, max(bodies, key=len))
+            told = ways.get(name.removesuffix("_ask").rpartition("_")[2], tuple(longest))
+            yield _rendered(name, language, max((text.format_map(longest[ahead]) for ahead in told), key=len))
 
 
 def examples(language: str, *, alias: str, phone: str, line24: str) -> Iterator[Rendered]:
@@ -346,27 +348,24 @@ def examples(language: str, *, alias: str, phone: str, line24: str) -> Iterator[
             yield _rendered(name, language, said)
 
 
-def _longest(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:
-    """The longest values for the text `name`, in each way in which its day can be told."""
-    every_way: tuple[int | None, ...] = (None, 0, 1)
-    ways = {"ahead": (None,), "today": (0,), "tomorrow": (1,)}
-    for ahead in ways.get(name.removesuffix("_ask").rpartition("_")[2], every_way):
-        hours = range(24) if ahead is None else range(1, 24)  # midnight is never told as today or tomorrow
-        clocks = {catalogue.clock(time(hour, minute)) for hour in hours for minute in (0, 58)}
-        longest = sorted(clocks, key=lambda clock: (len(clock), clock))[-MOST_LISTED:]
-        one, three = longest[-1], catalogue.joined(longest)
-        if ahead is None:
-            one, three = (catalogue.in_zone.format(times=times, zone="UTC+10:30") for times in (one, three))
-        days = [date(2028, 1, 1) + timedelta(days=count) for count in range(366)]
-        yield {
-            "alias": "Mt. Williams Annex",
-            "phone": "202-555-0100",
-            "line24": "202-555-0101",
-            "day": max((catalogue.day(day, ahead) for day in days), key=len),
-            "days": catalogue.joined(sorted((catalogue.day(day, None) for day in days), key=len)[-MOST_LISTED:]),
-            "old_day": max((catalogue.day(day, way) for day in days for way in every_way), key=len),
-            "time": one,
-            "times": three,
-            "count": "12",
-            "per_week": "70",
-        }
+def _longest(catalogue: Catalogue, ahead: int | None) -> dict[str, str]:
+    """The longest values of each placeholder, of a visit so many days ahead, or whose day is told by its date."""
+    hours = range(24) if ahead is None else range(1, 24)  # midnight is never told as today or tomorrow
+    clocks = {catalogue.clock(time(hour, minute)) for hour in hours for minute in (0, 58)}
+    longest = sorted(clocks, key=lambda clock: (len(clock), clock))[-MOST_LISTED:]
+    one, three = longest[-1], catalogue.joined(longest)
+    if ahead is None:
+        one, three = (catalogue.in_zone.format(times=times, zone="UTC+10:30") for times in (one, three))
+    days = [date(2028, 1, 1) + timedelta(days=count) for count in range(366)]
+    return {
+        "alias": "Mt. Williams Annex",
+        "phone": "202-555-0100",
+        "line24": "202-555-0101",
+        "day": max((catalogue.day(day, ahead) for day in days), key=len),
+        "days": catalogue.joined(sorted((catalogue.day(day, None) for day in days), key=len)[-MOST_LISTED:]),
+        "old_day": max((catalogue.day(day, way) for day in days for way in (None, 0, 1)), key=len),
+        "time": one,
+        "times": three,
+        "count": "12",
+        "per_week": "70",
+    }

@@ -7,8 +7,10 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-from reminders.wording.catalogue import catalogue_code, languages
+from reminders.wording.catalogue import catalogue_code
 from reminders.wording.render import shown_phone
+
+ENGLISH = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +21,22 @@ class SavedReply:
     body: str = field(repr=False)
 
 
-def saved_replies(language: str, *, alias: str, phone: str) -> Mapping[str, SavedReply]:
-    """Key → reply, in the reader's language (a BCP 47 tag) or else in English."""
-    code = catalogue_code(language) or "en"
-    values = {"alias": alias, "phone": shown_phone(phone)}
-    return {key: SavedReply(texts["about"], texts[code].format_map(values)) for key, texts in _read().items()}
+def saved_replies(language: str, *, alias: str, phone: str, line24: str) -> Mapping[str, SavedReply]:
+    """Key → reply, in the reader's language (a BCP 47 tag) or else in English; `phone` and `line24` in E.164."""
+    code = catalogue_code(language)
+    values = {"alias": alias, "phone": shown_phone(phone), "line24": shown_phone(line24)}
+    return {
+        key: SavedReply(texts["about"], texts.get(code or ENGLISH, texts[ENGLISH]).format_map(values))
+        for key, texts in _read().items()
+    }
 
 
 @cache
 def _read() -> Mapping[str, Mapping[str, str]]:
-    """Raises ValueError for a reply that is not there in every language."""
+    """Raises ValueError for a reply that does not say what it is about, or is not there in English."""
     text = resources.files(__package__).joinpath("saved_replies.toml").read_text(encoding="utf-8")
     found = tomllib.loads(text)
     for key, texts in found.items():
-        if texts.keys() != {"about", *languages()}:
-            raise ValueError(f"saved_replies: {key}: give about and {', '.join(sorted(languages()))}")
+        if not texts.keys() >= {"about", ENGLISH}:
+            raise ValueError(f"saved_replies: {key}: give about and {ENGLISH}")
     return MappingProxyType(found)

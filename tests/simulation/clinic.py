@@ -826,6 +826,7 @@ class Clinic(Story):
 
             def starts_again() -> None:
                 self.text(phone, "START", "START")
+                self.oracle.started_again[phone].append(self.world.now)
                 stopped.becomes(False, self.world.now + timedelta(minutes=20))
 
             if chosen.random() < 0.6:

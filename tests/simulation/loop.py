@@ -5,8 +5,11 @@ turns between transactions in every order. Each task belongs to the simulated pr
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextvars import ContextVar
+
+MOST_TURNS = 500  # a job with so many goes round for ever
 
 WHOSE: ContextVar = ContextVar("whose process this runs in", default=None)
 
@@ -40,6 +43,7 @@ class Loop(asyncio.BaseEventLoop):
         self._selector = _NoSockets(self)
         self.set_task_factory(_begin)
         self.broken: list[BaseException] = []
+        self._turns_left = math.inf  # at the database, while a job is waited for
         self.set_exception_handler(self._note)
 
     def time(self) -> float:
@@ -64,6 +68,10 @@ class Loop(asyncio.BaseEventLoop):
     def _work(self, done, func, args) -> None:
         if done.done():  # its process died while it waited
             return
+        self._turns_left -= 1
+        if self._turns_left < 0:
+            self.stop()
+            return
         process = WHOSE.get()
         if process is not None and process.hangs_until > self.seconds:
             self.call_later(process.hangs_until - self.seconds, self._work, done, func, args)
@@ -86,9 +94,15 @@ class Loop(asyncio.BaseEventLoop):
         self.run_until_complete(asyncio.sleep(seconds))
 
     def finish(self, task: asyncio.Future, at_most: float) -> bool:
-        """Let time pass until `task` is done, or so long; whether it is."""
+        """Let time pass until `task` is done, so long, or after `MOST_TURNS` at the database; whether it is."""
         ends = self.call_later(at_most, lambda: None)
-        self.run_until_complete(asyncio.wait([task], timeout=at_most))
+        self._turns_left = MOST_TURNS
+        try:
+            self.run_until_complete(asyncio.wait([task], timeout=at_most))
+        except RuntimeError:
+            if self._turns_left >= 0:
+                raise
+        self._turns_left = math.inf
         ends.cancel()
         return task.done()
 

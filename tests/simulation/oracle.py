@@ -150,6 +150,7 @@ class Dated:
     leads: tuple[str, ...] | None
     repeats: bool
     session: str | None
+    named: bool  # the plan speaks of this very date: a one-off, or one that it moves
 
 
 def dates_of(document: dict, until: date) -> list[Dated]:
@@ -174,6 +175,7 @@ def dates_of(document: dict, until: date) -> list[Dated]:
                     leads=tuple(one["leads"]) if "leads" in one else None,
                     repeats="repeats" in one,
                     session=one.get("session"),
+                    named="repeats" not in one or wall in moves,
                 )
             )
     return found
@@ -263,6 +265,11 @@ class Visit:
     def starts_at(self) -> datetime:
         return instant(self.wall, self.agreed.zone)
 
+    @property
+    def is_staffs(self) -> bool:
+        """Whether staff moved it or called it off, past the plan."""
+        return (self.wall, self.status) != (self.agreed.wall, self.agreed.status)
+
 
 @dataclass
 class Course:
@@ -315,6 +322,7 @@ class Oracle:
         self.people: dict[tuple[str, str], Person] = {}
         self.courses: dict[str, Course] = {}
         self.stopped: dict[str, Fact] = defaultdict(lambda: Fact(False))
+        self.started_again: dict[str, list[datetime]] = defaultdict(list)  # heard at once, or only with the list
         self.verified: dict[str, Fact] = defaultdict(lambda: Fact(False))
         self.bad: dict[str, Fact] = defaultdict(lambda: Fact(False))
         self.closed: dict[date, Fact] = defaultdict(lambda: Fact(False))
@@ -328,31 +336,49 @@ class Oracle:
     def accepts(self, ref: str, patient: str, document: dict, now: datetime) -> None:
         """A plan document was taken in: new, or an edit.
 
-        What an edit changes wins, what it does not change stays as staff made it; what has begun is not moved.
+        What staff made of a visit stays until an edit speaks of that very date, under another key as well. What has
+        begun is not moved.
         """
         course = self.courses.setdefault(ref, Course(ref, patient, Fact("active")))
         course.documents.append((now, document))
         agreed = {(one.series, one.rid): one for one in dates_of(document, self.until)}
+        left = []
         for name, visit in course.visits.items():
             if visit.status != "gone" and name not in agreed and visit.starts_at > now:
+                left.append((visit.agreed, visit.wall, visit.status))
                 visit.status = "gone"
                 visit.stood.becomes(None, now)
         for name, one in agreed.items():
             visit = course.visits.get(name)
             if visit is None:
                 visit = course.visits[name] = Visit(one, one.wall, one.status)
+                self._is_renamed(course, visit, left)
             elif visit.starts_at <= now:
                 if (at := instant(one.wall, one.zone)) > now and visit.agreed.wall != one.wall:
                     course.doubtful.add(at)  # the old date has passed: moved, or a slip of the pen? Either may be right
                 continue
             else:
                 news = visit.status == "gone" or (visit.agreed.wall, visit.agreed.status) != (one.wall, one.status)
+                stays = visit.is_staffs and visit.status != "gone" and not one.named
                 visit.agreed = one
-                if not news or instant(one.wall, one.zone) <= now:
+                if stays or not news or instant(one.wall, one.zone) <= now:
                     continue
                 visit.wall, visit.status = one.wall, one.status
             stands = visit.status == "booked" and visit.starts_at > now
             self._stands(visit, now, stands=stands)
+
+    @staticmethod
+    def _is_renamed(course: "Course", visit: "Visit", left: list[tuple[Dated, datetime, str]]) -> None:
+        """A date that the plan only names otherwise now stays as staff made it."""
+        for place, (agreed, wall, status) in enumerate(left):
+            if (agreed.wall, agreed.kind) == (visit.agreed.wall, visit.agreed.kind):
+                visit.wall, visit.status = wall, status
+                del left[place]
+                return
+        for agreed, wall, status in left:
+            near = abs(agreed.wall - visit.agreed.wall) < timedelta(days=7) and agreed.kind == visit.agreed.kind
+            if near and (wall, status) != (agreed.wall, agreed.status):
+                course.doubtful |= {visit.starts_at, instant(wall, agreed.zone)}  # that visit at another time, or not?
 
     @staticmethod
     def _stands(visit: Visit, now: datetime, *, stands: bool) -> None:
@@ -401,7 +427,8 @@ class Oracle:
                 self.problems.append(("about a plan that does not run", f"{name}: {course.status.at(told.at)}"))
             if starts_at in course.doubtful:
                 continue
-            stands = any(one.stood.at(told.at) == starts_at for one in course.visits.values())
+            there = [one.agreed for one in course.visits.values() if one.stood.at(told.at) == starts_at]
+            stands = bool(there)
             says_on = told.class_ == "reminder" or told.wording in {"moved", "moved_from", "added"}
             if says_on and starts_at <= told.at:
                 self.problems.append(("told of a past time", name))
@@ -409,10 +436,11 @@ class Oracle:
                 self.problems.append(
                     ("wrong time", f"{name}: nothing stands at {wall_of(starts_at, HOME):%m-%d %H:%M}")
                 )
-            elif told.wording == "called_off" and stands:
+            elif told.wording == "called_off" and any(told.reader[1] in one.readers for one in there):
                 self.problems.append(("called off while it stands", name))
         since = told.at - HEARD_WITHIN
-        if all(self.stopped[told.to].during(since, told.at)) and not self._out(since, told.at):
+        wanted = any(since <= at <= told.at for at in self.started_again[told.to])
+        if all(self.stopped[told.to].during(since, told.at)) and not wanted and not self._out(since, told.at):
             self.problems.append(("after STOP", name))
 
     def _out(self, start: datetime, end: datetime) -> bool:
@@ -668,8 +696,13 @@ class Oracle:
         window_ = window(lead, starts_at, person.zone) if not key.startswith("week:") else None
         match reason:
             case "cap_day" | "cap_week":
-                days = {wall_of(at, person.zone).date() for at in (opens, due)}
-                per_day, per_week = self.caps(phone, opens)
+                first = max(opens, since)  # when it could first have gone
+                first = max([first, *(ends for begins, ends in self.outages if begins <= first <= ends + SLACK)])
+                first = after_quiet(first, person.zone)
+                days = {wall_of(at, person.zone).date() for at in (opens, due, first)}
+                if closes <= since:  # judged while it was open, before the visit stood as it does
+                    days.add(wall_of(closes, person.zone).date())
+                per_day, per_week = map(min, zip(self.caps(phone, opens), self.caps(phone, first), strict=True))
                 counted = self._counted[phone]
                 if reason == "cap_day":
                     most = max(counted[day] for day in days)
@@ -684,7 +717,9 @@ class Oracle:
                 late = shut <= max(since, eligible_since) + timedelta(minutes=1)
                 return None if late or min(shut, closes) <= since else "its window was open when the visit was known"
             case "quiet_hours":
-                return None if window_ is None or window_.quiet else "the night left room"
+                first = max([opens, *(ends for begins, ends in self.outages if begins <= opens <= ends + SLACK)])
+                night = window_ is None or window_.quiet or after_quiet(first, person.zone) >= closes
+                return None if night else "the night left room"
             case "no_wording" | "lint":
                 return "every text here can be said"
             case _:

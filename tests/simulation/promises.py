@@ -99,6 +99,8 @@ class Promises:
         made = self._world.twilio.created()
         for message in made[self._messages :]:
             ref = message.callback_url.partition("#")[0].rsplit("/", 1)[1]
+            if ref not in self._ref_of:  # that promise is broken already
+                continue
             text, attempt = self._ref_of[ref]
             before = self._made[text]
             before.append(message.sid)

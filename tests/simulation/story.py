@@ -315,6 +315,7 @@ class Story:
         if job == "watch":
             self.watched_at = clock.now()
         if not self.world.loop.finish(worker.begin(worker.job(job)), 300):
+            self.world.promises.check()  # what goes round for ever may have broken a promise first
             raise Broken("no job hangs", f"{job} of {worker.name}")
         if self.world.loop.broken:
             self.world.promises.check()

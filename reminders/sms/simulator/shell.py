@@ -6,7 +6,6 @@ purpose, and is several times slower than what is measured against it.
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 import struct
@@ -26,6 +25,7 @@ from yarl import URL
 from reminders import clock
 from reminders.sms.simulator.control import control
 from reminders.sms.simulator.exchange import Request, Response
+from reminders.sms.simulator.guard import is_loopback, refused
 from reminders.sms.simulator.rest import Simulator
 from reminders.sms.simulator.webhooks import Callback, Outcome
 
@@ -240,7 +240,7 @@ class Shell:
     """
 
     def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise NotLoopbackError(f"the simulator listens on loopback only, not on {host}")
         self.simulator = simulator
         self._api = _Door(host, port, self._answer)
@@ -292,6 +292,8 @@ class Shell:
     # Requests
 
     def _answer(self, request: Request) -> Response:
+        if (refusal := refused(request)) is not None:
+            return refusal
         response = self.simulator.handle(request, self._now())
         self._arm()
         return response
@@ -301,6 +303,8 @@ class Shell:
         return clock.now() + self.simulator.ahead
 
     def _answer_control(self, request: Request) -> Response:
+        if (refusal := refused(request)) is not None:
+            return refusal
         response = control(self.simulator, request, self._now())
         if self._refuses_for() > 0:
             self._api.shut(idle_only=True)  # before the answer is read: whoever set the rule may rely on it
@@ -353,7 +357,7 @@ class Shell:
             self._arm()
 
     async def _post(self, call: Callback) -> tuple[Outcome, bytes]:
-        if not _is_loopback(urlsplit(call.url).hostname or ""):
+        if not is_loopback(urlsplit(call.url).hostname or ""):
             return "ct", b""
         policy = call.policy
         left = policy.total - (self._now() - call.first_at).total_seconds()
@@ -420,12 +424,3 @@ def _wire(response: Response, *, keep_alive: bool) -> tuple[bytes, bytes]:
     if not keep_alive:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), response.body
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

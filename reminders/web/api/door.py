@@ -37,7 +37,6 @@ from reminders.web.webhooks import TheHouse
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-MOST_BYTES = 1_000_000
 MOST_SECONDS = 10.0
 MOST_ROWS = 200
 _KEPT_HEADERS = ("content-type", "location", "etag", "link")
@@ -180,13 +179,14 @@ def _counted(request: Request, response: Response) -> Response:
 
 
 def _limited(request: Request) -> Receive:
-    arrived = 0
+    house: House = request.app.state.house
+    most, arrived = house.settings.web.api_bytes, 0
 
     async def receive() -> Message:
         nonlocal arrived
         message = await request.receive()
         arrived += len(message.get("body", b""))
-        if arrived > MOST_BYTES:
+        if arrived > most:
             raise Refusal("too-large")
         return message
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, store
 from reminders.plans import PlanDocument, PlanRefused, Problem
-from reminders.service import House, changes, plain, planning
+from reminders.service import House, changes, plain, planning, previews
 from reminders.service.keys import Caller
 from reminders.store import lists
 from reminders.store.lists import ListedPlan, PlanFilter
@@ -204,6 +204,7 @@ def preview_plan(*, house: TheHouse, caller: TheCaller, plan: Which) -> Any:
 def _preview(house: House, caller: Caller, which: str) -> Any:
     one = house.database.read(lambda tx: the_plan(tx, caller, which))
     now = clock.now()
+    previews.admit(house, caller.who, now)
     texts = found(planning.preview_plan(house, one.ref, now, site=one.site))
     house.database.write(
         lambda tx: store.records.note(tx, who=caller.who, what="texts read", table="plans", row=one.id, now=now),
@@ -263,5 +264,6 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
         ref = body["ref"]
         return _preview(house, caller, f"~{ref if isinstance(ref, str) else ''}")
     document = house.database.read(lambda tx: _document(house, tx, caller, body))
+    previews.admit(house, caller.who, clock.now())
     texts = planning.preview(house, document, clock.now())
     return {"items": [plain.previewed(text) for text in texts], "people": planning.people_in(document, texts)}

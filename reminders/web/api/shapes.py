@@ -443,9 +443,10 @@ class TaskClosed(Task):
 
 
 class Released(Shape):
-    """Whether the held text of a task goes now; if not, the task stays, for a person to phone."""
+    """Whether the held text of a task goes now, and in words what becomes of it; if not, the task stays for a call."""
 
     went: bool
+    says: str
 
 
 class Site(Shape):

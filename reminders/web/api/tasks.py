@@ -109,9 +109,12 @@ def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) 
 @router.post("/tasks/{task}/release", **needs("write", gives=Released))
 def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
     """Let the held text go that a task is about."""
-    return _do(
-        house, caller, task, lambda number, now: {"went": releasing.send_now(house, number, now, who=caller.who)[0]}
-    )
+
+    def release(number: int, now: datetime) -> Any:
+        went, outlook = releasing.send_now(house, number, now, who=caller.who)
+        return {"went": went, "says": outlook.sentence(now)}
+
+    return _do(house, caller, task, release)
 
 
 def _number(house: House, caller: Caller, task: str) -> int:

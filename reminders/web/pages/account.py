@@ -15,7 +15,7 @@ from reminders.service.accounts import Actor
 from reminders.web.access import ROLES, Themselves
 from reminders.web.drawing import draw, see
 from reminders.web.forms import Form
-from reminders.web.sign_in import too_many, wait_words
+from reminders.web.sign_in import offer_of, too_many, wait_words
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/account")
@@ -39,8 +39,8 @@ DEEDS: Mapping[str, _Deed] = MappingProxyType(
         "password": _Deed("Change your password", "Your other sign-ins end.", "Change it"),
         "factor": _Deed(
             "Set up another phone",
-            "The app on your present phone is of no use from then on. Your other sign-ins end, and your recovery codes "
-            "are replaced.",
+            "The app on your present phone is good until the new one has shown a code. Then your other sign-ins end, "
+            "and your recovery codes are replaced.",
             "Go on to the new phone",
         ),
         "recovery-codes": _Deed("New recovery codes", "Those you have are of no use from then on.", "Make new codes"),
@@ -108,9 +108,31 @@ def _do(request: Request, house: House, actor: Actor, deed: str, new: str) -> Re
         signing_in.change_password(house, actor, new, now)
         return see("/account", done="password")
     if deed == "factor":
-        signing_in.begin_anew(house, actor, now)
-        return see("/enrol", next="/account")
+        return _another_phone(request, signing_in.offer_another_factor(house, actor, now))
     return draw(request, "recovery-codes.html", codes=signing_in.new_recovery_codes(house, actor, now), next="/account")
+
+
+@router.post("/factor")
+def change_factor(request: Request, house: TheHouse, actor: Themselves, form: Form) -> Response:
+    """The code that another phone shows → the recovery codes, shown once. Until then the phone in use stays."""
+    now = clock.now()
+    offered = signing_in.offer_another_factor(house, actor, now, form["sealed"])
+    try:
+        codes = signing_in.change_factor(house, actor, form["sealed"], form["code"], now)
+    except signing_in.TooManyTries as refusal:
+        return too_many(_another_phone(request, offered, wait_words(refusal), 429), refusal)
+    if codes is None:
+        return _another_phone(request, offered, "Enter the six digits that your app shows now for Reminders", 422)
+    return draw(request, "recovery-codes.html", codes=codes, next="/account")
+
+
+def _another_phone(
+    request: Request, offered: signing_in.Enrolment | None, problem: str | None = None, status: int = 200
+) -> HTMLResponse:
+    if offered is None:
+        raise HTTPException(404, "This was offered too long ago. Begin again on the page Your account.")
+    problems = {"code": problem} if problem else {}
+    return draw(request, "enrol.html", status=status, another=True, problems=problems, **offer_of(offered))
 
 
 def _form(

@@ -1,11 +1,12 @@
 """The audit: who did what, from where and on whom; what somebody saw or took out; and whether the record is whole."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store
@@ -14,8 +15,8 @@ from reminders.service import House, audit
 from reminders.service.accounts import Actor
 from reminders.store.audit import Wanted
 from reminders.web.access import Auditing
-from reminders.web.drawing import draw
-from reminders.web.forms import RowId, day_in
+from reminders.web.drawing import draw, see
+from reminders.web.forms import Form, RowId, day_in, row_id
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -42,14 +43,43 @@ TABLES = {
 }
 
 
-def _chosen(
-    *, who: str = "", what: str = "", patient: str = "", kind: str = "", since: str = "", until: str = ""
-) -> dict[str, str]:
-    chosen = {"who": who, "what": what, "patient": patient, "kind": kind, "since": since, "until": until}
-    return {name: value.strip() for name, value in chosen.items()}
+FIELDS = ("who", "what", "patient", "kind", "since", "until")
 
 
-Chosen = Annotated[dict[str, str], Depends(_chosen)]
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What was asked of the audit: by field as typed, what is wrong with it, and the patient's row if there is one."""
+
+    chosen: Mapping[str, str]
+    problems: Mapping[str, str]
+    patient_id: int | None
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What the address says: a patient by the id of their row, never by their reference (S16)."""
+        said = {name: value for name, value in self.chosen.items() if value and name != "patient"}
+        return said | ({"patient_id": str(self.patient_id)} if self.patient_id else {})
+
+
+def _read(house: House, actor: Actor, fields: Mapping[str, str]) -> _Question:
+    chosen = {name: fields.get(name, "").strip() for name in FIELDS}
+    problems, patient_id = _problems(chosen), None
+    if "patient_id" in fields or (chosen["patient"] and "patient" not in problems):
+        sites, asked = _sites(actor), row_id(fields.get("patient_id", ""))
+
+        def look(tx: store.Transaction) -> tuple[int | None, str | None]:
+            if "patient_id" not in fields:
+                return store.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
+            return asked, store.people.reference_of(tx, "patient", asked or 0, sites)
+
+        patient_id, ref = house.database.read(look)
+        if patient_id is None or ref is None:
+            patient_id, problems["patient"] = None, _NO_ONE
+        chosen["patient"] = ref or ""
+    return _Question(chosen, problems, patient_id)
+
+
+_NO_ONE = "No patient here has this reference"
 
 
 @router.get("/audit", response_class=HTMLResponse)
@@ -57,26 +87,40 @@ def page(
     request: Request,
     house: TheHouse,
     actor: Auditing,
-    chosen: Chosen,
     before: str = "",
-) -> HTMLResponse:
+) -> Response:
     """Rows of the audit, newest first. 422 with the problems for filters that are none.
 
-    `before` is the id of the last row of the page before this one; one that is none is the newest page.
+    A patient's reference in the address, as old links have it, leads to the address without it; 404 where it is
+    nobody's here. `before` is the id of the last row of the page before this one; one that is none is the newest page.
     """
-    problems = _problems(chosen)
+    question = _read(house, actor, request.query_params)
+    if request.query_params.get("patient") and not question.problems:
+        return see("/audit", **question.address)
+    return _page(request, house, actor, question, before)
+
+
+@router.post("/audit", response_class=HTMLResponse)
+def search(request: Request, house: TheHouse, actor: Auditing, form: Form) -> Response:
+    """The filters: on to the address that says the same without the reference."""
+    question = _read(house, actor, form.as_dict())
+    return _page(request, house, actor, question, "") if question.problems else see("/audit", **question.address)
+
+
+def _page(request: Request, house: House, actor: Actor, question: _Question, before: str) -> HTMLResponse:
+    chosen, problems = question.chosen, question.problems
     after = _place(before)
     rows = []
     if not problems:
         wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
         rows = audit.look(house, wanted, clock.now(), who=actor.who)
-    asked = {name: value for name, value in chosen.items() if value}
+    asked = question.address
     shown = rows[:PER_PAGE]
     older = f"/audit?{urlencode(asked | {'before': str(shown[-1].id)})}" if len(rows) > PER_PAGE else None
     return draw(
         request,
         "audit.html",
-        status=422 if problems else 200,
+        status=404 if set(problems.values()) == {_NO_ONE} else 422 if problems else 200,
         rows=shown,
         older=older,
         newest=after and ("/audit?" + urlencode(asked) if asked else "/audit"),
@@ -91,11 +135,15 @@ def page(
 
 
 @router.get("/audit.csv")
-def export(house: TheHouse, actor: Auditing, chosen: Chosen) -> Response:
+def export(request: Request, house: TheHouse, actor: Auditing) -> Response:
     """The same rows as CSV, without what stood before and after. That they were taken out is noted."""
-    if problems := _problems(chosen):
-        raise HTTPException(422, ". ".join(problems.values()))
-    wanted = _wanted(house, actor, chosen, before=None, limit=MOST_EXPORTED)
+    question = _read(house, actor, request.query_params)
+    if question.problems:
+        status = 404 if set(question.problems.values()) == {_NO_ONE} else 422
+        raise HTTPException(status, ". ".join(question.problems.values()))
+    if request.query_params.get("patient"):
+        return see("/audit.csv", **question.address)
+    wanted = _wanted(house, actor, question.chosen, before=None, limit=MOST_EXPORTED)
     rows = audit.look(house, wanted, clock.now(), who=actor.who, exported=True)
     name = f"audit-{clock.now():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -134,7 +182,7 @@ def _sites(actor: Actor) -> frozenset[int] | None:
     return None if actor.everywhere("audit") else actor.sites("audit")
 
 
-def _wanted(house: House, actor: Actor, chosen: dict[str, str], *, before: int | None, limit: int) -> Wanted:
+def _wanted(house: House, actor: Actor, chosen: Mapping[str, str], *, before: int | None, limit: int) -> Wanted:
     since, until = day_in(chosen["since"]), day_in(chosen["until"])
     who = chosen["who"]
     return Wanted(
@@ -159,7 +207,7 @@ def _place(before: str) -> int | None:
     return found if 0 < found < 2**63 else None
 
 
-def _problems(chosen: dict[str, str]) -> dict[str, str]:
+def _problems(chosen: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with the filters, by field, in words that say what to do."""
     problems = {}
     for name in ("since", "until"):

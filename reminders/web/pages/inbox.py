@@ -1,8 +1,9 @@
 """The inbox: what a person must do, in queues, and one task with its conversation."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from reminders import clock, plans, store
-from reminders.service import inbox, lives, releasing, story, tasks
+from reminders.service import inbox, lives, marks, releasing, story, tasks
 from reminders.service.accounts import Actor
 from reminders.service.house import House
 from reminders.store.tasks import Task
@@ -40,11 +41,14 @@ DONE = {
     "gone": "The text is released. This task stays open until it is handed over; the story says if it cannot go.",
     "waits": "The text is released, and waits for its moment. This task stays open until it is handed over.",
     "closed": "The task is closed.",
+    "marked": "Your mark is kept with the reply, and counts in what is found and missed.",
+    "unmarked": "The mark is taken back.",
     "released": "The task is closed, and their held texts go on their way again.",
 }
 
 Looking = Annotated[Actor, Depends(Needs("look"))]
 Answering = Annotated[Actor, Depends(Needs("answer"))]
+Judging = Annotated[Actor, Depends(Needs("judge"))]
 
 
 @router.get("", response_class=HTMLResponse)
@@ -172,6 +176,7 @@ def _draw(
         outcomes={name: story.OUTCOMES[name] for name in tasks.KINDS[found.task.kind].outcomes},
         all_outcomes=story.OUTCOMES,
         may_answer=may_answer,
+        may_judge=actor.may("judge", found.task.site_id),
         reader=reader,
         replies=replies,
         form={name: form[name] if form is not None else "" for name in _FIELDS} | {"words": words},
@@ -222,6 +227,23 @@ def _wrong_note(words: str, missing: str) -> str | None:
     if not words:
         return missing
     return f"Shorten it to {LONGEST_NOTE} characters" if len(words) > LONGEST_NOTE else None
+
+
+_MARKS: Mapping[str, bool | None] = MappingProxyType({"danger": True, "harmless": False, "none": None})
+
+
+@router.post("/{number:int}/mark")
+def mark(house: TheHouse, actor: Judging, number: int, form: Form) -> RedirectResponse:
+    """Say of a reply whether it was danger, or take that back. 404 for a reply that is not of this conversation."""
+    reply = int(form["reply"]) if form["reply"].isascii() and form["reply"].isdigit() and len(form["reply"]) < 20 else 0
+    if form["mark"] not in _MARKS or not (0 < number < 2**31 and 0 < reply < 2**63):
+        raise HTTPException(404)
+    danger = _MARKS[form["mark"]]
+    try:
+        marks.mark(house, number, reply, clock.now(), danger=danger, who=actor.who, sites=actor.sites("judge"))
+    except (tasks.NoSuchTask, marks.NoSuchReply):
+        raise HTTPException(404) from None
+    return see(f"/inbox/{number}", done="unmarked" if danger is None else "marked")
 
 
 @router.post("/{number:int}/say")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from reminders import clock, store
-from reminders.service import logbook, story
+from reminders.service import House, logbook, story
 from reminders.service.logbook import Question
 from reminders.store.stats import Facets, hour_of_day
 from reminders.store.texts import LogFilter, Logged
@@ -31,33 +31,58 @@ ACTIONS = {
 """What can be done with the ticked lines: word, permission."""
 
 
+_OF_PEOPLE = {*logbook.BY_ID.values(), "number"}
+
+
 @router.get("/log", response_class=HTMLResponse)
-def log(request: Request, house: TheHouse, actor: Looking) -> HTMLResponse:
+def log(request: Request, house: TheHouse, actor: Looking) -> Response:
     """The delivery log, newest first. 422 with the problems for filters that are none.
 
-    `before` names the last line of the page before this one, `after` the first of the one after it; what names nothing
-    is the newest page.
+    A reference or a number in the address, as old links have it, leads to the address without it; 404 where it is
+    nobody's here, or the id is. `before` names the last line of the page before this one, `after` the first of the one
+    after it; what names nothing is the newest page.
     """
     fields = dict(request.query_params)
-    return _page(request, house, actor, fields)
+    elsewhere = _without_references("/log", house, actor, fields, "look")
+    return elsewhere or _page(request, house, actor, fields)
+
+
+def _without_references(
+    path: str, house: House, actor: Actor, fields: Mapping[str, str], permission: str
+) -> Response | None:
+    """On to the address that says the same without a reference; None where it has none, or one of nobody here.
+
+    An address stands in the browser's history, in a proxy's log and in every screenshot (S16).
+    """
+    if not any(fields.get(name) for name in (*logbook.BY_ID, "number", "q")):
+        return None
+    asked = _ask(house, actor, fields, permission)
+    if asked.problems or all(fields.get(name) == said for name, said in asked.address.items() if name in _OF_PEOPLE):
+        return None
+    return see(path, **asked.address)
+
+
+def _ask(house: House, actor: Actor, fields: Mapping[str, str], permission: str = "look") -> Question:
+    now, sites = clock.now(), actor.sites(permission)
+    return house.database.read(lambda tx: logbook.ask(house, tx, fields, now, sites=sites, known_only=True))
 
 
 @router.post("/log", response_class=HTMLResponse)
 def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Response:
-    """Search words, or the form with a phone number: on to the address that says the same without the number."""
+    """Search words, or the form: on to the address that says the same without a number or a reference."""
     fields = form.as_dict()
-    asked = house.database.read(lambda tx: logbook.ask(house, tx, fields, clock.now(), sites=actor.sites("look")))
+    asked = _ask(house, actor, fields)
     if asked.chosen["number"] or "number" in asked.problems:  # that there is none is an answer about a person too
         site = min(actor.sites("look"), default=0)
         logbook.note_read(house, (), clock.now(), who=actor.who, site=site, by_number=True)
     if asked.problems:
         return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
-    return see("/log", **(asked.fields or {"when": "any"}))
+    return see("/log", **(asked.address or {"when": "any"}))
 
 
 def _page(
     request: Request,
-    house: TheHouse,
+    house: House,
     actor: Actor,
     fields: Mapping[str, str],
     *,
@@ -67,7 +92,7 @@ def _page(
     before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
 
     def look(tx: store.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
-        asked = logbook.ask(house, tx, fields, now, sites=actor.sites("look"))
+        asked = logbook.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
         places = {row.id: row.key for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
         if asked.wanted is None or problems:
             return asked, [], None, places, True
@@ -84,13 +109,13 @@ def _page(
     more = len(texts) > PER_PAGE
     going_back = after is not None and before is None
     shown = texts[1:] if more and going_back else texts[:PER_PAGE]
-    typed = asked.fields
+    typed = asked.address
     newer = (going_back and more) or before is not None
     older = more if not going_back else bool(shown)
     return draw(
         request,
         "log.html",
-        status=422 if wrong else 200,
+        status=404 if asked.is_about_no_one and not problems else 422 if wrong else 200,
         texts=shown,
         older=_link(typed, before=_name(shown[-1])) if shown and older else None,
         newer=_link(typed, after=_name(shown[0])) if shown and newer else None,
@@ -98,7 +123,7 @@ def _page(
         problems=wrong,
         chosen=asked.chosen,
         typed=typed,
-        words=fields.get("q", "") if wrong else "" if typed == {"when": "past"} else _as_words(typed),
+        words=fields.get("q", "") if wrong else "" if typed == {"when": "past"} else _as_words(asked.fields),
         filtered=set(typed) - {"when"} or typed.get("when") not in {None, "past", "any"},
         any_text=any_text,
         facets=_facets(counts, asked, places, house.settings.site.zone) if counts is not None else [],
@@ -158,7 +183,7 @@ def _said(asked: Question) -> list[tuple[str, str]]:
             word = "texts to one number"
         elif name == "hour":
             word = f"{int(value):02}:00 to {int(value):02}:59"
-        rest = {**asked.fields, name: ""}
+        rest = {**asked.address, logbook.BY_ID.get(name, name): ""}
         said.append((word, _link(rest) if any(rest.values()) else _link({"when": "any"})))
     return said
 
@@ -198,7 +223,7 @@ def _facets(
                 word,
                 logbook.about(many),
                 value == chosen,
-                _link({**asked.fields, name: "" if value == chosen else value}),
+                _link({**asked.address, name: "" if value == chosen else value}),
             )
             for value, word, many in values
         ]
@@ -219,9 +244,11 @@ def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Re
     if form not in logbook.FORMATS:
         raise HTTPException(404)
     now = clock.now()
-    asked = house.database.read(
-        lambda tx: logbook.ask(house, tx, dict(request.query_params), now, sites=actor.sites("export"))
-    )
+    fields = dict(request.query_params)
+    elsewhere = _without_references(f"/log/export/{form}", house, actor, fields, "export")
+    if elsewhere is not None:
+        return elsewhere
+    asked = _ask(house, actor, fields, "export")
     if asked.wanted is None:
         return _page(request, house, actor, dict(request.query_params))
     wanted = replace(asked.wanted, limit=2**62)

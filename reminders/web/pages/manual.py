@@ -1,10 +1,16 @@
-"""The pages that explain: how to use this, and how well it can be used by everybody."""
+"""The pages that explain: how to use this, how well it can be used by everybody, and what is found in replies."""
+
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from reminders.web.access import ANYBODY
+from reminders import conversation
+from reminders.service import marks
+from reminders.service.accounts import Actor
+from reminders.web.access import ANYBODY, Needs
 from reminders.web.drawing import draw
+from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
 
@@ -13,3 +19,12 @@ router = APIRouter()
 def manual(request: Request) -> HTMLResponse:
     """How the pages work, the keys, and the accessibility statement."""
     return draw(request, "help.html")
+
+
+@router.get("/help/replies", response_class=HTMLResponse)
+def found_in_replies(
+    request: Request, house: TheHouse, actor: Annotated[Actor, Depends(Needs("look"))]
+) -> HTMLResponse:
+    """What is found, missed and falsely alarmed, how that was measured, and how to report a miss."""
+    counted = marks.tally(marks.listed(house, sites=actor.sites("look")))
+    return draw(request, "replies.html", measured=conversation.measured(), tally=counted)

@@ -12,10 +12,11 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, languages, plans, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.service import House, cap_costs, lives, planning, sharing, story
+from reminders.service import House, cap_costs, lives, planning, previews, sharing, story
 from reminders.service.accounts import Actor
+from reminders.service.keys import TooMany
 from reminders.service.planning import Previewed
 from reminders.store import Row
 from reminders.store.ids import new_id
@@ -333,6 +334,15 @@ def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocu
     return plans.read(read.table, known)
 
 
+def _admit(ask: Ask) -> None:
+    try:
+        previews.admit(ask.house, ask.actor.who, ask.now)
+    except TooMany as refusal:
+        wait = str(-(-refusal.wait // timedelta(seconds=1)))
+        said = f"You looked at many plans within a minute. Wait {wait} seconds, then go on."
+        raise HTTPException(429, said, {"Retry-After": wait}) from None
+
+
 def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     read = read_form(form)
     seen = Seen(read, None, {}, [], (), [], [], None, [])
@@ -342,6 +352,8 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
         seen.agreed = agreed(seen.document, place.zone, ask.now)
         refused = _uncounted(ask, seen.document, place, _plan_of(ask.house, ask.actor, form))
         if not read.problems:
+            if form["do"] != "start":  # what was tried out often enough is saved all the same
+                _admit(ask)
             seen.remarks, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
     except PlanRefused as refusal:
         refused = refusal.problems
@@ -521,7 +533,7 @@ def _page(
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
-        languages=_languages(),
+        languages=languages.offered(),
         later=LATER,
         done=done,
     )
@@ -530,11 +542,6 @@ def _page(
 def wall_words(wall: datetime) -> str:
     """A wall clock as pages show it: `Thu 3 Dec 2026, 15:00`."""
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
-
-
-def _languages() -> dict[str, str]:
-    names = {"en": "English", "es": "Spanish"}
-    return {code: names.get(code, code) for code in sorted(wording.languages())}
 
 
 def _name_of_draft(draft: store.drafts.Draft) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, languages, plans, store, wording
 from reminders.plans import Category, PlanRefused
 from reminders.service import House, changes, lives, retention, story
 from reminders.service.accounts import Actor
@@ -305,7 +305,8 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
 
 def _of_reply(reply: Heard, zone: str) -> Entry:
     who = "They wrote" if "self" in reply.recipients else f"{', '.join(reply.recipients)} wrote"
-    return Entry(reply.received_at, zone, "in", f"{who} ({reply.meaning.replace('_', ' ')})", reply.words)
+    marked = "" if reply.danger is None else ", marked as danger" if reply.danger else ", marked as no danger"
+    return Entry(reply.received_at, zone, "in", f"{who} ({reply.meaning.replace('_', ' ')}{marked})", reply.words)
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
@@ -623,6 +624,6 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         later=LATER,
         categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
         all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
-        languages={code: {"en": "English", "es": "Spanish"}.get(code, code) for code in sorted(wording.languages())},
+        languages=languages.offered(),
         **known,
     )

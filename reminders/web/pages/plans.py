@@ -247,6 +247,17 @@ class Opened:
     bodies: dict[int, str]
     series: Sequence[Row[Any]]
 
+    def without_reminder(self, now: datetime) -> set[int]:
+        """The visits ahead of which reminders were weighed, and no text that goes, went or is to go tells."""
+        reminders = [one for one in self.texts if one.class_ == "reminder"]
+        weighed = {name for one in reminders for name in one.appointments}
+        told = {name for one in reminders if one.goes or one.reason == "merged_into" for name in one.appointments}
+        return {
+            one.id
+            for one in self.visits
+            if one.status == "booked" and one.starts_at > now and f"{one.series}@{one.recurrence_id}" in weighed - told
+        }
+
 
 @router.get("/plans/{plan_id}", response_class=HTMLResponse)
 def plan(
@@ -263,6 +274,7 @@ def plan(
         "plan.html",
         plan=opened.plan,
         visits=visits,
+        without=opened.without_reminder(now),
         hidden=len(opened.visits) - len(visits),
         every=bool(every),
         gone=[one for one in opened.texts if one.state not in {"scheduled", "suppressed"}],

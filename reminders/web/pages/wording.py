@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from reminders import wording
+from reminders import languages, wording
 from reminders.web.access import Looking
 from reminders.web.drawing import draw
 from reminders.web.forms import Form
@@ -16,7 +15,6 @@ from reminders.wording.segments import segments
 
 router = APIRouter()
 
-LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "es": "Spanish"})
 ACCENTED = "Peña Street Annex"
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("reminders", "Reminders", ("reminder",)),
@@ -72,7 +70,7 @@ def _page(
         "wording.html",
         status=422 if problems else 200,
         groups=_groups(site.alias, site.phone, site.line24),
-        languages={code: LANGUAGES.get(code, code) for code in sorted(wording.languages())},
+        languages=languages.offered(),
         abbreviations=refused.pop("abbreviations"),
         refused=refused,
         typed=typed,
@@ -85,7 +83,7 @@ def _page(
 def _groups(alias: str, phone: str, line24: str) -> list[tuple[str, str, list[tuple[str, dict[str, list[Sample]]]]]]:
     """The texts by group: id, title, and of each text its name and its samples by language."""
     texts: dict[str, dict[str, list[Sample]]] = {}
-    for language in sorted(wording.languages()):
+    for language in languages.offered():
         kinds = {
             "as it reads on an ordinary day": wording.examples(language, alias=alias, phone=phone, line24=line24),
             "signed with accents": wording.examples(language, alias=ACCENTED, phone=phone, line24=line24),

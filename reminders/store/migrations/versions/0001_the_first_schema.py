@@ -390,6 +390,7 @@ def upgrade() -> None:  # ruff: ignore[too-many-statements]  one a table
         sa.Column("heard_by", sa.String(length=8), nullable=False),
         sa.Column("sent_at", Instant(), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
+        sa.Column("mark_sealed", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("heard_by IN ('callback', 'list')", name=op.f("ck_replies_heard_by")),
         sa.ForeignKeyConstraint(["number_id"], ["numbers.id"], name=op.f("fk_replies_number_id")),
         sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_replies_patient_id")),
