@@ -7,6 +7,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
 
 from reminders import store
 from reminders.store import engine
@@ -14,10 +17,11 @@ from reminders.store import engine
 
 @dataclass(frozen=True)
 class Held:
-    """One transaction: whose work it was, and for how many seconds."""
+    """One transaction: whose work it was, for how many seconds, and how many statements (each row of many is one)."""
 
     work: str
     seconds: float
+    statements: int = 0
 
 
 @contextmanager
@@ -27,20 +31,28 @@ def measured() -> Generator[list[Held]]:
     run, checkpoint = store.Database._run, store.Database.checkpoint
 
     def timed_run(self, made, work, *, again):
-        begun = None
+        begun, executed = None, 0
 
         def timed(tx):
             nonlocal begun
             begun = time.perf_counter()
             return work(tx)
 
+        def count(*heard: Any) -> tuple[str, Any]:
+            nonlocal executed
+            _, _, text, values, _, many = heard
+            executed += len(values) if many else 1
+            return text, values
+
+        sa.event.listen(self._engine, "before_cursor_execute", count, retval=True)
         try:
             return run(self, made, timed, again=again)
         finally:
+            sa.event.remove(self._engine, "before_cursor_execute", count)
             if begun is not None and made is self._writes:
                 name = getattr(getattr(work, "func", work), "__qualname__", type(work).__name__)
                 module = getattr(getattr(work, "func", work), "__module__", "")
-                found.append(Held(f"{module}.{name}", time.perf_counter() - begun))
+                found.append(Held(f"{module}.{name}", time.perf_counter() - begun, executed))
 
     def timed_checkpoint(self):
         begun = time.perf_counter()

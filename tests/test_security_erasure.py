@@ -1,5 +1,8 @@
 """What is left of an erased person (S8), and what the audit and its rows may be made to say (S14, S16)."""
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,12 +11,13 @@ import sqlalchemy as sa
 import staff
 from api_caller import Program, make_key
 from conftest import NOW, open_house
+from people import one_off, raw
 from two_sites import accept
 from web_caller import Caller
 
 from reminders import store
 from reminders.cli import output
-from reminders.service import audit, backups, inbound, retention
+from reminders.service import House, audit, backups, inbound, lives, logbook, retention, tasks
 from reminders.sms import InboundText
 from reminders.store import schema
 
@@ -68,20 +72,93 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
     again = program.post("/patients/search", search, idempotency_key="one")
     assert (again.status_code, NAME in again.text, REF in again.text) == (410, False, False)
     assert {one.name for one in (tmp_path / "plans").rglob("*.toml")} == {"other.toml"}
-    for table in schema.metadata.sorted_tables:  # every column of every row, as a dump would have it
-        for row in clinic.database.read(lambda tx, table=table: tx.all(sa.select(table))):
-            assert not named_in(repr(tuple(row)).encode()), table.name
+    for column, held in columns(clinic):
+        assert not named_in(held), column
     url = clinic.settings.database.url
     if url.startswith("sqlite"):
-        backup = tmp_path / "new.db"
-        backups.take(clinic, backup, NOW, who="test")
         path = Path(url.removeprefix("sqlite:///"))
-        for file in (path, Path(f"{path}-wal"), backup):
+        for file in (path, Path(f"{path}-wal")):
             assert not named_in(file.read_bytes() if file.exists() else b""), file.name
 
 
+def columns(house) -> Iterator[tuple[str, bytes]]:
+    """Every value of every row, as a dump would have it, and what the keys that are left open of it."""
+
+    def look(tx: store.Transaction) -> Iterator[tuple[str, bytes]]:
+        for table in schema.metadata.sorted_tables:
+            for row in tx.all(sa.select(table)):
+                for name, value in row._mapping.items():
+                    yield f"{table.name}.{name}", value if isinstance(value, bytes) else str(value).encode()
+                    if name.endswith("_sealed") and value:
+                        with suppress(store.Unreadable, LookupError):
+                            opened = tx.open(store.sealing.Place(table.name, name, row.id), value)
+                            yield f"{table.name}.{name}, opened", opened.encode()
+
+    return iter(house.database.read(lambda tx: list(look(tx))))
+
+
+OLD, SUPPORTER = "202-555-0166", "202-555-0155"
+
+
+def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clinic, tmp_path, request):
+    said = {**raw()["consent"], "how": f"form signed by {NAME}", "by": NAME, "verified": f"{REF} read aloud"}
+    said["legal_basis"] = f"mother of {NAME}"
+    other = {"key": NAME.replace(" ", "."), "role": "supporter", "phone": SUPPORTER, "consent": said}
+    other["part2_consent_on"] = "2026-11-29"
+    visit = one_off(f"{REF}-visit", "2026-12-03T15:00:00", place=f"{NAME} at home", session=f"alone-{REF}")
+    visit |= {"with": NAME, "for": ["self", other["key"]]}
+    more = {"patient": {"ref": REF, "name": NAME, "phone": OLD}, "consent": said, "recipients": [other]}
+    first = accept(
+        clinic, 76, **more, series=[visit], plan={"ref": f"{REF}-DC", "late_start_because": f"{NAME} is ill"}
+    )
+    accept(clinic, 77, **more, series=[visit], plan={"replaces": first})
+    whom = lives.Whom(REF)
+    assert lives.new_number(clinic, whom, PHONE, NOW, who="test", consent=said) is not None
+    inbound_of(clinic)
+    stranger = InboundText("SM" + "2" * 32, "+12025550166", "+15005550006", f"I want to die, {NAME}", None)
+    inbound.take_in(clinic, stranger, NOW)  # from the number they had, which is no one's now
+    with pytest.raises(lives.Refused, match="in danger"):
+        retention.erase(clinic, REF, NOW, who="test")
+    for row in clinic.database.read(lambda tx: tx.all(sa.select(schema.tasks))):
+        tasks.remark(clinic, row.id, f"{NAME} ({REF}) at {PHONE} or {OLD}", NOW, who="test")
+        if row.kind in {"crisis", "supervisor"}:
+            tasks.close(clinic, row.id, "reached", NOW, who="test", note=f"{NAME} is safe")
+    asked = clinic.database.read(lambda tx: logbook.ask(clinic, tx, {"when": "any", "patient": REF}, NOW))
+    logbook.note_export(clinic, asked, "csv", NOW, who="test")
+    before = {column for column, held in columns(clinic) if named_in(held)}
+    assert before >= {
+        *("consents.how", "consents.by", "consents.verified", "consents.legal_basis", "recipients.key", "series.key"),
+        *("series.recipients", "sessions.key", "plans.ref", "plans.replaces", "patients.ref"),
+        *("task_events.note_sealed, opened", "numbers.phone_sealed, opened", "plans.document_sealed, opened"),
+    }
+    accept(clinic, 1)
+    kept = sorted(held for column, held in columns(clinic) if column == "consents.how")
+    assert retention.erase(clinic, REF, NOW, who="test") is not None
+    assert [(column, held) for column, held in columns(clinic) if named_in(held)] == []
+    assert audit.verify(clinic).ok
+    how = sorted(held for column, held in columns(clinic) if column == "consents.how")
+    assert (len(how), b"signed form" in how, b"signed form" in kept) == (len(kept), True, True)  # another's stays
+    backup = tmp_path / "new"
+    held = clinic
+    if clinic.database.dialect == "postgresql":
+        folder = request.getfixturevalue("postgresql_server").binaries
+        database = clinic.settings.database.model_copy(update={"client_folder": folder})
+        held = House(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
+    backups.take(held, backup, NOW, who="test")
+    saved = backup.read_bytes()
+    if clinic.database.dialect == "postgresql":  # a dump is compressed, and writes bytes in hexadecimal
+        restore = [folder / "pg_restore", "--file=-", backup]
+        saved = subprocess.run(restore, check=True, capture_output=True).stdout
+        assert b"COPY public.task_events" in saved
+        assert not [word for word in WORDS if word.encode().hex().encode() in saved]
+    assert not named_in(saved)
+
+
+WORDS = (NAME, "Quillfeather", REF, "2025550177", "555-0177", "2025550166", "555-0166", "2025550155", "555-0155")
+
+
 def named_in(held: bytes) -> list[str]:
-    return [word for word in (NAME, "Quillfeather", REF, "2025550177", "555-0177") if word.encode() in held]
+    return [word for word in WORDS if word.lower().encode() in held.lower()]
 
 
 def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(house):

@@ -348,7 +348,8 @@ def rows(house: House, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
 
 def note_export(house: House, question: Question, form: str, now: datetime, *, who: str) -> None:
     """Put on record that somebody takes texts out, and which."""
-    said = json.dumps({"format": form, **question.fields}, sort_keys=True)
+    # By row: no reference of a person who is erased later may stay in the audit.
+    said = json.dumps({"format": form, **question.address}, sort_keys=True)
     house.database.write(
         lambda tx: store.records.note(tx, who=who, what="log exported", table="texts", row=0, now=now, after=said),
         again=True,

@@ -57,12 +57,14 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
     trace: list[_Trace] = []
 
     def work(tx: store.Transaction, row: Row[Any]) -> Erased:
-        numbers = store.people.numbers_of(tx, [row.id])
+        numbers = store.retention.numbers_ever(tx, row.id)
         store.people.lock_numbers(tx, numbers)
         if row.legal_hold:
             raise Refused("there is a legal hold; nothing may be erased until it ends (reminders people hold --ended)")
         standing = store.attention.open_tasks_of(tx, row.id)
-        if any(task.kind in {"crisis", "supervisor"} for task in standing):
+        theirs = [one for one in numbers if not set(store.people.patients_on(tx, one)) - {row.id}]
+        in_crisis, _ = store.tasks.in_crisis(tx, theirs, [])
+        if in_crisis or any(task.kind in {"crisis", "supervisor"} for task in standing):
             raise Refused("somebody may be in danger: close that task first")
         if store.retention.is_under_way(tx, row.id):
             raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
@@ -75,7 +77,7 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
         keys = [task.key for task in standing]
         store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the person was erased")
         others = {other for number in numbers for other in store.people.patients_on(tx, number)} - {row.id}
-        store.retention.erase(tx, row, numbers, now)
+        store.retention.erase(tx, row, numbers, now, trace[-1].is_within)
         if others:  # they share the caps of a number
             replan(house, tx, others, now)
         _note(tx, row, store.audit.ERASED, now, who=who)  # so that the values which are gone are no tampering
@@ -123,11 +125,16 @@ class _Trace:
         digits = [re.sub(r"\D", "", line) for line in re.split(r"[^\d\s()+./-]|\n", words)]
         return any(phone in run for phone in self.phones for run in digits)
 
+    def is_within(self, words: str) -> bool:
+        """The same for what is theirs alone, where a reference may be a part of a longer word: `MRN-7-therapy`."""
+        said = words.casefold()
+        return self.is_in(words) or any(re.search(rf"(?<![^\W_]){re.escape(ref)}(?![^\W_])", said) for ref in self.refs)
+
 
 def _trace(tx: store.Transaction, row: Row[Any], numbers: Collection[int]) -> _Trace:
     name = store.people.open_name(tx, row)
     phones = [re.sub(r"\D", "", store.people.phone_by_id(tx, number)) for number in numbers]
-    plan_refs = {plan.ref.casefold() for plan in store.plans.current_plans(tx, row.id)}
+    plan_refs = {plan.ref.casefold() for plan in store.plans.plans_of(tx, row.id)}
     words = frozenset(re.findall(r"[^\W_]+", (name or "").casefold()))
     return _Trace((words,), frozenset({row.ref.casefold()} | plan_refs), frozenset(one[-10:] for one in phones if one))
 

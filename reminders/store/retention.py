@@ -5,7 +5,7 @@ outcome stays, as do consents and opt-outs. Nothing of a patient under a legal h
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from reminders.store.ids import first_id, made_at, new_id
 from reminders.store.people import index_name
 from reminders.store.schema import (
     attempts,
+    consents,
     keys,
     numbers,
     patients,
@@ -25,6 +26,7 @@ from reminders.store.schema import (
     recipients,
     replies,
     series,
+    sessions,
     task_events,
     tasks,
     texts,
@@ -91,18 +93,35 @@ def is_under_way(tx: Transaction, patient_id: int) -> bool:
     )
 
 
-def erase(tx: Transaction, patient: Row[Any], number_ids: Collection[int], now: datetime) -> None:
+def numbers_ever(tx: Transaction, patient_id: int) -> list[int]:
+    """Every number that a patient's texts go to or went to, or that a consent about them names."""
+    mine = sa.select(recipients.c.id).where(recipients.c.patient_id == patient_id)
+    texted = sa.select(texts.c.number_id).where(texts.c.recipient_id.in_(mine))
+    agreed = sa.select(consents.c.number_id).where(consents.c.recipient_id.in_(mine))
+    present = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient_id)
+    return sorted(row.number_id for row in tx.all(present.union(texted, agreed)))
+
+
+def erase(
+    tx: Transaction,
+    patient: Row[Any],
+    number_ids: Collection[int],
+    now: datetime,
+    is_in: Callable[[str], bool],
+) -> None:
     """Destroy a patient's key, and empty what it sealed; the rows stay, by their ids.
 
     Of `number_ids`, whose locks the caller holds, those that are nobody else's lose the phone itself; its fingerprint
-    stays, so that a STOP holds for ever. Nobody of theirs is on a real number any more.
+    stays, so that a STOP holds for ever. Nobody of theirs is on a real number any more. What staff typed into a consent
+    or as a key stays, unless `is_in` says that it names them.
     """
     mine = sa.select(recipients.c.id).where(recipients.c.patient_id == patient.id)
     their_texts = sa.select(texts.c.id).where(texts.c.recipient_id.in_(mine))
     their_attempts = sa.select(attempts.c.id).where(attempts.c.text_id.in_(their_texts))
-    their_tasks = sa.select(tasks.c.id).where(tasks.c.patient_id == patient.id)
     others = sa.select(recipients.c.number_id).where(recipients.c.patient_id != patient.id)
     own = sa.select(numbers.c.id).where(numbers.c.id.in_(number_ids), numbers.c.id.not_in(others))
+    of_no_one = sa.and_(tasks.c.patient_id.is_(None), tasks.c.number_id.in_(own))
+    their_tasks = sa.select(tasks.c.id).where(sa.or_(tasks.c.patient_id == patient.id, of_no_one))
     for statement in (
         receipts.update().where(receipts.c.attempt_id.in_(their_attempts)).values(raw_sealed=CLEARED),
         attempts.update().where(attempts.c.text_id.in_(their_texts)).values(body_sealed=CLEARED),
@@ -122,9 +141,39 @@ def erase(tx: Transaction, patient: Row[Any], number_ids: Collection[int], now: 
     tx.run(recipients.update().where(recipients.c.patient_id == patient.id).values(number_id=nowhere))
     for plan in tx.all(sa.select(plans.c.id).where(plans.c.patient_id == patient.id)):
         whose = plans.update().where(plans.c.id == plan.id)
-        tx.run(whose.values(ref=f"erased-{plan.id}", document_sealed=CLEARED))
+        tx.run(whose.values(ref=f"erased-{plan.id}", replaces=None, document_sealed=CLEARED))
+    _take_out_words(tx, patient.id, is_in)
     index_name(tx, patient.id, None)
     # Its reference names a person in another system, and may come again with a plan of somebody who returns.
     row = patients.update().where(patients.c.id == patient.id)
     tx.run(row.values(ref=f"erased-{patient.id}", name_sealed=None, born_on_sealed=None))
     tx.run(keys.update().where(keys.c.id == patient.key_id).values(wrapped=CLEARED))
+
+
+def _take_out_words(tx: Transaction, patient_id: int, is_in: Callable[[str], bool]) -> None:
+    """Take a person's name, reference and numbers out of what staff typed in the clear, where it says them."""
+    readers = tx.all(sa.select(recipients).where(recipients.c.patient_id == patient_id))
+    agreed = tx.all(sa.select(consents).where(consents.c.recipient_id.in_([reader.id for reader in readers])))
+    planned = tx.all(sa.select(series).join(plans).where(plans.c.patient_id == patient_id))
+    shared = sa.select(series.c.session_id).join(plans).where(plans.c.patient_id != patient_id)
+    shared = shared.where(series.c.session_id.is_not(None))
+    ours = sa.select(sessions).where(sessions.c.id.in_({one.session_id for one in planned} - {None}))
+    alone = tx.all(ours.where(sessions.c.id.not_in(shared)))
+    for table, rows, columns in (
+        (consents, agreed, ("how", "by", "verified", "legal_basis")),
+        (recipients, readers, ("key",)),
+        (series, planned, ("key",)),
+        (sessions, alone, ("key",)),
+    ):
+        for row in rows:
+            said = {column: row._mapping[column] for column in columns}
+            named = {column: f"erased-{row.id}" for column, words in said.items() if words and is_in(words)}
+            if named:
+                tx.run(table.update().where(table.c.id == row.id).values(**named))
+    renamed = {reader.key: f"erased-{reader.id}" for reader in readers if is_in(reader.key)}
+    for row in planned if renamed else ():
+        tx.run(
+            series.update()
+            .where(series.c.id == row.id)
+            .values(recipients=[renamed.get(one, one) for one in row.recipients])
+        )
