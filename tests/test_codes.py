@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reminders.sms.codes import _known, _read, look_up
+from reminders.sms.codes import _known, _read, look_up, tries_spent
 
 # Every code of the table the service was designed on (reference: twilio.md §3), ranges split.
 EXPECTED = {
@@ -28,32 +28,42 @@ def test_every_code_of_the_table_is_there():
 
 
 @pytest.mark.parametrize(
-    ("code", "class_", "who", "tried_again"),
+    ("code", "who", "number", "rests_sender", "pages_ops", "our_fault", "spends_try", "tried_again"),
     [
-        (0, "retry", "ops", True),
-        (20003, "account", "ops", True),
-        (20429, "volume", "nobody", True),
-        (21211, "number", "coordinator", False),
-        (21610, "opted_out", "coordinator", False),
-        (21606, "sender", "ops", True),
-        (30003, "retry", "coordinator", True),
-        (30004, "number", "coordinator", False),
-        (30005, "number", "coordinator", False),
-        (30006, "number", "coordinator", False),
-        (30007, "message", "ops", False),
-        (30008, "retry", "coordinator", True),
-        (30034, "sender", "ops", False),
-        (30500, "retry", "nobody", True),
+        (0, "ops", None, 5, False, True, False, True),
+        (20003, "ops", None, 60, True, True, False, True),
+        (20429, "nobody", None, 5, False, False, False, True),
+        (20500, "nobody", None, None, False, False, True, False),
+        (21211, "coordinator", "bad", None, False, False, True, False),
+        (21408, "ops", None, None, False, True, True, True),
+        (21610, "coordinator", "opted_out", None, False, False, True, False),
+        (21606, "ops", None, 60, True, True, False, True),
+        (30001, "ops", None, 5, False, False, False, True),
+        (30002, "ops", None, 60, True, True, False, True),
+        (30003, "coordinator", None, None, False, False, True, True),
+        (30004, "coordinator", "bad", None, False, False, True, False),
+        (30005, "coordinator", "bad", None, False, False, True, False),
+        (30006, "coordinator", "bad", None, False, False, True, False),
+        (30007, "ops", None, None, False, False, True, False),
+        (30008, "coordinator", None, None, False, False, True, True),
+        (30022, "ops", None, 5, False, False, False, True),
+        (30023, "ops", None, None, False, False, False, True),
+        (30034, "ops", None, 60, True, True, False, False),
+        (30500, "nobody", None, None, False, False, True, True),
     ],
 )
-def test_the_codes_that_matter_most(code, class_, who, tried_again):
+def test_finding_5_the_codes_that_matter_most_say_all_that_they_lead_to(
+    code, who, number, rests_sender, pages_ops, our_fault, spends_try, tried_again
+):
     entry = look_up(code)
-    assert (entry.code, entry.class_, entry.who, entry.retry_after is not None) == (code, class_, who, tried_again)
+    assert (entry.code, entry.who, entry.number) == (code, who, number)
+    assert (entry.rests_sender, entry.pages_ops, entry.our_fault) == (rests_sender, pages_ops, our_fault)
+    assert (entry.spends_try, entry.retry_after is not None) == (spends_try, tried_again)
 
 
 def test_a_number_that_said_no_or_cannot_be_reached_is_never_tried_again():
     for entry in _known().values():
-        if entry.class_ in {"number", "opted_out", "unknown"}:
+        if entry.number:
             assert entry.retry_after is None, entry.code
 
 
@@ -68,6 +78,12 @@ def test_a_connection_that_carried_nothing_is_tried_while_the_window_is_open():
 
 def test_the_page_about_a_code_is_twilios():
     assert look_up(30003).docs == "https://www.twilio.com/docs/api/errors/30003"
+
+
+def test_decision_11_only_what_reached_the_patient_spends_a_try():
+    not_taken, passed_on = ("refused", 20429), ("accepted", 30022)
+    assert tries_spent([not_taken, ("refused", 0), ("refused", None), passed_on, ("accepted", 30002)]) == 0
+    assert tries_spent([passed_on, ("accepted", 30003), ("accepted", None), ("unknown", None), ("accepted", 0)]) == 4
 
 
 def test_sentences_are_short_and_free_of_jargon():
@@ -91,7 +107,7 @@ def test_one_code_has_one_entry_and_one_story():
 def test_an_unknown_code_is_for_a_person_and_never_retried(code):
     entry = look_up(code)
     assert entry.code == code
-    assert entry.class_ == "unknown"
+    assert (entry.class_, entry.number, entry.rests_sender, entry.pages_ops) == ("unknown", None, None, False)
     assert entry.retry_after is None
     assert entry.who == ("coordinator" if 30_000 <= code <= 39_999 else "ops")
 
@@ -107,6 +123,14 @@ def test_a_sound_entry_is_read():
     "wrong",
     [
         {"class": "other"},
+        {"number": "other"},
+        {"number": "bad", "retry_after": 5},
+        {"number": "bad", "rests_sender": 5, "spends_try": False},
+        {"rests_sender": 5},
+        {"rests_sender": 0, "spends_try": False},
+        {"pages_ops": True},
+        {"spends_try": "no"},
+        {"spends_try": False, "retry_after": 5, "tries": 2},
         {"who": "patient"},
         {"meaning": ""},
         {"we_do": "no full stop"},

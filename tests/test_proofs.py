@@ -524,6 +524,30 @@ def test_f11_one_number_in_a_country_we_may_not_text_does_not_rest_the_sender_fo
     assert [two.to for two in claim(house, NOW + timedelta(seconds=1)) if two.to == "+12025550102"]
 
 
+@pytest.mark.parametrize("code", [30001, 30022])
+def test_finding_5_a_receipt_that_blames_our_volume_rests_the_sender_and_spends_no_try(house, code):
+    wide = [one_off("visit", "2026-12-03T15:00:00", leads=["2d@11:00"])]  # of use for hours
+    accept(house, series=wide)
+    now = ny("2026-12-01T11:00:00")
+    for number in range(1, 5):  # more often than any code's tries
+        (one,) = claim(house, now)
+        assert one.number == number
+        recording.record(house, [accepted(one, f"SM{number:032x}", now)], now)
+        rested(house)
+        hear(house, one, "undelivered", f"SM{number:032x}", code, now)
+        sender = house.database.read(lambda tx: tx.first(sa.select(schema.senders)))
+        assert (sender.stopped_until > now, sender.stopped_code) == (True, code)
+        assert the_text(house).state == "scheduled"
+        now = max(the_text(house).due_at, now) + timedelta(seconds=1)
+    for number, state in ((5, "scheduled"), (6, "scheduled"), (7, "undelivered")):  # 30003 has its three all the same
+        rested(house)
+        (one,) = claim(house, now)
+        recording.record(house, [accepted(one, f"SM{number:032x}", now)], now)
+        hear(house, one, "undelivered", f"SM{number:032x}", 30003, now)
+        assert the_text(house).state == state
+        now = max(the_text(house).due_at, now) + timedelta(seconds=1)
+
+
 def test_a_window_that_shuts_within_the_second_costs_one_attempt_at_most(unpaced, monkeypatch):
     house = unpaced
     accept(house, series=DUE)

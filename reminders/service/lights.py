@@ -131,8 +131,7 @@ def _twilio(tx: store.Transaction, now: datetime, zone: str) -> Iterator[Light]:
     ours = [
         row
         for row in answers
-        if row.answer == "unknown"
-        or (row.answer == "refused" and codes.look_up(row.error_code).class_ in {"account", "sender", "retry"})
+        if row.answer == "unknown" or (row.answer == "refused" and codes.look_up(row.error_code).our_fault)
     ]
     bad = len(answers) >= 5 and len(ours) > TOO_MANY * len(answers)
     yield Light(

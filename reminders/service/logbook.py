@@ -503,7 +503,7 @@ def why_not_again(text: Logged, now: datetime) -> str | None:
         return "one of its tries may have arrived"
     if text.closes_at <= now:
         return "its moment has passed: phone instead"
-    if codes.look_up(last.error_code or 0).class_ in {"opted_out", "number"}:
+    if codes.look_up(last.error_code or 0).number:
         return "this number cannot be texted"
     return None
 

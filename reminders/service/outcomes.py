@@ -15,7 +15,7 @@ from reminders.service import backlog, oncall, tasks
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
 from reminders.service.judging import judge
-from reminders.service.recording import react_to_number, sender_at_fault
+from reminders.service.recording import react_to_number, react_to_sender
 from reminders.service.sending import ASK_AFTER
 from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
@@ -56,19 +56,15 @@ def receive(house: House, ref: str, receipt: Receipt, form: dict[str, str], now:
 def hear(house: House, tx: store.Transaction, attempt_id: int, number_id: int, *, told: Heard, now: datetime) -> bool:
     """Store what was heard of an attempt and do what it asks for; whether it was news."""
     code = codes.look_up(told.error_code) if told.error_code else None
-    about_number = code is not None and code.class_ in {"opted_out", "number"}
-    if about_number:
+    if code is not None and code.number:
         store.people.lock_numbers(tx, [number_id])  # before any text: the order that everybody keeps
     fresh = store.outcomes.hear(tx, attempt_id, told, now, ask_at=now + ASK_AFTER)
     if fresh and code is not None:
-        if about_number:
-            react_to_number(tx, number_id, code, now)
-        else:
-            again_at = codes.again_at(code, store.outcomes.attempt_number(tx, attempt_id), now)
-            if again_at is not None and store.outcomes.try_again(tx, attempt_id, again_at, code.code):
-                store.backup.doubt_again(tx, attempt_id, now)
-            if code.class_ in {"sender", "account"}:
-                sender_at_fault(house, tx, store.outcomes.sender_of_attempt(tx, attempt_id), code, now)
+        react_to_number(tx, number_id, code, now)
+        again_at = codes.again_at(code, codes.tries_spent(store.outcomes.tries_until(tx, attempt_id)), now)
+        if again_at is not None and store.outcomes.try_again(tx, attempt_id, again_at, code.code):
+            store.backup.doubt_again(tx, attempt_id, now)
+        react_to_sender(house, tx, store.outcomes.sender_of_attempt(tx, attempt_id), code, now)
         oncall.tell_of_lost_answers(house, tx, now)
     return fresh
 

@@ -9,11 +9,8 @@ from reminders.service.house import House
 from reminders.sms import codes
 from reminders.store.answers import Answered
 
-NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
-FAULT_REST = 60.0
-VOLUME_REST = 5.0  # the first back-off after a 429 is at most 10 s (CONTRACT)
-LONGEST_REST = 300.0
-SENDER_AT_FAULT = {"account", "sender", "volume"}
+LONGEST_REST = 300  # seconds
+NO_CONNECTION = "no connection"
 
 
 def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
@@ -24,21 +21,19 @@ def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
 
 def write_down(house: House, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
     """The same within a transaction that does more."""
-    refused = [(one, codes.look_up(one.error_code)) for one in answers if one.answer == "refused" and one.error_code]
-    theirs = {one.started.number_id for one, code in refused if code.class_ in {"opted_out", "number"}}
+    refused = [  # What we did not even try, since its lease or window ran out, has no code and says nothing of anyone.
+        (one, codes.look_up(one.error_code))
+        for one in answers
+        if one.answer == "refused" and (one.error_code or one.what == NO_CONNECTION)
+    ]
+    theirs = {one.started.number_id for one, code in refused if code.number}
     if theirs:
         store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
     store.answers.record(tx, answers, now)
     for one, code in refused:
         react_to_number(tx, one.started.number_id, code, now)
     for one, code in refused:
-        if code.class_ in SENDER_AT_FAULT:
-            _rest(tx, one, VOLUME_REST if code.class_ == "volume" else FAULT_REST, now)
-        if code.class_ in {"sender", "account"}:
-            sender_at_fault(house, tx, one.started.sender_id, code, now)
-    for one in answers:
-        if one.what == "no connection":
-            _rest(tx, one, NO_CONNECTION_REST, now)
+        react_to_sender(house, tx, one.started.sender_id, code, now)
     if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
         oncall.tell_of_lost_answers(house, tx, now)
     # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
@@ -50,20 +45,26 @@ def write_down(house: House, tx: store.Transaction, answers: Sequence[Answered],
 
 def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
     """What an error code says about the number itself: no more texts to it, whoever it belongs to."""
-    if code.class_ == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
+    if code.number == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
         store.people.opt_out(tx, number_id, now)
         store.texts.suppress_queued(tx, number_id, "opted_out")
         sharing.tell_other_sites(tx, number_id, now, what="number stop", but=None)
-    elif code.class_ == "number":
+    elif code.number == "bad":
         store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
         store.texts.suppress_queued(tx, number_id, "number_bad")
         sharing.tell_other_sites(tx, number_id, now, what="number is bad", but=None)
 
 
-def sender_at_fault(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:
-    """The fault lies with a sender or the account: no patient pays for it. Ops are paged once, until it works again."""
-    until = now + timedelta(seconds=FAULT_REST)
-    store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=until)
+def react_to_sender(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:
+    """What an error code says about the sender or the account: it rests, and no patient pays for it.
+
+    Ops are paged once, until it works again, where only a person can mend it.
+    """
+    if code.rests_sender is not None:
+        rest = min(LONGEST_REST, code.rests_sender * 2 ** min(10, store.queue.stops_of(tx, sender_id)))
+        store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=now + timedelta(seconds=rest))
+    if not code.pages_ops:
+        return
     task_id, fresh = store.tasks.open_task(
         tx,
         kind="sender_fault",
@@ -78,10 +79,3 @@ def sender_at_fault(house: House, tx: store.Transaction, sender_id: int, code: c
             tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
         )
         oncall.ring(house, tx, task_id, now)
-
-
-def _rest(tx: store.Transaction, one: Answered, first: float, now: datetime) -> None:
-    """Let the sender rest: no patient's tries are spent on a fault of ours or of the line."""
-    rest = min(LONGEST_REST, first * 2 ** min(10, store.queue.stops_of(tx, one.started.sender_id)))
-    until = now + timedelta(seconds=rest)
-    store.queue.stop_sender(tx, one.started.sender_id, code=one.error_code, now=now, until=until)

@@ -324,14 +324,9 @@ class Dispatch:
         if isinstance(answer, Refused):
             crash.point("C6")
             code = codes.look_up(answer.code)
-            at_fault = answer.code == 0 or code.class_ in recording.SENDER_AT_FAULT
-            again = now if at_fault else _retry_at(code, one, now)
+            # What waits for its sender's rest needs no time of its own.
+            again = now if code.rests_sender is not None else codes.again_at(code, one.number, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
         crash.point("C5")
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)
-
-
-def _retry_at(code: codes.Code, one: Started, now: datetime) -> datetime | None:
-    """When a text that was refused may be tried again by itself; None for never."""
-    return codes.again_at(code, one.number, now) if code.class_ == "retry" else None

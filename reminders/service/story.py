@@ -212,7 +212,7 @@ def became(event: Event) -> str | None:
     if event.text_state == "suppressed":
         return f"{said}: {REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
     if event.text_state in {"undelivered", "scheduled"} and event.text_code:
-        if codes.look_up(event.text_code).class_ == "opted_out":
+        if codes.look_up(event.text_code).number == "opted_out":
             return f"refused: the number sent STOP ({event.text_code})"
         return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
     return said
@@ -271,7 +271,7 @@ def advice(text: Logged) -> tuple[str, str] | None:
     if last is None or not last.error_code or text.state not in {"undelivered", "scheduled"}:
         return None
     code = codes.look_up(last.error_code)
-    if text.state == "undelivered" and code.class_ == "retry":
+    if text.state == "undelivered" and code.retry_after is not None:
         return "It is not tried again: its moment has passed, or it was tried often enough.", code.you_do
     return code.we_do, code.you_do
 

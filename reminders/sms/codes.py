@@ -1,11 +1,13 @@
-"""What Twilio's error codes mean, what the service does about each, and what a person can do (twilio.md §3).
+"""What Twilio's error codes mean, all that the service does about each, and what a person can do (twilio.md §3).
 
-The knowledge is data, in codes.toml. Twilio splits and refines its codes, so an unknown one has an honest answer too.
+The knowledge is data, in codes.toml; nothing else says what a code leads to. Twilio splits and refines its codes, so an
+unknown one has an honest answer too.
 """
 
 import functools
 import importlib.resources
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Literal, get_args
@@ -13,12 +15,18 @@ from typing import Any, Literal, get_args
 from reminders.plans import to_instant, to_wall
 
 Class = Literal["retry", "number", "opted_out", "account", "sender", "volume", "message", "unknown"]
+Number = Literal["bad", "opted_out"]
 Who = Literal["nobody", "coordinator", "ops"]
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One error code, explained to the person who reads the delivery log.
+    """One error code, explained to the person who reads the delivery log, and what it leads to.
+
+    `class_` is a word for people; nothing is decided by it. `number` is what the code says of the phone number. The
+    sender rests for `rests_sender` seconds, None if it does not; `pages_ops` opens a task for ops until it works again.
+    `our_fault` counts a refusal in the light of Twilio's answers. An attempt that met a code without `spends_try` is
+    none of the text's tries.
 
     `retry_after` are the seconds before the text may be tried again, None if never by itself; `tries` is how often it
     may be tried in all, the first time included, None while its window is open. A daily limit `resumes` at a time of
@@ -34,6 +42,11 @@ class Code:
     retry_after: int | None = None
     tries: int | None = None
     resumes: Literal["midnight_pacific"] | None = None
+    number: Number | None = None
+    rests_sender: int | None = None
+    pages_ops: bool = False
+    our_fault: bool = False
+    spends_try: bool = True
 
     @property
     def docs(self) -> str | None:
@@ -42,13 +55,21 @@ class Code:
 
 
 def again_at(code: Code, tried: int, now: datetime) -> datetime | None:
-    """When a text that met this code may be tried again, having been tried `tried` times; None for never by itself."""
+    """When a text that met this code may be tried again, `tried` tries being spent; None for never by itself."""
     if code.retry_after is None or (code.tries is not None and tried >= code.tries):
         return None
     if code.resumes == "midnight_pacific":
         wall = to_wall(now, "America/Los_Angeles")
         return to_instant(datetime.combine(wall.date() + timedelta(days=1), time(0)), "America/Los_Angeles")
     return now + timedelta(seconds=code.retry_after)
+
+
+def tries_spent(attempts: Sequence[tuple[str | None, int | None]]) -> int:
+    """How many of a text's tries are spent by these attempts, each its answer and its error code.
+
+    A refusal with code 0 carried nothing to Twilio. A text that Twilio took and that met no code spent its try.
+    """
+    return sum(look_up(code or 0).spends_try if code or answer == "refused" else True for answer, code in attempts)
 
 
 def look_up(code: int) -> Code:
@@ -106,5 +127,9 @@ def _is_sound(code: Code) -> bool:
         and all(isinstance(text, str) and text[:1].isupper() and text.endswith(".") for text in words)
         and code.resumes in {None, "midnight_pacific"}
         and (code.retry_after is None or code.retry_after > 0)
-        and (code.tries is None or (code.tries > 1 and code.retry_after is not None))
+        and (code.tries is None or (code.tries > 1 and code.retry_after is not None and code.spends_try))
+        and (code.number is None or (code.number in get_args(Number) and code.retry_after is None))
+        and (code.rests_sender is None or (code.rests_sender > 0 and not code.spends_try and code.number is None))
+        and (not code.pages_ops or code.rests_sender is not None)
+        and all(isinstance(flag, bool) for flag in (code.pages_ops, code.our_fault, code.spends_try))
     )

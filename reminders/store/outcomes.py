@@ -63,9 +63,12 @@ def lock_text(tx: Transaction, text_id: Any) -> Row[Any]:
     return row
 
 
-def attempt_number(tx: Transaction, attempt_id: int) -> int:
-    """Which of its text's attempts this is, from 1."""
-    return int(tx.value(sa.select(attempts.c.number).where(attempts.c.id == attempt_id)))
+def tries_until(tx: Transaction, attempt_id: int) -> list[tuple[str | None, int | None]]:
+    """The answer and the error code of each attempt of a text, up to this one."""
+    this = sa.select(attempts.c.text_id, attempts.c.number).where(attempts.c.id == attempt_id).subquery()
+    earlier = sa.and_(attempts.c.text_id == this.c.text_id, attempts.c.number <= this.c.number)
+    query = sa.select(attempts.c.answer, attempts.c.error_code).select_from(this).join(attempts, earlier)
+    return [(row.answer, row.error_code) for row in tx.all(query)]
 
 
 def sender_of_attempt(tx: Transaction, attempt_id: int) -> int:

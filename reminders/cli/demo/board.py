@@ -89,7 +89,7 @@ def _how(text: Logged) -> str:
 
 
 def _who(code: int) -> str:
-    return {"opted_out": "opted out", "number": "no more texts to it"}.get(codes.look_up(code).class_, "")
+    return {"opted_out": "opted out", "bad": "no more texts to it"}.get(codes.look_up(code).number or "", "")
 
 
 def clock_time(zone: str, at: datetime | None) -> str:
