@@ -11,7 +11,7 @@ from reminders.store.answers import Answered
 
 NO_CONNECTION_REST = 5.0  # seconds; doubled each time in a row, up to LONGEST_REST
 FAULT_REST = 60.0
-VOLUME_REST = 5.0  # the first back-off after a 429 is at most 10 s (CONTRACT)
+VOLUME_REST = 5.0  # the first back-off after a 429 is at most 10 s (README.md#settings)
 LONGEST_REST = 300.0
 SENDER_AT_FAULT = {"account", "sender", "volume"}
 
@@ -19,7 +19,7 @@ SENDER_AT_FAULT = {"account", "sender", "volume"}
 def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
     """Write down a batch of answers and do what they ask for. Safe to repeat."""
     house.database.write(lambda tx: write_down(house, tx, answers, now), again=True)
-    crash.point("C8")
+    crash.point("K8")
 
 
 def write_down(house: House, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
