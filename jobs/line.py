@@ -1,5 +1,5 @@
 """The sending line: one long-lived event loop thread per worker. The `send` job wakes it; it sends until nothing is
-due (DESIGN: rules of sending, 9).
+due (sending rule 9).
 """
 
 import asyncio

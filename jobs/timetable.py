@@ -1,4 +1,4 @@
-"""What runs when. APScheduler is the metronome only: the database is the queue (DESIGN: rules of sending, 1).
+"""What runs when. APScheduler is the metronome only: the database is the queue (sending rule 1).
 
 A constant list of interval jobs, in memory, in UTC; none for a text. Every job is safe late, twice, and in two
 processes at once. No cron: in 3.11 it skips or doubles local times on the days the clocks change.

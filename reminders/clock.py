@@ -1,4 +1,4 @@
-"""The one place that reads the time. Everything else takes `now` as an argument (DESIGN: rules of sending, 2)."""
+"""The one place that reads the time. Everything else takes `now` as an argument (sending rule 2)."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,5 @@
-"""Where a text is, and how it may move. Pure: the table of DESIGN §6.3 and what Twilio's statuses mean in it.
+"""Where a text is, and how it may move. Pure: the table of docs/design.md#states-and-moves and what Twilio's statuses
+mean in it.
 
 A move is legal if and only if it stands in `MOVES`. The store turns the same table into the WHERE clause of its one
 UPDATE, so the row count says who won a race. `delivered` is final: if Twilio says it was delivered then it was.
@@ -9,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a text is (CONTRACT: States). `held` is a column beside it."""
+    """Where a text is (docs/design.md#the-life-of-a-text). `held` is a column beside it."""
 
     SCHEDULED = "scheduled"
     SENDING = "sending"
@@ -42,8 +43,8 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 A text whose resend is pending (`scheduled`) was perhaps handed over by its earlier attempt after all. If the resend
 comes to nothing the text is `uncertain` again, never `expired`, `cancelled` or `suppressed`: those say that it did not
-go. A receipt for an attempt settles it at any time (DESIGN §6.5), which is why every open or given-up state may still
-move to what Twilio says became of it.
+go. A receipt for an attempt settles it at any time (sending rule 5), which is why every open or given-up state may
+still move to what Twilio says became of it.
 """
 
 WITHOUT_AN_ATTEMPT = frozenset(
@@ -68,7 +69,7 @@ def sources(target: State) -> tuple[State, ...]:
     return tuple(source for source, targets in MOVES.items() if target in targets)
 
 
-# Twilio's message statuses (twilio.md §2.1) and how far along each is. A lower rank never undoes a higher one.
+# Twilio's message statuses (docs/twilio.md 2.1) and how far along each is. A lower rank never undoes a higher one.
 RANK: Mapping[str, int] = {
     "accepted": 0,
     "scheduled": 0,
@@ -107,7 +108,7 @@ def state_of(status: str) -> State | None:
 def further(before: str | None, status: str) -> str | None:
     """The status to keep on an attempt after `status` was heard: the one that is further along.
 
-    Order and repetition of receipts do not matter (twilio.md fact 7). Two contradicting ends, `undelivered` and
+    Order and repetition of receipts do not matter (docs/twilio.md 2.2). Two contradicting ends, `undelivered` and
     `failed`, rank the same: the first heard stays. Unknown statuses never replace a known one.
     """
     if status not in RANK:

@@ -462,7 +462,7 @@ def _is_on_this_machine(url: str) -> bool:
 class Secrets:
     """What only the environment may hold. `repr` shows nothing.
 
-    `sealing_keys` maps key id → 32 bytes, in the order given: the first seals, all open (CONTRACT: Settings).
+    `sealing_keys` maps key id → 32 bytes, in the order given: the first seals, all open (README.md#settings).
     `made_here` says that keys were generated on this machine, which is fine for a demo and refused when live;
     `new_keys_file` is where they are kept if that happened just now, so that a person can be told.
     """

@@ -80,7 +80,7 @@ class Nursery:
         """Start a process under a name that no other living one has: `["jobs"]`, or the arguments of `reminders`.
 
         What it says goes to the end of `log`, or its words only, where its data goes to `out`. `crash` is a point of
-        `reminders.crash`, the pass at which to die of it, and the signal: `C3:2:SIGKILL`.
+        `reminders.crash`, the pass at which to die of it, and the signal: `K3:2:SIGKILL`.
         """
         self._ended.pop(name, None)
         paths = {"folder": str(folder), "log": str(log), "out": None if out is None else str(out)}

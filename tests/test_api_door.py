@@ -423,7 +423,7 @@ def test_reading_names_and_changing_things_is_put_on_record(both):
     for path in ("/plans", "/patients", "/appointments", "/texts", "/log", "/replies", "/tasks", "/stats", "/sites"):
         both.get(path)
     both.get(f"/plans/{plan['id']}")
-    seen = of_keys(house)[len(before) :]  # references show who is a patient, so these are on record too (S5)
+    seen = of_keys(house)[len(before) :]  # references show who is a patient, so these are on record too (SEC-5)
     assert ("plans read", "sites") in seen
     assert all(what.endswith("read") for what, _ in seen)
     before = of_keys(house)

@@ -1,4 +1,4 @@
-"""Backups while everything runs, and restores after which nobody gets a text twice (C13, F32, F33)."""
+"""Backups while everything runs, and restores after which nobody gets a text twice (K13, F32, F33)."""
 
 import asyncio
 import contextlib
@@ -165,7 +165,7 @@ def states(house) -> dict[str, str]:
 EVENING = 60 * 31  # minutes from NOW until the text of TOMORROW is due
 
 
-def test_f32_c13_a_restore_sends_nothing_twice_and_nothing_after_stop(clinic, empty, twilio, travel, tmp_path):
+def test_f32_k13_a_restore_sends_nothing_twice_and_nothing_after_stop(clinic, empty, twilio, travel, tmp_path):
     first, second, third = range(6), range(6, 12), range(12, 15)
     for number in first:
         accept(clinic, number, opens(0), TOMORROW)

@@ -1,4 +1,4 @@
-"""The benchmark runs, sends every message of every contender once, and writes what CONTRACT promises."""
+"""The benchmark runs, sends every message of every contender once, and writes what docs/benchmark.md promises."""
 
 import importlib
 import json

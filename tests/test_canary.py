@@ -1,5 +1,6 @@
 """Promise 5, from end to end: a patient whose every particular is unmistakable goes through all that the service does,
-and is then found nowhere in the clear: no log, URL, figure, page, exception, file name or plain column (L-40, rule 1).
+and is then found nowhere in the clear: no log, URL, figure, page, exception, file name or plain column (L-40, data
+rule 1).
 """
 
 import json

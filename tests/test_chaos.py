@@ -111,4 +111,4 @@ def test_the_verdict_knows_what_was_wrong(texts, messages, arrived, more, wrong)
 
 
 def test_there_are_crash_points_in_the_code():
-    assert {"C1", "C2", "C3", "C5", "C7", "C8", "C11", "C14"} <= set(points())
+    assert {"K1", "K2", "K3", "K5", "K7", "K8", "K11", "K14"} <= set(points())

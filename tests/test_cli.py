@@ -1,4 +1,4 @@
-"""The command line, as programs and people use it: exit codes, streams, JSON, refusals (CONTRACT: Commands)."""
+"""The command line, as programs and people use it: exit codes, streams, JSON, refusals (README.md#commands)."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""`reminders tasks`: what a person must do, on a screen and for programs (CONTRACT: Commands; docs/tasks.md)."""
+"""`reminders tasks`: what a person must do, on a screen and for programs (README.md#commands; docs/tasks.md)."""
 
 import json
 import logging

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reminders.sms.codes import _known, _read, look_up, tries_spent
 
-# Every code of the table the service was designed on (reference: twilio.md §3), ranges split.
+# Every code of the table the service was designed on (docs/twilio.md 3), ranges split.
 EXPECTED = {
     0, 10001, 20003, 20005, 20009, 20404, 20429, 20500, 20503,
     21211, 21212, 21265, 21266, 21268, 21408,

@@ -1,4 +1,4 @@
-"""What the findings on conversation name: hidden or unknown danger, and phones that answer alone."""
+"""What docs/findings.md#conversation names: hidden or unknown danger, and phones that answer alone."""
 
 from datetime import UTC, datetime, timedelta
 

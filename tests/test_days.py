@@ -458,7 +458,7 @@ def test_every_reason_of_the_planner_and_the_wording_has_its_day():
 
 GOOD = """\
 == a day
-rule   DESIGN §8
+rule   docs/design.md#the-planner
 now    Fri 20 Nov 2026 12:00
 visit  Thu 3 Dec 15:00, series
 ->
@@ -487,7 +487,7 @@ Wed 2 Dec 17:00  goes  "words"
         ("Wed 2 Dec", "Wed 3 Dec", "days.txt:6: Wed 3 Dec is a Thu"),
         ('goes  "words"', "cap_day  about Fri 4 Dec 15:00", "days.txt:6: there is no such visit"),
         ("Wed 2", "two: Wed 2", "days.txt:6: there is no reader two"),
-        ("rule   DESIGN §8\n", "", "days.txt:1: a day: it has no rule"),
+        ("rule   docs/design.md#the-planner\n", "", "days.txt:1: a day: it has no rule"),
         ("->\n", "", "days.txt:5: unknown word 'Wed'"),
         ("== a day\n", "", "days.txt:1: no case has begun"),
         ("visit  Thu 3 Dec 15:00, series\n->\n", "->\n#", "days.txt:1: a day: it has no visit"),

@@ -1,4 +1,5 @@
-"""However disorderly Twilio is (twilio.md §10.7, 8, 10), our rows end as it finally said, and nobody gets a text twice.
+"""However disorderly Twilio is (docs/twilio.md 10.7, 10.8, 10.10), our rows end as it finally said, and nobody gets a
+text twice.
 
 Real services on both databases, a real web process's application on a port, the pretend Twilio on another; callbacks
 are signed and travel over HTTP. Time is the house's clock: it leaps to whatever happens next.
@@ -258,7 +259,7 @@ def test_s10_7_of_two_contradicting_ends_delivered_stands(clinic, disorder):
     if disorder:
         clinic.twilio.rule(disorder=disorder)
     for name, (text, made, received) in live_with_each(clinic, CONTRADICTIONS).items():
-        # DESIGN §6.3: if Twilio says it was delivered then it was.
+        # If Twilio says it was delivered then it was (docs/design.md#states-and-moves).
         assert (name, text.state, len(made), len(received)) == (name, "delivered", 1, 1)
     took_all_calls(clinic)
 

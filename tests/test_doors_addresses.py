@@ -1,4 +1,4 @@
-"""S16: an address names no person. What was typed leads to the id of a row; old links do too, or find nothing."""
+"""SEC-16: an address names no person. What was typed leads to the id of a row; old links do too, or find nothing."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""S14: the audit's head leaves the database by itself, the doctor asks for it, and a chain written anew shows."""
+"""SEC-14: the audit's head leaves the database by itself, the doctor asks for it, and a chain written anew shows."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""S1: one plan must not stop the service."""
+"""SEC-1: one plan must not stop the service."""
 
 import time
 from datetime import timedelta

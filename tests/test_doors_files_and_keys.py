@@ -1,4 +1,4 @@
-"""S3, S9, S10, S12, S13, S18, S19: proxies, files and keys."""
+"""SEC-3, SEC-9, SEC-10, SEC-12, SEC-13, OPS-18, OPS-19: proxies, files and keys."""
 
 import json
 import os

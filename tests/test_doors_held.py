@@ -1,4 +1,4 @@
-"""S1: what is done for many is done in small steps, so that nobody waits for the database meanwhile."""
+"""SEC-1: what is done for many is done in small steps, so that nobody waits for the database meanwhile."""
 
 import json
 import threading

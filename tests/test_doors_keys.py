@@ -1,4 +1,4 @@
-"""S10: a key is rotated only when every process at work can open what it seals, and a lost index key shows."""
+"""SEC-10: a key is rotated only when every process at work can open what it seals, and a lost index key shows."""
 
 import asyncio
 import json

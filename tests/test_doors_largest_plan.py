@@ -1,4 +1,4 @@
-"""S1: the largest allowed plan, previewed, accepted and watched, keeps no crisis webhook waiting."""
+"""SEC-1: the largest allowed plan, previewed, accepted and watched, keeps no crisis webhook waiting."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""S4: a proxy that no one told us of shows, and a neighbor behind it locks out no browser that signed in before."""
+"""SEC-4: a proxy that no one told us of shows, and a neighbor behind it locks out no browser that signed in before."""
 
 import asyncio
 from datetime import timedelta

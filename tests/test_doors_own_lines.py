@@ -1,4 +1,4 @@
-"""S16: a text from a sender of our own gets no answer, so two of our senders never talk to each other."""
+"""SEC-16: a text from a sender of our own gets no answer, so two of our senders never talk to each other."""
 
 import pytest
 import sqlalchemy as sa

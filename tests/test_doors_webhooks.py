@@ -1,4 +1,4 @@
-"""S2: a signature says nothing of where a name ends, so a form is taken only where Twilio can have sent it."""
+"""SEC-2: a signature says nothing of where a name ends, so a form is taken only where Twilio can have sent it."""
 
 import pytest
 import sqlalchemy as sa

@@ -394,7 +394,7 @@ def test_f25_under_an_old_snapshot_a_claim_reads_the_queue_and_not_the_past(unpa
 
 
 def test_f26_nothing_hangs_on_a_notification():
-    """Work is found by asking (rules of sending, 7), so there is no hint that could be lost."""
+    """Work is found by asking (sending rule 7), so there is no hint that could be lost."""
     source = "\n".join(path.read_text() for folder in ("reminders", "jobs") for path in (ROOT / folder).rglob("*.py"))
     assert not re.search(r"\b(?:NOTIFY|LISTEN)\b", source)
 

@@ -314,7 +314,7 @@ def test_field_report_15_a_rule_that_meets_each_month_is_not(rule):
     assert not plans.remarks(document(series=[visit]), today=date(2026, 11, 30), zone="America/New_York", region="US")
 
 
-# S11: tests.
+# SEC-11: tests.
 
 
 def test_s11_a_test_goes_to_allowed_numbers_and_ten_times_a_day(house):

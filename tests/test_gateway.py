@@ -119,7 +119,7 @@ def test_an_api_key_signs_in_and_the_account_stays_in_the_path():
 
 PROBLEM = {"type": "https://x", "title": "No", "detail": "+12025550143"}  # RFC 9457
 
-# twilio.md §1.4: each row, and what stands between them.
+# docs/twilio.md 1.4: each row, and what stands between them.
 TABLE = [
     (reply(201, message()), Accepted(SID, "queued")),
     (reply(400, refusal(21211, 400)), Refused(21211, 400)),

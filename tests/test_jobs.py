@@ -1,4 +1,4 @@
-"""The metronome, and the line it wakes (DESIGN §6.1, §6.9)."""
+"""The metronome, and the line it wakes (sending rule 1, sending rule 9)."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Where a text is, and how it may move (DESIGN §6.3)."""
+"""Where a text is, and how it may move (docs/design.md#states-and-moves)."""
 
 from itertools import starmap
 

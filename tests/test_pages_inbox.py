@@ -267,7 +267,7 @@ def test_a_reply_to_begin_with_is_in_the_readers_language(here):
     assert not Page(caller.page(f"/inbox/{task.id}?saved=nonsense")).said("textarea")[0]
 
 
-# Each row of the table of wording in the findings that a saved reply or the card could break.
+# Each wording that a saved reply or the card could break.
 AMBIGUOUS = ("al momento", "en la semana", "es ahora", "no se va a hacer", "encuentro", "Como usted quiso")
 
 

@@ -1,4 +1,4 @@
-"""When to text (DESIGN §8, first part): leads, windows, quiet hours, and why a text does not go."""
+"""When to text (docs/design.md#the-planner, first part): leads, windows, quiet hours, and why a text does not go."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -270,14 +270,14 @@ def test_the_clocks_change_between_text_and_visit():
 THEN = {"day": date(2026, 12, 3), "lead": Lead.parse("1d@17:00")}
 
 
-def test_c15_the_guard_leaves_a_visit_that_moved_to_another_day_to_that_days_text():
+def test_k15_the_guard_leaves_a_visit_that_moved_to_another_day_to_that_days_text():
     verdict = guard(
         reader(), [visit("2026-12-04T15:00")], **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00")
     )
     assert verdict == Stop(Reason.NOT_BOOKED)
 
 
-def test_c15_the_guard_keeps_the_last_useful_minute_of_a_visit_that_moved_earlier():
+def test_k15_the_guard_keeps_the_last_useful_minute_of_a_visit_that_moved_earlier():
     moved = [visit("2026-12-03T10:00")]
     verdict = guard(reader(), moved, **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-03T09:20"))
     assert verdict == Stop(Reason.TOO_LATE)
@@ -305,7 +305,7 @@ def test_promise_3_the_guard_stops_what_only_the_night_is_left_for():
     ("changes", "reason"),
     [({"opted_out": True}, Reason.OPTED_OUT), ({"consented": False}, Reason.NO_CONSENT)],
 )
-def test_c14_an_opt_out_after_planning_still_wins(changes, reason):
+def test_k14_an_opt_out_after_planning_still_wins(changes, reason):
     verdict = guard(
         reader(**changes),
         [visit("2026-12-03T15:00")],
@@ -316,7 +316,7 @@ def test_c14_an_opt_out_after_planning_still_wins(changes, reason):
     assert verdict == Stop(reason)
 
 
-def test_c15_a_visit_called_off_after_planning_stops_its_text():
+def test_k15_a_visit_called_off_after_planning_stops_its_text():
     off = visit("2026-12-03T15:00", status="cancelled")
     verdict = guard(reader(), [off], **THEN, closes_at=at("2026-12-03T13:00"), now=at("2026-12-02T17:00"))
     assert verdict == Stop(Reason.NOT_BOOKED)

@@ -1,4 +1,4 @@
-"""Few texts (DESIGN §8): one a day about a day, caps of the number, who wins, what is closed, what is red."""
+"""Few texts (docs/design.md#caps): one a day about a day, caps of the number, who wins, what is closed, what is red."""
 
 from collections import Counter
 from dataclasses import replace
@@ -429,7 +429,9 @@ def test_a_digest_for_which_the_week_has_no_room_replaces_nothing():
 
 @given(numbers(), POLICIES, NOWS)
 def test_every_visit_without_a_reminder_has_a_true_reason(number, policy, now):
-    """Coverage (DESIGN §8): a visit goes without only where each of its texts names a reason that holds."""
+    """Coverage (docs/design.md#coverage): a visit goes without only where each of its texts names a reason that
+    holds.
+    """
     parties, gone = number
     texts = plan(parties, policy, now, gone)
     per_week = min([policy.per_week, *(who.per_week for who, _ in parties if who.per_week)])

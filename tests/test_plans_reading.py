@@ -3,7 +3,6 @@ import json
 import re
 import tomllib
 from datetime import date, datetime, time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +30,7 @@ KNOWN = Known(
     fictional_numbers=True,
 )
 
-# CONTRACT: Plan file.
+# README.md#a-plan-file.
 EXAMPLE = """\
 [plan]
 ref = "DC-2026-1187"              # yours; importing the same ref again updates, never doubles
@@ -148,13 +147,6 @@ def test_the_plan_of_the_contract_is_accepted():
     ]
     found = occurrences(therapy, until=date(2027, 12, 31), zone="America/New_York")
     assert len(found) == 11  # one of twelve is skipped
-
-
-def test_the_example_here_is_the_one_in_the_contract():
-    contract = Path(__file__).resolve().parents[1].parent / "shared" / "CONTRACT.md"
-    if not contract.exists():
-        pytest.skip("the contract is not beside this checkout")
-    assert f"```toml\n{EXAMPLE}```" in contract.read_text(encoding="utf-8")
 
 
 def test_a_minimal_plan_takes_the_defaults_of_the_site():

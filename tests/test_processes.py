@@ -190,7 +190,7 @@ def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
     plan.write_text(later.replace("2031", str(clock.now().year + 1)))
     service.reminders("import", str(plan))
     wait_for(lambda: len(service.messages()) == 2)  # the visit was near: its new time is told
-    # S10: a key that the processes do not have seals nothing while one of them is at work.
+    # SEC-10: a key that the processes do not have seals nothing while one of them is at work.
     service.environment["REMINDERS_SEALING_KEYS"] = f"k2:{'A' * 43}=,{service.environment['REMINDERS_SEALING_KEYS']}"
     service.reminders("keys", "rotate", code=1)
     refused = " ".join((service.folder / "commands.log").read_text().split())

@@ -267,7 +267,7 @@ def test_rule_9_one_answer_that_cannot_be_written_ends_neither_the_others_nor_th
     assert "+12025550104" in [one.to for one in phones.sent]
 
 
-def test_c12_a_worker_that_slept_with_its_machine_does_not_call(house, monkeypatch):
+def test_k12_a_worker_that_slept_with_its_machine_does_not_call(house, monkeypatch):
     """CLOCK_MONOTONIC stands still while a machine sleeps or a guest is paused; meanwhile another worker resent it."""
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
@@ -291,7 +291,7 @@ def test_rule_5_a_text_found_by_a_look_up_is_asked_after_until_its_end_is_known(
     assert the_text(house).state == "unconfirmed"
 
 
-def test_c9_a_text_whose_only_word_was_an_early_callback_is_asked_after(house):
+def test_k9_a_text_whose_only_word_was_an_early_callback_is_asked_after(house):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
     hear(house, one, "sent")  # and the worker died before it wrote the answer
@@ -301,7 +301,7 @@ def test_c9_a_text_whose_only_word_was_an_early_callback_is_asked_after(house):
     assert the_text(house).state == "unconfirmed"
 
 
-def test_c9_a_callback_with_a_word_we_do_not_know_does_not_strand_the_text(house):
+def test_k9_a_callback_with_a_word_we_do_not_know_does_not_strand_the_text(house):
     accept(house, series=DUE)
     (one,) = claim(house, NOW)
     hear(house, one, "scheduled_for_carrier")  # Twilio adds words without notice; then the worker died
@@ -440,14 +440,14 @@ def tried_once(house, **changes):
     rested(house)
 
 
-def test_c15_a_visit_moved_to_another_day_takes_a_tried_text_along(house):
+def test_k15_a_visit_moved_to_another_day_takes_a_tried_text_along(house):
     tried_once(house, series=DUE)
     later = NOW + timedelta(minutes=1)
     accept(house, later, series=[one_off("visit", "2026-12-10T12:00:00", leads=["3h"])])
     assert [one.key for one in claimed_texts(house, later)] == ["notice:visit@once:v2"]  # the change, and nothing else
 
 
-def test_c15_a_tried_text_of_a_visit_moved_earlier_keeps_the_last_useful_minute(house):
+def test_k15_a_tried_text_of_a_visit_moved_earlier_keeps_the_last_useful_minute(house):
     tried_once(house, series=[one_off("visit", "2026-11-30T12:00:00", leads=["3h"])])
     later = NOW + timedelta(minutes=1)
     accept(house, later, series=[one_off("visit", "2026-11-30T10:30:00", leads=["3h"])])
@@ -586,7 +586,7 @@ def test_f45_the_same_plan_from_two_hands_at_once_is_taken_once(house):
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_c14_a_stop_is_taken_in_while_the_settle_job_expires_the_numbers_texts(house, monkeypatch):
+def test_k14_a_stop_is_taken_in_while_the_settle_job_expires_the_numbers_texts(house, monkeypatch):
     accept(house, series=DUE)
     late = ny("2026-11-30T11:20:00")
     items_of = store.texts._items_of
@@ -694,7 +694,7 @@ def test_rule_7_how_the_queue_stands_is_exact_however_much_is_due(house, monkeyp
 
 def test_erasing_a_patients_key_erases_the_plan_from_the_audit_too(house):
     accept(house)
-    spoil_key_of(house, "MRN-1")  # DESIGN §7.1: erasing a person destroys one row
+    spoil_key_of(house, "MRN-1")  # data rule 1: erasing a person destroys one row
     readable = []
 
     def read_audit(tx):
@@ -765,7 +765,7 @@ def test_what_took_place_is_not_rewritten_when_the_rest_of_a_series_changes(hous
 
 
 def test_planning_is_the_same_run_late_a_visit_that_began_does_not_change_the_days_other_texts(house):
-    """DESIGN §3: run late, twice or after a crash, planning gives the same rows."""
+    """docs/design.md#the-life-of-a-text: run late, twice or after a crash, planning gives the same rows."""
     two = [one_off("a", "2026-12-01T10:00:00", leads=["2h"]), one_off("b", "2026-12-01T15:00:00", leads=["2h"])]
     accept(house, series=two)
     before = {(text.key, text.state, text.opens_at) for text in texts(house)}

@@ -2,7 +2,7 @@
 
 `make simulate` takes turns between transactions and `make chaos` leaves their order to the machine; here it is chosen.
 The worker has read what is due and has not written yet. Either it holds what it read, and who would change it waits, or
-it must notice that it was changed: DESIGN §6.3 and §6.6.
+it must notice that it was changed: docs/design.md#states-and-moves and sending rule 6.
 """
 
 import threading

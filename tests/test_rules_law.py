@@ -1,6 +1,6 @@
 """The rules of the law and the networks (L-1 … L-60), by what a phone shows and what stands on record.
 
-`docs/rules.md` says of each rule where it is defended; here stand those that belong to no other file.
+`docs/domain.md` says of each rule where it is defended; here stand those that belong to no other file.
 """
 
 import re
@@ -826,7 +826,7 @@ def test_l55_a_plan_has_no_place_for_notes_or_a_diagnosis(field):
         document(series=[VISIT | {field: "anything"}])
 
 
-# docs/rules.md
+# docs/domain.md
 
 RULES = {
     *(f"L-{number}" for number in (*range(1, 7), *range(10, 18), *range(20, 25), *range(30, 40), "39b")),
@@ -834,13 +834,15 @@ RULES = {
     *(f"C-{number}" for number in range(1, 16)),
     *(f"W-{number}" for number in range(1, 11)),
     *(f"R0.{number}" for number in range(1, 13)),
-    *("P-21", "S-5", "S-10", "S-17", "S-20", "S-23"),
+    *("E-11", "I-4", "I-40", "P-20", "P-21", "P-30"),
+    *(f"P-{number}" for number in (*range(1, 5), *range(6, 13), *range(14, 17))),
+    *(f"S-{number}" for number in (1, 2, 3, 5, 8, 10, 17, 18, 19, 20, 23)),
 }
-ROW = re.compile(r"^\| ([LCWRPS][-0-9.]+b?) \| (.+) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([LCWRPSEI][-0-9.]+b?) \| (.+) \| (.+) \|$", re.MULTILINE)
 
 
 def rows():
-    return ROW.findall((ROOT / "docs" / "rules.md").read_text(encoding="utf-8"))
+    return ROW.findall((ROOT / "docs" / "domain.md").read_text(encoding="utf-8"))
 
 
 def test_every_rule_has_one_row():

@@ -1,4 +1,4 @@
-"""What is left of an erased person (S8), and what the audit and its rows may be made to say (S14, S16)."""
+"""What is left of an erased person (SEC-8), and what the audit and its rows may be made to say (SEC-14, SEC-16)."""
 
 import subprocess
 from collections.abc import Iterator

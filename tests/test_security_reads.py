@@ -1,4 +1,4 @@
-"""Whoever is shown a person is on record, whichever way they asked (S5)."""
+"""Whoever is shown a person is on record, whichever way they asked (SEC-5)."""
 
 import pytest
 import sqlalchemy as sa

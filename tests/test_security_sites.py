@@ -1,4 +1,4 @@
-"""What one site can learn of, or do to, another site's patients by a phone number (S6, S7)."""
+"""What one site can learn of, or do to, another site's patients by a phone number (SEC-6, SEC-7)."""
 
 import re
 from dataclasses import replace

@@ -56,7 +56,7 @@ def bodies(twilio, phone="+12025550101") -> list[str]:
     return [one.body for one in twilio.created(phone)]
 
 
-# Notices (DESIGN §7, §8).
+# Notices (docs/design.md#notices).
 
 
 @pytest.mark.parametrize("reminded", [False, True])

@@ -1,4 +1,6 @@
-"""What is due goes once, and its outcome is on record (DESIGN §3, §6)."""
+"""What is due goes once, and its outcome is on record (docs/design.md#the-life-of-a-text,
+docs/design.md#rules-of-sending).
+"""
 
 import asyncio
 import contextlib
@@ -92,7 +94,7 @@ def test_a_paused_site_sends_nothing_and_nothing_is_lost(line, twilio):
     assert len(twilio.created()) == 1
 
 
-def test_c14_a_stop_before_the_claim_wins(line, twilio):
+def test_k14_a_stop_before_the_claim_wins(line, twilio):
     accept(line)
     inbound_text(line, "STOP")
     assert {(text.state, text.reason) for text in logged(line)} == {("suppressed", "opted_out")}
@@ -316,7 +318,7 @@ def claimed(house, now, lease=timedelta(seconds=20)):
     return begun(house, now, lease=lease)
 
 
-def test_c3_a_worker_that_died_after_its_claim_loses_and_doubles_nothing(line, twilio, travel):
+def test_k3_a_worker_that_died_after_its_claim_loses_and_doubles_nothing(line, twilio, travel):
     accept(line)
     claimed(line, clock.now())
     assert states(line) == ["sending"]
@@ -331,7 +333,7 @@ def test_c3_a_worker_that_died_after_its_claim_loses_and_doubles_nothing(line, t
     assert len(twilio.created()) == 1
 
 
-def test_c7_a_worker_that_died_after_the_call_is_found_out(line, twilio, travel):
+def test_k7_a_worker_that_died_after_the_call_is_found_out(line, twilio, travel):
     accept(line)
     (started,) = claimed(line, clock.now())
     answer = runs.with_gateway(
@@ -349,7 +351,7 @@ def test_c7_a_worker_that_died_after_the_call_is_found_out(line, twilio, travel)
     assert len(twilio.created()) == 1
 
 
-def test_c12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, travel):
+def test_k12_an_answer_after_the_lease_lapsed_is_kept_as_evidence(line, twilio, travel):
     accept(line)
     (started,) = claimed(line, clock.now())
     travel(clock.now() + timedelta(seconds=21))
@@ -404,7 +406,7 @@ def test_recording_twice_changes_nothing(line):
     assert logged(line) == before
 
 
-def test_c15_a_visit_called_off_while_its_text_waits_takes_it_along(line, twilio):
+def test_k15_a_visit_called_off_while_its_text_waits_takes_it_along(line, twilio):
     accept(line)
     accept(line, series=[one_off("visit", SOON, leads=["90m"], status="cancelled")])
     assert states(line) == ["cancelled"]

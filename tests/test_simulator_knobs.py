@@ -1,4 +1,6 @@
-"""Every knob of the pretend Twilio by the number it has in twilio.md §10; all exchanges held against the OpenAPI."""
+"""Every knob of the pretend Twilio by the number it has in docs/twilio.md 10; all exchanges held against the
+OpenAPI.
+"""
 
 import json
 import statistics

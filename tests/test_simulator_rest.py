@@ -81,7 +81,7 @@ def test_the_check_would_find_a_wrong_answer():
         check(request, wrong)
 
 
-# Create: twilio.md §10.2
+# Create: docs/twilio.md 10.2
 
 
 def test_s10_2_a_text_from_a_number_is_queued(caller):
@@ -118,7 +118,7 @@ def test_s9_segments_are_counted_as_twilio_counts(caller):
     assert caller.create(body="ç" * 71)["num_segments"] == "2"
 
 
-# Who may ask: §10.1
+# Who may ask: docs/twilio.md 10.1
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_s10_9_too_many_at_once_are_not_processed(caller):
     assert caller.simulator.created() == []
 
 
-# Validation: §10.3 and the magic numbers of §7
+# Validation: docs/twilio.md 10.3 and 7
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_s10_3_send_at_needs_a_service_and_its_window(caller):
         refused(caller, 35114)
 
 
-# Progression: §10.4
+# Progression: docs/twilio.md 10.4
 
 
 def states(caller, sid, *at):
@@ -314,7 +314,7 @@ def test_s10_4_a_scheduled_text_waits_and_can_be_canceled(caller):
     refused(caller, 30409)
 
 
-# Reading, redacting, deleting: §10.12
+# Reading, redacting, deleting: docs/twilio.md 10.12
 
 
 def test_s10_12_redaction_empties_the_body_of_a_finished_text(caller):
@@ -427,7 +427,7 @@ def test_s10_12_pages_show_each_message_once_newest_first(made, size, filtered, 
         assert [page["messages"] for page in back] == [page["messages"] for page in pages[-2::-1]]
 
 
-# Faults: §10.8
+# Faults: docs/twilio.md 10.8
 
 
 def ask_with(caller, **rule):
@@ -517,7 +517,7 @@ def test_refuse_connection_is_told_to_whoever_holds_the_socket(caller):
     assert caller.simulator.refusing_until == NOW + seconds(4)
 
 
-# Opt-out: §5, §10.11
+# Opt-out: docs/twilio.md 5, 10.11
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_s10_14_message_verbs_of_the_answer_are_texts_back():
     assert caller.simulator.created() == []
 
 
-# Patience: §2.2
+# Patience: docs/twilio.md 2.2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """The services in any order, on one database, with a clock and a Twilio moved by hand; the promises checked after each
-step (DESIGN §2; reliability.md I1 to I6).
+step (docs/design.md#the-promise; docs/simulation.md INV1 to INV6).
 """
 
 import asyncio

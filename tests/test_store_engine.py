@@ -1,4 +1,4 @@
-"""The database under everything: transactions, retries, schema (DESIGN §6.6, §7.4)."""
+"""The database under everything: transactions, retries, schema (sending rule 6, data rule 4)."""
 
 import itertools
 import threading

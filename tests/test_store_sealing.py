@@ -1,4 +1,4 @@
-"""Personal data is sealed (DESIGN §7.1)."""
+"""Personal data is sealed (data rule 1)."""
 
 import secrets
 

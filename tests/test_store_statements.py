@@ -58,7 +58,7 @@ def test_rows_of_each_come_in_the_order_they_were_asked_for(database):
     assert [row.name for row in found] == ["first", "second"]
 
 
-def test_c8_what_was_not_waited_for_and_cannot_be_is_no_uncertain_commit(database):
+def test_k8_what_was_not_waited_for_and_cannot_be_is_no_uncertain_commit(database):
     """It is found out before the COMMIT: nothing was done, and nobody has to ask."""
     database.write(lambda tx: tx.add(ADD, [FIRST]))
 

@@ -1,5 +1,5 @@
 """An urgent task that no one takes pages on-call until it is closed, within bounds; and no text goes unheard because
-someone took an earlier one (findings on conversation, no. 3).
+someone took an earlier one (conversation 3).
 """
 
 from datetime import UTC, datetime, timedelta

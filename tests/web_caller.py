@@ -16,7 +16,7 @@ TOKEN = "simulator"
 
 
 def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> str:
-    """X-Twilio-Signature, as twilio.md §2.3 writes it down."""
+    """X-Twilio-Signature, as docs/twilio.md 2.3 writes it down."""
     said = url + "".join(name + value for name, value in sorted(set(form)))
     return base64.b64encode(hmac.new(token.encode(), said.encode(), hashlib.sha1).digest()).decode()
 

@@ -1,4 +1,4 @@
-"""The same verbs for a terminal. Data goes to stdout, words to stderr (CONTRACT: Commands)."""
+"""The same verbs for a terminal. Data goes to stdout, words to stderr (README.md#commands)."""
 
 from reminders.cli.app import app
 

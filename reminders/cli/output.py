@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 class Exit(IntEnum):
-    """How a command ends (CONTRACT: Commands)."""
+    """How a command ends (README.md#commands)."""
 
     DONE = 0
     REFUSED = 1

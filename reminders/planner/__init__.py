@@ -1,6 +1,7 @@
 """When to text. Pure: which texts a reader should get for their visits, in which window, and for each that will not
-go, why (DESIGN §8). `daily` lists the reminders that could go, `selection` chooses among them, `notices` plans what no
-lead asks for, `guard` judges at the moment of sending; all of them ask `readers` who may be texted, and when.
+go, why (docs/design.md#the-planner). `daily` lists the reminders that could go, `selection` chooses among them,
+`notices` plans what no lead asks for, `guard` judges at the moment of sending; all of them ask `readers` who may be
+texted, and when.
 """
 
 from reminders.planner.daily import Candidate, is_red

@@ -1,5 +1,5 @@
 """Which reminders there could be: a text for each reader, day of visits and lead, in its window and moved out of quiet
-hours (DESIGN §8). `selection` says which of them go.
+hours (docs/design.md#the-planner). `selection` says which of them go.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ RED_WITHIN = timedelta(hours=72)
 class Candidate:
     """A text that could go. It goes at `goes_at`; where that is None, `reason` says why it does not.
 
-    One candidate per reader, day of the visits, and lead: `key` is its identity for ever (DESIGN §7).
+    One candidate per reader, day of the visits, and lead: `key` is its identity for ever (docs/design.md#natural-keys).
     """
 
     reader: int
@@ -152,7 +152,7 @@ _AROUND = [timedelta(days=days) for days in range(-6, 7)]
 def is_red(visit: Visit, now: datetime) -> bool:
     """Whether somebody must phone if no text goes about this visit: the first after discharge, or within 72 hours.
 
-    (DESIGN §8: Red.)
+    (docs/design.md#red.)
     """
     ahead = visit.starts_at - now
     return visit.status == "booked" and ahead > timedelta(0) and (visit.first or ahead <= RED_WITHIN)

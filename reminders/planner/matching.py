@@ -1,6 +1,6 @@
 """Which visit is which when an edit of a plan changes its name: a one-off made weekly, another key, another weekday.
 
-The reader knows visits, not keys, so a visit that is only renamed is no news (DESIGN §7).
+The reader knows visits, not keys, so a visit that is only renamed is no news (docs/design.md#natural-keys).
 """
 
 from collections.abc import Iterator, Sequence

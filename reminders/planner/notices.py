@@ -1,5 +1,5 @@
 """The texts that no lead asks for: notices of a change, the welcome, answers, what staff typed. Who gets one, when, and
-whether it may still go (DESIGN §8: they neither count against the caps nor wait for them).
+whether it may still go (docs/design.md#notices: they neither count against the caps nor wait for them).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,5 @@
-"""Who may be texted, about what, and when: readers, their quiet hours, visits, and the house rules (DESIGN §8).
+"""Who may be texted, about what, and when: readers, their quiet hours, visits, and the house rules
+(docs/design.md#the-planner).
 
 Instants are aware UTC; wall-clock times are naive and belong to the zone beside them.
 """
@@ -14,7 +15,7 @@ A_DAY = timedelta(days=1)
 
 
 class Reason(StrEnum):
-    """Why a text does not go (DESIGN §8)."""
+    """Why a text does not go (docs/design.md#reasons)."""
 
     NO_CONSENT = "no_consent"
     OPTED_OUT = "opted_out"
@@ -132,7 +133,7 @@ class Visit:
 
 
 def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
-    """How far ahead texts about this visit go (DESIGN §8: Leads)."""
+    """How far ahead texts about this visit go (docs/design.md#leads)."""
     if visit.leads is not None:
         return visit.leads
     if visit.repeats and not visit.first:

@@ -1,4 +1,5 @@
-"""Which reminders go, of those that could: the weekly digest, the caps, and one text a day about a day (DESIGN §8).
+"""Which reminders go, of those that could: the weekly digest, the caps, and one text a day about a day
+(docs/design.md#caps).
 
 Preview and planning are `plan`, so what a coordinator saw is what is stored.
 """

@@ -1,4 +1,4 @@
-"""The plan document: the one shape every source of plans becomes (CONTRACT: Plan file)."""
+"""The plan document: the one shape every source of plans becomes (README.md#a-plan-file)."""
 
 import json
 from datetime import date, timedelta
@@ -28,7 +28,7 @@ from reminders.plans.kinds import Kind
 from reminders.plans.programs import expand, programs
 from reminders.plans.recurrence import Series
 
-# DESIGN §7: why a plan ended.
+# Why a plan ended (docs/design.md#natural-keys).
 ENDINGS = ("completed", "left", "readmitted", "transferred", "died", "other")
 
 

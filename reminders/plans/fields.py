@@ -26,7 +26,7 @@ class UnfitError(ValueError):
 
 
 class Section(BaseModel):
-    """One table of a plan document. Its `repr` shows nothing: it would put a person into a log line (DESIGN §2.5)."""
+    """One table of a plan document. Its `repr` shows nothing: it would put a person into a log line (promise 5)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -22,7 +22,7 @@ class Mode(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kinds of appointment (DESIGN §4; S-1 … S-18)."""
+    """The kinds of appointment (ARCHITECTURE.md#the-words; S-1 … S-18)."""
 
     THERAPY_INDIVIDUAL = "therapy_individual"
     THERAPY_GROUP = "therapy_group"

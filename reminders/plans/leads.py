@@ -11,7 +11,7 @@ _BEFORE = re.compile(r"([0-9]{1,5})([dhm])")
 
 @dataclass(frozen=True)
 class Lead:
-    """How far ahead a text goes (DESIGN §4). One of three shapes:
+    """How far ahead a text goes (ARCHITECTURE.md#the-words). One of three shapes:
 
     - `3d@17:00`: `days` 3 and `at` 17:00, a wall clock that many calendar days before (0: the same day);
     - `2d`: `days` 2, the appointment's own wall-clock time that many calendar days before;

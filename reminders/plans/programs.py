@@ -1,4 +1,4 @@
-"""Programs: named templates of a plan, kept as data in `programs/*.toml` (domain-rules §2).
+"""Programs: named templates of a plan, kept as data in `programs/*.toml` (docs/domain.md: P-1 to P-16).
 
 A file holds `title`, `source` and its `[[series]]`: nothing of it ever reaches a text. A series names the weeks it
 meets in as `weeks = [1, 2, 6]`, or as `from_week`, `to_week` and perhaps `every_weeks`.

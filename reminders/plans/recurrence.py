@@ -190,7 +190,7 @@ def _repeats(value: object) -> str:
 
 
 class Series(Section):
-    """A standing arrangement; one that does not repeat is a one-off (DESIGN §4).
+    """A standing arrangement; one that does not repeat is a one-off (ARCHITECTURE.md#the-words).
 
     `starts` is the naive wall clock of the place, itself the first date of `repeats`; `zone` None means the site's.
     `move` maps what was first written down, to the minute, to the new wall clock. `leads` None means the usual ones.

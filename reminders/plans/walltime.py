@@ -1,4 +1,4 @@
-"""Wall-clock time and instants. Wall-clock times are the truth, instants are derived (DESIGN §2.4).
+"""Wall-clock time and instants. Wall-clock times are the truth, instants are derived (promise 4).
 
 The zones come from the installed tzdata package and not from the machine, so that two machines of different age
 agree on when an appointment is.
@@ -63,7 +63,7 @@ def to_instant(wall: datetime, zone: str) -> datetime:
     """The instant (aware, UTC) at which clocks in `zone` show `wall` (naive).
 
     A time that clocks skip moves forward to the first valid minute; a time that they show twice means the first
-    (DESIGN §2.4). Raises ValueError for a `wall` with an offset and for an unknown zone.
+    (promise 4). Raises ValueError for a `wall` with an offset and for an unknown zone.
     """
     if wall.tzinfo is not None:
         raise ValueError("a wall-clock time has no offset")

@@ -1,4 +1,4 @@
-"""Backups of the database, and the restore with its guard: what may have gone since the backup does not go again (C13).
+"""Backups of the database, and the restore with its guard: what may have gone since the backup does not go again (K13).
 
 A backup holds no keys: what is sealed in it opens with REMINDERS_SEALING_KEYS only, which are kept elsewhere.
 """

@@ -1,4 +1,4 @@
-"""What the caps cost a plan, in words: the visits of a week that stay without a reminder (DESIGN §8)."""
+"""What the caps cost a plan, in words: the visits of a week that stay without a reminder (docs/design.md#caps)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

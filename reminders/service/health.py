@@ -40,7 +40,7 @@ class JobHealth:
 
 @dataclass(slots=True)
 class Status:
-    """How the service does (CONTRACT: status). `troubles` says in words what keeps it from being ok.
+    """How the service does (README.md#commands). `troubles` says in words what keeps it from being ok.
 
     `ringing` are the urgent tasks that nobody has acknowledged, `pages` those that no contact's service has taken.
     """
@@ -77,7 +77,9 @@ def job_intervals(house: House) -> dict[str, float]:
 
 
 def status(house: House, now: datetime) -> Status:
-    """How the service does at `now`. Health is the age of the last successful scan (rule 11). Raises Unavailable."""
+    """How the service does at `now`. Health is the age of the last successful scan (sending rule 11). Raises
+    Unavailable.
+    """
 
     def look(tx: store.Transaction) -> Status:
         depth = store.queue.depth(tx, now)

@@ -43,7 +43,9 @@ class House:
 
     @property
     def place(self) -> str:
-        """Which database and which settings these are: whoever stands in the wrong directory sees it by that (S19)."""
+        """Which database and which settings these are: whoever stands in the wrong directory sees it by that
+        (OPS-19).
+        """
         url = self.settings.database.url
         file = self.database.file
         where = f"sqlite:///{file.resolve()}" if file is not None else without_password(url)
@@ -66,7 +68,7 @@ class House:
         )
 
     def keep_time(self) -> float:
-        """Measure the database's clock and go by it from now on; how far it was ahead, in seconds (rule 2)."""
+        """Measure the database's clock and go by it from now on; how far it was ahead, in seconds (sending rule 2)."""
         ahead = self.database.skew(clock.machine)
         clock.correct(ahead)
         return ahead.total_seconds()

@@ -20,7 +20,7 @@ from reminders.store.texts import Changes
 
 @dataclass(slots=True)
 class Imported:
-    """What became of many files (CONTRACT: import)."""
+    """What became of many files (README.md#commands)."""
 
     accepted: int = 0
     unchanged: int = 0

@@ -41,7 +41,7 @@ ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
 _STOPPED = {Meaning.STOP, Meaning.STOP_ASKED, Meaning.WRONG_NUMBER}
 _DANGER = {Meaning.CRISIS, Meaning.OVERDOSE}
-# Twilio answers these itself and blocks the number, or opens it again (twilio.md §5); other words it does not know.
+# Twilio answers these itself and blocks the number, or opens it again (docs/twilio.md 5); other words it does not know.
 _TWILIOS_WORDS = {
     "stop",
     "unsubscribe",
@@ -156,7 +156,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
             hearing.leave_to_a_person()
         else:
             hearing.respond()
-        crash.point("C14")
+        crash.point("K14")
         return Taken(understood.answer, fresh=True, urgent=tuple(hearing.urgent), rang=hearing.rang)
 
     return house.database.write(work, again=True)
@@ -263,7 +263,9 @@ class _Hearing:
         return True
 
     def _is_from_us(self) -> bool:
-        """Whether a sender of our own texted us: an answer would come back as a text, and be answered again (S16)."""
+        """Whether a sender of our own texted us: an answer would come back as a text, and be answered again
+        (SEC-16).
+        """
         return store.people.sender_at(self.tx, self.text.sender) is not None
 
     def leave_to_a_person(self) -> None:

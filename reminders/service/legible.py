@@ -23,6 +23,6 @@ def legible(text: str) -> str:
     """The text with every direction control and every control character but tabs and line ends as a visible mark.
 
     With U+202E before it, “I will not come” reads as “emoc ton lliw I”; an escape sequence colors a terminal or hides
-    what stands above it (S16).
+    what stands above it (SEC-16).
     """
     return text.translate(_MARKS)

@@ -432,7 +432,7 @@ def _cells(text: Logged, scope: str) -> tuple[object, ...]:
 
 
 def in_full(text: Logged) -> dict[str, Any]:
-    """A text as programs get it (CONTRACT: log)."""
+    """A text as programs get it (README.md#commands)."""
     return {
         "text": str(text.text),
         "class": text.class_,

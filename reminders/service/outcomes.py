@@ -29,7 +29,7 @@ T = TypeVar("T")
 ASKED_AT_ONCE = 20
 LISTED = 100  # texts in the story of a restore; `reminders restored` has them all
 CLOCKS_DIFFER = timedelta(seconds=60)  # Twilio's clock and ours; its list is to the second
-ASK_TIMES = (ASK_AFTER, timedelta(hours=1), timedelta(hours=24))  # after the answer (DESIGN §3: silent ones)
+ASK_TIMES = (ASK_AFTER, timedelta(hours=1), timedelta(hours=24))  # after the answer (docs/design.md#the-life-of-a-text)
 
 
 def receive(house: House, ref: str, receipt: Receipt, form: dict[str, str], now: datetime) -> bool:
@@ -47,7 +47,7 @@ def receive(house: House, ref: str, receipt: Receipt, form: dict[str, str], now:
             log.warning("a receipt names another message than attempt %d had", attempt.id)
         told = Heard(receipt.status, receipt.error_code, receipt.sid, "callback", json.dumps(form, sort_keys=True))
         hear(house, tx, attempt.id, attempt.number_id, told=told, now=now)
-        crash.point("C9")
+        crash.point("K9")
         return True
 
     return house.database.write(work, again=True)
@@ -71,7 +71,7 @@ def hear(house: House, tx: store.Transaction, attempt_id: int, number_id: int, *
 
 @dataclass(slots=True)
 class Settled:
-    """What one settling did (CONTRACT: settle)."""
+    """What one settling did (README.md#commands)."""
 
     released: int = 0
     found: int = 0
@@ -81,7 +81,7 @@ class Settled:
 
 
 async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
-    """Lapsed leases become uncertain, unknowns are looked up, shut windows expire (DESIGN §6.5).
+    """Lapsed leases become uncertain, unknowns are looked up, shut windows expire (sending rule 5).
 
     Raises Unavailable. Twilio out of reach is no error: the look-up is made later, and proves nothing until then.
     """
@@ -146,7 +146,7 @@ def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[S
         None,
     )
     if match is not None:
-        crash.point("C11")
+        crash.point("K11")
         told = Heard(match.status, match.error_code or 0, match.sid, "look-up", json.dumps({"sid": match.sid}))
         hear(house, tx, one.attempt, one.number_id, told=told, now=now)
         return True
@@ -166,7 +166,7 @@ def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[S
 
 
 async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Settled, each: OneByOne) -> None:
-    """After a restore: find at Twilio what went since the backup, before any sender sends again (C13, F32)."""
+    """After a restore: find at Twilio what went since the backup, before any sender sends again (K13, F32)."""
     database = house.database
     busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
     database.write(lambda tx: _sweep(tx, now), again=True)
@@ -348,7 +348,7 @@ async def _fetch(gateway: Gateway, sid: str | None) -> _Fetched:
 
 
 def _note_asked(house: House, tx: store.Transaction, *, row: store.Row[Any], seen: Seen | None, now: datetime) -> None:
-    crash.point("C10")
+    crash.point("K10")
     following = row.asks + 1
     next_at = row.answered_at + ASK_TIMES[following] if following < len(ASK_TIMES) else None
     if seen is not None:

@@ -1,4 +1,5 @@
-"""Things as programs see them: the same names and values from the command line's `--json` and from the API (CONTRACT).
+"""Things as programs see them: the same names and values from the command line's `--json` and from the API
+(docs/api.md).
 
 Ids of rows are text, since they are longer than the whole numbers that JavaScript can hold. Tasks are numbered from 1.
 """

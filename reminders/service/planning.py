@@ -138,7 +138,7 @@ def accept_in(
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
     modes = {one.key: one.how for one in store.history.series_of(tx, plan_id)} if row is not None else {}
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
-    crash.point("C0")
+    crash.point("K0")
     changes = replan(house, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
@@ -599,7 +599,9 @@ def _extend(
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """One text as it would go, or why it does not (CONTRACT: preview). `id` is its row; of a preview one never kept."""
+    """One text as it would go, or why it does not (README.md#commands). `id` is its row; of a preview one never
+    kept.
+    """
 
     id: int = field(compare=False)
 

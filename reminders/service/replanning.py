@@ -151,7 +151,7 @@ def _welcome(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
 
 
 def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime) -> Changes:
-    """Make a reader's notices what they do not know yet, as their visits stand now (DESIGN §8).
+    """Make a reader's notices what they do not know yet, as their visits stand now (docs/design.md#notices).
 
     One text for each kind of change. What was moved back before its notice went was never news; a notice that went is
     what the reader knows since.
@@ -314,7 +314,8 @@ def _moved_key(name: str, one: Changed, rows: Sequence[Row[Any]]) -> str:
 def _tell_of_added(
     tx: store.Transaction, party: _Party, untold: Sequence[planner.Visit], policy: Policy, now: datetime
 ) -> int:
-    """One notice of the visits that were added to days whose text has gone (DESIGN §7), if none to come speaks of them.
+    """One notice of the visits that were added to days whose text has gone (docs/design.md#natural-keys), if none to
+    come speaks of them.
 
     Those that an earlier notice of this kind is still to tell, and that still stand so, are told with the new ones.
     """

@@ -1,4 +1,4 @@
-"""Running one job: its verb, and on record whether it succeeded (rule 11)."""
+"""Running one job: its verb, and on record whether it succeeded (sending rule 11)."""
 
 import asyncio
 import logging

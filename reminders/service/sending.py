@@ -29,13 +29,13 @@ T = TypeVar("T")
 GATHER = 0.005  # seconds to wait for more answers before a batch is recorded
 SCAN_AGAIN = 1.0  # seconds for which a scan holds while claims come back full
 PACED = 0.2  # seconds until a sender's pace is looked at again
-MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (rule 2)
+MOST_SKEW = timedelta(seconds=2)  # a worker whose clock is further off the database's does not claim (sending rule 2)
 ASK_AFTER = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one pass did (CONTRACT: send)."""
+    """What one pass did (README.md#commands)."""
 
     claimed: int = 0
     accepted: int = 0
@@ -279,23 +279,23 @@ class Dispatch:
             if records:
                 recording.write_down(self._house, tx, batch, now)
             claimed, intents, suppressed = take(tx)
-            crash.point("C2")
+            crash.point("K2")
             begun.extend(store.claims.start(tx, intents, now, self._lease))
             return claimed, suppressed
 
-        crash.point("C1")
+        crash.point("K1")
         try:
             claimed, suppressed = self._house.database.write(work)
             turn.recorded = turn.recorded or records
         except store.CommitUncertain:
-            # A coin toss (C8): whatever is on record was claimed by us, and nothing else was.
+            # A coin toss (K8): whatever is on record was claimed by us, and nothing else was.
             refs = [one.ref for one in begun]
             known = self._house.database.read(lambda tx: store.claims.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
         if records:
-            crash.point("C8")
-        crash.point("C3")
+            crash.point("K8")
+        crash.point("K3")
         tally.claimed += claimed
         tally.suppressed += suppressed
         turn.claimed += claimed
@@ -303,7 +303,7 @@ class Dispatch:
 
     async def _send(self, one: Started, claimed_at: float) -> Answered:
         # A process that was stopped, or slept with its machine, may hold a lease that is nearly over; what it starts
-        # now could still be on the wire when somebody else takes over (C12). Both clocks are asked: one stands still
+        # now could still be on the wire when somebody else takes over (K12). Both clocks are asked: one stands still
         # while the machine sleeps, the other can be set. Nothing was sent, and we know it.
         now = clock.now()
         passed = max(time.monotonic() - claimed_at, (now - one.started_at).total_seconds())
@@ -319,14 +319,14 @@ class Dispatch:
 
     def _answered(self, one: Started, answer: Answer, now: datetime) -> Answered:
         if isinstance(answer, Accepted):
-            crash.point("C7")
+            crash.point("K7")
             return Answered(one, "accepted", sid=answer.sid, status=answer.status, ask_at=now + ASK_AFTER)
         if isinstance(answer, Refused):
-            crash.point("C6")
+            crash.point("K6")
             code = codes.look_up(answer.code)
             # What waits for its sender's rest needs no time of its own.
             again = now if code.rests_sender is not None else codes.again_at(code, one.number, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
-        crash.point("C5")
+        crash.point("K5")
         settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)

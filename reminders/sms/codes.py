@@ -1,4 +1,4 @@
-"""What Twilio's error codes mean, all that the service does about each, and what a person can do (twilio.md §3).
+"""What Twilio's error codes mean, all that the service does about each, and what a person can do (docs/twilio.md 3).
 
 The knowledge is data, in codes.toml; nothing else says what a code leads to. Twilio splits and refines its codes, so an
 unknown one has an honest answer too.
@@ -76,7 +76,7 @@ def look_up(code: int) -> Code:
     """The entry for a code; 0 is "no connection".
 
     An unknown code is never retried and always for a person to look at: 3xxxx comes from the networks and speaks of one
-    text, anything else is Twilio refusing to take it (twilio.md §3).
+    text, anything else is Twilio refusing to take it (docs/twilio.md 3).
     """
     return _known().get(code) or Code(
         code=code,

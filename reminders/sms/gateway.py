@@ -2,7 +2,7 @@
 # mypy: allow-untyped-calls
 """Our side of Twilio's REST API: send a text, look for one, fetch one. The only user of the SDK's client.
 
-What Twilio and the network do comes back as a value (DESIGN: rules of data, 3). Whether a text was taken is read
+What Twilio and the network do comes back as a value (data rule 3). Whether a text was taken is read
 from the answer on the wire, before the SDK interprets it: an SDK exception may carry a status that stands in the body
 (RFC 9457) and not the one of the response.
 """
@@ -187,7 +187,7 @@ class Gateway:
         self._services = client.messaging.v1.services
 
     async def send(self, text: Outgoing) -> Answer:
-        """Hand one text to Twilio, once, and say what is known of it (twilio.md §1.4).
+        """Hand one text to Twilio, once, and say what is known of it (docs/twilio.md 1.4).
 
         Never raises for anything Twilio or the network does; ValueError for a `ref` that cannot stand in a URL.
         """
@@ -226,8 +226,8 @@ class Gateway:
     async def find(self, to: str, *, since: datetime) -> list[Seen]:
         """The messages to that number (E.164) created at `since` or later, newest first, sent or not.
 
-        It can prove that a text was taken, never that it was not: Twilio's list lags, at times by hours (twilio.md
-        §2.5). `since` must be aware. No filter on DateSent, which hides what still waits in the queue. Raises
+        It can prove that a text was taken, never that it was not: Twilio's list lags, at times by hours (docs/twilio.md
+        2.5). `since` must be aware. No filter on DateSent, which hides what still waits in the queue. Raises
         Unreachable, also when the list does not end.
         """
         found = [_seen(message) for message in await self._list(since, _PAGES, to=to, page_size=_PAGE)]
@@ -238,7 +238,7 @@ class Gateway:
 
         `to` is a number or a messaging service (MG…); Twilio filters by number only, so for a service the account's
         whole list is read back to `since`. Whoever keeps a mark asks for some time before it again: the list lags, at
-        times by hours (twilio.md §2.5), and a text may appear in it later than younger ones. The list does not say
+        times by hours (docs/twilio.md 2.5), and a text may appear in it later than younger ones. The list does not say
         whether Twilio answered a keyword, so `opt_out_type` is None. A text of nobody (no From) is passed over, as from
         the webhook. `since` must be aware. Raises Unreachable, also when the list does not end.
 

@@ -1,6 +1,6 @@
 # The SDK's validator and TwiML have no annotations:
 # mypy: allow-untyped-calls
-"""What Twilio sends us: status callbacks and inbound texts; and whether it was Twilio (twilio.md §2.2, §2.3, §6)."""
+"""What Twilio sends us: status callbacks and inbound texts; and whether it was Twilio (docs/twilio.md 2.2, 2.3, 6)."""
 
 import re
 from collections import UserDict
@@ -22,7 +22,7 @@ def callback_url(public_url: str, ref: str) -> str:
     """The address Twilio is asked to report an attempt to; `public_url` has scheme and host, `ref` is the attempt's.
 
     The fragment is for Twilio alone, never sent and never signed: five retries, whatever went wrong, each with 2 s to
-    connect and 3 s to answer. Without it a callback we fail to take once is lost (twilio.md §2.2).
+    connect and 3 s to answer. Without it a callback we fail to take once is lost (docs/twilio.md 2.2).
     """
     return f"{public_url.rstrip('/')}/sms/status/{ref}#rc=5&rp=all&ct=2000&rt=3000"
 

@@ -2,8 +2,8 @@
 # mypy: disable-error-code="attr-defined, name-defined"
 """One HTTP request over libcurl, with one honest answer to the question "could it have been taken?".
 
-The SDK's own clients re-send, wait for ever, or measure their deadline per read (twilio.md §1.2, §1.3). Here a request
-is written at most once, ends by its deadline, and says on failure whether the other side may have seen it.
+The SDK's own clients re-send, wait for ever, or measure their deadline per read (docs/twilio.md 1.2, 1.3). Here a
+request is written at most once, ends by its deadline, and says on failure whether the other side may have seen it.
 """
 
 import functools
@@ -20,7 +20,7 @@ from twilio.http.response import Response
 
 from reminders.sms.wire import Wire
 
-# At INFO the SDK's loggers write whole URLs, and with them phone numbers (twilio.md §1.4).
+# At INFO the SDK's loggers write whole URLs, and with them phone numbers (docs/twilio.md 1.4).
 for _name in ("twilio.http_client", "twilio.async_http_client"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 

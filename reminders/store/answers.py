@@ -41,7 +41,7 @@ class Answered:
 def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     """Write down a batch of answers. Safe to repeat: an attempt that has its answer keeps it.
 
-    A callback may have come first (C9), or the lease may have lapsed and the text moved on (C12): then its state stays
+    A callback may have come first (K9), or the lease may have lapsed and the text moved on (K12): then its state stays
     and the sid is kept on the attempt as evidence.
     """
     accepted = [one for one in answers if one.answer == "accepted"]

@@ -1,6 +1,6 @@
 """Backups of the whole database, and what a restored one must not forget.
 
-A restored database believes that what went since the backup is unsent (C13). So a restore puts every text that may have
+A restored database believes that what went since the backup is unsent (K13). So a restore puts every text that may have
 gone in doubt, in the same step; no sender sends before the doubts are settled (`service/outcomes.py`).
 """
 

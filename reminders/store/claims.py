@@ -1,7 +1,8 @@
 """Taking texts for sending: who takes one has it locked, with its number, and what it is judged on is read after that.
 
-It never waits for a lock, so workers, STOP and reconcile cannot race or deadlock (DESIGN §6.6). An attempt is written
-and the text leased before Twilio is called; states move by conditional UPDATEs, and who moved nothing has lost (3).
+It never waits for a lock, so workers, STOP and reconcile cannot race or deadlock (sending rule 6). An attempt is
+written and the text leased before Twilio is called; states move by conditional UPDATEs, and who moved nothing has lost
+(3).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -450,7 +451,7 @@ _TEXTED = Prepared(
 
 
 def which_started(tx: Transaction, refs: Sequence[str]) -> set[str]:
-    """Which of these attempts are on record: asked after a COMMIT that failed (C8)."""
+    """Which of these attempts are on record: asked after a COMMIT that failed (K8)."""
     return {row.ref for row in tx.all(sa.select(attempts.c.ref).where(attempts.c.ref.in_(refs)))}
 
 

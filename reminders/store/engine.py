@@ -47,7 +47,7 @@ class Unavailable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 
 class CommitUncertain(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
-    """The COMMIT failed and may have happened. Read back by key before doing anything (DESIGN §7.4)."""
+    """The COMMIT failed and may have happened. Read back by key before doing anything (data rule 4)."""
 
 
 class Transaction(Statements):
@@ -335,7 +335,7 @@ class Database:
         """Fold SQLite's write-ahead log into the main file, under the write lock.
 
         Automatic checkpoints are off: before 3.51.3, two connections writing and checkpointing at once could corrupt
-        the file (reliability.md §0.4). TRUNCATE takes the writer's lock first, and then waits for whoever still reads
+        the file (decision 12). TRUNCATE takes the writer's lock first, and then waits for whoever still reads
         what was before: no longer than a tenth of a second, or a long export keeps every webhook out meanwhile. What
         is left over comes with the next one.
         """

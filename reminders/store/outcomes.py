@@ -263,7 +263,7 @@ def looked(tx: Transaction, unsettled: Unsettled, look_again_at: datetime | None
 
 
 def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
-    """The one resend that rule 5 allows: absent twice, and the window still open. Whether it was scheduled."""
+    """The one resend that sending rule 5 allows: absent twice, and the window still open. Whether it was scheduled."""
     return (
         tx.run(
             texts.update()
@@ -307,7 +307,7 @@ def asked(tx: Transaction, attempt_id: int, asks: int, ask_again_at: datetime | 
 def expire(tx: Transaction, now: datetime, limit: int = 1000) -> int:
     """Texts whose window shut before they could be handed over; how many.
 
-    Of those that may have gone before a restore it is not known yet (C13).
+    Of those that may have gone before a restore it is not known yet (K13).
     """
     shut = (
         sa.select(texts.c.id)

@@ -210,7 +210,9 @@ def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
-    """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (rule 6)."""
+    """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (sending rule
+    6).
+    """
     return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}
 
 

@@ -493,7 +493,8 @@ _CALL_OFF_APPOINTMENT = _ONE_APPOINTMENT.values(
 def _known(
     tx: Transaction, row: Row[Any], becomes: Mapping[str, Any], starts_at: datetime, now: datetime
 ) -> dict[str, Any]:
-    """What its readers know of a visit once it is changed: what they knew, where the change is news (DESIGN §7).
+    """What its readers know of a visit once it is changed: what they knew, where the change is news
+    (docs/design.md#notices).
 
     It is none while both times are more than seven days off, where they did not expect the visit, and where a visit
     that was entered just now is put right before any text spoke of it: then the next text says how it stands.

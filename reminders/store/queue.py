@@ -1,7 +1,7 @@
 """The queue is the `texts` table: what is due, who may send it and how fast, and what is held.
 
-Rules of sending (DESIGN §6): a scan marks at most 5,000 opened rows ready (7), and a worker reserves at most one second
-of a sender's pace (8).
+Rules of sending (docs/design.md#rules-of-sending): a scan marks at most 5,000 opened rows ready (7), and a worker
+reserves at most one second of a sender's pace (8).
 """
 
 from collections.abc import Collection, Sequence
@@ -97,7 +97,8 @@ _WORKING = Prepared(
 
 
 def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int:
-    """Reserve up to one second of a sender's pace; how many texts of one segment may be claimed for it (rule 8).
+    """Reserve up to one second of a sender's pace; how many texts of one segment may be claimed for it (sending rule
+    8).
 
     What is reserved and not used is lost; the moment between the end of one reservation and the look for the next is
     not. A pace of 0 means no limit.
@@ -120,7 +121,7 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
     return budget
 
 
-NETWORKS_ZONE = "America/Los_Angeles"  # its midnight ends the day of a network's limit (twilio.md §3, 30023)
+NETWORKS_ZONE = "America/Los_Angeles"  # its midnight ends the day of a network's limit (docs/twilio.md 3: 30023)
 DAY_IS_FULL = 30023
 
 

@@ -33,7 +33,7 @@ SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read onc
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
-    """Note a job's last success (rule 11: health is its age)."""
+    """Note a job's last success (sending rule 11: health is its age)."""
     _keep_run(tx, name, last_success=at)
 
 
@@ -106,7 +106,7 @@ def note(
     What is read by people ends in ` read`, what is taken out in ` exported`. Whose it is and at which site follows
     from the row, unless it is given. Each value carries 16 random bytes, and a digest of both stays beside them: it
     proves later that a value is the one that was noted, also when it was sealed anew, and is of no use for guessing
-    one that an erasure has taken (DESIGN §7.1).
+    one that an erasure has taken (data rule 1).
     """
     audit_id = new_id(now)
     if (already := noted_here.get()) is not None:

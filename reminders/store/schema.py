@@ -1,4 +1,4 @@
-"""Every table, with the constraints that do the work (DESIGN §7). The same on SQLite and PostgreSQL.
+"""Every table, with the constraints that do the work (docs/design.md#natural-keys). The same on SQLite and PostgreSQL.
 
 Ids are made by us before the insert (`ids.py`), so that rows can be laid down in bulk and a sealed value can be bound
 to its row. Columns that end in `_sealed` hold what `sealing.py` made of personal data; nothing personal stands beside
@@ -428,7 +428,7 @@ texts = Table(
     Column("closes_at", Instant, nullable=False),
     Column("leased_until", Instant),
     Column("attempts", sa.SmallInteger, nullable=False),
-    Column("resent", sa.Boolean, nullable=False),  # the one resend of rule 6.5 is spent
+    Column("resent", sa.Boolean, nullable=False),  # the one resend of sending rule 5 is spent
     Column("waits_code", sa.Integer),  # why a scheduled text that was tried still waits
     # What a text that is no reminder says: a text of the catalogue, or what staff typed.
     Column("wording", sa.String(24)),

@@ -1,4 +1,4 @@
-"""Personal data is sealed before it reaches a table (DESIGN §7.1): AES-256-GCM, bound to its place, key ids inside.
+"""Personal data is sealed before it reaches a table (data rule 1): AES-256-GCM, bound to its place, key ids inside.
 
 Two kinds of keys seal. The *sealing keys* come from the environment; they seal what belongs to no single patient
 (phone numbers, replies) and wrap the *data keys*, one for each patient, which seal everything about that patient.

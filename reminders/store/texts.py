@@ -44,7 +44,7 @@ _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
 @dataclass(slots=True)
 class Changes:
-    """What a reconcile did, counted in texts that go (CONTRACT: `{"added","moved","retracted"}`)."""
+    """What a reconcile did, counted in texts that go (README.md#commands: `{"added","moved","retracted"}`)."""
 
     added: int = 0
     moved: int = 0
@@ -605,8 +605,8 @@ def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[i
 def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
     """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
 
-    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (DESIGN §6.5), so it
-    must not stand as never sent.
+    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (sending rule 5), so
+    it must not stand as never sent.
     """
     return {
         "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),

@@ -16,7 +16,7 @@ from reminders.wording.catalogue import TEXTS, Catalogue, catalogue_code, catalo
 from reminders.wording.lint import telling_words
 from reminders.wording.segments import segments
 
-MOST_LISTED = 3  # times named in one text (DESIGN §8)
+MOST_LISTED = 3  # times named in one text (docs/design.md#one-reminder-a-day)
 
 _ALWAYS = frozenset({"crisis", "overdose"})  # C-3: neither length nor lint stops these
 
@@ -63,7 +63,9 @@ class Rendered:
 
 
 class Unsayable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a text, no error of ours
-    """There is nothing that may be sent. `reason` is one of DESIGN §8; of a `lint` refusal `words` names the words."""
+    """There is nothing that may be sent. `reason` is one of docs/design.md#reasons; of a `lint` refusal `words` names
+    the words.
+    """
 
     def __init__(self, reason: Literal["no_wording", "lint"], words: tuple[str, ...] = ()) -> None:
         super().__init__(f"{reason}: {', '.join(words)}" if words else reason)

@@ -1,4 +1,4 @@
-"""How many SMS segments a body takes, as Twilio counts and bills them (twilio.md §9; 3GPP TS 23.038)."""
+"""How many SMS segments a body takes, as Twilio counts and bills them (docs/twilio.md 9; 3GPP TS 23.038)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def merged(kept: Path, part: str, found: dict, taking_part: dict[str, str]) -> dict:
-    """What is kept of earlier parts, with this one in its place; `sending` stands at the top (CONTRACT: Benchmark)."""
+    """What is kept of earlier parts, with this one in its place; `sending` stands at the top (docs/benchmark.md)."""
     result = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"rows": [], "ratios": {}}
     result |= found if part == "sending" else {part: found}
     return result | {"versions": taking_part}

@@ -103,8 +103,8 @@ def _listed(counts: Counter) -> str:
 def points() -> list[str]:
     """The crash points that a worker or the web process passes, as they stand in the code."""
     sources = [*(ROOT / "reminders").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")]
-    found = {name for source in sources for name in re.findall(r'crash\.point\("(C\d+)"\)', source.read_text())}
-    return sorted(found - {"C0", "C15"}, key=lambda name: int(name[1:]))  # those are an import's and a command's
+    found = {name for source in sources for name in re.findall(r'crash\.point\("(K\d+)"\)', source.read_text())}
+    return sorted(found - {"K0", "K15"}, key=lambda name: int(name[1:]))  # those are an import's and a command's
 
 
 def phone_of(number: int) -> str:
@@ -571,7 +571,7 @@ class Run:
         return self.ask(f"/phones/{phone_of(number)}/texts") if number % 3 == 0 else []
 
     def _check_file(self) -> list[str]:
-        """I9: the file is whole."""
+        """INV9: the file is whole."""
         if not self.plan.url.startswith("sqlite"):
             return []
         with sqlite3.connect(self.plan.url.removeprefix("sqlite:///")) as connection:
@@ -581,7 +581,7 @@ class Run:
         return [] if found == [("ok",)] and not orphans else [f"the database file is not whole: {found[:3]}"]
 
     def _leaks(self) -> list[str]:
-        """I10: nobody's number or name is in a log, whatever happened to whoever wrote it."""
+        """INV10: nobody's number or name is in a log, whatever happened to whoever wrote it."""
         personal = re.compile(rb"555-?01\d\d|Invented Person")
         return [
             f"{log.name} names somebody"

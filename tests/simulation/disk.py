@@ -141,13 +141,13 @@ class Disk:
         return at if self._server is not None else (at - _EPOCH) // timedelta(microseconds=1)
 
     def is_sound(self) -> bool:
-        """Whether the database finds itself whole (I9)."""
+        """Whether the database finds itself whole (INV9)."""
         if self._server is not None:
             return True  # it checks constraints as it goes
         return self.look("PRAGMA integrity_check") == [("ok",)] and self.look("PRAGMA foreign_key_check") == []
 
     def everything(self) -> bytes:
-        """All that is stored, as bytes, to search for what must not be in it (I10)."""
+        """All that is stored, as bytes, to search for what must not be in it (INV10)."""
         if self._server is None:
             files = [Path(f"{self._file}{end}") for end in ("", "-wal")]
             return b"".join(file.read_bytes() for file in files if file.exists())

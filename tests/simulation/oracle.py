@@ -1,8 +1,9 @@
 """What a clinic's texts should have been, worked out past the service: from the plan documents and their edits, what
 staff and patients did, and the phones.
 
-It expands plan documents itself, on wall clocks, and knows the rules from DESIGN §2 and §8 only: the planner is not
-asked. At the end it asks of every visit: was its reader reminded in time, and if not, is the reason on the row true?
+It expands plan documents itself, on wall clocks, and knows the rules from docs/design.md#the-promise and
+docs/design.md#the-planner only: the planner is not asked. At the end it asks of every visit: was its reader reminded
+in time, and if not, is the reason on the row true?
 """
 
 import tomllib
@@ -86,7 +87,7 @@ def every_ten_minutes(start: datetime, end: datetime) -> Iterator[datetime]:
 
 
 def window(lead: str, starts_at: datetime, zone: str) -> Window:
-    """DESIGN §8: Windows. `zone` is the reader's."""
+    """docs/design.md#windows. `zone` is the reader's."""
     days, _, clock = lead.partition("d@")
     if clock:
         day = wall_of(starts_at, zone).date() - timedelta(days=int(days))

@@ -1,5 +1,5 @@
-"""What holds after every step, in the service's terms (reliability.md I1 to I10, DESIGN §2), asked of the database past
-the service, of the pretend phones and of the log.
+"""What holds after every step, in the service's terms (docs/simulation.md INV1 to INV10, docs/design.md#the-promise),
+asked of the database past the service, of the pretend phones and of the log.
 """
 
 from collections import Counter, defaultdict
@@ -85,15 +85,15 @@ class Promises:
             ref,
         )
         if not found:
-            self._break("I3 an attempt is on record before its call", "nothing is known of what goes on the wire")
+            self._break("INV3 an attempt is on record before its call", "nothing is known of what goes on the wire")
             return
         text, attempt, closes_at, leased_until = found[0]
         if now >= self._disk.instant(closes_at):
-            self._break("I4 nothing goes after its window", f"{self.name(text)} was posted at {now:%H:%M:%S}")
+            self._break("INV4 nothing goes after its window", f"{self.name(text)} was posted at {now:%H:%M:%S}")
         lease = self._disk.instant(leased_until)
         if lease is None or lease - now < timedelta(seconds=30):
             left = "nothing" if lease is None else lease - now
-            self._break("C12 a lease outlives the deadline", f"{self.name(text)} was posted with {left} left")
+            self._break("K12 a lease outlives the deadline", f"{self.name(text)} was posted with {left} left")
         self._world.said(f"{self.name(text)} goes on the wire")
         self._ref_of[ref] = (text, attempt)
 
@@ -130,7 +130,7 @@ class Promises:
             absent = answer == "unknown" and looks >= 2 and (before not in self._made_by or self._world.may_hide)
             if not (answer == "refused" or ended or absent or self._is_twins(text)):
                 self._break(
-                    "I3 asked for again only on evidence",
+                    "INV3 asked for again only on evidence",
                     f"{self.name(text)}: {answer}, {looks} looks, {status} {code}",
                 )
 
@@ -188,9 +188,9 @@ class Promises:
             self._world.said(f"  {self.name(text)} {before} → {after}")
             fresh = (source, target) in WITHOUT_AN_ATTEMPT
             if (source, target) == (State.SCHEDULED, State.UNCERTAIN) and not attempts:
-                self._break("I2 only what was tried is uncertain", self.name(text))
+                self._break("INV2 only what was tried is uncertain", self.name(text))
             if not (target in MOVES[source] and not (fresh and attempts)) and not (fresh and not attempts):
-                self._break("I2 only legal moves", f"{self.name(text)} {before} → {after} after {attempts} attempts")
+                self._break("INV2 only legal moves", f"{self.name(text)} {before} → {after} after {attempts} attempts")
 
     def _check_starts(self) -> None:
         rows = self._disk.look(
@@ -222,24 +222,24 @@ class Promises:
             at = self._disk.instant(started)
             name = self.name(text)
             if state != "scheduled" or held is not None:
-                self._break("I2 only what waits is claimed", f"{name} was {state}, held: {held}")
+                self._break("INV2 only what waits is claimed", f"{name} was {state}, held: {held}")
             # What was due is due, also when the clock goes back after it was noticed.
             if not self._disk.instant(opens) - self._world.went_back <= at < self._disk.instant(closes):
-                self._break("I4 in its window", f"{name} began at {at:%m-%d %H:%M:%S}")
+                self._break("INV4 in its window", f"{name} began at {at:%m-%d %H:%M:%S}")
             if opted_out and not (class_ == "answer" and wording in AFTER_STOP):
                 self._break(
-                    "I5 nothing after STOP", f"{name} ({class_} {wording}) began although the number had stopped"
+                    "INV5 nothing after STOP", f"{name} ({class_} {wording}) began although the number had stopped"
                 )
             if number > 1 and self._unknowns(text, number) > 1:
-                self._break("I3 one resend without an answer, ever", name)
+                self._break("INV3 one resend without an answer, ever", name)
             if bad and class_ != "answer":
-                self._break("I5 nothing to a bad number", f"{name} ({class_}) began")
+                self._break("INV5 nothing to a bad number", f"{name} ({class_}) began")
             if class_ in AT_ANY_HOUR:
                 continue
             wall = to_wall(at, zone).time()
             starts, ends = NIGHT_FOR_NEWS if class_ in {"notice", "staff"} else NIGHT
             if wall >= starts or wall < ends:
-                self._break("I4 not at night", f"{name} ({class_}) began at {wall:%H:%M:%S} {zone}")
+                self._break("INV4 not at night", f"{name} ({class_}) began at {wall:%H:%M:%S} {zone}")
             if class_ == "reminder":
                 self._check_caps(text, to, at, zone)
 
@@ -262,15 +262,15 @@ class Promises:
         today = to_wall(at, zone).date()
         per_day, per_week = self._world.settings.sending.per_day, self._world.settings.sending.per_week
         if days.count(today) >= per_day:
-            self._break("I4 above the cap of a day", f"{self.name(text)} beside {days.count(today)} others")
+            self._break("INV4 above the cap of a day", f"{self.name(text)} beside {days.count(today)} others")
         if sum(today - timedelta(days=6) <= day <= today for day in days) >= per_week:
-            self._break("I4 above the cap of a week", self.name(text))
+            self._break("INV4 above the cap of a week", self.name(text))
 
     def _check_rows(self) -> None:
-        """What was confirmed is there, each once (I1); what was taken is never shown as not sent."""
+        """What was confirmed is there, each once (INV1); what was taken is never shown as not sent."""
         rows = {row[0]: row for row in self._disk.look("SELECT id, state, attempts, leased_until, held FROM texts")}
         if missing := self._texts - rows.keys():
-            self._break("I1 every text that was confirmed is one row for ever", f"{len(missing)} are gone")
+            self._break("INV1 every text that was confirmed is one row for ever", f"{len(missing)} are gone")
         self._texts |= rows.keys()
         known = self._disk.look(
             "SELECT a.text_id, a.sid, a.status FROM attempts a JOIN texts t ON t.id = a.text_id WHERE a.sid IS NOT NULL"
@@ -288,14 +288,14 @@ class Promises:
             " WHERE t.state = 'sent' AND a.ask_at IS NULL"
         )
         if silent:
-            self._break("I6 whatever is sent is asked after", self.name(silent[0][0]))
+            self._break("INV6 whatever is sent is asked after", self.name(silent[0][0]))
         lost = self._disk.look(
             "SELECT t.id FROM texts t JOIN attempts a ON a.text_id = t.id AND a.number = t.attempts"
             " WHERE t.state = 'uncertain' AND a.look_at IS NULL AND a.looks < 2 AND NOT (coalesce(a.answer, 'unknown')"
             " <> 'unknown' AND EXISTS (SELECT 1 FROM attempts b WHERE b.text_id = t.id AND b.looks >= 2))"  # resent
         )
         if lost:
-            self._break("I6 whatever is unknown is looked up twice", self.name(lost[0][0]))
+            self._break("INV6 whatever is unknown is looked up twice", self.name(lost[0][0]))
 
     def _check_replies(self) -> None:
         stored = dict(self._disk.look("SELECT sid, id FROM replies"))
@@ -309,7 +309,7 @@ class Promises:
         stopped = {self._world.phone_of(row[0]) for row in self._numbers() if row[1]}
         for phone, said in latest.items():
             if said.sort == "STOP" and phone not in stopped:
-                self._break("I5 a STOP that was heard holds", f"that of {said.at:%m-%d %H:%M:%S}")
+                self._break("INV5 a STOP that was heard holds", f"that of {said.at:%m-%d %H:%M:%S}")
 
     def _numbers(self) -> list[tuple]:
         return self._disk.look("SELECT fingerprint, opted_out_at IS NOT NULL FROM numbers")
@@ -329,7 +329,7 @@ class Promises:
             if name == "due to be asked after":
                 late = self._disk.stored(now - timedelta(minutes=11))
             if rows := self._disk.look(query, late):
-                self._break("I6 nothing is left lying", f"{self.name(rows[0][0])} is {name}")
+                self._break("INV6 nothing is left lying", f"{self.name(rows[0][0])} is {name}")
         true_now = self._world.now
         for said in self.said.values():
             if said.sort != "CRISIS":
@@ -367,7 +367,7 @@ class Promises:
         self._check_all_replies()
         self._check_audit()
         if not self._disk.is_sound():
-            self._break("I9 the database is whole", "its own check says no")
+            self._break("INV9 the database is whole", "its own check says no")
         self._check_canary()
         if self.broken is not None:
             raise self.broken
@@ -378,9 +378,9 @@ class Promises:
         audit.chain(house, clock.now())
         verdict = audit.verify(house)
         if verdict.problems:
-            self._break("I8 the audit's chain holds", verdict.problems[0])
+            self._break("INV8 the audit's chain holds", verdict.problems[0])
         if verdict.rows == 0 or verdict.waiting:
-            self._break("I8 everything is in the chain", f"{verdict.rows} rows, {verdict.waiting} wait")
+            self._break("INV8 everything is in the chain", f"{verdict.rows} rows, {verdict.waiting} wait")
 
     def _check_ends(self, healed_at: datetime, lies_ahead: set[int]) -> None:
         counts = self._world.counts
@@ -403,7 +403,7 @@ class Promises:
             }  # of an answer nobody need be told, but one in danger (oncall)
             is_unsure = state == "uncertain" and self._disk.instant(closes) > healed_at
             if is_unsure and is_of_visit and not self._is_told(text, closes):
-                self._break("I7 an uncertain text is a person's", name)
+                self._break("INV7 an uncertain text is a person's", name)
             if text in lies_ahead and state in {"expired", "undelivered"}:
                 counts["lost"] += 1
                 self._break("lost = 0: what lay ahead when all was well again arrived", name)
@@ -472,4 +472,4 @@ class Promises:
                     continue  # a clinic has hundreds of numbers, and few of them begin otherwise
                 for secret in alike:
                     if written(secret) in where:
-                        self._break("I10 nothing personal in the clear", f"{secret!r} stands in {name}")
+                        self._break("INV10 nothing personal in the clear", f"{secret!r} stands in {name}")

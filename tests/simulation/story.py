@@ -484,7 +484,7 @@ class Story:
         self.world.promises.confirmed.add(document.plan.ref)
         again = self.person(accept)
         if again is not None and again.changed:
-            raise Broken("I1 the same plan twice is one plan", ref)
+            raise Broken("INV1 the same plan twice is one plan", ref)
         return True
 
     def a_status(self) -> None:
@@ -667,15 +667,15 @@ class Story:
         for process in world.processes():
             process.dies_at = (point, after)
         world.said(f"the next to pass {point} dies there")
-        if point in {"C0", "C15"}:
-            self.a_plan() if point == "C0" else self.a_session()
-        elif point in {"C1", "C2", "C3", "C5", "C6", "C7", "C8"}:
+        if point in {"K0", "K15"}:
+            self.a_plan() if point == "K0" else self.a_session()
+        elif point in {"K1", "K2", "K3", "K5", "K6", "K7", "K8"}:
             self.to_the_next()
             self.wait(chosen.choice((0, 1, 40)))
-        elif point == "C14":
+        elif point == "K14":
             self.a_reply()
         else:
-            self.a_job("ask" if point == "C10" else "settle")
+            self.a_job("ask" if point == "K10" else "settle")
 
     def a_commit_fails(self) -> None:
         world = self.world

@@ -36,7 +36,7 @@ from reminders.store import ids
 SENDER = "+15005550006"
 PUBLIC = "http://127.0.0.1:8000"
 ON_CALL = '[{"name": "first", "page": "json://127.0.0.1:9/"}, {"name": "second", "page": "json://127.0.0.1:9/2"}]'
-POINTS = ("C0", "C1", "C2", "C3", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "C14", "C15")
+POINTS = ("K0", "K1", "K2", "K3", "K5", "K6", "K7", "K8", "K9", "K10", "K11", "K14", "K15")
 JOBS = ("send", "settle", "ask", "plan", "poll", "page", "watch")
 EXPECTED = (store.Unavailable, store.CommitUncertain, Unreachable)  # what faults of others may make a job end with
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from reminders.sms.simulator.exchange import Request, Response
 
-# What a page of any site may send without asking first, beside a form: no program of ours does (S16).
+# What a page of any site may send without asking first, beside a form: no program of ours does (SEC-16).
 _OF_PAGES = ("text/plain", "multipart/form-data")
 
 

@@ -1,4 +1,6 @@
-"""Lookup v2, as far as texting needs it: is it a number, what line is it on, whose is it now (twilio.md §6, §10.13)."""
+"""Lookup v2, as far as texting needs it: is it a number, what line is it on, whose is it now
+(docs/twilio.md 6, 10.13).
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args

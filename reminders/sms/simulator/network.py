@@ -140,7 +140,7 @@ class PhoneNetwork(Timeline):
         """A pretend phone texts one of our senders, with so many pictures: the inbound webhook is due at once.
 
         Opt-out words take effect first. Twilio answers STOP, START and HELP itself, and the phone shows it; the webhook
-        comes all the same (twilio.md §5).
+        comes all the same (docs/twilio.md 5).
         """
         self.advance(now)
         services = self._services_of(phone, to)

@@ -1,5 +1,5 @@
-"""The pretend Twilio's REST door: Messages of API 2010-04-01, Lookup v2 (twilio.md §2, §6, §7, §10), and of numbers and
-Messaging Services whether they are the account's.
+"""The pretend Twilio's REST door: Messages of API 2010-04-01, Lookup v2 (docs/twilio.md 2, 6, 7, 10), and of numbers
+and Messaging Services whether they are the account's.
 """
 
 import base64
@@ -30,7 +30,7 @@ _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}", re.ASCII)
 _COMPACT_DAY = re.compile(r"\d{8}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
-# Twilio's test credentials' table, HTTP 400 each (twilio.md §7).
+# Twilio's test credentials' table, HTTP 400 each (docs/twilio.md 7).
 _MAGIC_FROM = {"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
 _MAGIC_TO = {
     "+15005550001": 21211,

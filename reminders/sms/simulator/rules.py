@@ -1,4 +1,6 @@
-"""Rules: what a pretend phone does with its texts, and what goes wrong on the way (twilio.md §10.7, 10.8, 10.10)."""
+"""Rules: what a pretend phone does with its texts, and what goes wrong on the way
+(docs/twilio.md 10.7, 10.8, 10.10).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -58,7 +60,7 @@ _STAGES: dict[Stage, frozenset[str]] = {
 }
 _STAGE_OF = {word: stage for stage, words in _STAGES.items() for word in words}
 
-# Codes with which a message is `failed`; with the others of 30xxx it is `undelivered` (twilio.md §3).
+# Codes with which a message is `failed`; with the others of 30xxx it is `undelivered` (docs/twilio.md 3).
 FAILED = frozenset({30001, 30002, 30010, 30019, 30020, 30021, 30036, 30037, 30410, 30450, 30500, 60728, 63038})
 _PACIFIC = ZoneInfo("America/Los_Angeles")
 

@@ -1,4 +1,4 @@
-"""What the pretend Twilio is like: its account, its senders, its timings and chances (twilio.md §10.3 to 10.12)."""
+"""What the pretend Twilio is like: its account, its senders, its timings and chances (docs/twilio.md 10.3 to 10.12)."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any, Self
 from reminders.sms.simulator.rules import is_number
 from reminders.sms.simulator.webhooks import is_callable
 
-# Twilio's own words (twilio.md §5): the whole message, any case.
+# Twilio's own words (docs/twilio.md 5): the whole message, any case.
 STOP_WORDS = frozenset({"STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"})
 START_WORDS = frozenset({"START", "YES", "UNSTOP"})
 HELP_WORDS = frozenset({"HELP", "INFO"})
@@ -105,7 +105,9 @@ class SimulatorSettings:
 
     @classmethod
     def lifelike(cls, **more: Any) -> Self:
-        """As slow and as patchy as the real one is taken to be (twilio.md §4, §10.5): a 10DLC number of low volume."""
+        """As slow and as patchy as the real one is taken to be (docs/twilio.md 4, 10.5): a 10DLC number of low
+        volume.
+        """
         return cls(
             **{
                 "segments_per_second": 3.75,

@@ -1,4 +1,6 @@
-"""The calls Twilio makes to us: how they are signed, how long it waits, when it tries again (twilio.md §2.2, §2.3)."""
+"""The calls Twilio makes to us: how they are signed, how long it waits, when it tries again
+(docs/twilio.md 2.2, 2.3).
+"""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -56,7 +56,7 @@ class _Question:
 
     @property
     def address(self) -> dict[str, str]:
-        """What the address says: a patient by the id of their row, never by their reference (S16)."""
+        """What the address says: a patient by the id of their row, never by their reference (SEC-16)."""
         said = {name: value for name, value in self.chosen.items() if value and name != "patient"}
         return said | ({"patient_id": str(self.patient_id)} if self.patient_id else {})
 

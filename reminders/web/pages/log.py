@@ -52,7 +52,7 @@ def _without_references(
 ) -> Response | None:
     """On to the address that says the same without a reference; None where it has none, or one of nobody here.
 
-    An address stands in the browser's history, in a proxy's log and in every screenshot (S16).
+    An address stands in the browser's history, in a proxy's log and in every screenshot (SEC-16).
     """
     if not any(fields.get(name) for name in (*logbook.BY_ID, "number", "q")):
         return None
