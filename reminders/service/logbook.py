@@ -241,8 +241,9 @@ class _Reading:
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
         found = store.people.number_by_phone(self.tx, phone)
-        mine = LogFilter(number=found.id, sites=self.sites, limit=1) if found is not None else None
-        known = mine is not None and bool(store.texts.log(self.tx, mine))
+        # As many statements for no one's number as for another program's: time tells nothing of either.
+        mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
+        known = bool(store.texts.log(self.tx, mine))
         if found is not None and not known and self.house.settings.sites.one_program:
             known = bool(store.people.recipients_on(self.tx, [found.id]))
         if found is None or not known:  # another program's is like no one's
