@@ -19,6 +19,8 @@ MEMORY = 150
 """Megabytes a worker may have at most."""
 LIST_MS = 300
 """Milliseconds of server time that a page may take, 95 times of 100."""
+WEBHOOK_MS = 500
+"""Milliseconds that a crisis webhook may take, 99 times of 100, while the largest plans are taken in."""
 
 _OURS, _OTHERS = "#1f6f8b", "#b08b4f"
 
@@ -127,7 +129,13 @@ def _of_lists(found: dict) -> Iterator[tuple[str, float, str, float]]:
         yield f"{row['query']}, p95 in ms", row["p95_ms"], "at most", LIST_MS
 
 
+def _of_webhooks(found: dict) -> Iterator[tuple[str, float, str, float]]:
+    for row in found["rows"]:
+        yield f"crisis webhooks on {row['database']}, p99 in ms", row["p99_ms"], "at most", WEBHOOK_MS
+
+
 _BOUNDS_OF = {
+    "webhooks": _of_webhooks,
     "lists": _of_lists,
     "sending": _of_sending,
     "growth": _of_growth,
