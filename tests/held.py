@@ -6,6 +6,7 @@ From BEGIN IMMEDIATE (or BEGIN) to the end of the COMMIT; checkpoints take SQLit
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,17 @@ class Held:
     statements: int = 0
 
 
+_count: ContextVar[list[int]] = ContextVar("count")
+"""How many statements the transaction of this thread has run."""
+
+
+def _executed(*heard: Any) -> tuple[str, Any]:
+    _, _, text, values, _, many = heard
+    if (count := _count.get(None)) is not None:
+        count[0] += len(values) if many else 1
+    return text, values
+
+
 @contextmanager
 def measured() -> Generator[list[Held]]:
     """Every write transaction of every database of this process while it lasts."""
@@ -31,24 +43,19 @@ def measured() -> Generator[list[Held]]:
     run, checkpoint = store.Database._run, store.Database.checkpoint
 
     def timed_run(self, made, work, *, again):
-        begun, executed = None, 0
+        begun = None
+        counted = _count.set([0])
 
         def timed(tx):
             nonlocal begun
             begun = time.perf_counter()
             return work(tx)
 
-        def count(*heard: Any) -> tuple[str, Any]:
-            nonlocal executed
-            _, _, text, values, _, many = heard
-            executed += len(values) if many else 1
-            return text, values
-
-        sa.event.listen(self._engine, "before_cursor_execute", count, retval=True)
         try:
             return run(self, made, timed, again=again)
         finally:
-            sa.event.remove(self._engine, "before_cursor_execute", count)
+            (executed,) = _count.get()
+            _count.reset(counted)
             if begun is not None and made is self._writes:
                 name = getattr(getattr(work, "func", work), "__qualname__", type(work).__name__)
                 module = getattr(getattr(work, "func", work), "__module__", "")
@@ -60,7 +67,9 @@ def measured() -> Generator[list[Held]]:
         found.append(Held("checkpoint", time.perf_counter() - begun))
 
     engine.Database._run, engine.Database.checkpoint = timed_run, timed_checkpoint
+    sa.event.listen(sa.Engine, "before_cursor_execute", _executed, retval=True)
     try:
         yield found
     finally:
         engine.Database._run, engine.Database.checkpoint = run, checkpoint
+        sa.event.remove(sa.Engine, "before_cursor_execute", _executed)

@@ -141,6 +141,18 @@ def reading(bench: Bench) -> dict:
     return bench.ask("reading.py", {"turns": 5 if bench.told.quick else 200}, {})
 
 
+def webhooks(bench: Bench) -> dict:
+    """Signed crisis webhooks at the real web process, while the largest plans are previewed, accepted and watched."""
+    plans = 1 if bench.told.quick else 20
+    rows = []
+    for name in bench.told.database:
+        port = str(servers.free_port())
+        environment = {"DATABASE_URL": _fresh(bench, name, "webhooks"), "REMINDERS_WEB__PORT": port}
+        report.NEWS.print(f"webhooks: {plans} of the largest plans on {name}", highlight=False)
+        rows.append({"database": name} | bench.ask("webhooks.py", {"messages": plans}, environment))
+    return {"plans": plans, "rows": rows}
+
+
 def _filled(bench: Bench, name: str, stored: int, claim: int) -> str:
     """The address of a database with that many texts, filled now unless it was kept from before."""
     database = f"stored_{stored}"
@@ -198,5 +210,6 @@ PARTS: dict[str, Callable[[Bench], dict]] = {
     "growth": growth,
     "lists": lists,
     "reading": reading,
+    "webhooks": webhooks,
 }
 USUAL = ("sending", "latency", "planning")

@@ -20,6 +20,8 @@ MEMORY = 150
 LIST_MS = 300
 READING_MS = {"a usual text": 1, "the longest body Twilio brings": 100}
 """Milliseconds of server time that a page may take, 95 times of 100."""
+WEBHOOK_MS = 500
+"""Milliseconds that a crisis webhook may take, 99 times of 100, while the largest plans are taken in."""
 
 _OURS, _OTHERS = "#1f6f8b", "#b08b4f"
 
@@ -134,7 +136,13 @@ def _of_reading(found: dict) -> Iterator[tuple[str, float, str, float]]:
             yield f"{row['text']}, CPU ms", row["cpu_ms"], "at most", READING_MS[row["text"]]
 
 
+def _of_webhooks(found: dict) -> Iterator[tuple[str, float, str, float]]:
+    for row in found["rows"]:
+        yield f"crisis webhooks on {row['database']}, p99 in ms", row["p99_ms"], "at most", WEBHOOK_MS
+
+
 _BOUNDS_OF = {
+    "webhooks": _of_webhooks,
     "lists": _of_lists,
     "reading": _of_reading,
     "sending": _of_sending,

@@ -21,7 +21,8 @@ from turn import cpu_of_tree
 HERE = Path(__file__).parent
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which no one listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -72,7 +73,7 @@ class PostgreSQL:
             nobody = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             if not all(above.stat().st_mode & 0o001 for above in (binaries, *binaries.parents)):
                 binaries = self._copy(package, folder / "site")
-        self._port = _free_port()
+        self._port = free_port()
         if is_new:
             initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
             subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **nobody)
@@ -145,7 +146,7 @@ class Redis:
     def __init__(self, folder: Path, core: int | None) -> None:
         data = folder / "redis"
         data.mkdir()
-        port = _free_port()
+        port = free_port()
         said = subprocess.run(["redis-server", "--version"], check=True, capture_output=True, text=True).stdout
         self.version = said.split("v=")[1].split()[0]
         serve = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data)]
