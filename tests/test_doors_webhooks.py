@@ -158,6 +158,14 @@ WORDS = st.one_of(
 )
 
 
+def test_s2_a_name_that_is_cut_off_is_refused():
+    """`SmsSid` and its value, cut into two parameters that Twilio does not write."""
+    form = [pair for pair in sorted(status().items()) if pair[0] != "SmsSid"]
+    assert is_legal(form, account_sid=ACCOUNT, of="status")
+    again = sorted([*form, ("S", "ms"), ("Si", "dSM" + "a" * 32)])
+    assert not is_legal(again, account_sid=ACCOUNT, of="status")
+
+
 @settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(body=WORDS, data=st.data())
 def test_s2_no_form_read_in_another_way_from_the_same_signed_bytes_is_taken(body, data):

@@ -136,7 +136,10 @@ def _is_legal(name: str, value: str) -> bool:
         return shape.fullmatch(value) is not None
     if _SWALLOWED.search(value):
         return False
-    return _is_known(name) or (_NAME.fullmatch(name) is not None and not _is_run_together(name + value))
+    if _is_known(name):
+        return True
+    is_cut_off = any(known.startswith(name) for known in _KNOWN)  # the rest of that name stands in a value
+    return _NAME.fullmatch(name) is not None and not is_cut_off and not _is_run_together(name + value)
 
 
 def _is_run_together(joined: str) -> bool:
