@@ -670,7 +670,10 @@ class Clinic(Story):
             lambda: changes.set_plan_status(house, ref, status, clock.now(), who="the desk", because=because)
         )
         if done is not None:
-            self.oracle.courses[ref].status.becomes(status, self.world.now)
+            patient = self.oracle.courses[ref].patient
+            for course in self.oracle.courses.values():
+                if course.ref == ref or (because == "died" and course.patient == patient):
+                    course.status.becomes(status, self.world.now)
             self.world.said(f"{ref} is {status} {because or ''}")
 
     def pause(self) -> None:
