@@ -205,7 +205,7 @@ def rotate_keys(
     if json:
         print_json({"resealed": resealed, "indexed": indexed, "key": first, "still_seal_with_another": behind})
     else:
-        err.print(f"{resealed} values sealed anew with {first}; {indexed} numbers indexed anew.")
+        err.print(f"{resealed} values sealed again with {first}; {indexed} numbers indexed again.")
     if behind:
         err.print(
             f"Keep the older keys: {', '.join(behind)} still seals with one. Put {first} first there, restart, and"

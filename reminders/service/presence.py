@@ -83,7 +83,7 @@ def check_keys(house: House, now: datetime) -> list[str]:
             lacking.append(f"{_name(row)} has another key by the name {key_id}")
     if lacking:
         raise NotOpenToAll(
-            f"{'; '.join(lacking)}. Nothing was sealed anew. Give REMINDERS_SEALING_KEYS with {key_id} in it to every"
+            f"{'; '.join(lacking)}. Nothing was sealed again. Give REMINDERS_SEALING_KEYS with {key_id} in it to every"
             f" process, restart them, and rotate then (docs/keys.md); one that was killed is forgotten after"
             f" {LIVE_FOR.total_seconds():.0f} s"
         )
