@@ -7,10 +7,11 @@ import sys
 import threading
 from functools import partial
 
-from jobs.line import Line
+from jobs.sender_thread import Line
 from jobs.timetable import Timetable
 from reminders import clock, store
-from reminders.service import House, health, logs, presence, runs
+from reminders.service import House
+from reminders.service.operations import health, logs, presence, runs
 from reminders.settings import SettingsError
 
 log = logging.getLogger("jobs")

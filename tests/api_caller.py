@@ -4,12 +4,13 @@ import httpx
 from web_caller import Caller
 
 from reminders import clock
-from reminders.service import House, keys
+from reminders.service import House
+from reminders.service.office import api_keys
 
 
 def make_key(house: House, *scopes: str, site: str | None = None, **more) -> str:
     """A key with these scopes, by default all of them."""
-    return keys.make(house, "test", scopes or keys.SCOPES, clock.now(), who="test", site=site, **more).text
+    return api_keys.make(house, "test", scopes or api_keys.SCOPES, clock.now(), who="test", site=site, **more).text
 
 
 class Program:

@@ -25,12 +25,15 @@ from argon2 import PasswordHasher
 from nursery import Nursery
 
 from reminders import clock, store
-from reminders.service import House, judging, outcomes, runs, sending, signing_in
+from reminders.service import House, sending
+from reminders.service.office import signing_in
+from reminders.service.operations import runs
+from reminders.service.sending import final_check, outcomes
 from reminders.settings import Secrets, load
-from reminders.sms.simulator import Rule, Shell, Simulator, SimulatorSettings
-from reminders.store import engine as store_engine
-from reminders.store import ids
-from reminders.store.claims import Started
+from reminders.simulator import Rule, Shell, Simulator, SimulatorSettings
+from reminders.store.database import engine as store_engine
+from reminders.store.database import ids
+from reminders.store.sending.claims import Started
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
@@ -359,7 +362,7 @@ def begun(house: House, now: datetime, limit: int = 50, lease: timedelta = timed
         started = []
         store.queue.mark_ready(tx, now)
         for sender in working(tx, now):
-            _, intents, _ = judging.claim(house, tx, sender, limit, now)
+            _, intents, _ = final_check.claim(house, tx, sender, limit, now)
             started += store.claims.start(tx, intents, now, lease)
         return started
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from reminders import store
-from reminders.store import engine
+from reminders.store.database import engine
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,12 @@ ROOT = Path(__file__).parents[1]
 # What the children will want.
 FOR_THE_CHILDREN = (
     "jobs.__main__",
-    "jobs.line",
+    "jobs.sender_thread",
     "jobs.timetable",
     "reminders.__main__",
     "reminders.cli.app",
     "reminders.cli.running",
-    "reminders.sms.simulator",
+    "reminders.simulator",
     "reminders.web",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
@@ -181,7 +181,7 @@ def _live(order: dict) -> None:
         os.environ.clear()
         os.environ.update(order["environment"])
         # Drawn when it was imported, and with that the same in every child: two machines do not share it either.
-        from reminders.store import ids
+        from reminders.store.database import ids
 
         ids._counter = ids.secrets.randbelow(ids._COUNTER_SIZE)
         if order["crash"]:

@@ -10,7 +10,9 @@ from conftest import free_port, open_house
 from people import document
 
 from reminders import clock, store
-from reminders.service import House, inbound, planning, runs, tasks
+from reminders.service import House, planning, tasks
+from reminders.service.operations import runs
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
 
 PHONE = "+12025550143"

@@ -1,7 +1,7 @@
 """Staff of the tests, and browsers in which they are signed in: no password is hashed for it, so it is quick."""
 
 from reminders import clock, store
-from reminders.service import accounts, signing_in
+from reminders.service.office import accounts, signing_in
 from reminders.web import access
 
 

@@ -17,9 +17,10 @@ from web_caller import Caller, signature
 
 from reminders import clock, store
 from reminders.cli.app import app as cli
-from reminders.service import accounts, planning
-from reminders.service.accounts import PERMISSIONS
-from reminders.store import ids, schema
+from reminders.service import planning
+from reminders.service.office import accounts
+from reminders.service.office.accounts import PERMISSIONS
+from reminders.store.database import ids, schema
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 

@@ -13,9 +13,10 @@ from conftest import NOW, open_house
 from people import one_off, raw
 from two_sites import accept, hear, open_north
 
-from reminders import clock, store
-from reminders.service import keys, runs
-from reminders.store import schema
+from reminders import clock, queries, store
+from reminders.service.office import api_keys
+from reminders.service.operations import runs
+from reminders.store.database import schema
 from reminders.web.api import manual, problems
 
 ALL = "7531234567890123456"  # an id of nothing
@@ -60,7 +61,8 @@ def of_keys(house):
 def test_every_operation_asks_for_a_key_and_for_its_scopes(api):
     house = api.caller.house
     weak = {
-        scope: Program(house, make_key(house, *(keys.SCOPES.keys() - {scope})), api.caller) for scope in keys.SCOPES
+        scope: Program(house, make_key(house, *(api_keys.SCOPES.keys() - {scope})), api.caller)
+        for scope in api_keys.SCOPES
     }
     stranger = Program(house, None, api.caller)
     seen = set()
@@ -118,9 +120,9 @@ def test_a_key_ends_by_date_by_hand_and_with_its_makers_account(both, travel):
     house.database.write(lambda tx: tx.run(schema.staff.update().values(ended_at=NOW)))
     assert anas.get("/sites").status_code == 401
     prefix = both.key.split("_")[1]
-    assert keys.end(house, prefix, clock.now(), who="test") is True
-    assert keys.end(house, prefix, clock.now(), who="test") is False
-    assert keys.end(house, "nonesuch", clock.now(), who="test") is None
+    assert api_keys.end(house, prefix, clock.now(), who="test") is True
+    assert api_keys.end(house, prefix, clock.now(), who="test") is False
+    assert api_keys.end(house, "nonesuch", clock.now(), who="test") is None
     assert both.get("/sites").status_code == 401
     with pytest.raises(ValueError, match="no account"):
         make_key(house, made_by="ana")
@@ -135,7 +137,7 @@ def test_a_cookie_opens_nothing(api):
 def test_when_a_key_was_seen_last_is_kept(api, travel):
     travel(NOW + timedelta(minutes=3))
     api.get("/sites")
-    (row,) = keys.listed(api.caller.house)
+    (row,) = api_keys.listed(api.caller.house)
     assert NOW + timedelta(minutes=3) <= row.seen_at < NOW + timedelta(minutes=4)
 
 
@@ -358,23 +360,23 @@ def test_refusals_are_kept_and_failures_are_not(api, monkeypatch):
     wrong = api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w")
     assert wrong.status_code == 422
     assert api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w").json() == wrong.json()
-    whole = store.lists.plan
-    monkeypatch.setattr(store.lists, "plan", lambda *_, **__: 1 / 0)
+    whole = queries.plan
+    monkeypatch.setattr(queries, "plan", lambda *_, **__: 1 / 0)
     assert api.post("/plans", raw(), idempotency_key="f").status_code == 500
-    monkeypatch.setattr(store.lists, "plan", whole)
+    monkeypatch.setattr(queries, "plan", whole)
     assert api.post("/plans", raw(), idempotency_key="f").status_code == 200
 
 
 def test_a_request_that_is_being_done_is_not_begun_again(both, travel):
     house = both.caller.house
-    caller = keys.admit(house, both.key, NOW)
+    caller = api_keys.admit(house, both.key, NOW)
     asked = json.dumps(["/api/v1/preview", "", None]).encode() + b"\n{}"
-    assert keys.begin(house, caller, "b", asked, NOW) is None
+    assert api_keys.begin(house, caller, "b", asked, NOW) is None
     headers = {"authorization": f"Bearer {both.key}", "content-type": "application/json", "idempotency-key": "b"}
     ask = lambda: both.caller.request("POST", "/api/v1/preview", content=b"{}", headers=headers)  # ruff: ignore[lambda-assignment]  one line
     answer = ask()
     assert (answer.status_code, answer.json()["type"]) == (409, "/api/docs#being-done")
-    travel(NOW + keys.LOST_AFTER + timedelta(seconds=1))  # its process died
+    travel(NOW + api_keys.LOST_AFTER + timedelta(seconds=1))  # its process died
     assert ask().json()["type"] == "/api/docs#refused"
 
 
@@ -402,7 +404,7 @@ def test_an_answer_is_kept_for_a_day_and_sealed(both, travel):
     count = sa.select(sa.func.count()).select_from(schema.api_answers)
     runs.run(house, "plan")
     assert house.database.read(lambda tx: tx.value(count)) == 1
-    travel(NOW + keys.KEPT_FOR + timedelta(minutes=1))
+    travel(NOW + api_keys.KEPT_FOR + timedelta(minutes=1))
     runs.run(house, "plan")
     assert house.database.read(lambda tx: tx.value(count)) == 0
 

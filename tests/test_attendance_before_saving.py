@@ -10,9 +10,10 @@ from people import document, one_off
 from test_web_pages import Page
 from web_caller import Caller
 
-from reminders import store
-from reminders.service import attendance, changes, planning
-from reminders.store import lists, schema
+from reminders import queries, store
+from reminders.service import planning
+from reminders.service.planning import attendance, changes
+from reminders.store.database import schema
 
 GROUP = {"kind": "therapy_group", "session": "oak-group", "leads": ["2h"]}
 TONIGHT = [one_off("group", "2026-11-30T18:00:00", **GROUP)]
@@ -42,7 +43,7 @@ def words(answer):
 
 def visits(house, now):
     here = house.database.read(lambda tx: store.people.site_by_key(tx, "main").id)
-    rows = house.database.read(lambda tx: lists.appointments(tx, [here], now - timedelta(days=30), now))
+    rows = house.database.read(lambda tx: queries.appointments(tx, [here], now - timedelta(days=30), now))
     return {row.patient: row.id for row in rows}
 
 

@@ -16,10 +16,13 @@ from web_caller import Caller
 
 from reminders import clock, store
 from reminders.cli import app
-from reminders.service import audit, lives, planning, runs
-from reminders.store import schema
-from reminders.store.audit import Wanted
-from reminders.store.sealing import Place
+from reminders.service import planning
+from reminders.service.office import audit
+from reminders.service.operations import runs
+from reminders.service.people import lives
+from reminders.store.database import schema
+from reminders.store.database.sealing import Place
+from reminders.store.office.audit import Wanted
 
 WHO = "staff:ana.reyes"
 LATER = NOW + timedelta(minutes=1)

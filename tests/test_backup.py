@@ -19,23 +19,15 @@ from people import document, one_off
 from test_disorder import Web
 
 from reminders import clock, store
-from reminders.service import (
-    House,
-    backlog,
-    backups,
-    health,
-    inbound,
-    outcomes,
-    planning,
-    runs,
-    sending,
-    signing_in,
-    tasks,
-)
+from reminders.service import House, planning, sending, tasks
+from reminders.service.office import signing_in
+from reminders.service.operations import backups, health, runs
+from reminders.service.replies import inbound
+from reminders.service.sending import backlog, outcomes
 from reminders.settings import DatabaseSettings
 from reminders.sms import Unreachable
-from reminders.store import schema
-from reminders.store.backup import BadBackup
+from reminders.store.database import schema
+from reminders.store.operations.backup import BadBackup
 
 SENDER = "+15005550006"
 MINUTE = timedelta(minutes=1)

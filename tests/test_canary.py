@@ -26,9 +26,11 @@ from test_rules_law import Office, lay_down_typed
 
 from reminders import clock, plans
 from reminders.plans import to_wall
-from reminders.service import changes, health, planning, runs, tasks
+from reminders.service import planning, tasks
+from reminders.service.operations import health, runs
+from reminders.service.planning import changes
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 ZONE = "America/New_York"
 NAME = "Zyxwen Quillfeather"

@@ -26,9 +26,9 @@ from reminders import clock, store
 from reminders.cli import app
 from reminders.lifecycle import State
 from reminders.plans import ENDINGS, to_wall
-from reminders.service import runs
-from reminders.service.logbook import PART_2_NOTICE, harmless
-from reminders.store import schema
+from reminders.queries.delivery_log import PART_2_NOTICE, harmless
+from reminders.service.operations import runs
+from reminders.store.database import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"

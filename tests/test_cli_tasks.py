@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from reminders import clock
 from reminders.cli import app
-from reminders.service import watch
+from reminders.service.planning import watch
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENING = datetime(2026, 12, 1, 22, 0, 30, tzinfo=UTC)  # 17:00 in New York, the day before the visit
@@ -232,7 +232,7 @@ def test_times_are_the_sites_and_a_task_past_its_time_is_overdue(desk):
 def test_that_somebody_read_a_task_is_put_on_record(desk):
     import sqlalchemy as sa
 
-    from reminders.store import schema
+    from reminders.store.database import schema
 
     desk.clinic.text("call me about oranges", STRANGER)
     desk("show", 1)

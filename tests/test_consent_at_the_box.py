@@ -12,7 +12,9 @@ from test_pages_plans import form, words
 from web_caller import Caller
 
 from reminders import clock, plans, store
-from reminders.service import importing, lives, planning
+from reminders.service import planning
+from reminders.service.people import lives
+from reminders.service.planning import importing
 
 FAMILY = one_off("family", "2026-12-04T17:00:00", kind="family_session", **{"for": ["self", "sister"]})
 SISTER = {"key": "sister", "role": "supporter", "phone": "202-555-0144", "language": "en"}

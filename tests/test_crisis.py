@@ -19,7 +19,9 @@ from web_caller import Caller, signature
 
 from reminders import clock, store
 from reminders.plans import to_wall
-from reminders.service import health, runs, tasks, watch
+from reminders.service import tasks
+from reminders.service.operations import health, runs
+from reminders.service.planning import watch
 
 ROTA = (("First", {}), ("Second", {}), ("Lead", {"supervisor": True, "days": []}))
 NIGHT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)  # 03:00 in New York, in everybody's quiet hours

@@ -29,7 +29,7 @@ from reminders.planner import (
     untold,
 )
 from reminders.plans import Category, Kind, Lead, is_zone, to_instant, to_wall
-from reminders.service.rendering import render
+from reminders.service.planning.rendering import render
 from reminders.wording import Unsayable
 
 NEW_YORK = "America/New_York"

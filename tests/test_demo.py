@@ -18,10 +18,10 @@ from conftest import open_house
 from rich.console import Console
 
 from reminders import intake
-from reminders.cli.demo import cast
-from reminders.cli.demo.cast import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
-from reminders.cli.demo.play import Play
-from reminders.cli.demo.stage import Stage
+from reminders.demo import scenes
+from reminders.demo.processes import Stage
+from reminders.demo.run import Play
+from reminders.demo.scenes import FAMILY, GROUP_PHONES, PHONES, REFS, SCENES
 from reminders.plans import is_fictional, programs
 from reminders.service import planning
 
@@ -100,7 +100,7 @@ def start(tmp_path):
             one.process.wait(10)
 
 
-QUICKLY = ("-c", "from reminders.cli.demo import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
+QUICKLY = ("-c", "from reminders.demo import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
 
 
 @pytest.mark.long
@@ -134,7 +134,7 @@ def test_every_outcome_is_seen_and_ctrl_c_leaves_nothing(start):
         phone = FAMILY["phone"] if any(visit.reader == "sister" for visit in scene.visits) else PHONES[place]
         taken = scene.tries - ("Twilio is busy" in scene.shows) - (scene.because == 21610)
         assert to.pop(phone, 0) == taken + (scene.because == "cap_day") + (scene.writes is not None), scene.shows
-    assert to.pop(GROUP_PHONES[cast.ASKS]) == 1
+    assert to.pop(GROUP_PHONES[scenes.ASKS]) == 1
     assert not to
     assert phones[PLACES["in Spanish"]][0].startswith("Oak Street Office: ")
     assert "C para confirmar" in phones[PLACES["in Spanish"]][0]
@@ -206,7 +206,7 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
     try:
         known = house.database.read(lambda tx: house.known(tx, now))
         for place, scene in enumerate(SCENES):
-            document, key = cast.plan_of(scene, place, now)
+            document, key = scenes.plan_of(scene, place, now)
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             (text,) = (one for one in planning.preview(house, plan, now) if one.key == key)
             if scene.ends == "suppressed" and scene.stops_after is None:
@@ -216,12 +216,12 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
                 assert (text.goes_at - now).total_seconds() <= 90, scene.shows
                 assert len(text.appointments) == (2 if scene.shows == "two visits, one text" else 1)
         days_ago = now - timedelta(days=2)
-        for place, document in enumerate(cast.group_at(now, met=False)):
+        for place, document in enumerate(scenes.group_at(now, met=False)):
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             going = [one for one in planning.preview(house, plan, days_ago) if one.goes and one.closes_at > now]
-            assert len(going) == (place != cast.WITHOUT_CONSENT)
+            assert len(going) == (place != scenes.WITHOUT_CONSENT)
             assert all(one.goes_at > now + timedelta(minutes=20) for one in going)
-        for document in cast.group_at(now)[: cast.MET_THIS_MORNING]:
+        for document in scenes.group_at(now)[: scenes.MET_THIS_MORNING]:
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
             assert not [one for one in planning.preview(house, plan, now) if one.goes and one.goes_at < now]
     finally:

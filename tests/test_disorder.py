@@ -18,8 +18,10 @@ from people import document, one_off
 
 from reminders import clock
 from reminders.lifecycle import State, state_of
-from reminders.service import outcomes, planning, runs, sending, tasks
-from reminders.sms.simulator import Spread
+from reminders.service import planning, sending, tasks
+from reminders.service.operations import runs
+from reminders.service.sending import outcomes
+from reminders.simulator import Spread
 from reminders.web import create_app
 
 PHONE = "+12025550143"

@@ -10,7 +10,7 @@ import typer
 from reminders.cli import app
 from reminders.lifecycle import State
 from reminders.planner import Reason
-from reminders.service import story
+from reminders.queries import explanations
 from reminders.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,8 +55,8 @@ def test_every_command_is_in_the_readme(command):
 
 
 def test_every_state_and_reason_has_words_for_people():
-    assert set(story.STATES) == {state.value for state in State}
-    assert set(story.REASONS) == {reason.value for reason in Reason}
+    assert set(explanations.STATES) == {state.value for state in State}
+    assert set(explanations.REASONS) == {reason.value for reason in Reason}
 
 
 def test_the_plan_file_of_the_readme_is_accepted(house):

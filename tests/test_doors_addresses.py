@@ -8,7 +8,7 @@ from conftest import NOW
 from two_sites import accept, open_north
 from web_caller import Caller
 
-from reminders.store import schema
+from reminders.store.database import schema
 
 MINE = {"headers": {"Sec-Fetch-Site": "same-origin"}}
 

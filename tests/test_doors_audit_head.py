@@ -11,9 +11,10 @@ import pytest
 from conftest import NOW, open_house
 
 from reminders import store
-from reminders.service import audit, heads, health
+from reminders.service.office import audit, heads
+from reminders.service.operations import health
 from reminders.settings import SettingsError, load
-from reminders.store import schema
+from reminders.store.database import schema
 
 
 def noted(house, what: str, at) -> None:

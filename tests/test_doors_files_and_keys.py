@@ -17,9 +17,11 @@ from reminders import clock, store
 from reminders.cli.app import app
 from reminders.intake import read_file
 from reminders.plans import PlanRefused
-from reminders.service import House, importing, planning, signing_in
+from reminders.service import House, planning
+from reminders.service.office import signing_in
+from reminders.service.planning import importing
 from reminders.settings import Settings, SettingsError, load, secrets
-from reminders.store import schema
+from reminders.store.database import schema
 from reminders.web import access
 
 

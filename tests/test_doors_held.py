@@ -11,7 +11,8 @@ from held import measured
 from people import document, one_off, raw
 
 from reminders import clock, store
-from reminders.service import attendance, changes, importing, planning
+from reminders.service import planning
+from reminders.service.planning import attendance, changes, importing
 
 MEMBERS, FEW = 6, 2
 DAY = date(2026, 12, 7)

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from reminders import clock, store
 from reminders.cli.app import app
-from reminders.service import House, health, planning, presence, retention
-from reminders.store import schema
-from reminders.store.lists.common import patients_named
+from reminders.queries.listing import patients_named
+from reminders.service import House, planning
+from reminders.service.operations import health, presence, retention
+from reminders.store.database import schema
 
 OLD, NEW = {"k1": KEYS["k1"]}, {"k2": bytes(range(1, 33)), "k1": KEYS["k1"]}
 

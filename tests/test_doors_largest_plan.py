@@ -10,7 +10,8 @@ from web_caller import Caller
 
 from reminders import clock, store
 from reminders.plans import PlanRefused
-from reminders.service import planning, watch
+from reminders.service import planning
+from reminders.service.planning import watch
 
 
 def largest(supporters: int = 5):

@@ -10,7 +10,8 @@ from people import raw
 from web_caller import Caller, signature
 
 from reminders import clock
-from reminders.service import lives, signing_in
+from reminders.service.office import signing_in
+from reminders.service.people import lives
 from reminders.settings import SettingsError, load
 
 

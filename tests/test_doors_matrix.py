@@ -20,9 +20,9 @@ from two_sites import accept, hear, open_north
 from web_caller import Caller
 
 from reminders import clock
-from reminders.service import accounts
-from reminders.service.accounts import PERMISSIONS
-from reminders.store import schema
+from reminders.service.office import accounts
+from reminders.service.office.accounts import PERMISSIONS
+from reminders.store.database import schema
 
 THEN = NOW + timedelta(minutes=10, seconds=0.5)  # of each request, so that no second ends between two
 FAR = 7_000_000  # no row is so far behind the last one

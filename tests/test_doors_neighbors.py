@@ -12,8 +12,10 @@ from test_sign_in import enrolled
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.service import House, health, lights, proxies, signing_in
-from reminders.store import schema
+from reminders.service import House
+from reminders.service.office import signing_in
+from reminders.service.operations import health, health_checks, proxies
+from reminders.store.database import schema
 from reminders.web import access
 
 PASSWORD = "seven quiet herons wade"
@@ -136,7 +138,7 @@ def test_s4_the_device_cookie_is_kept_from_scripts_and_other_sites(here, https):
 def said_of_proxies(house) -> tuple[bool, bool, str]:
     """Whether the doctor and the health page are content, and what `status` says."""
     (check,) = (one for one in asyncio.run(health.doctor(house)) if one.check == "proxies")
-    (light,) = (one for one in lights.lights(house, clock.now()) if one.name == "Proxies")
+    (light,) = (one for one in health_checks.lights(house, clock.now()) if one.name == "Proxies")
     return (
         check.ok,
         light.state == "ok",

@@ -6,9 +6,9 @@ from conftest import NOW, logged
 from two_sites import accept, open_north
 
 from reminders import clock
-from reminders.service import inbound
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 SENDER, NORTH = "+15005550006", "+15005550009"
 WORDS = ("hello", "HELP", "START", "STOP", "who is this", "i want to die", "R", "C", "i used last night")

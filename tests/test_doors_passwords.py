@@ -2,7 +2,7 @@
 
 import pytest
 
-from reminders.service import signing_in
+from reminders.service.office import signing_in
 
 COMMON = [
     "P@ssw0rd1234", "1qaz2wsx3edc", "1q2w3e4r5t6y", "Passw0rd!234", "Password1234!", "qazwsxedcrfv", "zaq12wsxcde3",

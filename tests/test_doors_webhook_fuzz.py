@@ -15,7 +15,7 @@ from test_doors_webhooks import inbound, status
 from web_caller import Caller, signature
 
 from reminders.sms.receipts import is_legal
-from reminders.store import schema
+from reminders.store.database import schema
 
 EXAMPLES = int(os.environ.get("FUZZ", "1")) * 40
 

@@ -10,7 +10,7 @@ from web_caller import Caller, signature
 from reminders import clock
 from reminders.service import planning
 from reminders.sms.receipts import is_legal
-from reminders.store import schema
+from reminders.store.database import schema
 
 PHONE, SENDER, ACCOUNT = "+12025550143", "+15005550006", "AC" + "0" * 32
 

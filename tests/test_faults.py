@@ -26,10 +26,13 @@ from people import document, one_off
 from jobs import __main__ as jobs_main
 from reminders import clock, store
 from reminders.plans import walltime
-from reminders.service import inbound, outcomes, planning, sending, watch
+from reminders.service import planning, sending
+from reminders.service.planning import watch
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes
 from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW in New York: the window shuts 45 minutes on

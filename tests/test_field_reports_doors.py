@@ -13,8 +13,8 @@ from test_pages_plans import form
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.service import lives
-from reminders.service.lives import Whom
+from reminders.service.people import lives
+from reminders.service.people.lives import Whom
 
 NEW, OTHER = "+12025550166", "202-555-0177"
 REPLACED = "the patient, the number: the file's new value replaces what was changed here since"

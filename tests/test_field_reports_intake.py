@@ -9,8 +9,10 @@ from people import KNOWN, document, one_off, raw
 
 from reminders import plans, store
 from reminders.plans import PlanRefused, read, read_phone
-from reminders.service import importing, lives, planning
-from reminders.service.lives import Whom
+from reminders.service import planning
+from reminders.service.people import lives
+from reminders.service.people.lives import Whom
+from reminders.service.planning import importing
 
 PHONE, NEW = "+12025550143", "+12025550166"
 JORDAN = Whom("MRN-1")

@@ -6,9 +6,9 @@ from datetime import timedelta
 from fault_server import FaultServer
 
 from reminders import clock
+from reminders.simulator import Shell, Simulator, SimulatorSettings
 from reminders.sms import Accepted, Gateway, Outgoing, Refused
 from reminders.sms.receipts import is_signed, read_receipt
-from reminders.sms.simulator import Shell, Simulator, SimulatorSettings
 
 QUICK = SimulatorSettings(queued_after=0.01, sent_after=0.03, delivered_after=0.03)
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"

@@ -13,7 +13,7 @@ from test_simulator_inbound import a_caller, later, lose, say, screen
 from reminders import wording
 from reminders.cli import app
 from reminders.settings import Settings
-from reminders.sms.simulator import Policy
+from reminders.simulator import Policy
 from reminders.wording.catalogue import catalogues
 from reminders.wording.segments import segments
 

@@ -12,8 +12,8 @@ from test_simulator_rest import SERVICE
 from test_simulator_shell import Checked
 
 from reminders import clock
+from reminders.simulator import Shell, SimulatorSettings
 from reminders.sms import InboundText, Outgoing, Unreachable
-from reminders.sms.simulator import Shell, SimulatorSettings
 from reminders.sms.transport import LARGEST_ANSWER
 
 OURS = "+15005550006"

@@ -10,9 +10,13 @@ from test_service_changes import accept, open_kinds, wall
 from test_service_planning import GOOD, plan_file
 
 from reminders import clock
-from reminders.service import importing, inbound, outcomes, planning, replanning, runs, tasks, watch
+from reminders.service import planning, tasks
+from reminders.service.operations import runs
+from reminders.service.planning import importing, replanning, watch
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 SENDER = "+15005550006"
 TOMORROW = NOW + timedelta(days=1)

@@ -8,10 +8,11 @@ from conftest import logged
 from freezegun import freeze_time
 from people import document, one_off
 
-from jobs.line import Line
+from jobs.sender_thread import Line
 from jobs.timetable import Timetable
 from reminders import clock
-from reminders.service import health, planning, runs
+from reminders.service import planning
+from reminders.service.operations import health, runs
 
 
 def wait_for(what, seconds: float = 10) -> None:

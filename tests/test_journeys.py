@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 from town import FAILED, GROUP, IN_TROUBLE, NAMES, Town, elsewhere, phone
 from walker import a_browser, faults, walking
 
-from reminders import clock, store
-from reminders.service import accounts, tasks
+from reminders import clock, queries, store
+from reminders.service import tasks
+from reminders.service.office import accounts
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -160,8 +161,8 @@ def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
 def page_ref(town, patient: str) -> str:
     """The reference of a patient's plan."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
-    wanted = store.lists.PlanFilter(patient=patient)
-    (plan,) = town.house.database.read(lambda tx: store.lists.plans(tx, sites, wanted, clock.now()))
+    wanted = queries.PlanFilter(patient=patient)
+    (plan,) = town.house.database.read(lambda tx: queries.plans(tx, sites, wanted, clock.now()))
     return plan.ref
 
 
@@ -208,9 +209,7 @@ def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript
     """What would change is shown before it changes; then it has."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
     (plan,) = list(
-        town.house.database.read(
-            lambda tx: store.lists.plans(tx, sites, store.lists.PlanFilter(patient="MRN-3"), clock.now())
-        )
+        town.house.database.read(lambda tx: queries.plans(tx, sites, queries.PlanFilter(patient="MRN-3"), clock.now()))
     )
     before = {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"}
     with walking(chromium, town, "coordinator", javascript=javascript) as page:

@@ -17,7 +17,8 @@ from people import raw
 import reminders
 from reminders import clock, languages
 from reminders.conversation.rules import files
-from reminders.service import health, planning
+from reminders.service import planning
+from reminders.service.operations import health
 
 PACKAGE = Path(reminders.__file__).parent
 ENGLISH = (PACKAGE / "wording" / "catalogue" / "en.toml").read_text(encoding="utf-8")

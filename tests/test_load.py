@@ -27,12 +27,15 @@ from oncall import SENDER
 
 from reminders import plans, store
 from reminders.plans import read
-from reminders.service import House, attendance, inbound, judging, outcomes, planning, recording, tasks, watch
+from reminders.service import House, planning, tasks
+from reminders.service.planning import attendance, watch
+from reminders.service.replies import inbound
+from reminders.service.sending import final_check, outcomes, recording
 from reminders.sms import InboundText
 from reminders.sms.receipts import Receipt
-from reminders.store import schema
-from reminders.store.answers import Answered
-from reminders.store.claims import Started
+from reminders.store.database import schema
+from reminders.store.sending.answers import Answered
+from reminders.store.sending.claims import Started
 
 ZONE = "America/New_York"
 PER_MONTH = 40
@@ -234,7 +237,7 @@ class Site:
             def work(tx: store.Transaction, went: list = went) -> int:
                 claimed = 0
                 for sender in working(tx, now):
-                    count, intents, _ = judging.claim(house, tx, sender, 200, now)
+                    count, intents, _ = final_check.claim(house, tx, sender, 200, now)
                     claimed += count
                     started = store.claims.start(tx, intents, now, timedelta(seconds=120))
                     went.extend(

@@ -9,9 +9,10 @@ from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, wall
 
 from reminders import store
-from reminders.service import attendance, tasks
-from reminders.service.replanning import replan
-from reminders.store.schema import numbers, patients, sites
+from reminders.service import tasks
+from reminders.service.planning import attendance
+from reminders.service.planning.replanning import replan
+from reminders.store.database.schema import numbers, patients, sites
 
 MOTHER = "+12025550144"
 SUPPORTER = {

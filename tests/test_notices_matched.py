@@ -15,7 +15,7 @@ from test_service_changes import accept, bodies, move, notices, wall
 from reminders.planner import Arriving, Leaving, renamed
 from reminders.plans import Kind
 from reminders.service import planning
-from reminders.store.schema import appointments, text_items, texts
+from reminders.store.database.schema import appointments, text_items, texts
 
 SOON = NOW + timedelta(hours=1)
 THAT = "2026-12-03T15:00:00"  # Thursday

@@ -8,8 +8,9 @@ from people import one_off
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, open_kinds, wall
 
-from reminders.service import attendance, changes, planning, tasks
-from reminders.store.schema import patients, sites, text_items, texts
+from reminders.service import planning, tasks
+from reminders.service.planning import attendance, changes
+from reminders.store.database.schema import patients, sites, text_items, texts
 
 DAILY = {"repeats": "FREQ=DAILY;COUNT=3"}
 

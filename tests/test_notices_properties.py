@@ -15,8 +15,8 @@ from people import document, one_off
 from sqlalchemy import select
 
 from reminders.service import planning
-from reminders.service.replanning import replan
-from reminders.store.schema import appointments, patients, series, text_items, texts
+from reminders.service.planning.replanning import replan
+from reminders.store.database.schema import appointments, patients, series, text_items, texts
 
 EDITED = NOW + timedelta(hours=1)
 

@@ -16,13 +16,16 @@ from test_backup import SENDER, accept, after, live, opens, phone, say, seen_by,
 from test_cli import PART_2_NOTICE, Terminal, _logging_of_the_tests  # ruff: ignore[unused-import]  a fixture for all here
 from test_service_sending import until
 
-from jobs.line import Line
+from jobs.sender_thread import Line
 from reminders import clock, store
 from reminders.plans import to_instant, to_wall
-from reminders.service import House, backlog, calls, health, outcomes, runs, tasks
+from reminders.service import House, tasks
+from reminders.service.operations import health, runs
+from reminders.service.people import calls
+from reminders.service.sending import backlog, outcomes
 from reminders.settings import Secrets
 from reminders.sms.receipts import read_receipt
-from reminders.store import schema
+from reminders.store.database import schema
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 

@@ -67,7 +67,7 @@ def test_the_wheel_carries_its_data(installed):
         "reminders/wording/telling_words.toml",
         "reminders/conversation/opt_words.toml",
         "reminders/plans/programs/matrix-iop.toml",
-        "reminders/store/migrations/env.py",
+        "reminders/store/database/migrations/env.py",
         "reminders/web/templates/log.html",
         "reminders/web/static/app.css",
         "jobs/__main__.py",

@@ -18,10 +18,11 @@ from web_caller import Caller
 
 from reminders import clock
 from reminders.cli import app
-from reminders.service import health, lights, stats
-from reminders.store import schema
+from reminders.queries import statistics
+from reminders.service.operations import health, health_checks
 from reminders.store import stats as counts
-from reminders.store.ids import new_id
+from reminders.store.database import schema
+from reminders.store.database.ids import new_id
 from reminders.web import charts
 
 TODAY = [one_off("visit", "2026-11-30T11:30:00", leads=["90m"])]
@@ -53,7 +54,7 @@ def page(house, path="/health", role="ops", site=None) -> tuple[Page, str]:
 
 
 def shining(house) -> dict[str, str]:
-    return {light.name: light.state for light in lights.lights(house, clock.now())}
+    return {light.name: light.state for light in health_checks.lights(house, clock.now())}
 
 
 def test_every_light_says_what_to_do(here):
@@ -65,7 +66,7 @@ def test_every_light_says_what_to_do(here):
     }  # fmt: skip
     shown, _ = page(here)
     assert len([one for one in shown.all("li") if "light" in (one.get("class") or "")]) == len(names)
-    assert all(len(light.runbook) > 30 for light in lights.lights(here, NOW))
+    assert all(len(light.runbook) > 30 for light in health_checks.lights(here, NOW))
     assert {name for name, state in shining(here).items() if state != "ok"} == {"Backup"}
 
 
@@ -138,7 +139,7 @@ def test_a_site_sees_its_own_numbers_and_no_other(busy):
 
 @pytest.mark.parametrize("few", [0, 20_000])
 def test_page_command_line_and_monitors_show_the_same_numbers(busy, tmp_path, monkeypatch, few):
-    stats.tally(busy, clock.now())
+    statistics.tally(busy, clock.now())
     monkeypatch.setattr(counts, "FEW", few)
     monkeypatch.chdir(tmp_path)
 
@@ -149,7 +150,7 @@ def test_page_command_line_and_monitors_show_the_same_numbers(busy, tmp_path, mo
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    for range_ in stats.RANGES:
+    for range_ in statistics.RANGES:
         numbers = said(range_)
         shown, _ = page(busy, f"/health?range={range_}")
         words = shown.said("li")
@@ -174,7 +175,7 @@ WORDS = {"handed_over": "handed_over", "delivered": "delivered", "not_delivered"
 
 def _direct(house, range_):
     zone = house.settings.site.zone
-    return house.database.read(lambda tx: stats.numbers(tx, clock.now(), range_=range_, zone=zone)).as_json()
+    return house.database.read(lambda tx: statistics.numbers(tx, clock.now(), range_=range_, zone=zone)).as_json()
 
 
 def test_a_chart_stays_within_its_frame():

@@ -12,8 +12,10 @@ from two_sites import accept, hear, open_north
 from web_caller import Caller
 
 from reminders import clock, store, wording
-from reminders.service import inbound, inbox, story, tasks
-from reminders.store import schema
+from reminders.queries import explanations, inbox
+from reminders.service import tasks
+from reminders.service.replies import inbound
+from reminders.store.database import schema
 from reminders.web.pages.inbox import LONGEST_NOTE, PER_PAGE, QUEUES
 from reminders.wording.segments import segments
 
@@ -387,7 +389,7 @@ def test_every_kind_of_task_can_be_opened(here):
         answer = caller.page(f"/inbox/{task.id}")
         assert answer.status_code == 200
         assert tasks.KINDS[task.kind].title in Page(answer).said("h1")
-    assert {outcome for kind in tasks.KINDS.values() for outcome in kind.outcomes} <= story.OUTCOMES.keys()
+    assert {outcome for kind in tasks.KINDS.values() for outcome in kind.outcomes} <= explanations.OUTCOMES.keys()
 
 
 # The conversation, on both databases

@@ -22,9 +22,9 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders.lifecycle import State
-from reminders.service import logbook, stats, story
-from reminders.store import schema
+from reminders.queries import delivery_log, explanations, statistics
 from reminders.store import stats as counts
+from reminders.store.database import schema
 
 TODAY = [one_off("visit", "2026-11-30T11:30:00", leads=["90m"])]
 FORMULA = '=HYPERLINK("http://x")'
@@ -103,7 +103,7 @@ def test_every_state_has_its_words_and_its_filter(here, state):
     reason = {"reason": "no_consent"} if state is State.SUPPRESSED else {}
     set_texts(here, "DC-1", state=state.value, **lease, **reason)
     shown = page(here, f"/log?state={state}")
-    assert shown.said("td")[4] == story.STATES[state]
+    assert shown.said("td")[4] == explanations.STATES[state]
     assert {one["value"] for one in shown.all("option") if "selected" in one} == {state.value}
     other = "sent" if state is not State.SENT else "delivered"
     assert "No text matches" in Caller(here, role="ops").page(f"/log?state={other}").text
@@ -289,11 +289,11 @@ def test_facets_of_what_was_counted_beforehand_are_the_same(here, monkeypatch):
     three(here)
     fail(here, "DC-4", 30005)
     fail(here, "DC-4", 30003, "delivered")  # a second try, and another code
-    stats.tally(here, NOW)
+    statistics.tally(here, NOW)
 
     def ask(**fields):
         def look(tx):
-            asked = logbook.ask(here, tx, {"when": "any"} | fields, NOW)
+            asked = delivery_log.ask(here, tx, {"when": "any"} | fields, NOW)
             found = counts.facets(tx, asked.wanted)
             return found.total, {name: dict(by) for name, by in found.by.items()}, dict(found.hours)
 
@@ -315,15 +315,15 @@ def test_facets_of_what_was_counted_beforehand_are_the_same(here, monkeypatch):
             total, by, hours = ask(**fields)
         assert (total, by) == live[:2]
         assert hours == (live[2] if "until" in fields else {})  # over all time they would be too dear
-        asked = here.database.read(lambda tx, fields=fields: logbook.ask(here, tx, {"when": "any"} | fields, NOW))
-        everything = list(logbook.rows(here, replace(asked.wanted, limit=9_999)))
+        asked = here.database.read(lambda tx, fields=fields: delivery_log.ask(here, tx, {"when": "any"} | fields, NOW))
+        everything = list(delivery_log.rows(here, replace(asked.wanted, limit=9_999)))
         assert live[0] == len(everything)
         if "code" not in fields:
             assert sum(live[1]["state"].values()) >= live[0]
 
 
 def test_above_ten_thousand_a_number_is_said_as_about():
-    assert [logbook.about(many) for many in (0, 9_999, 10_000, 12_449)] == ["0", "9,999", "10,000", "about 12,400"]
+    assert [delivery_log.about(many) for many in (0, 9_999, 10_000, 12_449)] == ["0", "9,999", "10,000", "about 12,400"]
 
 
 def test_a_site_sees_its_own(here):
@@ -349,24 +349,24 @@ def exported(house, form: str, query: str = "when=any", role: str = "ops") -> by
 
 
 def test_every_form_carries_the_notice_every_row_and_no_formula(here, monkeypatch):
-    monkeypatch.setattr(logbook, "AT_ONCE", 2)
+    monkeypatch.setattr(delivery_log, "AT_ONCE", 2)
     three(here)
     accept(here, 8, plan={"ref": FORMULA}, series=TODAY)
     many = len(logged(here))
     header, *lines = csv.reader(io.StringIO(exported(here, "csv").decode("utf-8-sig")))
     assert header[0] == "opens_at"
-    assert [logbook.PART_2_NOTICE] in lines[many:]
+    assert [delivery_log.PART_2_NOTICE] in lines[many:]
     rows = [dict(zip(header, line, strict=True)) for line in lines if len(line) == len(header) and line != header]
     assert len(rows) == many
     assert {row["plan"] for row in rows} == {"DC-1", "DC-2", "DC-north-3", f"'{FORMULA}"}
     assert {row["consent_scope"] for row in rows} == {"appointments, meetings", "no"}
     sheet = openpyxl.load_workbook(io.BytesIO(exported(here, "xlsx"))).active
     cells = list(sheet.iter_rows(values_only=True))
-    assert cells[0][0] == logbook.PART_2_NOTICE
-    assert len(cells) == many + len(logbook.NOTICE) + 1
+    assert cells[0][0] == delivery_log.PART_2_NOTICE
+    assert len(cells) == many + len(delivery_log.NOTICE) + 1
     assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n"}  # none is a formula
     first, *texts = [json.loads(line) for line in exported(here, "jsonl").splitlines()]
-    assert logbook.PART_2_NOTICE in first["notice"]
+    assert delivery_log.PART_2_NOTICE in first["notice"]
     assert len(texts) == many
     assert len(exported(here, "jsonl", "state=undelivered").splitlines()) == 2
 

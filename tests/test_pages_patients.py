@@ -11,7 +11,7 @@ from two_sites import accept, hear, open_north
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.store import schema
+from reminders.store.database import schema
 from reminders.web.pages.patients import DEEDS
 
 CONSENT = [

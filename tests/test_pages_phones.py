@@ -8,9 +8,9 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders.service import inbound
+from reminders.service.replies import inbound
 from reminders.sms.phones import PhonesAway, PretendPhones
-from reminders.store import schema
+from reminders.store.database import schema
 
 PHONE = "+12025550101"
 SENDER = "+15005550006"

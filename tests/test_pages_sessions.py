@@ -10,9 +10,11 @@ from test_web_pages import Page
 from two_sites import accept, open_north
 from web_caller import Caller
 
-from reminders import clock, store
-from reminders.service import attendance, changes, inbound, tasks
-from reminders.store import schema
+from reminders import clock, queries, store
+from reminders.service import tasks
+from reminders.service.planning import attendance, changes
+from reminders.service.replies import inbound
+from reminders.store.database import schema
 from reminders.web.pages import sessions
 
 GROUP = {"kind": "therapy_group", "session": "oak-group", "leads": ["2h"]}
@@ -220,7 +222,7 @@ def test_each_word_of_the_story_has_words_for_people():
 def sheet(house):
     """The visits on the sheet, by patient: their ids."""
     rows = house.database.read(
-        lambda tx: store.lists.appointments(
+        lambda tx: queries.appointments(
             tx, [store.people.site_by_key(tx, "main").id], NOW - timedelta(days=8), clock.now(), unmarked=True
         )
     )
@@ -291,7 +293,7 @@ def test_marks_of_all_or_of_none(house, travel):
     ids = open_north(house)
     group(house, 2)
     accept(house, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
-    visits = house.database.read(lambda tx: store.lists.appointments(tx, ids.values(), NOW, NOW + timedelta(days=1)))
+    visits = house.database.read(lambda tx: queries.appointments(tx, ids.values(), NOW, NOW + timedelta(days=1)))
     marks = {one.id: attendance.ATTENDED for one in visits}
     with pytest.raises(ValueError, match="has not begun"):
         attendance.mark_these(house, marks, NOW, who="x", sites=ids.values())

@@ -12,8 +12,8 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import settings, store
-from reminders.service import sites
-from reminders.store import schema
+from reminders.service.office import sites
+from reminders.store.database import schema
 
 WEST = {
     "key": "west", "alias": "West Hill Office", "phone": "202-555-0150", "line24": "(202) 555-0151",

@@ -15,8 +15,9 @@ from test_web_pages import Page
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.service import accounts, audit, planning
-from reminders.store import schema
+from reminders.service import planning
+from reminders.service.office import accounts, audit
+from reminders.store.database import schema
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders.lifecycle import State
-from reminders.service import logbook, story
+from reminders.queries import delivery_log, explanations
 from reminders.sms import codes
-from reminders.store import schema
-from reminders.store.ids import new_id
-from reminders.store.sealing import Place
+from reminders.store.database import schema
+from reminders.store.database.ids import new_id
+from reminders.store.database.sealing import Place
 
 BODY = "Oak Street Office: your appointment is today, 11:30am."
 
@@ -131,11 +131,11 @@ def test_the_catalogue_of_codes_has_meaning_advice_class_and_owner():
         assert codes.is_known(code)
         assert known.class_ in CLASSES
         assert all(len(words) > 7 for words in (known.meaning, known.we_do, known.you_do))
-        assert known.who in story.WHO
+        assert known.who in explanations.WHO
         assert known.docs or not code  # 0 is our own
 
 
-@pytest.mark.parametrize("reason", list(story.REASONS))
+@pytest.mark.parametrize("reason", list(explanations.REASONS))
 def test_every_reason_not_to_send_is_explained(here, reason):
     set_text(here, state="suppressed", reason=reason)
     shown, _ = page(here, "coordinator")
@@ -150,13 +150,13 @@ def test_every_state_is_explained(here, state):
     set_text(here, state=state.value, reason="paused" if state is State.SUPPRESSED else None, **lease)
     shown, _ = page(here)
     assert all(len(line) > 7 for line in shown.said("dd")[:4])
-    assert story.explain(logged(here)[0]).outcome == story.STATES[state]
+    assert explanations.explain(logged(here)[0]).outcome == explanations.STATES[state]
 
 
-@pytest.mark.parametrize("held", list(story.HELD))
+@pytest.mark.parametrize("held", list(explanations.HELD))
 def test_what_holds_a_text_is_explained(here, held):
     set_text(here, held=held)
-    assert story.explain(logged(here)[0]).outcome == "Held"
+    assert explanations.explain(logged(here)[0]).outcome == "Held"
     assert page(here)[0].said("dd")[0].startswith("Held")
 
 
@@ -189,4 +189,4 @@ def test_what_whoever_asks_may_do_is_offered(here):
     assert 'value="task"' in page(here, "coordinator")[1]
     assert 'value="again"' not in page(here, "coordinator")[1]
     assert 'value="again"' in page(here, "ops")[1]
-    assert logbook.why_not_again(logged(here)[0], NOW) is None
+    assert delivery_log.why_not_again(logged(here)[0], NOW) is None

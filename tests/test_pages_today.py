@@ -16,8 +16,12 @@ from web_caller import Caller
 
 from reminders import clock, store
 from reminders.lifecycle import State
-from reminders.service import backlog, inbound, logbook, runs, tasks, today
-from reminders.store import schema
+from reminders.queries import delivery_log, today
+from reminders.service import tasks
+from reminders.service.operations import runs
+from reminders.service.replies import inbound
+from reminders.service.sending import backlog
+from reminders.store.database import schema
 from reminders.web.pages import today as page
 
 SOON = [one_off("visit", "2026-11-30T12:00:00", leads=["90m"])]
@@ -114,7 +118,7 @@ def test_each_number_of_the_day_is_what_the_log_lists(here, state):
         fields = dict(parse_qsl(urlsplit(page.in_the_log(board, state)).query))
 
         def listed_there(tx, fields=fields, sites=sites):
-            asked = logbook.ask(here, tx, fields, NOW, sites=sites)
+            asked = delivery_log.ask(here, tx, fields, NOW, sites=sites)
             assert asked.problems == {}
             return store.texts.log(tx, replace(asked.wanted, limit=1000))
 

@@ -14,16 +14,21 @@ import sqlalchemy as sa
 from conftest import KEYS, NOW, begun, open_house, working
 from people import document, one_off
 
-from jobs.line import Line
+from jobs.sender_thread import Line
 from reminders import store
 from reminders.plans import to_instant
-from reminders.service import backlog, changes, importing, inbound, outcomes, planning, recording, runs, sending, story
+from reminders.queries import explanations
+from reminders.service import planning, sending
+from reminders.service.operations import runs
+from reminders.service.planning import changes, importing
+from reminders.service.replies import inbound
+from reminders.service.sending import backlog, outcomes, recording
 from reminders.sms import Accepted, Seen
 from reminders.sms.receipts import InboundText, Receipt
-from reminders.store import schema
-from reminders.store.answers import Answered
-from reminders.store.sealing import Place
-from reminders.store.texts import LogFilter
+from reminders.store.database import schema
+from reminders.store.database.sealing import Place
+from reminders.store.planning.texts import LogFilter
+from reminders.store.sending.answers import Answered
 
 LEASE = timedelta(seconds=120)
 SISTER = {
@@ -206,7 +211,7 @@ def test_promise_1_what_twilios_list_may_have_hidden_is_not_shown_as_never_sent(
     event(house, NOW + timedelta(seconds=950))
     reminder = next(text for text in texts(house) if text.class_ == "reminder")
     assert (reminder.state, reminder.reason) == ("uncertain", None)
-    assert "may or may not have gone" in story.tell(reminder)
+    assert "may or may not have gone" in explanations.tell(reminder)
     hear(house, one, "delivered", now=NOW + timedelta(seconds=960))
     assert "delivered" in {text.state for text in texts(house)}
 

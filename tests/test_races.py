@@ -15,9 +15,13 @@ from conftest import KEYS, NOW, logged, working
 from people import document, one_off
 
 from reminders import store
-from reminders.service import House, changes, inbound, judging, lives, planning
+from reminders.service import House, planning
+from reminders.service.people import lives
+from reminders.service.planning import changes
+from reminders.service.replies import inbound
+from reminders.service.sending import final_check
 from reminders.sms.receipts import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 LEASE = timedelta(seconds=120)
 DUE = [one_off("visit", "2026-11-30T12:00:00", leads=["3h"])]
@@ -26,7 +30,7 @@ LONG = 0.5  # seconds in which whoever need not wait is done
 
 def claim(house, tx):
     """What a worker takes; it is not written yet."""
-    return [one for sender in working(tx, NOW) for one in judging.claim(house, tx, sender, 50, NOW)[1]]
+    return [one for sender in working(tx, NOW) for one in final_check.claim(house, tx, sender, 50, NOW)[1]]
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ from people import one_off
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.service import releasing, story, tasks, watch
-from reminders.store import schema
+from reminders.queries import explanations
+from reminders.service import tasks
+from reminders.service.planning import watch
+from reminders.service.sending import releasing
+from reminders.store.database import schema
 
 VISIT = {"series": [one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])]}
 EVENING = datetime(2026, 12, 1, 22, 0, 30, tzinfo=UTC)  # 17:00 in New York on the day before
@@ -87,7 +90,9 @@ def test_screens_1_a_released_text_that_is_stopped_later_keeps_its_task_and_show
     assert row(clinic, task).state == "suppressed"
     assert [one.id for one in clinic.tasks("held_text")] == [task.id]
     _, told = tasks.show(clinic.house, task.id, clock.now(), who="test")
-    assert any(story.happened(one).startswith("It did not go: this sort of text was not agreed to") for one in told)
+    assert any(
+        explanations.happened(one).startswith("It did not go: this sort of text was not agreed to") for one in told
+    )
     clinic.house.database.write(lambda tx: tx.run(consents.update().values(categories=["appointments"])))
     watch.look(clinic.house, clock.now())
     assert len(clinic.tasks("red")) == 1, "a visit without a text is shown, although a held text's task is open"

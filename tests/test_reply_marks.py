@@ -15,8 +15,10 @@ from web_caller import Caller
 
 from reminders import cli, store
 from reminders.conversation import measured
-from reminders.service import marks, retention, tasks
-from reminders.store import schema
+from reminders.service import tasks
+from reminders.service.operations import retention
+from reminders.service.replies import marks
+from reminders.store.database import schema
 
 SAID = {
     "i want to die": True,  # found

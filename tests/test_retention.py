@@ -8,9 +8,14 @@ from conftest import NOW, logged
 from people import document, one_off
 from test_proofs import accepted, claim, hear, unknown
 
-from reminders.service import audit, inbound, lives, planning, recording, retention
+from reminders.service import planning
+from reminders.service.office import audit
+from reminders.service.operations import retention
+from reminders.service.people import lives
+from reminders.service.replies import inbound
+from reminders.service.sending import recording
 from reminders.sms.receipts import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 DUE = [one_off("visit", "2026-11-30T12:00:00", leads=["3h"])]
 LATER = NOW + timedelta(days=92)

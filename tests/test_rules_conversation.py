@@ -13,9 +13,9 @@ from people import one_off
 from test_rules_law import JUST, LATER, LONG_AGO, NIGHT, SISTER, TOMORROW, asking, office, on_sqlite, supporter
 
 from reminders import clock
-from reminders.service import changes
+from reminders.service.planning import changes
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 __all__ = ["asking", "office"]  # fixtures
 

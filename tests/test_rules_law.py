@@ -15,9 +15,11 @@ from people import KNOWN, document, one_off, raw
 from web_caller import Caller
 
 from reminders import clock, plans, store, wording
-from reminders.service import inbound, planning, runs
+from reminders.service import planning
+from reminders.service.operations import runs
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 JUST = timedelta(seconds=5)  # what a test may take between two steps

@@ -27,9 +27,12 @@ from test_rules_law import (
 )
 
 from reminders import clock, wording
-from reminders.service import changes, inbound, story, tasks
+from reminders.queries import explanations
+from reminders.service import tasks
+from reminders.service.planning import changes
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 __all__ = ["asking", "office"]  # fixtures
 
@@ -264,8 +267,8 @@ LABELS = re.compile(
 def test_w10_staff_read_person_first_words():
     said = [
         *(word for kind in tasks.KINDS.values() for word in (kind.title, kind.to_do, *kind.outcomes)),
-        *map(str, story.STATES.values()),
-        *map(str, story.REASONS.values()),
+        *map(str, explanations.STATES.values()),
+        *map(str, explanations.REASONS.values()),
     ]
     pages = [
         one.read_text("utf-8")

@@ -14,7 +14,7 @@ from reminders import store
 from reminders.conversation import Meaning, understand
 from reminders.conversation.meaning import MOST_READ, read_words
 from reminders.conversation.second_reader import MOST_WINDOWS, data, second_reader, windows
-from reminders.service import inbox
+from reminders.queries import inbox
 
 HEAD = json.loads(data("weights.txt").splitlines()[0])
 SATURDAY_NIGHT = datetime(2026, 12, 5, 8, 0, tzinfo=UTC)

@@ -17,9 +17,14 @@ from web_caller import Caller
 
 from reminders import store
 from reminders.cli import output
-from reminders.service import House, audit, backups, inbound, lives, logbook, retention, tasks
+from reminders.queries import delivery_log
+from reminders.service import House, tasks
+from reminders.service.office import audit
+from reminders.service.operations import backups, retention
+from reminders.service.people import lives
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
 
@@ -123,8 +128,8 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
         tasks.remark(clinic, row.id, f"{NAME} ({REF}) at {PHONE} or {OLD}", NOW, who="test")
         if row.kind in {"crisis", "supervisor"}:
             tasks.close(clinic, row.id, "reached", NOW, who="test", note=f"{NAME} is safe")
-    asked = clinic.database.read(lambda tx: logbook.ask(clinic, tx, {"when": "any", "patient": REF}, NOW))
-    logbook.note_export(clinic, asked, "csv", NOW, who="test")
+    asked = clinic.database.read(lambda tx: delivery_log.ask(clinic, tx, {"when": "any", "patient": REF}, NOW))
+    delivery_log.note_export(clinic, asked, "csv", NOW, who="test")
     before = {column for column, held in columns(clinic) if named_in(held)}
     assert before >= {
         *("consents.how", "consents.by", "consents.verified", "consents.legal_basis", "recipients.key", "series.key"),

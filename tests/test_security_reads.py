@@ -8,7 +8,7 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import store
-from reminders.store import schema
+from reminders.store.database import schema
 
 
 def rows(house, *, what: str | None = None) -> list:

@@ -13,8 +13,8 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import store
-from reminders.service import lives
-from reminders.store import schema
+from reminders.service.people import lives
+from reminders.store.database import schema
 
 SHARED = {"phone": "202-555-0101"}
 

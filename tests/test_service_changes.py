@@ -10,10 +10,13 @@ from sqlalchemy import select
 from reminders import clock, store
 from reminders.planner.business_days import honour_by, is_business_day
 from reminders.plans import to_instant
-from reminders.service import attendance, changes, inbound, planning, runs, tasks, watch
+from reminders.service import planning, tasks
+from reminders.service.operations import runs
+from reminders.service.planning import attendance, changes, watch
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store.schema import audit
-from reminders.store.texts import Changes
+from reminders.store.database.schema import audit
+from reminders.store.planning.texts import Changes
 
 ZONE = "America/New_York"
 LATER = NOW + timedelta(minutes=20)  # a change is news: it is no slip of the pen at entry any more
@@ -392,7 +395,7 @@ def test_the_live_list_says_who_knows_and_who_must_be_phoned(line, twilio, trave
 
 def _settle_as(house, plan, state):
     """As receipts, or their absence, would leave it."""
-    from reminders.store.schema import texts
+    from reminders.store.database.schema import texts
 
     ids = [text.text for text in logged(house, plan=plan) if text.class_ == "notice"]
     assert len(ids) == 1
@@ -425,7 +428,7 @@ def test_a_session_is_put_back_as_if_it_had_never_been_changed(house, to, by):
 
 
 def _standing(house):
-    from reminders.store.schema import appointments
+    from reminders.store.database.schema import appointments
 
     columns = ("id", "wall", "status", "starts_at", "known_wall", "known_status", "agreed_wall")
     query = select(*(appointments.c[name] for name in columns)).order_by(appointments.c.id)
@@ -712,7 +715,7 @@ def test_l36_a_transfer_ends_the_plan_and_takes_no_number_along(house):
 
 
 def _second_site(tx):
-    from reminders.store.schema import senders, sites
+    from reminders.store.database.schema import senders, sites
 
     row = tx.first(select(sites))
     values = dict(row._mapping) | {"id": row.id + 1, "key": "north", "alias": "North Office"}

@@ -7,8 +7,9 @@ import pytest
 from conftest import KEYS, NOW, free_port, open_house
 
 from reminders import store
-from reminders.service import House, health
-from reminders.service.logs import _Formatter
+from reminders.service import House
+from reminders.service.operations import health
+from reminders.service.operations.logs import _Formatter
 from reminders.settings import Secrets, on_call
 
 

@@ -8,11 +8,14 @@ from people import document, one_off
 from sqlalchemy import select
 
 from reminders.plans import PlanRefused, to_instant
-from reminders.service import changes, inbound, lives, planning, tasks, watch
-from reminders.service.lives import Refused, Whom
+from reminders.service import planning, tasks
+from reminders.service.people import lives
+from reminders.service.people.lives import Refused, Whom
+from reminders.service.planning import changes, watch
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store.schema import audit, consents, numbers
-from reminders.store.texts import Changes
+from reminders.store.database.schema import audit, consents, numbers
+from reminders.store.planning.texts import Changes
 
 ZONE = "America/New_York"
 OLD_PHONE, NEW_PHONE, HER_PHONE = "+12025550143", "+12025550150", "+12025550144"

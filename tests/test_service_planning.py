@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from reminders import store
 from reminders.plans import PlanRefused, read
-from reminders.service import changes, importing, planning, replanning
+from reminders.service import planning
+from reminders.service.planning import changes, importing, replanning
 from reminders.store import people as stored_people
-from reminders.store.schema import audit
-from reminders.store.texts import Changes
+from reminders.store.database.schema import audit
+from reminders.store.planning.texts import Changes
 
 
 def accept(house, **changes) -> planning.Accepted:

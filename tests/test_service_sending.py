@@ -18,9 +18,12 @@ from sqlalchemy import event, func, select
 
 from reminders import clock, store
 from reminders.plans import to_instant
-from reminders.service import health, inbound, outcomes, planning, recording, runs, sending
+from reminders.service import planning, sending
+from reminders.service.operations import health, runs
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes, recording
 from reminders.sms.receipts import InboundText, read_receipt
-from reminders.store import schema
+from reminders.store.database import schema
 
 SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW, New York
 PHONE = "+12025550143"

@@ -4,8 +4,9 @@ import pytest
 from conftest import NOW, logged, open_house
 from people import document, one_off
 
-from reminders.service import changes, planning
-from reminders.store.texts import Changes
+from reminders.service import planning
+from reminders.service.planning import changes
+from reminders.store.planning.texts import Changes
 
 WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3", "kind": "therapy_group", "session": "oak-monday"}
 

@@ -15,9 +15,11 @@ from people import KNOWN, one_off, raw
 
 from reminders import clock, plans, store
 from reminders.plans import read
-from reminders.service import House, health, inbound, planning, runs, tasks
+from reminders.service import House, planning, tasks
+from reminders.service.operations import health, runs
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 DAY = timedelta(days=1)
 NEW_YORK = "America/New_York"

@@ -19,8 +19,8 @@ from web_caller import Caller
 
 from reminders import clock, store
 from reminders.cli import app
-from reminders.service import accounts, signing_in
-from reminders.store import schema
+from reminders.service.office import accounts, signing_in
+from reminders.store.database import schema
 from reminders.web import access
 from reminders.web.access import Needs
 from reminders.web.forms import Form

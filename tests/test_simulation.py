@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from conftest import NOW, begun, logged, open_house
 from people import document, one_off
 
-from reminders.service import inbound, outcomes, planning, recording, sending
+from reminders.service import planning, sending
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes, recording
 from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText, Receipt
-from reminders.store import schema
-from reminders.store.answers import Answered
+from reminders.store.database import schema
+from reminders.store.sending.answers import Answered
 
 TESTS = Path(__file__).parent
 LEASE = timedelta(seconds=120)

@@ -7,8 +7,8 @@ import pytest
 from test_simulator_rest import NOW, OURS, PHONE, SERVICE, Caller, seconds
 from twilio.request_validator import RequestValidator
 
+from reminders.simulator import Request, Rule, SimulatorSettings, control
 from reminders.sms.receipts import InboundText, read_inbound
-from reminders.sms.simulator import Request, Rule, SimulatorSettings, control
 
 INBOUND = "http://127.0.0.1:8000/sms/inbound"
 FALLBACK = "http://127.0.0.1:8001/fallback"

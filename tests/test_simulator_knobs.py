@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_simulator_rest import NOW, OURS, PHONE, SERVICE, Caller, basic, refused, seconds, states
 from twilio.request_validator import RequestValidator
 
-from reminders.sms.simulator import PhoneFacts, Request, Rule, SimulatorSettings, Spread, control
+from reminders.simulator import PhoneFacts, Request, Rule, SimulatorSettings, Spread, control
 
 CALLBACK = "http://127.0.0.1:8000/sms/status/abc#rc=5&rp=all&ct=2000&rt=3000"
 OTHER = "+12025550144"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_check import check, spec_is_here
 
-from reminders.sms.simulator import Request, Response, Rule, Simulator, SimulatorSettings
+from reminders.simulator import Request, Response, Rule, Simulator, SimulatorSettings
 
 NOW = datetime(2026, 12, 1, 15, 0, 0, 250_000, tzinfo=UTC)
 SETTINGS = SimulatorSettings(api_key="SK" + "1" * 32, api_secret="hush")

@@ -23,7 +23,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from reminders import clock
-from reminders.sms.simulator import NotLoopbackError, Shell, Simulator, SimulatorSettings
+from reminders.simulator import NotLoopbackError, Shell, Simulator, SimulatorSettings
 
 OURS = "+15005550006"
 PHONE = "+12025550143"
@@ -453,7 +453,7 @@ def test_control_counts_and_forgets(running, client):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_ends_cleanly_on_a_signal(number):
     program = (
-        "from reminders.sms.simulator import *\n"
+        "from reminders.simulator import *\n"
         "run(Simulator(SimulatorSettings(), seed=1), port=0, control_port=0, "
         "ready=lambda *ports: print(*ports, flush=True))\n"
     )

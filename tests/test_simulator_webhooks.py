@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from test_simulator_rest import MESSAGES, NOW, OURS, PHONE, SERVICE, Caller, basic, path_of, seconds
 from twilio.request_validator import RequestValidator
 
-from reminders.sms.simulator import Policy, Request, Rule, Simulator, SimulatorSettings
-from reminders.sms.simulator.webhooks import signed
+from reminders.simulator import Policy, Request, Rule, Simulator, SimulatorSettings
+from reminders.simulator.webhooks import signed
 
 CALLBACK = "http://127.0.0.1:8000/sms/status/abc?x=1"
 CERTAIN = {"surprise_parameter": 0.0, "done_date_missing": 0.0, "done_date_elsewhere": 0.0}

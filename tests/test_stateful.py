@@ -26,12 +26,15 @@ from people import document, one_off
 from reminders import planner, store
 from reminders.lifecycle import MOVES, State
 from reminders.plans import to_wall
-from reminders.service import changes, inbound, outcomes, planning, recording, sending
+from reminders.service import planning, sending
+from reminders.service.planning import changes
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes, recording
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
-from reminders.store import schema
-from reminders.store.answers import Answered
-from reminders.store.texts import LogFilter
+from reminders.store.database import schema
+from reminders.store.planning.texts import LogFilter
+from reminders.store.sending.answers import Answered
 
 LEASE = timedelta(seconds=120)
 ZONE = "America/New_York"

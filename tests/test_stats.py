@@ -13,9 +13,10 @@ from two_sites import accept, hear, open_north
 
 from reminders.lifecycle import State
 from reminders.plans import to_wall
-from reminders.service import stats as service
-from reminders.store import schema, stats
-from reminders.store.ids import new_id
+from reminders.queries import statistics as service
+from reminders.store import stats
+from reminders.store.database import schema
+from reminders.store.database.ids import new_id
 from reminders.store.stats import Span
 
 SERIES = [one_off("today", "2026-11-30T14:00:00", leads=["2h"])]

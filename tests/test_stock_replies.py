@@ -11,7 +11,7 @@ from conftest import send
 from oncall import Clinic
 
 from reminders.conversation import Meaning, understand
-from reminders.store import schema
+from reminders.store.database import schema
 
 NOTHING = {Meaning.OTHER, Meaning.WHO}
 AGREED_OR_GONE = {Meaning.CONFIRM, Meaning.YES, Meaning.STOP, Meaning.WRONG_NUMBER}

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reminders import clock, store
-from reminders.store import schema
-from reminders.store.ids import new_id, new_ref
+from reminders.store.database import schema
+from reminders.store.database.ids import new_id, new_ref
 
 
 def begun_with(database, call) -> list[str]:

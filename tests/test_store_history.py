@@ -7,19 +7,21 @@ from conftest import NOW, logged
 from people import document, one_off
 from two_sites import accept, hear, open_north
 
-from reminders import store
+from reminders import queries, store
 from reminders.planner import Reason
-from reminders.service import changes, lives, planning
-from reminders.service.lives import Refused, Whom
-from reminders.store.ids import new_id
-from reminders.store.lists import PatientFilter, PlanFilter
+from reminders.queries import PatientFilter, PlanFilter, history
+from reminders.service import planning
+from reminders.service.people import lives
+from reminders.service.people.lives import Refused, Whom
+from reminders.service.planning import changes
+from reminders.store.database.ids import new_id
 
 STAFF = 7
 
 
 @pytest.fixture
 def staffed(house):
-    from reminders.store import schema
+    from reminders.store.database import schema
 
     def work(tx):
         store.people.keep_default_site(tx, house.settings, NOW)
@@ -76,9 +78,7 @@ def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
         (draft,) = only_new.read(lambda tx: store.drafts.mine(tx, STAFF))
         assert draft.fields == (("a", "b"),)
         (text,) = only_new.read(lambda tx: store.texts.log(tx, store.texts.LogFilter()))
-        assert (
-            only_new.read(lambda tx: store.history.typed(tx, [text.text]))[text.text] == "We hope to see you tomorrow."
-        )
+        assert only_new.read(lambda tx: history.typed(tx, [text.text]))[text.text] == "We hope to see you tomorrow."
     finally:
         only_new.close()
 
@@ -146,27 +146,25 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     accept(house, 2, "north")
     hear(house, "C", 1, "SM1")
     hear(house, "running late", 2, "SM2")
-    (one,) = house.database.read(
-        lambda tx: store.lists.patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW)
-    )
+    (one,) = house.database.read(lambda tx: queries.patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW))
 
     def ask(work):
         return house.database.read(work)
 
-    assert ask(lambda tx: store.history.patient(tx, [places["main"]], one.id)).ref == "MRN-1"
-    assert ask(lambda tx: store.history.patient(tx, [places["north"]], one.id)) is None
-    (plan,) = ask(lambda tx: store.lists.plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
-    assert ask(lambda tx: store.history.plan(tx, [places["main"]], plan.id)).ref == "DC-1"
-    assert ask(lambda tx: store.history.plan(tx, [places["north"]], plan.id)) is None
-    assert [said.words for said in ask(lambda tx: store.history.heard(tx, one.id, 10))] == ["C"]
-    assert [said.said for said in ask(lambda tx: store.history.consents_of(tx, one.id))] == ["yes"]
+    assert ask(lambda tx: history.patient(tx, [places["main"]], one.id)).ref == "MRN-1"
+    assert ask(lambda tx: history.patient(tx, [places["north"]], one.id)) is None
+    (plan,) = ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
+    assert ask(lambda tx: history.plan(tx, [places["main"]], plan.id)).ref == "DC-1"
+    assert ask(lambda tx: history.plan(tx, [places["north"]], plan.id)) is None
+    assert [said.words for said in ask(lambda tx: history.heard(tx, one.id, 10))] == ["C"]
+    assert [said.said for said in ask(lambda tx: history.consents_of(tx, one.id))] == ["yes"]
     lives.record_opt_out(house, Whom("MRN-1"), NOW, how="letter", received_at=NOW, by="A. Reyes", who="staff:ana")
-    rows = ask(lambda tx: store.history.access(tx, one.id, 50))
+    rows = ask(lambda tx: history.access(tx, one.id, 50))
     assert {"plan accepted", "opt-out recorded"} <= {row.what for row in rows}
     assert len({row.id for row in rows}) == len(rows)
     assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True)
-    assert ask(lambda tx: store.history.access(tx, one.id, 50, rows[-1].id)) == []
-    assert ask(lambda tx: store.lists.plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
+    assert ask(lambda tx: history.access(tx, one.id, 50, rows[-1].id)) == []
+    assert ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
 
 
 def test_a_sample_is_judged_like_nobodys_text():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reminders import store
 from reminders.store import people
-from reminders.store.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint, sealing_key_of
+from reminders.store.database.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint, sealing_key_of
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
 PLACE = Place("numbers", "phone_sealed", 7)
@@ -128,7 +128,7 @@ def test_an_erased_patient_does_not_open(database):
     key = database.read(lambda tx: tx.data_key(row.key_id))
     assert key.id == row.key_id
     database.data_keys.clear()
-    from reminders.store.schema import keys as table
+    from reminders.store.database.schema import keys as table
 
     def forget(tx):
         tx.run(table.update().where(table.c.id == row.key_id).values(wrapped=b"destroyed"))

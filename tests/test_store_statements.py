@@ -7,9 +7,9 @@ from conftest import NOW
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reminders.store import schema
-from reminders.store.prepared import Prepared, PreparedInsert, among
-from reminders.store.prepared import given as given_rows
+from reminders.store.database import schema
+from reminders.store.database.prepared import Prepared, PreparedInsert, among
+from reminders.store.database.prepared import given as given_rows
 
 ADD = PreparedInsert(schema.job_runs.c.name, schema.job_runs.c.last_success)
 RENAME = Prepared(

@@ -16,8 +16,9 @@ from web_caller import Caller
 
 from reminders import clock
 from reminders.lifecycle import State
-from reminders.service import health, planning, runs
-from reminders.store import schema
+from reminders.service import planning
+from reminders.service.operations import health, runs
+from reminders.store.database import schema
 from reminders.web.app import HEADERS
 
 SOON = "2026-11-30T11:30:00"

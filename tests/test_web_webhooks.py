@@ -18,10 +18,11 @@ from people import document, one_off
 from web_caller import Caller, signature
 
 from reminders import clock, store
-from reminders.service import planning, recording
-from reminders.store import schema
-from reminders.store.answers import Answered
-from reminders.store.sealing import Place
+from reminders.service import planning
+from reminders.service.sending import recording
+from reminders.store.database import schema
+from reminders.store.database.sealing import Place
+from reminders.store.sending.answers import Answered
 from reminders.web import webhooks
 
 SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW, New York

@@ -16,7 +16,9 @@ from conftest import NOW, PretendTwilio, free_port, open_house, send
 from people import document, one_off
 
 from reminders import clock, store
-from reminders.service import House, inbound, planning, runs
+from reminders.service import House, planning
+from reminders.service.operations import runs
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.web import create_app
 

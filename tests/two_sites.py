@@ -9,9 +9,10 @@ from conftest import NOW
 from people import raw
 
 from reminders import clock, plans, store
-from reminders.service import House, inbound, planning
+from reminders.service import House, planning
+from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store import schema
+from reminders.store.database import schema
 
 
 def open_north(house: House) -> dict[str, int]:

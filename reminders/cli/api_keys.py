@@ -25,13 +25,13 @@ def make_key(
 ) -> None:
     """Make a key for another program; it is shown this once."""
     from reminders import clock
-    from reminders.service import keys
+    from reminders.service.office import api_keys
 
     now = clock.now()
     expires_at = now + timedelta(days=days) if days is not None else None
     with the_house() as house:
         try:
-            made = keys.make(house, name, scope, now, who=who(), site=site, expires_at=expires_at, made_by=login)
+            made = api_keys.make(house, name, scope, now, who=who(), site=site, expires_at=expires_at, made_by=login)
         except ValueError as refusal:
             end(Exit.REFUSED, f"Not made: {refusal}.")
     if json:
@@ -44,10 +44,10 @@ def make_key(
 def list_keys(json: Json = False) -> None:
     """List every key, the newest first."""
     from reminders import clock
-    from reminders.service import keys
+    from reminders.service.office import api_keys
 
     with the_house() as house:
-        found, zone = keys.listed(house), house.settings.site.zone
+        found, zone = api_keys.listed(house), house.settings.site.zone
     now = clock.now()
     if json:
         print_json_lines(
@@ -61,7 +61,7 @@ def list_keys(json: Json = False) -> None:
                 "seen_at": row.seen_at,
                 "expires_at": row.expires_at,
                 "ended_at": row.ended_at,
-                "holds": keys.holds(row, now),
+                "holds": api_keys.holds(row, now),
             }
             for row in found
         )
@@ -76,7 +76,7 @@ def list_keys(json: Json = False) -> None:
                 " ".join(row.scopes),
                 row.site or "all",
                 _when(row.seen_at, zone) or "never",
-                _until(row.expires_at) if keys.holds(row, now) else "no",
+                _until(row.expires_at) if api_keys.holds(row, now) else "no",
             )
             for row in found
         ],
@@ -89,10 +89,10 @@ def end_key(
 ) -> None:
     """End a key for good, at once."""
     from reminders import clock
-    from reminders.service import keys
+    from reminders.service.office import api_keys
 
     with the_house() as house:
-        ended = keys.end(house, prefix, clock.now(), who=who())
+        ended = api_keys.end(house, prefix, clock.now(), who=who())
     if ended is None:
         end(Exit.NOT_FOUND, f"There is no key {prefix}.")
     if json:
@@ -102,9 +102,9 @@ def end_key(
 
 
 def _when(at: datetime | None, zone: str) -> str | None:
-    from reminders.service import story
+    from reminders.queries import explanations
 
-    return story.clock_time(at, zone) if at is not None else None
+    return explanations.clock_time(at, zone) if at is not None else None
 
 
 def _until(at: datetime | None) -> str:

@@ -28,8 +28,8 @@ def list_audit(
     With --values names and numbers may be shown; that you saw them is put on record.
     """
     from reminders import clock
-    from reminders.service import audit
-    from reminders.store.audit import Wanted
+    from reminders.service.office import audit
+    from reminders.store.office.audit import Wanted
 
     with the_house() as house:
         wanted = Wanted(
@@ -97,7 +97,7 @@ def verify(
 
     A missing or changed row shows by itself; that the end was cut off shows against a head kept elsewhere.
     """
-    from reminders.service import audit, heads
+    from reminders.service.office import audit, heads
 
     with the_house() as house:
         exported = []
@@ -143,7 +143,7 @@ def head(
     """
     del json  # it is JSON as it is
     from reminders import clock
-    from reminders.service import audit, heads
+    from reminders.service.office import audit, heads
 
     with the_house() as house:
         audit.chain(house, clock.now())

@@ -11,8 +11,8 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
-    from reminders.store.backup import Left
-    from reminders.store.calls import Call
+    from reminders.store.office.calls import Call
+    from reminders.store.operations.backup import Left
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def backup(
     without REMINDERS_SEALING_KEYS it opens nothing. Keep them elsewhere.
     """
     from reminders import clock
-    from reminders.service import backups
+    from reminders.service.operations import backups
 
     with the_house() as house, _refusals():
         made = backups.take(house, file, clock.now(), who=who())
@@ -59,7 +59,7 @@ def restore(
     import asyncio
 
     from reminders import clock
-    from reminders.service import backups, runs
+    from reminders.service.operations import backups, runs
     from reminders.sms import Unreachable
 
     if not yes:
@@ -98,7 +98,7 @@ def restore(
 
 def show_restored(json: Json = False) -> None:
     """Show the texts of which nobody knows whether they went."""
-    from reminders.service import backups
+    from reminders.service.operations import backups
 
     with the_house() as house:
         looked_for, left = backups.open_doubts(house)
@@ -122,7 +122,7 @@ def _left(one: "Left") -> dict[str, Any]:
 
 
 def _print_left(left: "list[Left]") -> None:
-    from reminders.service.story import clock_time
+    from reminders.queries.explanations import clock_time
 
     print_table(
         "Nobody knows whether these went before the restore",
@@ -144,7 +144,7 @@ def drop_restored(json: Json = False) -> None:
 
 def _decide_restored(*, drop: bool, json: bool) -> None:
     from reminders import clock
-    from reminders.service import backups
+    from reminders.service.operations import backups
 
     with the_house() as house:
         many = backups.decide(house, clock.now(), drop=drop, who=who())
@@ -161,8 +161,8 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
 
 def show_backlog(json: Json = False) -> None:
     """Show what is held since an outage, by hour of deadline."""
-    from reminders.service import backlog
-    from reminders.service.story import clock_time
+    from reminders.queries.explanations import clock_time
+    from reminders.service.sending import backlog
 
     with the_house() as house:
         held, zone = backlog.held(house), house.settings.site.zone
@@ -189,7 +189,7 @@ def drop_backlog(json: Json = False) -> None:
 
 def _end_backlog(*, drop: bool, json: bool) -> None:
     from reminders import clock
-    from reminders.service import backlog
+    from reminders.service.sending import backlog
 
     with the_house() as house:
         many = backlog.end(house, clock.now(), drop=drop, who=who())
@@ -207,8 +207,8 @@ def calls(
     from datetime import timedelta
 
     from reminders import clock
-    from reminders.service import calls as service
-    from reminders.service.logbook import PART_2_NOTICE
+    from reminders.queries.delivery_log import PART_2_NOTICE
+    from reminders.service.people import calls as service
 
     with the_house() as house:
         found = service.ahead(house, clock.now(), timedelta(hours=hours), who=who())

@@ -24,7 +24,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from reminders.service import House
-    from reminders.store.texts import Changes
+    from reminders.store.planning.texts import Changes
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 out = Console(highlight=False, markup=False)
@@ -62,7 +62,8 @@ def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[Ho
     Only `make_keys` makes and keeps keys where there are none: a read in the wrong directory leaves nothing behind.
     """
     from reminders import store
-    from reminders.service import House, health, logs
+    from reminders.service import House
+    from reminders.service.operations import health, logs
     from reminders.settings import SettingsError
     from reminders.sms import Unreachable
 
@@ -163,7 +164,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     On a terminal cells wrap, the last column taking the room that is left; in a pipe every row is one line.
     """
-    from reminders.service.legible import legible
+    from reminders.service.operations.legible import legible
 
     terminal = sys.stdout.isatty()
     table = Table(box=box.SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)

@@ -11,7 +11,7 @@ from reminders.cli.output import Exit, Json, end, err, out, print_json, print_ta
 
 if TYPE_CHECKING:
     from reminders.service import House
-    from reminders.service.lives import Done, Person, Shown, Whom
+    from reminders.service.people.lives import Done, Person, Shown, Whom
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def _do(patient: str, reader: str, site: str | None, verb: "Callable[[House, Who
     """Call a verb about one reader; what cannot be done ends the command with the reason."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     whom = lives.Whom(patient, reader, site)
     with the_house() as house:
@@ -112,7 +112,7 @@ def change_number(
 
     The new one needs a consent of its own: without it nothing goes.
     """
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     consent = _consent(
         said=said,
@@ -163,7 +163,7 @@ def record_consent(
 
     It never lifts a STOP that came from the phone: only START from that phone does.
     """
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     consent = _consent(
         said=said,
@@ -197,7 +197,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Say that you made sure of a number, such as by reading aloud."""
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     done = _do(patient, recipient, site, lambda house, whom, now: lives.verify(house, whom, how, now, who=who()))
     _said("The number is verified.", done, json=json)
@@ -218,7 +218,7 @@ def opt_out(
 
     It works like a STOP, and at once, for everybody on that number.
     """
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     def record(house: "House", whom: "Whom", now: datetime) -> "lives.OptedOut | None":
         at = _instant(received, house.settings.site.zone) if received is not None else now
@@ -250,7 +250,7 @@ def wrong_number(
     json: Json = False,
 ) -> None:
     """Say that a number is somebody else's: nothing more goes to it."""
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     done = _do(
         patient,
@@ -290,7 +290,7 @@ def add_recipient(
 
     It takes the patient's written consent that names them, and their own.
     """
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     person: dict[str, Any] = {
         "key": key,
@@ -332,7 +332,7 @@ def remove_recipient(
     json: Json = False,
 ) -> None:
     """End another person's texts at once."""
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     done = _do(
         patient,
@@ -352,7 +352,8 @@ def say(
     json: Json = False,
 ) -> None:
     """Text somebody in words of your own, which must not tell."""
-    from reminders.service import lives, story
+    from reminders.queries import explanations
+    from reminders.service.people import lives
 
     words = sys.stdin.read() if text == "-" else text
     typed = _do(
@@ -373,14 +374,14 @@ def say(
         )
         return
     print(typed.body)
-    when = story.clock_time(typed.goes_at, typed.zone)
+    when = explanations.clock_time(typed.goes_at, typed.zone)
     err.print(f"{'Would go' if dry_run else 'Goes'} {when}, in {typed.segments} segments ({typed.encoding}).")
 
 
 def card(patient: Patient, recipient: Reader = "self", site: Site = None, json: Json = False) -> None:
     """Print the card to take home, in their language."""
     from reminders import wording
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     try:
         said = _do(patient, recipient, site, lambda house, whom, _: lives.card(house, whom))
@@ -397,14 +398,14 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
 
     That you read it is put on record.
     """
-    from reminders.service import lives
+    from reminders.service.people import lives
 
     person = _do(patient, "self", site, lambda house, whom, now: lives.show(house, whom, now, who=who()))
     if json:
         print_json(_document(person))
         return
-    from reminders.service import story
-    from reminders.service.legible import legible
+    from reminders.queries import explanations
+    from reminders.service.operations.legible import legible
 
     out.print(legible(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}"))
     print_table(
@@ -427,10 +428,10 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         ["When", "Plan", "Visit", "How", "Status"],
         [
             (
-                story.clock_time(row.starts_at, row.zone),
+                explanations.clock_time(row.starts_at, row.zone),
                 row.plan_ref,
                 f"{row.series_key}@{row.recurrence_id}",
-                story.MODES[row.how],
+                explanations.MODES[row.how],
                 row.status,
             )
             for row in person.visits
@@ -441,7 +442,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         "Open tasks",
         ["No.", "What", "Urgency", "Due", "Owner"],
         [
-            (task.id, _title(task.kind), task.urgency, story.clock_time(task.due_at, person.zone), task.owner)
+            (task.id, _title(task.kind), task.urgency, explanations.clock_time(task.due_at, person.zone), task.owner)
             for task in person.tasks
         ],
         empty="No open tasks.",
@@ -456,7 +457,7 @@ def hold(
 ) -> None:
     """Hold a patient for the law: nothing is cleared or erased."""
     from reminders import clock
-    from reminders.service import retention
+    from reminders.service.operations import retention
 
     with the_house() as house:
         changed = retention.hold(house, patient, clock.now(), who=who(), on=not ended, site=site)
@@ -477,8 +478,8 @@ def erase(
 ) -> None:
     """Erase a patient for ever; outcomes stay, by number only."""
     from reminders import clock
-    from reminders.service import retention
-    from reminders.service.lives import Refused
+    from reminders.service.operations import retention
+    from reminders.service.people.lives import Refused
 
     if not yes:
         end(Exit.REFUSED, f"This cannot be undone. To erase {patient}, say --yes.")

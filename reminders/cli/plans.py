@@ -12,7 +12,7 @@ from reminders.cli.output import Exit, Json, end, err, print_json, print_table, 
 
 if TYPE_CHECKING:
     from reminders.service import House, planning
-    from reminders.service.planning import Previewed
+    from reminders.service.planning.accepting import Previewed
 
 
 def import_(
@@ -30,7 +30,7 @@ def import_(
     from rich.progress import Progress
 
     from reminders import clock
-    from reminders.service import importing
+    from reminders.service.planning import importing
 
     with the_house() as house, Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         progress.add_task("Reading plans", total=None)
@@ -76,7 +76,8 @@ def preview(
     """Show each text of a plan: when it goes, its words, or why not."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service import cap_costs, plain
+    from reminders.service import as_json
+    from reminders.service.planning import cap_costs
 
     path, now = Path(plan), clock.now()
     try:
@@ -87,7 +88,7 @@ def preview(
     if texts is None:
         end(Exit.NOT_FOUND, f"There is no plan and no file {plan}.")
     if json:
-        print_json([plain.previewed(text) for text in texts])
+        print_json([as_json.previewed(text) for text in texts])
         return
     print_table(
         f"Texts of {plan}",
@@ -142,22 +143,22 @@ def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] |
 
 def _when(text: "Previewed", now: datetime) -> str:
     """When a text goes or went; of one that does not go, when it would have."""
-    from reminders.service import story
+    from reminders.queries import explanations
 
     if not text.goes:
-        return story.clock_time(text.opens_at, text.zone)
-    when = story.clock_time(text.goes_at, text.zone)
+        return explanations.clock_time(text.opens_at, text.zone)
+    when = explanations.clock_time(text.goes_at, text.zone)
     return f"{when}\n(as soon as it may)" if text.state == "scheduled" and text.goes_at <= now else when
 
 
 def _says(text: "Previewed") -> str:
-    from reminders.service import story
+    from reminders.queries import explanations
 
     if not text.goes:
         phone = " No text goes about this visit: phone." if text.red else ""
-        return f"Does not go: {story.REASONS.get(text.reason or '', text.reason)}.{phone}"
+        return f"Does not go: {explanations.REASONS.get(text.reason or '', text.reason)}.{phone}"
     if text.state != "scheduled":
-        return f"{story.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
+        return f"{explanations.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
 
@@ -198,7 +199,7 @@ def transfer_plan(
     There they need a new plan and a new consent.
     """
     from reminders import clock
-    from reminders.service import changes
+    from reminders.service.planning import changes
 
     with the_house() as house:
         try:
@@ -219,7 +220,7 @@ _NOW = {"paused": "is paused", "active": "is active", "ended": "has ended"}
 
 def _set_plan_status(ref: str, status: str, *, json: bool, because: str | None = None) -> None:
     from reminders import clock
-    from reminders.service import changes
+    from reminders.service.planning import changes
 
     with the_house() as house:
         try:

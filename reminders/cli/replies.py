@@ -27,7 +27,8 @@ def marks(
     Each stands beside what was understood; the counts say how many were found, missed and falsely alarmed.
     """
     from reminders import clock, store
-    from reminders.service import marks, story
+    from reminders.queries import explanations
+    from reminders.service.replies import marks
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -57,7 +58,7 @@ def marks(
             ["Came", "Site", "Marked", "Outcome", "Understood", *(["Words"] if words else [])],
             [
                 (
-                    story.clock_time(one.received_at, zone),
+                    explanations.clock_time(one.received_at, zone),
                     one.site,
                     "danger" if one.danger else "no danger",
                     marks.outcome(one),

@@ -8,7 +8,7 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
-    from reminders.service.health import Check
+    from reminders.service.operations.health import Check
 
 
 def migrate(json: Json = False) -> None:
@@ -34,7 +34,7 @@ def doctor(
     """Look at everything a text depends on, and say what to do."""
     import asyncio
 
-    from reminders.service import health
+    from reminders.service.operations import health
 
     with the_house(checked=False) as house:
         if not json:
@@ -94,8 +94,8 @@ def simulator(
     seed: Annotated[int, typer.Option(help="What its chances follow from.")] = 1,
 ) -> None:
     """Run a pretend Twilio with pretend phones, on this machine only."""
-    from reminders.sms.simulator import Simulator, SimulatorSettings
-    from reminders.sms.simulator import run as run_simulator
+    from reminders.simulator import Simulator, SimulatorSettings
+    from reminders.simulator import run as run_simulator
 
     with the_house(checked=False) as house:
         if house.settings.twilio.live:
@@ -129,7 +129,7 @@ def web(
     """Run the web process: Twilio's webhooks, pages, health."""
     import uvicorn
 
-    from reminders.service import health
+    from reminders.service.operations import health
 
     with the_house() as house:
         health.gate(house, webhooks=False)  # those ask this very process, so they are the worker's to check
@@ -181,7 +181,7 @@ def rotate_keys(
     from rich.progress import Progress, TextColumn
 
     from reminders import clock, store
-    from reminders.service import presence
+    from reminders.service.operations import presence
 
     with the_house() as house:
         try:
@@ -218,6 +218,6 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the pages answer; 0: any free port.")] = 8000,
 ) -> None:
     """Run all of it on sample data: nothing leaves this machine."""
-    from reminders.cli.demo import run_demo
+    from reminders.demo import run_demo
 
     raise typer.Exit(run_demo(seconds=seconds, port=port))

@@ -8,8 +8,8 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, told, who
 
 if TYPE_CHECKING:
-    from reminders.service.attendance import Marked
-    from reminders.store.texts import Changes
+    from reminders.service.planning.attendance import Marked
+    from reminders.store.planning.texts import Changes
 
 _WALL = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="The session's key, as the plans name it.")]
@@ -35,7 +35,7 @@ def cancel_session(session: Session, on: On, site: Site = None, json: Json = Fal
 
 def _change_session(session: str, on: date, *, to: datetime | None, site: str | None, json: bool) -> None:
     from reminders import clock
-    from reminders.service import changes
+    from reminders.service.planning import changes
 
     with the_house() as house:
         try:
@@ -62,7 +62,7 @@ def _say_changed(words: str, done: "Changes", *, json: bool) -> None:
 def undo_session(session: Session, on: Day, site: Site = None, json: Json = False) -> None:
     """Take a session's last change back, until a text about it went."""
     from reminders import clock
-    from reminders.service import changes
+    from reminders.service.planning import changes
 
     with the_house() as house:
         try:
@@ -80,7 +80,8 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     Delivered, no answer, must be phoned, on its way, or not told.
     """
     from reminders import clock
-    from reminders.service import changes, story
+    from reminders.queries import explanations
+    from reminders.service.planning import changes
 
     with the_house() as house:
         lines = changes.session_story(house, session, on.date(), clock.now(), site=site)
@@ -111,9 +112,9 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
             (
                 line.patient,
                 line.recipient,
-                f"{line.status} {line.wall:%a %d %b %H:%M}, {story.MODES[line.how]}",
+                f"{line.status} {line.wall:%a %d %b %H:%M}, {explanations.MODES[line.how]}",
                 line.told,
-                " ".join(filter(None, (line.state, story.REASONS.get(line.reason or "")))),
+                " ".join(filter(None, (line.state, explanations.REASONS.get(line.reason or "")))),
             )
             for line in lines
         ],
@@ -133,7 +134,7 @@ def cancel_visit(plan: PlanRef, series: Series, on: On, json: Json = False) -> N
 
 def _change_visit(plan: str, series: str, on: date, *, to: datetime | None, json: bool) -> None:
     from reminders import clock
-    from reminders.service import changes
+    from reminders.service.planning import changes
 
     with the_house() as house:
         try:
@@ -156,7 +157,7 @@ def mark_visit(
 ) -> None:
     """Say who came to one visit."""
     from reminders import clock
-    from reminders.service import attendance
+    from reminders.service.planning import attendance
 
     if mark not in attendance.MARKS:
         raise typer.BadParameter(f"choose one of {', '.join(attendance.MARKS)}", param_hint="MARK")
@@ -195,7 +196,7 @@ def mark_session(
 ) -> None:
     """Say who came to a session; whom you do not name attended."""
     from reminders import clock
-    from reminders.service import attendance
+    from reminders.service.planning import attendance
 
     with the_house() as house:
         try:
@@ -241,13 +242,17 @@ def _marked(one: "Marked") -> dict[str, Any]:
 
 
 def _mark_told(one: "Marked", *, dry_run: bool) -> str:
-    from reminders.service import story
+    from reminders.queries import explanations
 
     words = [f"{one.patient}, {one.visit}: {one.mark}."]
     if one.text == "suppressed" or (one.text is None and one.reason is not None):
-        words.append(f"No text goes: {story.REASONS.get(one.reason or '', one.reason)}.")
+        words.append(f"No text goes: {explanations.REASONS.get(one.reason or '', one.reason)}.")
     elif one.text == "scheduled":
-        when = story.clock_time(one.goes_at, one.zone) if one.goes_at is not None and one.zone is not None else "soon"
+        when = (
+            explanations.clock_time(one.goes_at, one.zone)
+            if one.goes_at is not None and one.zone is not None
+            else "soon"
+        )
         words.append(f"A text without blame {'would go' if dry_run else 'goes'} {when}.")
     if one.call:
         words.append(f"There {'would be' if dry_run else 'is'} a task to call them today.")
@@ -257,7 +262,8 @@ def _mark_told(one: "Marked", *, dry_run: bool) -> str:
 def list_unmarked(json: Json = False) -> None:
     """Show the visits of the last seven days that nobody marked."""
     from reminders import clock
-    from reminders.service import attendance, story
+    from reminders.queries import explanations
+    from reminders.service.planning import attendance
 
     with the_house() as house:
         rows = attendance.unmarked(house, clock.now())
@@ -277,6 +283,9 @@ def list_unmarked(json: Json = False) -> None:
     print_table(
         "Visits to mark",
         ["When", "Patient", "Plan", "Series", "Date"],
-        [(story.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10]) for row in rows],
+        [
+            (explanations.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10])
+            for row in rows
+        ],
         empty="Every visit of the last seven days is marked.",
     )

@@ -47,7 +47,7 @@ def list_tasks(
 ) -> None:
     """List what a person must do: the urgent first, then by due time."""
     from reminders import clock
-    from reminders.service import plain, tasks
+    from reminders.service import as_json, tasks
 
     if all_ and closed:
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
@@ -58,7 +58,7 @@ def list_tasks(
         found = tasks.listed(house, closed=wanted, owner=who() if mine else None, kind=kind)
     now = clock.now()
     if json:
-        print_json_lines(plain.task(task, now) for task in found)
+        print_json_lines(as_json.task(task, now) for task in found)
         return
     print_table(
         "Tasks, the urgent first",
@@ -70,7 +70,7 @@ def list_tasks(
                 tasks.KINDS[task.kind].title,
                 _whom(task),
                 task.visit,
-                _when(task.due_at, task.zone, now) + (", overdue" if plain.is_overdue(task, now) else ""),
+                _when(task.due_at, task.zone, now) + (", overdue" if as_json.is_overdue(task, now) else ""),
                 _stands(task, now),
             )
             for task in found
@@ -85,14 +85,14 @@ def show_task(number: Number, json: Json = False) -> None:
     What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
     """
     from reminders import clock
-    from reminders.service import plain, tasks
-    from reminders.service.legible import legible
+    from reminders.service import as_json, tasks
+    from reminders.service.operations.legible import legible
 
     now = clock.now()
     with the_house() as house, _refusals():
         task, told = tasks.show(house, number, now, who=who())
     if json:
-        print_json(plain.told(task, told, now))
+        print_json(as_json.told(task, told, now))
         return
     for line in _page(task, told, now):
         out.print(legible(line), soft_wrap=True)
@@ -101,12 +101,12 @@ def show_task(number: Number, json: Json = False) -> None:
 def take_task(number: Number, json: Json = False) -> None:
     """Take a task: it is yours, and nobody else is called."""
     from reminders import clock
-    from reminders.service import plain, tasks
+    from reminders.service import as_json, tasks
 
     now = clock.now()
     task = _do(lambda house: tasks.take(house, number, now, who=who()))
     if json:
-        print_json(plain.task(task, now))
+        print_json(as_json.task(task, now))
     else:
         err.print(f"Task {number} is yours: {tasks.KINDS[task.kind].to_do}")
 
@@ -118,12 +118,12 @@ def note_task(
 ) -> None:
     """Add a note to a task's story."""
     from reminders import clock
-    from reminders.service import plain, tasks
+    from reminders.service import as_json, tasks
 
     words, now = _words(note), clock.now()
     task = _do(lambda house: tasks.remark(house, number, words, now, who=who()))
     if json:
-        print_json(plain.task(task, now))
+        print_json(as_json.task(task, now))
     else:
         err.print(f"Noted in task {number}.")
 
@@ -140,7 +140,7 @@ def close_task(
 ) -> None:
     """Close a task with its outcome; texts held for it go again."""
     from reminders import clock
-    from reminders.service import plain, tasks
+    from reminders.service import as_json, tasks
 
     if (disclosed_to is None) != (emergency is None):
         raise typer.BadParameter("give both, to whom and what emergency", param_hint="--disclosed-to, --emergency")
@@ -152,7 +152,7 @@ def close_task(
         lambda house: tasks.close(house, number, outcome, now, who=who(), note=words, disclosed=disclosed)
     )
     if json:
-        print_json({**plain.task(task, now), "released": released})
+        print_json({**as_json.task(task, now), "released": released})
     else:
         err.print(f"Task {number} is closed: {_plain(outcome)}.")
         if released:
@@ -162,7 +162,7 @@ def close_task(
 def let_text_go(number: Number, json: Json = False) -> None:
     """Send the held text now that a task is about, if it can go."""
     from reminders import clock
-    from reminders.service import releasing
+    from reminders.service.sending import releasing
 
     now = clock.now()
     went, outlook = _do(lambda house: releasing.send_now(house, number, now, who=who()))
@@ -201,9 +201,9 @@ def _words(given: str) -> str:
 
 
 def _when(at: datetime, zone: str, now: datetime) -> str:
-    from reminders.service import story
+    from reminders.queries import explanations
 
-    return story.clock_time(at, zone).replace(f" {now:%Y},", ",")
+    return explanations.clock_time(at, zone).replace(f" {now:%Y},", ",")
 
 
 def _whom(task: "Task") -> str:
@@ -227,10 +227,10 @@ def _plain(word: str | None) -> str:
 
 def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
     """The whole story on one page."""
-    from reminders.service import plain, tasks
+    from reminders.service import as_json, tasks
 
     kind = tasks.KINDS[task.kind]
-    overdue = ", overdue" if plain.is_overdue(task, now) else ""
+    overdue = ", overdue" if as_json.is_overdue(task, now) else ""
     alarm = None
     if task.rung_at is not None:
         alarm = f"rang {_when(task.rung_at, task.zone, now)}"
@@ -258,15 +258,15 @@ def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]
 
 def _told(event: "Event") -> str:
     """One line of the story."""
-    from reminders.service import story
+    from reminders.queries import explanations
 
-    said = [story.happened(event)]
+    said = [explanations.happened(event)]
     if event.words is not None:
         said.append(f"“{' '.join(event.words.split())}”")
     if event.rules:
         said.append(f"(rules: {', '.join(event.rules)})")
     if event.text_wording is not None and event.what == "answered":
-        said.append(f"with “{event.text_wording}”: {story.became(event)}")
+        said.append(f"with “{event.text_wording}”: {explanations.became(event)}")
     if event.who not in {"the service", "the phone"}:
         said.append(f"by {event.who}")
     return " ".join(said)

@@ -14,7 +14,8 @@ def send(json: Json = False) -> None:
     import threading
     from concurrent.futures import ThreadPoolExecutor
 
-    from reminders.service import health, runs, sending
+    from reminders.service import sending
+    from reminders.service.operations import health, runs
 
     with the_house() as house:
         health.gate(house)
@@ -34,7 +35,8 @@ def send(json: Json = False) -> None:
 def settle(json: Json = False) -> None:
     """Look after open outcomes, once; the worker does this too."""
     from reminders import clock
-    from reminders.service import outcomes, runs
+    from reminders.service.operations import runs
+    from reminders.service.sending import outcomes
 
     with the_house() as house:
         done = runs.with_gateway(house, lambda gateway: outcomes.settle(house, gateway, clock.now()))
@@ -85,7 +87,7 @@ def log(
     from dataclasses import replace
 
     from reminders import clock, store
-    from reminders.service import logbook, story
+    from reminders.queries import delivery_log, explanations
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -95,32 +97,34 @@ def log(
     fields = {name: value for name, value in typed.items() if value is not None}
     with the_house() as house:
         now = clock.now()
-        asked = house.database.read(lambda tx: logbook.ask(house, tx, {"when": "any"} | fields, now))
+        asked = house.database.read(lambda tx: delivery_log.ask(house, tx, {"when": "any"} | fields, now))
         for field, said in asked.problems.items():
-            known = {"state": logbook.STATES, "reason": story.REASONS, "class": story.CLASSES}.get(field)
+            known = {"state": delivery_log.STATES, "reason": explanations.REASONS, "class": explanations.CLASSES}.get(
+                field
+            )
             problem = said + (f": {', '.join(known)}" if known else "")
             raise typer.BadParameter(problem, param_hint=f"--{field}" if field != "q" else "WORD")
         assert asked.wanted is not None
         wanted = replace(asked.wanted, limit=limit)
         if as_csv:
-            logbook.note_export(house, asked, "csv", now, who=who())
-            for line in logbook.as_csv(house, wanted, notice=logbook.NOTICE[:1]):
+            delivery_log.note_export(house, asked, "csv", now, who=who())
+            for line in delivery_log.as_csv(house, wanted, notice=delivery_log.NOTICE[:1]):
                 sys.stdout.write(line)
             return
         texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
     if json:
-        print_json_lines(map(logbook.in_full, texts))
+        print_json_lines(map(delivery_log.in_full, texts))
     else:
         print_table(
             "Delivery log, newest first",
             ["Window opens", "To", "Plan", "State", "What became of it"],
             [
                 (
-                    _this_year(story.clock_time(text.opens_at, text.zone), now),
+                    _this_year(explanations.clock_time(text.opens_at, text.zone), now),
                     f"…{text.to[-4:]}",
                     text.plan,
-                    story.STATES[text.state],
-                    _this_year(story.tell(text), now),
+                    explanations.STATES[text.state],
+                    _this_year(explanations.tell(text), now),
                 )
                 for text in texts
             ],
@@ -135,14 +139,15 @@ def _this_year(said: str, now: datetime) -> str:
 def status(json: Json = False) -> None:
     """Say whether it works; ends with 1 when it does not."""
     from reminders import clock
-    from reminders.service import health, plain
+    from reminders.service import as_json
+    from reminders.service.operations import health
 
     with the_house() as house:
         if not json:
             err.print(house.place)
         now = health.status(house, clock.now())
     if json:
-        print_json(plain.status(now))
+        print_json(as_json.status(now))
     else:
         print_table(
             "Jobs",
@@ -171,7 +176,7 @@ def stats(
 ) -> None:
     """Say how many texts were handed over, delivered and answered."""
     from reminders import clock, store
-    from reminders.service import stats as service
+    from reminders.queries import statistics as service
 
     if range_ not in {*service.RANGES, "all"}:
         raise typer.BadParameter("write 24h, 7d, 30d, 90d or all", param_hint="--range")
@@ -225,7 +230,7 @@ def resume(site: Site = None, json: Json = False) -> None:
 
 def _pause_site(site: str | None, *, pause: bool, json: bool) -> None:
     from reminders import clock
-    from reminders.service import health
+    from reminders.service.operations import health
 
     with the_house() as house:
         changed = health.pause_site(house, site, clock.now(), pause=pause, who=who())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reminders.service import House
-    from reminders.service.accounts import Invitation
+    from reminders.service.office.accounts import Invitation
 
 Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The login, such as ana.reyes.")]
 Role = Annotated[str, typer.Option(metavar="R", help="coordinator, clinician, ops, admin or read_only.")]
@@ -30,7 +30,7 @@ def add(
 
     They choose a password there and set up their second factor. It holds for three days.
     """
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     _invite(lambda house, now: accounts.invite(house, login, name, role, now, who=who(), site=site), json=json)
 
@@ -46,14 +46,14 @@ def reset(
 
     Lets somebody in again whose access had ended.
     """
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     _invite(lambda house, now: accounts.reset(house, login, now, who=who(), factor=factor), json=json)
 
 
 def _invite(verb: "Callable[[House, datetime], Invitation]", *, json: bool) -> None:
     from reminders import clock
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     with the_house() as house:
         try:
@@ -80,7 +80,7 @@ def set_role(
 
     It stands in for the one they had there, and holds from their next click on.
     """
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     _do(lambda house, now: accounts.set_role(house, login, None if role == "none" else role, now, who=who(), site=site))
     _done("Done.", login, json=json)
@@ -88,7 +88,7 @@ def set_role(
 
 def end_access(login: Login, json: Json = False) -> None:
     """End somebody's access: their sign-ins and API keys end at once."""
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     _do(lambda house, now: accounts.end_access(house, login, now, who=who()))
     _done("Ended: sign-ins and keys hold no more.", login, json=json)
@@ -103,7 +103,7 @@ def _done(words: str, login: str, *, json: bool) -> None:
 
 def _do(verb: "Callable[[House, datetime], None]") -> None:
     from reminders import clock
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     with the_house() as house:
         try:
@@ -117,7 +117,7 @@ def _do(verb: "Callable[[House, datetime], None]") -> None:
 def list_users(json: Json = False) -> None:
     """Who may sign in, and what they may do where."""
     from reminders import clock
-    from reminders.service import accounts
+    from reminders.service.office import accounts
 
     with the_house() as house:
         members, now = accounts.everybody(house), clock.now()

@@ -10,59 +10,34 @@ it, `oncall` tells somebody; `inbox` opens a task with what was said around it, 
 `stats` how much of what, `logbook` what became of each text; `runs` runs a job and puts its success on record.
 """
 
-from reminders.service import (
-    accounts,
-    attendance,
-    audit,
-    backlog,
-    changes,
-    heads,
-    health,
-    importing,
-    inbound,
-    inbox,
-    keys,
-    lights,
-    lives,
-    logbook,
-    logs,
-    oncall,
-    outcomes,
-    plain,
-    planning,
-    presence,
-    replanning,
-    runs,
-    sending,
-    signing_in,
-    sites,
-    stats,
-    tasks,
-    today,
-    watch,
-)
-from reminders.service.house import House
+from reminders.app_context import House
+from reminders.service import as_json, planning, sending, tasks
+from reminders.service.office import accounts, api_keys, audit, heads, signing_in, sites
+from reminders.service.operations import health, health_checks, logs, presence, runs
+from reminders.service.people import lives
+from reminders.service.planning import attendance, changes, importing, replanning, watch
+from reminders.service.replies import inbound
+from reminders.service.sending import backlog, outcomes
+from reminders.service.tasks import oncall
 
 __all__ = [
     "House",
     "accounts",
+    "api_keys",
+    "as_json",
     "attendance",
     "audit",
     "backlog",
     "changes",
     "heads",
     "health",
+    "health_checks",
     "importing",
     "inbound",
-    "inbox",
-    "keys",
-    "lights",
     "lives",
-    "logbook",
     "logs",
     "oncall",
     "outcomes",
-    "plain",
     "planning",
     "presence",
     "replanning",
@@ -70,8 +45,6 @@ __all__ = [
     "sending",
     "signing_in",
     "sites",
-    "stats",
     "tasks",
-    "today",
     "watch",
 ]

@@ -6,35 +6,14 @@ for each thing that is asked about; nobody else builds a statement.
 
 from sqlalchemy.engine import Row
 
-from reminders.store import (
-    accounts,
-    answers,
-    api_keys,
-    attention,
-    audit,
-    backup,
-    calls,
-    claims,
-    drafts,
-    forwarders,
-    history,
-    lists,
-    outcomes,
-    people,
-    plans,
-    processes,
-    queue,
-    records,
-    replies,
-    retention,
-    stats,
-    tasks,
-    texts,
-    today,
-)
-from reminders.store.engine import CommitUncertain, Database, Transaction, Unavailable
-from reminders.store.migrate import WrongSchema, check, current, head, migrate
-from reminders.store.sealing import Ring, Unreadable
+from reminders.store import people, replies, stats, tasks, today
+from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
+from reminders.store.database.migrate import WrongSchema, check, current, head, migrate
+from reminders.store.database.sealing import Ring, Unreadable
+from reminders.store.office import accounts, api_keys, audit, calls, records
+from reminders.store.operations import backup, forwarders, processes, retention
+from reminders.store.planning import attention, drafts, plans, texts
+from reminders.store.sending import answers, claims, outcomes, queue
 
 __all__ = [
     "CommitUncertain",
@@ -58,8 +37,6 @@ __all__ = [
     "drafts",
     "forwarders",
     "head",
-    "history",
-    "lists",
     "migrate",
     "outcomes",
     "people",

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.settings import Settings
-from reminders.store.engine import Database, Transaction
-from reminders.store.ids import new_id
-from reminders.store.schema import (
+from reminders.store.database.engine import Database, Transaction
+from reminders.store.database.ids import new_id
+from reminders.store.database.schema import (
     api_answers,
     attempts,
     audit,
@@ -36,7 +36,7 @@ from reminders.store.schema import (
     task_events,
     texts,
 )
-from reminders.store.sealing import DataKey, Place, Unreadable, sealing_key_of
+from reminders.store.database.sealing import DataKey, Place, Unreadable, sealing_key_of
 
 
 def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.store.engine import Transaction
-from reminders.store.ids import new_id
-from reminders.store.schema import (
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import new_id
+from reminders.store.database.schema import (
     appointments,
     attempts,
     confirmations,
@@ -26,7 +26,7 @@ from reminders.store.schema import (
     text_items,
     texts,
 )
-from reminders.store.sealing import DataKey, Place, Unreadable
+from reminders.store.database.sealing import DataKey, Place, Unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from reminders.plans import to_wall
-from reminders.store.engine import Transaction
-from reminders.store.ids import first_id
-from reminders.store.schema import (
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import first_id
+from reminders.store.database.schema import (
     attempts,
     figures,
     hour_of,
@@ -36,7 +36,7 @@ from reminders.store.schema import (
     tallies,
     texts,
 )
-from reminders.store.texts import HANDED_OVER, LogFilter, matching
+from reminders.store.planning.texts import HANDED_OVER, LogFilter, matching
 
 FEW = 20_000  # texts that are counted there and then
 MARK = "tallied"  # up to when what was written has been looked at

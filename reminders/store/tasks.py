@@ -13,11 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.store.engine import Transaction
-from reminders.store.ids import new_id
-from reminders.store.people import masked, phone_of
-from reminders.store.prepared import Prepared
-from reminders.store.schema import (
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import new_id
+from reminders.store.database.prepared import Prepared
+from reminders.store.database.schema import (
     appointments,
     attempts,
     numbers,
@@ -32,7 +31,8 @@ from reminders.store.schema import (
     tasks,
     texts,
 )
-from reminders.store.sealing import DataKey, Place, Unreadable
+from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.people import masked, phone_of
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"

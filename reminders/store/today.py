@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.store import lists
-from reminders.store.engine import Transaction
-from reminders.store.schema import (
+from reminders import queries
+from reminders.store.database.engine import Transaction
+from reminders.store.database.schema import (
     HELD,
     IN_FLIGHT,
     READY,
@@ -150,7 +150,7 @@ def _on_board(tx: Transaction, ids: Collection[int], names: Collection[int]) -> 
     about = _first_visits(tx, [row.id for row in rows])
     places = _places(tx, about)
     seen = {row.patient_id for row in rows if row.patient_id is not None and row.site_id in names}
-    known = lists.known_as(tx, names, seen)
+    known = queries.known_as(tx, names, seen)
     return [
         OnBoard(
             text=row.id,

@@ -18,8 +18,10 @@ from fastapi import Depends, HTTPException, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reminders import clock, store
-from reminders.service import House, proxies, signing_in
-from reminders.service.accounts import PERMISSIONS, Actor
+from reminders.service import House
+from reminders.service.office import signing_in
+from reminders.service.office.accounts import PERMISSIONS, Actor
+from reminders.service.operations import proxies
 from reminders.settings import Settings
 
 __all__ = [

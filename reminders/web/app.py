@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import store
-from reminders.service import House, inbound, logs, presence
+from reminders.service import House
+from reminders.service.operations import logs, presence
+from reminders.service.replies import inbound
 from reminders.web import access, api, forwarded, monitors, sign_in, webhooks
-from reminders.web.drawing import problem
 from reminders.web.pages import (
     account,
     attendance,
@@ -33,6 +34,7 @@ from reminders.web.pages import (
     users,
     wording,
 )
+from reminders.web.render import problem
 
 PAGES = (
     sign_in,

@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import clock
-from reminders.service import House, logs, proxies
+from reminders.service import House
+from reminders.service.operations import logs, proxies
 from reminders.web import access
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reminders import clock, store
-from reminders.service import House, health, stats
+from reminders.queries import statistics
+from reminders.service import House
+from reminders.service.operations import health
 from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
 
@@ -50,7 +52,7 @@ class _Figures(Collector):
         self._house = house
 
     def collect(self) -> Iterator[Metric]:
-        figures = stats.figures(self._house, clock.now())
+        figures = statistics.figures(self._house, clock.now())
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state, count in figures.texts.items():
             texts.add_metric([state], count)

@@ -14,11 +14,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 
 from reminders import clock
-from reminders.service import House, accounts, signing_in
+from reminders.service import House
+from reminders.service.office import accounts, signing_in
 from reminders.web import access
 from reminders.web.access import ANYBODY, ROLES, SignInFirst, Themselves
-from reminders.web.drawing import draw
 from reminders.web.forms import Fields, Form, read_form
+from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()

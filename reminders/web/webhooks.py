@@ -9,7 +9,10 @@ from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Request,
 from starlette.requests import ClientDisconnect
 
 from reminders import clock
-from reminders.service import House, inbound, outcomes, runs
+from reminders.service import House
+from reminders.service.operations import runs
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes
 from reminders.sms.receipts import EMPTY_TWIML, is_legal, is_signed, read_inbound, read_receipt
 from reminders.web.access import ANYBODY
 

@@ -21,8 +21,9 @@ import routes
 from web_caller import Caller
 
 from reminders import clock
-from reminders.service import House, stats
-from reminders.store import schema
+from reminders.queries import statistics
+from reminders.service import House
+from reminders.store.database import schema
 
 ASKED = 20  # times each, after two that are not counted
 
@@ -51,7 +52,7 @@ def pages(house: House) -> dict[str, str]:
 
 def prepare(house: House) -> None:
     """Count every hour once, as the `tally` job does in several runs."""
-    while stats.tally(house, clock.now()) == stats.MOST:
+    while statistics.tally(house, clock.now()) == statistics.MOST:
         pass
 
 
@@ -65,7 +66,7 @@ def measure(house: House) -> list[dict]:
             rows.append(_asked(what, partial(_get, caller, path)))
     zone, now = house.settings.site.zone, clock.now()
     for range_ in ("24h", "90d"):
-        read = partial(stats.numbers, now=now, range_=range_, zone=zone)
+        read = partial(statistics.numbers, now=now, range_=range_, zone=zone)
         rows.append(_asked(f"the numbers of {range_}", lambda read=read: house.database.read(read)))
     return rows
 

@@ -18,7 +18,8 @@ import stored
 import turn
 
 from reminders import clock, store
-from reminders.service import House, runs, sending
+from reminders.service import House, sending
+from reminders.service.operations import runs
 
 
 def lay_down(house: House, messages: int) -> None:

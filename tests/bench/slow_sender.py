@@ -24,10 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the clock of the simulatio
 from simulation.loop import Loop
 
 from reminders import clock, store
-from reminders.service import House, outcomes, sending
+from reminders.service import House, sending
+from reminders.service.sending import outcomes
 from reminders.sms import Accepted
-from reminders.store import schema
-from reminders.store.queue import READY_AT_ONCE
+from reminders.store.database import schema
+from reminders.store.sending.queue import READY_AT_ONCE
 
 PACE = 10  # segments a second
 LONGER = 0.85  # of the time that all would need, is when the last window shuts: some cannot go

@@ -25,9 +25,9 @@ import turn
 
 from reminders import plans, store
 from reminders.service import House, planning
-from reminders.store import schema
-from reminders.store.ids import new_id
-from reminders.store.sealing import Place, fingerprint
+from reminders.store.database import schema
+from reminders.store.database.ids import new_id
+from reminders.store.database.sealing import Place, fingerprint
 
 EACH = 100  # texts of one patient's past
 VISITS = EACH // 2

@@ -23,7 +23,9 @@ import httpx
 import turn
 
 from reminders import clock, store
-from reminders.service import House, keys, watch
+from reminders.service import House
+from reminders.service.office import api_keys
+from reminders.service.planning import watch
 
 VISITS_A_DAY, DAYS, SUPPORTERS = 12, 60, 5
 
@@ -95,7 +97,7 @@ def measure(house: House, url: str, rounds: int) -> dict[str, Any]:
     Raises SystemExit where anything was not answered as it should be.
     """
     now = clock.now()
-    key = keys.make(house, "benchmark", ("write", "people"), now, who="benchmark").text
+    key = api_keys.make(house, "benchmark", ("write", "people"), now, who="benchmark").text
     sender = house.settings.twilio.sender
     took: dict[str, list[float]] = {"preview": [], "accept": [], "watch": []}
     with Crisis(url, sender) as alone:

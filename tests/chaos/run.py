@@ -32,10 +32,13 @@ from conftest import KEYS, PostgreSQL, environment, free_port
 from nursery import Nursery
 
 from reminders import clock, plans, store
-from reminders.service import House, outcomes, planning, runs, watch
+from reminders.service import House, planning
+from reminders.service.operations import runs
+from reminders.service.planning import watch
+from reminders.service.sending import outcomes
 from reminders.settings import Secrets, load
-from reminders.store import schema
-from reminders.store.sealing import Place
+from reminders.store.database import schema
+from reminders.store.database.sealing import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 ZONE = "America/New_York"

@@ -39,7 +39,11 @@ from simulation.world import EXPECTED, POINTS, World
 
 from reminders import clock, plans
 from reminders.plans import Known
-from reminders.service import attendance, changes, lives, planning, runs, sites
+from reminders.service import planning
+from reminders.service.office import sites
+from reminders.service.operations import runs
+from reminders.service.people import lives
+from reminders.service.planning import attendance, changes
 
 ZONES = (
     *("America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles"),

@@ -18,8 +18,8 @@ from conftest import KEYS, PostgreSQL
 from simulation.loop import WHOSE, Died
 
 from reminders import store
-from reminders.store import engine as store_engine
-from reminders.store import schema
+from reminders.store.database import engine as store_engine
+from reminders.store.database import schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)

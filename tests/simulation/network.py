@@ -15,9 +15,9 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
 from reminders import clock, store
-from reminders.service import runs
+from reminders.service.operations import runs
+from reminders.simulator import Request
 from reminders.sms import gateway
-from reminders.sms.simulator import Request
 from reminders.sms.transport import CurlTransport, MaybeSent, NotSent, is_loopback
 from reminders.web import webhooks
 

@@ -12,7 +12,7 @@ from typing import Any
 from reminders import clock
 from reminders.lifecycle import MOVES, WITHOUT_AN_ATTEMPT, State
 from reminders.plans import to_wall
-from reminders.service import audit
+from reminders.service.office import audit
 
 AFTER_STOP = {"crisis", "overdose", "help", "stop_confirm", "stop_asked", "wrong_number"}
 AT_ANY_HOUR = {"answer"}

@@ -17,8 +17,12 @@ from simulation.world import EXPECTED, JOBS, POINTS, SENDER, World
 
 from reminders import clock, plans
 from reminders.plans import Known, to_wall
-from reminders.service import attendance, backlog, changes, lives, planning, runs, tasks
-from reminders.sms.simulator import Rule
+from reminders.service import planning, tasks
+from reminders.service.operations import runs
+from reminders.service.people import lives
+from reminders.service.planning import attendance, changes
+from reminders.service.sending import backlog
+from reminders.simulator import Rule
 
 ZONE = "America/New_York"
 PEOPLE = (  # reference, phone, zone, name; the first and the last share a phone

@@ -26,12 +26,17 @@ from simulation.loop import WHOSE, Died, Loop
 from simulation.promises import Promises
 
 from reminders import clock, conversation, crash, store
-from reminders.service import House, backlog, inbound, oncall, outcomes, planning, runs, sending, watch
+from reminders.service import House, planning, sending
+from reminders.service.operations import runs
+from reminders.service.planning import watch
+from reminders.service.replies import inbound
+from reminders.service.sending import backlog, outcomes
+from reminders.service.tasks import oncall
 from reminders.settings import Secrets, load
+from reminders.simulator import Simulator, SimulatorSettings, Spread
 from reminders.sms import Unreachable, gateway
-from reminders.sms.simulator import Simulator, SimulatorSettings, Spread
-from reminders.store import engine as store_engine
-from reminders.store import ids
+from reminders.store.database import engine as store_engine
+from reminders.store.database import ids
 
 SENDER = "+15005550006"
 PUBLIC = "http://127.0.0.1:8000"

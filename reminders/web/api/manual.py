@@ -20,10 +20,10 @@ from pydantic.json_schema import models_json_schema
 from reminders import __version__
 from reminders.plans import PlanDocument
 from reminders.plans import Problem as Wrong
-from reminders.service.keys import SCOPES
-from reminders.web.api import door, problems
+from reminders.service.office.api_keys import SCOPES
+from reminders.web.api import access, problems
 from reminders.web.api.shapes import BODIES
-from reminders.web.drawing import templates
+from reminders.web.render import templates
 
 router = APIRouter()
 
@@ -178,7 +178,7 @@ def _complete(operation: dict[str, Any], path: str, method: str, route: APIRoute
     operation["description"] = f"{operation.get('description', '').strip()}\n\nScope: {', '.join(scopes)}."
     operation["operationId"] = route.name
     parameters = operation.setdefault("parameters", [])
-    versioned = any(one.call is door.the_version for one in route.dependant.dependencies)
+    versioned = any(one.call is access.the_version for one in route.dependant.dependencies)
     if "requestBody" in operation:
         content = operation["requestBody"]["content"]["application/json"]
         content["example"] = TAKEN[content["schema"]["$ref"].rpartition("/")[2]]

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse
 from reminders import store
 from reminders.plans import PlanRefused
 from reminders.plans import Problem as Wrong
-from reminders.service import logs
-from reminders.service.keys import NoKey, Repeated, TooMany
-from reminders.service.planning import ChangedSince
+from reminders.service.office.api_keys import NoKey, Repeated, TooMany
+from reminders.service.operations import logs
+from reminders.service.planning.accepting import ChangedSince
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, P
 from reminders.lifecycle import State
 from reminders.plans import Consent
 from reminders.plans.fields import Day, Flag, Phone, Ref, Remark, Section, Wall, choice
-from reminders.service.attendance import MARKS
+from reminders.service.planning.attendance import MARKS
 
 T = TypeVar("T")
 

@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 
 from reminders import clock, store
-from reminders.service import House, health, plain, stats
-from reminders.service.keys import Caller
-from reminders.web.api.door import Door, TheCaller, TheHouse, found, needs
+from reminders.queries import statistics
+from reminders.service import House, as_json
+from reminders.service.office.api_keys import Caller
+from reminders.service.operations import health
+from reminders.web.api.access import Door, TheCaller, TheHouse, found, needs
 from reminders.web.api.shapes import Page, Site, SitePaused, Stats
 
 router = APIRouter(route_class=Door)
@@ -53,8 +55,8 @@ def get_stats(
     """The numbers that `/metrics`, `reminders status --json` and, for a `range`, `reminders stats --json` show."""
     now = clock.now()
     sites = None if caller.every_site else caller.sites
-    figures = stats.figures(house, now, sites)
-    said = plain.status(figures.status) | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    figures = statistics.figures(house, now, sites)
+    said = as_json.status(figures.status) | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
     if not caller.every_site:
         said["troubles"] = None
     if range_ is not None:
@@ -62,7 +64,7 @@ def get_stats(
         if not caller.every_site:
             zone, site = house.database.read(lambda tx: _zone(tx, caller.home)), caller.home
         counted = house.database.read(
-            lambda tx: stats.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
+            lambda tx: statistics.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
         )
         said["numbers"] = counted.as_json()
     return said

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, store
-from reminders.service import House, plain, releasing, tasks
-from reminders.service.keys import Caller
-from reminders.web.api.door import (
+from reminders.service import House, as_json, tasks
+from reminders.service.office.api_keys import Caller
+from reminders.service.sending import releasing
+from reminders.web.api.access import (
     Cursor,
     Door,
     Json,
@@ -58,7 +59,7 @@ def list_tasks(
     )
     listed = page(request, response, rows, limit)
     now = clock.now()
-    return listed | {"items": [plain.task(one, now) for one in listed["items"]]}
+    return listed | {"items": [as_json.task(one, now) for one in listed["items"]]}
 
 
 @router.get("/tasks/{task}", **needs("read", gives=TaskInFull))
@@ -73,13 +74,15 @@ def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names =
         one, told = house.database.read(
             lambda tx: (found(store.tasks.by_number(tx, number)), store.tasks.story(tx, number, words=False))
         )
-    return plain.told(one, told, now)
+    return as_json.told(one, told, now)
 
 
 @router.post("/tasks/{task}/take", **needs("write", gives=Task))
 def take_task(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
     """Take a task: it is this key's, and nobody else is called."""
-    return _do(house, caller, task, lambda number, now: plain.task(tasks.take(house, number, now, who=caller.who), now))
+    return _do(
+        house, caller, task, lambda number, now: as_json.task(tasks.take(house, number, now, who=caller.who), now)
+    )
 
 
 @router.post("/tasks/{task}/note", **needs("write", gives=Task, takes=Note))
@@ -87,7 +90,10 @@ def note_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -
     """Add a note to a task's story; it is kept sealed."""
     said = read_body(house, caller, Note, body).note
     return _do(
-        house, caller, task, lambda number, now: plain.task(tasks.remark(house, number, said, now, who=caller.who), now)
+        house,
+        caller,
+        task,
+        lambda number, now: as_json.task(tasks.remark(house, number, said, now, who=caller.who), now),
     )
 
 
@@ -101,7 +107,7 @@ def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) 
         one, released = tasks.close(
             house, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
         )
-        return plain.task(one, now) | {"released": released}
+        return as_json.task(one, now) | {"released": released}
 
     return _do(house, caller, task, close)
 

@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, store
-from reminders.service import House, logbook, story
-from reminders.service.keys import Caller
-from reminders.store import lists
-from reminders.store.lists import ListedReply, ReplyFilter
-from reminders.store.texts import LogFilter, Logged
-from reminders.web.api.door import (
+from reminders import clock, queries, store
+from reminders.queries import ListedReply, ReplyFilter, delivery_log, explanations
+from reminders.service import House
+from reminders.service.office.api_keys import Caller
+from reminders.store.planning.texts import LogFilter, Logged
+from reminders.web.api.access import (
     Cursor,
     Door,
     Limit,
@@ -66,7 +65,7 @@ def list_log(
     )
     rows = _log(house, caller, wanted, plan, patient)
     listed = page(request, response, [_Line(row) for row in rows], limit)
-    return listed | {"items": [logbook.in_full(line.text) for line in listed["items"]]}
+    return listed | {"items": [delivery_log.in_full(line.text) for line in listed["items"]]}
 
 
 class _Line:
@@ -86,7 +85,7 @@ def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, pati
             of_plan = the_plan(tx, caller, plan)
             sites, narrowed = sites & {keys[of_plan.site]}, replace(narrowed, plan=of_plan.ref)
         if patient is not None:
-            of_patient = found(lists.patient(tx, caller.sites, row_id(patient), clock.now()))
+            of_patient = found(queries.patient(tx, caller.sites, row_id(patient), clock.now()))
             sites, narrowed = sites & {keys[of_patient.site]}, replace(narrowed, patient=of_patient.ref)
         return store.texts.log(tx, replace(narrowed, sites=sites))
 
@@ -100,9 +99,9 @@ router.get("/texts", name="list_texts", **needs("read", gives=Page[TextShape]))(
 def get_text(*, house: TheHouse, caller: TheCaller, text: Annotated[str, Path(description="The text's id.")]) -> Any:
     """One text: what became of it in a sentence, and what is done about it."""
     (one,) = _log(house, caller, LogFilter(text=row_id(text), limit=1), None, None) or [found(None)]
-    advice = story.advice(one)
+    advice = explanations.advice(one)
     more = {"we_do": advice[0], "you_do": advice[1]} if advice is not None else None
-    return logbook.in_full(one) | {"became": story.tell(one), "advice": more}
+    return delivery_log.in_full(one) | {"became": explanations.tell(one), "advice": more}
 
 
 @router.get("/replies", tags=["replies"], **needs("read", gives=Page[Reply]))
@@ -128,12 +127,12 @@ def list_replies(
     def work(tx: store.Transaction) -> list[ListedReply]:
         sites, ref = set(caller.sites), None
         if patient is not None:
-            one = found(lists.patient(tx, caller.sites, row_id(patient), clock.now()))
+            one = found(queries.patient(tx, caller.sites, row_id(patient), clock.now()))
             sites, ref = {site_id for site_id, key in caller.sites.items() if key == one.site}, one.ref
         wanted = ReplyFilter(
             meaning=meaning, patient=ref, waiting=waiting, since=first, until=last, before=before, limit=limit + 1
         )
-        return lists.replies(tx, sites, wanted, names=names)
+        return queries.replies(tx, sites, wanted, names=names)
 
     rows = look(house, caller, work, names=names, of="replies")
     return page(request, response, rows, limit)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, store
-from reminders.service import House, attendance, changes
-from reminders.service.keys import Caller
-from reminders.store import lists
-from reminders.store.lists import ListedVisit
-from reminders.web.api.door import (
+from reminders import clock, plans, queries, store
+from reminders.queries import ListedVisit
+from reminders.service import House
+from reminders.service.office.api_keys import Caller
+from reminders.service.planning import attendance, changes
+from reminders.web.api.access import (
     Cursor,
     Door,
     Json,
@@ -84,12 +84,12 @@ def list_appointments(
             of_plan = the_plan(tx, caller, plan)
             sites, wanted["plan"] = sites & {keys[of_plan.site]}, of_plan.ref
         if patient is not None:
-            of_patient = found(lists.patient(tx, caller.sites, row_id(patient), now))
+            of_patient = found(queries.patient(tx, caller.sites, row_id(patient), now))
             sites, wanted["patient"] = sites & {keys[of_patient.site]}, of_patient.ref
         if session is not None:
-            wanted["session"], at = found(lists.session(tx, caller.sites, row_id(session)))
+            wanted["session"], at = found(queries.session(tx, caller.sites, row_id(session)))
             sites &= {keys[at]}
-        return lists.appointments(
+        return queries.appointments(
             tx,
             sites,
             first,
@@ -114,7 +114,7 @@ def get_appointment(
     one = look(
         house,
         caller,
-        lambda tx: found(lists.appointment(tx, caller.sites, wanted, names=names)),
+        lambda tx: found(queries.appointment(tx, caller.sites, wanted, names=names)),
         names=names,
         of="appointment",
         table="appointments",
@@ -160,7 +160,7 @@ def _change(
 
 def _appointment(house: House, caller: Caller, which: str) -> ListedVisit:
     wanted = row_id(which)
-    return found(house.database.read(lambda tx: lists.appointment(tx, caller.sites, wanted)))
+    return found(house.database.read(lambda tx: queries.appointment(tx, caller.sites, wanted)))
 
 
 @router.post(
@@ -207,7 +207,7 @@ def list_sessions(
     first = since or plans.to_wall(clock.now(), house.settings.site.zone).date()
     first = min(max(first, date(2000, 1, 1)), date(2199, 1, 1))
     last = min(until or first + timedelta(weeks=4), date(2199, 12, 31))
-    rows = house.database.read(lambda tx: lists.sessions(tx, caller.sites, first, last, after=after, limit=limit + 1))
+    rows = house.database.read(lambda tx: queries.sessions(tx, caller.sites, first, last, after=after, limit=limit + 1))
     return page(request, response, rows, limit)
 
 
@@ -221,7 +221,7 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
         start = plans.to_instant(datetime.combine(day, datetime.min.time()), "UTC")
         sites = [site_id for site_id, at in caller.sites.items() if at == site]
         around = (start - timedelta(days=1), start + timedelta(days=2))
-        rows = lists.appointments(tx, sites, *around, session=key, limit=1000, names=names)
+        rows = queries.appointments(tx, sites, *around, session=key, limit=1000, names=names)
         return [row for row in rows if row.wall.date() == day]
 
     rows = look(house, caller, work, names=names, of="session")
@@ -233,7 +233,7 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
 def _session(house: House, caller: Caller, session: str, on: str) -> tuple[str, str, date]:
     """The keys of the site and of the session that an address names, and the date. 404 where there is none."""
     wanted = row_id(session)
-    key, site = found(house.database.read(lambda tx: lists.session(tx, caller.sites, wanted)))
+    key, site = found(house.database.read(lambda tx: queries.session(tx, caller.sites, wanted)))
     try:
         day = date.fromisoformat(on)
     except ValueError:

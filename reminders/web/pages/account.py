@@ -10,11 +10,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store
-from reminders.service import House, accounts, signing_in
-from reminders.service.accounts import Actor
+from reminders.service import House
+from reminders.service.office import accounts, signing_in
+from reminders.service.office.accounts import Actor
 from reminders.web.access import ROLES, Themselves
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form
+from reminders.web.render import draw, see
 from reminders.web.sign_in import offer_of, too_many, wait_words
 from reminders.web.webhooks import TheHouse
 

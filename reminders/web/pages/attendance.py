@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store
-from reminders.service import attendance, today
-from reminders.service.accounts import Actor
-from reminders.service.house import House
-from reminders.service.watch import MARK_BACK
-from reminders.store.lists import ListedVisit
+from reminders import clock, plans, queries, store
+from reminders.app_context import House
+from reminders.queries import ListedVisit, today
+from reminders.service.office.accounts import Actor
+from reminders.service.planning import attendance
+from reminders.service.planning.watch import MARK_BACK
 from reminders.web.access import Needs
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/attendance")
@@ -72,7 +72,7 @@ def _draw(
             one
             for places, names in ((people, True), (sites - people, False))
             if places
-            for one in store.lists.appointments(tx, places, since, until, limit=MOST, names=names, **wanted)
+            for one in queries.appointments(tx, places, since, until, limit=MOST, names=names, **wanted)
         ]
 
     def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
@@ -152,8 +152,8 @@ def _ask(
     def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
         store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
         return {
-            one.appointment: store.lists.appointment(tx, sites & people, one.appointment, names=True)
-            or store.lists.appointment(tx, sites, one.appointment)
+            one.appointment: queries.appointment(tx, sites & people, one.appointment, names=True)
+            or queries.appointment(tx, sites, one.appointment)
             for one in texted
         }
 

@@ -11,12 +11,13 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store
 from reminders.plans import to_instant
-from reminders.service import House, audit
-from reminders.service.accounts import Actor
-from reminders.store.audit import Wanted
+from reminders.service import House
+from reminders.service.office import audit
+from reminders.service.office.accounts import Actor
+from reminders.store.office.audit import Wanted
 from reminders.web.access import Auditing
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form, RowId, day_in, row_id
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()

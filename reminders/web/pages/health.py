@@ -9,12 +9,13 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import clock, plans, store
-from reminders.service import lights, stats
-from reminders.service.stats import Numbers, Point
+from reminders.queries import statistics
+from reminders.queries.statistics import Numbers, Point
+from reminders.service.operations import health_checks
 from reminders.sms import codes
 from reminders.web.access import Looking
 from reminders.web.charts import Chart, columns, lines, log_scale
-from reminders.web.drawing import draw
+from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -39,14 +40,14 @@ def health(request: Request, house: TheHouse, actor: Looking, range: str = "24h"
             raise HTTPException(404)
         zone = places[site].zone if site else house.settings.site.zone
         sites = [places[site].id] if site else sorted(row.id for row in places.values())
-        return stats.numbers(tx, now, range_=range, zone=zone, sites=sites, site=site or None), list(places)
+        return statistics.numbers(tx, now, range_=range, zone=zone, sites=sites, site=site or None), list(places)
 
     numbers, sites = house.database.read(look)
     tried = numbers.whole.handed_over + numbers.whole.not_delivered
     return draw(
         request,
         "health.html",
-        lights=lights.lights(house, now),
+        lights=health_checks.lights(house, now),
         numbers=numbers,
         whole=numbers.whole,
         tried=tried,

@@ -10,14 +10,18 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from reminders import clock, plans, store
-from reminders.service import inbox, lives, marks, releasing, story, tasks
-from reminders.service.accounts import Actor
-from reminders.service.house import House
+from reminders import clock, plans, queries, store
+from reminders.app_context import House
+from reminders.queries import explanations, inbox
+from reminders.service import tasks
+from reminders.service.office.accounts import Actor
+from reminders.service.people import lives
+from reminders.service.replies import marks
+from reminders.service.sending import releasing
 from reminders.store.tasks import Task
 from reminders.web.access import Needs
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/inbox")
@@ -77,7 +81,7 @@ def inbox_page(
         more = {
             "counts": {name: getattr(counts, name) for name in QUEUES if name != "done"},
             "heard": store.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
-            "known": store.lists.known_as(tx, people, seen),
+            "known": queries.known_as(tx, people, seen),
         }
         return found, more
 
@@ -98,7 +102,7 @@ def inbox_page(
         tasks=shown,
         older=older,
         newest=f"/inbox?queue={queue}" if _place(after) else None,
-        outcomes=story.OUTCOMES,
+        outcomes=explanations.OUTCOMES,
         done=DONE.get(done),
         now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
         **more,
@@ -171,10 +175,10 @@ def _draw(
         opened=found,
         task=found.task,
         kind=tasks.KINDS[found.task.kind],
-        happened=story.happened,
-        became=story.became,
-        outcomes={name: story.OUTCOMES[name] for name in tasks.KINDS[found.task.kind].outcomes},
-        all_outcomes=story.OUTCOMES,
+        happened=explanations.happened,
+        became=explanations.became,
+        outcomes={name: explanations.OUTCOMES[name] for name in tasks.KINDS[found.task.kind].outcomes},
+        all_outcomes=explanations.OUTCOMES,
         may_answer=may_answer,
         may_judge=actor.may("judge", found.task.site_id),
         reader=reader,

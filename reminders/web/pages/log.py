@@ -10,13 +10,14 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from reminders import clock, store
-from reminders.service import House, logbook, story
-from reminders.service.logbook import Question
+from reminders.queries import delivery_log, explanations
+from reminders.queries.delivery_log import Question
+from reminders.service import House
+from reminders.store.planning.texts import LogFilter, Logged
 from reminders.store.stats import Facets, hour_of_day
-from reminders.store.texts import LogFilter, Logged
 from reminders.web.access import Actor, Exporting, Looking
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -31,7 +32,7 @@ ACTIONS = {
 """What can be done with the ticked lines: word, permission."""
 
 
-_OF_PEOPLE = {*logbook.BY_ID.values(), "number"}
+_OF_PEOPLE = {*delivery_log.BY_ID.values(), "number"}
 
 
 @router.get("/log", response_class=HTMLResponse)
@@ -54,7 +55,7 @@ def _without_references(
 
     An address stands in the browser's history, in a proxy's log and in every screenshot (SEC-16).
     """
-    if not any(fields.get(name) for name in (*logbook.BY_ID, "number", "q")):
+    if not any(fields.get(name) for name in (*delivery_log.BY_ID, "number", "q")):
         return None
     asked = _ask(house, actor, fields, permission)
     if asked.problems or all(fields.get(name) == said for name, said in asked.address.items() if name in _OF_PEOPLE):
@@ -64,7 +65,7 @@ def _without_references(
 
 def _ask(house: House, actor: Actor, fields: Mapping[str, str], permission: str = "look") -> Question:
     now, sites = clock.now(), actor.sites(permission)
-    return house.database.read(lambda tx: logbook.ask(house, tx, fields, now, sites=sites, known_only=True))
+    return house.database.read(lambda tx: delivery_log.ask(house, tx, fields, now, sites=sites, known_only=True))
 
 
 @router.post("/log", response_class=HTMLResponse)
@@ -74,7 +75,7 @@ def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Res
     asked = _ask(house, actor, fields)
     if asked.chosen["number"] or "number" in asked.problems:  # that there is none is an answer about a person too
         site = min(actor.sites("look"), default=0)
-        logbook.note_read(house, (), clock.now(), who=actor.who, site=site, by_number=True)
+        delivery_log.note_read(house, (), clock.now(), who=actor.who, site=site, by_number=True)
     if asked.problems:
         return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
     return see("/log", **(asked.address or {"when": "any"}))
@@ -92,20 +93,20 @@ def _page(
     before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
 
     def look(tx: store.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
-        asked = logbook.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
+        asked = delivery_log.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
         places = {row.id: row.key for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
         if asked.wanted is None or problems:
             return asked, [], None, places, True
         page = replace(asked.wanted, before=before, after=None if before else after, limit=PER_PAGE + 1)
         texts = store.texts.log(tx, page)
         any_text = bool(texts) or bool(store.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
-        return asked, texts, logbook.count(tx, asked.wanted), places, any_text
+        return asked, texts, delivery_log.count(tx, asked.wanted), places, any_text
 
     asked, texts, counts, places, any_text = house.database.read(look)
     wrong = problems or asked.problems
     by_number = bool(asked.chosen["number"] or fields.get("number"))
     seen = [one.text for one in texts[: PER_PAGE + 1]]
-    logbook.note_read(house, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
+    delivery_log.note_read(house, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
     more = len(texts) > PER_PAGE
     going_back = after is not None and before is None
     shown = texts[1:] if more and going_back else texts[:PER_PAGE]
@@ -127,20 +128,20 @@ def _page(
         filtered=set(typed) - {"when"} or typed.get("when") not in {None, "past", "any"},
         any_text=any_text,
         facets=_facets(counts, asked, places, house.settings.site.zone) if counts is not None else [],
-        total=logbook.about(counts.total) if counts is not None else "",
+        total=delivery_log.about(counts.total) if counts is not None else "",
         many=counts.total if counts is not None else 0,
         counted_at=counts.counted_at if counts is not None else None,
         sites=places,
         site_choices=[(key, key) for key in places.values()],
-        whens=logbook.WHENS,
+        whens=delivery_log.WHENS,
         wheres=[
             (when, word, _link({**typed, "when": when, "since": "", "until": ""}))
-            for when, word in logbook.WHENS.items()
+            for when, word in delivery_log.WHENS.items()
         ],
-        log_states=logbook.STATES,
-        reasons=story.REASONS,
-        classes=story.CLASSES,
-        formats=logbook.FORMATS if actor.may("export") else {},
+        log_states=delivery_log.STATES,
+        reasons=explanations.REASONS,
+        classes=explanations.CLASSES,
+        formats=delivery_log.FORMATS if actor.may("export") else {},
         actions={name: word for name, (word, permission) in ACTIONS.items() if actor.may(permission)},
         query=urlencode(typed),
         said=_said(asked) if not wrong else [],
@@ -173,7 +174,12 @@ def _as_words(fields: Mapping[str, str]) -> str:
 
 def _said(asked: Question) -> list[tuple[str, str]]:
     """The filters in force: what each says, and the address without it."""
-    words = {"state": logbook.STATES, "reason": story.REASONS, "class": story.CLASSES, "when": logbook.WHENS}
+    words = {
+        "state": delivery_log.STATES,
+        "reason": explanations.REASONS,
+        "class": explanations.CLASSES,
+        "when": delivery_log.WHENS,
+    }
     said = []
     for name, value in asked.fields.items():
         if name == "when" and value in {"past", "any"}:
@@ -183,7 +189,7 @@ def _said(asked: Question) -> list[tuple[str, str]]:
             word = "texts to one number"
         elif name == "hour":
             word = f"{int(value):02}:00 to {int(value):02}:59"
-        rest = {**asked.address, logbook.BY_ID.get(name, name): ""}
+        rest = {**asked.address, delivery_log.BY_ID.get(name, name): ""}
         said.append((word, _link(rest) if any(rest.values()) else _link({"when": "any"})))
     return said
 
@@ -198,14 +204,14 @@ def _facets(
         hours[wall] = hours.get(wall, 0) + many
     codes = sorted(counts.by["code"].items(), key=lambda one: -one[1])[:MOST_CODES]
     found: list[tuple[str, str, list[tuple[str, str, int]]]] = [
-        ("State", "state", [(name, story.STATES[name], many) for name, many in _most(counts.by["state"])]),
+        ("State", "state", [(name, explanations.STATES[name], many) for name, many in _most(counts.by["state"])]),
         (
             "Not sent because",
             "reason",
-            [(name, story.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
+            [(name, explanations.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
         ),
         ("Twilio code", "code", [(str(code), str(code), many) for code, many in codes]),
-        ("Sort", "class", [(name, story.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
+        ("Sort", "class", [(name, explanations.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
         (
             "Site",
             "site",
@@ -221,7 +227,7 @@ def _facets(
         lines = [
             (
                 word,
-                logbook.about(many),
+                delivery_log.about(many),
                 value == chosen,
                 _link({**asked.address, name: "" if value == chosen else value}),
             )
@@ -241,7 +247,7 @@ def _most(counted: Mapping[Any, int]) -> list[tuple[Any, int]]:
 @router.get("/log/export/{form}")
 def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Response:
     """Every text that matches, as a file; who took what out is on record. 404 for a form there is none of."""
-    if form not in logbook.FORMATS:
+    if form not in delivery_log.FORMATS:
         raise HTTPException(404)
     now = clock.now()
     fields = dict(request.query_params)
@@ -252,12 +258,12 @@ def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Re
     if asked.wanted is None:
         return _page(request, house, actor, dict(request.query_params))
     wanted = replace(asked.wanted, limit=2**62)
-    logbook.note_export(house, asked, form, now, who=actor.who)
+    delivery_log.note_export(house, asked, form, now, who=actor.who)
     headers = {"Content-Disposition": f'attachment; filename="texts-{now:%Y-%m-%d}.{form}"'}
-    kind = logbook.FORMATS[form][1]
+    kind = delivery_log.FORMATS[form][1]
     if form == "xlsx":
-        return StreamingResponse(_pieces(logbook.as_workbook(house, wanted)), media_type=kind, headers=headers)
-    lines = logbook.as_csv(house, wanted) if form == "csv" else logbook.as_jsonl(house, wanted)
+        return StreamingResponse(_pieces(delivery_log.as_workbook(house, wanted)), media_type=kind, headers=headers)
+    lines = delivery_log.as_csv(house, wanted) if form == "csv" else delivery_log.as_jsonl(house, wanted)
     return StreamingResponse(lines, media_type=kind, headers=headers)
 
 
@@ -288,9 +294,11 @@ def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Respons
             lambda tx: [text for one in ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
         )
         site = min(actor.sites("look"), default=0)
-        logbook.note_read(house, [one.text for one in texts], now, who=actor.who, site=site, by_number=False)
+        delivery_log.note_read(house, [one.text for one in texts], now, who=actor.who, site=site, by_number=False)
         return draw(request, "log-do.html", action=action, texts=texts, back=back, **_consequences(action, texts, now))
-    verb = {"wrong": logbook.mark_numbers_wrong, "task": logbook.open_tasks, "again": logbook.try_again}[action]
+    verb = {"wrong": delivery_log.mark_numbers_wrong, "task": delivery_log.open_tasks, "again": delivery_log.try_again}[
+        action
+    ]
     dealt = verb(house, ids, now, sites=sites, who=actor.who)
     return draw(request, "log-done.html", action=action, dealt=dealt, back=back)
 
@@ -300,7 +308,7 @@ def _consequences(action: str, texts: Sequence[Logged], now: datetime) -> dict[s
     does = 0
     numbers = {text.number_id for text in texts}
     for text in texts:
-        why = logbook.why_not_again(text, now) if action == "again" else None
+        why = delivery_log.why_not_again(text, now) if action == "again" else None
         if why is None:
             does += 1
         else:

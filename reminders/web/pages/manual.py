@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import conversation
-from reminders.service import marks
-from reminders.service.accounts import Actor
+from reminders.service.office.accounts import Actor
+from reminders.service.replies import marks
 from reminders.web.access import ANYBODY, Needs
-from reminders.web.drawing import draw
+from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()

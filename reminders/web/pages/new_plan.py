@@ -12,19 +12,21 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, store
+from reminders import clock, languages, plans, queries, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.service import House, cap_costs, lives, planning, previews, sharing, story
-from reminders.service.accounts import Actor
-from reminders.service.keys import TooMany
-from reminders.service.planning import Previewed
+from reminders.queries import ListedPatient, PatientFilter, explanations, history
+from reminders.service import House, planning
+from reminders.service.office.accounts import Actor
+from reminders.service.office.api_keys import TooMany
+from reminders.service.people import lives, sharing
+from reminders.service.planning import cap_costs, previews
+from reminders.service.planning.accepting import Previewed
 from reminders.store import Row
-from reminders.store.ids import new_id
-from reminders.store.lists import ListedPatient, PatientFilter
+from reminders.store.database.ids import new_id
 from reminders.web.access import Planning
-from reminders.web.drawing import ago, draw, see
 from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form, recurs
+from reminders.web.render import ago, draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -149,7 +151,7 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
     now = clock.now()
 
     def look(tx: store.Transaction) -> tuple[Row[Any], str]:
-        plan = store.history.plan(tx, actor.sites("plan"), plan_id)
+        plan = history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
         store.records.note(tx, who=actor.who, what="plan document read", table="plans", row=plan_id, now=now)
@@ -163,7 +165,7 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
 @router.post("/plans/{plan_id}/edit", response_class=HTMLResponse)
 def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_id: RowId) -> Response:
     """The same as for a new plan, of one there is."""
-    plan = house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+    plan = house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
     if plan is None:
         raise HTTPException(404)
     return _work(Ask(request, house, actor, clock.now()), form, plan)
@@ -277,7 +279,7 @@ def _plan_of(house: House, actor: Actor, form: Fields) -> Row[Any] | None:
     plan_id = row_id(form["plan_id"])
     if plan_id is None:
         return None
-    return house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+    return house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
 
 
 def _empty(actor: Actor, place: Place, now: datetime) -> list[tuple[str, str]]:
@@ -299,8 +301,8 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
 
     def look(tx: store.Transaction) -> list[tuple[str, str]]:
         sites = ask.actor.sites("plan")
-        old = store.history.plan(tx, sites, plan_id) if plan_id is not None else None
-        patient = store.history.patient(tx, sites, old.patient_id if old is not None else patient_id or 0)
+        old = history.plan(tx, sites, plan_id) if plan_id is not None else None
+        patient = history.patient(tx, sites, old.patient_id if old is not None else patient_id or 0)
         if patient is None:
             raise HTTPException(404)
         theirs = store.plans.plans_of(tx, patient.id)
@@ -434,7 +436,7 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
         return
     readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
     for other in sorted(readers - ({known.id} if known is not None else set())):
-        row = store.history.patient(tx, sites, other)
+        row = history.patient(tx, sites, other)
         whom = row.ref if row is not None else "A patient of another site"
         said = f"{whom} is texted on this number too. They share its limit of texts a day."
         seen.notes.append((said, f"/patients/{row.id}" if row is not None else None))
@@ -452,7 +454,7 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
 
     def look(tx: store.Transaction) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
-        found = store.lists.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
+        found = queries.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
         site_id = min(sites, default=0)
         store.records.note(tx, who=ask.actor.who, what="patients list read", table="sites", row=site_id, now=ask.now)
         return found
@@ -528,9 +530,9 @@ def _page(
         programs={key: one.title for key, one in plans.programs().items()},
         open_times=list({one.key: one for program in named for one in program.open_times({})}.values()),
         more_programs=[program.key for program in named[1:]],
-        kinds={kind.value: story.KINDS[kind.value] for kind in Kind},
-        categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
+        kinds={kind.value: explanations.KINDS[kind.value] for kind in Kind},
+        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
         languages=languages.offered(),

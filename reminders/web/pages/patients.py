@@ -12,20 +12,23 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, store, wording
+from reminders import clock, languages, plans, queries, store, wording
 from reminders.plans import Category, PlanRefused
-from reminders.service import House, changes, lives, retention, story
-from reminders.service.accounts import Actor
-from reminders.service.lives import Shown, Whom
+from reminders.queries import ListedVisit, explanations, history
+from reminders.queries.history import Heard
+from reminders.service import House
+from reminders.service.office.accounts import Actor
+from reminders.service.operations import retention
+from reminders.service.people import lives
+from reminders.service.people.lives import Shown, Whom
+from reminders.service.planning import changes
 from reminders.store import Row
-from reminders.store.history import Heard
-from reminders.store.lists import ListedVisit
-from reminders.store.texts import Changes, LogFilter, Logged
+from reminders.store.planning.texts import Changes, LogFilter, Logged
 from reminders.web.access import Planning, SeeingPeople
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
 from reminders.web.plan_form import LATER, PlanForm, consent_in, explain, recipient_in
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -88,7 +91,7 @@ def _case(request: Request, house: House, actor: Actor, patient_id: int, permiss
     now = clock.now()
 
     def look(tx: store.Transaction) -> Case:
-        row = store.history.patient(tx, actor.sites(permission), patient_id)
+        row = history.patient(tx, actor.sites(permission), patient_id)
         if row is None or row.ref == f"erased-{patient_id}":  # what is left of an erased person stands in the log
             raise HTTPException(404)
         readers = store.people.recipients_of(tx, patient_id)
@@ -148,8 +151,8 @@ def consent(
 ) -> HTMLResponse:
     """Everything anybody of them ever said about texts."""
     case = _case(request, house, actor, patient_id, "people")
-    said = house.database.read(lambda tx: store.history.consents_of(tx, patient_id))
-    return _page(case, "consent", said=said, categories=story.CATEGORIES, done=_done(request, done))
+    said = house.database.read(lambda tx: history.consents_of(tx, patient_id))
+    return _page(case, "consent", said=said, categories=explanations.CATEGORIES, done=_done(request, done))
 
 
 @router.get("/patients/{patient_id}/access", response_class=HTMLResponse)
@@ -158,7 +161,7 @@ def access(
 ) -> HTMLResponse:
     """Who read or changed what of them."""
     case = _case(request, house, actor, patient_id, "people")
-    rows = house.database.read(lambda tx: store.history.access(tx, patient_id, LOGGED + 1, before))
+    rows = house.database.read(lambda tx: history.access(tx, patient_id, LOGGED + 1, before))
     older = f"/patients/{patient_id}/access?before={rows[LOGGED - 1].id}" if len(rows) > LOGGED else None
     newest = f"/patients/{patient_id}/access" if before is not None else None
     return _page(case, "access", rows=rows[:LOGGED], older=older, newest=newest)
@@ -217,7 +220,7 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         legal_hold=case.row.legal_hold,
         words=STATES,
         blocked=BLOCKED,
-        kinds=story.KINDS,
+        kinds=explanations.KINDS,
         health=_health,
         **values,
     )
@@ -268,10 +271,10 @@ def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
     ahead = store.texts.log(
         tx, LogFilter(sites=[site], patient=case.row.ref, since=case.now, state="scheduled", limit=500)
     )
-    bodies = store.history.bodies(tx, [one.text for one in texts])
-    heard = store.history.heard(tx, case.row.id, SHOWN)
+    bodies = history.bodies(tx, [one.text for one in texts])
+    heard = history.heard(tx, case.row.id, SHOWN)
     month = case.now - timedelta(days=60)
-    visits = store.lists.appointments(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
+    visits = queries.appointments(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
     past = [
         *(_of_text(one, bodies) for one in texts),
         *(_of_reply(one, case.row.zone) for one in heard),
@@ -292,12 +295,12 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
     at = text.attempts[-1].started_at if text.attempts else text.opens_at
     to = "" if text.recipient == "self" else f", to {text.recipient}"
     planned = text.state == "scheduled" and not text.attempts and text.held is None
-    told = "" if planned else f": {story.tell(text)}"
+    told = "" if planned else f": {explanations.tell(text)}"
     return Entry(
         at=at,
         zone=text.zone,
         mark=mark.get(text.state, ""),
-        title=f"Text, {story.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
+        title=f"Text, {explanations.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
         said=bodies.get(text.text),
         address=f"/texts/{text.text}",
     )
@@ -310,7 +313,7 @@ def _of_reply(reply: Heard, zone: str) -> Entry:
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
-    kind = story.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {story.MODES[visit.how]}")
+    kind = explanations.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {explanations.MODES[visit.how]}")
     mark = "bad" if visit.attendance == "missed" else "good" if visit.attendance else "visit"
     said = visit.attendance or ("called off" if visit.status == "cancelled" else visit.status)
     more = ", confirmed" if visit.confirmed else ""
@@ -332,15 +335,13 @@ def _messages(case: Case, **values: Any) -> HTMLResponse:
     def look(tx: store.Transaction) -> list[Bubble]:
         wanted = LogFilter(sites=[case.row.site_id], patient=case.row.ref, until=case.now, limit=SHOWN)
         texts = store.texts.log(tx, wanted)
-        bodies = store.history.typed(tx, [one.text for one in texts]) | store.history.bodies(
-            tx, [one.text for one in texts]
-        )
+        bodies = history.typed(tx, [one.text for one in texts]) | history.bodies(tx, [one.text for one in texts])
         out = [
             Bubble(
                 one.attempts[-1].started_at if one.attempts else one.opens_at,
                 "out",
                 bodies[one.text],
-                ("" if one.recipient == "self" else f"to {one.recipient}: ") + story.tell(one),
+                ("" if one.recipient == "self" else f"to {one.recipient}: ") + explanations.tell(one),
                 f"/texts/{one.text}",
             )
             for one in texts
@@ -354,7 +355,7 @@ def _messages(case: Case, **values: Any) -> HTMLResponse:
                 ("" if "self" in one.recipients else f"from {', '.join(one.recipients)}: ")
                 + f"taken as {one.meaning.replace('_', ' ')}",
             )
-            for one in store.history.heard(tx, case.row.id, SHOWN)
+            for one in history.heard(tx, case.row.id, SHOWN)
         ]
         return sorted([*out, *heard], key=lambda one: one.at)[-SHOWN:]
 
@@ -588,16 +589,16 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
     reader = case.reader(form["reader"])
 
     def look(tx: store.Transaction) -> dict[str, Any]:
-        queued, on_number = store.history.waiting(tx, reader.number_id)
+        queued, on_number = history.waiting(tx, reader.number_id)
         number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
         current = store.plans.current_plans(tx, case.row.id)
-        series = [one for plan in current for one in store.history.series_of(tx, plan.id) if one.status != "cancelled"]
+        series = [one for plan in current for one in history.series_of(tx, plan.id) if one.status != "cancelled"]
         return {
             "queued": queued,
             "others": on_number - 1,
             "to": store.people.masked(store.people.phone_of(tx, number.id, number.phone_sealed)),
             "current": current,
-            "series": {one.key: f"{one.key} ({story.KINDS[one.kind]})" for one in series},
+            "series": {one.key: f"{one.key} ({explanations.KINDS[one.kind]})" for one in series},
         }
 
     known = case.house.database.read(look)
@@ -622,8 +623,8 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         hows=HOWS,
         endings=ENDINGS,
         later=LATER,
-        categories={one.value: story.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: story.CATEGORIES[one.value] for one in Category},
+        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
         languages=languages.offered(),
         **known,
     )

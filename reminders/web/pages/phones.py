@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, store, wording
-from reminders.service.accounts import Actor
-from reminders.service.house import House
+from reminders.app_context import House
+from reminders.service.office.accounts import Actor
 from reminders.sms.phones import PhonesAway, PretendPhones
 from reminders.store.people import PhoneOf
 from reminders.web.access import Needs
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/phones")

@@ -10,17 +10,18 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store
-from reminders.service import House, cap_costs, changes, planning, story
-from reminders.service.accounts import Actor
-from reminders.service.planning import Previewed
+from reminders import clock, plans, queries, store
+from reminders.queries import ListedPlan, ListedVisit, PlanFilter, explanations, history
+from reminders.service import House, planning
+from reminders.service.office.accounts import Actor
+from reminders.service.planning import cap_costs, changes
+from reminders.service.planning.accepting import Previewed
 from reminders.store import Row
-from reminders.store.lists import ListedPlan, ListedVisit, PlanFilter
 from reminders.web.access import Looking, Planning, SeeingPeople
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Fields, Form, RowId, day_in, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.plan_form import recurs
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -127,7 +128,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
         states=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
-        kinds=story.KINDS,
+        kinds=explanations.KINDS,
         drafts=len(drafts),
         filtered=any(values["chosen"].values()),
         **values,
@@ -145,7 +146,7 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
         sites &= may
 
     def look(tx: store.Transaction) -> list[ListedPlan]:
-        rows = store.lists.plans(tx, sites, wanted, now, names=bool(may))
+        rows = queries.plans(tx, sites, wanted, now, names=bool(may))
         row, after = min(actor.sites("look")), store.records.seen([one.id for one in rows])
         store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=row, now=now, after=after)
         return rows
@@ -195,7 +196,7 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
         raise HTTPException(400)
     ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
-    rows = house.database.read(lambda tx: store.lists.plans(tx, actor.sites("plan"), wanted, now))
+    rows = house.database.read(lambda tx: queries.plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
     because = form["because"] or None
     if do == "end" and form["sure"] and because not in ENDINGS:
@@ -284,7 +285,7 @@ def plan(
         series=opened.series,
         may_see=may_see,
         may_change=actor.may("plan", _site_id(house, opened.plan.site)),
-        kinds=story.KINDS,
+        kinds=explanations.KINDS,
         words=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
@@ -295,19 +296,19 @@ def plan(
 
 def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime, *, again: bool) -> Opened:
     sites = actor.sites("look")
-    row = store.history.plan(tx, sites, plan_id)
+    row = history.plan(tx, sites, plan_id)
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
     mine: dict[str, Any] = {"who": actor.who, "what": "plan page read", "table": "plans", "row": plan_id}
     if not (again and store.records.has_noted(tx, **mine, since=now - store.records.SAME_READING)):
         store.records.note(tx, **mine, now=now)
-    (shown,) = store.lists.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
-    visits = store.lists.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
+    (shown,) = queries.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
+    visits = queries.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(house, tx, row, now)
     tried = [one.id for one in texts if one.state not in {"scheduled", "suppressed"}]
-    bodies = store.history.bodies(tx, tried) if names else {}
-    return Opened(shown, visits, texts, bodies, store.history.series_of(tx, plan_id))
+    bodies = history.bodies(tx, tried) if names else {}
+    return Opened(shown, visits, texts, bodies, history.series_of(tx, plan_id))
 
 
 def _site_id(house: House, key: str) -> int:
@@ -345,14 +346,14 @@ def _asked(
 ) -> HTMLResponse:
     now = clock.now()
     row = _mine(house, actor, plan_id, do)
-    rows = house.database.read(lambda tx: store.lists.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
+    rows = house.database.read(lambda tx: queries.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
     others = [site.key for site in house.database.read(store.people.all_sites) if site.id != row.site_id]
     where = {"action": f"/plans/{plan_id}/change/{do}", "back": f"/plans/{plan_id}"}
     return _ask_first(request, house, actor, rows, do, problems=problems, because=None, sites=others, **where)
 
 
 def _mine(house: House, actor: Actor, plan_id: int, do: str) -> Row[Any]:
-    row = house.database.read(lambda tx: store.history.plan(tx, actor.sites("plan"), plan_id))
+    row = house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
     if row is None or do not in {*_STATUS, "transfer"}:
         raise HTTPException(404)
     return row
@@ -401,8 +402,8 @@ def change_visit(
 
 def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
     def look(tx: store.Transaction) -> tuple[ListedVisit, int]:
-        row = store.history.plan(tx, actor.sites("plan"), plan_id)
-        found = store.lists.appointment(tx, actor.sites("plan"), visit_id)
+        row = history.plan(tx, actor.sites("plan"), plan_id)
+        found = queries.appointment(tx, actor.sites("plan"), visit_id)
         if row is None or found is None or found.plan != row.ref or found.patient_id != row.patient_id:
             raise HTTPException(404)
         return found, row.patient_id
@@ -448,6 +449,6 @@ def _visit_page(
         stands=found.status in store.plans.OPEN,
         problems=problems or {},
         effects=effects,
-        kinds=story.KINDS,
+        kinds=explanations.KINDS,
         instant=plans.to_instant(to, found.zone) if to is not None else None,
     )

@@ -5,11 +5,13 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store, wording
 from reminders.paging import Contact
-from reminders.service import health, oncall, sites
-from reminders.service.sites import FIELDS, Refused, Site
+from reminders.service.office import sites
+from reminders.service.office.sites import FIELDS, Refused, Site
+from reminders.service.operations import health
+from reminders.service.tasks import oncall
 from reminders.web.access import Actor, Administering, Looking, Operating, Pausing
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form, day_in
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()

@@ -6,9 +6,9 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import clock
-from reminders.service import logbook, story
+from reminders.queries import delivery_log, explanations
 from reminders.web.access import Looking
-from reminders.web.drawing import draw
+from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -20,7 +20,7 @@ def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLRe
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
         raise HTTPException(404)
     now = clock.now()
-    found = logbook.whole(
+    found = delivery_log.whole(
         house,
         int(text),
         now,
@@ -37,14 +37,14 @@ def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLRe
         one=found.text,
         tries=found.tries,
         steps=found.steps,
-        explained=story.explain(found.text),
-        classes=story.CLASSES,
+        explained=explanations.explain(found.text),
+        classes=explanations.CLASSES,
         raws=[
             (one.number, heard.status, _laid_out(heard.raw)) for one in found.tries for heard in one.heard if heard.raw
         ],
         may_read=found.may_read,
         may_try=actor.may("operate") and found.text.state == "undelivered",
-        why_not=logbook.why_not_again(found.text, now),
+        why_not=delivery_log.why_not_again(found.text, now),
         may_task=actor.may("answer"),
     )
 

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from reminders import clock, plans, store
-from reminders.service import backlog, backups, story, today
-from reminders.service.accounts import Actor
+from reminders.queries import explanations, today
+from reminders.service.office.accounts import Actor
+from reminders.service.operations import backups
+from reminders.service.sending import backlog
 from reminders.web.access import Needs
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter()
@@ -41,9 +43,9 @@ def board(
         now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
         done=DONE.get(done),
         logged=lambda state: in_the_log(found, state),
-        which=story.which_text,
-        reasons=story.REASONS,
-        held_words=story.HELD,
+        which=explanations.which_text,
+        reasons=explanations.REASONS,
+        held_words=explanations.HELD,
         decided_at_once=[why for why in HELD if why in found.held_by_reason and _decides(actor)],
     )
 

@@ -10,11 +10,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, store
-from reminders.service import House, accounts
-from reminders.service.accounts import Actor, Invitation, Member
+from reminders.service import House
+from reminders.service.office import accounts
+from reminders.service.office.accounts import Actor, Invitation, Member
 from reminders.web.access import ROLES, Administering
-from reminders.web.drawing import draw, see
 from reminders.web.forms import Form, RowId
+from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
 
 router = APIRouter(prefix="/users")

@@ -8,8 +8,8 @@ from fastapi.responses import HTMLResponse
 
 from reminders import languages, wording
 from reminders.web.access import Looking
-from reminders.web.drawing import draw
 from reminders.web.forms import Form
+from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
 from reminders.wording.segments import segments
 

@@ -1,0 +1,51 @@
+"""What people and programs see in lists: plans, patients, appointments, sessions, replies.
+
+One query each for pages, API and CLI, so that all show the same; the delivery log is `texts.log`, tasks are
+`tasks.listed`.
+
+Every list takes the ids of the sites that its reader may see: what belongs to another site does not exist for them. It
+comes in pages by keyset: `place` of a row is where it stands in the order, and the next page is what stands `before` it
+(the newest first) or `after` it (the earliest first). Sealed values are opened only when asked for, and are None where
+they do not open any more, because the person was erased.
+"""
+
+from reminders.queries.listing import KnownAs, NextVisit, known_as
+from reminders.queries.patients import ListedPatient, PatientFilter, PlanOf, patient, patients
+from reminders.queries.plans import Entered, ListedPlan, NextText, PlanFilter, plan, plans
+from reminders.queries.replies import ListedReply, ReplyFilter, replies
+from reminders.queries.visits import (
+    ListedSession,
+    ListedVisit,
+    appointment,
+    appointments,
+    appointments_at,
+    session,
+    sessions,
+)
+
+__all__ = [
+    "Entered",
+    "KnownAs",
+    "ListedPatient",
+    "ListedPlan",
+    "ListedReply",
+    "ListedSession",
+    "ListedVisit",
+    "NextText",
+    "NextVisit",
+    "PatientFilter",
+    "PlanFilter",
+    "PlanOf",
+    "ReplyFilter",
+    "appointment",
+    "appointments",
+    "appointments_at",
+    "known_as",
+    "patient",
+    "patients",
+    "plan",
+    "plans",
+    "replies",
+    "session",
+    "sessions",
+]

@@ -1,0 +1,678 @@
+"""The delivery log as people ask for it: words and fields → one filter, its facets, what leaves as a file, and what is
+done with texts that did not arrive. Page and command line share it, so the same words find the same texts.
+"""
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from tempfile import TemporaryFile
+from types import MappingProxyType
+from typing import IO, Any
+
+from reminders import plans, store
+from reminders.app_context import House
+from reminders.lifecycle import State
+from reminders.queries import explanations
+from reminders.service import tasks
+from reminders.service.people import lives
+from reminders.sms import codes
+from reminders.store.database.ids import made_at
+from reminders.store.database.schema import CLASSES
+from reminders.store.planning.texts import LogFilter, Logged
+from reminders.store.stats import Facets, Span, facets, hours_of_day
+
+FIELDS = (
+    *("state", "reason", "code", "class", "site", "when", "since", "until"),
+    *("hour", "plan", "patient", "number", "sid"),
+)
+"""The fields of the log's form; each is a search word too, as `code:30003`."""
+
+WHENS: Mapping[str, str] = MappingProxyType(
+    {
+        "past": "Opened already",
+        "today": "Today",
+        "yesterday": "Yesterday",
+        "7d": "Last 7 days",
+        "30d": "Last 30 days",
+        "ahead": "Still to open",
+        "any": "Any time",
+    }
+)
+STATES: Mapping[str, str] = MappingProxyType(
+    {**explanations.STATES, "handed_over": "Handed over, delivered or not known", "held": "Held for a person"}
+)
+BY_ID: Mapping[str, str] = MappingProxyType({"plan": "plan_id", "patient": "patient_id"})
+"""What the log's address says in place of a reference: field → the field that holds the id of its row."""
+_SAME = {"before": "until", "after": "since", "phone": "number", "on": "when"}  # other words for a field
+_SID = re.compile(r"(SM|MM)[0-9a-f]{32}")
+_WORD = re.compile(r'([a-z]+):("[^"]*"|\S*)|(\S+)')
+_NO_ONES = "No {} here has this reference"
+LONGEST = 64
+LONGEST_CODE = 6
+MANY = 10_000  # above this a number of texts is said as "about"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked of the log: by field as typed, what is wrong with it by field, and the filter if nothing is.
+
+    `ids` are the rows of the plan and the patient that were asked for, where there are such.
+    """
+
+    chosen: Mapping[str, str]
+    problems: Mapping[str, str]
+    wanted: LogFilter | None
+    ids: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields that were filled in."""
+        return {name: value for name, value in self.chosen.items() if value}
+
+    @property
+    def is_about_no_one(self) -> bool:
+        """Whether nothing is wrong with it but that no plan or patient here has that reference."""
+        return bool(self.problems) and set(self.problems.values()) <= {_NO_ONES.format(name) for name in BY_ID}
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What the log's address says: the same, with the id of a row in place of a reference."""
+        said = {name: value for name, value in self.fields.items() if name not in BY_ID}
+        return said | {BY_ID[name]: str(row) for name, row in self.ids.items()}
+
+
+def ask(
+    house: House,
+    tx: store.Transaction,
+    fields: Mapping[str, str],
+    now: datetime,
+    *,
+    sites: Collection[int] | None = None,
+    known_only: bool = False,
+) -> Question:
+    """Read the fields of the form, or of an address, into a filter; `sites` are those that exist for the reader.
+
+    `q` among them holds search words. A phone number as `number` is looked up, and from then on is the id of its row.
+    With `known_only` a reference that no plan or patient of these sites has is a problem, as an id of none always is.
+    """
+    chosen = dict.fromkeys(FIELDS, "") | {name: fields.get(name, "").strip() for name in FIELDS}
+    problems: dict[str, str] = {}
+    if fields.get("q", "").strip():
+        _take_words(chosen, problems, fields["q"])
+    ids = {name: fields[by_id] for name, by_id in BY_ID.items() if fields.get(by_id)}
+    reading = _Reading(house, tx, chosen, problems, now, sites, ids, known_only=known_only)
+    wanted = reading.read()
+    return Question(chosen, problems, None if problems else wanted, reading.found)
+
+
+def is_row(value: str) -> bool:
+    """Whether that is the id of a row: as long as ours are, so longer than any phone number."""
+    return value.isascii() and value.isdecimal() and 15 < len(value) < 20 and int(value) < 2**63
+
+
+def _take_words(chosen: dict[str, str], problems: dict[str, str], words: str) -> None:
+    for found in _WORD.finditer(words):
+        name, value, bare = found.groups()
+        if bare is not None:
+            name, value = _meaning(bare), bare
+        name = _SAME.get(name, name)
+        if name not in FIELDS:
+            said = f"“{bare or name}” is no search word. Write for example code:30003 state:undelivered plan:DC-1"
+            problems.setdefault("q", said)
+        else:
+            chosen[name] = value.strip('"')
+
+
+def _meaning(bare: str) -> str:
+    """What a word without its field may be: a message of Twilio's, a code, or a state."""
+    if _SID.fullmatch(bare):
+        return "sid"
+    if bare.isascii() and bare.isdecimal() and len(bare) == 5:
+        return "code"
+    return "state" if bare in STATES else ""
+
+
+@dataclass
+class _Reading:
+    house: House
+    tx: store.Transaction
+    chosen: dict[str, str]
+    problems: dict[str, str]
+    now: datetime
+    sites: Collection[int] | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    known_only: bool = False
+    found: dict[str, int] = field(default_factory=dict)
+
+    def read(self) -> LogFilter:
+        places = {row.key: row for row in store.people.all_sites(self.tx) if self.sites is None or row.id in self.sites}
+        site = self._one_of("site", places, "Choose a site from the list")
+        place = places.get(site or self.house.settings.site.key)
+        plan = self._reference("plan", "plan", "in the plan, such as DC-2026-1187")
+        patient = self._reference("patient", "patient", "in the plan, such as MRN-1042")
+        zone = place.zone if place is not None else self.house.settings.site.zone
+        since, until = self._when(zone)
+        number = self._number()
+        hour = self._hour()
+        wanted = LogFilter(
+            sites=self.sites,
+            site=places[site].id if site in places else None,
+            state=self._one_of("state", STATES, "Choose a state from the list"),
+            reason=self._one_of("reason", explanations.REASONS, "Choose a reason from the list"),
+            class_=self._one_of("class", CLASSES, "Choose a sort of text from the list"),
+            plan=plan,
+            patient=patient,
+            sid=self._sid(),
+            code=self._code(),
+            number=number,
+            since=since,
+            until=until,
+        )
+        if hour is not None:
+            span = Span(since, until)
+            wanted = replace(wanted, hours=hours_of_day(self.tx, hour, zone, span))
+        return wanted
+
+    def _one_of(self, name: str, known: Collection[str], said: str) -> str | None:
+        value = self.chosen[name]
+        if value and value not in known:
+            self.problems[name] = said
+        return value if value in known and value else None
+
+    def _reference(self, name: str, word: str, where: str) -> str | None:
+        if name in self.ids:
+            row = int(self.ids[name]) if is_row(self.ids[name]) else 0
+            self.chosen[name] = store.people.reference_of(self.tx, name, row, self.sites) or ""
+            if self.chosen[name]:
+                self.found[name] = row
+            else:
+                self.problems[name] = _NO_ONES.format(word)
+            return self.chosen[name] or None
+        value = self.chosen[name]
+        if len(value) > LONGEST:
+            self.problems[name] = f"{word.capitalize()} reference must be {LONGEST} characters or fewer"
+        elif not value.isprintable():
+            self.problems[name] = f"Enter a {word} reference as it stands {where}"
+        elif value:
+            row_id = store.people.row_of_reference(self.tx, name, value, self.sites)
+            if row_id is not None:
+                self.found[name] = row_id
+            elif self.known_only:
+                self.problems[name] = _NO_ONES.format(word)
+        return value or None
+
+    def _code(self) -> int | None:
+        value = self.chosen["code"]
+        if not value:
+            return None
+        if not (value.isascii() and value.isdecimal() and len(value) <= LONGEST_CODE and int(value)):
+            self.problems["code"] = "Enter a Twilio code as a number, such as 30003"
+            return None
+        return int(value)
+
+    def _sid(self) -> str | None:
+        value = self.chosen["sid"]
+        if value and not _SID.fullmatch(value):
+            self.problems["sid"] = "Enter a message's SID: SM and 32 digits and letters a to f"
+        return value or None
+
+    def _hour(self) -> int | None:
+        value = self.chosen["hour"]
+        if not value:
+            return None
+        if not (value.isascii() and value.isdecimal() and int(value[:3]) < 24):
+            self.problems["hour"] = "Enter an hour of the day, 0 to 23"
+            return None
+        return int(value)
+
+    def _number(self) -> int | None:
+        value = self.chosen["number"]
+        if not value:
+            return None
+        if is_row(value):
+            return int(value)
+        self.chosen["number"] = ""  # a phone number is repeated nowhere
+        try:
+            phone = plans.find_phone(value, self.house.known(self.tx, self.now))
+        except (plans.PlanRefused, ValueError):
+            self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
+            return None
+        found = store.people.number_by_phone(self.tx, phone)
+        # As many statements for no one's number as for another program's: time tells nothing of either.
+        mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
+        known = bool(store.texts.log(self.tx, mine))
+        if found is not None and not known and self.house.settings.sites.one_program:
+            known = bool(store.people.recipients_on(self.tx, [found.id]))
+        if found is None or not known:  # another program's is like no one's
+            self.problems["number"] = "No text was ever planned for this number"
+            return None
+        self.chosen["number"] = str(found.id)
+        return int(found.id)
+
+    def _when(self, zone: str) -> tuple[datetime | None, datetime | None]:
+        if not any(self.chosen.values()):
+            self.chosen["when"] = "past"
+        when = self._one_of("when", WHENS, "Choose when from the list")
+        since, until = self._instant("since", zone), self._instant("until", zone)
+        today = plans.to_wall(self.now, zone).date()
+        starts = {"today": 0, "yesterday": 1, "7d": 6, "30d": 29}
+        if when in starts:
+            since = max(filter(None, (since, _midnight(today - timedelta(days=starts[when]), zone))))
+            until = min(filter(None, (until, _midnight(today + timedelta(days=when != "yesterday"), zone))))
+        elif when == "past":
+            until = min(filter(None, (until, self.now)))
+        elif when == "ahead":
+            since = max(filter(None, (since, self.now)))
+        return since, until
+
+    def _instant(self, name: str, zone: str) -> datetime | None:
+        value = self.chosen[name]
+        if not value:
+            return None
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            at = None
+        if at is None or not 2000 <= at.year <= 2199:
+            self.problems[name] = "Enter a date, such as 2026-12-01, or a date and time, such as 2026-12-01T09:00"
+            return None
+        return (plans.to_instant(at, zone) if at.tzinfo is None else at).astimezone(UTC)
+
+
+def _midnight(on: date, zone: str) -> datetime:
+    return plans.to_instant(datetime.combine(on, time(0)), zone).astimezone(UTC)
+
+
+def count(tx: store.Transaction, wanted: LogFilter) -> Facets:
+    """How many texts match, and how many would with another choice of each facet."""
+    return facets(tx, wanted)
+
+
+def about(many: int) -> str:
+    """A number of texts in words; above 10,000 it is not meant to the last one."""
+    return f"{many:,}" if many <= MANY else f"about {round(many, -2):,}"
+
+
+# What leaves.
+
+PART_2_NOTICE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
+"""With every disclosure (L-51)."""
+
+NOTICE = (
+    PART_2_NOTICE,
+    "Whoever receives this list may not pass it on or use it against a patient unless the patient agrees in writing.",
+    "What each patient agreed to stands in the column consent_scope.",
+)
+
+COLUMNS = (
+    *("opens_at", "to", "plan", "patient", "class", "state", "reason", "code", "sid", "what became of it"),
+    *("key", "site", "tries", "segments", "consent_scope"),
+)
+FORMATS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "csv": ("CSV", "text/csv; charset=utf-8"),
+        "xlsx": ("Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        "jsonl": ("JSON Lines", "application/jsonl"),
+    }
+)
+BOM = "\ufeff"  # without it Excel reads UTF-8 as Windows-1252
+AT_ONCE = 1_000  # texts that are in memory at once
+SHEET = 1_000_000  # rows in a sheet; a workbook takes some more
+
+
+def rows(house: House, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
+    """Every text that matches, newest first, each with what its reader agreed to; a thousand in memory at once."""
+    left = wanted.limit
+    place = wanted.before
+    while left > 0:
+        page = replace(wanted, before=place, limit=min(AT_ONCE, left))
+
+        def look(tx: store.Transaction, page: LogFilter = page) -> tuple[list[Logged], dict[int, str]]:
+            found = store.texts.log(tx, page)
+            readers = {text.recipient_id for text in found if text.recipient_id is not None}
+            return found, {
+                reader: ", ".join(sorted(row.categories)) if row.said == "yes" else row.said
+                for reader, row in store.people.consents_in_force(tx, sorted(readers)).items()
+            }
+
+        found, scopes = house.database.read(look)
+        for text in found:
+            yield text, scopes.get(text.recipient_id or 0, "")
+        if len(found) < page.limit:
+            return
+        left -= len(found)
+        place = found[-1].place
+
+
+def note_export(house: House, question: Question, form: str, now: datetime, *, who: str) -> None:
+    """Put on record that somebody takes texts out, and which."""
+    # By row: no reference of a person who is erased later may stay in the audit.
+    said = json.dumps({"format": form, **question.address}, sort_keys=True)
+    house.database.write(
+        lambda tx: store.records.note(tx, who=who, what="log exported", table="texts", row=0, now=now, after=said),
+        again=True,
+    )
+
+
+def as_csv(house: House, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -> Generator[str]:
+    """The log as CSV, line by line: a byte order mark and the header first, the notice in the last lines.
+
+    No cell can be a formula.
+    """
+    lines = io.StringIO()
+    writer = csv.writer(lines, quoting=csv.QUOTE_ALL)
+
+    def written(cells: Sequence[object]) -> str:
+        lines.seek(0)
+        lines.truncate()
+        writer.writerow(["" if cell is None else harmless(str(cell)) for cell in cells])
+        return lines.getvalue()
+
+    yield BOM + written(COLUMNS)
+    for text, scope in rows(house, wanted):
+        yield written(_cells(text, scope))
+    for line in notice:
+        yield written([line])
+
+
+def as_jsonl(house: House, wanted: LogFilter) -> Generator[str]:
+    """The log as JSON Lines; the first says the notice."""
+    yield json.dumps({"notice": " ".join(NOTICE)}) + "\n"
+    for text, scope in rows(house, wanted):
+        yield json.dumps(in_full(text) | {"consent_scope": scope}, default=_plainly) + "\n"
+
+
+def as_workbook(house: House, wanted: LogFilter) -> IO[bytes]:
+    """The log as a workbook, in a file that is gone when it is closed; written row by row to the disk."""
+    import xlsxwriter
+
+    # Not ours to close: it is sent from here.
+    file = TemporaryFile()  # ruff: ignore[open-file-with-context-handler]
+    book = xlsxwriter.Workbook(
+        file,
+        {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False},
+    )
+    bold = book.add_format({"bold": True})
+    sheet, line = None, SHEET
+    for text, scope in rows(house, wanted):
+        if sheet is None or line >= SHEET:
+            sheet, line = _new_sheet(book, bold), len(NOTICE) + 1
+        for column, cell in enumerate(_cells(text, scope)):
+            if isinstance(cell, int):
+                sheet.write_number(line, column, cell)
+            elif cell:
+                sheet.write_string(line, column, str(cell))
+        line += 1
+    if sheet is None:
+        _new_sheet(book, bold)
+    book.close()
+    file.seek(0)
+    return file
+
+
+def _new_sheet(book: Any, bold: Any) -> Any:
+    sheet = book.add_worksheet()
+    for line, said in enumerate(NOTICE):
+        sheet.write_string(line, 0, said, bold)
+    for column, name in enumerate(COLUMNS):
+        sheet.write_string(len(NOTICE), column, name, bold)
+    sheet.freeze_panes(len(NOTICE) + 1, 0)
+    return sheet
+
+
+def _cells(text: Logged, scope: str) -> tuple[object, ...]:
+    last = text.attempts[-1] if text.attempts else None
+    code, sid = (last.error_code, last.sid) if last is not None else (None, None)
+    return (
+        *(text.opens_at.isoformat(), text.to, text.plan, text.patient, text.class_, text.state, text.reason, code, sid),
+        *(explanations.tell(text), text.key, text.site, len(text.attempts), text.segments, scope),
+    )
+
+
+def in_full(text: Logged) -> dict[str, Any]:
+    """A text as programs get it (README.md#commands)."""
+    return {
+        "text": str(text.text),
+        "class": text.class_,
+        "key": text.key,
+        "site": text.site,
+        "plan": text.plan,
+        "patient": text.patient,
+        "recipient": text.recipient,
+        "to": text.to,
+        "opens_at": text.opens_at,
+        "closes_at": text.closes_at,
+        "state": text.state,
+        "reason": text.reason,
+        "held": text.held,
+        "attempts": [
+            {
+                "ref": attempt.ref,
+                "sid": attempt.sid,
+                "answer": attempt.answer,
+                "status": attempt.status,
+                "error_code": attempt.error_code,
+                "segments": attempt.segments,
+                "started_at": attempt.started_at,
+            }
+            for attempt in text.attempts
+        ],
+    }
+
+
+def _plainly(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()
+
+
+def harmless(cell: str) -> str:
+    """The cell, with an apostrophe in front where a spreadsheet could take it for a formula.
+
+    Some trim blanks and invisible signs first, and take full-width signs as well (OWASP: CSV Injection).
+    """
+    visible = (sign for sign in unicodedata.normalize("NFKC", cell) if sign.isprintable() and not sign.isspace())
+    return f"'{cell}" if next(visible, None) in {"=", "+", "-", "@"} else cell
+
+
+# What is done with texts that did not arrive.
+
+
+@dataclass(slots=True)
+class Dealt:
+    """What came of it: how many texts it was done for, and why it was not for others, with how many of these."""
+
+    done: int = 0
+    not_done: dict[str, int] = field(default_factory=dict)
+
+    def leave(self, why: str) -> None:
+        """One more that was left, and why."""
+        self.not_done[why] = self.not_done.get(why, 0) + 1
+
+
+def why_not_again(text: Logged, now: datetime) -> str | None:
+    """Why a person may not have this text tried again; None where they may.
+
+    Only what certainly did not arrive is, so that no text is ever repeated that Twilio took or may have taken.
+    """
+    last = text.attempts[-1] if text.attempts else None
+    if text.state != State.UNDELIVERED or last is None:
+        return "only a text that was not delivered can be tried again"
+    if any(attempt.answer == "unknown" for attempt in text.attempts):
+        return "one of its tries may have arrived"
+    if text.closes_at <= now:
+        return "its moment has passed: phone instead"
+    if codes.look_up(last.error_code or 0).number:
+        return "this number cannot be texted"
+    return None
+
+
+def try_again(
+    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+) -> Dealt:
+    """Queue again texts that certainly did not arrive; each is judged anew before it goes, as every text is."""
+
+    def work(tx: store.Transaction, text_id: int) -> str | None:
+        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        if not found:
+            return "it is not there"
+        store.people.lock_numbers(tx, [found[0].number_id])
+        (text,) = store.texts.log(tx, LogFilter(text=text_id, limit=1))
+        why = why_not_again(text, now)
+        if why is not None:
+            return why
+        attempt_id = store.texts.last_attempt(tx, text_id)
+        if not store.outcomes.try_again(tx, attempt_id, now, text.attempts[-1].error_code or 0):
+            return "something happened to it just now: look again"
+        store.backup.doubt_again(tx, attempt_id, now)
+        store.records.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
+        return None
+
+    return _deal(house, text_ids, work)
+
+
+def _deal(house: House, text_ids: Collection[int], work: Callable[..., str | None]) -> Dealt:
+    """Do it to one text after another; `work(tx, text_id=…)` says why one is left."""
+    dealt = Dealt()
+    for text_id in text_ids:
+        why = house.database.write(partial(work, text_id=text_id))
+        if why is None:
+            dealt.done += 1
+        else:
+            dealt.leave(why)
+    return dealt
+
+
+def open_tasks(
+    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+) -> Dealt:
+    """Make a task of each of these texts: somebody calls about the visit."""
+
+    def work(tx: store.Transaction, text_id: int) -> str | None:
+        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        if not found:
+            return "it is not there"
+        text = found[0]
+        site = store.people.site_by_key(tx, text.site)
+        assert site is not None
+        kind = "uncertain" if text.state == State.UNCERTAIN else "undelivered"
+        task, is_new = store.tasks.open_task(
+            tx,
+            kind=kind,
+            key=f"{kind}:{text_id}",
+            urgency="soon",
+            site_id=site.id,
+            now=now,
+            due_at=tasks.waking(now, site.zone),
+            text_id=text_id,
+            number_id=text.number_id,
+            patient_id=text.patient_id,
+        )
+        if not is_new:
+            return "there is a task already"
+        store.tasks.add_event(tx, task, now, what="asked for", who=who)
+        store.records.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
+        return None
+
+    return _deal(house, text_ids, work)
+
+
+def mark_numbers_wrong(
+    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+) -> Dealt:
+    """Say of the numbers of these texts that they are somebody else's: nothing more goes there."""
+    dealt = Dealt()
+    wanted = house.database.read(
+        lambda tx: [text for one in text_ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
+    )
+    for _ in range(len(text_ids) - len(wanted)):
+        dealt.leave("it is not there")
+    for text in {text.number_id: text for text in wanted}.values():
+        if text.patient is None or text.recipient is None:
+            dealt.leave("this number is nobody's")
+            continue
+        try:
+            done = lives.mark_wrong(house, lives.Whom(text.patient, text.recipient, text.site), now, who=who)
+        except lives.Refused as refusal:
+            dealt.leave(str(refusal))
+        else:
+            dealt.done += done is not None
+    return dealt
+
+
+# One text in full.
+
+
+def note_read(house: House, shown: Collection[int], now: datetime, *, who: str, site: int, by_number: bool) -> None:
+    """Put on record that `who` saw these lines of the log, or, where there is none, looked for a number."""
+    if not shown and not by_number:
+        return
+    what = "log of a number read" if by_number else "log read"
+    after = store.records.seen(shown)
+    house.database.write(
+        lambda tx: store.records.note(tx, who=who, what=what, table="sites", row=site, now=now, after=after), again=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One text with all its tries and the steps of its life; whether whoever asked may read what it says."""
+
+    text: Logged
+    may_read: bool
+    tries: list[store.texts.Tried]
+    steps: list[explanations.Step]
+
+
+def whole(
+    house: House,
+    text_id: int,
+    now: datetime,
+    *,
+    sites: Collection[int] | None,
+    bodies: Collection[int] | None,
+    raw: Collection[int] | None,
+    who: str,
+) -> Whole | None:
+    """One text in full; None where there is none of these sites. What was read of sealed fields is put on record.
+
+    `bodies` and `raw` are the sites where whoever asks may read what texts say, and what Twilio sent (None: all).
+    """
+
+    def look(tx: store.Transaction) -> Whole | None:
+        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        if not found:
+            return None
+        text = found[0]
+        site = store.people.site_by_key(tx, text.site)
+        assert site is not None
+        may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
+        tried = store.texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
+        what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
+        what = "what Twilio sent read" if may_see_raw and not may_read else what
+        store.records.note(tx, who=who, what=what, table="texts", row=text_id, now=now)
+        if not may_read:
+            tried = [replace(one, heard=tuple(_masked(heard) for heard in one.heard)) for one in tried]
+        return Whole(text, may_read, tried, explanations.steps(text, tried, made_at(text_id)))
+
+    return house.database.write(look, again=True)
+
+
+_PEOPLE = ("To", "From", "Body", "WaId", "ProfileName", "FromCity", "FromZip")
+
+
+def _masked(heard: store.texts.Heard) -> store.texts.Heard:
+    """What Twilio sent, for who may not see people: whom it names is taken out."""
+    if heard.raw is None:
+        return heard
+    try:
+        form = json.loads(heard.raw)
+    except ValueError:
+        return replace(heard, raw=None)
+    hidden = {name: "…" if name in _PEOPLE else value for name, value in form.items()}
+    return replace(heard, raw=json.dumps(hidden, sort_keys=True))

@@ -1,0 +1,460 @@
+"""What became of a text, in a sentence a coordinator can repeat to a patient. It never says more than is known:
+handed over is not delivered, delivered is not read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from reminders.lifecycle import RANK
+from reminders.plans import to_wall
+from reminders.sms import codes
+from reminders.store.planning.texts import Logged, LoggedAttempt, Tried
+from reminders.store.tasks import Event
+
+STATES = {
+    "scheduled": "Planned",
+    "sending": "Being handed over",
+    "sent": "Handed over",
+    "delivered": "Delivered",
+    "undelivered": "Not delivered",
+    "unconfirmed": "No word of delivery",
+    "uncertain": "Not known whether it went",
+    "expired": "Came too late to send",
+    "cancelled": "Taken back",
+    "suppressed": "Not sent",
+}
+
+CLASSES = {
+    "reminder": "Reminder",
+    "notice": "Notice of a change",
+    "answer": "Answer",
+    "welcome": "Welcome",
+    "staff": "Written by staff",
+}
+
+REASONS = {
+    "no_consent": "there is no consent in force",
+    "opted_out": "this number has opted out",
+    "unverified": "the number is not verified yet",
+    "number_bad": "the number cannot be reached",
+    "quiet_hours": "only quiet hours were left before the visit",
+    "cap_day": "the limit of texts a day is reached",
+    "cap_week": "the limit of texts a week is reached",
+    "closed": "the site is closed that day",
+    "too_late": "its moment had passed already",
+    "merged_into": "another text that day says it",
+    "not_booked": "the visit is not booked",
+    "category_off": "this sort of text was not agreed to",
+    "paused": "the plan is paused",
+    "no_wording": "there are no words for it in this language that fit one text",
+    "lint": "its words could tell on the patient",
+}
+
+KINDS = {
+    "therapy_individual": "Therapy, one to one",
+    "therapy_group": "Group therapy",
+    "group_education": "Education group",
+    "support_meeting": "Support meeting",
+    "family_session": "Family session",
+    "psychiatry": "Psychiatry",
+    "check_up": "Check-up",
+    "peer_mentor": "Peer mentor",
+    "house_meeting": "House meeting",
+    "wellness": "Wellness",
+    "vocational": "Work and training",
+}
+"""Kinds of visit as staff see them; no text ever says one."""
+
+MODES = {"in_person": "in person", "phone": "by phone", "video": "by video"}
+"""How a visit happens, as staff see it."""
+
+CATEGORIES = {
+    "appointments": "appointments",
+    "meetings": "support and house meetings",
+    "wellness": "wellness",
+    "checkins": "check-ins",
+    "family": "family sessions, to people close to them",
+}
+
+HELD = {
+    "crisis": "Held: somebody may be in danger. Phone before the visit, or let the text go (reminders tasks).",
+    "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
+    "restored": "Held since a restore: it may have gone after the backup was made. Twilio is asked; if it cannot tell,"
+    " a person decides (reminders restored).",
+    "unreadable": "Held: its personal data does not open. See reminders doctor.",
+}
+
+VISITS = {
+    "therapy_individual": "individual visit",
+    "therapy_group": "group",
+    "group_education": "education group",
+    "support_meeting": "support meeting",
+    "family_session": "family session",
+    "psychiatry": "psychiatry",
+    "check_up": "check-up",
+    "peer_mentor": "peer mentor",
+    "house_meeting": "house meeting",
+    "wellness": "wellness",
+    "vocational": "vocational",
+}
+"""Kinds of visit, as staff speaks of them. No text does."""
+
+MEANINGS = {
+    "overdose": "May be an overdose",
+    "crisis": "May be in danger",
+    "stop": "STOP",
+    "stop_asked": "Wants no more texts",
+    "possible": "May be danger",
+    "reaction": "A reaction",
+    "wrong_number": "Wrong number",
+    "slip": "Writes of use",
+    "intent": "A hard moment",
+    "help": "HELP",
+    "change": "Wants another time",
+    "confirm": "Confirms",
+    "yes": "Says yes",
+    "who": "Asks who we are",
+    "start": "START",
+    "other": "Needs reading",
+}
+"""What a reply was taken to mean, by rules that miss things: a hint for whoever reads it."""
+
+OUTCOMES = {
+    "done": "Done",
+    "reached": "Reached them",
+    "not_reached": "Not reached",
+    "rebooked": "Found a new time",
+    "not_needed": "Not needed",
+    "welfare_check": "A welfare check was asked for",
+    "handed_over": "Handed over: somebody is with them",
+    "false_alarm": "False alarm",
+    "released": "Let go",
+    "dropped": "Dropped",
+}
+"""How a task may end."""
+
+_WHICH = {
+    "welcome": "Welcome",
+    "moved": "Notice: moved",
+    "moved_from": "Notice: moved",
+    "moved_several": "Notice: moved",
+    "called_off_several": "Notice: called off",
+    "closed_several": "Notice: closed on those days",
+    "changed": "Notice: several visits have changed",
+    "called_off": "Notice: called off",
+    "closed": "Notice: closed that day",
+    "added": "Notice: added",
+    "missed": "After a missed visit",
+}
+
+
+def which_text(class_: str, key: str, wording: str | None, at: datetime, zone: str) -> str:
+    """Which of its texts a text is, in a few words: `The day before`, `The same day`, `Notice: moved`.
+
+    A reminder's label says when it goes: `at`, on the wall clock of its reader's `zone`, against the day of its visits.
+    """
+    if class_ != "reminder":
+        plain = {"notice": "Notice", "answer": "Answer", "welcome": "Welcome", "staff": "Typed by staff"}
+        return _WHICH.get(wording or "", plain.get(class_, class_.capitalize()))
+    words = "the week ahead" if _is_digest(key) else _days_before(key, at, zone)
+    return words[:1].upper() + words[1:]
+
+
+def _is_digest(key: str) -> bool:
+    return key.startswith("week:")
+
+
+def _days_before(key: str, at: datetime, zone: str) -> str:
+    """How many days before the day of its visits, which stands in its key, a reminder goes."""
+    days = (date.fromisoformat(key.split(":", 2)[1]) - to_wall(at, zone).date()).days
+    return {0: "the same day", 1: "the day before"}.get(days, f"{days} days before")
+
+
+_HAPPENED = {
+    "not sent": "It did not go:",
+    "opened": "Opened",
+    "a text came": "A text came",
+    "answered": "We answered",
+    "answer lost": "Lost",
+    "sent on its way": "The text was sent on its way:",
+    "cannot be processed": "Cannot be processed:",
+    "not acted on by itself": "Stored, but nothing in it was acted on: read it and act",
+    "answered within six hours": "Not answered again: it was answered within six hours",
+    "not answered again so soon": "Not answered again so soon",
+    "nobody is on call": "NOBODY IS ON CALL",
+    "paged": "Paged",
+    "page not taken": "Page not taken yet, and repeated:",
+    "overdue": "Due, and no one took it: on call was paged",
+    "escalated": "Escalated:",
+    "taken": "Acknowledged and taken",
+    "note": "Note",
+    "disclosed": "Told to medical personnel",
+    "closed": "Closed:",
+}
+
+
+def happened(event: Event) -> str:
+    """What one line of a task's story says, without what a person wrote."""
+    if event.what == "answered" and event.text_id is None:
+        return "Not answered: too late for it to be of use"
+    said = [_HAPPENED.get(event.what, event.what)]
+    if event.detail:
+        said.append(event.detail.replace("_", " ") if event.what == "closed" else event.detail)
+    return " ".join(said)
+
+
+def became(event: Event) -> str | None:
+    """What became of the text of ours that a line of a task's story is about, so far as it is known."""
+    if event.text_state is None:
+        return None
+    said = STATES[event.text_state].lower()
+    if event.text_state == "suppressed":
+        return f"{said}: {REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
+    if event.text_state in {"undelivered", "scheduled"} and event.text_code:
+        if codes.look_up(event.text_code).number == "opted_out":
+            return f"refused: the number sent STOP ({event.text_code})"
+        return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
+    return said
+
+
+def clock_time(at: datetime, zone: str) -> str:
+    """An instant on the wall clock of `zone`, as pages and tables show it."""
+    wall = to_wall(at, zone)
+    return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
+
+
+def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
+    """Why a text goes when it goes: `the day before, at 17:00`, from its window not from the lead that asked for it.
+
+    `at` is when its window opens, `zone` its reader's.
+    """
+    if class_ != "reminder":
+        return {"welcome": "the welcome", "notice": "news of a change", "staff": "typed by staff"}.get(class_, class_)
+    if _is_digest(key):
+        return "the week ahead, in one text"
+    return f"{_days_before(key, at, zone)}, at {to_wall(at, zone):%H:%M}"
+
+
+def tell(text: Logged) -> str:
+    """One honest sentence: what became of this text."""
+    last = text.attempts[-1] if text.attempts else None
+    zone = text.zone
+    if text.held is not None:
+        return HELD.get(text.held, "Held for a person.")
+    if text.state == "scheduled":
+        again = f" The last try: {_met(last)}." if last is not None and last.answer else ""
+        return f"Goes {clock_time(text.due_at, zone)}.{again}"
+    if text.state == "suppressed":
+        return f"Does not go: {REASONS.get(text.reason or '', text.reason or 'no reason given')}."
+    if text.state == "cancelled":
+        return "Taken back before it went: the visit was changed or called off."
+    if text.state == "expired":
+        return f"Could not be handed over before {clock_time(text.closes_at, zone)}. Phone the patient."
+    if last is None:
+        return STATES[text.state] + "."
+    handed = f"Handed over {clock_time(last.started_at, zone)}"
+    heard = clock_time(last.status_at, zone) if last.status_at else ""
+    return {
+        "sending": f"On its way to the phone network since {clock_time(last.started_at, zone)}.",
+        "sent": f"{handed}; the phone network has not said yet whether it arrived.",
+        "delivered": f"{handed}; the phone network confirmed delivery {heard}. That is no proof of reading.",
+        "undelivered": f"Not delivered: {_met(last)}.",
+        "unconfirmed": f"{handed}; the phone network never said whether it arrived.",
+        "uncertain": f"Tried {clock_time(last.started_at, zone)}; no answer came back, so it may or may not have gone.",
+    }[text.state]
+
+
+def advice(text: Logged) -> tuple[str, str] | None:
+    """What we do about a text that was not delivered, and what a person can do; None where there is nothing to say."""
+    last = text.attempts[-1] if text.attempts else None
+    if last is None or not last.error_code or text.state not in {"undelivered", "scheduled"}:
+        return None
+    code = codes.look_up(last.error_code)
+    if text.state == "undelivered" and code.retry_after is not None:
+        return "It is not tried again: its moment has passed, or it was tried often enough.", code.you_do
+    return code.we_do, code.you_do
+
+
+def _met(attempt: LoggedAttempt | None) -> str:
+    if attempt is None:
+        return "nothing is known"
+    if attempt.error_code:
+        code = codes.look_up(attempt.error_code)
+        return f"{code.meaning.rstrip('.')} (code {attempt.error_code})"
+    return attempt.what or "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why a text is where it is: outcome → plain reason → code, and what it means, what we do, what you can do, who."""
+
+    outcome: str
+    reason: str | None
+    code: int | None
+    means: str
+    we_do: str
+    you_do: str
+    who: str
+
+    @property
+    def docs(self) -> str | None:
+        """Twilio's page about the code."""
+        return codes.look_up(self.code).docs if self.code else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether we have advice of our own for the code."""
+        return not self.code or codes.is_known(self.code)
+
+
+WHO = {
+    "nobody": "Nobody need do anything.",
+    "coordinator": "The coordinator.",
+    "ops": "Whoever runs the service (ops).",
+}
+
+_STATES_EXPLAINED = {
+    "scheduled": ("It waits for its window.", "We hand it over once the window opens.", "Nothing.", "nobody"),
+    "sending": ("We are handing it over now.", "We wait for Twilio's answer.", "Nothing.", "nobody"),
+    "sent": (
+        "Twilio took it. The phone network has not said yet whether it arrived.",
+        "We wait for its word, and ask after it within the hour.",
+        "Nothing yet.",
+        "nobody",
+    ),
+    "delivered": (
+        "The phone network says that it arrived on the phone. That is no proof of reading.",
+        "Nothing more.",
+        "Nothing.",
+        "nobody",
+    ),
+    "unconfirmed": (
+        "Twilio took it, and the phone network never said whether it arrived. Most such texts do arrive.",
+        "We asked after it for a day, and stopped.",
+        "Phone if the visit matters and nothing was heard from the person.",
+        "coordinator",
+    ),
+    "uncertain": (
+        "No answer came back when we handed it over: it may have gone or not.",
+        "We look for it in Twilio's list. It is sent once more only if it is certainly not there.",
+        "Phone about the visit if it is near.",
+        "coordinator",
+    ),
+    "undelivered": ("It did not arrive.", "It is not tried again by itself.", "Phone about the visit.", "coordinator"),
+    "expired": (
+        "It could not be handed over while it was of use.",
+        "It is not sent any more: too late is worse than not at all.",
+        "Phone the patient. Look at Health for why nothing went.",
+        "coordinator",
+    ),
+    "cancelled": ("The visit was moved or called off, so it was taken back.", "Nothing more.", "Nothing.", "nobody"),
+}
+
+_REASONS_EXPLAINED = {
+    "no_consent": ("Ask for consent and record it; the texts ahead are planned again by themselves.", "coordinator"),
+    "opted_out": ("Only START from that phone brings texts back. Phone instead.", "coordinator"),
+    "unverified": ("Read the welcome text aloud together, or wait for its Y.", "coordinator"),
+    "number_bad": ("Ask for the right number and take consent for it.", "coordinator"),
+    "quiet_hours": ("Phone, if nothing else reminds of the visit.", "coordinator"),
+    "cap_day": ("Nothing, as long as another text that day says what matters.", "nobody"),
+    "cap_week": ("Nothing. A patient who wants more texts can agree to more.", "nobody"),
+    "closed": ("See whether the visit takes place at all.", "coordinator"),
+    "too_late": ("Phone, if nothing else reminds of the visit.", "coordinator"),
+    "merged_into": ("Nothing: the other text says it.", "nobody"),
+    "not_booked": ("Book the visit, and its texts are planned.", "coordinator"),
+    "category_off": ("Nothing. Ask whether they want this sort of text.", "nobody"),
+    "paused": ("Resume the plan when it goes on.", "coordinator"),
+    "no_wording": ("Phone, and tell whoever looks after the wording.", "ops"),
+    "lint": ("Mend the site's alias or what was typed: a word in it tells.", "ops"),
+}
+
+
+def explain(text: Logged) -> Explained:
+    """What became of a text, why, and what is to be done about it by whom."""
+    last = text.attempts[-1] if text.attempts else None
+    outcome = STATES[text.state]
+    if text.held is not None:
+        means, _, to_do = HELD.get(text.held, "Held for a person.").partition(". ")
+        return Explained(
+            "Held", None, None, f"{means.rstrip('.')}.", "We wait.", to_do or "See Today.", WHO["coordinator"]
+        )
+    if text.state == "suppressed":
+        reason = REASONS.get(text.reason or "", text.reason or "no reason given")
+        you_do, who = _REASONS_EXPLAINED[text.reason or ""]
+        we_do = "It does not go. Should that change in time, it is planned again by itself."
+        return Explained(outcome, _sentence(reason), None, f"It does not go because {reason}.", we_do, you_do, WHO[who])
+    code = last.error_code if last is not None and text.state in {"undelivered", "scheduled"} else None
+    if code:
+        known = codes.look_up(code)
+        we_do, you_do = advice(text) or (known.we_do, known.you_do)
+        return Explained(outcome, known.meaning, code, known.meaning, we_do, you_do, WHO[known.who])
+    means, we_do, you_do, who = _STATES_EXPLAINED[text.state]
+    met = last.what if last is not None and text.state in {"undelivered", "uncertain"} else None
+    return Explained(outcome, _sentence(met) if met else None, None, means, we_do, you_do, WHO[who])
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One moment in a text's life: what happened, and more about it. `mood` is good, bad, next or nothing."""
+
+    at: datetime
+    what: str
+    more: str = ""
+    mood: str = ""
+
+
+LATE = timedelta(minutes=10)
+
+
+def steps(text: Logged, tried: Sequence[Tried], planned_at: datetime) -> list[Step]:
+    """A text's life in order: planned, moved, each try and what was heard of it, and what comes next."""
+    found = [Step(planned_at, "Planned", f"to go from {clock_time(text.opens_at, text.zone)}")]
+    if not tried and text.due_at > text.opens_at and text.state in {"scheduled", "sending"}:
+        found.append(
+            Step(
+                text.opens_at, "Moved", f"to {clock_time(text.due_at, text.zone)}, because of the reader's quiet hours"
+            )
+        )
+    for one in tried:
+        again = f"try {one.number}" if one.number > 1 else "first try"
+        found.append(Step(one.shown.started_at, "Claimed and handed over", f"{again}; on record before the call"))
+        if one.answered_at is not None:
+            found.append(_answer(one))
+        furthest = -1
+        for heard in one.heard:
+            rank = RANK.get(heard.status, -1)
+            notes = [f"told by {_BY[heard.by]}"]
+            if rank < furthest:
+                notes.append("out of order: something further had been heard already")
+            elif heard.at - (one.answered_at or one.shown.started_at) > LATE:
+                notes.append("late")
+            furthest = max(furthest, rank)
+            code = f", code {heard.error_code}" if heard.error_code else ""
+            mood = {"delivered": "good", "read": "good", "undelivered": "bad", "failed": "bad"}.get(heard.status, "")
+            found.append(Step(heard.at, f"Twilio says {heard.status}{code}", "; ".join(notes), mood))
+    if text.state == "scheduled":
+        when = "Next try" if tried else "Goes"
+        why = f"waits because of code {text.waits_code}" if text.waits_code else ""
+        found.append(Step(text.due_at, when, why or f"of use until {clock_time(text.closes_at, text.zone)}", "next"))
+    elif text.state == "expired":
+        found.append(Step(text.closes_at, "Its window shut", "it was not handed over in time", "bad"))
+    return sorted(found, key=lambda step: step.at)
+
+
+_BY = {"callback": "a callback", "asking": "our asking", "look-up": "a look-up"}
+
+
+def _answer(one: Tried) -> Step:
+    assert one.answered_at is not None
+    code = f", code {one.shown.error_code}" if one.shown.answer == "refused" and one.shown.error_code else ""
+    what = {
+        "accepted": Step(one.answered_at, "Twilio took it", "handed over; that is not delivered"),
+        "refused": Step(one.answered_at, f"Twilio did not take it{code}", one.shown.what or "", "bad"),
+    }
+    unknown = Step(one.answered_at, "No answer came back", one.shown.what or "it may have gone or not", "bad")
+    return what.get(one.shown.answer or "", unknown)

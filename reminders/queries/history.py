@@ -1,0 +1,203 @@
+"""What a patient's page shows: what went out and came in, what was said about texts, and who looked."""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.store.database.engine import Transaction
+from reminders.store.database.schema import (
+    attempts,
+    audit,
+    consents,
+    numbers,
+    patients,
+    plans,
+    recipients,
+    replies,
+    series,
+    sessions,
+    sites,
+    texts,
+)
+from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.people import masked, phone_of
+from reminders.store.replies import mark_of
+
+
+def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> Row[Any] | None:
+    """The patient of that id, with the key and the zone of their site; None where it is none of these sites."""
+    query = sa.select(patients, sites.c.key.label("site"), sites.c.zone).join(sites, sites.c.id == patients.c.site_id)
+    return tx.first(query.where(patients.c.id == patient_id, patients.c.site_id.in_(site_ids)))
+
+
+def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> Row[Any] | None:
+    """The plan of that id; None where it belongs to none of these sites."""
+    return tx.first(sa.select(plans).where(plans.c.id == plan_id, plans.c.site_id.in_(site_ids)))
+
+
+def series_of(tx: Transaction, plan_id: int) -> Sequence[Row[Any]]:
+    """The series of a plan in the order in which they begin, with the key of the session that each shares."""
+    query = sa.select(series, sessions.c.key.label("session")).outerjoin(sessions, sessions.c.id == series.c.session_id)
+    return tx.all(query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
+
+
+def bodies(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
+    """Text → the words that it last went with, of those that were tried and still open."""
+    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
+    found = {}
+    for row in tx.all(
+        sa.select(attempts.c.id, attempts.c.text_id, attempts.c.body_sealed).where(attempts.c.id.in_(latest))
+    ):
+        with suppress(LookupError, Unreadable):
+            found[row.text_id] = tx.open(Place("attempts", "body_sealed", row.id), row.body_sealed)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """The last try of a text: when it began, and its words; None where they are no longer kept."""
+
+    at: datetime
+    body: str | None = field(repr=False)
+
+
+def went(tx: Transaction, text_ids: Collection[int]) -> dict[int, Went]:
+    """Text → its last try, of those that were tried."""
+    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
+    query = sa.select(attempts.c.text_id, attempts.c.started_at).where(attempts.c.id.in_(latest))
+    words = bodies(tx, text_ids)
+    return {row.text_id: Went(row.started_at, words.get(row.text_id) or None) for row in tx.all(query)}
+
+
+def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
+    """Text → what staff typed, of those texts that somebody typed."""
+    query = sa.select(texts.c.id, texts.c.body_sealed).where(texts.c.id.in_(text_ids), texts.c.body_sealed.is_not(None))
+    found = {}
+    for row in tx.all(query):
+        with suppress(LookupError, Unreadable):
+            found[row.id] = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed)
+    return found
+
+
+def waiting(tx: Transaction, number_id: int) -> tuple[int, int]:
+    """How many texts wait to go to a number, and how many patients are texted on it."""
+    queued = sa.select(sa.func.count()).select_from(texts).where(texts.c.number_id == number_id)
+    on_it = sa.select(sa.func.count(recipients.c.patient_id.distinct())).where(recipients.c.number_id == number_id)
+    return int(tx.value(queued.where(sa.text("state = 'scheduled'"))) or 0), int(tx.value(on_it) or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A text that came from a number on which a patient, or one of their readers, is texted."""
+
+    id: int
+    received_at: datetime
+    recipients: tuple[str, ...]
+    meaning: str
+    media: int
+    words: str | None = field(repr=False)
+    danger: bool | None = None
+
+
+def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
+    """What came from the numbers of a patient's readers, the newest first.
+
+    What was sealed for another patient on the same number is theirs, and left out.
+    """
+    readers: dict[int, list[str]] = {}
+    query = sa.select(recipients.c.number_id, recipients.c.key).where(recipients.c.patient_id == patient_id)
+    for row in tx.all(query.order_by(recipients.c.id)):
+        readers.setdefault(row.number_id, []).append(row.key)
+    theirs = sa.select(replies).where(replies.c.number_id.in_(readers))
+    theirs = theirs.where(sa.or_(replies.c.patient_id == patient_id, replies.c.patient_id.is_(None)))
+    found = []
+    for row in tx.all(theirs.order_by(replies.c.received_at.desc(), replies.c.id.desc()).limit(limit)):
+        words = None
+        with suppress(LookupError, Unreadable):
+            words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
+        found.append(
+            Heard(
+                row.id, row.received_at, tuple(readers[row.number_id]), row.meaning, row.media, words, mark_of(tx, row)
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentSaid:
+    """One record of what a reader said about texts; the records are append-only, the newest for a number holds."""
+
+    recipient: str
+    role: str
+    to: str
+    said: str
+    said_on: date
+    how: str
+    by: str
+    categories: tuple[str, ...]
+    warned_of_risk: bool
+    wording: str | None
+    per_day: int | None
+    per_week: int | None
+    verified: str | None
+    legal_basis: str | None
+    expires_on: date | None
+    recorded_at: datetime
+    in_force: bool
+
+
+def consents_of(tx: Transaction, patient_id: int) -> list[ConsentSaid]:
+    """Everything that a patient's readers ever said about texts, the newest record first."""
+    query = (
+        sa.select(
+            consents,
+            recipients.c.key,
+            recipients.c.role,
+            (recipients.c.consent_id == consents.c.id).label("in_force"),
+            numbers.c.phone_sealed,
+        )
+        .join(recipients, recipients.c.id == consents.c.recipient_id)
+        .join(numbers, numbers.c.id == consents.c.number_id)
+        .where(recipients.c.patient_id == patient_id)
+        .order_by(consents.c.recorded_at.desc(), consents.c.id.desc())
+    )
+    return [
+        ConsentSaid(
+            recipient=row.key,
+            role=row.role,
+            to=masked(phone_of(tx, row.number_id, row.phone_sealed)),
+            said=row.said,
+            said_on=row.said_on,
+            how=row.how,
+            by=row.by,
+            categories=tuple(row.categories),
+            warned_of_risk=row.warned_of_risk,
+            wording=row.wording,
+            per_day=row.per_day,
+            per_week=row.per_week,
+            verified=row.verified,
+            legal_basis=row.legal_basis,
+            expires_on=row.expires_on,
+            recorded_at=row.recorded_at,
+            in_force=bool(row.in_force),
+        )
+        for row in tx.all(query)
+    ]
+
+
+def access(tx: Transaction, patient_id: int, limit: int, before: int | None = None) -> Sequence[Row[Any]]:
+    """Who did or read what of a patient, or of a number of theirs, the newest first: id, at, who, what, table."""
+    theirs = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient_id)
+    query = sa.select(audit.c.id, audit.c.at, audit.c.who, audit.c.what, audit.c["table"])
+    if before is not None:
+        query = query.where(audit.c.id < before)
+    found = sa.union(
+        query.where(audit.c.patient_id == patient_id),
+        query.where(audit.c["table"] == "numbers", audit.c.row_id.in_(theirs)),
+    ).subquery()
+    return tx.all(sa.select(found).order_by(found.c.id.desc()).limit(limit))

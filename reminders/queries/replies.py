@@ -1,0 +1,124 @@
+"""Replies."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from reminders.queries.listing import OPEN_TASK, ids_of, open_sealed, places_of, stands_before
+from reminders.store import people
+from reminders.store.database import schema
+from reminders.store.database.engine import Transaction
+from reminders.store.database.sealing import Place
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFilter:
+    """Which replies to list; instants are on `received_at`. `waiting` are those with an open task."""
+
+    meaning: str | None = None
+    patient: str | None = None
+    waiting: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    before: tuple[datetime, int] | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ListedReply:
+    """An inbound text as it is listed. `patients` are the references of everybody it may be from; the number is masked.
+
+    `words` only where names were asked for. `task` is the open task that it belongs to.
+    """
+
+    id: int
+    site: str
+    zone: str
+    received_at: datetime
+    sent_at: datetime
+    from_: str
+    number_id: int
+    patient_ids: tuple[int, ...]
+    patients: tuple[str, ...]
+    meaning: str
+    meanings: tuple[str, ...]
+    media: int
+    words: str | None = field(repr=False)
+    task: int | None
+
+    @property
+    def place(self) -> tuple[datetime, int]:
+        """Where it stands in the list."""
+        return self.received_at, self.id
+
+
+def replies(tx: Transaction, sites: Collection[int], wanted: ReplyFilter, *, names: bool = False) -> list[ListedReply]:
+    """What was texted to us, the newest first."""
+    places = places_of(tx, sites)
+    query = (
+        sa.select(schema.replies, schema.numbers.c.phone_sealed)
+        .join(schema.numbers, schema.numbers.c.id == schema.replies.c.number_id)
+        .where(schema.replies.c.site_id.in_(places))
+        .order_by(schema.replies.c.received_at.desc(), schema.replies.c.id.desc())
+        .limit(wanted.limit)
+    )
+    of_task = (
+        sa.select(schema.task_events.c.reply_id, schema.task_events.c.task_id)
+        .join(schema.tasks)
+        .where(sa.text(OPEN_TASK))
+    )
+    of_task = of_task.where(schema.task_events.c.reply_id.is_not(None))
+    if wanted.meaning is not None:
+        query = query.where(schema.replies.c.meaning == wanted.meaning)
+    if wanted.waiting:
+        query = query.where(schema.replies.c.id.in_(of_task.with_only_columns(schema.task_events.c.reply_id)))
+    if wanted.patient is not None:
+        theirs = (
+            sa.select(schema.recipients.c.number_id)
+            .join(schema.patients)
+            .where(schema.patients.c.ref == wanted.patient)
+        )
+        query = query.where(schema.replies.c.number_id.in_(theirs.where(schema.patients.c.site_id.in_(places))))
+    if wanted.since is not None:
+        query = query.where(schema.replies.c.received_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(schema.replies.c.received_at < wanted.until)
+    if wanted.before is not None:
+        query = query.where(stands_before(wanted.before, schema.replies.c.received_at, schema.replies.c.id))
+    rows = tx.all(query)
+    waiting = {
+        row.reply_id: row.task_id for row in tx.all(of_task.where(schema.task_events.c.reply_id.in_(ids_of(rows))))
+    }
+    on_number: dict[int, list[tuple[int, str]]] = {}
+    whose = (
+        sa.select(schema.recipients.c.number_id, schema.patients.c.id, schema.patients.c.ref)
+        .join(schema.patients, schema.patients.c.id == schema.recipients.c.patient_id)
+        .where(
+            schema.recipients.c.number_id.in_({row.number_id for row in rows}), schema.patients.c.site_id.in_(places)
+        )
+        .distinct()
+        .order_by(schema.patients.c.ref, schema.patients.c.id)
+    )
+    for row in tx.all(whose):
+        on_number.setdefault(row.number_id, []).append((row.id, row.ref))
+    return [
+        ListedReply(
+            id=row.id,
+            site=places[row.site_id].key,
+            zone=places[row.site_id].zone,
+            received_at=row.received_at,
+            sent_at=row.sent_at,
+            from_=people.masked(people.phone_of(tx, row.number_id, row.phone_sealed)),
+            number_id=row.number_id,
+            patient_ids=tuple(one for one, _ in on_number.get(row.number_id, ())),
+            patients=tuple(ref for _, ref in on_number.get(row.number_id, ())),
+            meaning=row.meaning,
+            meanings=tuple(row.meanings),
+            media=row.media,
+            words=open_sealed(tx, Place("replies", "body_sealed", row.id), row.body_sealed) if names else None,
+            task=waiting.get(row.id),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,222 @@
+"""Who did what, and the proof that nobody has changed it since (45 CFR 164.312 (b) and (c), ASVS 16.4.2).
+
+The chain alone shows a changed or missing row in its middle. That its end was cut off, or that all of it was written
+anew, shows only against a *head* that was taken out of the database before: its place and hash, signed.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from reminders import store
+from reminders.app_context import House
+from reminders.store.office.audit import Head, Wanted
+
+SETTLED_AFTER = timedelta(seconds=10)  # by then a transaction that was under way has written its row
+BATCH = 1_000
+MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a walk along the chain found. `problems` are in words, the first ones; empty when all is as it was."""
+
+    rows: int
+    head: Head
+    problems: tuple[str, ...]
+    erased: int
+    waiting: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the audit. `before` and `after` are there where they were asked for and can be read still."""
+
+    id: int
+    at: datetime
+    who: str
+    what: str
+    table: str
+    row: int
+    site: str | None
+    patient: str | None
+    patient_id: int | None
+    where: str | None
+    place: int | None
+    has_values: bool
+    before: str | None = None
+    after: str | None = None
+    erased: bool = False
+
+
+class NoHead(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
+    """A file that holds no head of ours; the text says what is the matter with it."""
+
+
+def look(
+    house: House, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
+) -> list[Entry]:
+    """Rows of the audit, newest first. That somebody saw them, or took them out, is noted: they name patients."""
+
+    def work(tx: store.Transaction) -> list[Entry]:
+        found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
+        if found or exported:
+            what = "audit exported" if exported else "audit read"
+            store.records.note(tx, who=who, what=what, table="audit", row=0, now=now, after=str(len(found)))
+        return found
+
+    return house.database.write(work, again=True)
+
+
+def show(house: House, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None) -> Entry | None:
+    """One row with its values; that somebody saw them is noted. None where there is none, at these sites."""
+
+    def work(tx: store.Transaction) -> Entry | None:
+        row = store.audit.by_id(tx, audit_id)
+        if row is None or (sites is not None and row.site_id not in sites):
+            return None
+        entry = _entry(tx, row, values=True)
+        if entry.has_values:
+            whose = {"patient": row.patient_id, "site": row.site_id}
+            store.records.note(tx, who=who, what="audit read", table="audit", row=row.id, now=now, **whose)
+        return entry
+
+    return house.database.write(work, again=True)
+
+
+def _entry(tx: store.Transaction, row: store.Row[Any], *, values: bool) -> Entry:
+    before = after = None
+    erased = False
+    if values:
+        try:
+            before, after = store.records.noted(tx, row)
+            erased = row.said is not None and before is None and after is None
+        except (LookupError, store.Unreadable):
+            erased = True
+    return Entry(
+        id=row.id,
+        at=row.at,
+        who=row.who,
+        what=row.what,
+        table=row.table,
+        row=row.row_id,
+        site=row.site,
+        patient=row.patient_ref,
+        patient_id=row.patient_id,
+        where=row.where,
+        place=row.place,
+        has_values=row.said is not None,
+        before=before,
+        after=after,
+        erased=erased,
+    )
+
+
+COLUMNS = ("at", "who", "what", "table", "row", "site", "patient", "where", "place", "before", "after")
+
+
+def as_csv(entries: Iterable[Entry]) -> str:
+    """Rows as CSV, with a byte order mark for Excel.
+
+    A cell that begins with anything but a letter or digit has an apostrophe before it: no formula.
+    """
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow(COLUMNS)
+    for entry in entries:
+        cells = [getattr(entry, column) for column in COLUMNS]
+        said = ["" if cell is None else cell.isoformat() if isinstance(cell, datetime) else str(cell) for cell in cells]
+        writer.writerow([cell if not cell or cell[0].isalnum() else f"'{cell}" for cell in said])
+    return "\ufeff" + written.getvalue()
+
+
+def chain(house: House, now: datetime) -> int:
+    """Chain what is new in the audit; how many rows."""
+    done = 0
+    while many := house.database.write(lambda tx: store.audit.chain(tx, now - SETTLED_AFTER, BATCH), again=True):
+        done += many
+        if many < BATCH:
+            break
+    return done
+
+
+def verify(house: House, *exported: Head) -> Verdict:
+    """Walk along the chain and check every row; and that each exported head still stands in it."""
+    gone = house.database.read(store.audit.erased_patients)
+    last, rows, erased = Head(0, store.audit.START), 0, 0
+    problems: list[str] = []
+    while links := house.database.read(partial(store.audit.walk, after=last, limit=BATCH, gone=gone)):
+        for one in links:
+            rows += 1
+            erased += one.erased
+            if one.wrong is not None and len(problems) < MOST_PROBLEMS:
+                problems.append(one.wrong)
+        last = Head(links[-1].place, links[-1].hash)
+    for head in exported:
+        there = house.database.read(partial(store.audit.hash_at, place=head.place))
+        if there is None:
+            problems.append(
+                f"the head was taken at row {head.place}, and the chain ends at row {last.place}: its end was cut "
+                "off, or an older backup was restored"
+            )
+        elif there != head.hash:
+            problems.append(f"row {head.place} is not the one that the head was taken at: the chain was written anew")
+    return Verdict(rows, last, tuple(problems), erased, house.database.read(store.audit.waiting))
+
+
+def note_verified(house: House, verdict: Verdict, now: datetime, *, who: str) -> None:
+    """Put on record that somebody walked along the chain, and what came out."""
+    said = "whole" if verdict.ok else "; ".join(verdict.problems)
+    house.database.write(
+        lambda tx: store.records.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
+        again=True,
+    )
+
+
+def export_head(house: House, now: datetime) -> dict[str, Any] | None:
+    """The head of the chain, signed, to be kept outside of the database; None before there is one."""
+    head = house.database.read(store.audit.head)
+    if not head.place:
+        return None
+    said = {"place": head.place, "hash": head.hash.hex(), "at": now.isoformat(timespec="seconds")}
+    key = _signing_key(house)
+    return said | {"key": key.public_key().public_bytes_raw().hex(), "signature": key.sign(_signed(said)).hex()}
+
+
+def read_head(house: House, text: str) -> Head:
+    """A head that was exported. Raises NoHead for one that was not signed by this service."""
+    try:
+        said = json.loads(text)
+        head = Head(int(said["place"]), bytes.fromhex(said["hash"]))
+        key, signature = bytes.fromhex(said["key"]), bytes.fromhex(said["signature"])
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, _signed(said))
+    except InvalidSignature:
+        raise NoHead("its signature is wrong: the file was changed") from None
+    except (ValueError, KeyError, TypeError):
+        raise NoHead("it holds no head as `reminders audit head` writes it") from None
+    if key != _signing_key(house).public_key().public_bytes_raw():
+        raise NoHead("it was signed by another REMINDERS_SECRET_KEY than the one that is set now")
+    return head
+
+
+def _signed(said: Mapping[str, Any]) -> bytes:
+    return json.dumps([said["place"], said["hash"], said["at"]]).encode()
+
+
+def _signing_key(house: House) -> Ed25519PrivateKey:
+    seed = hashlib.sha256(f"the audit's head|{house.secrets.secret_key}".encode()).digest()
+    return Ed25519PrivateKey.from_private_bytes(seed)

@@ -1,0 +1,1 @@
+"""Whether it all works, and what keeps it working: health, jobs, backups, retention, figures."""

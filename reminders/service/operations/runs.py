@@ -1,0 +1,156 @@
+"""Running one job: its verb, and on record whether it succeeded (sending rule 11)."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+from reminders import clock, store
+from reminders.app_context import House
+from reminders.queries import statistics
+from reminders.service import planning, sending
+from reminders.service.office import api_keys, audit, heads
+from reminders.service.operations import logs, proxies, retention
+from reminders.service.planning import importing, watch
+from reminders.service.replies import inbound
+from reminders.service.sending import outcomes
+from reminders.service.tasks import oncall
+from reminders.sms import Gateway
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def run(house: House, name: str) -> None:
+    """Run the job of that name once, and put its success or failure on record. Raises nothing that it met."""
+    try:
+        _JOBS[name](house, clock.now())
+    except Exception as error:  # ruff: ignore[blind-except]  a job fails, goes red and is run again; the process lives
+        failed(house, name, error)
+    else:
+        succeeded(house, name)
+
+
+def succeeded(house: House, name: str) -> None:
+    """Put a job's success on record."""
+    try:
+        now = clock.now()
+        house.database.write(lambda tx: store.records.job_succeeded(tx, name, now), again=True)
+    except Exception as error:  # ruff: ignore[blind-except]  that it cannot be noted must not end who noted it
+        log.warning("the %s job succeeded, which cannot be put on record: %s", name, type(error).__name__)
+
+
+def failed(house: House, name: str, error: Exception) -> None:
+    """Put a job's failure on record, as the sort of error it was."""
+    log.error("the %s job failed: %s", name, logs.describe(error))
+    word = str(error) if isinstance(error, store.Unavailable) else type(error).__name__
+    try:
+        now = clock.now()
+        house.database.write(lambda tx: store.records.job_failed(tx, name, now, word), again=True)
+    except Exception as away:  # ruff: ignore[blind-except]  as above
+        log.warning("its failure cannot be put on record: %s", type(away).__name__)
+
+
+def with_gateway(house: House, work: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Run `work` with a line to Twilio of its own, and close it."""
+
+    async def call() -> T:
+        gateway = house.gateway()
+        try:
+            return await work(gateway)
+        finally:
+            await gateway.close()
+
+    return asyncio.run(call())
+
+
+def _settle(house: House, now: datetime) -> None:
+    with_gateway(house, lambda gateway: outcomes.settle(house, gateway, now))
+
+
+def _ask(house: House, now: datetime) -> None:
+    with_gateway(house, lambda gateway: outcomes.ask(house, gateway, now))
+
+
+def _poll(house: House, now: datetime) -> None:
+    async def poll(gateway: Gateway) -> None:
+        try:
+            taken = await inbound.poll(house, gateway, now)
+        except inbound.NotAllTakenError as some:
+            await answer(house, gateway, some.taken)
+            raise
+        await answer(house, gateway, taken)
+
+    with_gateway(house, poll)
+
+
+async def answer(house: House, gateway: Gateway, taken: Sequence[inbound.Taken]) -> None:
+    """Send at once what was laid down in answer to these texts, and page; what fails here the worker does next."""
+    urgent = [text for one in taken for text in one.urgent]
+    if urgent:
+        with ThreadPoolExecutor(1, "answers") as executor:
+            await sending.Dispatch(house, gateway, executor, threading.Event()).send_these(urgent)
+    if any(one.rang for one in taken):
+        await oncall.deliver(house, clock.now())
+
+
+def answer_now(house: House, taken: inbound.Taken) -> None:
+    """The same for the web process, after its commit. Raises nothing: the queue and the pages' outbox are the truth."""
+    if not (taken.urgent or taken.rang):
+        return
+    try:
+        with_gateway(house, lambda gateway: answer(house, gateway, [taken]))
+    except Exception as error:  # ruff: ignore[blind-except]  a worker sends the answer and the page within seconds
+        log.error("an urgent answer is left to the worker: %s", logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
+
+
+def _page(house: House, now: datetime) -> None:
+    oncall.call_about_unread(house, now)
+    oncall.escalate(house, now)
+    asyncio.run(oncall.deliver(house, now))
+
+
+def _watch(house: House, now: datetime) -> None:
+    watch.look(house, now)
+
+
+def _tally(house: House, now: datetime) -> None:
+    statistics.tally(house, now)
+
+
+def _chain(house: House, now: datetime) -> None:
+    audit.chain(house, now)
+    heads.keep(house, now)
+
+
+def _plan(house: House, now: datetime) -> None:
+    api_keys.forget(house, now)
+    proxies.forget(house, now)
+    house.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
+    try:
+        planning.extend(house, now)
+    finally:  # what is old goes, whatever a plan says
+        retention.purge(house, now)
+
+
+def _import(house: House, now: datetime) -> None:
+    folder = house.settings.jobs.import_folder
+    if folder is not None:
+        importing.import_folder(house, folder, now)
+
+
+_JOBS: dict[str, Callable[[House, datetime], None]] = {
+    "settle": _settle,
+    "ask": _ask,
+    "plan": _plan,
+    "import": _import,
+    "poll": _poll,
+    "page": _page,
+    "watch": _watch,
+    "tally": _tally,
+    "chain": _chain,
+}

@@ -1,0 +1,1 @@
+"""What happens to the people of a plan: consent, numbers, supporters, calls."""

@@ -1,0 +1,93 @@
+"""After an outage: what piled up goes earliest deadline first, never past its window; above a number a person is asked.
+
+Hundreds of texts hours late, all at once, are an event of their own: a clinic's patients compare phones.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reminders import store
+from reminders.app_context import House
+from reminders.service.tasks import oncall
+
+log = logging.getLogger(__name__)
+
+OUTAGE = timedelta(minutes=10)  # nothing was scanned for so long
+KEY = "backlog"
+
+
+def check(house: House, now: datetime) -> int:
+    """Hold what is overdue if there was an outage and too much of it piled up; how many texts.
+
+    Call before the first claim of a worker, and before each after a pause: the age of the last successful scan says
+    whether there was an outage. A rush hour is none, however much is due at once.
+    """
+    limit = house.settings.sending.backlog
+    if not limit:
+        return 0
+
+    def outage(tx: store.Transaction) -> bool:
+        last = next((row.last_success for row in store.records.runs(tx) if row.name == "send"), None)
+        return last is not None and now - last > OUTAGE and store.queue.overdue(tx, now) > limit
+
+    def tell_first(tx: store.Transaction) -> int:
+        if not outage(tx):
+            return 0
+        many = store.queue.overdue(tx, now)
+        tell(house, tx, many, now)
+        return many
+
+    if not house.database.read(outage):
+        return 0
+    many = house.database.write(tell_first, again=True)
+    while many and house.database.write(lambda tx: store.queue.hold_overdue(tx, now), again=True):
+        pass
+    if many:
+        log.warning("%d texts piled up in an outage and are held: reminders backlog", many)
+    return many
+
+
+def tell(house: House, tx: store.Transaction, many: int, now: datetime) -> None:
+    """So many texts were held: open the task, and ring."""
+    site = store.people.all_sites(tx)[0]
+    task_id, _ = store.tasks.open_task(
+        tx, kind="backlog", key=KEY, urgency="urgent", site_id=site.id, now=now, due_at=now + timedelta(minutes=30)
+    )
+    store.tasks.add_event(tx, task_id, now, what="held", who="the service", detail=f"{many} texts")
+    oncall.ring(house, tx, task_id, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held since an outage: how many texts, and by which hour (its end) how many stop being of use."""
+
+    texts: int
+    by: tuple[tuple[datetime, int], ...]
+
+
+def held(house: House) -> Held:
+    """What is held since an outage."""
+    rows = house.database.read(store.queue.backlog)
+    hours: Counter[datetime] = Counter()
+    for row in rows:
+        begun = row.closes_at.replace(minute=0, second=0, microsecond=0)
+        hours[begun if begun == row.closes_at else begun + timedelta(hours=1)] += row.many
+    return Held(hours.total(), tuple(sorted(hours.items())))
+
+
+def end(house: House, now: datetime, *, drop: bool, who: str) -> int:
+    """Let what is held go, or drop it; how many texts. What is dropped counts as expired, and people are told."""
+    many = 0
+    while some := house.database.write(lambda tx: store.queue.end_backlog(tx, now, drop=drop), again=True):
+        many += some
+
+    def close(tx: store.Transaction) -> None:
+        outcome = "dropped" if drop else "released"
+        store.tasks.close_by_key(tx, [KEY], now, outcome=outcome, why=f"{many} texts {outcome}")
+        site = store.people.all_sites(tx)[0]
+        store.records.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
+
+    house.database.write(close, again=True)
+    return many

@@ -1,0 +1,1 @@
+"""Plans, drafts, and the texts that are laid down for them."""

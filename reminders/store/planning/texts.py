@@ -1,0 +1,1088 @@
+"""Texts: making the rows what the planner says they should be, and reading them for people."""
+
+import operator
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from functools import cache, lru_cache
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.lifecycle import State
+from reminders.planner import Candidate, Gone, QuietHours, Reader, Told
+from reminders.plans import Category
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import new_id
+from reminders.store.database.prepared import Prepared, PreparedInsert, among
+from reminders.store.database.schema import (
+    CLASSES,
+    HELD,
+    SELDOM,
+    appointments,
+    attempts,
+    consents,
+    hour_of,
+    is_one_of,
+    numbers,
+    patients,
+    plans,
+    receipts,
+    recipients,
+    series,
+    sites,
+    text_items,
+    texts,
+)
+from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.people import masked
+
+_AT_ONCE = 5_000  # ids in one statement; both databases have a limit
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a reconcile did, counted in texts that go (README.md#commands: `{"added","moved","retracted"}`)."""
+
+    added: int = 0
+    moved: int = 0
+    retracted: int = 0
+
+    def __iadd__(self, other: "Changes") -> Self:
+        self.added += other.added
+        self.moved += other.moved
+        self.retracted += other.retracted
+        return self
+
+
+def reader_of(
+    *,
+    recipient_id: int,
+    role: str,
+    zone: str,
+    guessed_zones: Sequence[str],
+    digest: bool,
+    texting: tuple[str | None, str | None],
+    site_quiet: tuple[str, str],
+    number_id: int,
+    number: Any,
+    consent: Any,
+    today: date,
+) -> Reader:
+    """A recipient as the planner sees one, from the rows.
+
+    Consent counts when it is a yes for this very number (L-50) that has not expired and, for the patient, was given
+    after the warning that others may see texts (L-38).
+    """
+    consented = (
+        consent is not None
+        and consent.said == "yes"
+        and consent.number_id == number_id
+        and (consent.expires_on is None or consent.expires_on >= today)
+        and (role != "self" or consent.warned_of_risk)
+    )
+    return Reader(
+        id=recipient_id,
+        role=role,
+        zone=zone,
+        quiet=_quiet_hours(site_quiet, texting),
+        consented=consented,
+        categories=_categories(tuple(consent.categories)) if consent is not None else frozenset(),
+        opted_out=number.opted_out_at is not None,
+        number_bad=number.bad_since is not None or number.wrong_since is not None,
+        verified=number.verified_at is not None,
+        per_day=consent.per_day if consent is not None else None,
+        per_week=consent.per_week if consent is not None else None,
+        also_zones=tuple(guessed_zones),
+        digest=digest,
+    )
+
+
+@lru_cache(maxsize=1024)  # the same few hours and categories stand on every reader
+def _quiet_hours(site: tuple[str, str], texting: tuple[str | None, str | None]) -> tuple[QuietHours, ...]:
+    quiet = QuietHours(time.fromisoformat(site[0]), time.fromisoformat(site[1]))
+    if not (texting[0] and texting[1]):
+        return (quiet,)
+    return quiet, QuietHours.outside(time.fromisoformat(texting[0]), time.fromisoformat(texting[1]))
+
+
+@lru_cache(maxsize=1024)
+def _categories(names: tuple[str, ...]) -> frozenset[Category]:
+    return frozenset(map(Category, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Where texts go to, and from where; `recipient_id` is None for an answer to a number that is nobody's."""
+
+    recipient_id: int | None
+    site_id: int
+    sender_id: int
+    number_id: int
+
+
+def reconcile(
+    tx: Transaction,
+    addressee: Addressee,
+    candidates: Sequence[Candidate],
+    plan_of: Mapping[int, int],
+    *,
+    since: date,
+    now: datetime,
+) -> Changes:
+    """Make the recipient's reminders for days from `since` on what the planner says. Idempotent.
+
+    `plan_of` gives each visit's plan. A text that has an attempt is never touched; one whose window has merely shut
+    since it was laid down is left for the settle job to expire. Call with the recipient's number locked.
+    """
+    assert addressee.recipient_id is not None
+    rows = _reminders_from(tx, addressee.recipient_id, since)
+    items = _items_of(tx, [row.id for row in rows.values()])
+    changes = Changes()
+    added: list[tuple[Any, ...]] = []
+    links: list[tuple[int, int]] = []
+    same_for_all = {"recipient_id": addressee.recipient_id, "class": "reminder"}
+    same_for_all |= {"ready": False, "attempts": 0, "resent": False}
+    for candidate in candidates:
+        about = [visit.id for visit in candidate.visits]
+        wanted = {
+            "site_id": addressee.site_id,
+            "sender_id": addressee.sender_id,
+            "number_id": addressee.number_id,
+            "plan_id": plan_of[about[0]],
+            "opens_at": candidate.opens_at,
+            "closes_at": candidate.closes_at,
+            "reason": candidate.reason.value if candidate.reason else None,
+            "state": (State.SUPPRESSED if candidate.reason else State.SCHEDULED).value,
+        }
+        due_at = candidate.goes_at or candidate.opens_at
+        row = rows.pop(candidate.key, None)
+        if row is None:
+            text_id = new_id(now)
+            wanted |= {"id": text_id, "key": candidate.key, "day": candidate.day, "due_at": due_at}
+            added.append(tuple(same_for_all[name] if name in same_for_all else wanted[name] for name in _NEW))
+            links += [(text_id, visit_id) for visit_id in about]
+            changes.added += candidate.reason is None
+        elif _may_change(row, candidate, now) and not _only_time_passed(row, wanted, now):
+            had = items.get(row.id, set())
+            _change(tx, row, wanted | {"due_at": due_at}, had=had, about=about, changes=changes)
+    if added:
+        tx.add(_ADD_TEXTS, added)
+    if links:
+        tx.add(_ADD_ITEMS, links)
+    for row in rows.values():
+        # Where the window has shut nothing is taken back any more: it expires, and a person is told.
+        if row.state in {State.SCHEDULED, State.SUPPRESSED} and row.attempts == 0 and row.closes_at > now:
+            moved = _move(tx, row, State.CANCELLED, reason=None)
+            changes.retracted += moved and row.state == State.SCHEDULED
+    return changes
+
+
+def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Any]:
+    """A digest stands on its week's Monday, and its week is planned until Sunday."""
+    since -= timedelta(days=7)
+    return {row.key: row for row in tx.rows(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
+
+
+def _items_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for row in tx.rows(_ITEMS_OF, {"ids": text_ids}) if text_ids else ():
+        found.setdefault(row.text_id, set()).add(row.appointment_id)
+    return found
+
+
+# Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
+_NEW = (
+    "id",
+    "site_id",
+    "sender_id",
+    "number_id",
+    "recipient_id",
+    "plan_id",
+    "class",
+    "key",
+    "day",
+    "state",
+    "reason",
+    "ready",
+    "due_at",
+    "opens_at",
+    "closes_at",
+    "attempts",
+    "resent",
+)
+_ADD_TEXTS = PreparedInsert(*(texts.c[name] for name in _NEW))
+_ADD_ITEMS = PreparedInsert(text_items.c.text_id, text_items.c.appointment_id)
+_REMINDERS_FROM = Prepared(
+    sa.select(
+        texts.c.id,
+        texts.c.key,
+        texts.c.attempts,
+        texts.c.state,
+        texts.c.reason,
+        texts.c.site_id,
+        texts.c.sender_id,
+        texts.c.number_id,
+        texts.c.plan_id,
+        texts.c.opens_at,
+        texts.c.closes_at,
+    ).where(
+        texts.c.recipient_id == sa.bindparam("recipient"),
+        texts.c["class"] == "reminder",
+        texts.c.day >= sa.bindparam("since"),
+    )
+)
+_ITEMS_OF = Prepared(sa.select(text_items.c.text_id, text_items.c.appointment_id).where(among(text_items.c.text_id)))
+
+
+def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
+    if row.attempts:
+        return False
+    if row.state == State.EXPIRED or (row.state == State.SUPPRESSED and row.closes_at <= now):
+        # Its window has shut, so it is history, unless its visit was moved to later that day.
+        return candidate.goes_at is not None and candidate.closes_at > row.closes_at
+    return row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
+
+
+def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the text would go no more only because its window has shut, or is about to.
+
+    One that was to go expires then, and a person is told; one that was not keeps the reason that was true.
+    """
+    if wanted["reason"] not in {"too_late", "quiet_hours", "merged_into"}:
+        return False
+    same = (row.opens_at, row.closes_at) == (wanted["opens_at"], wanted["closes_at"])
+    if row.state == State.SUPPRESSED:
+        return bool(row.opens_at == wanted["opens_at"] <= now) and wanted["reason"] != "merged_into"
+    if row.state != State.SCHEDULED:
+        return False
+    return row.closes_at <= now or (same and wanted["reason"] != "merged_into" and now >= row.opens_at)
+
+
+def _change(
+    tx: Transaction, row: Any, wanted: dict[str, Any], *, had: set[int], about: list[int], changes: Changes
+) -> None:
+    goes, went = wanted["state"] == State.SCHEDULED, row.state == State.SCHEDULED
+    compared = [name for name in wanted if name != "due_at"]
+    same = all(getattr(row, name) == wanted[name] for name in compared)
+    if same and had == set(about):
+        return
+    if same and goes:  # only the visits changed, not the window: a back-off stays
+        wanted.pop("due_at")
+    wanted.pop("state")
+    if not _move(tx, row, State.SCHEDULED if goes else State.SUPPRESSED, **wanted):
+        return
+    if had != set(about):
+        tx.run(text_items.delete().where(text_items.c.text_id == row.id))
+        tx.run_many(text_items.insert(), [{"text_id": row.id, "appointment_id": visit_id} for visit_id in about])
+    changes.added += goes and not went
+    changes.moved += goes and went
+    changes.retracted += went and not goes
+
+
+def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
+    """Move a text without attempts if it still is where we saw it; whether it did.
+
+    No claim can come in between, the number is locked; but the settle job may have let it expire.
+    """
+    values |= {"state": target.value, "ready": False, "held": None}
+    bound = {f"to_{name}": value for name, value in values.items()}
+    return tx.do(_moving(tuple(values)), {"row": row.id, "was": row.state} | bound) == 1
+
+
+@cache
+def _moving(names: tuple[str, ...]) -> Prepared:
+    """The statement that moves a text to these values. A plan paused is one for each of its texts."""
+    to = {name: sa.bindparam(f"to_{name}", type_=texts.c[name].type) for name in names}
+    seen = sa.and_(texts.c.id == sa.bindparam("row"), texts.c.state == sa.bindparam("was"), texts.c.attempts == 0)
+    return Prepared(texts.update().where(seen).values(to))
+
+
+NOT_GOT = frozenset({"undelivered", "uncertain", "expired"})
+"""States of a text that was tried and that no phone is known to have got."""
+
+GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
+    sa.select(
+        attempts.c.number_id,
+        texts.c.id,
+        texts.c.recipient_id,
+        texts.c.key,
+        texts.c.state,
+        sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+    )
+    .join(texts, texts.c.id == attempts.c.text_id)
+    .where(
+        among(attempts.c.number_id),
+        attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
+        texts.c["class"] == "reminder",
+    )
+    .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key, texts.c.state)
+)
+
+
+_GONE_ELSEWHERE = Prepared(
+    sa.select(
+        texts.c.id,
+        texts.c.recipient_id,
+        texts.c.key,
+        sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
+    )
+    .join(recipients, recipients.c.id == texts.c.recipient_id)
+    .join(attempts, attempts.c.text_id == texts.c.id)
+    .where(
+        among(texts.c.recipient_id),
+        texts.c["class"] == "reminder",
+        texts.c.attempts > 0,
+        attempts.c.number_id != recipients.c.number_id,
+        attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
+    )
+    .group_by(texts.c.id, texts.c.recipient_id, texts.c.key)
+)
+
+
+def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[int, list[tuple[int, Gone]]]:
+    """Number → its reminders that have gone since then, or may have: (text, what the planner needs of it)."""
+    return gone_in(tx, tx.rows(GONE, {"ids": number_ids, "since": since}))
+
+
+def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, Gone]]]:
+    """The same of rows that `GONE` gave."""
+    if not rows:
+        return {}
+    items = _items_of(tx, [row.id for row in rows])
+    found: dict[int, list[tuple[int, Gone]]] = {}
+    for row in rows:
+        visits = frozenset(items.get(row.id, ()))
+        one = Gone(row.recipient_id, row.key, row.at, visits, failed=row.state in NOT_GOT)
+        found.setdefault(row.number_id, []).append((row.id, one))
+    return found
+
+
+def gone_elsewhere(tx: Transaction, recipient_ids: Collection[int], since: datetime) -> list[Gone]:
+    """The reminders of these readers that went since then to a number that they no longer have."""
+    if not recipient_ids:
+        return []
+    rows = tx.rows(_GONE_ELSEWHERE, {"ids": list(recipient_ids), "since": since})
+    items = _items_of(tx, [row.id for row in rows]) if rows else {}
+    return [Gone(row.recipient_id, row.key, row.at, frozenset(items.get(row.id, ())), elsewhere=True) for row in rows]
+
+
+def told(tx: Transaction, recipient_ids: Collection[int], since: datetime) -> list[Told]:
+    """What notices say of these readers' visits: those that went since then, or may have, and those that are to go."""
+    rows = tx.rows(_TOLD, {"ids": list(recipient_ids), "since": since}) if recipient_ids else ()
+    found = []
+    for row in rows:
+        wall, _, status = row.tells.partition(" ")
+        if status == "booked":
+            at = row.went_at or row.due_at
+            found.append(Told(row.recipient_id, row.appointment_id, datetime.fromisoformat(wall), at))
+    return found
+
+
+_WENT_AT = (
+    sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
+    .where(attempts.c.text_id == texts.c.id)
+    .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    .scalar_subquery()
+)
+_TOLD = Prepared(
+    sa.select(
+        texts.c.recipient_id,
+        text_items.c.appointment_id,
+        text_items.c.tells,
+        texts.c.due_at,
+        _WENT_AT.label("went_at"),
+    )
+    .join(text_items, text_items.c.text_id == texts.c.id)
+    .where(among(texts.c.recipient_id))
+    .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", text_items.c.tells.is_not(None))
+    .where(
+        texts.c.opens_at >= sa.bindparam("since", type_=texts.c.opens_at.type),
+        sa.or_(texts.c.state == State.SCHEDULED.value, _WENT_AT.is_not(None)),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a text may go, and when it is tried first."""
+
+    opens_at: datetime
+    closes_at: datetime
+    due_at: datetime
+
+
+def add(
+    tx: Transaction,
+    addressee: "Addressee",
+    *,
+    class_: str,
+    key: str,
+    window: Window,
+    now: datetime,
+    reason: str | None = None,
+    data_key: DataKey | None = None,
+    body: str | None = None,
+    about: Mapping[int, "Said"] | Collection[int] = (),
+    **values: Any,
+) -> int | None:
+    """Lay down a text that no lead asked for; its id, or None where the key is taken.
+
+    `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalogue
+    (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as
+    suppressed, so that it is seen that it did not go.
+    """
+    text_id = new_id(now)
+    sealed = None
+    if body is not None:
+        sealed = tx.seal(Place("texts", "body_sealed", text_id), body, data_key)
+    row = {
+        "id": text_id,
+        "site_id": addressee.site_id,
+        "sender_id": addressee.sender_id,
+        "number_id": addressee.number_id,
+        "recipient_id": addressee.recipient_id,
+        "class": class_,
+        "key": key,
+        "state": (State.SUPPRESSED if reason else State.SCHEDULED).value,
+        "reason": reason,
+        "ready": False,
+        "opens_at": window.opens_at,
+        "closes_at": window.closes_at,
+        "due_at": window.due_at,
+        "attempts": 0,
+        "resent": False,
+        "body_sealed": sealed,
+        **values,
+    }
+    if not tx.insert_new(texts, row):
+        return None
+    set_items(tx, text_id, about)
+    return text_id
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a notice says of one visit: how it is now (`planner.Standing` as text), and the wall clock known before."""
+
+    tells: str
+    was: str | None = None
+
+
+def set_items(tx: Transaction, text_id: int, about: Mapping[int, Said] | Collection[int]) -> None:
+    """Make these visits the ones that a text speaks of."""
+    tx.run(text_items.delete().where(text_items.c.text_id == text_id))
+    items = about if isinstance(about, Mapping) else dict.fromkeys(about)
+    rows = [
+        {
+            "text_id": text_id,
+            "appointment_id": visit_id,
+            "tells": said.tells if said else None,
+            "was": said.was if said else None,
+        }
+        for visit_id, said in items.items()
+    ]
+    if rows:
+        tx.run_many(text_items.insert(), rows)
+
+
+def drop_items(tx: Transaction, text_id: int, visit_ids: Collection[int]) -> None:
+    """Let a text speak of these visits no more."""
+    tx.run(text_items.delete().where(text_items.c.text_id == text_id, text_items.c.appointment_id.in_(list(visit_ids))))
+
+
+def set_window(tx: Transaction, text_id: int, window: Window) -> None:
+    """Give a text that waits and never had an attempt another window."""
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0, sa.text("state = 'scheduled'"))
+    tx.run(mine.values(ready=False, **asdict(window)))
+
+
+def bodies_since(tx: Transaction, number_id: int, since: datetime, but: int) -> set[str]:
+    """What was said to a number since then, or may have been; text `but` left out."""
+    query = sa.select(attempts.c.id, attempts.c.body_sealed).where(
+        attempts.c.number_id == number_id, attempts.c.started_at >= since, attempts.c.text_id != but
+    )
+    query = query.where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
+    found = (_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) for row in tx.all(query))
+    return {body for body in found if body is not None}
+
+
+def reminders_due(tx: Transaction, number_id: int, since: datetime) -> list[datetime]:
+    """When the reminders to a number that wait are due, from then on."""
+    query = sa.select(texts.c.due_at).where(
+        texts.c.number_id == number_id, sa.text("state = 'scheduled'"), texts.c["class"] == "reminder"
+    )
+    return [row.due_at for row in tx.all(query.where(texts.c.due_at >= since))]
+
+
+def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Notices of running plans that expired in the last days, or lost their number; one row a visit they speak of.
+
+    text_id, opens_at, closes_at, recipient_id, number_id, patient_id, appointment_id.
+    """
+    query = (
+        sa.select(
+            texts.c.id.label("text_id"),
+            texts.c.opens_at,
+            texts.c.closes_at,
+            texts.c.recipient_id,
+            texts.c.number_id,
+            recipients.c.patient_id,
+            text_items.c.appointment_id,
+        )
+        .join(recipients, recipients.c.id == texts.c.recipient_id)
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .join(plans, plans.c.id == series.c.plan_id)
+        .where(sa.text("class <> 'reminder'"), texts.c["class"] == "notice", text_items.c.tells.is_not(None))
+        .where(texts.c.opens_at > now - timedelta(days=9), plans.c.status == "active")
+        .where(sa.or_(texts.c.state == "expired", texts.c.reason.in_(("opted_out", "number_bad"))))
+        .where(texts.c.closes_at > now - timedelta(days=2))
+        .order_by(texts.c.id, text_items.c.appointment_id)
+    )
+    return tx.all(query)
+
+
+def revive(tx: Transaction, text_id: int, to: "Addressee", window: Window, **values: Any) -> bool:
+    """Bring back a text that never had an attempt, to where its reader is now; whether it was brought back."""
+    back = (State.SUPPRESSED.value, State.CANCELLED.value, State.EXPIRED.value)
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0, texts.c.state.in_(back))
+    values |= {"state": State.SCHEDULED.value, "reason": None, "ready": False, "held": None}
+    where = {"site_id": to.site_id, "sender_id": to.sender_id, "number_id": to.number_id}
+    return tx.run(mine.values(**values, **where, **asdict(window))) == 1
+
+
+def set_aside(tx: Transaction, text_id: int, reason: str) -> bool:
+    """Let a text that never had an attempt stand as suppressed, with the reason; whether it was on its way before."""
+    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0)
+    values = {"state": State.SUPPRESSED.value, "reason": reason, "ready": False, "held": None}
+    was_waiting = tx.run(mine.where(sa.text("state = 'scheduled'")).values(**values)) == 1
+    tx.run(mine.where(texts.c.state.in_((State.SUPPRESSED.value, State.CANCELLED.value))).values(**values))
+    return was_waiting
+
+
+def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
+    """Take back texts that never had an attempt; how many of them were to go. The caller holds the number's lock."""
+    if not rows:
+        return 0
+    mine = texts.update().where(texts.c.id.in_([row.id for row in rows]), texts.c.attempts == 0)
+    standing = mine.where(texts.c.state.in_((State.SCHEDULED.value, State.SUPPRESSED.value)))
+    tx.run(standing.values(state=State.CANCELLED.value, reason=None, ready=False, held=None))
+    return sum(row.state == State.SCHEDULED for row in rows)
+
+
+def unplanned_of(tx: Transaction, recipient_id: int, class_: str) -> Sequence[Row[Any]]:
+    """A reader's texts of that class that no lead asked for, oldest first."""
+    return tx.all(_UNPLANNED_OF, {"recipient": recipient_id, "class": class_})
+
+
+_UNPLANNED_OF = (
+    sa.select(texts)
+    .where(texts.c.recipient_id == sa.bindparam("recipient"), texts.c["class"] == sa.bindparam("class"))
+    .order_by(texts.c.id)
+)
+
+
+def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
+    """Visit → the notices of it that a reader was to get, oldest first."""
+    query = (
+        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, text_items.c.was)
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .where(texts.c.recipient_id == recipient_id, texts.c["class"] == "notice")
+        .where(text_items.c.appointment_id.in_(appointment_ids))
+        .order_by(texts.c.id)
+    )
+    found: dict[int, list[Row[Any]]] = {}
+    for row in tx.all(query):
+        found.setdefault(row.appointment_id, []).append(row)
+    return found
+
+
+def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
+    """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
+
+    Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (sending rule 5), so
+    it must not stand as never sent.
+    """
+    return {
+        "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),
+        "reason": sa.case((texts.c.resent, sa.null()), else_=reason),
+        "ready": False,
+        "held": None,
+    }
+
+
+def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
+    """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
+
+    The caller holds the number's lock.
+    """
+    waiting = sa.text("state = 'scheduled'")
+    return tx.run(
+        texts.update()
+        .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
+        .values(given_up(State.SUPPRESSED, reason))
+    )
+
+
+_TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis", "overdose")))
+
+
+def retract_one(tx: Transaction, text_id: int) -> bool:
+    """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
+    mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
+    return tx.run(mine.values(given_up(State.CANCELLED))) == 1
+
+
+def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
+    """Take back every queued text of these readers to a number, tried ones too, but for answers to danger; how many.
+
+    The caller holds the number's lock.
+    """
+    theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
+    waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
+
+
+def retract_notices(tx: Transaction, plan_id: int) -> int:
+    """Take back the notices of a plan's visits that have not gone, tried ones too; how many.
+
+    The caller holds the numbers' locks.
+    """
+    mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
+    waiting = mine.where(sa.text("state = 'scheduled'"))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
+
+
+def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
+    """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
+    waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
+    return tx.run(waiting.values(given_up(State.CANCELLED)))
+
+
+def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Reminders and notices that speak of these visits, oldest first, each with when it was last tried (`tried_at`)."""
+    tried_at = (
+        sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
+        .where(attempts.c.text_id == texts.c.id)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, tried_at.label("tried_at"))
+        .join(text_items, text_items.c.text_id == texts.c.id)
+        .where(text_items.c.appointment_id.in_(appointment_ids), texts.c["class"].in_(("reminder", "notice")))
+        .order_by(texts.c.id)
+    )
+    return tx.all(query)
+
+
+# What people see. One query for web, CLI and API, so that all show the same.
+
+
+HANDED_OVER = ("sent", "delivered", "unconfirmed")
+"""Twilio took it, and has not said that it failed. Handed over is not delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """What to show of the delivery log; instants are on `opens_at`.
+
+    `state` may also be `handed_over`, or `held`. `code` is one that any of a text's attempts met. `number` is the row
+    of a number. `hours` are the only hours, counted from 1970, where hours of the day were asked for. `sites` are the
+    sites whose texts exist for the reader (None: all), `site` the one that was asked for.
+
+    `before` is where a page ended, the (opens_at, text) of its last line: only what stands after it is shown. `after`
+    is where one began: the lines that stand just before it are shown.
+    """
+
+    sites: Collection[int] | None = None
+    site: int | None = None
+    state: str | None = None
+    reason: str | None = None
+    class_: str | None = None
+    plan: str | None = None
+    patient: str | None = None
+    number: int | None = None
+    sid: str | None = None
+    code: int | None = None
+    text: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    hours: Collection[int] | None = None
+    before: tuple[datetime, int] | None = None
+    after: tuple[datetime, int] | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAttempt:
+    """One call to Twilio, as the log shows it."""
+
+    ref: str
+    sid: str | None
+    answer: str | None
+    status: str | None
+    error_code: int | None
+    segments: int
+    started_at: datetime
+    what: str | None
+    status_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One text, as the log shows it; the number is masked."""
+
+    text: int
+    class_: str
+    key: str
+    plan: str | None
+    patient: str | None
+    recipient: str | None
+    to: str
+    zone: str
+    reader_zone: str
+    opens_at: datetime
+    closes_at: datetime
+    due_at: datetime
+    state: str
+    reason: str | None
+    held: str | None
+    waits_code: int | None
+    wording: str | None
+    site: str
+    plan_id: int | None
+    patient_id: int | None
+    recipient_id: int | None
+    number_id: int
+    attempts: list[LoggedAttempt] = field(default_factory=list)
+
+    @property
+    def place(self) -> tuple[datetime, int]:
+        """Where it stands in the log."""
+        return self.opens_at, self.text
+
+    @property
+    def segments(self) -> int:
+        """The segments that Twilio took, of all its attempts."""
+        return sum(attempt.segments for attempt in self.attempts if attempt.answer == "accepted")
+
+
+def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
+    """The delivery log, newest first (by opens_at)."""
+    forwards = wanted.after is not None
+    order = (texts.c.opens_at, texts.c.id) if forwards else (texts.c.opens_at.desc(), texts.c.id.desc())
+    bounds = wanted
+    if wanted.before is not None and wanted.until is not None and wanted.before[0] < wanted.until:
+        bounds = replace(wanted, until=None)  # with both, PostgreSQL begins at the later one and walks to the place
+    page = sa.select(texts.c.id).where(*matching(bounds)).order_by(*order).limit(wanted.limit)
+    for place, is_beyond in ((wanted.before, operator.lt), (wanted.after, operator.gt)):
+        if place is not None:
+            at, last = place
+            here = sa.tuple_(sa.literal(at, texts.c.opens_at.type), sa.literal(last, texts.c.id.type))
+            page = page.where(is_beyond(sa.tuple_(texts.c.opens_at, texts.c.id), here))
+    found = page.subquery()  # what else is shown is read of these few, not of all that match
+    query = (
+        sa.select(
+            texts,
+            recipients.c.key.label("recipient_key"),
+            recipients.c.zone.label("reader_zone"),
+            recipients.c.patient_id,
+            patients.c.ref.label("patient_ref"),
+            plans.c.ref.label("plan_ref"),
+            numbers.c.phone_sealed,
+            sites.c.key.label("site_key"),
+            sites.c.zone,
+        )
+        .join(found, found.c.id == texts.c.id)
+        .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
+        .outerjoin(patients, patients.c.id == recipients.c.patient_id)
+        .join(numbers, numbers.c.id == texts.c.number_id)
+        .join(sites, sites.c.id == texts.c.site_id)
+        .outerjoin(plans, plans.c.id == texts.c.plan_id)
+        .order_by(*order)
+    )
+    rows = tx.all(query)[:: -1 if forwards else 1]
+    tried = _attempts_of(tx, [row.id for row in rows])
+    return [
+        Logged(
+            text=row.id,
+            class_=row._mapping["class"],
+            key=row.key,
+            plan=row.plan_ref,
+            patient=row.patient_ref,
+            recipient=row.recipient_key,
+            to=masked(tx.open(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed)),
+            zone=row.zone,
+            reader_zone=row.reader_zone or row.zone,
+            opens_at=row.opens_at,
+            closes_at=row.closes_at,
+            due_at=row.due_at,
+            state=row.state,
+            reason=row.reason,
+            held=row.held,
+            waits_code=row.waits_code,
+            wording=row.wording,
+            site=row.site_key,
+            plan_id=row.plan_id,
+            patient_id=row.patient_id,
+            recipient_id=row.recipient_id,
+            number_id=row.number_id,
+            attempts=tried.get(row.id, []),
+        )
+        for row in rows
+    ]
+
+
+def matching(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
+    """A filter as conditions on texts; where a page begins is left out."""
+    found = _having(wanted)
+    if wanted.sites is not None:
+        found.append(texts.c.site_id.in_(wanted.sites))
+    if wanted.hours is not None:
+        found.append(hour_of(texts.c.opens_at).in_(wanted.hours))
+    if wanted.plan is not None:
+        mine = sa.select(plans.c.id).where(plans.c.ref == wanted.plan)
+        about = (
+            sa.select(text_items.c.text_id)
+            .join(appointments, appointments.c.id == text_items.c.appointment_id)
+            .join(series, series.c.id == appointments.c.series_id)
+            .where(series.c.plan_id.in_(mine))
+        )
+        own = sa.select(texts.c.id).where(texts.c.plan_id.in_(mine)).correlate(None)
+        found.append(texts.c.id.in_(sa.union(own, about).subquery().select()))
+    if wanted.patient is not None:
+        theirs = sa.select(recipients.c.id).join(patients).where(patients.c.ref == wanted.patient)
+        found.append(texts.c.recipient_id.in_(theirs))
+    if wanted.code is not None:
+        met = sa.select(attempts.c.text_id).where(attempts.c.error_code == wanted.code)
+        # Distinct, as an IN is anyway: so PostgreSQL takes them in the index's order, and finds texts side by side.
+        found.append(texts.c.id.in_(met.where(sa.text("attempts.error_code <> 0")).distinct()))
+    if wanted.sid is not None:
+        found.append(texts.c.id.in_(sa.select(attempts.c.text_id).where(attempts.c.sid == wanted.sid)))
+    if wanted.number is not None:
+        found += [texts.c.number_id == wanted.number, texts.c.id.in_(_to_number(wanted.number))]
+    return found
+
+
+def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
+    """The part of a filter that a text itself answers. Conditions stand as the indexes say them."""
+    equal = {"id": wanted.text, "site_id": wanted.site, "reason": wanted.reason}
+    found = [texts.c[name] == value for name, value in equal.items() if value is not None]
+    said = []
+    if wanted.class_ is not None:
+        found.append(is_one_of(texts.c["class"], [wanted.class_] if wanted.class_ in CLASSES else ["none"]))
+        said += ["class <> 'reminder'"] if wanted.class_ != "reminder" else []
+    if wanted.state == "held":
+        said.append(HELD)
+    elif wanted.state == "handed_over":
+        found.append(is_one_of(texts.c.state, HANDED_OVER))
+    elif wanted.state is not None:
+        found.append(is_one_of(texts.c.state, [State(wanted.state).value]))
+        said += [SELDOM] if f"'{wanted.state}'" in SELDOM else []
+    if wanted.since is not None:
+        found.append(texts.c.opens_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(texts.c.opens_at < wanted.until)
+    return [*found, *(sa.literal_column(condition, sa.Boolean()) for condition in said)]
+
+
+def _to_number(number_id: int) -> sa.Select[tuple[int]]:
+    """Texts that may be to a number, by the indexes there are: its readers', those that were tried, and nobody's."""
+    readers = sa.select(recipients.c.id).where(recipients.c.number_id == number_id)
+    own = sa.select(texts.c.id).where(texts.c.recipient_id.in_(readers))
+    nobodys = sa.select(texts.c.id).where(texts.c.number_id == number_id, texts.c.recipient_id.is_(None))
+    tried = sa.select(attempts.c.text_id).where(attempts.c.number_id == number_id)
+    return sa.select(sa.union(own.correlate(None), nobodys.correlate(None), tried).subquery().c[0])
+
+
+def _attempts_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, list[LoggedAttempt]]:
+    found: dict[int, list[LoggedAttempt]] = {}
+    for start in range(0, len(text_ids), _AT_ONCE):
+        some = attempts.c.text_id.in_(text_ids[start : start + _AT_ONCE])
+        for row in tx.all(sa.select(attempts).where(some).order_by(attempts.c.text_id, attempts.c.number)):
+            found.setdefault(row.text_id, []).append(
+                LoggedAttempt(
+                    ref=row.ref,
+                    sid=row.sid,
+                    answer=row.answer,
+                    status=row.status,
+                    error_code=row.error_code or None,
+                    segments=row.segments,
+                    started_at=row.started_at,
+                    what=row.what,
+                    status_at=row.status_at,
+                )
+            )
+    return found
+
+
+def waiting(tx: Transaction, site_id: int, now: datetime) -> int:
+    """How many of a site's texts are to go within the next day."""
+    query = sa.select(sa.func.count()).select_from(texts).where(sa.text("state = 'scheduled'"), texts.c.held.is_(None))
+    soon = query.where(texts.c.site_id == site_id, texts.c.closes_at > now, texts.c.due_at < now + timedelta(days=1))
+    return int(tx.value(soon))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One receipt of an attempt: what was heard, when, and how. `raw` only where it was asked for."""
+
+    status: str
+    error_code: int
+    at: datetime
+    by: str
+    raw: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt in full; receipts stand in the order in which they were heard.
+
+    `body` only where it was asked for, and None where it does not open any more, because the person was erased.
+    """
+
+    number: int
+    shown: LoggedAttempt
+    answered_at: datetime | None
+    template: str
+    language: str
+    encoding: str
+    body: str | None = field(repr=False)
+    heard: tuple[Heard, ...]
+
+
+def tries(tx: Transaction, text_id: int, *, bodies: bool, raw: bool) -> list[Tried]:
+    """Every attempt of a text, the first one first, with what was heard of it."""
+    shown = _attempts_of(tx, [text_id]).get(text_id, [])
+    rows = tx.all(sa.select(attempts).where(attempts.c.text_id == text_id).order_by(attempts.c.number))
+    heard: dict[int, list[Heard]] = {}
+    told = sa.select(receipts).where(receipts.c.attempt_id.in_([row.id for row in rows]))
+    for row in tx.all(told.order_by(receipts.c.heard_at, receipts.c.id)):
+        words = _opened(tx, Place("receipts", "raw_sealed", row.id), row.raw_sealed) if raw else None
+        heard.setdefault(row.attempt_id, []).append(
+            Heard(row.status, row.error_code, row.heard_at, row.heard_by, words)
+        )
+    return [
+        Tried(
+            number=row.number,
+            shown=attempt,
+            answered_at=row.answered_at,
+            template=row.template,
+            language=row.language,
+            encoding=row.encoding,
+            body=_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) if bodies else None,
+            heard=tuple(heard.get(row.id, ())),
+        )
+        for row, attempt in zip(rows, shown, strict=True)
+    ]
+
+
+def _opened(tx: Transaction, place: Place, sealed: bytes) -> str | None:
+    with suppress(LookupError, Unreadable):
+        return tx.open(place, sealed)
+    return None
+
+
+def last_attempt(tx: Transaction, text_id: int) -> int:
+    """The id of a text's last attempt."""
+    mine = sa.select(attempts.c.id).where(attempts.c.text_id == text_id)
+    return int(tx.value(mine.order_by(attempts.c.number.desc()).limit(1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A reminder with what is needed to render it: a row of the preview."""
+
+    text: int
+    class_: str
+    key: str
+    recipient: str
+    language: str
+    opens_at: datetime
+    closes_at: datetime
+    due_at: datetime
+    zone: str
+    state: str
+    reason: str | None
+    alias: str
+    phone: str
+    line24: str
+    appointment_ids: tuple[int, ...]
+    wording: str | None
+    per_week: int | None
+    verified: bool
+    was: Mapping[int, datetime]
+    body: str | None = field(default=None, repr=False)
+
+
+def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
+    """Every text about the visits of a plan, in the order in which they open."""
+    about = (
+        sa.select(text_items.c.text_id)
+        .join(appointments, appointments.c.id == text_items.c.appointment_id)
+        .join(series, series.c.id == appointments.c.series_id)
+        .where(series.c.plan_id == plan_id)
+    )
+    query = (
+        sa.select(
+            texts,
+            recipients.c.key.label("recipient_key"),
+            recipients.c.language.label("reads"),
+            recipients.c.zone,
+            sites.c.alias,
+            sites.c.phone,
+            sites.c.line24,
+            consents.c.per_week,
+            numbers.c.verified_at,
+        )
+        .join(numbers, numbers.c.id == texts.c.number_id)
+        .join(recipients, recipients.c.id == texts.c.recipient_id)
+        .join(sites, sites.c.id == texts.c.site_id)
+        .outerjoin(consents, consents.c.id == recipients.c.consent_id)
+        .where(sa.or_(texts.c.id.in_(about), texts.c.plan_id == plan_id), texts.c.state != State.CANCELLED.value)
+        .order_by(texts.c.opens_at, texts.c.key)
+    )
+    rows = tx.all(query)
+    items = _items_of(tx, [row.id for row in rows])
+    was: dict[int, dict[int, datetime]] = {}
+    for one in tx.all(
+        sa.select(text_items).where(text_items.c.text_id.in_([row.id for row in rows if row.wording is not None]))
+    ):
+        if one.was is not None:
+            was.setdefault(one.text_id, {})[one.appointment_id] = datetime.fromisoformat(one.was)
+    return [
+        Drafted(
+            text=row.id,
+            class_=row._mapping["class"],
+            key=row.key,
+            recipient=row.recipient_key,
+            language=row.language or row.reads,
+            opens_at=row.opens_at,
+            closes_at=row.closes_at,
+            due_at=row.due_at,
+            zone=row.zone,
+            state=row.state,
+            reason=row.reason,
+            alias=row.alias,
+            phone=row.phone,
+            line24=row.line24,
+            appointment_ids=tuple(sorted(items.get(row.id, ()))),
+            wording=row.wording,
+            per_week=row.per_week,
+            verified=row.verified_at is not None,
+            was=was.get(row.id, {}),
+            body=tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
+        )
+        for row in rows
+    ]
+
+
+def counts_by_state(tx: Transaction) -> dict[str, int]:
+    """How many texts stand in each state that has any."""
+    query = sa.select(texts.c.state, sa.func.count().label("many")).group_by(texts.c.state)
+    return {row.state: row.many for row in tx.all(query)}

@@ -1,0 +1,491 @@
+"""Taking texts for sending: who takes one has it locked, with its number, and what it is judged on is read after that.
+
+It never waits for a lock, so workers, STOP and reconcile cannot race or deadlock (sending rule 6). An attempt is
+written and the text leased before Twilio is called; states move by conditional UPDATEs, and who moved nothing has lost
+(3).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from reminders import languages
+from reminders.lifecycle import State
+from reminders.planner import Due, Gone, Reader, Unplanned, Visit, sort_of
+from reminders.plans import Lead, to_wall
+from reminders.store import tasks
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import new_id, new_ref
+from reminders.store.database.prepared import Prepared, PreparedInsert, among, words
+from reminders.store.database.schema import (
+    READY,
+    appointments,
+    attempts,
+    consents,
+    keys,
+    numbers,
+    patients,
+    recipients,
+    senders,
+    sites,
+    text_items,
+    texts,
+)
+from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.people import phone_of
+from reminders.store.planning.plans import visit_of, visit_rows
+from reminders.store.planning.texts import GONE, given_up, gone_in, reader_of
+
+USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
+IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A claimed text, locked, with everything to judge, render and send it.
+
+    `due` is judged for a reminder, `unplanned` for every other text. The visits of either are those that still name the
+    recipient. `data_key` is None for a number that is nobody's: then the sealing keys seal.
+    """
+
+    text: int
+    class_: str
+    due: Due | None
+    unplanned: Unplanned | None
+    wording: str | None
+    typed: str | None = field(repr=False)
+    was: Mapping[int, datetime]  # a notice: the wall clocks that its reader knew, by visit
+    per_week: int | None
+    held: bool  # somebody on this number, or its patient, may be in danger (C-12)
+    attempts: int
+    closes_at: datetime
+    number_id: int
+    phone: str = field(repr=False)
+    sender_id: int
+    sender: str
+    sender_rested: bool  # and nothing was accepted since
+    consent_id: int | None
+    closures: frozenset[date]
+    alias: str
+    site_phone: str
+    line24: str
+    language: str
+    reader_zone: str
+    site_id: int
+    patient_id: int | None
+    data_key: DataKey | None
+
+
+def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[list[Claimed], list[int]]:
+    """Lock up to `limit` ready texts of one sender, earliest deadline first, and read what they are judged on.
+
+    Rows that somebody else holds are passed over. What hangs on a locked number (recipient, consent, visits) is read
+    after the lock was had: whoever changes it holds that lock, so it is the state that holds when we commit. Second
+    come the texts whose personal data does not open: they are not judged at all.
+    """
+    values = {"sender": sender_id, "useful_at": now + USEFUL, "now": now, "at_most": limit}
+    rows = tx.rows(_READY_ONES, values)
+    return _claimed(tx, rows, now)
+
+
+def claim_these(tx: Transaction, text_ids: Collection[int], now: datetime) -> tuple[list[Claimed], list[int]]:
+    """The same for these texts, out of their turn: an answer that somebody may be waiting for in danger."""
+    rows = tx.rows(_THESE_ONES, {"ids": text_ids, "useful_at": now + USEFUL, "now": now})
+    return _claimed(tx, rows, now)
+
+
+_NOW = sa.bindparam("now", type_=texts.c.due_at.type)
+_CLAIMABLE = (
+    sa.select(
+        texts.c.id,
+        texts.c["class"].label("class_"),
+        texts.c.key,
+        texts.c.day,
+        texts.c.attempts,
+        texts.c.closes_at,
+        texts.c.recipient_id,
+        texts.c.sender_id,
+        texts.c.site_id,
+        texts.c.wording,
+        texts.c.language,
+        texts.c.body_sealed,
+        texts.c.released_at,
+        numbers.c.id.label("number_id"),
+        numbers.c.phone_sealed,
+        numbers.c.opted_out_at,
+        numbers.c.bad_since,
+        numbers.c.wrong_since,
+        numbers.c.verified_at,
+        senders.c.address,
+        senders.c.stops,
+    )
+    .join(senders, senders.c.id == texts.c.sender_id)
+    .join(numbers, numbers.c.id == texts.c.number_id)
+    .join(sites, sites.c.id == texts.c.site_id)
+    .where(sites.c.paused_at.is_(None))
+    .where(texts.c.closes_at > sa.bindparam("useful_at", type_=texts.c.closes_at.type))
+    .with_for_update(skip_locked=True, of=[texts, numbers])
+)
+_READY_ONES = Prepared(
+    _CLAIMABLE.where(sa.text(READY), texts.c.sender_id == sa.bindparam("sender"))
+    .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
+    .order_by(texts.c.closes_at)  # and by nothing else: thousands may close at the same time, and would be sorted
+    .limit(sa.bindparam("at_most", type_=sa.Integer()))
+)
+_THESE_ONES = Prepared(
+    _CLAIMABLE.where(
+        among(texts.c.id),
+        texts.c.state == State.SCHEDULED.value,
+        texts.c.held.is_(None),
+        texts.c.due_at <= _NOW,
+    )
+)
+
+
+def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[Claimed], list[int]]:
+    if not rows:
+        return [], []
+    readers, items, sent = tx.rows_of_each(
+        (_PEOPLE, {"ids": {row.recipient_id for row in rows if row.recipient_id is not None}}),
+        (_VISITS, {"ids": [row.id for row in rows]}),
+        (GONE, {"ids": {row.number_id for row in rows}, "since": now - timedelta(days=9)}),
+    )
+    people = {person.id: person for person in readers}
+    tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
+    visits = _visits(items)
+    said = _said(items)
+    gone_to = gone_in(tx, sent)
+    nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
+    crisis_numbers, crisis_patients = set[int](), set[int]()
+    if nobodys or any(person.any_crisis for person in people.values()):
+        crisis_numbers, crisis_patients = tasks.in_crisis(
+            tx, {row.number_id for row in rows}, {person.patient_id for person in people.values()}
+        )
+    claimed, unreadable = [], []
+    for row in rows:
+        person = people[row.recipient_id] if row.recipient_id is not None else nobodys[row.site_id]
+        to_somebody = row.recipient_id is not None
+        try:
+            phone = phone_of(tx, row.number_id, row.phone_sealed)
+            data_key = tx.data_key(person.key_id) if to_somebody else None
+            typed = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None
+        except (Unreadable, LookupError):
+            unreadable.append(row.id)
+            continue
+        reader = _reader(row, person, now) if to_somebody else None
+        about = tuple(visit for names, visit in visits.get(row.id, ()) if not to_somebody or person.key in names)
+        danger = row.number_id in crisis_numbers or (to_somebody and person.patient_id in crisis_patients)
+        claimed.append(
+            Claimed(
+                text=row.id,
+                class_=row.class_,
+                due=_due(row, reader, about, gone_to) if reader is not None and row.class_ == "reminder" else None,
+                unplanned=Unplanned(
+                    sort=sort_of(row.class_, row.wording),
+                    reader=reader,
+                    visits=about,
+                    tells=said[0].get(row.id, {}),
+                    closes_at=row.closes_at,
+                    opted_out=row.opted_out_at is not None,
+                )
+                if row.class_ != "reminder"
+                else None,
+                wording=row.wording,
+                typed=typed,
+                was=said[1].get(row.id, {}),
+                per_week=person.per_week if to_somebody else None,
+                held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
+                attempts=row.attempts,
+                closes_at=row.closes_at,
+                number_id=row.number_id,
+                phone=phone,
+                sender_id=row.sender_id,
+                sender=row.address,
+                sender_rested=row.stops > 0,
+                consent_id=person.consent_id if to_somebody else None,
+                closures=_dates(person.closures),
+                alias=person.alias,
+                site_phone=person.site_phone,
+                line24=person.line24,
+                language=row.language or (person.language if to_somebody else languages.DEFAULT),
+                reader_zone=person.zone if to_somebody else person.site_zone,
+                site_id=row.site_id,
+                patient_id=person.patient_id if to_somebody else None,
+                data_key=data_key,
+            )
+        )
+    return claimed, unreadable
+
+
+@lru_cache(maxsize=1024)  # a site's are on everybody's text
+def _dates(days: tuple[str, ...]) -> frozenset[date]:
+    return frozenset(map(date.fromisoformat, days))
+
+
+def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[int, Sequence[tuple[int, Gone]]]) -> Due:
+    others = [one for text, one in gone_to.get(row.number_id, ()) if text != row.id]
+    return Due(
+        reader=reader,
+        visits=visits,
+        day=row.day,
+        lead=Lead.parse(row.key.split(":", 2)[2]),
+        closes_at=row.closes_at,
+        gone=tuple(one.at for one in others),
+        days=7 if row.key.startswith("week:") else 1,
+        reminded=frozenset(
+            visit for one in others if one.reader == reader.id and not one.failed for visit in one.visits
+        ),
+    )
+
+
+def _reader(row: Any, person: Any, now: datetime) -> Reader:
+    return reader_of(
+        recipient_id=row.recipient_id,
+        role=person.role,
+        zone=person.zone,
+        guessed_zones=person.guessed_zones,
+        digest=person.weekly_digest,
+        texting=(person.texting_from, person.texting_to),
+        site_quiet=(person.quiet_from, person.quiet_to),
+        number_id=row.number_id,
+        number=row,
+        consent=person if person.said is not None else None,
+        today=to_wall(now, person.site_zone).date(),
+    )
+
+
+_SITE = (
+    sites.c.alias,
+    sites.c.phone.label("site_phone"),
+    sites.c.line24,
+    sites.c.zone.label("site_zone"),
+    words(sites.c.closures),
+    sites.c.quiet_from,
+    sites.c.quiet_to,
+)
+
+
+_SITES = Prepared(sa.select(sites.c.id, *_SITE).where(among(sites.c.id)))
+
+
+def _sites_of(tx: Transaction, site_ids: Collection[int]) -> dict[int, Any]:
+    if not site_ids:
+        return {}
+    return {row.id: row for row in tx.rows(_SITES, {"ids": site_ids})}
+
+
+_PEOPLE = Prepared(
+    sa.select(
+        recipients.c.id,
+        recipients.c.patient_id,
+        recipients.c.key,
+        recipients.c.role,
+        recipients.c.zone,
+        words(recipients.c.guessed_zones),
+        recipients.c.weekly_digest,
+        recipients.c.texting_from,
+        recipients.c.texting_to,
+        recipients.c.language,
+        recipients.c.consent_id,
+        consents.c.said,
+        consents.c.number_id,
+        words(consents.c.categories),
+        consents.c.expires_on,
+        consents.c.warned_of_risk,
+        consents.c.per_day,
+        consents.c.per_week,
+        patients.c.key_id,
+        keys.c.wrapped,
+        tasks.ANY_CRISIS.label("any_crisis"),
+        *_SITE,
+    )
+    .join(patients, patients.c.id == recipients.c.patient_id)
+    .outerjoin(keys, keys.c.id == patients.c.key_id)
+    .join(sites, sites.c.id == patients.c.site_id)
+    .outerjoin(consents, consents.c.id == recipients.c.consent_id)
+    .where(among(recipients.c.id))
+)
+
+
+_VISITS = Prepared(
+    visit_rows(text_items.c.text_id, text_items.c.tells, text_items.c.was)
+    .join(text_items, text_items.c.appointment_id == appointments.c.id)
+    .where(among(text_items.c.text_id))
+)
+
+
+def _visits(rows: Sequence[Any]) -> dict[int, list[tuple[tuple[str, ...], Visit]]]:
+    """Text → its visits, each with the recipients that its series names."""
+    found: dict[int, list[tuple[tuple[str, ...], Visit]]] = {}
+    for row in rows:
+        found.setdefault(row.text_id, []).append((row.recipients, visit_of(row, first=False)))
+    return found
+
+
+def _said(rows: Sequence[Any]) -> tuple[dict[int, dict[int, str]], dict[int, dict[int, datetime]]]:
+    """Notice → what it tells of each visit; notice → the wall clock of each that its reader knew."""
+    told: dict[int, dict[int, str]] = {}
+    was: dict[int, dict[int, datetime]] = {}
+    for row in rows:
+        if row.tells is not None:
+            told.setdefault(row.text_id, {})[row.id] = row.tells
+        if row.was is not None:
+            was.setdefault(row.text_id, {})[row.id] = datetime.fromisoformat(row.was)
+    return told, was
+
+
+@dataclass(slots=True)
+class Intent:
+    """The intent to send one claimed text, as it is written before the call."""
+
+    claimed: Claimed
+    body: str = field(repr=False)
+    template: str
+    language: str
+    segments: int
+    encoding: str
+
+
+@dataclass(slots=True)
+class Started:
+    """An attempt on record: what goes on the wire next."""
+
+    attempt: int
+    text: int
+    number: int
+    ref: str
+    to: str = field(repr=False)
+    sender: str
+    sender_id: int
+    number_id: int
+    body: str = field(repr=False)
+    closes_at: datetime
+    started_at: datetime
+    answers_danger: bool = False  # somebody may be waiting for it in danger
+    sender_rested: bool = False  # and nothing had been accepted since
+
+
+def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: timedelta) -> list[Started]:
+    """Write one attempt for each intent and lease its text to us. Commit before calling Twilio."""
+    if not intents:
+        return []
+    started = []
+    rows = []
+    for intent in intents:
+        due, attempt_id = intent.claimed, new_id(now)
+        one = Started(
+            attempt=attempt_id,
+            text=due.text,
+            number=due.attempts + 1,
+            ref=new_ref(now),
+            to=due.phone,
+            sender=due.sender,
+            sender_id=due.sender_id,
+            number_id=due.number_id,
+            body=intent.body,
+            closes_at=due.closes_at,
+            started_at=now,
+            answers_danger=due.class_ == "answer" and due.wording in IN_DANGER,
+            sender_rested=due.sender_rested,
+        )
+        started.append(one)
+        rows.append(
+            (
+                attempt_id,
+                due.text,
+                one.number,
+                one.ref,
+                due.sender_id,
+                due.number_id,
+                due.consent_id,
+                now,
+                intent.template,
+                intent.language,
+                tx.seal(Place("attempts", "body_sealed", attempt_id), intent.body, due.data_key),
+                intent.segments,
+                intent.encoding,
+            )
+        )
+    tx.add(_ATTEMPTS, rows)
+    # Here, where the numbers are locked anyway; when the answers come in they are not.
+    tx.do_later(_TEXTED, {"ids": {one.number_id for one in started}, "at": now})
+    leased = tx.do(_LEASE, {"ids": [one.text for one in started], "until": now + lease})
+    assert leased == len(started), "a text moved although it was locked"
+    return started
+
+
+_ATTEMPTS = PreparedInsert(
+    attempts.c.id,
+    attempts.c.text_id,
+    attempts.c.number,
+    attempts.c.ref,
+    attempts.c.sender_id,
+    attempts.c.number_id,
+    attempts.c.consent_id,
+    attempts.c.started_at,
+    attempts.c.template,
+    attempts.c.language,
+    attempts.c.body_sealed,
+    attempts.c.segments,
+    attempts.c.encoding,
+)
+_LEASE = Prepared(
+    texts.update()
+    .where(among(texts.c.id), texts.c.state == State.SCHEDULED.value)
+    .values(
+        state=State.SENDING.value,
+        ready=False,
+        leased_until=sa.bindparam("until", type_=texts.c.leased_until.type),
+        attempts=texts.c.attempts + 1,
+    )
+)
+_TEXTED = Prepared(
+    numbers.update()
+    .where(among(numbers.c.id))
+    .values(last_texted_at=sa.bindparam("at", type_=numbers.c.last_texted_at.type))
+)
+
+
+def which_started(tx: Transaction, refs: Sequence[str]) -> set[str]:
+    """Which of these attempts are on record: asked after a COMMIT that failed (K8)."""
+    return {row.ref for row in tx.all(sa.select(attempts.c.ref).where(attempts.c.ref.in_(refs)))}
+
+
+def suppress(tx: Transaction, text_ids: Sequence[int], reason: str) -> int:
+    """Claimed texts that do not go after all."""
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
+        .values(given_up(State.SUPPRESSED, reason))
+    )
+
+
+def hold_unreadable(tx: Transaction, text_ids: Sequence[int]) -> int:
+    """Claimed texts whose personal data does not open: out of the way of the others, and on the board."""
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
+        .values(held="unreadable", ready=False)
+    )
+
+
+def hold(tx: Transaction, text_ids: Sequence[int], why: str) -> int:
+    """Claimed texts that wait for a person: they stand on the board."""
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
+        .values(held=why, ready=False)
+    )
+
+
+def put_off(tx: Transaction, text_ids: Sequence[int], until: datetime) -> int:
+    """Claimed texts that may not go before `until`."""
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
+        .values(due_at=until, ready=False)
+    )

@@ -1,0 +1,346 @@
+"""What became of a text: receipts, look-ups of unknowns, questions about the silent ones, windows that shut.
+
+Any order and any repetition of what we hear ends the same (`lifecycle.heard`). Lock texts before attempts.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.lifecycle import State, further, heard, may
+from reminders.store.database.engine import Transaction
+from reminders.store.database.ids import first_id, new_id
+from reminders.store.database.schema import (
+    IN_FLIGHT,
+    UNASKED,
+    UNSETTLED,
+    attempts,
+    numbers,
+    patients,
+    receipts,
+    recipients,
+    senders,
+    texts,
+)
+from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.people import phone_of
+from reminders.store.planning.texts import given_up
+
+log = logging.getLogger(__name__)
+
+_LAST_WORD = ("delivered", "canceled", "read")  # after the others Twilio may still say that it was delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What somebody told us of an attempt: a callback, a look-up, or an answer to our question."""
+
+    status: str
+    error_code: int
+    sid: str
+    by: str
+    raw: str = field(repr=False)
+
+
+def attempt_by_ref(tx: Transaction, ref: str) -> Row[Any] | None:
+    """The attempt whose callback address carries `ref`, with its text's number."""
+    return tx.first(
+        sa.select(attempts, texts.c.number_id.label("of_number"))
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .where(attempts.c.ref == ref)
+    )
+
+
+def lock_text(tx: Transaction, text_id: Any) -> Row[Any]:
+    """One text, locked. Numbers, texts, attempts: in this order everybody locks."""
+    row = tx.first(sa.select(texts).where(texts.c.id == text_id).with_for_update())
+    assert row is not None
+    return row
+
+
+def tries_until(tx: Transaction, attempt_id: int) -> list[tuple[str | None, int | None]]:
+    """The answer and the error code of each attempt of a text, up to this one."""
+    this = sa.select(attempts.c.text_id, attempts.c.number).where(attempts.c.id == attempt_id).subquery()
+    earlier = sa.and_(attempts.c.text_id == this.c.text_id, attempts.c.number <= this.c.number)
+    query = sa.select(attempts.c.answer, attempts.c.error_code).select_from(this).join(attempts, earlier)
+    return [(row.answer, row.error_code) for row in tx.all(query)]
+
+
+def sender_of_attempt(tx: Transaction, attempt_id: int) -> int:
+    """The sender an attempt went by."""
+    return int(tx.value(sa.select(attempts.c.sender_id).where(attempts.c.id == attempt_id)))
+
+
+def try_again(tx: Transaction, attempt_id: int, due_at: datetime, code: int) -> bool:
+    """Queue a text that was not delivered for another try, if it still is useful then; whether it was queued."""
+    tried = sa.select(attempts.c.text_id, attempts.c.number).where(attempts.c.id == attempt_id).subquery()
+    return (
+        tx.run(
+            texts.update()
+            .where(texts.c.id == sa.select(tried.c.text_id).scalar_subquery())
+            .where(texts.c.attempts == sa.select(tried.c.number).scalar_subquery())
+            .where(texts.c.state == State.UNDELIVERED.value, texts.c.closes_at > due_at)
+            .values(state=State.SCHEDULED.value, due_at=due_at, waits_code=code)
+        )
+        == 1
+    )
+
+
+def hear(tx: Transaction, attempt_id: int, told: Heard, now: datetime, ask_at: datetime) -> bool:
+    """Store a receipt and let the text move; whether it was news.
+
+    Any order and any repetition ends the same (`lifecycle.heard`). The first receipt of an attempt without an answer
+    is also its answer, whatever it says: Twilio took it, and is asked at `ask_at` how it ended.
+    """
+    text_id = sa.select(attempts.c.text_id).where(attempts.c.id == attempt_id).scalar_subquery()
+    text = lock_text(tx, text_id)
+    row = tx.first(
+        sa.select(attempts, patients.c.key_id)
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
+        .outerjoin(patients, patients.c.id == recipients.c.patient_id)
+        .where(attempts.c.id == attempt_id)
+        .with_for_update(of=attempts)
+    )
+    assert row is not None
+    receipt_id = new_id(now)
+    data_key = tx.data_key(row.key_id) if row.key_id is not None else None
+    fresh = tx.insert_new(
+        receipts,
+        {
+            "id": receipt_id,
+            "attempt_id": attempt_id,
+            "status": told.status[:20],
+            "error_code": told.error_code,
+            "heard_at": now,
+            "heard_by": told.by,
+            "raw_sealed": tx.seal(Place("receipts", "raw_sealed", receipt_id), told.raw, data_key),
+        },
+    )
+    if not fresh:
+        return False
+    status = further(row.status, told.status)
+    values: dict[str, Any] = {}
+    its_answer = row.answer != "accepted"
+    if its_answer:
+        values |= {"answer": "accepted", "answered_at": now, "look_at": None, "ask_at": ask_at}
+    if row.sid is None and told.sid and not sids_taken(tx, [told.sid]):
+        values["sid"] = told.sid
+    if status != row.status:
+        values |= {"status": status, "status_at": now, "error_code": told.error_code}
+    if status in _LAST_WORD:
+        values["ask_at"] = None
+    if values:
+        tx.run(attempts.update().where(attempts.c.id == attempt_id).values(**values))
+    latest = text.attempts == row.number
+    target = heard(State(text.state), before=row.status, status=told.status, latest=latest)
+    if target is None and its_answer and latest and may(State(text.state), State.SENT):
+        target = State.SENT
+    if target is not None:
+        tx.run(
+            texts.update()
+            .where(texts.c.id == text.id, texts.c.state == text.state)
+            .values(state=target.value, ready=False, leased_until=None, reason=None, waits_code=None)
+        )
+    return True
+
+
+def release_lapsed(tx: Transaction, now: datetime, settle: timedelta, limit: int = 1000) -> int:
+    """Texts whose worker never came back: `uncertain` from now on, to be looked up; how many."""
+    rows = tx.all(
+        sa.select(texts.c.id, texts.c.attempts, texts.c.leased_until)
+        .where(sa.text(IN_FLIGHT), texts.c.leased_until < now)
+        .order_by(texts.c.leased_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    tx.run_many(
+        attempts.update()
+        .where(attempts.c.text_id == sa.bindparam("text"), attempts.c.number == sa.bindparam("which"))
+        .where(attempts.c.answer.is_(None))
+        .values(
+            answer="unknown", what="no answer recorded", look_at=sa.bindparam("look", type_=attempts.c.look_at.type)
+        ),
+        [{"text": row.id, "which": row.attempts, "look": row.leased_until + settle} for row in rows],
+    )
+    tx.run_many(
+        texts.update()
+        .where(texts.c.id == sa.bindparam("text"), texts.c.state == State.SENDING.value)
+        .where(texts.c.leased_until < now)
+        .values(state=State.UNCERTAIN.value, leased_until=None),
+        [{"text": row.id} for row in rows],
+    )
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An attempt of which we do not know whether Twilio took it."""
+
+    attempt: int
+    text: int
+    number: int
+    number_id: int
+    phone: str = field(repr=False)
+    sender: str
+    body: str = field(repr=False)
+    started_at: datetime
+    followed_at: datetime | None  # when the text's next attempt began, if there was one
+    closes_at: datetime
+    looks: int
+
+
+def take_unsettled(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> list[Unsettled]:
+    """Attempts to look up now; nobody else takes them before `busy_until`."""
+    following = attempts.alias("following")
+    rows = tx.all(
+        sa.select(
+            attempts,
+            texts.c.closes_at,
+            senders.c.address,
+            numbers.c.phone_sealed,
+            sa.select(following.c.started_at)
+            .where(following.c.text_id == attempts.c.text_id, following.c.number == attempts.c.number + 1)
+            .scalar_subquery()
+            .label("followed_at"),
+        )
+        .join(texts, texts.c.id == attempts.c.text_id)
+        .join(senders, senders.c.id == attempts.c.sender_id)
+        .join(numbers, numbers.c.id == attempts.c.number_id)
+        .where(sa.text(UNSETTLED), attempts.c.look_at <= now)
+        .order_by(attempts.c.look_at)
+        .limit(limit)
+        .with_for_update(of=attempts, skip_locked=True)
+    )
+    tx.run(attempts.update().where(attempts.c.id.in_([row.id for row in rows])).values(look_at=busy_until))
+    found = []
+    for row in rows:
+        try:
+            phone = phone_of(tx, row.number_id, row.phone_sealed)
+            body = tx.open(Place("attempts", "body_sealed", row.id), row.body_sealed)
+        except (Unreadable, LookupError):
+            log.error("attempt %d cannot be looked up: its personal data does not open", row.id)  # ruff: ignore[error-instead-of-exception]  its text may be personal
+            continue
+        found.append(
+            Unsettled(
+                attempt=row.id,
+                text=row.text_id,
+                number=row.number,
+                number_id=row.number_id,
+                phone=phone,
+                sender=row.address,
+                body=body,
+                started_at=row.started_at,
+                followed_at=row.followed_at,
+                closes_at=row.closes_at,
+                looks=row.looks,
+            )
+        )
+    return found
+
+
+def sids_taken(tx: Transaction, sids: Collection[str]) -> set[str]:
+    """Which of these messages already belong to an attempt of ours."""
+    return {row.sid for row in tx.all(sa.select(attempts.c.sid).where(attempts.c.sid.in_(sids)))}
+
+
+def looked(tx: Transaction, unsettled: Unsettled, look_again_at: datetime | None) -> bool:
+    """Note that a look-up found nothing; False when the attempt was settled meanwhile."""
+    return (
+        tx.run(
+            attempts.update()
+            .where(attempts.c.id == unsettled.attempt, attempts.c.sid.is_(None), attempts.c.answer == "unknown")
+            .where(attempts.c.looks == unsettled.looks)
+            .values(looks=unsettled.looks + 1, look_at=look_again_at)
+        )
+        == 1
+    )
+
+
+def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
+    """The one resend that sending rule 5 allows: absent twice, and the window still open. Whether it was scheduled."""
+    return (
+        tx.run(
+            texts.update()
+            .where(texts.c.id == unsettled.text, texts.c.state == State.UNCERTAIN.value)
+            .where(texts.c.attempts == unsettled.number, sa.not_(texts.c.resent), texts.c.closes_at > now)
+            .values(state=State.SCHEDULED.value, resent=True, due_at=now)
+        )
+        == 1
+    )
+
+
+def take_unasked(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
+    """Accepted attempts whose end nobody told us yet, to be asked after now: id, sid, asks, answered_at, number_id."""
+    rows = tx.all(
+        sa.select(attempts.c.id, attempts.c.sid, attempts.c.asks, attempts.c.answered_at, attempts.c.number_id)
+        .where(sa.text(UNASKED), attempts.c.ask_at <= now)
+        .order_by(attempts.c.ask_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    tx.run(attempts.update().where(attempts.c.id.in_([row.id for row in rows])).values(ask_at=busy_until))
+    return rows
+
+
+def asked(tx: Transaction, attempt_id: int, asks: int, ask_again_at: datetime | None) -> None:
+    """Note that we asked; with no further time to ask and no final word, the text is `unconfirmed`."""
+    noted = tx.run(
+        attempts.update()
+        .where(attempts.c.id == attempt_id, attempts.c.asks == asks, attempts.c.ask_at.is_not(None))
+        .values(asks=asks + 1, ask_at=ask_again_at)
+    )
+    if noted and ask_again_at is None:
+        text_id = tx.value(sa.select(attempts.c.text_id).where(attempts.c.id == attempt_id))
+        tx.run(
+            texts.update()
+            .where(texts.c.id == text_id, texts.c.state == State.SENT.value)
+            .values(state=State.UNCONFIRMED.value)
+        )
+
+
+def expire(tx: Transaction, now: datetime, limit: int = 1000) -> int:
+    """Texts whose window shut before they could be handed over; how many.
+
+    Of those that may have gone before a restore it is not known yet (K13).
+    """
+    shut = (
+        sa.select(texts.c.id)
+        .where(sa.text("state = 'scheduled'"), texts.c.closes_at <= now)
+        .where(sa.or_(texts.c.held.is_(None), texts.c.held != "restored"))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return tx.run(
+        texts.update()
+        .where(texts.c.id.in_(shut), texts.c.state == State.SCHEDULED.value)
+        .values(given_up(State.EXPIRED))
+    )
+
+
+# For the health page. Ids grow with time, so the newest rows stand at the end of the primary key.
+
+
+def last_callback(tx: Transaction) -> datetime | None:
+    """When a callback came last."""
+    newest = sa.select(receipts.c.heard_at).where(receipts.c.heard_by == "callback")
+    at: datetime | None = tx.value(newest.order_by(receipts.c.id.desc()).limit(1))
+    return at
+
+
+def last_accepted(tx: Transaction) -> datetime | None:
+    """When Twilio took a text last."""
+    newest = sa.select(attempts.c.answered_at).where(attempts.c.answer == "accepted")
+    at: datetime | None = tx.value(newest.order_by(attempts.c.id.desc()).limit(1))
+    return at
+
+
+def latest_answers(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
+    """Twilio's latest answers since then, the newest first: answer, error_code."""
+    newest = sa.select(attempts.c.answer, attempts.c.error_code).where(attempts.c.id >= first_id(since))
+    return tx.all(newest.where(attempts.c.answer.is_not(None)).order_by(attempts.c.id.desc()).limit(limit))

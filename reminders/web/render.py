@@ -1,0 +1,161 @@
+"""How a page is drawn: the templates, what stands on every page, and what is said when a page cannot be had."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from reminders import __version__, clock, store
+from reminders.plans import to_wall
+from reminders.queries import explanations
+from reminders.service import House, tasks
+from reminders.service.operations.legible import legible
+
+AREAS = (
+    ("Today", "/", "look"),
+    ("Plans", "/plans", "look"),
+    ("Inbox", "/inbox", "look"),
+    ("Log", "/log", "look"),
+    ("Health", "/health", "look"),
+)
+"""What stands in the bar of every page: word, address, and the permission that shows it."""
+
+MORE = (
+    ("Sessions", "/sessions", "look"),
+    ("Wording", "/wording", "look"),
+    ("Sites and senders", "/sites", "look"),
+    ("Staff", "/users", "administer"),
+    ("Audit", "/audit", "audit"),
+)
+"""The same, behind the word More."""
+
+
+def _template(name: str) -> str:
+    return (files("reminders.web") / "templates" / name).read_text(encoding="utf-8")
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How long ago, or in how long: `3 min ago`, `in 2 h`. Never alone on a page: the instant stands beside it."""
+    spell = now - at
+    seconds = abs(spell.total_seconds())
+    if seconds < 60:
+        return "just now" if spell >= timedelta(0) else "in a moment"
+    amount = next(
+        f"{int(seconds // size)} {word}" for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if seconds >= size
+    )
+    return f"{amount} ago" if spell >= timedelta(0) else f"in {amount}"
+
+
+def near(at: datetime, zone: str, now: datetime) -> str:
+    """An instant on the wall clock of `zone`, as short as today's date allows: `17:55`, `Thu 26 Nov, 09:00`."""
+    wall, today = to_wall(at, zone), to_wall(now, zone).date()
+    if wall.date() == today:
+        return f"{wall:%H:%M}"
+    year = f" {wall.year}" if wall.year != today.year else ""
+    return f"{wall:%a} {wall.day} {wall:%b}{year}, {wall:%H:%M}"
+
+
+def short_name(name: str) -> str:
+    """A person's first name and the first letter of the last: `Jordan A.`."""
+    first, *others = name.split() or [name]
+    return f"{first} {others[-1][0]}." if others else first
+
+
+def shown(text: object) -> Markup:
+    """What others wrote, for a page: apart from what stands around it, and with nothing in it that turns a line."""
+    return Markup("<bdi>{}</bdi>").format(legible(str(text)))
+
+
+def called(who: str | None, actor: Any = None) -> str:
+    """What to call whoever did something: `you`, a login of ours, or the program."""
+    if actor is not None and who == actor.who:
+        return "you"
+    return (who or "nobody").removeprefix("staff:")
+
+
+templates = Environment(
+    loader=FunctionLoader(_template),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+templates.globals.update(
+    states=explanations.STATES,
+    tell=explanations.tell,
+    advice=explanations.advice,
+    visits=explanations.VISITS,
+    modes=explanations.MODES,
+    meanings=explanations.MEANINGS,
+    lead_words=explanations.lead_words,
+    reasons=explanations.REASONS,
+    kinds=tasks.KINDS,
+    called=called,
+    near=near,
+    ago=ago,
+    version=__version__,
+)
+templates.filters["legible"] = legible
+templates.filters["shown"] = shown
+templates.filters["short_name"] = short_name
+templates.filters["clock_time"] = explanations.clock_time
+templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
+
+
+def draw(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page of that template, in the frame that all pages share.
+
+    In the frame: the areas that whoever is signed in may look at, urgent tasks that nobody has taken, whether sending
+    is paused, and the site's clock. `values` are the template's own. Raises Unavailable.
+    """
+    return HTMLResponse(templates.get_template(template).render(_frame(request) | values), status)
+
+
+def _frame(request: Request) -> dict[str, Any]:
+    house: House = request.app.state.house
+    actor = getattr(request.state, "actor", None)
+    now = clock.now()
+
+    def look(tx: store.Transaction) -> tuple[list[tuple[str, datetime]], int]:
+        sites = actor.sites("look") if actor is not None else ()
+        paused = [(row.key, row.paused_at) for row in store.people.paused_sites(tx) if row.id in sites]
+        return paused, store.tasks.alarms(tx, sites).count
+
+    paused, ringing = house.database.read(look) if actor is not None else ([], 0)
+    return {
+        "path": request.url.path,
+        "actor": actor,
+        "areas": [area for area in AREAS if actor is not None and actor.may(area[2])],
+        "more": [area for area in MORE if actor is not None and actor.may(area[2])],
+        "paused": paused,
+        "ringing": ringing,
+        "zone": house.settings.site.zone,
+        "now": now,
+        "demo": not house.settings.twilio.live,
+        "done": None,
+    }
+
+
+def problem(request: Request, status: int, title: str, said: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that is not what was asked for: a page for a browser, one line for everybody else.
+
+    It is drawn without the database, which may be what is missing.
+    """
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(f"{said}\n", status, headers)
+    bare = {"path": "", "actor": None, "areas": (), "more": (), "paused": (), "ringing": 0, "demo": False, "done": None}
+    return HTMLResponse(templates.get_template("problem.html").render(bare, title=title, said=said), status, headers)
+
+
+def see(path: str, **fields: str) -> RedirectResponse:
+    """On to another page after something was done, so that going back or anew does not do it again.
+
+    `done` among the fields is a word that the page there knows what to say for; nothing else is repeated to people.
+    """
+    return RedirectResponse(f"{path}?{urlencode(fields)}" if fields else path, 303)
