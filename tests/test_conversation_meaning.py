@@ -102,7 +102,7 @@ def test_l17_nothing_else_lifts_a_stop_not_even_yes(text):
     assert "start" not in meanings(text)
 
 
-def test_l10_whoever_says_start_and_stop_is_stopped():
+def test_l10_a_person_who_says_start_and_stop_is_stopped():
     assert meanings("start stop") == ("stop_asked",)
 
 
@@ -159,7 +159,7 @@ def test_c10_a_no_or_another_person_is_still_a_crisis(text):
         "me muero de risa",
     ],
 )
-def test_c10_a_figure_of_speech_reaches_a_person_and_pages_nobody(text):
+def test_c10_a_figure_of_speech_reaches_a_person_and_pages_no_one(text):
     assert meanings(text) == ("other",)
 
 

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import logged, send
+from conftest import free_port, logged, open_house, send
 from people import document, one_off
 from test_service_changes import LATER, accept, bodies, wall
 
@@ -58,13 +58,66 @@ def test_long_run_2_the_preview_of_a_first_visit_holds_through_the_nightly_repla
     assert "tomorrow, Thu Dec 3, 9:30am" in bodies(twilio)[-1]
 
 
+def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_says_the_true_reason(line):
+    """The evening text of the 2-hour lead is said by the day-before text, for which another visit's leaves no room."""
+    first, other = one_off("first", "2026-12-01T15:00:00", leads=["2h"]), one_off("b", "2026-12-05T15:00:00")
+    group = weekly("group", "2026-12-03T09:00:00", kind="therapy_group", leads=["1d@17:00", "2h"])
+    accept(line, series=[first, group, other | {"leads": ["3d@12:00"]}])
+    rows = standing(line)
+    assert rows["day:2026-12-05:3d@12:00"] == ("scheduled", None)
+    assert rows["day:2026-12-03:1d@17:00"] == ("suppressed", "cap_day")
+    assert rows["day:2026-12-03:2h"] == ("suppressed", "cap_day")
+
+
+@pytest.fixture
+def welcoming(database_url, tmp_path, travel, twilio):
+    """A line that greets new numbers."""
+    opened = open_house(
+        database_url,
+        tmp_path,
+        sending__welcome="true",
+        twilio__api_base_url=twilio.url,
+        twilio__segments_per_second="0",
+        web__public_url=f"http://127.0.0.1:{free_port()}",
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("leads", [["1d@17:00", "2h"], None])
+def test_screens_1b_the_first_visit_has_a_reminder_whatever_else_goes_that_day(welcoming, twilio, travel, leads):
+    """Entered on Saturday night for Monday morning: the welcome goes on Sunday, and so does the reminder."""
+    saturday = wall("2026-11-28T21:38")
+    travel(saturday)
+    visit = one_off("first", "2026-11-30T09:30:00", **({"leads": leads} if leads else {}))
+    accept(welcoming, now=saturday, plan={"discharged_on": "2026-11-28"}, series=[visit])
+    promised = [one for one in planning.preview_plan(welcoming, "DC-1", saturday) if one.class_ == "reminder"]
+    assert len([one for one in promised if one.goes]) == 1
+    assert {one.reason for one in promised if not one.goes} == {"merged_into"}
+    for now in ("2026-11-29T03:00", "2026-11-29T09:01", "2026-11-29T17:01"):
+        travel(wall(now))
+        planning.extend(welcoming, wall(now))
+        send(welcoming)
+    said = bodies(twilio)
+    assert len(said) == 2  # the welcome and the reminder
+    assert len([body for body in said if "tomorrow, Mon Nov 30, 9:30am" in body]) == 1
+
+
 def test_long_run_5_a_row_whose_window_has_shut_keeps_its_reason(line, travel):
     """The two groups of a day share a text; its reason stays when the first of them is marked."""
     two = [weekly("morning", "2026-12-03T09:30:00", kind="therapy_group"), one_off("doctor", "2026-12-02T15:00:00")]
     accept(line, consent={"per_week": 1}, series=two)
     before = standing(line)
-    assert ("suppressed", "cap_week") in before.values()
-    after_it = wall("2026-12-03T18:00")
+    key = "day:2026-12-03:1d@17:00"
+    assert before[key] == ("suppressed", "cap_week")
+    # At night its window is as good as shut; in the morning it is, and a STOP comes after it.
+    night, morning, after_it = wall("2026-12-02T21:30"), wall("2026-12-03T08:50"), wall("2026-12-03T18:00")
+    travel(night)
+    planning.extend(line, night)
+    assert standing(line)[key] == before[key]
+    travel(morning)
+    inbound.take_in(line, InboundText("SM" + "1" * 32, PHONE, SENDER, "STOP", None), morning)
+    assert standing(line)[key] == before[key]
     travel(after_it)
     attendance.mark(line, "DC-1", "morning", date(2026, 12, 3), after_it, what="attended", who="test")
     planning.extend(line, after_it)

@@ -132,6 +132,26 @@ def test_field_report_6_one_of_both_is_a_change(house):
     assert stands(house)[2] == "+12025550188"
 
 
+def test_field_report_6_one_name_with_another_day_of_birth_and_number_is_another_person(house):
+    accept(house, patient={"born_on": "1980-01-01"})
+    for plan in ({"ref": "DC-2", "alongside": True}, {}):
+        with pytest.raises(
+            PlanRefused, match=r"patient\.ref: is known here with another day of birth and another number"
+        ):
+            accept(house, plan=plan, patient={"phone": "202-555-0188", "born_on": "1990-02-02"})
+    accept(house, patient={"phone": "202-555-0188", "born_on": "1980-01-01"})
+    assert stands(house)[2] == "+12025550188"
+
+
+@pytest.mark.parametrize("ref", ["mrn-1", "MRN 1", "MRN-01", "MRN\u20111"])
+def test_field_report_13_one_patient_under_two_spellings_of_a_reference_is_noted(house, ref):
+    accept(house)
+    again = accept(house, plan={"ref": "DC-2"}, patient={"ref": ref, "name": "ALVAREZ, Jor\u200bdan"})
+    assert any("another patient here has the same name and number" in note for note in again.notes)
+    other = accept(house, plan={"ref": "DC-3"}, patient={"ref": "MRN-3", "name": "Sam Lee"})
+    assert not any("same name" in note for note in other.notes)
+
+
 # 7, 12, 14: numbers.
 
 
@@ -179,6 +199,10 @@ def test_field_report_12_our_own_lines_are_no_patients(house, ours):
         ("+44 844 123 4567", "shared-cost|premium"),
         ("+44 76 6101 2345", "pager"),
         ("+44 55 1234 5678", "company|not a number"),
+        ("+44 7012 345678", "forwarding"),
+        ("533-234-5678", "forwarding"),
+        ("+1 202 976 0143", "premium"),
+        ("202-555-1212", "directory assistance"),
     ],
 )
 def test_field_report_12_numbers_that_are_no_persons_are_refused(typed, why):
@@ -191,6 +215,19 @@ def test_field_report_12_numbers_that_are_no_persons_are_refused(typed, why):
 )
 def test_field_report_14_invisible_signs_in_a_number_are_dropped(sign):
     assert read_phone(f"{sign}(202){sign} 555-01{sign}43{sign}", KNOWN) == PHONE
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u200f", "\u00ad", "\u200e", "\ufe0f", "\u3164", "\u034f", "\ufeff"])
+def test_field_report_14_invisible_signs_in_a_name_are_dropped_and_in_a_reference_refused(sign):
+    assert document(patient={"name": f"{sign}Jor{sign}dan Alvarez"}).patient.name == "Jordan Alvarez"
+    assert refusal(patient={"name": sign})["patient.name"] == "is empty"
+    for ref in (f"MRN{sign}-1", f"MRN-1{sign}"):
+        assert "cannot be printed" in refusal(patient={"ref": ref})["patient.ref"]
+
+
+def test_field_report_14_a_joiner_is_part_of_a_name():
+    name = "\u0646\u0648\u0631\u06cc\u200c\u0632\u0627\u062f\u0647"
+    assert document(patient={"name": name}).patient.name == name
 
 
 # 8: zones.
@@ -233,9 +270,28 @@ def test_field_report_9_import_says_that_a_number_is_shared_or_opted_out(house):
 
 def test_field_report_10_last_years_date_is_noted(house):
     noted = accept(house, series=[one_off("visit", "2026-01-05T10:00:00")])
-    assert any("check the year" in note for note in noted.notes)
+    assert "visit: starts long before the discharge, in 2026; check the year" in noted.notes
+    assert "every visit has passed, so no text goes; check the year" in noted.notes
     weekly = one_off("group", "2026-01-05T10:00:00", repeats="FREQ=WEEKLY")
     assert any("group: starts long before" in note for note in accept(house, series=[weekly]).notes)
+
+
+def test_field_report_10_a_visit_of_last_year_that_is_entered_now_is_noted_beside_others_and_once(house):
+    running = {"plan": {"discharged_on": "2025-12-20"}}
+    good, slip = one_off("therapy", "2026-12-03T15:00:00"), one_off("visit", "2026-01-05T10:00:00")
+    note = "visit: its last date passed long ago, in 2026; check the year"
+    assert not [one for one in accept(house, **running, series=[good]).notes if "check the year" in one]
+    assert note in accept(house, **running, series=[good, slip]).notes
+    later = accept(house, **running, series=[good | {"minutes": 30}, slip])
+    assert later.changed
+    assert note not in later.notes
+
+
+def test_field_report_10_a_move_into_the_past_is_noted(house):
+    weekly = one_off("group", "2026-12-03T10:00:00", repeats="FREQ=WEEKLY;COUNT=9")
+    for to in ("2026-11-12T10:00", "2026-11-29T10:00"):
+        moved = accept(house, series=[weekly | {"move": {"2026-12-03T10:00": to}}])
+        assert "group: a date is moved into the past; check the year" in moved.notes
 
 
 def test_field_report_10_a_move_into_last_year_is_refused():

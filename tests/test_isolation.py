@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from api_caller import Program, make_key
 from conftest import NOW, logged, send
 from people import one_off
-from test_service_changes import accept, open_kinds, wall
+from test_service_changes import accept, bodies, open_kinds, wall
 from test_service_planning import GOOD, plan_file
+from web_caller import Caller
 
-from reminders import clock
+from reminders import clock, store
 from reminders.service import planning, tasks
 from reminders.service.operations import runs
 from reminders.service.planning import importing, replanning, watch
@@ -169,3 +171,70 @@ def test_field_report_13_two_files_of_the_folder_that_differ_about_one_plan_are_
     assert report.accepted == 1
     assert sorted(path.name for path, _ in report.refused) == ["a.toml", "b.toml"]
     assert (folder / "refused" / "a.toml").exists()
+
+
+# Rows with values that are none of ours: damaged, or of another version.
+
+AWAY = "America/Atlantis"
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("appointments", {"wall": "soon"}),
+        ("appointments", {"zone": AWAY}),
+        ("recipients", {"zone": AWAY}),
+        ("recipients", {"guessed_zones": [AWAY]}),
+        ("consents", {"categories": ["carrier pigeon"]}),
+        ("series", {"leads": ["a while"]}),
+        ("texts", {"key": "day:2026-12-03:a while"}),
+        ("numbers", {"phone_sealed": b"x"}),
+    ],
+    ids=lambda one: one if isinstance(one, str) else next(iter(one)),
+)
+def test_long_run_1_a_row_that_cannot_be_read_holds_back_its_own_text_alone(line, twilio, travel, table, values):
+    visit = [one_off("visit", "2026-12-03T15:00:00", leads=["1d@17:00"])]
+    for number in (1, 2):
+        accept(line, number, series=visit)
+    rows = getattr(schema, table)
+    (column,) = values
+
+    def damage(tx):
+        row = tx.first(sa.select(rows).order_by(rows.c.id).limit(1))
+        tx.run(rows.update().where(rows.c.id == row.id).values(values))
+        return row.id, row._mapping[column]
+
+    row_id, was = line.database.write(damage)
+    travel(wall("2026-12-02T17:01"))
+    assert send(line).accepted == 1
+    assert bodies(twilio, "+12025550101") == []
+    assert "tomorrow, Thu Dec 3, 3:00pm" in bodies(twilio, "+12025550102")[0]
+    assert [text.held for text in logged(line) if text.class_ == "reminder" and text.patient == "MRN-1"] == [
+        "unreadable"
+    ]
+    # Put right, it goes.
+    line.database.write(lambda tx: tx.run(rows.update().where(rows.c.id == row_id).values({column: was})))
+    runs.run(line, "plan")
+    assert send(line).accepted == 1
+    assert "tomorrow, Thu Dec 3, 3:00pm" in bodies(twilio, "+12025550101")[0]
+
+
+@pytest.mark.parametrize(("table", "column"), [("numbers", "phone_sealed"), ("patients", "name_sealed")])
+def test_long_run_1_a_person_whose_data_does_not_open_costs_no_page_or_list(line, travel, table, column):
+    accept(line, 1)
+    accept(line, 2)
+    travel(NOW + timedelta(minutes=5))
+    for number in (1, 2):
+        text = InboundText("SM" + f"{number}" * 32, f"+1202555010{number}", SENDER, "i want to die", None)
+        inbound.take_in(line, text, NOW + timedelta(minutes=5))
+    rows = getattr(schema, table)
+    first = line.database.read(lambda tx: tx.value(sa.select(rows.c.id).order_by(rows.c.id)))
+    line.database.write(lambda tx: tx.run(rows.update().where(rows.c.id == first).values({column: b"x"})))
+    ana, api = Caller(line, role="admin"), Program(line, make_key(line, "read", "people"))
+    tasks_of_crisis = [task.id for task in tasks.listed(line, kind="crisis")]
+    assert len(tasks_of_crisis) == 2
+    for path in ("/", "/inbox", "/log", "/phones", *(f"/inbox/{task}" for task in tasks_of_crisis)):
+        assert ana.page(path).status_code == 200, path
+    for path in ("/texts", "/tasks", "/replies?names=true", "/patients?names=true"):
+        assert api.get(path).status_code == 200, path
+    assert len(line.database.read(lambda tx: store.calls.ahead(tx, NOW, NOW + timedelta(days=7)))) == 2

@@ -121,7 +121,7 @@ def test_long_run_2_the_day_before_text_is_never_merged_into_one_that_does_not_g
 ONE_A_DAY = Policy(HOUSE.leads, HOUSE.series_leads, per_day=1, per_week=7)
 
 
-def test_what_was_merged_into_a_text_that_does_not_go_is_judged_again():
+def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_is_judged_again():
     # The evening text of the 2-hour lead is said by the day-before text; where that has no room, it has none either.
     went = [Gone(1, "day:2026-12-02:2h", at("2026-12-02T13:00"), frozenset({9}))]
     texts = {text.key: text.reason for text in one(visit("2026-12-03T09:00"), now=at("2026-12-02T14:00"), gone=went)}

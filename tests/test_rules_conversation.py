@@ -97,7 +97,7 @@ def test_e11_c_confirms_nothing_without_a_text_that_asked(office):
     assert office.kinds() == ["reply"]
 
 
-def test_e11_c_does_not_confirm_a_time_that_nobody_has_read(office):
+def test_e11_c_does_not_confirm_a_time_that_no_one_has_read(office):
     office.remind(series=[one_off("visit", "2026-12-01T15:00:00", leads=["1d@17:00"], session="oak")])
     to = datetime(2026, 12, 1, 16, 30)  # wall clock of the place
     changes.change_session(office.house, "oak", to.date(), clock.now(), who="test", to=to)
@@ -251,7 +251,7 @@ def test_c9_a_slip_in_the_first_thirty_days_pages_within_the_hour_at_any_hour(of
 
 
 @pytest.mark.parametrize("words", ["i used last night", "i want to use so bad"])
-def test_c9_later_a_slip_is_a_task_and_pages_nobody(office, words):
+def test_c9_later_a_slip_is_a_task_and_pages_no_one(office, words):
     office.accept(plan=LONG_AGO, series=TOMORROW)
     office.text(words)
     assert office.pager.called() == []
@@ -301,7 +301,7 @@ def test_c2_a_crisis_with_a_stop_is_answered_paged_and_stopped(office, language,
         ("en", "dying to see you all at thanksgiving lol"),
     ],
 )
-def test_c10_what_nobody_understands_reaches_a_person_within_four_waking_hours(office, language, words):
+def test_c10_what_no_one_understands_reaches_a_person_within_four_waking_hours(office, language, words):
     office.accept(patient={"language": language}, series=TOMORROW)
     office.text(words)
     open_kinds = office.kinds()
@@ -434,7 +434,7 @@ def test_a_supporter_of_a_patient_who_died_hears_nothing_more(office):
 # The urgent are not kept waiting
 
 
-def test_c3_what_somebody_waits_for_goes_with_the_webhook_and_the_rest_with_the_worker(office):
+def test_c3_what_someone_waits_for_goes_with_the_webhook_and_the_rest_with_the_worker(office):
     office.remind()
     for number, (words, at_once) in enumerate(
         [("i want to die", True), ("i used last night", True), ("HELP", True), ("is there parking", False)]

@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 from api_caller import Program, make_key
 from conftest import NOW
-from people import one_off
+from people import one_off, raw
 from test_pages_plans import form
 from two_sites import accept, open_north
 from web_caller import Caller
 
-from reminders import store
+from reminders import plans, store
+from reminders.service import planning
 from reminders.service.people import lives
 from reminders.store.database import schema
 
@@ -33,6 +34,10 @@ def shared(house, travel):
     return house, places
 
 
+def _without_clock(page: str) -> str:
+    return re.sub(r"\d+(:\d\d)+|data-ends=\"\d+\"", "", page)
+
+
 def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(house, travel):
     travel(NOW)
     open_north(house)
@@ -41,7 +46,7 @@ def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(house, 
 
     def answer(phone: str) -> tuple[int, str]:
         said = browser.request("POST", "/log", data={"number": phone})
-        return said.status_code, re.sub(r"\d+(:\d\d)+", "", said.text.replace(phone, ""))  # but for the clock
+        return said.status_code, _without_clock(said.text.replace(phone, ""))
 
     assert answer("202-555-0101") == answer("202-555-0177")
 
@@ -121,3 +126,80 @@ def test_s7_what_one_site_says_of_a_shared_number_is_a_task_and_a_row_at_the_oth
     if what == "wrong":
         lives.mark_wrong(house, whom, NOW, who="key:north", wrong=False)
         assert all(row.closed_at is not None for row in rows(house, schema.tasks) if row.kind == "wrong_number")
+
+
+def _document(phone: str, *also: str) -> dict:
+    """A plan of north whose two visits stand on the days of MRN-43's, with supporters on these numbers as well."""
+    visits = [one_off(f"v{day}", f"2026-12-0{day}T15:00:00", leads=["1d@17:00"]) for day in (3, 4)]
+    others = [
+        {"key": f"aunt{n}", "role": "supporter", "phone": one, "language": "en", "consent": raw()["consent"]}
+        | {"part2_consent_on": "2026-11-20"}
+        for n, one in enumerate(also)
+    ]
+    return raw(
+        plan={"ref": "DC-N", "site": "north"},
+        patient={"ref": "MRN-N", "phone": phone},
+        recipients=others,
+        series=[visit | {"for": ["self", *(one["key"] for one in others)]} for visit in visits],
+    )
+
+
+def _made(house, values: dict) -> None:
+    """MRN-43 of main has a text on each of the days, and their number stands like this."""
+    accept(house, 43, series=[one_off(f"m{day}", f"2026-12-0{day}T14:00:00", leads=["1d@17:00"]) for day in (3, 4)])
+    (number,) = (row.number_id for row in rows(house, schema.recipients))
+    if values:
+        house.database.write(lambda tx: store.people.mark_number(tx, number, **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_one"), [({}, False), ({"opted_out_at": NOW}, False), ({"bad_since": NOW}, False), ({}, True)]
+)
+def test_s6_the_preview_of_another_sites_number_is_that_of_no_ones(house, travel, values, is_one):
+    travel(NOW)
+    open_north(house)
+    _made(house, values)
+    before = [rows(house, table) for table in (schema.numbers, schema.recipients, schema.texts)]
+    program = Program(one_program(house, is_one=is_one), make_key(house, "read", "write", site="north"))
+    said = [program.post("/preview", _document(phone)).json() for phone in ("202-555-0143", "202-555-0177")]
+    assert any(one["goes"] for one in said[1]["items"])
+    assert (said[0] == said[1]) is not is_one
+    said = [
+        program.post("/preview", _document("202-555-0178", phone)).json() for phone in ("202-555-0143", "202-555-0177")
+    ]
+    assert (said[0] == said[1]) is not is_one
+    assert before == [rows(house, table) for table in (schema.numbers, schema.recipients, schema.texts)]
+
+
+def test_s6_the_preview_knows_its_own_sites_readers_of_a_shared_number(house, travel):
+    travel(NOW)
+    places = open_north(house)
+    _made(house, {})
+    accept(
+        house,
+        2,
+        "north",
+        patient={"phone": "202-555-0143"},
+        series=[one_off("n", "2026-12-03T13:00:00", leads=["1d@17:00"])],
+    )
+    document = plans.read(_document("202-555-0143"), replace(house.database.read(lambda tx: house.known(tx, NOW))))
+
+    def reasons(*places: int) -> list[str | None]:
+        return [one.reason for one in planning.preview(house, document, NOW, places=places or None)]
+
+    assert (reasons().count("cap_day"), reasons(places["north"]).count("cap_day")) == (2, 0)
+    number = house.database.read(lambda tx: store.people.number_by_phone(tx, "+12025550143")).id
+    house.database.write(lambda tx: store.people.mark_number(tx, number, opted_out_at=NOW))
+    assert "opted_out" in reasons(places["north"])  # north has a reader of its own on it, and so knows of the STOP
+
+
+def test_s6_the_form_of_a_plan_shows_the_same_texts_for_another_sites_number_as_for_no_ones(house, travel):
+    travel(NOW)
+    open_north(house)
+    _made(house, {"opted_out_at": NOW})
+    browser = Caller(house, role="coordinator", site="north")
+    said = []
+    for phone in ("202-555-0143", "202-555-0177"):
+        typed = form(("plan.site", "north"), ("patient.ref", "MRN-N"), ("patient.phone", phone), do="look")
+        said.append(_without_clock(browser.post("/plans/preview", typed).text.replace(phone[-4:], "")))
+    assert said[0] == said[1]

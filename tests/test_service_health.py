@@ -1,7 +1,12 @@
 """Is it working, and may it go live?"""
 
 import asyncio
+import contextlib
+import threading
 from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import KEYS, NOW, free_port, open_house
@@ -10,7 +15,7 @@ from reminders import store
 from reminders.service import House
 from reminders.service.operations import health
 from reminders.service.operations.logs import _Formatter
-from reminders.settings import Secrets, on_call
+from reminders.settings import Secrets, WebSettings, on_call
 
 
 @pytest.fixture
@@ -22,6 +27,28 @@ def house(house):
 
 def doctor(house, *, live: bool = False) -> dict[str, health.Check]:
     return {check.check: check for check in asyncio.run(health.doctor(house, live=live))}
+
+
+class _Demo(BaseHTTPRequestHandler):
+    """Another program on the default port."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self):
+        self.asked.append(self.path)
+        self.send_error(403)
+
+    do_GET = do_POST  # ruff: ignore[mixed-case-variable-in-class-scope]  the name is the library's
+
+
+def test_code_16_these_tests_ask_nothing_of_a_demo_on_the_usual_port(house):
+    usual = urlsplit(WebSettings().public_url).port
+    assert urlsplit(house.settings.web.public_url).port != usual
+    with contextlib.suppress(OSError), HTTPServer(("127.0.0.1", usual), _Demo) as demo:  # a real demo may have it
+        threading.Thread(target=demo.serve_forever, args=(0.02,), daemon=True).start()
+        assert not doctor(house, live=True)["webhook /sms/inbound"].ok
+        demo.shutdown()
+    assert _Demo.asked == []
 
 
 def test_the_doctor_finds_a_database_without_its_schema(tmp_path):

@@ -126,7 +126,7 @@ def test_c3_neither_length_nor_alias_stops_the_answer_to_a_crisis(wording, langu
 
 
 @pytest.mark.parametrize("language", sorted(languages()))
-def test_l44_stranger_answer_names_nobody(language):
+def test_l44_stranger_answer_names_no_one(language):
     at = visit(2026, 12, 15, 10, 30)
     given = {"language": language, "visit": at, "was": at, "now": MONDAY_5PM, "reader_zone": NEW_YORK}
     bodies = {say(wording, **given).body for wording in ("stranger", "who", "wrong_number")}

@@ -186,7 +186,7 @@ def test_c9_long_numbers_of_other_countries_leave_the_urgent_texts_in_one_segmen
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_l44_the_answers_to_a_stranger_name_nobody_and_no_day(language):
+def test_l44_the_answers_to_a_stranger_name_no_one_and_no_day(language):
     for name in ("stranger", "who", "wrong_number", "unknown"):
         assert TEXTS[name] <= {"alias", "phone", "line24"}
     stranger = catalogues()[language].texts["stranger"]

@@ -1,6 +1,6 @@
-"""What a reply means. Pure: `understand` takes the body of an inbound text and gives what is `Understood` of it.
+"""What a reply means. `understand` takes the body of an inbound text and gives what is `Understood` of it. It is pure.
 
-`own_words` cuts what a phone quotes, before. `measured` are the figures of how well that goes.
+`own_words` first cuts what a phone quotes. `measured` gives the figures of how well replies are understood.
 """
 
 from reminders.conversation.meaning import Meaning, Understood, understand

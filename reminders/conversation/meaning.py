@@ -1,7 +1,7 @@
 """What a reply means: opt-out words as whole messages, and what the lexicon's rules say of everything else.
 
-Matching is a filter that puts urgent texts first. It misses things, as every list of words does (C-10), which is why
-whatever it cannot explain is OTHER and reaches a person.
+Matching is a filter that puts urgent texts first. It misses things, as every list of words does (C-10). What it cannot
+explain is OTHER, and a person reads it.
 """
 
 import re
@@ -24,9 +24,9 @@ MOST_READ = 3200  # characters; twice the longest body that Twilio brings
 class Meaning(StrEnum):
     """What a reply, or a part of it, means; in the order in which it is answered (R0.8, C-2).
 
-    Danger to life comes first, then the no, which the law wants honoured at once, then what a person must hear of soon,
-    then requests, then agreement, then questions. START is last of what is understood: it is only ever the whole
-    message, so that nothing stands beside it. The values are stored. Those of STOP and START name their tables in
+    Danger to life comes first. Then comes the no, which the law wants honored at once. What a person must hear of soon
+    follows, then requests, agreement and questions. START is last of what is understood: it is always the whole
+    message, and nothing stands beside it. The values are stored. Those of STOP and START name their tables in
     opt_words.toml, those of the others their tables in lexicon/*.toml.
     """
 

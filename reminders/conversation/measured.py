@@ -1,4 +1,4 @@
-"""How well replies are understood, as it was last measured: figures in `measured.json`, which measuring writes."""
+"""How well replies are understood. The last measurement stands in `measured.json`, which `tests/measured.py` writes."""
 
 import json
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from importlib import resources
 class Row:
     """One meaning: how many phrases have it, in how many it was found, and how much of what was found was right.
 
-    `precision` is a share such as `97.7 %`; `unseen` what phrases gave that no rule had seen, such as `80 of 108`, or
-    `none`.
+    `precision` is a share such as `97.7 %`; `unseen` how many phrases that no rule had seen were found, such as
+    `80 of 108`, or `none`.
     """
 
     meaning: str

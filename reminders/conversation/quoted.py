@@ -50,18 +50,21 @@ _THING = (
 )
 _LIKED = (
     r"liked|loved|le gust[oó]|me gusta|me gust[oó]|le encant[oó]|me encanta|me encant[oó]|le gusta|le encanta"
-    r"|indic[oó] que le (?:gusta|encanta)"
+    r"|(?:ha )?indic(?:[oó]|ado) que le (?:gusta|encanta)|(?:le|te) ha (?:gustado|encantado)|te (?:gust|encant)[oó]"
+    r"|(?:le |ha )*(?:di|dio|dado|puso|puesto|marc[oó]|marcado)(?: con)? (?:un |el )?(?:me (?:gusta|encanta)|coraz[oó]n)(?: (?:a|en))?"
 )
 _OTHERS = (
     r"laughed at|emphasi[sz]ed|questioned|disliked|le dio risa|le caus[oó] gracia|me dio risa|me da risa|se ri[oó] (?:de|con)|le hizo gracia"
     r"|enfatiz[oó]|destac[oó]|puso [eé]nfasis en|subray[oó]|exclam[oó](?: ante)?|cuestion[oó]|pregunt[oó] (?:por|sobre)|dud[oó] de|no le gust[oó]|no me gusta|no le gusta|no me gust[oó]"
+    r"|no (?:le|te) ha gustado|no te gust[oó]|se ha re[ií]do (?:de|con)|te re[ií]ste de|ha (?:enfatizado|destacado|subrayado|cuestionado)|ha exclamado(?: ante)?|ha preguntado (?:por|sobre)"
 )
 _REMOVED = (
     r"removed (?:an?|the|their|your|my)?\s*(?:like|love|heart|laugh|exclamation(?: mark| point)?|emphasis|question(?: mark)?|dislike|reaction|[^\s\"\u201c]{1,12})(?: reaction)? (?:from|to)"
-    r"|(?:elimin[oó]|quit[oó]|retir[oó]|borr[oó]) (?:un[a]?|el|la|su|lo de)?\s*(?:[\u00ab\u201c\"][^\u00bb\u201d\"]{1,20}[\u00bb\u201d\"]|\S+(?: \S+){0,4}?) (?:de|del|a|en)"
+    r"|(?:se |ha )*(?:elimin|quit|retir|borr)(?:[oó]|ado|aste) (?:un[a]?|el|la|su|lo de)?\s*(?:[\u00ab\u201c\"][^\u00bb\u201d\"]{1,20}[\u00bb\u201d\"]|\S+(?: \S+){0,4}?) (?:de|del|a|en)"
+    rf"|{_EMOJI}{_BLANK}(?:was )?removed from"
 )
 _REACTED = (
-    r"reacted(?: with)?{b}{e}{b}(?:to|on)|reacted (?:with )?(?:an? )?\S{{1,12}} to|reaccion[oó](?: con)?{b}{e}{b}(?:a|al|en|ante)|reaccion[oó] (?:con )?\S{{1,16}} (?:a|al|en)"
+    r"(?:you )?reacted(?: with)?{b}{e}{b}(?:to|on)|(?:you )?reacted to (?:your|the|a|an) (?:message|text)(?: with)?{b}{e}|(?:you )?reacted (?:with )?(?:an? )?\S{{1,12}} to|(?:ha )?reaccion(?:[oó]|ado|aste)(?: con)?{b}{e}{b}(?:a|al|en|ante)|(?:ha )?reaccion(?:[oó]|ado|aste) (?:con )?\S{{1,16}} (?:a|al|en)"
     r"|(?:added|agreg[oó]|a[nñ]adi[oó]|puso){b}{e}{b}(?:to|a|en)"
 )
 _WITH = _REACTED.format(b=_BLANK, e=_EMOJI)
@@ -70,9 +73,10 @@ _PREFIX = re.compile(
     rf"{_BLANK}:?{_BLANK}(?:(?P<thing>{_A} {_THING})(?=\W|$)|(?:{_A}\s+{_THING}\s*:?\s*)?(?P<open>[{_OPEN}]))",
     re.IGNORECASE,
 )
-# A prefix without its quotation marks counts if a text of ours follows.
+# Without quotation marks, or with the name of the person who reacted before it, a prefix counts if a text of ours follows.
+_NAME = r"(?:a )?(?-i:(?:[A-Z\u00c0-\u00dd][a-z\u00df-\u00ff.'\u2019-]+ ){1,3})"
 _BARE = re.compile(
-    rf"^{_BLANK}(?:(?P<removed>{_REMOVED})|(?P<liked>{_LIKED})|(?P<others>{_OTHERS})|(?P<with>{_WITH})|(?P<emoji>{_EMOJI}){_BLANK}(?:to|a|al|en|para)){_BLANK}:?{_BLANK}$",
+    rf"^{_BLANK}(?P<name>(?!(?:stop|help|please|alto|ayuda|basta)\b){_NAME})?(?:(?P<removed>{_REMOVED})|(?P<liked>{_LIKED})|(?P<others>{_OTHERS})|(?P<with>{_WITH})|(?P<emoji>{_EMOJI}){_BLANK}(?:to|a|al|en|para)){_BLANK}:?{_BLANK}[{_OPEN}]?{_BLANK}$",
     re.IGNORECASE,
 )
 _LINE = re.compile(r"(?m)^[ \t]*>.*$\n?")
@@ -128,7 +132,7 @@ def own_words(body: str, sent: Sequence[str] = ()) -> OwnWords:
     rest.append(body[at:])
     said = "\n".join(part for part in rest if _ANY_WORD.search(part) or part.strip(f" \t\r\n.,;:…-{_OPEN}{_SHUT}"))
     if reaction is None and (bare := _BARE.match(said)) and places:
-        return OwnWords("", ((0, len(body)),), _kind(bare))
+        return OwnWords("", ((0, len(body)),), "other" if bare["name"] and not bare["removed"] else _kind(bare))
     return OwnWords(said.strip() if places else body, tuple(places), reaction)
 
 
@@ -160,9 +164,9 @@ _ROBOT = re.compile(
     r"|(?:not|un) ?monitored|(?:received|got) your (?:message|text|inquiry|email)|thank(?:s| you) for (?:contacting|reaching out|your (?:message|inquiry|call|text))"
     r"|(?:office|business) hours|(?:we are|office is) (?:currently |now )?closed|get back to you|return your (?:call|message)|away from (?:my|the) (?:phone|desk)"
     r"|(?:can ?no?'?t|cannot|can not) (?:talk|answer|take your call|text)|(?:i'?m|i am) (?:driving|at work|busy|asleep|sleeping|in (?:a|the) (?:meeting|class|theater|movie))"
-    r"|do not disturb|call you (?:later|back|right back)|(?:for|in case of|if this is) (?:an |a |any )?(?:medical )?emergenc|mailbox|voicemail"
+    r"|do not disturb|driving focus|notifications? (?:are |is )?silenced|if (?:this|it) is urgent|call you (?:later|back|right back)|(?:for|in case of|if this is) (?:an |a |any )?(?:medical )?emergenc|mailbox|voicemail"
     r"|fuera de (?:la )?oficina|(?:respuesta|mensaje) automatic|no (?:responda|conteste) (?:a )?este|hemos recibido|recibimos su mensaje|gracias por (?:comunicarse|contactar|su mensaje|escribir)"
-    r"|horario de (?:atencion|oficina)|(?:en caso de|si es una|para) emergencia|no puedo (?:hablar|contestar|atender|responder)|estoy (?:manejando|conduciendo|en una (?:reunion|junta)|ocupad|trabajando|en clase)|(?:te|le) (?:llamo|marco) (?:luego|mas tarde|despues)|devolvere"
+    r"|notificaciones silenciadas|modo (?:conducir|enfoque|no molestar)|si es urgente|horario de (?:atencion|oficina)|(?:en caso de|si es una|para) emergencia|no puedo (?:hablar|contestar|atender|responder)|estoy (?:manejando|conduciendo|en una (?:reunion|junta)|ocupad|trabajando|en clase)|(?:te|le) (?:llamo|marco) (?:luego|mas tarde|despues)|devolvere"
 )
 
 

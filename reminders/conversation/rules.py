@@ -76,14 +76,14 @@ class Lexicon:
     def __init__(
         self, files: Mapping[str, Mapping[str, Any]], meanings: frozenset[str], known: frozenset[str] = frozenset()
     ) -> None:
-        read = [_File(name, data, meanings) for name, data in files.items()]
+        short = {typed: full for data in files.values() for typed, full in data.get("short", {}).items()}
+        read = [_File(name, data, meanings, short) for name, data in files.items()]
         versions = {file.version for file in read}
         if len(versions) != 1:
             raise ValueError(f"{', '.join(files)}: version: must be the same in all of them")
         self.version = versions.pop()
         self._fillers = frozenset[str]().union(*(file.fillers for file in read))
         self._turns = frozenset[str]().union(*(file.turns for file in read))
-        short = {typed: full for file in read for typed, full in file.short.items()}
         written = [one for file in read for one in file.patterns()]
         words = known.union(*(file.known for file in read)) - short.keys()
         lists = {
@@ -184,6 +184,7 @@ class _File:
     name: str
     data: Mapping[str, Any]
     meanings: frozenset[str]
+    short: Mapping[str, str]  # of all files: a text is written out with all of them before any pattern is tried
     version: str = field(init=False)
     language: str = field(init=False)
     known: set[str] = field(default_factory=set)
@@ -207,11 +208,6 @@ class _File:
     @property
     def fillers(self) -> frozenset[str]:
         return frozenset(self.data["fillers"])
-
-    @property
-    def short(self) -> Mapping[str, str]:
-        short: Mapping[str, str] = self.data["short"]
-        return short
 
     def patterns(self) -> list[tuple[Rule, _Part]]:
         """Every pattern with its rule. Fillers explain themselves."""
@@ -249,7 +245,7 @@ class _File:
     def _parsed(self, pattern: str, rule_id: str) -> _Part:
         tokens = [match[0] for match in _TOKEN.finditer(pattern)]
         if "".join(tokens) != pattern:
-            raise self._wrong(rule_id, f"cannot be read: {pattern}")
+            raise self._wrong(rule_id, f"cannot be read: {' '.join(pattern.split())}")
         rest = [token for token in tokens if not token.isspace()][::-1]
         part = self._choice(rest, rule_id)
         if rest:

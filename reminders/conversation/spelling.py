@@ -41,7 +41,7 @@ class Spelling:
     """What the lexicon knows of spelling.
 
     `known` are the words its rules use, `short` what is written short (`wanna`, `od'd`) with what it stands for. Words
-    in `mend` are recognised with a slip of the thumb, and run together with each other and with those in `join`.
+    in `mend` are recognized with a slip of the thumb, and run together with each other and with those in `join`.
     `ordinary` are everyday words that look like one of `mend` with a slip, and are none.
     """
 
@@ -164,7 +164,7 @@ def _one_less(word: str) -> Iterator[str]:
 
 
 def _one_slip(a: str, b: str) -> bool:
-    """Whether `a` becomes `b` by one letter put in, left out, changed, or two neighbours swapped."""
+    """Whether `a` becomes `b` by one letter put in, left out, changed, or two neighbors swapped."""
     begin = 0
     while begin < min(len(a), len(b)) and a[begin] == b[begin]:
         begin += 1

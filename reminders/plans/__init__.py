@@ -7,7 +7,16 @@ one way between wall clocks and instants.
 
 from reminders.plans.counting import not_told, notes_on, uncounted, uncounted_in
 from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocument, Recipient, is_minor
-from reminders.plans.fields import Known, UnfitError, catalogue, is_fictional, other_zones, read_zone, region_of
+from reminders.plans.fields import (
+    Known,
+    UnfitError,
+    catalogue,
+    is_fictional,
+    other_zones,
+    read_zone,
+    region_of,
+    without_invisible,
+)
 from reminders.plans.kinds import Category, Kind, Mode
 from reminders.plans.leads import Lead
 from reminders.plans.programs import Program, ProgramSeries, expand, programs
@@ -68,4 +77,5 @@ __all__ = [
     "to_wall",
     "uncounted",
     "uncounted_in",
+    "without_invisible",
 ]

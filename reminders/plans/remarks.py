@@ -1,8 +1,9 @@
 """What to think about in a plan that can be accepted: nothing here is wrong for sure, and most of it is a slip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import islice
+from typing import Any
 
 from reminders.plans.document import PlanDocument
 from reminders.plans.fields import region_of
@@ -11,12 +12,14 @@ from reminders.plans.recurrence import LONG_BEFORE, Series, dates, left_out
 LOOKED_AT = 1000  # dates of one series
 
 
-def remarks(document: PlanDocument, *, today: date, zone: str, region: str) -> list[str]:
+def remarks(
+    document: PlanDocument, *, today: date, zone: str, region: str, before: Mapping[str, Any] | None = None
+) -> list[str]:
     """What to think about, in a coordinator's words; `today`, `zone` and `region` are the site's.
 
-    No remark repeats a name or a number.
+    `before` is the document as it was accepted last, as JSON gives it. No remark repeats a name or a number.
     """
-    return [*_people(document, region), *_dates(document, today, zone)]
+    return [*_people(document, region), *_dates(document, today, zone), *_long_ago(document, today, zone, before)]
 
 
 def _people(document: PlanDocument, home: str) -> Iterator[str]:
@@ -45,6 +48,18 @@ def _dates(document: PlanDocument, today: date, zone: str) -> Iterator[str]:
     for one in document.series:
         if (missing := left_out(one)) is not None:
             yield f"{one.key}: {missing}"
+
+
+def _long_ago(document: PlanDocument, today: date, zone: str, before: Mapping[str, Any] | None) -> Iterator[str]:
+    """Of series that are entered when all their dates are long past: in December mostly January of the wrong year."""
+    known = {(one["key"], one["starts"]) for one in (before or {}).get("series", ())}
+    for one in document.series:
+        is_news = one.status != "cancelled" and (one.key, one.starts.isoformat()) not in known
+        if not is_news or one.starts.date() < document.plan.discharged_on:  # that is noted as such
+            continue
+        found = _walls(one, zone, today)
+        if found and max(found) < today - LONG_BEFORE:
+            yield f"{one.key}: its last date passed long ago, in {max(found).year}; check the year"
 
 
 def _walls(one: Series, zone: str, today: date) -> list[date]:

@@ -82,7 +82,7 @@ HELD = {
     "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
     "restored": "Held since a restore: it may have gone after the backup was made. Twilio is asked; if it cannot tell,"
     " a person decides (reminders restored).",
-    "unreadable": "Held: its personal data does not open. See reminders doctor.",
+    "unreadable": "Held: what is stored of it cannot be read. See reminders doctor.",
 }
 
 VISITS = {

@@ -25,7 +25,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import Place, Unreadable
-from reminders.store.people import masked, phone_of
+from reminders.store.people import masked_of
 from reminders.store.replies import mark_of
 
 
@@ -170,7 +170,7 @@ def consents_of(tx: Transaction, patient_id: int) -> list[ConsentSaid]:
         ConsentSaid(
             recipient=row.key,
             role=row.role,
-            to=masked(phone_of(tx, row.number_id, row.phone_sealed)),
+            to=masked_of(tx, row.number_id, row.phone_sealed),
             said=row.said,
             said_on=row.said_on,
             how=row.how,

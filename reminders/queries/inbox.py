@@ -97,13 +97,16 @@ def open_task(
             alias=site.alias,
             phone=site.phone,
             line24=wording.shown_phone(site.line24),
-            call=wording.shown_phone(store.people.phone_by_id(tx, number_id))
-            if seen and number_id is not None
-            else None,
+            call=_to_call(tx, number_id) if seen and number_id is not None else None,
             on_duty=tuple(contact.name for contact in oncall.rota(house).on_duty(wall)),
         )
 
     return house.database.write(look, again=True)
+
+
+def _to_call(tx: store.Transaction, number_id: int) -> str | None:
+    phone = store.people.shown_phone_by_id(tx, number_id)
+    return wording.shown_phone(phone) if phone is not None else None
 
 
 def number_of(tx: store.Transaction, task: Task) -> int | None:

@@ -129,7 +129,7 @@ def _patients(
             site=places[row.site_id].key,
             zone=places[row.site_id].zone,
             name=opened.get(row.id),
-            to=people.masked(people.phone_of(tx, own[row.id].id, own[row.id].phone_sealed)) if row.id in own else None,
+            to=people.masked_of(tx, own[row.id].id, own[row.id].phone_sealed) if row.id in own else None,
             verified=row.id in own and own[row.id].verified_at is not None,
             opted_out_at=own[row.id].opted_out_at if row.id in own else None,
             blocked=blocked.get(row.id),

@@ -110,7 +110,7 @@ def replies(tx: Transaction, sites: Collection[int], wanted: ReplyFilter, *, nam
             zone=places[row.site_id].zone,
             received_at=row.received_at,
             sent_at=row.sent_at,
-            from_=people.masked(people.phone_of(tx, row.number_id, row.phone_sealed)),
+            from_=people.masked_of(tx, row.number_id, row.phone_sealed),
             number_id=row.number_id,
             patient_ids=tuple(one for one, _ in on_number.get(row.number_id, ())),
             patients=tuple(ref for _, ref in on_number.get(row.number_id, ())),

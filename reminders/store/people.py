@@ -224,6 +224,30 @@ _LOCKED_NUMBERS = (
 )
 
 
+def set_apart(tx: Transaction, phones: Collection[str], places: Collection[int], now: datetime) -> None:
+    """Make these E.164 numbers what they would be if only the sites `places` had patients.
+
+    A number without a reader there is found no more, so that it is made anew; from one with readers there, those of
+    other sites and their texts go to a number that no one has. For a transaction that is rolled back: a preview is to
+    say nothing of who else has a number.
+    """
+    if not tx.first(sa.select(sites.c.id).where(sites.c.id.not_in(places)).limit(1)):
+        return
+    known = {row.id for row in (number_by_phone(tx, phone) for phone in phones) if row is not None}
+    for number_id in lock_numbers(tx, known):
+        hidden = secrets.token_bytes(32)
+        if not any(recipients_at(tx, number_id, site_id) for site_id in places):
+            tx.run(numbers.update().where(numbers.c.id == number_id).values(fingerprint=hidden))
+            continue
+        nowhere = new_id(now)
+        tx.run(numbers.insert(), {"id": nowhere, "fingerprint": hidden, "phone_sealed": b""})
+        at_other_sites = sa.select(patients.c.id).where(patients.c.site_id.not_in(places))
+        theirs = (recipients.c.number_id == number_id, recipients.c.patient_id.in_(at_other_sites))
+        tx.run(recipients.update().where(*theirs).values(number_id=nowhere))
+        theirs = (texts.c.number_id == number_id, texts.c.site_id.not_in(places))
+        tx.run(texts.update().where(*theirs).values(number_id=nowhere))
+
+
 def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
     """The E.164 number inside a `numbers` row."""
     return tx.open(Place("numbers", "phone_sealed", number_id), sealed)
@@ -278,13 +302,14 @@ def phones_at(tx: Transaction, places: Collection[int], *, number_id: int | None
         query = query.where(numbers.c.id == number_id)
     found: dict[int, PhoneOf] = {}
     for row in tx.all(query):
-        if row.number_id not in found:
+        phone = tx.open_if_legible(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed)
+        if row.number_id not in found and phone is not None:
             found[row.number_id] = PhoneOf(
                 number_id=row.number_id,
-                phone=phone_of(tx, row.number_id, row.phone_sealed),
+                phone=phone,
                 patient_id=row.id,
                 patient=row.ref,
-                name=open_name(tx, row) if row.name_sealed is not None else None,
+                name=shown_name(tx, row) if row.name_sealed is not None else None,
                 role=row.role,
                 sender=row.sender,
             )
@@ -294,6 +319,22 @@ def phones_at(tx: Transaction, places: Collection[int], *, number_id: int | None
 def masked(phone: str) -> str:
     """An E.164 number of which only the last four digits show."""
     return "•" * (len(phone) - 5) + phone[-4:]
+
+
+def shown_phone_by_id(tx: Transaction, number_id: int) -> str | None:
+    """`phone_by_id` for a page; None where it does not open."""
+    row = tx.first(sa.select(numbers.c.phone_sealed).where(numbers.c.id == number_id))
+    assert row is not None
+    return tx.open_if_legible(Place("numbers", "phone_sealed", number_id), row.phone_sealed)
+
+
+def masked_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
+    """`masked` of the number inside a `numbers` row, for a list; `UNREADABLE` where it does not open (long-run 1)."""
+    phone = tx.open_if_legible(Place("numbers", "phone_sealed", number_id), sealed)
+    return UNREADABLE if phone is None else masked(phone)
+
+
+UNREADABLE = "unreadable"
 
 
 def mark_number(tx: Transaction, number_id: int, **values: Any) -> None:
@@ -319,9 +360,9 @@ _VERIFY = (
 )
 
 
-def recorded_at(tx: Transaction, table: str, row_id: int, what: str) -> datetime | None:
-    """When that was last put on record about a row."""
-    mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what == what)
+def recorded_at(tx: Transaction, table: str, row_id: int, *what: str) -> datetime | None:
+    """When that, or one of these, was last put on record about a row."""
+    mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what.in_(what))
     last: datetime | None = tx.value(sa.select(audit.c.at).where(*mine).order_by(audit.c.at.desc()).limit(1))
     return last
 
@@ -427,6 +468,12 @@ def open_name(tx: Transaction, patient: Row[Any]) -> str | None:
     return tx.open(Place("patients", "name_sealed", patient.id), sealed) if sealed else None
 
 
+def shown_name(tx: Transaction, patient: Row[Any]) -> str | None:
+    """The patient's name for a list: None also where it does not open, so that one bad row costs only itself."""
+    sealed = patient.name_sealed
+    return tx.open_if_legible(Place("patients", "name_sealed", patient.id), sealed) if sealed else None
+
+
 def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
     """The patient's day of birth."""
     sealed = patient.born_on_sealed
@@ -474,6 +521,11 @@ _RECIPIENTS_ON = (
     .where(recipients.c.number_id.in_(sa.bindparam("numbers", expanding=True)))
     .order_by(recipients.c.id)
 )
+
+
+def patients_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These patients."""
+    return tx.all(sa.select(patients).where(patients.c.id.in_(ids))) if ids else ()
 
 
 def patients_on(tx: Transaction, number_id: int) -> list[int]:

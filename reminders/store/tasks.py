@@ -32,7 +32,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
-from reminders.store.people import masked, phone_of
+from reminders.store.people import masked_of
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -640,9 +640,9 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
     for row in tx.all(query):
         said = None
         if words and row.note_sealed is not None:
-            said = tx.open(Place("task_events", "note_sealed", row.id), row.note_sealed)
+            said = tx.open_if_legible(Place("task_events", "note_sealed", row.id), row.note_sealed)
         elif words and row.said is not None:
-            said = tx.open(Place("replies", "body_sealed", row.reply_id), row.said)
+            said = tx.open_if_legible(Place("replies", "body_sealed", row.reply_id), row.said)
         found.append(
             Event(
                 at=row.at,
@@ -706,7 +706,7 @@ def _read(tx: Transaction, rows: Sequence[Row[Any]], places: Collection[int] | N
             plan=row.plan_ref,
             visit=f"{row.series_key}@{row.recurrence_id}" if row.series_key else None,
             starts_at=row.starts_at,
-            to=masked(phone_of(tx, row.number_id, row.phone_sealed)) if row.phone_sealed is not None else None,
+            to=masked_of(tx, row.number_id, row.phone_sealed) if row.phone_sealed is not None else None,
             text_id=row.text_id,
             number_id=row.number_id,
             site_id=row.site_id,

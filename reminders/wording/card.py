@@ -10,7 +10,7 @@ from reminders.wording.render import Unsayable, Visit, catalogue_of, reminder, s
 
 WIDTH = 64  # characters in a line, so that large print still fits a page
 
-# The day in the sample is nobody's: a true one would be past while the card still lies on the table.
+# The day in the sample belongs to no one: a true one would be past while the card still lies on the table.
 _SAMPLE_AT = datetime(2027, 1, 5, 10, 0, tzinfo=UTC)
 _SAMPLE = Visit(_SAMPLE_AT.replace(tzinfo=None), "UTC", _SAMPLE_AT, meeting=False, asks=True)
 
@@ -58,7 +58,7 @@ def card(*, language: str, alias: str, phone: str, line24: str, sender: str | No
 
 
 def card_parts(*, language: str, alias: str, phone: str, line24: str, sender: str | None = None) -> Card:
-    """What the card says: `alias`, a sample text, the replies, and the numbers to call. No person, and nobody's day.
+    """What the card says: `alias`, a sample text, the replies, the numbers to call. It names no person and no real day.
 
     `language` is a BCP 47 tag; `phone`, `line24` and `sender` are in E.164. `sender` is the number that the texts come
     from; of a messaging service (MG…), which has many, or without one, the card does not say it.

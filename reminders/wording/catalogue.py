@@ -45,7 +45,7 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         # Visits on one day: with their times, or only how many. A C would not say which of them it confirms.
         "reminder_several": _SOME,
         "reminder_many": _MANY,
-        # Meetings, which the person asked to be reminded of; nobody confirms those (S-2).
+        # Meetings, which the person asked to be reminded of; no one confirms those (S-2).
         "reminder_meeting": _ONE,
         "reminder_meeting_phone": _ONE,
         "reminder_meeting_video": _ONE,

@@ -101,7 +101,9 @@ def status(house: House, now: datetime) -> Status:
             troubles.append(f"the oldest due text has waited for {oldest / 60:.0f} minutes")
         troubles += [f"a sender rests: {_why_it_rests(row, now)}" for row in store.queue.stopped_senders(tx, now)]
         if depth.unreadable:
-            troubles.append(f"{depth.unreadable} texts are held: their personal data does not open (reminders doctor)")
+            troubles.append(
+                f"{depth.unreadable} texts are held: what is stored of them cannot be read (reminders doctor)"
+            )
         troubles += [f"sending is paused for the site {site.key}" for site in store.people.paused_sites(tx)]
         alarms, pages = store.tasks.alarms(tx), store.tasks.unaccepted_pages(tx)
         if alarms.since is not None:

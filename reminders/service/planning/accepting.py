@@ -103,7 +103,9 @@ def accept_in(
     ]
     _check_second_plan(document, row, others)
     was = json.loads(before) if before else None
-    notes = plans.remarks(document, today=plans.to_wall(now, site.zone).date(), zone=site.zone, region=site.region)
+    notes = plans.remarks(
+        document, today=plans.to_wall(now, site.zone).date(), zone=site.zone, region=site.region, before=was
+    )
     patient_id, key = _keep_patient(tx, document, patient, was, notes, site=site, now=now)
     added_here = _keep_people(tx, document, was, notes, patient_id=patient_id, site=site, now=now)
     for plan in others:
@@ -256,22 +258,30 @@ def _keep_patient(
 def _check_same_person(
     tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any] | None
 ) -> None:
-    """PlanRefused where the reference is of somebody with another name and another number: mostly a slip in it."""
+    """PlanRefused where the reference is of somebody with another number and another name or day of birth: mostly a
+    slip in it.
+    """
     names, phones = {_plain_name(store.people.open_name(tx, patient))}, set()
     own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
     if own is None or None in names:
         return  # nothing is known of them any more
     if store.people.phone_by_id(tx, own.number_id) == document.patient.phone:
         return
+    births = {store.people.open_birth(tx, patient)}
     theirs = [was] if was is not None else []
     theirs += [json.loads(store.plans.document_of(tx, plan)) for plan in store.plans.plans_of(tx, patient.id)]
     for known in theirs:
         names.add(_plain_name(known["patient"]["name"]))
         phones.add(known["patient"]["phone"])
-    if document.patient.phone not in phones and _plain_name(document.patient.name) not in names:
+        births.add(date.fromisoformat(known["patient"]["born_on"]) if known["patient"].get("born_on") else None)
+    has_another_name = _plain_name(document.patient.name) not in names
+    births.discard(None)
+    born_on = document.patient.born_on
+    has_another_birth = born_on is not None and bool(births) and born_on not in births
+    if document.patient.phone not in phones and (has_another_name or has_another_birth):
         problem = (
-            "is known here with another name and another number; check it, and if it is the same person say"
-            " patient.same_person = true"
+            f"is known here with another {'name' if has_another_name else 'day of birth'} and another number; check it,"
+            " and if it is the same person say patient.same_person = true"
         )
         raise PlanRefused((Problem("patient.ref", problem),))
 
@@ -280,7 +290,7 @@ def _plain_name(name: str | None) -> tuple[str, ...] | None:
     """A name without case, accents, marks and order: `Álvarez, José` is `Jose Alvarez`."""
     if name is None:
         return None
-    bare = unicodedata.normalize("NFKD", name.casefold())
+    bare = unicodedata.normalize("NFKD", plans.without_invisible(name).casefold())
     words = "".join(
         one if one.isalnum() else " " for one in bare if not unicodedata.combining(one) and one not in "'\u2019"
     )
@@ -423,7 +433,8 @@ def _keep_people(
                 store.people.verify_number(tx, recipient.number_id, now)
         elif one.consent is not None and old is not None and old.consent != one.consent:
             notes.append(f"{who}: the file's consent is for another number than the one given here since")
-        _note_number(tx, rows[recipient.number_id], who, notes, patient_id=patient_id, site=site)
+        name = document.patient.name if one.key == "self" else None
+        _note_number(tx, rows[recipient.number_id], who, notes, patient_id=patient_id, site=site, name=name)
     return _added_here(known, document, before)
 
 
@@ -463,11 +474,28 @@ def _news_of_consent(
 
 
 def _note_number(
-    tx: store.Transaction, number: Row[Any], who: str, notes: list[str], *, patient_id: int, site: Row[Any]
+    tx: store.Transaction,
+    number: Row[Any],
+    who: str,
+    notes: list[str],
+    *,
+    patient_id: int,
+    site: Row[Any],
+    name: str | None,
 ) -> None:
-    """Note that a number is texted about another patient of this site, or has opted out."""
+    """Note that a number is texted about another patient of this site, or has opted out.
+
+    Another one of that `name` is mostly the same person under a reference that is spelled otherwise.
+    """
     others = set(store.people.patients_on(tx, number.id)) - {patient_id}
-    if any(store.people.site_of_patient(tx, other).id == site.id for other in others):
+    here = [other for other in others if store.people.site_of_patient(tx, other).id == site.id]
+    if name is not None and _plain_name(name) in {
+        _plain_name(store.people.shown_name(tx, one)) for one in store.people.patients_by_id(tx, here)
+    }:
+        notes.append(
+            "another patient here has the same name and number; if it is the same person, use that one's reference"
+        )
+    if here:
         notes.append(f"the number of {who} is also texted about another patient here; they share its limit of texts")
     if number.opted_out_at is not None:
         notes.append(f"the number of {who} has opted out; nothing goes to it until START comes from that phone")
@@ -623,15 +651,26 @@ class Previewed:
     red: bool  # no text at all goes about one of these visits, and it is one to phone about
 
 
-def preview(house: House, document: PlanDocument, now: datetime) -> list[Previewed]:
-    """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused."""
-    return try_out(house, document, now)[1]
+def preview(
+    house: House, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
+) -> list[Previewed]:
+    """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused.
+
+    `places` are the ids of the sites whose patients its reader may know of, None for all. Unless sites are one program,
+    a number is planned as if no other site texted it: its caps and its STOP would tell of a patient there (SEC-6).
+    """
+    return try_out(house, document, now, places=places)[1]
 
 
-def try_out(house: House, document: PlanDocument, now: datetime) -> tuple[tuple[str, ...], list[Previewed]]:
+def try_out(
+    house: House, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
+) -> tuple[tuple[str, ...], list[Previewed]]:
     """`preview`, and before it what there is to think about, as `accept` would say it."""
 
     def tried(tx: store.Transaction) -> tuple[tuple[str, ...], list[Previewed]]:
+        if places is not None and not house.settings.sites.one_program:
+            phones = {document.patient.phone, *(other.phone for other in document.recipients)}
+            store.people.set_apart(tx, phones, places, now)
         accepted = accept_in(house, tx, document, now, who="preview")
         plan = store.plans.lock_plan(tx, accepted.plan_id)
         assert plan is not None

@@ -53,11 +53,16 @@ def _judged(
     house: House, tx: store.Transaction, taken: tuple[list[Claimed], list[int]], now: datetime
 ) -> tuple[int, list[Intent], int]:
     due, unreadable = taken
-    if unreadable:
-        log.error("%d texts are held: their personal data does not open", len(unreadable))
-        store.claims.hold_unreadable(tx, unreadable)
+    _hold_unreadable(tx, unreadable)
     intents, suppressed = judge(house, tx, due, now)
     return len(due) + len(unreadable), intents, suppressed
+
+
+def _hold_unreadable(tx: store.Transaction, text_ids: Sequence[int]) -> None:
+    """Set aside what cannot be read, so that it costs no other text its turn (long-run 1); the plan job tries again."""
+    if text_ids:
+        log.error("%d texts are held: what is stored of them cannot be read", len(text_ids))
+        store.claims.hold_unreadable(tx, text_ids)
 
 
 def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: datetime) -> tuple[list[Intent], int]:
@@ -70,6 +75,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     said_now: set[tuple[int, str]] = set()
     waiting: dict[datetime, list[int]] = {}
     going_to: dict[int, int] = {}
+    unreadable: list[int] = []
     held = [one for one in claimed if one.held]
     policies = {closures: policy_of(house, closures) for closures in {one.closures for one in claimed}}
     for one in claimed:
@@ -77,19 +83,16 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
             continue
         policy = policies[one.closures]
         # A reminder of this very batch that goes to the same number counts too.
-        verdict = _verdict(tx, one, policy, (now,) * going_to.get(one.number_id, 0), now)
-        if isinstance(verdict, planner.Stop):
-            stopped.setdefault(verdict.reason.value, []).append(one.text)
-            tasks.tell_instead(tx, one, verdict.reason.value, now)
-        elif isinstance(verdict, planner.Wait):
-            waiting.setdefault(verdict.until, []).append(one.text)
+        weighed = _weigh(tx, one, policy, (now,) * going_to.get(one.number_id, 0), now)
+        if weighed is None:
+            unreadable.append(one.text)
+        elif isinstance(weighed, str):
+            stopped.setdefault(weighed, []).append(one.text)
+            tasks.tell_instead(tx, one, weighed, now)
+        elif isinstance(weighed, planner.Wait):
+            waiting.setdefault(weighed.until, []).append(one.text)
         else:
-            try:
-                said = _render(one, verdict.visits, policy, now)
-            except wording.Unsayable as unsayable:
-                stopped.setdefault(unsayable.reason, []).append(one.text)
-                tasks.tell_instead(tx, one, unsayable.reason, now)
-                continue
+            said, visits = weighed
             if one.class_ == "notice" and (
                 (one.number_id, said.body) in said_now or said.body in _said_today(tx, one, now)
             ):
@@ -97,7 +100,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                 stopped.setdefault(reason, []).append(one.text)
                 tasks.tell_instead(tx, one, reason, now)
                 continue
-            _leave_out(tx, one, verdict.visits, now)
+            _leave_out(tx, one, visits, now)
             said_now.add((one.number_id, said.body))
             if one.due is not None:
                 going_to[one.number_id] = going_to.get(one.number_id, 0) + 1
@@ -112,6 +115,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                 )
             )
     suppressed = sum(_suppress(tx, texts, reason, now) for reason, texts in stopped.items())
+    _hold_unreadable(tx, unreadable)
     for until, texts in waiting.items():
         store.claims.put_off(tx, texts, until.astimezone(UTC))
     if held:
@@ -146,6 +150,23 @@ def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Vis
     silent = about - {visit.id for visit in visits}
     if silent:
         store.texts.drop_items(tx, one.text, silent)
+
+
+def _weigh(
+    tx: store.Transaction, one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
+) -> tuple[wording.Rendered, Sequence[planner.Visit]] | planner.Wait | str | None:
+    """What goes and about which visits, or until when it waits, or why it does not go; None if it cannot be read."""
+    try:
+        verdict = _verdict(tx, one, policy, also, now)
+        if isinstance(verdict, planner.Stop):
+            return verdict.reason.value
+        if isinstance(verdict, planner.Wait):
+            return verdict
+        return _render(one, verdict.visits, policy, now), verdict.visits
+    except wording.Unsayable as unsayable:
+        return unsayable.reason
+    except store.claims.MALFORMED:
+        return None
 
 
 def _verdict(

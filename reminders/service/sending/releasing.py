@@ -81,7 +81,7 @@ def _forecast(house: House, tx: store.Transaction, text_id: int, fate: Row[Any],
     for _ in range(MOST_WAITS):
         due, unreadable = store.claims.claim_these(tx, [text_id], at)
         if unreadable:
-            return Outlook("stops", fate.zone, "its personal data does not open")
+            return Outlook("stops", fate.zone, "what is stored of it cannot be read")
         if not due:
             if fate.closes_at <= at + store.claims.USEFUL:
                 late = f"{why} until its time has passed" if until is not None else "its time has passed"

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from reminders.store.database import schema
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
 from reminders.store.database.statements import Statements
+from reminders.store.turns import Turns, until_free
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,12 @@ class Transaction(Statements):
             return self._database.ring.open(place, sealed).decode()
         return self.data_key(key_id).open(place, sealed)
 
+    def open_if_legible(self, place: Place, sealed: bytes) -> str | None:
+        """`open` for a list: None where it does not open, so that one bad row costs only itself (long-run 1)."""
+        with suppress(Unreadable, LookupError):
+            return self.open(place, sealed)
+        return None
+
     @property
     def ring(self) -> Ring:
         """The sealing keys, for rotation."""
@@ -184,6 +191,7 @@ class Database:
         self._tries = tries
         self._patience = patience
         self._one_copy = threading.Lock()
+        self._turns = Turns()
         self._engine = _make_engine(url, patience)
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._log = Path(f"{self._engine.url.database}-wal") if self.dialect == "sqlite" else None
@@ -240,7 +248,11 @@ class Database:
         anything but talk to the database. `again` says that it begins by reading its own key, so that it may also be
         run anew after a COMMIT that failed; otherwise CommitUncertain is raised then. Raises Unavailable.
         """
-        done = self._run(self._writes, work, again=again)
+        try:
+            with self._turns.take(self._patience * self._tries) if self.dialect == "sqlite" else nullcontext():
+                done = self._run(self._writes, work, again=again)
+        except TimeoutError:
+            raise Unavailable("too many wait to write") from None
         if self._log is not None and self._log.exists() and self._log.stat().st_size > _LONGEST_LOG:
             self.checkpoint()
         return done
@@ -402,7 +414,7 @@ def _make_engine(url: str, patience: float) -> Engine:
     if not url.startswith("postgresql"):
         engine = sa.create_engine(url, connect_args={"timeout": patience}, hide_parameters=True)
         sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+        sa.event.listen(engine, "begin", partial(_begin_sqlite, patience=patience))
         return engine
     return sa.create_engine(
         url,
@@ -455,5 +467,18 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+def _begin_sqlite(connection: Connection, *, patience: float = 0) -> None:
+    begin = connection.get_execution_options().get("begin", "BEGIN")
+    if not patience or begin == "BEGIN":
+        connection.exec_driver_sql(begin)
+        return
+    raw: Any = connection.connection.driver_connection
+    raw.execute("PRAGMA busy_timeout = 0")  # who waits does it by our own naps, which stay short
+    try:
+        until_free(lambda: connection.exec_driver_sql(begin), _is_taken, patience)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+
+
+def _is_taken(error: Exception) -> bool:
+    return isinstance(error, OperationalError) and _is_transient(error)

@@ -20,7 +20,8 @@ from reminders.store.database.schema import (
     text_items,
     texts,
 )
-from reminders.store.people import open_name, phone_of
+from reminders.store.database.sealing import Place
+from reminders.store.people import UNREADABLE, shown_name
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
 _ARRIVED, _HANDED_OVER = ("delivered",), ("sending", "sent", "unconfirmed", "uncertain")
@@ -100,8 +101,8 @@ def ahead(tx: Transaction, now: datetime, until: datetime) -> list[Call]:
         Call(
             site=row.site,
             patient=row.ref,
-            name=open_name(tx, row),
-            phone=phone_of(tx, row.number_id, row.phone_sealed),
+            name=shown_name(tx, row),
+            phone=tx.open_if_legible(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed) or UNREADABLE,
             language=row.language,
             role=row.role,
             wall=datetime.fromisoformat(row.wall),

@@ -38,7 +38,7 @@ from reminders.store.database.schema import (
     sites,
     texts,
 )
-from reminders.store.people import masked, phone_of
+from reminders.store.people import masked_of
 
 SOON = timedelta(minutes=5)  # what is due within so long of a restore may have gone: the clocks of two machines
 REST = timedelta(days=3650)  # a sender that waits for the doubts to be settled
@@ -490,7 +490,7 @@ def left(tx: Transaction) -> list[Left]:
             text=row.id,
             class_=row._mapping["class"],
             patient=row.ref,
-            to=masked(phone_of(tx, row.asked, row.phone_sealed)),
+            to=masked_of(tx, row.asked, row.phone_sealed),
             zone=row.zone,
             opens_at=row.opens_at,
             closes_at=row.closes_at,

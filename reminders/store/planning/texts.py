@@ -37,7 +37,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
-from reminders.store.people import masked
+from reminders.store.people import masked_of
 
 _AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -816,7 +816,7 @@ def log(tx: Transaction, wanted: LogFilter) -> list[Logged]:
             plan=row.plan_ref,
             patient=row.patient_ref,
             recipient=row.recipient_key,
-            to=masked(tx.open(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed)),
+            to=masked_of(tx, row.number_id, row.phone_sealed),
             zone=row.zone,
             reader_zone=row.reader_zone or row.zone,
             opens_at=row.opens_at,
@@ -1076,7 +1076,7 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
             per_week=row.per_week,
             verified=row.verified_at is not None,
             was=was.get(row.id, {}),
-            body=tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
+            body=_opened(tx, Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
         )
         for row in rows
     ]

@@ -85,7 +85,7 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
 
     Rows that somebody else holds are passed over. What hangs on a locked number (recipient, consent, visits) is read
     after the lock was had: whoever changes it holds that lock, so it is the state that holds when we commit. Second
-    come the texts whose personal data does not open: they are not judged at all.
+    come the texts of which what is stored cannot be read: they are not judged at all.
     """
     values = {"sender": sender_id, "useful_at": now + USEFUL, "now": now, "at_most": limit}
     rows = tx.rows(_READY_ONES, values)
@@ -146,6 +146,10 @@ _THESE_ONES = Prepared(
 )
 
 
+# What a row raises whose values are none of ours: a zone that tzdata dropped, a kind of a later version, a damaged day.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+
+
 def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[Claimed], list[int]]:
     if not rows:
         return [], []
@@ -156,69 +160,83 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
     )
     people = {person.id: person for person in readers}
     tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
-    visits = _visits(items)
-    said = _said(items)
+    of_text: dict[int, list[Any]] = {}
+    for item in items:
+        of_text.setdefault(item.text_id, []).append(item)
     gone_to = gone_in(tx, sent)
     nobodys = _sites_of(tx, {row.site_id for row in rows if row.recipient_id is None})
-    crisis_numbers, crisis_patients = set[int](), set[int]()
+    in_danger = set[int](), set[int]()
     if nobodys or any(person.any_crisis for person in people.values()):
-        crisis_numbers, crisis_patients = tasks.in_crisis(
+        in_danger = tasks.in_crisis(
             tx, {row.number_id for row in rows}, {person.patient_id for person in people.values()}
         )
     claimed, unreadable = [], []
     for row in rows:
         person = people[row.recipient_id] if row.recipient_id is not None else nobodys[row.site_id]
-        to_somebody = row.recipient_id is not None
-        try:
-            phone = phone_of(tx, row.number_id, row.phone_sealed)
-            data_key = tx.data_key(person.key_id) if to_somebody else None
-            typed = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None
-        except (Unreadable, LookupError):
+        about = of_text.get(row.id, ())
+        try:  # one that cannot be read costs no other text its turn
+            claimed.append(_one_claimed(tx, row, person, about, gone_to, in_danger=in_danger, now=now))
+        except (Unreadable, *MALFORMED):
             unreadable.append(row.id)
-            continue
-        reader = _reader(row, person, now) if to_somebody else None
-        about = tuple(visit for names, visit in visits.get(row.id, ()) if not to_somebody or person.key in names)
-        danger = row.number_id in crisis_numbers or (to_somebody and person.patient_id in crisis_patients)
-        claimed.append(
-            Claimed(
-                text=row.id,
-                class_=row.class_,
-                due=_due(row, reader, about, gone_to) if reader is not None and row.class_ == "reminder" else None,
-                unplanned=Unplanned(
-                    sort=sort_of(row.class_, row.wording),
-                    reader=reader,
-                    visits=about,
-                    tells=said[0].get(row.id, {}),
-                    closes_at=row.closes_at,
-                    opted_out=row.opted_out_at is not None,
-                )
-                if row.class_ != "reminder"
-                else None,
-                wording=row.wording,
-                typed=typed,
-                was=said[1].get(row.id, {}),
-                per_week=person.per_week if to_somebody else None,
-                held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
-                attempts=row.attempts,
-                closes_at=row.closes_at,
-                number_id=row.number_id,
-                phone=phone,
-                sender_id=row.sender_id,
-                sender=row.address,
-                sender_rested=row.stops > 0,
-                consent_id=person.consent_id if to_somebody else None,
-                closures=_dates(person.closures),
-                alias=person.alias,
-                site_phone=person.site_phone,
-                line24=person.line24,
-                language=row.language or (person.language if to_somebody else languages.DEFAULT),
-                reader_zone=person.zone if to_somebody else person.site_zone,
-                site_id=row.site_id,
-                patient_id=person.patient_id if to_somebody else None,
-                data_key=data_key,
-            )
-        )
     return claimed, unreadable
+
+
+def _one_claimed(
+    tx: Transaction,
+    row: Any,
+    person: Any,
+    items: Sequence[Any],
+    gone_to: Mapping[int, Sequence[tuple[int, Gone]]],
+    *,
+    in_danger: tuple[set[int], set[int]],
+    now: datetime,
+) -> Claimed:
+    """A text from its rows; `in_danger` are the numbers and the patients whose texts wait. Raises as `MALFORMED`."""
+    phone = phone_of(tx, row.number_id, row.phone_sealed)
+    to_somebody = row.recipient_id is not None
+    data_key = tx.data_key(person.key_id) if to_somebody else None
+    typed = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None
+    reader = _reader(row, person, now) if to_somebody else None
+    about = tuple(visit for names, visit in _visits(items) if not to_somebody or person.key in names)
+    tells, was = _said(items)
+    danger = row.number_id in in_danger[0] or (to_somebody and person.patient_id in in_danger[1])
+    return Claimed(
+        text=row.id,
+        class_=row.class_,
+        due=_due(row, reader, about, gone_to) if reader is not None and row.class_ == "reminder" else None,
+        unplanned=Unplanned(
+            sort=sort_of(row.class_, row.wording),
+            reader=reader,
+            visits=about,
+            tells=tells,
+            closes_at=row.closes_at,
+            opted_out=row.opted_out_at is not None,
+        )
+        if row.class_ != "reminder"
+        else None,
+        wording=row.wording,
+        typed=typed,
+        was=was,
+        per_week=person.per_week if to_somebody else None,
+        held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
+        attempts=row.attempts,
+        closes_at=row.closes_at,
+        number_id=row.number_id,
+        phone=phone,
+        sender_id=row.sender_id,
+        sender=row.address,
+        sender_rested=row.stops > 0,
+        consent_id=person.consent_id if to_somebody else None,
+        closures=_dates(person.closures),
+        alias=person.alias,
+        site_phone=person.site_phone,
+        line24=person.line24,
+        language=row.language or (person.language if to_somebody else languages.DEFAULT),
+        reader_zone=person.zone if to_somebody else person.site_zone,
+        site_id=row.site_id,
+        patient_id=person.patient_id if to_somebody else None,
+        data_key=data_key,
+    )
 
 
 @lru_cache(maxsize=1024)  # a site's are on everybody's text
@@ -318,23 +336,15 @@ _VISITS = Prepared(
 )
 
 
-def _visits(rows: Sequence[Any]) -> dict[int, list[tuple[tuple[str, ...], Visit]]]:
-    """Text → its visits, each with the recipients that its series names."""
-    found: dict[int, list[tuple[tuple[str, ...], Visit]]] = {}
-    for row in rows:
-        found.setdefault(row.text_id, []).append((row.recipients, visit_of(row, first=False)))
-    return found
+def _visits(rows: Sequence[Any]) -> list[tuple[tuple[str, ...], Visit]]:
+    """The visits of a text, each with the recipients that its series names."""
+    return [(row.recipients, visit_of(row, first=False)) for row in rows]
 
 
-def _said(rows: Sequence[Any]) -> tuple[dict[int, dict[int, str]], dict[int, dict[int, datetime]]]:
-    """Notice → what it tells of each visit; notice → the wall clock of each that its reader knew."""
-    told: dict[int, dict[int, str]] = {}
-    was: dict[int, dict[int, datetime]] = {}
-    for row in rows:
-        if row.tells is not None:
-            told.setdefault(row.text_id, {})[row.id] = row.tells
-        if row.was is not None:
-            was.setdefault(row.text_id, {})[row.id] = datetime.fromisoformat(row.was)
+def _said(rows: Sequence[Any]) -> tuple[dict[int, str], dict[int, datetime]]:
+    """What a notice tells of each visit; the wall clock of each that its reader knew."""
+    told = {row.id: row.tells for row in rows if row.tells is not None}
+    was = {row.id: datetime.fromisoformat(row.was) for row in rows if row.was is not None}
     return told, was
 
 
@@ -465,7 +475,7 @@ def suppress(tx: Transaction, text_ids: Sequence[int], reason: str) -> int:
 
 
 def hold_unreadable(tx: Transaction, text_ids: Sequence[int]) -> int:
-    """Claimed texts whose personal data does not open: out of the way of the others, and on the board."""
+    """Claimed texts of which what is stored cannot be read: out of the way of the others, and on the board."""
     return tx.run(
         texts.update()
         .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)

@@ -265,5 +265,6 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
         return _preview(house, caller, f"~{ref if isinstance(ref, str) else ''}")
     document = house.database.read(lambda tx: _document(house, tx, caller, body))
     previews.admit(house, caller.who, clock.now())
-    texts = planning.preview(house, document, clock.now())
+    places = None if caller.every_site else caller.sites
+    texts = planning.preview(house, document, clock.now(), places=places)
     return {"items": [as_json.previewed(text) for text in texts], "people": planning.people_in(document, texts)}

@@ -356,7 +356,8 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
         if not read.problems:
             if form["do"] != "start":  # what was tried out often enough is saved all the same
                 _admit(ask)
-            seen.remarks, seen.texts = planning.try_out(ask.house, seen.document, ask.now)
+            places = ask.actor.sites("plan")
+            seen.remarks, seen.texts = planning.try_out(ask.house, seen.document, ask.now, places=places)
     except PlanRefused as refusal:
         refused = refusal.problems
     seen.problems = read.explain(refused)

@@ -596,7 +596,7 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         return {
             "queued": queued,
             "others": on_number - 1,
-            "to": store.people.masked(store.people.phone_of(tx, number.id, number.phone_sealed)),
+            "to": store.people.masked_of(tx, number.id, number.phone_sealed),
             "current": current,
             "series": {one.key: f"{one.key} ({explanations.KINDS[one.kind]})" for one in series},
         }

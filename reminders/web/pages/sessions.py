@@ -152,7 +152,8 @@ def _visits(tx: store.Transaction, site_id: int, key: str, on: date) -> list[Lis
 
 def _phones(tx: store.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
     numbers = {one.number_id for one in lines if one.told == changes.TO_PHONE}
-    return {number: wording.shown_phone(store.people.phone_by_id(tx, number)) for number in numbers}
+    known = {number: store.people.shown_phone_by_id(tx, number) for number in numbers}
+    return {number: wording.shown_phone(phone) for number, phone in known.items() if phone is not None}
 
 
 def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
