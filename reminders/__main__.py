@@ -3,8 +3,10 @@
 
 def main() -> None:
     """Run the command line."""
-    from reminders.cli import app
+    from reminders.cli.app import RUNNING, app
+    from reminders.demo.command import demo
 
+    app.command(rich_help_panel=RUNNING)(demo)
     app(prog_name="reminders")
 
 

@@ -75,8 +75,8 @@ def places(house) -> dict[str, object]:
 
     def look(tx):
         sites = {row.id for row in store.people.all_sites(tx)}
-        (plan, *_) = queries.plans(tx, sites, queries.PlanFilter(status="active"), now)
-        (session, *_) = queries.sessions(tx, sites, today, today + timedelta(days=14))
+        (plan, *_) = queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(status="active"), now)
+        (session, *_) = queries.visits.list_sessions(tx, sites, today, today + timedelta(days=14))
         texts = store.texts.log(tx, store.texts.LogFilter(state="undelivered")) or store.texts.log(
             tx, store.texts.LogFilter()
         )
@@ -85,7 +85,7 @@ def places(house) -> dict[str, object]:
             "patient": plan.patient_id,
             "session": f"{session.session_id}/{session.on}",
             "text": texts[0].text,
-            "visit": queries.appointments(tx, sites, now, None, plan=plan.ref, limit=1)[0].id,
+            "visit": queries.visits.list_visits(tx, sites, now, None, plan=plan.ref, limit=1)[0].id,
             "audit": tx.value(sa.select(sa.func.max(schema.audit.c.id))),
         }
 

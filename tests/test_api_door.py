@@ -360,7 +360,7 @@ def test_refusals_are_kept_and_failures_are_not(api, monkeypatch):
     wrong = api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w")
     assert wrong.status_code == 422
     assert api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w").json() == wrong.json()
-    whole = queries.plan
+    whole = queries.plans.find_plan
     monkeypatch.setattr(queries, "plan", lambda *_, **__: 1 / 0)
     assert api.post("/plans", raw(), idempotency_key="f").status_code == 500
     monkeypatch.setattr(queries, "plan", whole)

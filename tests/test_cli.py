@@ -26,7 +26,7 @@ from reminders import clock, store
 from reminders.cli import app
 from reminders.lifecycle import State
 from reminders.plans import ENDINGS, to_wall
-from reminders.queries.delivery_log import PART_2_NOTICE, harmless
+from reminders.queries.exports import PART_2_NOTICE, harmless
 from reminders.service.operations import runs
 from reminders.store.database import schema
 

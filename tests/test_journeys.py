@@ -161,8 +161,8 @@ def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
 def page_ref(town, patient: str) -> str:
     """The reference of a patient's plan."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
-    wanted = queries.PlanFilter(patient=patient)
-    (plan,) = town.house.database.read(lambda tx: queries.plans(tx, sites, wanted, clock.now()))
+    wanted = queries.plans.PlanFilter(patient=patient)
+    (plan,) = town.house.database.read(lambda tx: queries.plans.list_plans(tx, sites, wanted, clock.now()))
     return plan.ref
 
 
@@ -209,7 +209,9 @@ def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript
     """What would change is shown before it changes; then it has."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
     (plan,) = list(
-        town.house.database.read(lambda tx: queries.plans(tx, sites, queries.PlanFilter(patient="MRN-3"), clock.now()))
+        town.house.database.read(
+            lambda tx: queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(patient="MRN-3"), clock.now())
+        )
     )
     before = {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"}
     with walking(chromium, town, "coordinator", javascript=javascript) as page:

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from conftest import NOW, _migrated, open_house, working
 from oncall import SENDER
 
-from reminders import plans, store
+from reminders import plans, store, task_kinds
 from reminders.plans import read
 from reminders.service import House, planning, tasks
 from reminders.service.planning import attendance, watch
@@ -287,7 +287,7 @@ class Site:
         for task in tasks.listed(self.house):
             if now - task.opened_at < timedelta(hours=1) or task.kind == "to_mark":
                 continue
-            outcome = "reached" if task.kind in {"crisis", "slip"} else tasks.KINDS[task.kind].outcomes[0]
+            outcome = "reached" if task.kind in {"crisis", "slip"} else task_kinds.KINDS[task.kind].outcomes[0]
             tasks.close(self.house, task.id, outcome, now, who="load")
             person = self.people.get(task.patients[0]) if task.patients else None
             if person is None or self.random.random() < 0.3:

@@ -11,12 +11,13 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store, wording
-from reminders.queries import explanations, inbox
+from reminders import clock, store, task_kinds, wording
+from reminders.queries import inbox
 from reminders.service import tasks
 from reminders.service.replies import inbound
 from reminders.store.database import schema
 from reminders.web.pages.inbox import LONGEST_NOTE, PER_PAGE, QUEUES
+from reminders.wording import staff_words
 from reminders.wording.segments import segments
 
 CRISIS = "I can't go on, I don't want to live any more"
@@ -141,7 +142,7 @@ def test_a_crisis_shows_what_to_do_and_what_was_answered(here):
     task = the(here, "crisis")
     answer = Caller(here, role="clinician").page(f"/inbox/{task.id}")
     words = said(answer)
-    assert tasks.KINDS["crisis"].to_do in words
+    assert task_kinds.KINDS["crisis"].to_do in words
     assert "Their phone: 202-555-0101" in words
     assert "911 in danger now" in words
     assert "988 call or text" in words
@@ -377,7 +378,7 @@ def test_who_may_not_answer_sees_no_way_to_and_has_none(here, role):
 def test_every_kind_of_task_can_be_opened(here):
     def make(tx):
         site = store.people.site_by_key(tx, "main").id
-        for kind in tasks.KINDS:
+        for kind in task_kinds.KINDS:
             now = clock.now()
             store.tasks.open_task(
                 tx, kind=kind, key=f"test:{kind}", urgency="normal", site_id=site, now=now, due_at=now + timedelta(1)
@@ -388,8 +389,8 @@ def test_every_kind_of_task_can_be_opened(here):
     for task in tasks.listed(here):
         answer = caller.page(f"/inbox/{task.id}")
         assert answer.status_code == 200
-        assert tasks.KINDS[task.kind].title in Page(answer).said("h1")
-    assert {outcome for kind in tasks.KINDS.values() for outcome in kind.outcomes} <= explanations.OUTCOMES.keys()
+        assert task_kinds.KINDS[task.kind].title in Page(answer).said("h1")
+    assert {outcome for kind in task_kinds.KINDS.values() for outcome in kind.outcomes} <= staff_words.OUTCOMES.keys()
 
 
 # The conversation, on both databases

@@ -16,9 +16,10 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import clock, queries, store
-from reminders.queries import PlanFilter
+from reminders.queries.plans import PlanFilter
 from reminders.service import planning
 from reminders.store.database import schema
+from reminders.wording import staff_words
 
 
 @pytest.fixture
@@ -141,9 +142,8 @@ def test_what_the_page_shows_is_what_is_stored(here, ana, rows, said, program):
 
 
 def shown_for(one) -> str:
-    from reminders.queries import explanations
 
-    return f"(no words: {explanations.REASONS[one.reason]})"
+    return f"(no words: {staff_words.REASONS[one.reason]})"
 
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(here, ana):
@@ -472,7 +472,9 @@ def test_the_list_and_the_plan_say_the_same_of_texts(here, ana):
     accept(here, 1)
     plan = plan_of(here, "DC-1")
     sites = {plan.site_id}
-    (listed,) = here.database.read(lambda tx: queries.plans(tx, sites, PlanFilter(ids=[plan.id]), clock.now()))
+    (listed,) = here.database.read(
+        lambda tx: queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan.id]), clock.now())
+    )
     said = f"{listed.texts_sent} handed over, {listed.texts_to_go} to go"
     assert said in words(ana.page("/plans"))
     assert said in words(ana.page(f"/plans/{plan.id}"))

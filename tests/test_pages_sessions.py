@@ -222,7 +222,7 @@ def test_each_word_of_the_story_has_words_for_people():
 def sheet(house):
     """The visits on the sheet, by patient: their ids."""
     rows = house.database.read(
-        lambda tx: queries.appointments(
+        lambda tx: queries.visits.list_visits(
             tx, [store.people.site_by_key(tx, "main").id], NOW - timedelta(days=8), clock.now(), unmarked=True
         )
     )
@@ -293,7 +293,7 @@ def test_marks_of_all_or_of_none(house, travel):
     ids = open_north(house)
     group(house, 2)
     accept(house, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
-    visits = house.database.read(lambda tx: queries.appointments(tx, ids.values(), NOW, NOW + timedelta(days=1)))
+    visits = house.database.read(lambda tx: queries.visits.list_visits(tx, ids.values(), NOW, NOW + timedelta(days=1)))
     marks = {one.id: attendance.ATTENDED for one in visits}
     with pytest.raises(ValueError, match="has not begun"):
         attendance.mark_these(house, marks, NOW, who="x", sites=ids.values())

@@ -13,7 +13,7 @@ from two_sites import accept, hear, open_north
 from typer.testing import CliRunner
 from web_caller import Caller
 
-from reminders import cli, store
+from reminders import cli, queries, store
 from reminders.conversation import measured
 from reminders.service import tasks
 from reminders.service.operations import retention
@@ -72,9 +72,10 @@ def test_c13_a_clinician_marks_a_reply_and_takes_it_back_and_all_is_on_record(he
     assert page.count("This was danger") == len(SAID)
     assert mark(caller, task, reply, "danger").headers["location"] == f"/inbox/{task.id}?done=marked"
     assert "Marked: this was danger" in caller.page(f"/inbox/{task.id}").text
-    assert [(one.id, one.danger, marks.outcome(one)) for one in marks.listed(here, sites={reply.site_id})] == [
-        (reply.id, True, "missed")
-    ]
+    assert [
+        (one.id, one.danger, queries.marks.outcome(one))
+        for one in queries.marks.listed(here.database, sites={reply.site_id})
+    ] == [(reply.id, True, "missed")]
     mark(caller, task, reply, "danger")  # twice is once
     mark(caller, task, reply, "none")
     assert "Marked: this was" not in caller.page(f"/inbox/{task.id}").text
@@ -122,7 +123,7 @@ def test_c13_a_reply_of_another_conversation_or_site_is_not_marked(here):
         {"reply": "1", "mark": "so"},
     ):
         assert caller.request("POST", f"/inbox/{task.id}/mark", data=form).status_code == 404
-    assert marks.listed(here, sites={there.site_id}) == []
+    assert queries.marks.listed(here.database, sites={there.site_id}) == []
 
 
 def test_c13_erasing_a_patient_erases_marks_and_none_can_be_made_after(here):
@@ -131,7 +132,7 @@ def test_c13_erasing_a_patient_erases_marks_and_none_can_be_made_after(here):
     tasks.close(here, task.id, "reached", NOW, who="test", note="spoke with them")
     retention.erase(here, "MRN-1", NOW, who="test")
     assert [reply.mark_sealed for reply in replies(here)] == [None] * len(SAID)
-    assert marks.listed(here, sites={site}) == []
+    assert queries.marks.listed(here.database, sites={site}) == []
     with pytest.raises((marks.NoSuchReply, tasks.NoSuchTask)):
         marks.mark(here, task.id, replies(here)[0].id, NOW, danger=True, who="test", sites={site})
 

@@ -129,7 +129,7 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
         if row.kind in {"crisis", "supervisor"}:
             tasks.close(clinic, row.id, "reached", NOW, who="test", note=f"{NAME} is safe")
     asked = clinic.database.read(lambda tx: delivery_log.ask(clinic, tx, {"when": "any", "patient": REF}, NOW))
-    delivery_log.note_export(clinic, asked, "csv", NOW, who="test")
+    delivery_log.note_export(clinic.database, asked, "csv", NOW, who="test")
     before = {column for column, held in columns(clinic) if named_in(held)}
     assert before >= {
         *("consents.how", "consents.by", "consents.verified", "consents.legal_basis", "recipients.key", "series.key"),

@@ -9,7 +9,9 @@ from two_sites import accept, hear, open_north
 
 from reminders import queries, store
 from reminders.planner import Reason
-from reminders.queries import PatientFilter, PlanFilter, history
+from reminders.queries import history
+from reminders.queries.patients import PatientFilter
+from reminders.queries.plans import PlanFilter
 from reminders.service import planning
 from reminders.service.people import lives
 from reminders.service.people.lives import Refused, Whom
@@ -146,14 +148,16 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     accept(house, 2, "north")
     hear(house, "C", 1, "SM1")
     hear(house, "running late", 2, "SM2")
-    (one,) = house.database.read(lambda tx: queries.patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW))
+    (one,) = house.database.read(
+        lambda tx: queries.patients.list_patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW)
+    )
 
     def ask(work):
         return house.database.read(work)
 
     assert ask(lambda tx: history.patient(tx, [places["main"]], one.id)).ref == "MRN-1"
     assert ask(lambda tx: history.patient(tx, [places["north"]], one.id)) is None
-    (plan,) = ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
+    (plan,) = ask(lambda tx: queries.plans.list_plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
     assert ask(lambda tx: history.plan(tx, [places["main"]], plan.id)).ref == "DC-1"
     assert ask(lambda tx: history.plan(tx, [places["north"]], plan.id)) is None
     assert [said.words for said in ask(lambda tx: history.heard(tx, one.id, 10))] == ["C"]
@@ -164,7 +168,9 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     assert len({row.id for row in rows}) == len(rows)
     assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True)
     assert ask(lambda tx: history.access(tx, one.id, 50, rows[-1].id)) == []
-    assert ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
+    assert (
+        ask(lambda tx: queries.plans.list_plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
+    )
 
 
 def test_a_sample_is_judged_like_nobodys_text():

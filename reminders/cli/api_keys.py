@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.wording import staff_words
 
 Site = Annotated[str | None, typer.Option(metavar="S", help="Only for this site; default all of them.")]
 Scope = Annotated[
@@ -102,9 +103,8 @@ def end_key(
 
 
 def _when(at: datetime | None, zone: str) -> str | None:
-    from reminders.queries import explanations
 
-    return explanations.clock_time(at, zone) if at is not None else None
+    return staff_words.clock_time(at, zone) if at is not None else None
 
 
 def _until(at: datetime | None) -> str:

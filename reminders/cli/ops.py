@@ -122,7 +122,7 @@ def _left(one: "Left") -> dict[str, Any]:
 
 
 def _print_left(left: "list[Left]") -> None:
-    from reminders.queries.explanations import clock_time
+    from reminders.wording.staff_words import clock_time
 
     print_table(
         "Nobody knows whether these went before the restore",
@@ -161,8 +161,8 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
 
 def show_backlog(json: Json = False) -> None:
     """Show what is held since an outage, by hour of deadline."""
-    from reminders.queries.explanations import clock_time
     from reminders.service.sending import backlog
+    from reminders.wording.staff_words import clock_time
 
     with the_house() as house:
         held, zone = backlog.held(house), house.settings.site.zone
@@ -207,7 +207,7 @@ def calls(
     from datetime import timedelta
 
     from reminders import clock
-    from reminders.queries.delivery_log import PART_2_NOTICE
+    from reminders.queries.exports import PART_2_NOTICE
     from reminders.service.people import calls as service
 
     with the_house() as house:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, told, who
+from reminders.wording import staff_words
 
 if TYPE_CHECKING:
     from reminders.service import House, planning
@@ -76,7 +77,6 @@ def preview(
     """Show each text of a plan: when it goes, its words, or why not."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service import as_json
     from reminders.service.planning import cap_costs
 
     path, now = Path(plan), clock.now()
@@ -88,7 +88,7 @@ def preview(
     if texts is None:
         end(Exit.NOT_FOUND, f"There is no plan and no file {plan}.")
     if json:
-        print_json([as_json.previewed(text) for text in texts])
+        print_json([text.as_json() for text in texts])
         return
     print_table(
         f"Texts of {plan}",
@@ -143,22 +143,19 @@ def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] |
 
 def _when(text: "Previewed", now: datetime) -> str:
     """When a text goes or went; of one that does not go, when it would have."""
-    from reminders.queries import explanations
-
     if not text.goes:
-        return explanations.clock_time(text.opens_at, text.zone)
-    when = explanations.clock_time(text.goes_at, text.zone)
+        return staff_words.clock_time(text.opens_at, text.zone)
+    when = staff_words.clock_time(text.goes_at, text.zone)
     return f"{when}\n(as soon as it may)" if text.state == "scheduled" and text.goes_at <= now else when
 
 
 def _says(text: "Previewed") -> str:
-    from reminders.queries import explanations
 
     if not text.goes:
         phone = " No text goes about this visit: phone." if text.red else ""
-        return f"Does not go: {explanations.REASONS.get(text.reason or '', text.reason)}.{phone}"
+        return f"Does not go: {staff_words.REASONS.get(text.reason or '', text.reason)}.{phone}"
     if text.state != "scheduled":
-        return f"{explanations.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
+        return f"{staff_words.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reminders.cli.output import Json, err, print_json_lines, print_table, the_house, who
+from reminders.wording import staff_words
 
 Since = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came from then on: 2026-12-01.")]
 Until = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came before then.")]
@@ -27,8 +28,7 @@ def marks(
     Each stands beside what was understood; the counts say how many were found, missed and falsely alarmed.
     """
     from reminders import clock, store
-    from reminders.queries import explanations
-    from reminders.service.replies import marks
+    from reminders.queries import marks
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -39,7 +39,7 @@ def marks(
         sites = {one.id for one in here if site in {None, one.key}}
         zone = house.settings.site.zone
         found = marks.export(
-            house,
+            house.database,
             clock.now(),
             who=who(),
             sites=sites,
@@ -58,7 +58,7 @@ def marks(
             ["Came", "Site", "Marked", "Outcome", "Understood", *(["Words"] if words else [])],
             [
                 (
-                    explanations.clock_time(one.received_at, zone),
+                    staff_words.clock_time(one.received_at, zone),
                     one.site,
                     "danger" if one.danger else "no danger",
                     marks.outcome(one),

@@ -9,43 +9,38 @@ comes in pages by keyset: `place` of a row is where it stands in the order, and 
 they do not open any more, because the person was erased.
 """
 
-from reminders.queries.listing import KnownAs, NextVisit, known_as
-from reminders.queries.patients import ListedPatient, PatientFilter, PlanOf, patient, patients
-from reminders.queries.plans import Entered, ListedPlan, NextText, PlanFilter, plan, plans
-from reminders.queries.replies import ListedReply, ReplyFilter, replies
-from reminders.queries.visits import (
-    ListedSession,
-    ListedVisit,
-    appointment,
-    appointments,
-    appointments_at,
-    session,
-    sessions,
+from reminders.queries import (
+    counts,
+    delivery_log,
+    explanations,
+    exports,
+    history,
+    inbox,
+    listing,
+    patients,
+    plans,
+    readings,
+    replies,
+    statistics,
+    tasks,
+    today,
+    visits,
 )
 
 __all__ = [
-    "Entered",
-    "KnownAs",
-    "ListedPatient",
-    "ListedPlan",
-    "ListedReply",
-    "ListedSession",
-    "ListedVisit",
-    "NextText",
-    "NextVisit",
-    "PatientFilter",
-    "PlanFilter",
-    "PlanOf",
-    "ReplyFilter",
-    "appointment",
-    "appointments",
-    "appointments_at",
-    "known_as",
-    "patient",
+    "counts",
+    "delivery_log",
+    "explanations",
+    "exports",
+    "history",
+    "inbox",
+    "listing",
     "patients",
-    "plan",
     "plans",
+    "readings",
     "replies",
-    "session",
-    "sessions",
+    "statistics",
+    "tasks",
+    "today",
+    "visits",
 ]

@@ -112,7 +112,7 @@ class ListedPlan:
         return self.discharged_on, self.id
 
 
-def plans(
+def list_plans(
     tx: Transaction, sites: Collection[int], wanted: PlanFilter, now: datetime, *, names: bool = False
 ) -> list[ListedPlan]:
     """Plans, the latest discharge first."""
@@ -153,7 +153,7 @@ def plans(
     return _plans(tx, rows, places, now, names=names)
 
 
-def plan(
+def find_plan(
     tx: Transaction, sites: Collection[int], which: str | int, now: datetime, *, names: bool = False
 ) -> ListedPlan | None:
     """The plan of that reference or row id, as `plans` shows it; of several of that reference the newest."""

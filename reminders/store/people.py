@@ -210,18 +210,16 @@ def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
 
 
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
-    """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (sending rule
-    6).
+    """Lock these numbers, always in one order, so that caps, opt-outs and claims cannot race (sending rule 6).
+
+    A transaction that only reads gets the same rows and locks nothing.
     """
-    return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}
+    query = _NUMBERS if tx.only_reads else _LOCKED_NUMBERS
+    return {row.id: row for row in tx.all(query, {"ids": sorted(set(ids))})}
 
 
-_LOCKED_NUMBERS = (
-    sa.select(numbers)
-    .where(numbers.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(numbers.c.id)
-    .with_for_update()
-)
+_NUMBERS = sa.select(numbers).where(numbers.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(numbers.c.id)
+_LOCKED_NUMBERS = _NUMBERS.with_for_update()
 
 
 def phone_of(tx: Transaction, number_id: int, sealed: bytes) -> str:
@@ -441,6 +439,11 @@ def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
 _RECIPIENTS_OF = (
     sa.select(recipients).where(recipients.c.patient_id == sa.bindparam("patient")).order_by(recipients.c.id)
 )
+
+
+def recipients_by_id(tx: Transaction, recipient_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These recipients."""
+    return tx.all(sa.select(recipients).where(recipients.c.id.in_(recipient_ids)))
 
 
 def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:

@@ -32,7 +32,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
-from reminders.store.people import masked, phone_of
+from reminders.store.people import masked, phone_of, recipients_of
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -736,3 +736,11 @@ def _patients_on(
     for row in tx.all(query):
         found[row.number_id] = (*found.get(row.number_id, ()), (row.id, row.ref))
     return found
+
+
+def number_of(tx: Transaction, task: Task) -> int | None:
+    """The number that a task is about: its own, else its patient's."""
+    if task.number_id is not None or len(task.patient_ids) != 1:
+        return task.number_id
+    own = [one for one in recipients_of(tx, task.patient_ids[0]) if one.role == "self"]
+    return own[0].number_id if own else None

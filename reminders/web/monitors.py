@@ -52,12 +52,12 @@ class _Figures(Collector):
         self._house = house
 
     def collect(self) -> Iterator[Metric]:
-        figures = statistics.figures(self._house, clock.now())
+        figures = statistics.figures(self._house.database)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state, count in figures.texts.items():
             texts.add_metric([state], count)
         yield texts
-        now = figures.status
+        now = health.status(self._house, clock.now())
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
         yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
         yield GaugeMetricFamily(

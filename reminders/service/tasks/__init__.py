@@ -2,7 +2,6 @@
 
 from reminders.service.tasks.handling import (
     CRISIS_DUE,
-    KINDS,
     SLIP_DUE,
     Disclosure,
     NoSuchTask,
@@ -23,6 +22,7 @@ from reminders.service.tasks.handling import (
     tell_of_expired,
     waking,
 )
+from reminders.task_kinds import KINDS
 
 __all__ = [
     "CRISIS_DUE",

@@ -1086,3 +1086,31 @@ def counts_by_state(tx: Transaction) -> dict[str, int]:
     """How many texts stand in each state that has any."""
     query = sa.select(texts.c.state, sa.func.count().label("many")).group_by(texts.c.state)
     return {row.state: row.many for row in tx.all(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """The last try of a text: when it began, and its words; None where they are no longer kept."""
+
+    at: datetime
+    body: str | None = field(repr=False)
+
+
+def went(tx: Transaction, text_ids: Collection[int]) -> dict[int, Went]:
+    """Text → its last try, of those that were tried."""
+    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
+    query = sa.select(attempts.c.text_id, attempts.c.started_at).where(attempts.c.id.in_(latest))
+    words = bodies(tx, text_ids)
+    return {row.text_id: Went(row.started_at, words.get(row.text_id) or None) for row in tx.all(query)}
+
+
+def bodies(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
+    """Text → the words that it last went with, of those that were tried and still open."""
+    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
+    found = {}
+    for row in tx.all(
+        sa.select(attempts.c.id, attempts.c.text_id, attempts.c.body_sealed).where(attempts.c.id.in_(latest))
+    ):
+        with suppress(LookupError, Unreadable):
+            found[row.text_id] = tx.open(Place("attempts", "body_sealed", row.id), row.body_sealed)
+    return found

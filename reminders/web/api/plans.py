@@ -11,8 +11,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, queries, store
 from reminders.plans import PlanDocument, PlanRefused, Problem
-from reminders.queries import ListedPlan, PlanFilter
-from reminders.service import House, as_json, planning
+from reminders.queries.plans import ListedPlan, PlanFilter
+from reminders.service import House, planning
 from reminders.service.office.api_keys import Caller
 from reminders.service.planning import changes, previews
 from reminders.store.planning.texts import Changes
@@ -51,14 +51,14 @@ def the_plan(tx: store.Transaction, caller: Caller, which: str, *, names: bool =
     """The plan that an address names. 404 where there is none, 409 where two sites have one of that reference."""
     now = clock.now()
     if not which.startswith("~"):
-        return found(queries.plan(tx, caller.sites, row_id(which), now, names=names))
+        return found(queries.plans.find_plan(tx, caller.sites, row_id(which), now, names=names))
     ref = which[1:]
     if not ref or len(ref) > 64 or not ref.isprintable():
         raise Refusal("not-found")
-    alike = queries.plans(tx, caller.sites, PlanFilter(ref=ref, limit=2), now)
+    alike = queries.plans.list_plans(tx, caller.sites, PlanFilter(ref=ref, limit=2), now)
     if len(alike) > 1:
         raise Refusal("not-possible", "Several plans have that reference; name the one by its id.")
-    return found(queries.plan(tx, caller.sites, alike[0].id, now, names=names) if alike else None)
+    return found(queries.plans.find_plan(tx, caller.sites, alike[0].id, now, names=names) if alike else None)
 
 
 @router.get("/plans", **needs("read", gives=Page[Plan]))
@@ -87,7 +87,7 @@ def list_plans(
         sites, patient_ref = list(caller.sites), None
         now = clock.now()
         if patient is not None:
-            one = queries.patient(tx, caller.sites, row_id(patient), now)
+            one = queries.patients.find_patient(tx, caller.sites, row_id(patient), now)
             if one is None:
                 return []
             sites, patient_ref = [key for key, site in caller.sites.items() if site == one.site], one.ref
@@ -103,7 +103,7 @@ def list_plans(
             before=before,
             limit=limit + 1,
         )
-        return queries.plans(tx, sites, wanted, now, names=names)
+        return queries.plans.list_plans(tx, sites, wanted, now, names=names)
 
     rows = look(house, caller, work, names=names, of="plans")
     return page(request, response, rows, limit)
@@ -176,7 +176,7 @@ def _shown(house: House, caller: Caller, plan_id: int, response: Response) -> Li
     sites = caller.sites
     if caller.every_site:
         sites = house.database.read(lambda tx: {site.id: site.key for site in store.people.all_sites(tx)})
-    one = found(house.database.read(lambda tx: queries.plan(tx, sites, plan_id, clock.now())))
+    one = found(house.database.read(lambda tx: queries.plans.find_plan(tx, sites, plan_id, clock.now())))
     etag(response, one.version)
     return one
 
@@ -211,7 +211,7 @@ def _preview(house: House, caller: Caller, which: str) -> Any:
         again=True,
     )
     people = planning.people_of(house, one.ref, texts, site=one.site)
-    return {"items": [as_json.previewed(text) for text in texts], "people": people}
+    return {"items": [text.as_json() for text in texts], "people": people}
 
 
 @router.post("/plans/{plan}/pause", **needs("write", gives=PlanDone))
@@ -266,4 +266,4 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
     document = house.database.read(lambda tx: _document(house, tx, caller, body))
     previews.admit(house, caller.who, clock.now())
     texts = planning.preview(house, document, clock.now())
-    return {"items": [as_json.previewed(text) for text in texts], "people": planning.people_in(document, texts)}
+    return {"items": [text.as_json() for text in texts], "people": planning.people_in(document, texts)}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from reminders import clock, store
 from reminders.queries import statistics
-from reminders.service import House, as_json
+from reminders.service import House
 from reminders.service.office.api_keys import Caller
 from reminders.service.operations import health
 from reminders.web.api.access import Door, TheCaller, TheHouse, found, needs
@@ -55,8 +55,8 @@ def get_stats(
     """The numbers that `/metrics`, `reminders status --json` and, for a `range`, `reminders stats --json` show."""
     now = clock.now()
     sites = None if caller.every_site else caller.sites
-    figures = statistics.figures(house, now, sites)
-    said = as_json.status(figures.status) | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    figures = statistics.figures(house.database, sites)
+    said = health.status(house, now).as_json() | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
     if not caller.every_site:
         said["troubles"] = None
     if range_ is not None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, store
-from reminders.service import House, as_json, tasks
+from reminders import clock, queries, store
+from reminders.service import House, tasks
 from reminders.service.office.api_keys import Caller
 from reminders.service.sending import releasing
 from reminders.web.api.access import (
@@ -59,7 +59,7 @@ def list_tasks(
     )
     listed = page(request, response, rows, limit)
     now = clock.now()
-    return listed | {"items": [as_json.task(one, now) for one in listed["items"]]}
+    return listed | {"items": [queries.tasks.as_json(one, now) for one in listed["items"]]}
 
 
 @router.get("/tasks/{task}", **needs("read", gives=TaskInFull))
@@ -74,14 +74,17 @@ def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names =
         one, told = house.database.read(
             lambda tx: (found(store.tasks.by_number(tx, number)), store.tasks.story(tx, number, words=False))
         )
-    return as_json.told(one, told, now)
+    return queries.tasks.opened_as_json(one, told, now)
 
 
 @router.post("/tasks/{task}/take", **needs("write", gives=Task))
 def take_task(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
     """Take a task: it is this key's, and nobody else is called."""
     return _do(
-        house, caller, task, lambda number, now: as_json.task(tasks.take(house, number, now, who=caller.who), now)
+        house,
+        caller,
+        task,
+        lambda number, now: queries.tasks.as_json(tasks.take(house, number, now, who=caller.who), now),
     )
 
 
@@ -93,7 +96,7 @@ def note_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -
         house,
         caller,
         task,
-        lambda number, now: as_json.task(tasks.remark(house, number, said, now, who=caller.who), now),
+        lambda number, now: queries.tasks.as_json(tasks.remark(house, number, said, now, who=caller.who), now),
     )
 
 
@@ -107,7 +110,7 @@ def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) 
         one, released = tasks.close(
             house, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
         )
-        return as_json.task(one, now) | {"released": released}
+        return queries.tasks.as_json(one, now) | {"released": released}
 
     return _do(house, caller, task, close)
 

@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, store
 from reminders.app_context import House
-from reminders.queries import ListedVisit, today
+from reminders.queries import today
+from reminders.queries.visits import ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import attendance
 from reminders.service.planning.watch import MARK_BACK
@@ -72,7 +73,7 @@ def _draw(
             one
             for places, names in ((people, True), (sites - people, False))
             if places
-            for one in queries.appointments(tx, places, since, until, limit=MOST, names=names, **wanted)
+            for one in queries.visits.list_visits(tx, places, since, until, limit=MOST, names=names, **wanted)
         ]
 
     def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
@@ -152,8 +153,8 @@ def _ask(
     def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
         store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
         return {
-            one.appointment: queries.appointment(tx, sites & people, one.appointment, names=True)
-            or queries.appointment(tx, sites, one.appointment)
+            one.appointment: queries.visits.find_visit(tx, sites & people, one.appointment, names=True)
+            or queries.visits.find_visit(tx, sites, one.appointment)
             for one in texted
         }
 

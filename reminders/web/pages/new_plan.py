@@ -14,7 +14,8 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, languages, plans, queries, store
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.queries import ListedPatient, PatientFilter, explanations, history
+from reminders.queries import history
+from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.office.api_keys import TooMany
@@ -28,6 +29,7 @@ from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form, recurs
 from reminders.web.render import ago, draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -454,7 +456,7 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
 
     def look(tx: store.Transaction) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
-        found = queries.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
+        found = queries.patients.list_patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
         site_id = min(sites, default=0)
         store.records.note(tx, who=ask.actor.who, what="patients list read", table="sites", row=site_id, now=ask.now)
         return found
@@ -530,9 +532,9 @@ def _page(
         programs={key: one.title for key, one in plans.programs().items()},
         open_times=list({one.key: one for program in named for one in program.open_times({})}.values()),
         more_programs=[program.key for program in named[1:]],
-        kinds={kind.value: explanations.KINDS[kind.value] for kind in Kind},
-        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
+        kinds={kind.value: staff_words.KINDS[kind.value] for kind in Kind},
+        categories={one.value: staff_words.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: staff_words.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
         languages=languages.offered(),

@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, languages, plans, queries, store, wording
 from reminders.plans import Category, PlanRefused
-from reminders.queries import ListedVisit, explanations, history
+from reminders.queries import explanations, history
 from reminders.queries.history import Heard
+from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
@@ -30,6 +31,7 @@ from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
 from reminders.web.plan_form import LATER, PlanForm, consent_in, explain, recipient_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -152,7 +154,7 @@ def consent(
     """Everything anybody of them ever said about texts."""
     case = _case(request, house, actor, patient_id, "people")
     said = house.database.read(lambda tx: history.consents_of(tx, patient_id))
-    return _page(case, "consent", said=said, categories=explanations.CATEGORIES, done=_done(request, done))
+    return _page(case, "consent", said=said, categories=staff_words.CATEGORIES, done=_done(request, done))
 
 
 @router.get("/patients/{patient_id}/access", response_class=HTMLResponse)
@@ -220,7 +222,7 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         legal_hold=case.row.legal_hold,
         words=STATES,
         blocked=BLOCKED,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         health=_health,
         **values,
     )
@@ -271,10 +273,10 @@ def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
     ahead = store.texts.log(
         tx, LogFilter(sites=[site], patient=case.row.ref, since=case.now, state="scheduled", limit=500)
     )
-    bodies = history.bodies(tx, [one.text for one in texts])
+    bodies = store.texts.bodies(tx, [one.text for one in texts])
     heard = history.heard(tx, case.row.id, SHOWN)
     month = case.now - timedelta(days=60)
-    visits = queries.appointments(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
+    visits = queries.visits.list_visits(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
     past = [
         *(_of_text(one, bodies) for one in texts),
         *(_of_reply(one, case.row.zone) for one in heard),
@@ -300,7 +302,7 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
         at=at,
         zone=text.zone,
         mark=mark.get(text.state, ""),
-        title=f"Text, {explanations.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
+        title=f"Text, {staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
         said=bodies.get(text.text),
         address=f"/texts/{text.text}",
     )
@@ -313,7 +315,7 @@ def _of_reply(reply: Heard, zone: str) -> Entry:
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
-    kind = explanations.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {explanations.MODES[visit.how]}")
+    kind = staff_words.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {staff_words.MODES[visit.how]}")
     mark = "bad" if visit.attendance == "missed" else "good" if visit.attendance else "visit"
     said = visit.attendance or ("called off" if visit.status == "cancelled" else visit.status)
     more = ", confirmed" if visit.confirmed else ""
@@ -335,7 +337,7 @@ def _messages(case: Case, **values: Any) -> HTMLResponse:
     def look(tx: store.Transaction) -> list[Bubble]:
         wanted = LogFilter(sites=[case.row.site_id], patient=case.row.ref, until=case.now, limit=SHOWN)
         texts = store.texts.log(tx, wanted)
-        bodies = history.typed(tx, [one.text for one in texts]) | history.bodies(tx, [one.text for one in texts])
+        bodies = history.typed(tx, [one.text for one in texts]) | store.texts.bodies(tx, [one.text for one in texts])
         out = [
             Bubble(
                 one.attempts[-1].started_at if one.attempts else one.opens_at,
@@ -592,13 +594,13 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         queued, on_number = history.waiting(tx, reader.number_id)
         number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
         current = store.plans.current_plans(tx, case.row.id)
-        series = [one for plan in current for one in history.series_of(tx, plan.id) if one.status != "cancelled"]
+        series = [one for plan in current for one in store.plans.series_of(tx, plan.id) if one.status != "cancelled"]
         return {
             "queued": queued,
             "others": on_number - 1,
             "to": store.people.masked(store.people.phone_of(tx, number.id, number.phone_sealed)),
             "current": current,
-            "series": {one.key: f"{one.key} ({explanations.KINDS[one.kind]})" for one in series},
+            "series": {one.key: f"{one.key} ({staff_words.KINDS[one.kind]})" for one in series},
         }
 
     known = case.house.database.read(look)
@@ -623,8 +625,8 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         hows=HOWS,
         endings=ENDINGS,
         later=LATER,
-        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
+        categories={one.value: staff_words.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: staff_words.CATEGORIES[one.value] for one in Category},
         languages=languages.offered(),
         **known,
     )

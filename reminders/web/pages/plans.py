@@ -11,7 +11,9 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, store
-from reminders.queries import ListedPlan, ListedVisit, PlanFilter, explanations, history
+from reminders.queries import history
+from reminders.queries.plans import ListedPlan, PlanFilter
+from reminders.queries.visits import ListedVisit
 from reminders.service import House, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import cap_costs, changes
@@ -23,6 +25,7 @@ from reminders.web.pages.new_plan import phone_in
 from reminders.web.plan_form import recurs
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -128,7 +131,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
         states=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         drafts=len(drafts),
         filtered=any(values["chosen"].values()),
         **values,
@@ -146,7 +149,7 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
         sites &= may
 
     def look(tx: store.Transaction) -> list[ListedPlan]:
-        rows = queries.plans(tx, sites, wanted, now, names=bool(may))
+        rows = queries.plans.list_plans(tx, sites, wanted, now, names=bool(may))
         row, after = min(actor.sites("look")), store.records.seen([one.id for one in rows])
         store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=row, now=now, after=after)
         return rows
@@ -196,7 +199,7 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
         raise HTTPException(400)
     ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
-    rows = house.database.read(lambda tx: queries.plans(tx, actor.sites("plan"), wanted, now))
+    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
     because = form["because"] or None
     if do == "end" and form["sure"] and because not in ENDINGS:
@@ -285,7 +288,7 @@ def plan(
         series=opened.series,
         may_see=may_see,
         may_change=actor.may("plan", _site_id(house, opened.plan.site)),
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         words=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
@@ -303,12 +306,12 @@ def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: 
     mine: dict[str, Any] = {"who": actor.who, "what": "plan page read", "table": "plans", "row": plan_id}
     if not (again and store.records.has_noted(tx, **mine, since=now - store.records.SAME_READING)):
         store.records.note(tx, **mine, now=now)
-    (shown,) = queries.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
-    visits = queries.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
+    (shown,) = queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
+    visits = queries.visits.list_visits(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(house, tx, row, now)
     tried = [one.id for one in texts if one.state not in {"scheduled", "suppressed"}]
-    bodies = history.bodies(tx, tried) if names else {}
-    return Opened(shown, visits, texts, bodies, history.series_of(tx, plan_id))
+    bodies = store.texts.bodies(tx, tried) if names else {}
+    return Opened(shown, visits, texts, bodies, store.plans.series_of(tx, plan_id))
 
 
 def _site_id(house: House, key: str) -> int:
@@ -346,7 +349,7 @@ def _asked(
 ) -> HTMLResponse:
     now = clock.now()
     row = _mine(house, actor, plan_id, do)
-    rows = house.database.read(lambda tx: queries.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
+    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
     others = [site.key for site in house.database.read(store.people.all_sites) if site.id != row.site_id]
     where = {"action": f"/plans/{plan_id}/change/{do}", "back": f"/plans/{plan_id}"}
     return _ask_first(request, house, actor, rows, do, problems=problems, because=None, sites=others, **where)
@@ -403,7 +406,7 @@ def change_visit(
 def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
     def look(tx: store.Transaction) -> tuple[ListedVisit, int]:
         row = history.plan(tx, actor.sites("plan"), plan_id)
-        found = queries.appointment(tx, actor.sites("plan"), visit_id)
+        found = queries.visits.find_visit(tx, actor.sites("plan"), visit_id)
         if row is None or found is None or found.plan != row.ref or found.patient_id != row.patient_id:
             raise HTTPException(404)
         return found, row.patient_id
@@ -449,6 +452,6 @@ def _visit_page(
         stands=found.status in store.plans.OPEN,
         problems=problems or {},
         effects=effects,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         instant=plans.to_instant(to, found.zone) if to is not None else None,
     )

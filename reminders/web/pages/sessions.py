@@ -10,13 +10,15 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, store, wording
 from reminders.app_context import House
-from reminders.queries import KnownAs, ListedSession, ListedVisit, explanations
+from reminders.queries.listing import KnownAs
+from reminders.queries.visits import ListedSession, ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import changes
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter(prefix="/sessions")
 
@@ -48,7 +50,9 @@ def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str 
     today = plans.to_wall(now, house.settings.site.zone).date()
     first = day_in(since) or today
     until = first + timedelta(weeks=WEEKS)
-    found = house.database.read(lambda tx: queries.sessions(tx, actor.sites("look"), first, until, limit=MOST + 1))
+    found = house.database.read(
+        lambda tx: queries.visits.list_sessions(tx, actor.sites("look"), first, until, limit=MOST + 1)
+    )
     days: dict[date, list[ListedSession]] = {}
     for one in sorted(found[:MOST], key=lambda one: (one.on, one.wall)):
         days.setdefault(one.on, []).append(one)
@@ -115,7 +119,11 @@ def _sheet(
     """The sheet; `told` stands in for who knows now. Raises 404."""
     on, now = day_in(day), clock.now()
     sites = actor.sites("look")
-    named = house.database.read(lambda tx: queries.session(tx, sites, session_id)) if session_id < 2**63 else None
+    named = (
+        house.database.read(lambda tx: queries.visits.find_session(tx, sites, session_id))
+        if session_id < 2**63
+        else None
+    )
     if on is None or named is None:
         raise HTTPException(404)
     key, site = named
@@ -135,7 +143,7 @@ def _sheet(
             on=on,
             visits=_visits(tx, place.id, key, on),
             told=lines,
-            known=queries.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
+            known=queries.listing.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
             phones=_phones(tx, lines) if seen else {},
             calls=store.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
         )
@@ -146,7 +154,7 @@ def _sheet(
 def _visits(tx: store.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
     midnight = datetime.fromisoformat(f"{on}T00:00+00:00")
     day = timedelta(days=1)
-    found = queries.appointments(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
+    found = queries.visits.list_visits(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
     return [one for one in found if one.wall.date() == on]
 
 
@@ -205,7 +213,7 @@ def _draw(
         may_plan=actor.may("plan", sheet.site_id),
         form={name: form[name] if form is not None else "" for name in ("what", "to_on", "to_at")},
         problems=problems or {},
-        reasons=explanations.REASONS,
+        reasons=staff_words.REASONS,
         done=done,
         now_clock=f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}",
     )
@@ -256,7 +264,7 @@ def preview(
                 words=TOLD,
                 lines={word: [one for one in tried[1] if one.told == word] for word in TOLD},
                 form={name: form[name] for name in ("what", "to_on", "to_at")},
-                reasons=explanations.REASONS,
+                reasons=staff_words.REASONS,
             )
     return _draw(request, house, actor, session_id, on, form=form, problems=problems)
 

@@ -1,0 +1,76 @@
+"""That somebody read personal data is put on record here, and nowhere else (45 CFR 164.312(b)).
+
+A page or an answer is read in a read-only transaction. What it shows is noted in a short one of its own, before
+anything is shown: on SQLite a long look would otherwise keep every webhook waiting for the write lock.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from reminders import store
+from reminders.store import Database, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the audit: what was read, on which row of which table, and whatever else it names."""
+
+    what: str
+    table: str
+    row: int
+    before: str | None = None
+    after: str | None = None
+
+
+class Notes:
+    """What a look has to put on record."""
+
+    def __init__(self) -> None:
+        self.all: list[Note] = []
+
+    def add(self, what: str, table: str, row: int, *, before: str | None = None, after: str | None = None) -> None:
+        """Note that this was read."""
+        self.all.append(Note(what, table, row, before, after))
+
+    def add_list(
+        self, tx: Transaction, what: str, row: int, shown: Collection[int], now: datetime, *, who: str, again: bool
+    ) -> None:
+        """Note a list of a site that showed these rows.
+
+        `again` says that an open page refreshed itself, which is no new reading for some minutes unless it shows
+        somebody new.
+        """
+        since = now - store.records.SAME_READING
+        if again and store.records.has_noted(tx, who=who, what=what, table="sites", row=row, since=since, shown=shown):
+            return
+        self.add(what, "sites", row, after=store.records.seen(shown))
+
+
+def read(database: Database, work: Callable[[Transaction, Notes], T], now: datetime, *, who: str) -> T:
+    """Do `work` in a transaction that changes nothing, and put on record what it notes. Raises Unavailable."""
+    notes = Notes()
+
+    def look(tx: Transaction) -> T:
+        notes.all.clear()  # a transaction may be run again
+        return work(tx, notes)
+
+    found = database.read(look)
+    note(database, *notes.all, now=now, who=who)
+    return found
+
+
+def note(database: Database, *notes: Note, now: datetime, who: str) -> None:
+    """Put on record that `who` reads this. Raises Unavailable, and then nothing may be shown."""
+
+    def keep(tx: Transaction) -> None:
+        for one in notes:
+            store.records.note(
+                tx, who=who, what=one.what, table=one.table, row=one.row, now=now, before=one.before, after=one.after
+            )
+
+    if notes:
+        database.write(keep, again=True)
