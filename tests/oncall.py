@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from conftest import free_port, open_house
 from people import document
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.service import House, planning, tasks
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
@@ -130,8 +130,8 @@ class Clinic:
         return [one.body for one in self.twilio.do(lambda simulator: list(simulator.phones[phone]))]
 
     def texts(self, class_="answer"):
-        wanted = store.texts.LogFilter(limit=1000)
-        found = self.house.database.read(lambda tx: store.texts.log(tx, wanted))
+        wanted = queries.texts.LogFilter(limit=1000)
+        found = self.house.database.read(lambda tx: queries.texts.log(tx, wanted))
         return [text for text in found[::-1] if text.class_ == class_]
 
     def close(self):

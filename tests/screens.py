@@ -77,8 +77,8 @@ def places(house) -> dict[str, object]:
         sites = {row.id for row in store.people.all_sites(tx)}
         (plan, *_) = queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(status="active"), now)
         (session, *_) = queries.visits.list_sessions(tx, sites, today, today + timedelta(days=14))
-        texts = store.texts.log(tx, store.texts.LogFilter(state="undelivered")) or store.texts.log(
-            tx, store.texts.LogFilter()
+        texts = queries.texts.log(tx, queries.texts.LogFilter(state="undelivered")) or queries.texts.log(
+            tx, queries.texts.LogFilter()
         )
         return {
             "plan": plan.id,

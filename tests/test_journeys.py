@@ -67,10 +67,10 @@ def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
         expect(page.get_by_role("link", name="Ana Reyes")).to_be_visible()
 
 
-def texts_of(town, plan: str) -> list[store.texts.Logged]:
+def texts_of(town, plan: str) -> list[queries.texts.Logged]:
     """Every text of a plan, by when its window opens."""
-    wanted = store.texts.LogFilter(plan=plan, limit=1000)
-    return elsewhere(lambda: town.house.database.read(lambda tx: store.texts.log(tx, wanted)))[::-1]
+    wanted = queries.texts.LogFilter(plan=plan, limit=1000)
+    return elsewhere(lambda: town.house.database.read(lambda tx: queries.texts.log(tx, wanted)))[::-1]
 
 
 def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):

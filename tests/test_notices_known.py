@@ -8,7 +8,7 @@ from people import one_off, raw
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, wall
 
-from reminders import store
+from reminders import queries, store
 from reminders.service import tasks
 from reminders.service.planning import attendance
 from reminders.service.planning.replanning import replan
@@ -79,7 +79,7 @@ def test_long_run_8_a_notice_that_cannot_go_any_more_is_phoned_about(line, trave
     assert calls(line) == []
 
     def lose(tx):
-        number = store.people.number_by_phone(tx, "+12025550101")
+        number = queries.people.number_by_phone(tx, "+12025550101")
         if lost == "stop":
             store.people.opt_out(tx, number.id, now)
         elif lost == "bad":

@@ -11,7 +11,7 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store, task_kinds, wording
+from reminders import clock, queries, store, task_kinds, wording
 from reminders.queries import inbox
 from reminders.service import tasks
 from reminders.service.replies import inbound
@@ -422,9 +422,9 @@ def test_queues_count_what_stands_in_them(house, travel):
     hear(house, CRISIS, 1)
     hear(house, "is there parking", 2, "SM2", "+15005550009")
     tasks.take(house, the(house, "crisis").id, clock.now(), who="x")
-    counted = house.database.read(lambda tx: store.tasks.queues(tx, ids.values(), "x"))
+    counted = house.database.read(lambda tx: queries.tasks.queues(tx, ids.values(), "x"))
     assert (counted.urgent, counted.red, counted.rest, counted.mine, counted.unassigned) == (1, 0, 1, 1, 1)
     assert counted.open == 2
-    north = house.database.read(lambda tx: store.tasks.queues(tx, [ids["north"]], "x"))
+    north = house.database.read(lambda tx: queries.tasks.queues(tx, [ids["north"]], "x"))
     assert (north.urgent, north.rest, north.open) == (0, 1, 1)
-    assert house.database.read(lambda tx: store.tasks.queues(tx, [], "x")).open == 0
+    assert house.database.read(lambda tx: queries.tasks.queues(tx, [], "x")).open == 0

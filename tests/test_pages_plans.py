@@ -230,7 +230,7 @@ def test_who_is_here_already_is_said(here, ana):
 
 def test_a_number_that_opted_out_is_named_before_anything_is_agreed(here, ana):
     accept(here, 1, patient={"phone": "202-555-0143"})
-    here.database.write(lambda tx: store.people.opt_out(tx, store.people.number_by_phone(tx, "+12025550143").id, NOW))
+    here.database.write(lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550143").id, NOW))
     assert "This number has opted out." in words(ana.post("/plans/new", form(("patient.ref", "X"), do="look")))
 
 

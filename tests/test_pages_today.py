@@ -14,7 +14,7 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.lifecycle import State
 from reminders.queries import delivery_log, today
 from reminders.service import tasks
@@ -120,7 +120,7 @@ def test_each_number_of_the_day_is_what_the_log_lists(here, state):
         def listed_there(tx, fields=fields, sites=sites):
             asked = delivery_log.ask(here, tx, fields, NOW, sites=sites)
             assert asked.problems == {}
-            return store.texts.log(tx, replace(asked.wanted, limit=1000))
+            return queries.texts.log(tx, replace(asked.wanted, limit=1000))
 
         listed = here.database.read(listed_there)
         assert board.states == {state: len(listed)}

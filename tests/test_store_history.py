@@ -47,7 +47,7 @@ def test_a_draft_is_its_owners_alone_and_is_forgotten_in_time(staffed):
         )
 
     def mine(staff_id=STAFF, draft_id=None):
-        return house.database.read(lambda tx: store.drafts.mine(tx, staff_id, draft_id))
+        return house.database.read(lambda tx: queries.drafts.mine(tx, staff_id, draft_id))
 
     assert keep([("patient.name", "Jordan Alvarez")])
     assert keep([("patient.name", "Jordan"), ("patient.name", "again")], NOW + timedelta(minutes=1))
@@ -77,9 +77,9 @@ def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
         other.close()
     only_new = store.Database(house.settings.database.url, store.Ring({"k2": bytes(32)}))
     try:
-        (draft,) = only_new.read(lambda tx: store.drafts.mine(tx, STAFF))
+        (draft,) = only_new.read(lambda tx: queries.drafts.mine(tx, STAFF))
         assert draft.fields == (("a", "b"),)
-        (text,) = only_new.read(lambda tx: store.texts.log(tx, store.texts.LogFilter()))
+        (text,) = only_new.read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter()))
         assert only_new.read(lambda tx: history.typed(tx, [text.text]))[text.text] == "We hope to see you tomorrow."
     finally:
         only_new.close()
@@ -94,7 +94,9 @@ def test_a_sample_goes_to_a_phone_of_staffs_own_and_to_no_patients(house):
         body = "Come to detox tomorrow." if words == "tells" else "We hope to see you."
         with pytest.raises(Refused, match=words):
             lives.send_sample(house, body, phone, NOW, who="staff:ana")
-    house.database.write(lambda tx: store.people.opt_out(tx, store.people.number_by_phone(tx, "+12025550177").id, NOW))
+    house.database.write(
+        lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550177").id, NOW)
+    )
     with pytest.raises(Refused, match="opted out"):
         lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
 

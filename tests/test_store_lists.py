@@ -101,7 +101,7 @@ def test_what_belongs_to_another_site_does_not_exist(house, sites, both):
     assert read(lambda tx: queries.patients.find_patient(tx, here, "MRN-2", NOW)) is None
     assert [one.patients for one in replies(house, there)] == [("MRN-2",)]
     assert [one.patients for one in replies(house, here)] == [("MRN-1",)]
-    logged = read(lambda tx: store.texts.log(tx, store.texts.LogFilter(sites=there)))
+    logged = read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter(sites=there)))
     assert {text.plan for text in logged} == {hers, None}  # None: the answer to what she wrote
     assert {text.patient for text in logged} == {"MRN-2"}
 

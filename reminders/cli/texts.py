@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reminders import queries
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
 from reminders.wording import staff_words
 
@@ -87,7 +88,7 @@ def log(
     """Show what became of each text, newest first."""
     from dataclasses import replace
 
-    from reminders import clock, store
+    from reminders import clock
     from reminders.queries import delivery_log, explanations, exports
 
     if json and as_csv:
@@ -112,7 +113,7 @@ def log(
             for line in delivery_log.as_csv(house.database, wanted, notice=exports.NOTICE[:1]):
                 sys.stdout.write(line)
             return
-        texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
+        texts = house.database.read(lambda tx: queries.texts.log(tx, wanted))
     if json:
         print_json_lines(map(delivery_log.in_full, texts))
     else:

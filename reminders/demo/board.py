@@ -8,8 +8,8 @@ from rich.text import Text
 
 from reminders import plans
 from reminders.demo.scenes import REFS, SCENES, Scene
+from reminders.queries.texts import Logged
 from reminders.sms import codes
-from reminders.store.planning.texts import Logged
 from reminders.wording import staff_words
 
 WORDS = (

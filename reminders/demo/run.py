@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from reminders import clock, plans, store
+from reminders import clock, plans, queries, store
 from reminders.demo.board import WORDS, in_a_word, outcome, shown
 from reminders.demo.processes import Broken, Stage, environment_of, free_port, is_free, post, stopped_by_signals
 from reminders.demo.scenes import (
@@ -40,6 +40,7 @@ from reminders.demo.scenes import (
     group_at,
     plan_of,
 )
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.office import accounts
 from reminders.service.planning import importing
@@ -47,7 +48,6 @@ from reminders.service.sending import outcomes
 from reminders.service.sending.dispatch import ASK_AFTER, Dispatch
 from reminders.settings import load
 from reminders.sms import codes
-from reminders.store.planning.texts import LogFilter, Logged
 
 
 def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
@@ -241,7 +241,7 @@ class Play:
     def _texts(self) -> dict[str, Logged]:
         """By reference of the plan, the text each scene is about."""
         near = LogFilter(since=self.began - timedelta(days=5), until=self.began + timedelta(days=1), limit=1000)
-        found = self.house.database.read(lambda tx: store.texts.log(tx, near))
+        found = self.house.database.read(lambda tx: queries.texts.log(tx, near))
         return {one.plan: one for one in found if one.plan is not None and self.keys.get(one.plan) == one.key}
 
     def _tell(self, rows: Mapping[str, Logged], told: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from reminders.plans import to_wall
+from reminders.queries.texts import LogFilter, matching
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     figures,
@@ -31,7 +32,7 @@ from reminders.store.operations.tallies import (
     stretches,
     text_rows,
 )
-from reminders.store.planning.texts import HANDED_OVER, LogFilter, matching
+from reminders.store.planning.texts import HANDED_OVER
 
 FEW = 20_000  # texts that are counted there and then
 

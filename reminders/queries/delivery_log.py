@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from reminders import plans, store
 from reminders.app_context import House
-from reminders.queries import explanations, readings
+from reminders.queries import explanations, people, readings, texts
 from reminders.queries.counts import Facets, Span, facets, hours_of_day
 from reminders.queries.exports import BOM, NOTICE, harmless
+from reminders.queries.texts import LogFilter, Logged
 from reminders.store import Database
 from reminders.store.database.ids import made_at
 from reminders.store.database.schema import CLASSES
-from reminders.store.planning.texts import LogFilter, Logged
 from reminders.wording import staff_words
 
 FIELDS = (
@@ -186,7 +186,7 @@ class _Reading:
     def _reference(self, name: str, word: str, where: str) -> str | None:
         if name in self.ids:
             row = int(self.ids[name]) if is_row(self.ids[name]) else 0
-            self.chosen[name] = store.people.reference_of(self.tx, name, row, self.sites) or ""
+            self.chosen[name] = people.reference_of(self.tx, name, row, self.sites) or ""
             if self.chosen[name]:
                 self.found[name] = row
             else:
@@ -198,7 +198,7 @@ class _Reading:
         elif not value.isprintable():
             self.problems[name] = f"Enter a {word} reference as it stands {where}"
         elif value:
-            row_id = store.people.row_of_reference(self.tx, name, value, self.sites)
+            row_id = people.row_of_reference(self.tx, name, value, self.sites)
             if row_id is not None:
                 self.found[name] = row_id
             elif self.known_only:
@@ -241,10 +241,10 @@ class _Reading:
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
-        found = store.people.number_by_phone(self.tx, phone)
+        found = people.number_by_phone(self.tx, phone)
         # As many statements for no one's number as for another program's: time tells nothing of either.
         mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
-        known = bool(store.texts.log(self.tx, mine))
+        known = bool(texts.log(self.tx, mine))
         if found is not None and not known and self.house.settings.sites.one_program:
             known = bool(store.people.recipients_on(self.tx, [found.id]))
         if found is None or not known:  # another program's is like no one's
@@ -323,7 +323,7 @@ def rows(database: Database, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
         page = replace(wanted, before=place, limit=min(AT_ONCE, left))
 
         def look(tx: store.Transaction, page: LogFilter = page) -> tuple[list[Logged], dict[int, str]]:
-            found = store.texts.log(tx, page)
+            found = texts.log(tx, page)
             readers = {text.recipient_id for text in found if text.recipient_id is not None}
             return found, {
                 reader: ", ".join(sorted(row.categories)) if row.said == "yes" else row.said
@@ -478,7 +478,7 @@ class Whole:
 
     text: Logged
     may_read: bool
-    tries: list[store.texts.Tried]
+    tries: list[texts.Tried]
     steps: list[explanations.Step]
 
 
@@ -498,14 +498,14 @@ def whole(
     """
 
     def look(tx: store.Transaction, notes: readings.Notes) -> Whole | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        found = texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
         if not found:
             return None
         text = found[0]
         site = store.people.site_by_key(tx, text.site)
         assert site is not None
         may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
-        tried = store.texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
+        tried = texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
         what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
         what = "what Twilio sent read" if may_see_raw and not may_read else what
         notes.add(what, "texts", text_id)
@@ -519,7 +519,7 @@ def whole(
 _PEOPLE = ("To", "From", "Body", "WaId", "ProfileName", "FromCity", "FromZip")
 
 
-def _masked(heard: store.texts.Heard) -> store.texts.Heard:
+def _masked(heard: texts.Heard) -> texts.Heard:
     """What Twilio sent, for who may not see people: whom it names is taken out."""
     if heard.raw is None:
         return heard

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reminders.lifecycle import RANK
+from reminders.queries.texts import Logged, LoggedAttempt, Tried
 from reminders.sms import codes
-from reminders.store.planning.texts import Logged, LoggedAttempt, Tried
 from reminders.store.tasks import Event
 from reminders.wording.staff_words import (
     HELD,

@@ -3,14 +3,41 @@
 import csv
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from reminders import store
+import sqlalchemy as sa
+
 from reminders.conversation import Meaning
 from reminders.queries import exports, readings
 from reminders.store import Database
-from reminders.store.replies import Marked
+from reminders.store.database.engine import Transaction
+from reminders.store.database.schema import (
+    replies,
+    sites,
+)
+from reminders.store.replies import opened, said_of
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A reply that a clinician marked: whether it was danger, by whom and when; and what we had understood of it.
+
+    `words` only where they were asked for, and None where they do not open any more.
+    """
+
+    id: int
+    site: str
+    received_at: datetime
+    danger: bool
+    by: str
+    at: datetime
+    meaning: str
+    meanings: tuple[str, ...]
+    rules: tuple[str, ...]
+    lexicon: str
+    words: str | None = field(repr=False)
+
 
 _DANGER = frozenset({Meaning.OVERDOSE, Meaning.CRISIS, Meaning.POSSIBLE})
 
@@ -46,7 +73,7 @@ def listed(
     until: datetime | None = None,
 ) -> list[Marked]:
     """The marked replies of these sites that came in that time, oldest first; with their words at the sites `words`."""
-    return database.read(lambda tx: list(store.replies.marked(tx, sites, words=words, since=since, until=until)))
+    return database.read(lambda tx: list(marked(tx, sites, words=words, since=since, until=until)))
 
 
 def export(
@@ -117,3 +144,41 @@ def as_csv(marked: Sequence[Marked], *, words: bool) -> Iterator[str]:
         yield written([" ".join(cell) if isinstance(cell, list) else cell for cell in cells])
     if words:
         yield written([exports.NOTICE[0]])
+
+
+def marked(
+    tx: Transaction,
+    places: Collection[int],
+    *,
+    words: Collection[int] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Marked]:
+    """The marked replies of these sites that came in that time, oldest first; with their words at the sites `words`."""
+    query = (
+        sa.select(replies, sites.c.key.label("site"))
+        .join(sites, sites.c.id == replies.c.site_id)
+        .where(replies.c.mark_sealed.is_not(None), replies.c.site_id.in_(places))
+        .order_by(replies.c.received_at, replies.c.id)
+    )
+    if since is not None:
+        query = query.where(replies.c.received_at >= since)
+    if until is not None:
+        query = query.where(replies.c.received_at < until)
+    for row in tx.all(query):
+        said = said_of(tx, row)
+        if said is None:
+            continue
+        yield Marked(
+            id=row.id,
+            site=row.site,
+            received_at=row.received_at,
+            danger=bool(said["danger"]),
+            by=said["by"],
+            at=datetime.fromisoformat(said["at"]),
+            meaning=row.meaning,
+            meanings=tuple(row.meanings),
+            rules=tuple(row.rules),
+            lexicon=row.lexicon,
+            words=opened(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
+        )

@@ -1,10 +1,22 @@
 """Tasks as people look at them: listed, opened, with what happened to each."""
 
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from reminders.queries import explanations
-from reminders.store.tasks import Event, Task
+from reminders.store.database.engine import Transaction
+from reminders.store.database.schema import (
+    replies,
+    task_events,
+    tasks,
+)
+from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.tasks import OPEN, Event, Task
 from reminders.task_kinds import KINDS
 
 
@@ -64,3 +76,77 @@ def opened_as_json(one: Task, story_of_it: list[Event], now: datetime) -> dict[s
 def is_overdue(one: Task, now: datetime) -> bool:
     """Whether an open task has passed its time."""
     return one.closed_at is None and one.due_at < now
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """How many open tasks stand in each queue.
+
+    `red` are visits that no text reminds of; `rest` are neither they nor urgent.
+    """
+
+    urgent: int
+    red: int
+    rest: int
+    mine: int
+    unassigned: int
+
+    @property
+    def open(self) -> int:
+        """All of them."""
+        return self.urgent + self.red + self.rest
+
+
+def queues(tx: Transaction, sites: Collection[int], who: str) -> Queues:
+    """The open tasks of these sites, counted; `mine` are those that `who` took."""
+    is_urgent, is_red = tasks.c.urgency == "urgent", sa.and_(tasks.c.urgency != "urgent", tasks.c.kind == "red")
+
+    def many(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+    query = sa.select(
+        many(is_urgent).label("urgent"),
+        many(is_red).label("red"),
+        many(sa.and_(sa.not_(is_urgent), sa.not_(is_red))).label("rest"),
+        many(tasks.c.owner == who).label("mine"),
+        many(tasks.c.owner.is_(None)).label("unassigned"),
+    )
+    row = tx.first(query.where(sa.text(OPEN), tasks.c.site_id.in_(sites)))
+    assert row is not None
+    return Queues(row.urgent, row.red, row.rest, row.mine, row.unassigned)
+
+
+def holding(tx: Transaction, text_ids: Collection[int]) -> dict[int, int]:
+    """Held text → the open task about it."""
+    query = sa.select(tasks.c.text_id, tasks.c.id).where(sa.text(OPEN), tasks.c.kind == "held_text")
+    return {row.text_id: row.id for row in tx.all(query.where(tasks.c.text_id.in_(text_ids)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The latest reply of a task: its words, what it was taken to mean, when it came."""
+
+    words: str | None = field(repr=False)
+    meaning: str
+    at: datetime
+
+
+def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
+    """Task → the latest reply that it is about. Words are None where they do not open any more."""
+    latest = (
+        sa.select(sa.func.max(task_events.c.id))
+        .where(task_events.c.task_id.in_(task_ids), task_events.c.reply_id.is_not(None))
+        .group_by(task_events.c.task_id)
+    )
+    query = (
+        sa.select(task_events.c.task_id, replies.c.id, replies.c.body_sealed, replies.c.meaning, replies.c.received_at)
+        .join(replies, replies.c.id == task_events.c.reply_id)
+        .where(task_events.c.id.in_(latest))
+    )
+    found = {}
+    for row in tx.all(query):
+        words = None
+        with suppress(LookupError, Unreadable):
+            words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
+        found[row.task_id] = Heard(words, row.meaning, row.received_at)
+    return found

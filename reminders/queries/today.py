@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders import plans, store
-from reminders.queries import readings
+from reminders.queries import readings, tasks
 from reminders.queries.listing import KnownAs, known_as
+from reminders.queries.tasks import Heard, Queues
 from reminders.store.database.engine import Database, Transaction
 from reminders.store.database.schema import (
     HELD,
@@ -25,7 +26,7 @@ from reminders.store.database.schema import (
     text_items,
     texts,
 )
-from reminders.store.tasks import Heard, Queues, Task
+from reminders.store.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +140,15 @@ def board(
             urgent=urgent,
             held=waiting,
             held_by_reason=held_by_reason(tx, sites),
-            holding=store.tasks.holding(tx, [one.text for one in waiting]),
+            holding=tasks.holding(tx, [one.text for one in waiting]),
             red=red,
             to_do=to_do,
-            queues=store.tasks.queues(tx, sites, who),
+            queues=tasks.queues(tx, sites, who),
             going=going,
             states=states_between(tx, sites, since, until),
             next_text=next_text(tx, sites, names=people),
             known=known_as(tx, people, asked),
-            heard=store.tasks.heard(tx, words),
+            heard=tasks.heard(tx, words),
             silent=why_silent(tx, visits),
         )
 

@@ -1,9 +1,10 @@
 """What a person does about texts that did not arrive: have them tried again, make tasks of them, mark numbers wrong."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from reminders import store
 from reminders.app_context import House
@@ -11,7 +12,6 @@ from reminders.lifecycle import State
 from reminders.service import tasks
 from reminders.service.people import lives
 from reminders.sms import codes
-from reminders.store.planning.texts import LogFilter, Logged
 
 
 @dataclass(slots=True)
@@ -26,7 +26,35 @@ class Dealt:
         self.not_done[why] = self.not_done.get(why, 0) + 1
 
 
-def why_not_again(text: Logged, now: datetime) -> str | None:
+class Tried(Protocol):
+    """One try of a text, as far as it matters here."""
+
+    @property
+    def answer(self) -> str | None:
+        """Twilio's answer: accepted, refused or unknown."""
+
+    @property
+    def error_code(self) -> int | None:
+        """The code that it met."""
+
+
+class Text(Protocol):
+    """A text as far as it matters here, from whichever list."""
+
+    @property
+    def state(self) -> str:
+        """Where it is."""
+
+    @property
+    def closes_at(self) -> datetime:
+        """When its window closes."""
+
+    @property
+    def attempts(self) -> Sequence[Tried]:
+        """Its tries, in order."""
+
+
+def why_not_again(text: Text, now: datetime) -> str | None:
     """Why a person may not have this text tried again; None where they may.
 
     Only what certainly did not arrive is, so that no text is ever repeated that Twilio took or may have taken.
@@ -49,11 +77,11 @@ def try_again(
     """Queue again texts that certainly did not arrive; each is judged anew before it goes, as every text is."""
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        found = store.outcomes.ended(tx, [text_id], sites)
         if not found:
             return "it is not there"
         store.people.lock_numbers(tx, [found[0].number_id])
-        (text,) = store.texts.log(tx, LogFilter(text=text_id, limit=1))
+        (text,) = store.outcomes.ended(tx, [text_id], sites)
         why = why_not_again(text, now)
         if why is not None:
             return why
@@ -85,21 +113,19 @@ def open_tasks(
     """Make a task of each of these texts: somebody calls about the visit."""
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+        found = store.outcomes.ended(tx, [text_id], sites)
         if not found:
             return "it is not there"
-        text = found[0]
-        site = store.people.site_by_key(tx, text.site)
-        assert site is not None
+        (text,) = found
         kind = "uncertain" if text.state == State.UNCERTAIN else "undelivered"
         task, is_new = store.tasks.open_task(
             tx,
             kind=kind,
             key=f"{kind}:{text_id}",
             urgency="soon",
-            site_id=site.id,
+            site_id=text.site_id,
             now=now,
-            due_at=tasks.waking(now, site.zone),
+            due_at=tasks.waking(now, text.site_zone),
             text_id=text_id,
             number_id=text.number_id,
             patient_id=text.patient_id,
@@ -118,9 +144,7 @@ def mark_numbers_wrong(
 ) -> Dealt:
     """Say of the numbers of these texts that they are somebody else's: nothing more goes there."""
     dealt = Dealt()
-    wanted = house.database.read(
-        lambda tx: [text for one in text_ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
-    )
+    wanted = house.database.read(lambda tx: store.outcomes.ended(tx, text_ids, sites))
     for _ in range(len(text_ids) - len(wanted)):
         dealt.leave("it is not there")
     for text in {text.number_id: text for text in wanted}.values():

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from reminders import clock, queries, store
 from reminders.queries import delivery_log, explanations
 from reminders.queries.replies import ListedReply, ReplyFilter
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
-from reminders.store.planning.texts import LogFilter, Logged
 from reminders.web.api.access import (
     Cursor,
     Door,
@@ -88,7 +88,7 @@ def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, pati
         if patient is not None:
             of_patient = found(queries.patients.find_patient(tx, caller.sites, row_id(patient), clock.now()))
             sites, narrowed = sites & {keys[of_patient.site]}, replace(narrowed, patient=of_patient.ref)
-        return store.texts.log(tx, replace(narrowed, sites=sites))
+        return queries.texts.log(tx, replace(narrowed, sites=sites))
 
     return house.database.read(work)
 

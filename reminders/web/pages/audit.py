@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.plans import to_instant
 from reminders.service import House
 from reminders.service.office import audit
@@ -70,8 +70,8 @@ def _read(house: House, actor: Actor, fields: Mapping[str, str]) -> _Question:
 
         def look(tx: store.Transaction) -> tuple[int | None, str | None]:
             if "patient_id" not in fields:
-                return store.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
-            return asked, store.people.reference_of(tx, "patient", asked or 0, sites)
+                return queries.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
+            return asked, queries.people.reference_of(tx, "patient", asked or 0, sites)
 
         patient_id, ref = house.database.read(look)
         if patient_id is None or ref is None:

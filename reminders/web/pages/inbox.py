@@ -78,11 +78,11 @@ def inbox_page(
             after=_place(after),
             limit=PER_PAGE + 1,
         )
-        counts = store.tasks.queues(tx, sites, actor.who)
+        counts = queries.tasks.queues(tx, sites, actor.who)
         seen = {patient for task in found for patient in task.patient_ids}
         more = {
             "counts": {name: getattr(counts, name) for name in QUEUES if name != "done"},
-            "heard": store.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
+            "heard": queries.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
             "known": queries.listing.known_as(tx, people, seen),
         }
         return found, more

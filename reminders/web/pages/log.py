@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.queries import delivery_log
 from reminders.queries.counts import Facets, hour_of_day
 from reminders.queries.delivery_log import Question
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.sending import failed_texts
-from reminders.store.planning.texts import LogFilter, Logged
 from reminders.web.access import Actor, Exporting, Looking
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
@@ -100,8 +100,8 @@ def _page(
         if asked.wanted is None or problems:
             return asked, [], None, places, True
         page = replace(asked.wanted, before=before, after=None if before else after, limit=PER_PAGE + 1)
-        texts = store.texts.log(tx, page)
-        any_text = bool(texts) or bool(store.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
+        texts = queries.texts.log(tx, page)
+        any_text = bool(texts) or bool(queries.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
         return asked, texts, delivery_log.count(tx, asked.wanted), places, any_text
 
     asked, texts, counts, places, any_text = house.database.read(look)
@@ -297,7 +297,9 @@ def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Respons
     now, sites = clock.now(), actor.sites(permission)
     if form["sure"] != "yes":
         texts = house.database.read(
-            lambda tx: [text for one in ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
+            lambda tx: [
+                text for one in ids for text in queries.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))
+            ]
         )
         site = min(actor.sites("look"), default=0)
         delivery_log.note_read(

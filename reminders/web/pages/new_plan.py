@@ -108,7 +108,7 @@ def new(
     fields = Fields(_empty(actor, _places(house, actor)[0], ask.now))
     draft_id = new_id(ask.now)
     if draft is not None:
-        (kept,) = house.database.read(lambda tx: store.drafts.mine(tx, actor.id, draft)) or (None,)
+        (kept,) = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id, draft)) or (None,)
         if kept is None:
             raise HTTPException(404)
         fields, draft_id = Fields(list(kept.fields)), kept.id
@@ -433,7 +433,7 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
         if elsewhere:
             seen.number += f"; its area code is of {', '.join(elsewhere)}, so texts keep to the hours of both"
     seen.number += "."
-    number = store.people.number_by_phone(tx, phone)
+    number = queries.people.number_by_phone(tx, phone)
     if number is None:
         return
     readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
@@ -500,7 +500,7 @@ def _page(
     seen = _look(ask, fields, place)
     named = [plans.programs()[key] for key in dict.fromkeys(fields.all("plan.program")) if key in plans.programs()]
     kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
-    drafts = ask.house.database.read(lambda tx: store.drafts.mine(tx, ask.actor.id)) if plan is None else []
+    drafts = ask.house.database.read(lambda tx: queries.drafts.mine(tx, ask.actor.id)) if plan is None else []
     return draw(
         ask.request,
         "new_plan.html",
@@ -548,7 +548,7 @@ def wall_words(wall: datetime) -> str:
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
 
 
-def _name_of_draft(draft: store.drafts.Draft) -> str:
+def _name_of_draft(draft: queries.drafts.Draft) -> str:
     fields = Fields(list(draft.fields))
     return fields["patient.ref"] or fields["plan.ref"] or "not named yet"
 

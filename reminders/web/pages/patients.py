@@ -16,6 +16,7 @@ from reminders import clock, languages, plans, queries, store, wording
 from reminders.plans import Category, PlanRefused
 from reminders.queries import explanations, history
 from reminders.queries.history import Heard
+from reminders.queries.texts import LogFilter, Logged
 from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.accounts import Actor
@@ -24,7 +25,7 @@ from reminders.service.people import lives
 from reminders.service.people.lives import Shown, Whom
 from reminders.service.planning import changes
 from reminders.store import Row
-from reminders.store.planning.texts import Changes, LogFilter, Logged
+from reminders.store.planning.texts import Changes
 from reminders.web.access import Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
@@ -269,8 +270,8 @@ class Entry:
 
 def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
     site = case.row.site_id
-    texts = store.texts.log(tx, LogFilter(sites=[site], patient=case.row.ref, until=case.now, limit=SHOWN))
-    ahead = store.texts.log(
+    texts = queries.texts.log(tx, LogFilter(sites=[site], patient=case.row.ref, until=case.now, limit=SHOWN))
+    ahead = queries.texts.log(
         tx, LogFilter(sites=[site], patient=case.row.ref, since=case.now, state="scheduled", limit=500)
     )
     bodies = store.texts.bodies(tx, [one.text for one in texts])
@@ -336,7 +337,7 @@ class Bubble:
 def _messages(case: Case, **values: Any) -> HTMLResponse:
     def look(tx: store.Transaction) -> list[Bubble]:
         wanted = LogFilter(sites=[case.row.site_id], patient=case.row.ref, until=case.now, limit=SHOWN)
-        texts = store.texts.log(tx, wanted)
+        texts = queries.texts.log(tx, wanted)
         bodies = history.typed(tx, [one.text for one in texts]) | store.texts.bodies(tx, [one.text for one in texts])
         out = [
             Bubble(

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, plans, queries, store, wording
 from reminders.app_context import House
+from reminders.queries.people import PhoneOf
 from reminders.service.office.accounts import Actor
 from reminders.sms.phones import PhonesAway, PretendPhones
-from reminders.store.people import PhoneOf
 from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
@@ -46,7 +46,7 @@ def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLR
 
     def look(tx: store.Transaction) -> list[PhoneOf]:
         store.records.note(tx, who=actor.who, what="pretend phones read", table="numbers", row=0, now=now)
-        return store.people.phones_at(tx, actor.sites("people"))
+        return queries.people.phones_at(tx, actor.sites("people"))
 
     known = house.database.write(look, again=True)
     try:
@@ -109,7 +109,7 @@ def _one(house: House, actor: Actor, key: int) -> PhoneOf:
     now, sites = clock.now(), actor.sites("people")
 
     def look(tx: store.Transaction) -> PhoneOf | None:
-        found = next(iter(store.people.phones_at(tx, sites, number_id=key)), None)
+        found = next(iter(queries.people.phones_at(tx, sites, number_id=key)), None)
         if found is not None:
             store.records.note(tx, who=actor.who, what="pretend phone read", table="numbers", row=key, now=now)
         return found

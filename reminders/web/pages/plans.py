@@ -119,7 +119,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
     sites = house.database.read(store.people.all_sites)
     people = {site.key for site in sites if site.id in actor.sites("people")}
     may_change = {site.key for site in sites if site.id in actor.sites("plan")}
-    drafts = house.database.read(lambda tx: store.drafts.mine(tx, actor.id)) if actor.may("plan") else []
+    drafts = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id)) if actor.may("plan") else []
     values = {"older": None, "newest": None, "searched": None, "done": None} | values
     return draw(
         request,
