@@ -11,17 +11,17 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
-    from reminders.store.office.calls import Call
-    from reminders.store.operations.backup import Left
+    from reminders.service.operations.backups import Left
+    from reminders.service.people.calls import Call
 
 
 @contextmanager
 def _refusals() -> Generator[None]:
-    from reminders import store
+    from reminders.service.operations import backups
 
     try:
         yield
-    except store.backup.BadBackup as refusal:
+    except backups.BadBackup as refusal:
         end(Exit.REFUSED, f"Not done: {refusal}.")
 
 

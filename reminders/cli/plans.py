@@ -128,15 +128,16 @@ def _preview(
 
 def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
     """The texts of a plan by its reference, and of whom; that they were read is noted."""
-    from reminders import store
+    from reminders import queries
+    from reminders.queries import readings
     from reminders.service import planning
 
-    def note(tx: store.Transaction) -> None:
-        plan = store.plans.plan_by_ref(tx, ref, lock=False)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        plan = queries.plans.plan_by_ref(tx, ref, lock=False)
         if plan is not None:
-            store.records.note(tx, who=who(), what="plan texts read", table="plans", row=plan.id, now=now)
+            notes.add("plan texts read", "plans", plan.id)
 
-    house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=who())
     texts = planning.preview_plan(house, ref, now)
     return texts, planning.people_of(house, ref, texts) if texts is not None else ()
 

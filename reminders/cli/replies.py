@@ -27,13 +27,13 @@ def marks(
 
     Each stands beside what was understood; the counts say how many were found, missed and falsely alarmed.
     """
-    from reminders import clock, store
+    from reminders import clock, queries
     from reminders.queries import marks
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
     with the_house() as house:
-        here = house.database.read(store.people.all_sites)
+        here = house.database.read(queries.people.all_sites)
         if site is not None and site not in {one.key for one in here}:
             raise typer.BadParameter("there is no such site", param_hint="--site")
         sites = {one.id for one in here if site in {None, one.key}}

@@ -9,8 +9,8 @@ from reminders.cli.output import Exit, Json, end, err, print_json, print_json_li
 from reminders.wording import staff_words
 
 if TYPE_CHECKING:
+    from reminders.service.planning import Changes
     from reminders.service.planning.attendance import Marked
-    from reminders.store.planning.texts import Changes
 
 _WALL = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="The session's key, as the plans name it.")]

@@ -16,8 +16,8 @@ from reminders.cli.output import Exit, Json, end, err, out, print_json, print_js
 from reminders.wording import staff_words
 
 if TYPE_CHECKING:
+    from reminders.queries.tasks import Event, Task
     from reminders.service import House
-    from reminders.store.tasks import Event, Task
 
 T = TypeVar("T")
 

@@ -176,7 +176,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Say how many texts were handed over, delivered and answered."""
-    from reminders import clock, store
+    from reminders import clock
     from reminders.queries import statistics as service
 
     if range_ not in {*service.RANGES, "all"}:
@@ -184,8 +184,8 @@ def stats(
     with the_house() as house:
         now = clock.now()
 
-        def look(tx: store.Transaction) -> service.Numbers | None:
-            place = store.people.site_by_key(tx, site) if site is not None else None
+        def look(tx: queries.Transaction) -> service.Numbers | None:
+            place = queries.people.site_by_key(tx, site) if site is not None else None
             if site is not None and place is None:
                 return None
             zone = place.zone if place is not None else house.settings.site.zone

@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.demo.board import WORDS, in_a_word, outcome, shown
 from reminders.demo.processes import Broken, Stage, environment_of, free_port, is_free, post, stopped_by_signals
 from reminders.demo.scenes import (
@@ -43,6 +43,7 @@ from reminders.demo.scenes import (
 from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.office import accounts
+from reminders.service.operations import upgrade
 from reminders.service.planning import importing
 from reminders.service.sending import outcomes
 from reminders.service.sending.dispatch import ASK_AFTER, Dispatch
@@ -94,7 +95,7 @@ class Play:
         """Play it, to its end or for so many seconds."""
         stage = self.stage
         stage.start("simulator")
-        store.migrate(self.house.database, clock.now())
+        upgrade.migrate(self.house, clock.now())
         stage.start("web")  # which refuses to start on an empty database
         accounts.keep_demo_staff(self.house, clock.now())
         stage.wait_for("simulator", stage.phones("/counters"))

@@ -11,6 +11,7 @@ they do not open any more, because the person was erased.
 
 from reminders.queries import (
     accounts,
+    audit,
     counts,
     delivery_log,
     drafts,
@@ -31,9 +32,17 @@ from reminders.queries import (
     today,
     visits,
 )
+from reminders.store import CommitUncertain, Row, Transaction, Unavailable, Unreadable, WrongSchema
 
 __all__ = [
+    "CommitUncertain",
+    "Row",
+    "Transaction",
+    "Unavailable",
+    "Unreadable",
+    "WrongSchema",
     "accounts",
+    "audit",
     "counts",
     "delivery_log",
     "drafts",

@@ -16,7 +16,40 @@ from reminders.store.database.schema import (
     replies,
     senders,
 )
-from reminders.store.people import open_name, phone_of, words_of
+from reminders.store.people import (
+    all_sites,
+    masked,
+    open_name,
+    patient_by_ref,
+    paused_sites,
+    phone_by_id,
+    phone_of,
+    recipients_of,
+    site_by_key,
+    site_of_patient,
+    words_of,
+)
+from reminders.store.people import lock_numbers as find_numbers
+
+__all__ = [
+    "PhoneOf",
+    "all_sites",
+    "find_numbers",
+    "masked",
+    "number_by_phone",
+    "open_name",
+    "patient_by_ref",
+    "paused_sites",
+    "phone_by_id",
+    "phone_of",
+    "phones_at",
+    "recipients_of",
+    "reference_of",
+    "row_of_reference",
+    "searched_marks",
+    "site_by_key",
+    "site_of_patient",
+]
 
 
 def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:

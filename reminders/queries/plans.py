@@ -24,6 +24,23 @@ from reminders.queries.listing import (
 )
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
+from reminders.store.planning.plans import OPEN, current_plans, document_of, plan_by_ref, plans_of, series_of
+
+__all__ = [
+    "ENTERED",
+    "OPEN",
+    "Entered",
+    "ListedPlan",
+    "NextText",
+    "PlanFilter",
+    "current_plans",
+    "document_of",
+    "find_plan",
+    "list_plans",
+    "plan_by_ref",
+    "plans_of",
+    "series_of",
+]
 
 ENTERED = ("plan accepted", "plan changed")  # what the audit says of somebody who entered a plan
 

@@ -11,6 +11,9 @@ from typing import TypeVar
 
 from reminders import store
 from reminders.store import Database, Transaction
+from reminders.store.office.records import came_from, noted_here
+
+__all__ = ["Note", "Notes", "came_from", "note", "noted_here", "read"]
 
 T = TypeVar("T")
 
@@ -36,18 +39,27 @@ class Notes:
         """Note that this was read."""
         self.all.append(Note(what, table, row, before, after))
 
-    def add_list(
-        self, tx: Transaction, what: str, row: int, shown: Collection[int], now: datetime, *, who: str, again: bool
+    def add_unless_known(
+        self,
+        tx: Transaction,
+        what: str,
+        table: str,
+        row: int,
+        *,
+        shown: Collection[int],
+        now: datetime,
+        who: str,
+        again: bool,
     ) -> None:
-        """Note a list of a site that showed these rows.
+        """Note that these rows were shown.
 
-        `again` says that an open page refreshed itself, which is no new reading for some minutes unless it shows
-        somebody new.
+        `again` says that an open page refreshed itself, which is no new reading for some minutes unless it shows a
+        row more.
         """
         since = now - store.records.SAME_READING
-        if again and store.records.has_noted(tx, who=who, what=what, table="sites", row=row, since=since, shown=shown):
+        if again and store.records.has_noted(tx, who=who, what=what, table=table, row=row, since=since, shown=shown):
             return
-        self.add(what, "sites", row, after=store.records.seen(shown))
+        self.add(what, table, row, after=store.records.seen(shown))
 
 
 def read(database: Database, work: Callable[[Transaction, Notes], T], now: datetime, *, who: str) -> T:

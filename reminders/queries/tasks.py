@@ -16,8 +16,26 @@ from reminders.store.database.schema import (
     tasks,
 )
 from reminders.store.database.sealing import Place, Unreadable
-from reminders.store.tasks import OPEN, Event, Task
+from reminders.store.tasks import OPEN, Event, Task, alarms, by_number, latest_by_key, listed, story
 from reminders.task_kinds import KINDS
+
+__all__ = [
+    "Event",
+    "Heard",
+    "Queues",
+    "Task",
+    "alarms",
+    "as_json",
+    "by_number",
+    "heard",
+    "holding",
+    "is_overdue",
+    "latest_by_key",
+    "listed",
+    "opened_as_json",
+    "queues",
+    "story",
+]
 
 
 def as_json(one: Task, now: datetime) -> dict[str, Any]:

@@ -30,7 +30,9 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import Place
 from reminders.store.people import masked
-from reminders.store.planning.texts import AT_ONCE, HANDED_OVER
+from reminders.store.planning.texts import AT_ONCE, HANDED_OVER, bodies
+
+__all__ = ["Heard", "LogFilter", "Logged", "LoggedAttempt", "Tried", "bodies", "log", "matching", "tries", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)

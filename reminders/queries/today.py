@@ -131,7 +131,7 @@ def board(
         going = going_out(tx, sites, until, names=people)
         if sites:
             shown = {task.id for task in (*urgent, *red, *to_do)} | {one.text for one in (*waiting, *going)}
-            notes.add_list(tx, READ, min(sites), shown, now, who=who, again=again)
+            notes.add_unless_known(tx, READ, "sites", min(sites), shown=shown, now=now, who=who, again=again)
         asked = {patient for task in (*urgent, *red, *to_do) for patient in task.patient_ids}
         words = [task.id for task in (*urgent, *to_do) if task.site_id in people]
         visits = {task.appointment_id for task in red if task.appointment_id is not None}

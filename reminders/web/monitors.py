@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.queries import statistics
 from reminders.service import House
-from reminders.service.operations import health
+from reminders.service.operations import health, upgrade
 from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
 
@@ -32,7 +32,7 @@ def readyz(house: TheHouse) -> JSONResponse:
     heard. `reminders status` tells the rest.
     """
     try:
-        store.check(house.database)
+        upgrade.check(house.database)
         house.database.read(lambda tx: tx.fingerprints("+12025550100"))  # without it no reply is taken in
         jobs = health.status(house, clock.now()).jobs
         troubles = [
@@ -40,7 +40,7 @@ def readyz(house: TheHouse) -> JSONResponse:
             for name, job in jobs.items()
             if not job.fresh
         ]
-    except (store.WrongSchema, store.Unavailable, store.Unreadable, LookupError) as error:
+    except (queries.WrongSchema, queries.Unavailable, queries.Unreadable, LookupError) as error:
         troubles = [str(error)]
     return JSONResponse({"ok": not troubles, "troubles": troubles}, 200 if not troubles else 503)
 

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from reminders import __version__, clock, store, task_kinds
+from reminders import __version__, clock, queries, task_kinds
 from reminders.plans import to_wall
 from reminders.queries import explanations
 from reminders.service import House
@@ -123,10 +123,10 @@ def _frame(request: Request) -> dict[str, Any]:
     actor = getattr(request.state, "actor", None)
     now = clock.now()
 
-    def look(tx: store.Transaction) -> tuple[list[tuple[str, datetime]], int]:
+    def look(tx: queries.Transaction) -> tuple[list[tuple[str, datetime]], int]:
         sites = actor.sites("look") if actor is not None else ()
-        paused = [(row.key, row.paused_at) for row in store.people.paused_sites(tx) if row.id in sites]
-        return paused, store.tasks.alarms(tx, sites).count
+        paused = [(row.key, row.paused_at) for row in queries.people.paused_sites(tx) if row.id in sites]
+        return paused, queries.tasks.alarms(tx, sites).count
 
     paused, ringing = house.database.read(look) if actor is not None else ([], 0)
     return {

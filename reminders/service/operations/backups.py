@@ -16,7 +16,8 @@ from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
 from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
-from reminders.store.operations.backup import BadBackup, Left
+from reminders.store.operations.backup import BadBackup as BadBackup
+from reminders.store.operations.backup import Left as Left
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from reminders import store
 from reminders.app_context import House
-from reminders.store.office.calls import Call
+from reminders.store.office.calls import Call as Call
 
 
 def ahead(house: House, now: datetime, spell: timedelta, *, who: str) -> list[Call]:

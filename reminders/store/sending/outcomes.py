@@ -25,6 +25,7 @@ from reminders.store.database.schema import (
     receipts,
     recipients,
     senders,
+    sites,
     texts,
 )
 from reminders.store.database.sealing import Place, Unreadable

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.plans import PlanRefused
 from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House
@@ -83,7 +83,7 @@ def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, res
     asked = read_body(house, caller, Search, body).search
     now = clock.now()
 
-    def work(tx: store.Transaction) -> list[ListedPatient]:
+    def work(tx: queries.Transaction) -> list[ListedPatient]:
         try:
             phone = plans.find_phone(asked, known(house, tx, caller, now))
         except PlanRefused:

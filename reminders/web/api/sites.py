@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.queries import statistics
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
@@ -20,7 +20,7 @@ Which = Annotated[str, Path(description="The site's key.")]
 @router.get("/sites", tags=["sites"], **needs("read", gives=Page[Site]))
 def list_sites(*, house: TheHouse, caller: TheCaller) -> Any:
     """The sites of this key, all on one page."""
-    rows = house.database.read(store.people.all_sites)
+    rows = house.database.read(queries.people.all_sites)
     return {"items": [row for row in rows if row.id in caller.sites], "next": None}
 
 
@@ -70,5 +70,5 @@ def get_stats(
     return said
 
 
-def _zone(tx: store.Transaction, site: str) -> str:
-    return str(found(store.people.site_by_key(tx, site)).zone)
+def _zone(tx: queries.Transaction, site: str) -> str:
+    return str(found(queries.people.site_by_key(tx, site)).zone)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, queries, store
+from reminders import clock, queries
 from reminders.service import House, tasks
 from reminders.service.office.api_keys import Caller
 from reminders.service.sending import releasing
@@ -53,7 +53,7 @@ def list_tasks(
     """Open tasks, the urgent ones first, then by due time; or closed ones, the latest first."""
     after = place(cursor, int, datetime, int)
     rows = house.database.read(
-        lambda tx: store.tasks.listed(
+        lambda tx: queries.tasks.listed(
             tx, closed=status == "closed", owner=owner, kind=kind, sites=caller.sites, after=after, limit=limit + 1
         )
     )
@@ -72,7 +72,7 @@ def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names =
         one, told = tasks.show(house, number, now, who=caller.who)
     else:
         one, told = house.database.read(
-            lambda tx: (found(store.tasks.by_number(tx, number)), store.tasks.story(tx, number, words=False))
+            lambda tx: (found(queries.tasks.by_number(tx, number)), queries.tasks.story(tx, number, words=False))
         )
     return queries.tasks.opened_as_json(one, told, now)
 
@@ -129,7 +129,7 @@ def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
 def _number(house: House, caller: Caller, task: str) -> int:
     """The number of a task of this caller's sites. 404 for any other."""
     number = row_id(task)
-    one = house.database.read(lambda tx: store.tasks.by_number(tx, number))
+    one = house.database.read(lambda tx: queries.tasks.by_number(tx, number))
     if one is None or one.site not in caller.sites.values():
         return found(None)
     return number

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, queries, store
+from reminders import clock, queries
 from reminders.queries import delivery_log, explanations
 from reminders.queries.replies import ListedReply, ReplyFilter
 from reminders.queries.texts import LogFilter, Logged
@@ -77,7 +77,7 @@ class _Line:
 
 
 def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, patient: str | None) -> list[Logged]:
-    def work(tx: store.Transaction) -> list[Logged]:
+    def work(tx: queries.Transaction) -> list[Logged]:
         from dataclasses import replace
 
         sites, narrowed = set(caller.sites), wanted
@@ -125,7 +125,7 @@ def list_replies(
     before = place(cursor, datetime, int)
     first, last = instant(since, "since"), instant(until, "until")
 
-    def work(tx: store.Transaction) -> list[ListedReply]:
+    def work(tx: queries.Transaction) -> list[ListedReply]:
         sites, ref = set(caller.sites), None
         if patient is not None:
             one = found(queries.patients.find_patient(tx, caller.sites, row_id(patient), clock.now()))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
@@ -76,7 +76,7 @@ def list_appointments(
     first, last = instant(since, "since"), instant(until, "until")
     now = clock.now()
 
-    def work(tx: store.Transaction) -> list[ListedVisit]:
+    def work(tx: queries.Transaction) -> list[ListedVisit]:
         sites: set[int] = set(caller.sites)
         wanted: dict[str, Any] = {}
         keys = {key: site_id for site_id, key in caller.sites.items()}
@@ -148,9 +148,7 @@ def _change(
     one = _appointment(house, caller, which)
     with verdicts():
         now = clock.now()
-        done = house.database.write(
-            lambda tx: changes.change_one(house, tx, one.id, now, who=caller.who, to=to, version=version), again=True
-        )
+        done = changes.change(house, one.id, now, who=caller.who, to=to, version=version)
         if done is None:
             raise ValueError("it is not on any more")
     shown = _appointment(house, caller, which)
@@ -219,7 +217,7 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
     site, key, day = _session(house, caller, session, on)
     told = changes.session_story(house, key, day, clock.now(), site=site)
 
-    def work(tx: store.Transaction) -> list[ListedVisit]:
+    def work(tx: queries.Transaction) -> list[ListedVisit]:
         start = plans.to_instant(datetime.combine(day, datetime.min.time()), "UTC")
         sites = [site_id for site_id, at in caller.sites.items() if at == site]
         around = (start - timedelta(days=1), start + timedelta(days=2))

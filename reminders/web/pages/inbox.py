@@ -10,16 +10,16 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from reminders import clock, plans, queries, store, task_kinds
+from reminders import clock, plans, queries, task_kinds
 from reminders.app_context import House
-from reminders.queries import explanations, inbox
+from reminders.queries import explanations, inbox, readings
+from reminders.queries.tasks import Task
 from reminders.service import tasks
 from reminders.service.office.accounts import Actor
 from reminders.service.people import lives
 from reminders.service.replies import marks
 from reminders.service.sending import releasing
 from reminders.service.tasks import oncall
-from reminders.store.tasks import Task
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form
 from reminders.web.render import draw, see
@@ -66,8 +66,8 @@ def inbox_page(
         raise HTTPException(404)
     now, sites, people = clock.now(), actor.sites("look"), actor.sites("people")
 
-    def look(tx: store.Transaction) -> tuple[list[Task], dict[str, Any]]:
-        found = store.tasks.listed(
+    def look(tx: queries.Transaction) -> tuple[list[Task], dict[str, Any]]:
+        found = queries.tasks.listed(
             tx,
             sites=sites,
             closed=queue == "done",
@@ -112,18 +112,11 @@ def inbox_page(
 
 
 def _note_reading(house: House, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
-    def note(tx: store.Transaction) -> None:
-        mine: dict[str, Any] = {
-            "who": actor.who,
-            "what": READ,
-            "table": "sites",
-            "row": min(actor.sites("look"), default=0),
-        }
-        since = now - store.records.SAME_READING
-        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
-            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        site = min(actor.sites("look"), default=0)
+        notes.add_unless_known(tx, READ, "sites", site, shown=shown, now=now, who=actor.who, again=again)
 
-    house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=actor.who)
 
 
 def _place(after: str) -> tuple[int, datetime, int] | None:
@@ -201,7 +194,7 @@ _FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency
 def _task(house: House, actor: Actor, number: int) -> Task:
     """The task, if they may answer it. Raises 404."""
     sites = actor.sites("look")
-    found = house.database.read(lambda tx: store.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
+    found = house.database.read(lambda tx: queries.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
     if found is None:
         raise HTTPException(404)
     if not actor.may("answer", found.site_id):
@@ -328,11 +321,7 @@ def send_now_page(request: Request, house: TheHouse, actor: Answering, number: i
         return _draw(request, house, actor, number, problems={"let-go": f"Not done: {settled}"})
     words = outlook.words if task.site_id in actor.sites("people") else None
     if words is not None:
-
-        def note(tx: store.Transaction) -> None:
-            store.records.note(tx, who=actor.who, what="held text read", table="tasks", row=number, now=now)
-
-        house.database.write(note, again=True)
+        readings.note(house.database, readings.Note("held text read", "tasks", number), now=now, who=actor.who)
     said = outlook.sentence(now)
     return draw(request, "send_now.html", task=task, outlook=outlook, said=said, words=words)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from reminders import clock, queries, store
+from reminders import clock, queries
 from reminders.queries import delivery_log
 from reminders.queries.counts import Facets, hour_of_day
 from reminders.queries.delivery_log import Question
@@ -94,9 +94,9 @@ def _page(
     now = clock.now()
     before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
 
-    def look(tx: store.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
+    def look(tx: queries.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
         asked = delivery_log.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
-        places = {row.id: row.key for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
+        places = {row.id: row.key for row in queries.people.all_sites(tx) if row.id in actor.sites("look")}
         if asked.wanted is None or problems:
             return asked, [], None, places, True
         page = replace(asked.wanted, before=before, after=None if before else after, limit=PER_PAGE + 1)

@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, queries, store, wording
+from reminders import clock, languages, plans, queries, wording
 from reminders.plans import Category, PlanRefused
-from reminders.queries import explanations, history
+from reminders.queries import Row, explanations, history, readings
 from reminders.queries.history import Heard
 from reminders.queries.texts import LogFilter, Logged
 from reminders.queries.visits import ListedVisit
@@ -23,9 +23,7 @@ from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
 from reminders.service.people import lives
 from reminders.service.people.lives import Shown, Whom
-from reminders.service.planning import changes
-from reminders.store import Row
-from reminders.store.planning.texts import Changes
+from reminders.service.planning import Changes, changes
 from reminders.web.access import Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
@@ -93,11 +91,11 @@ class Case:
 def _case(request: Request, house: House, actor: Actor, patient_id: int, permission: str) -> Case:
     now = clock.now()
 
-    def look(tx: store.Transaction) -> Case:
+    def look(tx: queries.Transaction) -> Case:
         row = history.patient(tx, actor.sites(permission), patient_id)
         if row is None or row.ref == f"erased-{patient_id}":  # what is left of an erased person stands in the log
             raise HTTPException(404)
-        readers = store.people.recipients_of(tx, patient_id)
+        readers = queries.people.recipients_of(tx, patient_id)
         if not readers:
             raise HTTPException(404)
         return Case(request, house, actor, now, row, readers)
@@ -176,12 +174,12 @@ def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Fo
     case = _case(request, house, actor, patient_id, "people")
     reader = case.reader(form["reader"])
 
-    def look(tx: store.Transaction) -> str:
-        number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        store.records.note(tx, who=actor.who, what="number read", table="recipients", row=reader.id, now=case.now)
-        return store.people.phone_of(tx, number.id, number.phone_sealed)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> str:
+        number = queries.people.find_numbers(tx, [reader.number_id])[reader.number_id]
+        notes.add("number read", "recipients", reader.id)
+        return queries.people.phone_of(tx, number.id, number.phone_sealed)
 
-    phone = house.database.write(look, again=True)
+    phone = readings.read(house.database, look, case.now, who=actor.who)
     return _page(case, "", shown=(reader.key, phone), **house.database.read(lambda tx: _timeline(tx, case)))
 
 
@@ -268,13 +266,13 @@ class Entry:
     address: str | None = None
 
 
-def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
+def _timeline(tx: queries.Transaction, case: Case) -> dict[str, list[Entry]]:
     site = case.row.site_id
     texts = queries.texts.log(tx, LogFilter(sites=[site], patient=case.row.ref, until=case.now, limit=SHOWN))
     ahead = queries.texts.log(
         tx, LogFilter(sites=[site], patient=case.row.ref, since=case.now, state="scheduled", limit=500)
     )
-    bodies = store.texts.bodies(tx, [one.text for one in texts])
+    bodies = queries.texts.bodies(tx, [one.text for one in texts])
     heard = history.heard(tx, case.row.id, SHOWN)
     month = case.now - timedelta(days=60)
     visits = queries.visits.list_visits(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
@@ -285,7 +283,7 @@ def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
     ]
     coming = [
         *(_of_text(one, {}) for one in reversed(ahead)),
-        *(_of_visit(one) for one in visits if one.starts_at > case.now and one.status in store.plans.OPEN),
+        *(_of_visit(one) for one in visits if one.starts_at > case.now and one.status in queries.plans.OPEN),
     ]
     return {
         "past": sorted(past, key=lambda one: one.at, reverse=True)[:SHOWN],
@@ -335,10 +333,10 @@ class Bubble:
 
 
 def _messages(case: Case, **values: Any) -> HTMLResponse:
-    def look(tx: store.Transaction) -> list[Bubble]:
+    def look(tx: queries.Transaction) -> list[Bubble]:
         wanted = LogFilter(sites=[case.row.site_id], patient=case.row.ref, until=case.now, limit=SHOWN)
         texts = queries.texts.log(tx, wanted)
-        bodies = history.typed(tx, [one.text for one in texts]) | store.texts.bodies(tx, [one.text for one in texts])
+        bodies = history.typed(tx, [one.text for one in texts]) | queries.texts.bodies(tx, [one.text for one in texts])
         out = [
             Bubble(
                 one.attempts[-1].started_at if one.attempts else one.opens_at,
@@ -492,7 +490,7 @@ def _set_all(status: str) -> Verb:
         because = form["because"] or None
         if status == "ended" and because not in ENDINGS:
             raise _Wrong(because="Say why it ends")
-        current = case.house.database.read(lambda tx: store.plans.current_plans(tx, case.row.id))
+        current = case.house.database.read(lambda tx: queries.plans.current_plans(tx, case.row.id))
         _, texts = changes.set_statuses(
             case.house, [plan.id for plan in current], status, case.now, who=case.actor.who, because=because
         )
@@ -591,15 +589,15 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
     deed = _deed(case, what)
     reader = case.reader(form["reader"])
 
-    def look(tx: store.Transaction) -> dict[str, Any]:
+    def look(tx: queries.Transaction) -> dict[str, Any]:
         queued, on_number = history.waiting(tx, reader.number_id)
-        number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        current = store.plans.current_plans(tx, case.row.id)
-        series = [one for plan in current for one in store.plans.series_of(tx, plan.id) if one.status != "cancelled"]
+        number = queries.people.find_numbers(tx, [reader.number_id])[reader.number_id]
+        current = queries.plans.current_plans(tx, case.row.id)
+        series = [one for plan in current for one in queries.plans.series_of(tx, plan.id) if one.status != "cancelled"]
         return {
             "queued": queued,
             "others": on_number - 1,
-            "to": store.people.masked(store.people.phone_of(tx, number.id, number.phone_sealed)),
+            "to": queries.people.masked(queries.people.phone_of(tx, number.id, number.phone_sealed)),
             "current": current,
             "series": {one.key: f"{one.key} ({staff_words.KINDS[one.kind]})" for one in series},
         }

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, queries, store, wording
+from reminders import clock, plans, queries, wording
 from reminders.app_context import House
+from reminders.queries import readings
 from reminders.queries.listing import KnownAs
 from reminders.queries.visits import ListedSession, ListedVisit
 from reminders.service.office.accounts import Actor
@@ -91,7 +92,7 @@ class _Sheet:
     @property
     def is_on(self) -> bool:
         """Whether any visit of it is on yet."""
-        return any(one.status in store.plans.OPEN for one in self.visits)
+        return any(one.status in queries.plans.OPEN for one in self.visits)
 
     @property
     def came(self) -> int:
@@ -131,8 +132,8 @@ def _sheet(
     if not lines:
         raise HTTPException(404)
 
-    def look(tx: store.Transaction) -> _Sheet:
-        place = store.people.site_by_key(tx, site)
+    def look(tx: queries.Transaction) -> _Sheet:
+        place = queries.people.site_by_key(tx, site)
         assert place is not None
         seen = actor.may("people", place.id)
         return _Sheet(
@@ -145,37 +146,36 @@ def _sheet(
             told=lines,
             known=queries.listing.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
             phones=_phones(tx, lines) if seen else {},
-            calls=store.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
+            calls=queries.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
         )
 
     return house.database.read(look)
 
 
-def _visits(tx: store.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
+def _visits(tx: queries.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
     midnight = datetime.fromisoformat(f"{on}T00:00+00:00")
     day = timedelta(days=1)
     found = queries.visits.list_visits(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
     return [one for one in found if one.wall.date() == on]
 
 
-def _phones(tx: store.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
+def _phones(tx: queries.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
     numbers = {one.number_id for one in lines if one.told == changes.TO_PHONE}
-    return {number: wording.shown_phone(store.people.phone_by_id(tx, number)) for number in numbers}
+    return {number: wording.shown_phone(queries.people.phone_by_id(tx, number)) for number in numbers}
 
 
 def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
     """Put on record that somebody read who is in it."""
     now = clock.now()
 
-    def note(tx: store.Transaction) -> None:
-        mine: dict[str, Any] = {"who": actor.who, "what": READ, "table": "sessions", "row": sheet.session_id}
-        since = now - store.records.SAME_READING
-        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
-            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        shown = [one.id for one in sheet.visits]
+        if shown:
+            notes.add_unless_known(
+                tx, READ, "sessions", sheet.session_id, shown=shown, now=now, who=actor.who, again=again
+            )
 
-    shown = [one.id for one in sheet.visits]
-    if shown:
-        house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=actor.who)
 
 
 @router.get("/{session_id:int}/{on}", response_class=HTMLResponse)

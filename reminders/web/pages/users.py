@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, queries, store
+from reminders import clock, queries
 from reminders.service import House
 from reminders.service.office import accounts
 from reminders.service.office.accounts import Actor, Invitation, Member
@@ -158,7 +158,7 @@ def _member(house: House, actor: Actor, staff_id: int) -> Member:
 
 def _sites(house: House, actor: Actor) -> dict[str, str]:
     """Where the actor may give roles: what the form sends → its word."""
-    rows = house.database.read(store.people.all_sites)
+    rows = house.database.read(queries.people.all_sites)
     everywhere = {EVERYWHERE: "Every site, also those to come"} if actor.everywhere("administer") else {}
     return everywhere | {row.key: f"{row.alias} ({row.key})" for row in rows if actor.may("administer", row.id)}
 
