@@ -7,7 +7,6 @@ import sqlalchemy as sa
 import staff
 
 from reminders import clock, plans, queries, store
-from reminders.service import tasks
 from reminders.store.database import schema
 
 
@@ -89,7 +88,7 @@ def places(house) -> dict[str, object]:
             "audit": tx.value(sa.select(sa.func.max(schema.audit.c.id))),
         }
 
-    (task, *_) = tasks.listed(house)
+    (task, *_) = queries.tasks.list_tasks(house.database)
     login = staff.member(house, "ops")
     somebody = house.database.read(lambda tx: store.accounts.by_login(tx, login))
     return house.database.read(look) | {"task": task.id, "somebody": somebody.id}

@@ -9,8 +9,8 @@ from people import one_off
 from test_service_changes import accept, open_kinds, wall
 from test_service_planning import GOOD, plan_file
 
-from reminders import clock
-from reminders.service import planning, tasks
+from reminders import clock, queries
+from reminders.service import planning
 from reminders.service.operations import runs
 from reminders.service.planning import importing, replanning, watch
 from reminders.service.replies import inbound
@@ -30,7 +30,7 @@ def unreadable(house, ref):
 
 
 def stuck(house):
-    return tasks.listed(house, kind="stuck")
+    return queries.tasks.list_tasks(house.database, kind="stuck")
 
 
 def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(house, travel):

@@ -10,7 +10,6 @@ from town import FAILED, GROUP, IN_TROUBLE, NAMES, Town, elsewhere, phone
 from walker import a_browser, faults, walking
 
 from reminders import clock, queries, store
-from reminders.service import tasks
 from reminders.service.office import accounts
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -102,7 +101,7 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
         page.get_by_role("button", name="Close the task").click()
         page.goto("/")
         expect(page.get_by_role("link", name="Somebody may be in danger")).to_have_count(0)
-    (task,) = tasks.listed(town.house, closed=True, kind="crisis")
+    (task,) = queries.tasks.list_tasks(town.house.database, closed=True, kind="crisis")
     assert (task.outcome, task.owner) == ("reached", "staff:clinician.everywhere")
     said = [text for text in texts_of(town, f"DC-{IN_TROUBLE + 1}") if text.class_ == "staff"]
     assert len(said) <= 1
@@ -201,7 +200,9 @@ def test_find_out_why_a_text_failed_and_act(chromium, town, javascript):
         page.get_by_role("link", name=re.compile(r"A number cannot be reached|A text did not arrive")).first.click()
         page.get_by_role("button", name="Take it").click()
         expect(page.get_by_text("It is yours", exact=True)).to_be_visible()
-    owned = [task for task in tasks.listed(town.house) if task.owner == "staff:coordinator.everywhere"]
+    owned = [
+        task for task in queries.tasks.list_tasks(town.house.database) if task.owner == "staff:coordinator.everywhere"
+    ]
     assert [task.to[-4:] for task in owned] == [phone(FAILED)[-4:]]
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, wall
 
 from reminders import queries, store
-from reminders.service import tasks
 from reminders.service.planning import attendance
 from reminders.service.planning.replanning import replan
 from reminders.store.database.schema import numbers, patients, sites
@@ -33,7 +32,7 @@ def of(house, recipient: str):
 
 
 def calls(house) -> list[str]:
-    return [task.visit for task in tasks.listed(house) if task.kind == "tell_change"]
+    return [task.visit for task in queries.tasks.list_tasks(house.database) if task.kind == "tell_change"]
 
 
 def test_long_run_3_who_comes_with_the_edit_that_moves_a_visit_is_told_of_no_move(house):

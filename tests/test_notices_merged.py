@@ -8,7 +8,8 @@ from people import one_off
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, open_kinds, wall
 
-from reminders.service import planning, tasks
+from reminders import queries
+from reminders.service import planning
 from reminders.service.planning import attendance, changes
 from reminders.store.database.schema import patients, sites, text_items, texts
 
@@ -115,7 +116,7 @@ def test_long_run_8_a_notice_whose_window_passed_in_an_outage_is_phoned_about(li
     settle(line)
     assert notices(line, "cancelled") == []
     assert ("moved", "expired", None) in notices(line)
-    (task,) = [task for task in tasks.listed(line) if task.kind == "tell_change"]
+    (task,) = [task for task in queries.tasks.list_tasks(line.database) if task.kind == "tell_change"]
     assert task.visit == "therapy@once"
 
 

@@ -40,7 +40,7 @@ def here(sqlite_template, tmp_path, travel):
 
 
 def the(house, kind):
-    (task,) = tasks.listed(house, kind=kind, closed=None)
+    (task,) = queries.tasks.list_tasks(house.database, kind=kind, closed=None)
     return task
 
 
@@ -128,7 +128,7 @@ def test_of_a_phone_that_two_sites_share_each_knows_its_own(here):
     accept(here, 5, series=SOON)
     accept(here, 5, "north", series=SOON, patient={"ref": "MRN-NORTH"})
     hear(here, "is there parking", 5, "SM5")
-    task = next(one for one in tasks.listed(here, kind="reply") if len(one.patients) == 2)
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply") if len(one.patients) == 2)
     for role in ("ops", "coordinator"):
         for path in ("/", "/inbox", f"/inbox/{task.id}"):
             assert "MRN-NORTH" not in Caller(here, role=role, site="main").page(path).text
@@ -262,7 +262,7 @@ def test_who_sent_stop_cannot_be_answered_by_a_text(here):
 def test_a_reply_to_begin_with_is_in_the_readers_language(here):
     accept(here, 3, series=SOON, patient={"language": "es"})
     hear(here, "dónde estaciono", 3, "SM4")
-    task = next(one for one in tasks.listed(here, kind="reply") if one.patients == ("MRN-3",))
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply") if one.patients == ("MRN-3",))
     caller = Caller(here, role="coordinator")
     assert Page(caller.page(f"/inbox/{task.id}?saved=call_us")).said("textarea")[0] == (
         "Oak Street Office: Por favor llame al 202-555-0100 cuando pueda."
@@ -298,7 +298,7 @@ def test_w3_replies_to_begin_with_are_one_neutral_segment_at_their_longest(langu
 
 def test_an_answer_to_a_shared_phone_says_to_whom(here):
     accept(here, 4, series=SOON, patient={"phone": "202-555-0102"})
-    task = next(one for one in tasks.listed(here, kind="reply"))
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply"))
     caller = Caller(here, role="coordinator")
     shown = Page(caller.page(f"/inbox/{task.id}"))
     assert len([one for one in shown.all("option") if one["value"]]) == 2
@@ -386,7 +386,7 @@ def test_every_kind_of_task_can_be_opened(here):
 
     here.database.write(make)
     caller = Caller(here, role="admin")
-    for task in tasks.listed(here):
+    for task in queries.tasks.list_tasks(here.database):
         answer = caller.page(f"/inbox/{task.id}")
         assert answer.status_code == 200
         assert task_kinds.KINDS[task.kind].title in Page(answer).said("h1")

@@ -17,7 +17,6 @@ from web_caller import Caller
 from reminders import clock, queries, store
 from reminders.lifecycle import State
 from reminders.queries import delivery_log, today
-from reminders.service import tasks
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
 from reminders.service.sending import backlog
@@ -339,7 +338,7 @@ def test_a_held_text_is_let_go_from_the_board(here):
     answer = caller.request("POST", action)
     assert "?done=" in answer.headers["location"]
     assert next(one for one in logged(here) if one.text == text.text).held is None
-    assert len(tasks.listed(here, kind="held_text")) == 1, "open until the text is handed over"
+    assert len(queries.tasks.list_tasks(here.database, kind="held_text")) == 1, "open until the text is handed over"
 
 
 def test_what_the_page_says_for_each_word_is_known():

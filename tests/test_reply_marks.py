@@ -45,7 +45,7 @@ def replies(house):
 
 
 def task_of(house, kind="crisis"):
-    return next(task for task in tasks.listed(house) if task.kind == kind)
+    return next(task for task in queries.tasks.list_tasks(house.database) if task.kind == kind)
 
 
 def mark(caller, task, reply, how):
@@ -88,12 +88,14 @@ def test_c13_a_clinician_marks_a_reply_and_takes_it_back_and_all_is_on_record(he
 
 def test_c13_a_mark_is_sealed_and_changes_nothing_else(here):
     caller = Caller(here, role="clinician")
-    before = [(task.id, task.closed_at, task.owner) for task in tasks.listed(here, closed=None)]
+    before = [(task.id, task.closed_at, task.owner) for task in queries.tasks.list_tasks(here.database, closed=None)]
     mark_all(here, caller)
     for reply in replies(here):
         assert reply.mark_sealed
         assert b"danger" not in reply.mark_sealed
-    assert [(task.id, task.closed_at, task.owner) for task in tasks.listed(here, closed=None)] == before
+    assert [
+        (task.id, task.closed_at, task.owner) for task in queries.tasks.list_tasks(here.database, closed=None)
+    ] == before
 
 
 @pytest.mark.parametrize("role", ["coordinator", "ops", "read_only"])
@@ -113,7 +115,7 @@ def test_c13_a_reply_of_another_conversation_or_site_is_not_marked(here):
     hear(here, "hello", 2, "SMN", to="+15005550009")
     there = next(reply for reply in replies(here) if reply.sid == "SMN")
     caller, task = Caller(here, role="clinician", site="main"), task_of(here)
-    other = next(one for one in tasks.listed(here) if one.site == "north")
+    other = next(one for one in queries.tasks.list_tasks(here.database) if one.site == "north")
     assert mark(caller, other, there, "danger").status_code == 404
     assert mark(caller, task, there, "danger").status_code == 404
     for form in (

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from reminders import queries
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
 
 Moment = Annotated[str | None, typer.Option(metavar="T", help="A date, or a date and time with its offset.")]
@@ -28,7 +27,7 @@ def list_audit(
 
     With --values names and numbers may be shown; that you saw them is put on record.
     """
-    from reminders import clock
+    from reminders import clock, queries
     from reminders.queries.audit import Wanted
 
     with the_house() as house:
@@ -41,7 +40,7 @@ def list_audit(
             kind="seen" if seen else None,
             limit=limit,
         )
-        rows = queries.audit.look(house, wanted, clock.now(), who=who(), values=values)
+        rows = queries.audit.look(house.database, wanted, clock.now(), who=who(), values=values)
     shown = [_said(row, values=values) for row in rows]
     if json:
         print_json_lines(shown)

@@ -11,8 +11,8 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
+    from reminders.queries.call_list import Call
     from reminders.service.operations.backups import Left
-    from reminders.service.people.calls import Call
 
 
 @contextmanager
@@ -207,11 +207,11 @@ def calls(
     from datetime import timedelta
 
     from reminders import clock
+    from reminders.queries import call_list
     from reminders.queries.exports import PART_2_NOTICE
-    from reminders.service.people import calls as service
 
     with the_house() as house:
-        found = service.ahead(house, clock.now(), timedelta(hours=hours), who=who())
+        found = call_list.ahead(house.database, clock.now(), timedelta(hours=hours), who=who())
     if json:
         print_json_lines({**asdict(call), "notice": PART_2_NOTICE} for call in found)
         return

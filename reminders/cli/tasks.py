@@ -49,7 +49,6 @@ def list_tasks(
 ) -> None:
     """List what a person must do: the urgent first, then by due time."""
     from reminders import clock, queries
-    from reminders.service import tasks
 
     if all_ and closed:
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
@@ -57,7 +56,7 @@ def list_tasks(
         raise typer.BadParameter(f"choose from {', '.join(task_kinds.KINDS)}", param_hint="--kind")
     with the_house() as house:
         wanted = None if all_ else closed
-        found = tasks.listed(house, closed=wanted, owner=who() if mine else None, kind=kind)
+        found = queries.tasks.list_tasks(house.database, closed=wanted, owner=who() if mine else None, kind=kind)
     now = clock.now()
     if json:
         print_json_lines(queries.tasks.as_json(task, now) for task in found)
@@ -87,12 +86,11 @@ def show_task(number: Number, json: Json = False) -> None:
     What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
     """
     from reminders import clock, queries
-    from reminders.service import tasks
     from reminders.service.operations.legible import legible
 
     now = clock.now()
     with the_house() as house, _refusals():
-        task, told = tasks.show(house, number, now, who=who())
+        task, told = queries.tasks.show(house.database, number, now, who=who())
     if json:
         print_json(queries.tasks.opened_as_json(task, told, now))
         return

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from reminders import queries
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
 from reminders.wording import staff_words
 
@@ -88,7 +87,7 @@ def log(
     """Show what became of each text, newest first."""
     from dataclasses import replace
 
-    from reminders import clock
+    from reminders import clock, queries
     from reminders.queries import delivery_log, explanations, exports
 
     if json and as_csv:
@@ -176,7 +175,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Say how many texts were handed over, delivered and answered."""
-    from reminders import clock
+    from reminders import clock, queries
     from reminders.queries import statistics as service
 
     if range_ not in {*service.RANGES, "all"}:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from reminders import store
-from reminders.app_context import House
+from reminders.queries import readings
+from reminders.store import Database
 from reminders.store.office.audit import Head, Wanted, head, waiting
 
 __all__ = ["Entry", "Head", "Wanted", "as_csv", "head", "look", "show", "waiting"]
@@ -36,34 +37,35 @@ class Entry:
 
 
 def look(
-    house: House, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
+    database: Database, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
 ) -> list[Entry]:
     """Rows of the audit, newest first. That somebody saw them, or took them out, is noted: they name patients."""
 
-    def work(tx: store.Transaction) -> list[Entry]:
+    def work(tx: store.Transaction, notes: readings.Notes) -> list[Entry]:
         found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
         if found or exported:
             what = "audit exported" if exported else "audit read"
-            store.records.note(tx, who=who, what=what, table="audit", row=0, now=now, after=str(len(found)))
+            notes.add(what, "audit", 0, after=str(len(found)))
         return found
 
-    return house.database.write(work, again=True)
+    return readings.read(database, work, now, who=who)
 
 
-def show(house: House, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None) -> Entry | None:
+def show(
+    database: Database, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None
+) -> Entry | None:
     """One row with its values; that somebody saw them is noted. None where there is none, at these sites."""
 
-    def work(tx: store.Transaction) -> Entry | None:
+    def work(tx: store.Transaction, notes: readings.Notes) -> Entry | None:
         row = store.audit.by_id(tx, audit_id)
         if row is None or (sites is not None and row.site_id not in sites):
             return None
         entry = _entry(tx, row, values=True)
         if entry.has_values:
-            whose = {"patient": row.patient_id, "site": row.site_id}
-            store.records.note(tx, who=who, what="audit read", table="audit", row=row.id, now=now, **whose)
+            notes.add("audit read", "audit", row.id, patient=row.patient_id, site=row.site_id)
         return entry
 
-    return house.database.write(work, again=True)
+    return readings.read(database, work, now, who=who)
 
 
 def _entry(tx: store.Transaction, row: store.Row[Any], *, values: bool) -> Entry:

@@ -7,7 +7,7 @@ anything is shown: on SQLite a long look would otherwise keep every webhook wait
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reminders import store
 from reminders.store import Database, Transaction
@@ -20,13 +20,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One line of the audit: what was read, on which row of which table, and whatever else it names."""
+    """One line of the audit: what was read, on which row of which table, and what else it names.
+
+    Whose row it is and at which site follows from the row, unless given.
+    """
 
     what: str
     table: str
     row: int
     before: str | None = None
     after: str | None = None
+    patient: int | None = None
+    site: int | None = None
 
 
 class Notes:
@@ -35,9 +40,9 @@ class Notes:
     def __init__(self) -> None:
         self.all: list[Note] = []
 
-    def add(self, what: str, table: str, row: int, *, before: str | None = None, after: str | None = None) -> None:
-        """Note that this was read."""
-        self.all.append(Note(what, table, row, before, after))
+    def add(self, what: str, table: str, row: int, **more: Any) -> None:
+        """Note that this was read; `more` as `Note` takes it."""
+        self.all.append(Note(what, table, row, **more))
 
     def add_unless_known(
         self,
@@ -81,7 +86,16 @@ def note(database: Database, *notes: Note, now: datetime, who: str) -> None:
     def keep(tx: Transaction) -> None:
         for one in notes:
             store.records.note(
-                tx, who=who, what=one.what, table=one.table, row=one.row, now=now, before=one.before, after=one.after
+                tx,
+                who=who,
+                what=one.what,
+                table=one.table,
+                row=one.row,
+                now=now,
+                before=one.before,
+                after=one.after,
+                patient=one.patient,
+                site=one.site,
             )
 
     if notes:

@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reminders.queries import explanations
+from reminders.queries import explanations, readings
+from reminders.store import Database
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     replies,
@@ -16,12 +17,13 @@ from reminders.store.database.schema import (
     tasks,
 )
 from reminders.store.database.sealing import Place, Unreadable
-from reminders.store.tasks import OPEN, Event, Task, alarms, by_number, latest_by_key, listed, story
+from reminders.store.tasks import OPEN, Event, NoSuchTask, Task, alarms, by_number, latest_by_key, listed, story
 from reminders.task_kinds import KINDS
 
 __all__ = [
     "Event",
     "Heard",
+    "NoSuchTask",
     "Queues",
     "Task",
     "alarms",
@@ -31,9 +33,11 @@ __all__ = [
     "holding",
     "is_overdue",
     "latest_by_key",
+    "list_tasks",
     "listed",
     "opened_as_json",
     "queues",
+    "show",
     "story",
 ]
 
@@ -168,3 +172,28 @@ def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
             words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
         found[row.task_id] = Heard(words, row.meaning, row.received_at)
     return found
+
+
+def list_tasks(
+    database: Database, *, closed: bool | None = False, owner: str | None = None, kind: str | None = None
+) -> list[Task]:
+    """Open tasks, closed ones, or with None both; the urgent ones first, then by when they are due."""
+    return database.read(lambda tx: listed(tx, closed=closed, owner=owner, kind=kind))
+
+
+def show(
+    database: Database, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
+) -> tuple[Task, list[Event]]:
+    """One task and its whole story. The reading is put on record.
+
+    A task of none of these `sites` does not exist, if they are given. Raises NoSuchTask.
+    """
+
+    def look(tx: Transaction, notes: readings.Notes) -> tuple[Task, list[Event]]:
+        task = by_number(tx, number, sites)
+        if task is None:
+            raise NoSuchTask(number)
+        notes.add("task read", "tasks", number)
+        return task, story(tx, number)
+
+    return readings.read(database, look, now, who=who)

@@ -388,6 +388,10 @@ def unaccepted_pages(tx: Transaction) -> int:
     return int(tx.value(query))
 
 
+class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
+    """There is no task of that number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarms:
     """Urgent tasks that nobody has acknowledged: how many, and since when the first of them rings."""

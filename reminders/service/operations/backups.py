@@ -16,8 +16,9 @@ from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
 from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
-from reminders.store.operations.backup import BadBackup as BadBackup
-from reminders.store.operations.backup import Left as Left
+from reminders.store.operations.backup import BadBackup, Left
+
+__all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from reminders import plans, store
 from reminders.app_context import House
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
-from reminders.store.tasks import Event, Task
+from reminders.store.tasks import NoSuchTask, Task
 from reminders.task_kinds import KINDS
 
 AWAKE = (time(9), time(20))  # waking hours, weekends included
@@ -144,38 +144,8 @@ def phone_instead(tx: store.Transaction, one: Claimed, now: datetime) -> None:
     )
 
 
-class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
-    """There is no task of that number."""
-
-
 class Settled(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
     """The task is closed, or the outcome is none that it can have. The message says what would be right."""
-
-
-def listed(
-    house: House, *, closed: bool | None = False, owner: str | None = None, kind: str | None = None
-) -> list[Task]:
-    """Open tasks, closed ones, or with None both; the urgent ones first, then by when they are due."""
-    return house.database.read(lambda tx: store.tasks.listed(tx, closed=closed, owner=owner, kind=kind))
-
-
-def show(
-    house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
-) -> tuple[Task, list[Event]]:
-    """One task and its whole story; that somebody read it is put on record. Raises NoSuchTask.
-
-    Here and in the verbs below, a task of none of these `sites` does not exist, if they are given.
-    """
-
-    def look(tx: store.Transaction) -> tuple[Task, list[Event]]:
-        task = store.tasks.by_number(tx, number, sites)
-        if task is None:
-            raise NoSuchTask(number)
-        told = store.tasks.story(tx, number)
-        store.records.note(tx, who=who, what="task read", table="tasks", row=number, now=now)
-        return task, told
-
-    return house.database.write(look, again=True)
 
 
 def take(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> Task:

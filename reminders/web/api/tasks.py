@@ -69,7 +69,7 @@ def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names =
     now = clock.now()
     if names:
         require(caller, "people")
-        one, told = tasks.show(house, number, now, who=caller.who)
+        one, told = queries.tasks.show(house.database, number, now, who=caller.who)
     else:
         one, told = house.database.read(
             lambda tx: (found(queries.tasks.by_number(tx, number)), queries.tasks.story(tx, number, words=False))

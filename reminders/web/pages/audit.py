@@ -114,7 +114,7 @@ def _page(request: Request, house: House, actor: Actor, question: _Question, bef
     rows = []
     if not problems:
         wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
-        rows = queries.audit.look(house, wanted, clock.now(), who=actor.who)
+        rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who)
     asked = question.address
     shown = rows[:PER_PAGE]
     older = f"/audit?{urlencode(asked | {'before': str(shown[-1].id)})}" if len(rows) > PER_PAGE else None
@@ -145,7 +145,7 @@ def export(request: Request, house: TheHouse, actor: Auditing) -> Response:
     if request.query_params.get("patient"):
         return see("/audit.csv", **question.address)
     wanted = _wanted(house, actor, question.chosen, before=None, limit=MOST_EXPORTED)
-    rows = queries.audit.look(house, wanted, clock.now(), who=actor.who, exported=True)
+    rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who, exported=True)
     name = f"audit-{clock.now():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(queries.audit.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
@@ -154,7 +154,7 @@ def export(request: Request, house: TheHouse, actor: Auditing) -> Response:
 @router.get("/audit/{audit_id}", response_class=HTMLResponse)
 def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -> HTMLResponse:
     """One row, with what stood there before and after. That it was looked at is noted."""
-    found = queries.audit.show(house, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
+    found = queries.audit.show(house.database, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
     if found is None:
         raise HTTPException(404)
     before, after = _laid_out(found.before), _laid_out(found.after)
