@@ -116,7 +116,7 @@ def test_field_report_17_search_folds_case_apostrophes_and_hyphens(house, search
     accept(house, 41, name="Se\u00e1n O'Brien")
     accept(house, 42, name="Maya Stone")
     site = house.database.read(store.people.all_sites)[0]
-    marked = house.database.read(lambda tx: tx.all(queries.common.patients_named(tx, [site.id], search, None)))
+    marked = house.database.read(lambda tx: tx.all(queries.listing.patients_named(tx, [site.id], search, None)))
     assert len(marked) == 1
 
 

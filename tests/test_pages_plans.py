@@ -18,6 +18,7 @@ from web_caller import Caller
 from reminders import clock, queries, store
 from reminders.queries.plans import PlanFilter
 from reminders.service import planning
+from reminders.service.planning import replanning
 from reminders.store.database import schema
 from reminders.wording import staff_words
 
@@ -464,7 +465,7 @@ def test_screens_1_a_visit_without_a_reminder_is_marked_as_such(here, ana):
     plan = plan_of(here, "DC-1")
     assert "no reminder" not in words(ana.page(f"/plans/{plan.id}"))
     ended = schema.consents.update().values(categories=["meetings"])
-    here.database.write(lambda tx: (tx.run(ended), planning.replan(here, tx, [plan.patient_id], NOW)))
+    here.database.write(lambda tx: (tx.run(ended), replanning.replan(here, tx, [plan.patient_id], NOW)))
     assert "no reminder" in words(ana.page(f"/plans/{plan.id}"))
 
 

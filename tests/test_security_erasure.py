@@ -24,7 +24,7 @@ from reminders.service.operations import backups, retention
 from reminders.service.people import lives
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store.database import schema
+from reminders.store.database import schema, sealing
 
 NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
 
@@ -96,7 +96,7 @@ def columns(house) -> Iterator[tuple[str, bytes]]:
                     yield f"{table.name}.{name}", value if isinstance(value, bytes) else str(value).encode()
                     if name.endswith("_sealed") and value:
                         with suppress(store.Unreadable, LookupError):
-                            opened = tx.open(store.sealing.Place(table.name, name, row.id), value)
+                            opened = tx.open(sealing.Place(table.name, name, row.id), value)
                             yield f"{table.name}.{name}, opened", opened.encode()
 
     return iter(house.database.read(lambda tx: list(look(tx))))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import KNOWN, one_off, raw
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.plans import read
 from reminders.service import House, planning, tasks
 from reminders.service.operations import health, runs
@@ -271,7 +271,7 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
 
 
 def mark(clinic, status):
-    appointments = store.schema.appointments
+    appointments = schema.appointments
     clinic.house.database.write(lambda tx: tx.run(appointments.update().values(status=status)))
 
 

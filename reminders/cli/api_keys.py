@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
-from reminders.wording import staff_words
 
 Site = Annotated[str | None, typer.Option(metavar="S", help="Only for this site; default all of them.")]
 Scope = Annotated[
@@ -103,6 +102,8 @@ def end_key(
 
 
 def _when(at: datetime | None, zone: str) -> str | None:
+
+    from reminders.wording import staff_words
 
     return staff_words.clock_time(at, zone) if at is not None else None
 

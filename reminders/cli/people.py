@@ -9,7 +9,6 @@ import typer
 
 from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_table, the_house, told, who
-from reminders.wording import staff_words
 
 if TYPE_CHECKING:
     from reminders.service import House
@@ -355,6 +354,7 @@ def say(
 ) -> None:
     """Text somebody in words of your own, which must not tell."""
     from reminders.service.people import lives
+    from reminders.wording import staff_words
 
     words = sys.stdin.read() if text == "-" else text
     typed = _do(
@@ -400,6 +400,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     That you read it is put on record.
     """
     from reminders.service.people import lives
+    from reminders.wording import staff_words
 
     person = _do(patient, "self", site, lambda house, whom, now: lives.show(house, whom, now, who=who()))
     if json:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, told, who
-from reminders.wording import staff_words
 
 if TYPE_CHECKING:
     from reminders.service import House, planning
@@ -144,6 +143,8 @@ def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] |
 
 def _when(text: "Previewed", now: datetime) -> str:
     """When a text goes or went; of one that does not go, when it would have."""
+    from reminders.wording import staff_words
+
     if not text.goes:
         return staff_words.clock_time(text.opens_at, text.zone)
     when = staff_words.clock_time(text.goes_at, text.zone)
@@ -151,6 +152,8 @@ def _when(text: "Previewed", now: datetime) -> str:
 
 
 def _says(text: "Previewed") -> str:
+
+    from reminders.wording import staff_words
 
     if not text.goes:
         phone = " No text goes about this visit: phone." if text.red else ""

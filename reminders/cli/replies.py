@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from reminders.cli.output import Json, err, print_json_lines, print_table, the_house, who
-from reminders.wording import staff_words
 
 Since = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came from then on: 2026-12-01.")]
 Until = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came before then.")]
@@ -29,6 +28,7 @@ def marks(
     """
     from reminders import clock, queries
     from reminders.queries import marks
+    from reminders.wording import staff_words
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")

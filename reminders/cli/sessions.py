@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, told, who
-from reminders.wording import staff_words
 
 if TYPE_CHECKING:
     from reminders.service.planning import Changes
@@ -82,6 +81,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     """
     from reminders import clock
     from reminders.service.planning import changes
+    from reminders.wording import staff_words
 
     with the_house() as house:
         lines = changes.session_story(house, session, on.date(), clock.now(), site=site)
@@ -243,6 +243,8 @@ def _marked(one: "Marked") -> dict[str, Any]:
 
 def _mark_told(one: "Marked", *, dry_run: bool) -> str:
 
+    from reminders.wording import staff_words
+
     words = [f"{one.patient}, {one.visit}: {one.mark}."]
     if one.text == "suppressed" or (one.text is None and one.reason is not None):
         words.append(f"No text goes: {staff_words.REASONS.get(one.reason or '', one.reason)}.")
@@ -262,6 +264,7 @@ def list_unmarked(json: Json = False) -> None:
     """Show the visits of the last seven days that nobody marked."""
     from reminders import clock
     from reminders.service.planning import attendance
+    from reminders.wording import staff_words
 
     with the_house() as house:
         rows = attendance.unmarked(house, clock.now())

@@ -13,7 +13,6 @@ import typer
 
 from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
-from reminders.wording import staff_words
 
 if TYPE_CHECKING:
     from reminders.queries.tasks import Event, Task
@@ -201,6 +200,8 @@ def _words(given: str) -> str:
 
 
 def _when(at: datetime, zone: str, now: datetime) -> str:
+
+    from reminders.wording import staff_words
 
     return staff_words.clock_time(at, zone).replace(f" {now:%Y},", ",")
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
-from reminders.wording import staff_words
 
 
 def send(json: Json = False) -> None:
@@ -89,6 +88,7 @@ def log(
 
     from reminders import clock, queries
     from reminders.queries import delivery_log, explanations, exports
+    from reminders.wording import staff_words
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")

@@ -16,7 +16,7 @@ from reminders.store.database.schema import (
     replies,
     sites,
 )
-from reminders.store.replies import opened, said_of
+from reminders.store.replies import open_words, said_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +180,5 @@ def marked(
             meanings=tuple(row.meanings),
             rules=tuple(row.rules),
             lexicon=row.lexicon,
-            words=opened(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
+            words=open_words(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
         )

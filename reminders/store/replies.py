@@ -122,7 +122,7 @@ def sent_to(tx: Transaction, number_id: int, since: datetime, *, limit: int = 40
     )
     found = []
     for row in tx.all(query):
-        body = opened(tx, "attempts", row.id, row.body_sealed)
+        body = open_words(tx, "attempts", row.id, row.body_sealed)
         if body is not None:
             found.append(Sent(row.text_id, row.template, getattr(row, "class"), body))
     return found
@@ -250,7 +250,7 @@ def heard_from(
         .order_by(replies.c.received_at.desc(), replies.c.id.desc())
         .limit(limit)
     )
-    opened = ((row.received_at, opened(tx, "replies", row.id, row.body_sealed)) for row in tx.all(query))
+    opened = ((row.received_at, open_words(tx, "replies", row.id, row.body_sealed)) for row in tx.all(query))
     return [(at, body) for at, body in opened if body is not None]
 
 
@@ -364,7 +364,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
         Spoken(
             "in",
             row.received_at,
-            opened(tx, "replies", row.id, row.body_sealed),
+            open_words(tx, "replies", row.id, row.body_sealed),
             row.meaning,
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
@@ -383,7 +383,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             Spoken(
                 way="out",
                 at=row.started_at,
-                words=opened(tx, "attempts", row.id, row.body_sealed),
+                words=open_words(tx, "attempts", row.id, row.body_sealed),
                 text=row.text_id,
                 class_=row.class_,
                 state=row.state,
@@ -391,17 +391,17 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             )
         )
     for row in tx.all(typed):
-        words = opened(tx, "texts", row.id, row.body_sealed) if row.body_sealed else None
+        words = open_words(tx, "texts", row.id, row.body_sealed) if row.body_sealed else None
         said.append(Spoken("out", row.opens_at, words, text=row.id, class_="staff", state=row.state))
     return sorted(said, key=lambda one: one.at)
 
 
 def _because(tx: Transaction, reply: Row[Any]) -> tuple[str, ...]:
-    words = opened(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
+    words = open_words(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
     return tuple(json.loads(words)) if words is not None else ()
 
 
-def opened(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
+def open_words(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
     """What is sealed there; None where the person was erased."""
     with suppress(LookupError, Unreadable):
         return tx.open(Place(table, column, row_id), sealed)

@@ -62,8 +62,9 @@ def plan_by_ref(
 
 
 def plans_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
-    """These plans, locked for a change, in one order for everybody."""
-    return tx.all(sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id).with_for_update())
+    """These plans, always in one order; locked for a change unless the transaction only reads."""
+    query = sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id)
+    return tx.all(query if tx.only_reads else query.with_for_update())
 
 
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
