@@ -249,7 +249,7 @@ class _File:
     def _parsed(self, pattern: str, rule_id: str) -> _Part:
         tokens = [match[0] for match in _TOKEN.finditer(pattern)]
         if "".join(tokens) != pattern:
-            raise self._wrong(rule_id, f"cannot be read: {pattern}")
+            raise self._wrong(rule_id, f"cannot be read: {' '.join(pattern.split())}")
         rest = [token for token in tokens if not token.isspace()][::-1]
         part = self._choice(rest, rule_id)
         if rest:
