@@ -24,7 +24,7 @@ import pytest
 from argon2 import PasswordHasher
 from nursery import Nursery
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.service import House, sending
 from reminders.service.office import signing_in
 from reminders.service.operations import runs
@@ -373,7 +373,7 @@ def settle(house: House) -> outcomes.Settled:
     return runs.with_gateway(house, lambda gateway: outcomes.settle(house, gateway, clock.now()))
 
 
-def logged(house: House, **wanted) -> list[store.texts.Logged]:
+def logged(house: House, **wanted) -> list[queries.texts.Logged]:
     """The delivery log, in the order in which windows open."""
-    found = house.database.read(lambda tx: store.texts.log(tx, store.texts.LogFilter(**{"limit": 10_000} | wanted)))
+    found = house.database.read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter(**{"limit": 10_000} | wanted)))
     return found[::-1]

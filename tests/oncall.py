@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from conftest import free_port, open_house
 from people import document
 
-from reminders import clock, store
-from reminders.service import House, planning, tasks
+from reminders import clock, queries
+from reminders.service import House, planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
@@ -110,19 +110,19 @@ class Clinic:
 
     def watch(self):
         """One run of the `watch` job; how many tasks it opened."""
-        before = len(tasks.listed(self.house, closed=None))
+        before = len(queries.tasks.list_tasks(self.house.database, closed=None))
         runs._watch(self.house, clock.now())
-        return len(tasks.listed(self.house, closed=None)) - before
+        return len(queries.tasks.list_tasks(self.house.database, closed=None)) - before
 
     def tasks(self, kind=None, *, closed=False):
-        return tasks.listed(self.house, closed=closed, kind=kind)
+        return queries.tasks.list_tasks(self.house.database, closed=closed, kind=kind)
 
     def kinds(self):
         """The kinds of the open tasks, the urgent first."""
         return [task.kind for task in self.tasks()]
 
     def story(self, number):
-        return tasks.show(self.house, number, clock.now(), who="test")[1]
+        return queries.tasks.show(self.house.database, number, clock.now(), who="test")[1]
 
     def received(self, phone=PHONE):
         """What that phone shows of ours, oldest first."""
@@ -130,8 +130,8 @@ class Clinic:
         return [one.body for one in self.twilio.do(lambda simulator: list(simulator.phones[phone]))]
 
     def texts(self, class_="answer"):
-        wanted = store.texts.LogFilter(limit=1000)
-        found = self.house.database.read(lambda tx: store.texts.log(tx, wanted))
+        wanted = queries.texts.LogFilter(limit=1000)
+        found = self.house.database.read(lambda tx: queries.texts.log(tx, wanted))
         return [text for text in found[::-1] if text.class_ == class_]
 
     def close(self):

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 import staff
 
 from reminders import clock, plans, queries, store
-from reminders.service import tasks
 from reminders.store.database import schema
 
 
@@ -75,21 +74,21 @@ def places(house) -> dict[str, object]:
 
     def look(tx):
         sites = {row.id for row in store.people.all_sites(tx)}
-        (plan, *_) = queries.plans(tx, sites, queries.PlanFilter(status="active"), now)
-        (session, *_) = queries.sessions(tx, sites, today, today + timedelta(days=14))
-        texts = store.texts.log(tx, store.texts.LogFilter(state="undelivered")) or store.texts.log(
-            tx, store.texts.LogFilter()
+        (plan, *_) = queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(status="active"), now)
+        (session, *_) = queries.visits.list_sessions(tx, sites, today, today + timedelta(days=14))
+        texts = queries.texts.log(tx, queries.texts.LogFilter(state="undelivered")) or queries.texts.log(
+            tx, queries.texts.LogFilter()
         )
         return {
             "plan": plan.id,
             "patient": plan.patient_id,
             "session": f"{session.session_id}/{session.on}",
             "text": texts[0].text,
-            "visit": queries.appointments(tx, sites, now, None, plan=plan.ref, limit=1)[0].id,
+            "visit": queries.visits.list_visits(tx, sites, now, None, plan=plan.ref, limit=1)[0].id,
             "audit": tx.value(sa.select(sa.func.max(schema.audit.c.id))),
         }
 
-    (task, *_) = tasks.listed(house)
+    (task, *_) = queries.tasks.list_tasks(house.database)
     login = staff.member(house, "ops")
     somebody = house.database.read(lambda tx: store.accounts.by_login(tx, login))
     return house.database.read(look) | {"task": task.id, "somebody": somebody.id}

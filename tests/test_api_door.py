@@ -360,10 +360,10 @@ def test_refusals_are_kept_and_failures_are_not(api, monkeypatch):
     wrong = api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w")
     assert wrong.status_code == 422
     assert api.post("/plans", raw(patient={"phone": "1"}), idempotency_key="w").json() == wrong.json()
-    whole = queries.plan
-    monkeypatch.setattr(queries, "plan", lambda *_, **__: 1 / 0)
+    whole = queries.plans.find_plan
+    monkeypatch.setattr(queries.plans, "find_plan", lambda *_, **__: 1 / 0)
     assert api.post("/plans", raw(), idempotency_key="f").status_code == 500
-    monkeypatch.setattr(queries, "plan", whole)
+    monkeypatch.setattr(queries.plans, "find_plan", whole)
     assert api.post("/plans", raw(), idempotency_key="f").status_code == 200
 
 

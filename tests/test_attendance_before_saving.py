@@ -43,7 +43,7 @@ def words(answer):
 
 def visits(house, now):
     here = house.database.read(lambda tx: store.people.site_by_key(tx, "main").id)
-    rows = house.database.read(lambda tx: queries.appointments(tx, [here], now - timedelta(days=30), now))
+    rows = house.database.read(lambda tx: queries.visits.list_visits(tx, [here], now - timedelta(days=30), now))
     return {row.patient: row.id for row in rows}
 
 

@@ -14,7 +14,7 @@ from people import document
 from typer.testing import CliRunner
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.cli import app
 from reminders.service import planning
 from reminders.service.office import audit
@@ -56,7 +56,7 @@ def chained(house):
 def test_whose_it_is_and_at_which_site_follows_from_the_row(house, travel):
     planning.accept(house, document(), clock.now(), who=WHO)
     lives.show(house, lives.Whom("MRN-1", "self", None), clock.now(), who=WHO)
-    accepted, read = audit.look(house, Wanted(), clock.now(), who=WHO)[::-1]
+    accepted, read = queries.audit.look(house.database, Wanted(), clock.now(), who=WHO)[::-1]
     assert (accepted.who, accepted.what, accepted.table) == (WHO, "plan accepted", "plans")
     assert (accepted.site, accepted.patient, accepted.where) == ("main", "MRN-1", None)
     assert (read.what, read.table, read.patient) == ("patient read", "patients", "MRN-1")
@@ -85,10 +85,10 @@ def test_every_row_of_every_table_that_belongs_to_a_patient_is_found_by_them(hou
         store.records.note(tx, who="y", what="tasks", table="tasks", row=12345, now=clock.now())
 
     house.database.write(work)
-    found = audit.look(house, Wanted(who="x", patient="MRN-1"), clock.now(), who=WHO)
+    found = queries.audit.look(house.database, Wanted(who="x", patient="MRN-1"), clock.now(), who=WHO)
     assert {row.what for row in found} == {"patients", "plans", "recipients", "series", "appointments", "texts"}
     assert {row.site for row in found} == {"main"}
-    others = {row.what: row.site for row in audit.look(house, Wanted(who="y"), clock.now(), who=WHO)}
+    others = {row.what: row.site for row in queries.audit.look(house.database, Wanted(who="y"), clock.now(), who=WHO)}
     assert others == {"sites": "main", "senders": "main", "tasks": None}
 
 
@@ -96,7 +96,7 @@ def test_the_address_is_that_of_the_request(house, travel):
     caller = Caller(house, role="ops", client="198.51.100.7")
     caller.request("POST", "/sign-out/others")
     note(house)
-    found = {row.what: row.where for row in audit.look(house, Wanted(), clock.now(), who=WHO)}
+    found = {row.what: row.where for row in queries.audit.look(house.database, Wanted(), clock.now(), who=WHO)}
     assert (found["other sign-ins ended"], found["plan changed"]) == ("198.51.100.7", None)
 
 
@@ -104,9 +104,9 @@ def test_values_are_sealed_and_come_back_without_the_chance_in_them(house, trave
     note(house, before="one", after="two")
     (row,) = rows(house)
     assert b"one" not in row.before_sealed
-    (entry,) = audit.look(house, Wanted(), NOW, who="auditor", values=True)
+    (entry,) = queries.audit.look(house.database, Wanted(), NOW, who="auditor", values=True)
     assert (entry.before, entry.after) == ("one", "two")
-    (read, _) = audit.look(house, Wanted(), NOW, who="auditor")
+    (read, _) = queries.audit.look(house.database, Wanted(), NOW, who="auditor")
     assert (read.who, read.what) == ("auditor", "audit read")
 
 
@@ -117,7 +117,7 @@ def test_rows_are_found_by_who_what_when_and_kind(house):
     note(house, "plan changed", who="staff:ben", now=NOW + timedelta(minutes=10))
 
     def found(**wanted):
-        return [row.what for row in audit.look(house, Wanted(**wanted), NOW, who=WHO)]
+        return [row.what for row in queries.audit.look(house.database, Wanted(**wanted), NOW, who=WHO)]
 
     assert found(who=WHO) == ["patient read"] * 5
     assert found(what="plan changed") == ["plan changed"]
@@ -128,8 +128,8 @@ def test_rows_are_found_by_who_what_when_and_kind(house):
     assert found(who="staff:ben", kind="seen") == ["log exported"]  # what this user saw or took out
     assert found(who="staff:ben", kind="changed") == ["plan changed"]
     assert found(patient="MRN-9") == []
-    everything = audit.look(house, Wanted(), NOW, who=WHO)
-    older = audit.look(house, Wanted(before=everything[2].id, limit=2), NOW, who=WHO)
+    everything = queries.audit.look(house.database, Wanted(), NOW, who=WHO)
+    older = queries.audit.look(house.database, Wanted(before=everything[2].id, limit=2), NOW, who=WHO)
     assert [row.id for row in older] == [row.id for row in everything[3:5]]
 
 
@@ -343,7 +343,7 @@ def run(database_url, tmp_path, monkeypatch, travel):
 def test_who_reads_a_plans_texts_by_command_is_on_record(run, house, travel):
     planning.accept(house, document(), clock.now(), who=WHO)
     assert CliRunner().invoke(app, ["preview", "DC-1"]).exit_code == 0
-    (read,) = audit.look(house, Wanted(kind="seen"), clock.now(), who=WHO)
+    (read,) = queries.audit.look(house.database, Wanted(kind="seen"), clock.now(), who=WHO)
     assert (read.what, read.patient, read.who.partition(":")[0]) == ("plan texts read", "MRN-1", "cli")
 
 

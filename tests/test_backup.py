@@ -18,8 +18,8 @@ from conftest import KEYS, NOW, free_port, logged, send, settle, until
 from people import document, one_off
 from test_disorder import Web
 
-from reminders import clock, store
-from reminders.service import House, planning, sending, tasks
+from reminders import clock, queries, store
+from reminders.service import House, planning, sending
 from reminders.service.office import signing_in
 from reminders.service.operations import backups, health, runs
 from reminders.service.replies import inbound
@@ -193,7 +193,7 @@ def test_f32_k13_a_restore_sends_nothing_twice_and_nothing_after_stop(clinic, em
     reached = Counter(to for to, _ in seen)
     assert [reached[phone(number)] for number in range(15)] == [1 if number in stopped else 2 for number in range(15)]
     assert {text.state for text in logged(empty)} <= {"sent", "delivered", "suppressed"}
-    (task,) = tasks.listed(empty, closed=True, kind="restored")
+    (task,) = queries.tasks.list_tasks(empty.database, closed=True, kind="restored")
     assert task.outcome == "not_needed"
 
 
@@ -263,7 +263,7 @@ def test_f32_answers_to_what_was_answered_before_are_not_given_again(clinic, emp
     assert {len(twilio.created(phone(number))) for number in range(4)} == {2}
     assert all(once(twilio, number) for number in range(4))
     assert {text.state for text in logged(empty)} <= {"sent", "delivered"}
-    assert {task.kind for task in tasks.listed(empty)} >= {"slip", "reply", "crisis"}
+    assert {task.kind for task in queries.tasks.list_tasks(empty.database)} >= {"slip", "reply", "crisis"}
 
 
 def test_f32_somebody_in_danger_whom_nobody_answered_is_paged_at_once_and_answered(
@@ -275,7 +275,7 @@ def test_f32_somebody_in_danger_whom_nobody_answered_is_paged_at_once_and_answer
     say(twilio, 1, "I want to die")  # and nothing of ours was running
     travel(after(4))
     restore(empty, backup.file)
-    (task,) = tasks.listed(empty, kind="crisis")
+    (task,) = queries.tasks.list_tasks(empty.database, kind="crisis")
     assert task.rung_at is not None
     live(empty, travel, after(6))
     (answer,) = twilio.created(phone(1))
@@ -311,7 +311,7 @@ def test_f32_a_c_to_a_text_that_went_after_the_backup_confirms_its_visit(clinic,
     live(empty, travel, after(8.5))
     assert len(twilio.created(phone(1))) == many
     assert empty.database.read(lambda tx: len(tx.all(sa.select(schema.confirmations)))) == 1
-    assert tasks.listed(empty) == []
+    assert queries.tasks.list_tasks(empty.database) == []
     assert {text.state for text in logged(empty)} <= {"sent", "delivered"}
 
 
@@ -402,9 +402,13 @@ def test_f32_where_something_went_that_nothing_explains_a_person_decides(clinic,
     assert len(twilio.created(phone(3))) == 1  # nothing went to it, and the others do not hold it up
     looked_for, left = backups.open_doubts(empty)
     assert (looked_for, [one.patient for one in left]) == (0, ["MRN-1", "MRN-2"])
-    (task,) = tasks.listed(empty, kind="restored")
+    (task,) = queries.tasks.list_tasks(empty.database, kind="restored")
     assert (task.urgency, task.rung_at is not None) == ("urgent", True)
-    named = {event.text_id for event in tasks.show(empty, task.id, clock.now(), who="test")[1] if event.text_id}
+    named = {
+        event.text_id
+        for event in queries.tasks.show(empty.database, task.id, clock.now(), who="test")[1]
+        if event.text_id
+    }
     assert named == {one.text for one in left}
     live(empty, travel, after(60), step=10 * MINUTE)
     assert len(twilio.created(phone(1))) == 1
@@ -412,7 +416,7 @@ def test_f32_where_something_went_that_nothing_explains_a_person_decides(clinic,
 
     assert backups.decide(empty, clock.now(), drop=True, who="test") == 2
     assert states(empty)["MRN-1"] == "expired"
-    assert tasks.listed(empty, kind="restored") == []
+    assert queries.tasks.list_tasks(empty.database, kind="restored") == []
 
 
 def test_a_person_may_let_them_go_instead(clinic, empty, twilio, travel, tmp_path):

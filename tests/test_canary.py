@@ -24,7 +24,7 @@ from staff import cookies, signed_in
 from test_processes import Service, wait_for
 from test_rules_law import Office, lay_down_typed
 
-from reminders import clock, plans
+from reminders import clock, plans, queries
 from reminders.plans import to_wall
 from reminders.service import planning, tasks
 from reminders.service.operations import health, runs
@@ -236,7 +236,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
 
     # What people do with it.
     for task in office.tasks():
-        tasks.show(house, task.id, clock.now(), who="test")
+        queries.tasks.show(house.database, task.id, clock.now(), who="test")
         tasks.take(house, task.id, clock.now(), who="test")
         tasks.remark(house, task.id, NOTE, clock.now(), who="test")
     disclosed = tasks.Disclosure(TOLD_TO, EMERGENCY)

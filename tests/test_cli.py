@@ -23,10 +23,10 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from reminders import clock, store
-from reminders.cli import app
+from reminders.__main__ import commands as every_command
 from reminders.lifecycle import State
 from reminders.plans import ENDINGS, to_wall
-from reminders.queries.delivery_log import PART_2_NOTICE, harmless
+from reminders.queries.exports import PART_2_NOTICE, harmless
 from reminders.service.operations import runs
 from reminders.store.database import schema
 
@@ -84,7 +84,7 @@ class Terminal:
             self._patch.setenv(name, value)
 
     def __call__(self, *arguments, code=0):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        result = CliRunner().invoke(every_command(), [str(argument) for argument in arguments], catch_exceptions=False)
         assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
         return result
 
@@ -162,7 +162,7 @@ def commands(group, before=""):
 
 
 def test_every_command_of_the_contract_is_there_with_a_line_about_it():
-    found = dict(commands(get_command(app)))
+    found = dict(commands(get_command(every_command())))
     assert set(found) == COMMANDS
     for name, command in found.items():
         first, _, rest = command.help.partition("\n")
@@ -807,7 +807,7 @@ def test_the_log_on_a_terminal_without_the_letters(run, monkeypatch):
     run("import", plan_file(run.folder))
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    app(["log"], standalone_mode=False)
+    every_command()(["log"], standalone_mode=False)
     stdout.flush()
     assert b"?0143" in stdout.buffer.getvalue()
 

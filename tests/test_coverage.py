@@ -9,13 +9,13 @@ from people import document, one_off
 from test_service_changes import LATER, accept, bodies, wall
 
 from reminders import store
-from reminders.queries import explanations
 from reminders.service import planning
 from reminders.service.planning import attendance, cap_costs
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import attempts
+from reminders.wording import staff_words
 
 PHONE, SENDER = "+12025550101", "+15005550006"
 
@@ -162,13 +162,13 @@ def test_code_2_a_lead_on_the_day_itself_is_labeled_and_goes_that_day(line):
     accept(line, series=[weekly("therapy", "2026-12-03T15:00:00", leads=["0d@08:00"])])
     text = next(text for text in logged(line) if text.key == "day:2026-12-03:0d@08:00")
     assert text.opens_at == wall("2026-12-03T09:00")
-    assert explanations.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the same day, at 09:00"
+    assert staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the same day, at 09:00"
 
 
 def test_code_2_a_short_lead_moved_to_the_evening_before_is_labeled_so(line):
     accept(line, series=[weekly("therapy", "2026-12-03T10:30:00", leads=["2h"])])
     text = next(text for text in logged(line) if text.key == "day:2026-12-03:2h")
-    assert explanations.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the day before, at 19:00"
+    assert staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the day before, at 19:00"
 
 
 WEEK = [

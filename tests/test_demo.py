@@ -100,7 +100,7 @@ def start(tmp_path):
             one.process.wait(10)
 
 
-QUICKLY = ("-c", "from reminders.demo import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
+QUICKLY = ("-c", "from reminders.demo.run import run_demo; raise SystemExit(run_demo(seconds=58, port=0, pace=3))")
 
 
 @pytest.mark.long

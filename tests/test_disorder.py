@@ -16,9 +16,9 @@ import uvicorn
 from conftest import NOW, free_port, logged, open_house
 from people import document, one_off
 
-from reminders import clock
+from reminders import clock, queries
 from reminders.lifecycle import State, state_of
-from reminders.service import planning, sending, tasks
+from reminders.service import planning, sending
 from reminders.service.operations import runs
 from reminders.service.sending import outcomes
 from reminders.simulator import Spread
@@ -362,7 +362,7 @@ def test_s10_8_what_is_queued_when_the_account_is_suspended_has_failed(clinic):
     # It is tried again while it is of use, and the account still is suspended: nobody's phone saw it.
     assert [one.error_code for one in text.attempts[1:]] == [20003] * (len(text.attempts) - 1)
     assert (text.state, clinic.received()) == ("expired", [])
-    (task,) = tasks.listed(clinic.house, kind="sender_fault")
+    (task,) = queries.tasks.list_tasks(clinic.house.database, kind="sender_fault")
     assert task.urgency == "urgent"
 
 

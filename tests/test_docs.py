@@ -10,8 +10,8 @@ import typer
 from reminders.cli import app
 from reminders.lifecycle import State
 from reminders.planner import Reason
-from reminders.queries import explanations
 from reminders.settings import Settings
+from reminders.wording import staff_words
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,8 +55,8 @@ def test_every_command_is_in_the_readme(command):
 
 
 def test_every_state_and_reason_has_words_for_people():
-    assert set(explanations.STATES) == {state.value for state in State}
-    assert set(explanations.REASONS) == {reason.value for reason in Reason}
+    assert set(staff_words.STATES) == {state.value for state in State}
+    assert set(staff_words.REASONS) == {reason.value for reason in Reason}
 
 
 def test_the_plan_file_of_the_readme_is_accepted(house):

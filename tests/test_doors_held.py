@@ -13,6 +13,7 @@ from people import document, one_off, raw
 from reminders import clock, store
 from reminders.service import planning
 from reminders.service.planning import attendance, changes, importing
+from reminders.store.database import engine
 
 MEMBERS, FEW = 6, 2
 DAY = date(2026, 12, 7)
@@ -169,7 +170,7 @@ def test_s1_whoever_reads_for_long_makes_no_checkpoint_keep_writers_out(tmp_path
 def test_s1_the_write_ahead_log_is_folded_in_before_it_is_long(tmp_path, sqlite_template, monkeypatch):
     path = tmp_path / "x.db"
     path.write_bytes(sqlite_template.read_bytes())
-    monkeypatch.setattr(store.engine, "_LONGEST_LOG", 50_000)
+    monkeypatch.setattr(engine, "_LONGEST_LOG", 50_000)
     database = store.Database(f"sqlite:///{path}", store.Ring(KEYS))
     for number in range(40):
         database.write(lambda tx, number=number: store.records.job_succeeded(tx, f"job {number}", clock.now()))

@@ -11,7 +11,7 @@ from conftest import KEYS, environment
 from people import document, one_off
 from typer.testing import CliRunner
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.cli.app import app
 from reminders.queries.listing import patients_named
 from reminders.service import House, planning
@@ -107,7 +107,7 @@ def test_s10_the_doctor_says_how_a_lost_index_key_is_made_again(house, travel):
 
 
 def number_of(house: House, phone: str) -> int | None:
-    row = house.database.read(lambda tx: store.people.number_by_phone(tx, phone))
+    row = house.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
     return None if row is None else row.id
 
 

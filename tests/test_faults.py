@@ -479,15 +479,15 @@ def test_f30_a_database_that_may_not_be_written_sends_nothing(unpaced):
     phones = Phones()
     unpaced.database._engine.dispose()
 
-    def read_only(connection, _):
-        connection.execute("PRAGMA query_only=ON")  # what a read-only disk answers: SQLITE_READONLY
+    def read_only(connection):
+        connection.exec_driver_sql("PRAGMA query_only=ON")  # what a read-only disk answers: SQLITE_READONLY
 
-    sa.event.listen(unpaced.database._engine, "connect", read_only)
+    sa.event.listen(unpaced.database._engine, "begin", read_only)
     with pytest.raises(store.Unavailable) as said:
         drain(unpaced, phones)
     assert "SQLITE_READONLY" in str(said.value)
     assert phones.sent == []
-    sa.event.remove(unpaced.database._engine, "connect", read_only)
+    sa.event.remove(unpaced.database._engine, "begin", read_only)
     unpaced.database._engine.dispose()
     assert drain(unpaced, phones).accepted == 2
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import NOW, logged, open_house, send
 from people import KNOWN, document, one_off, raw
 
-from reminders import plans, store
+from reminders import plans, queries, store
 from reminders.plans import PlanRefused, read, read_phone
 from reminders.service import planning
 from reminders.service.people import lives
@@ -258,7 +258,7 @@ def test_field_report_9_import_says_that_a_number_is_shared_or_opted_out(house):
     accept(house)
     again = accept(house, plan={"ref": "DC-2"}, patient={"ref": "MRN-2", "name": "Robin Chen"})
     assert any("also texted about another patient" in note for note in again.notes)
-    number = house.database.read(lambda tx: store.people.number_by_phone(tx, PHONE))
+    number = house.database.read(lambda tx: queries.people.number_by_phone(tx, PHONE))
     house.database.write(lambda tx: store.people.opt_out(tx, number.id, NOW))
     third = accept(house, plan={"ref": "DC-3"}, patient={"ref": "MRN-3", "name": "Sam Lee"})
     assert any("has opted out" in note for note in third.notes)

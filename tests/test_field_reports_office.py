@@ -10,7 +10,7 @@ from people import document, one_off
 
 from reminders import queries, store
 from reminders.app_context import House
-from reminders.queries import delivery_log
+from reminders.queries import delivery_log, exports
 from reminders.service import planning
 from reminders.service.planning import watch
 from reminders.store.database import schema
@@ -116,15 +116,15 @@ def test_field_report_17_search_folds_case_apostrophes_and_hyphens(house, search
     accept(house, 41, name="Se\u00e1n O'Brien")
     accept(house, 42, name="Maya Stone")
     site = house.database.read(store.people.all_sites)[0]
-    marked = house.database.read(lambda tx: tx.all(queries.common.patients_named(tx, [site.id], search, None)))
+    marked = house.database.read(lambda tx: tx.all(queries.listing.patients_named(tx, [site.id], search, None)))
     assert len(marked) == 1
 
 
 def test_field_report_16_csv_begins_with_a_mark_and_the_header_and_ends_with_the_notice(house):
     accept(house, 41)
     asked = house.database.read(lambda tx: delivery_log.ask(house, tx, {"when": "any"}, NOW))
-    text = "".join(delivery_log.as_csv(house, asked.wanted))
+    text = "".join(delivery_log.as_csv(house.database, asked.wanted))
     assert text.startswith("\ufeff")
     rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert tuple(rows[0]) == delivery_log.COLUMNS
-    assert [row[0] for row in rows[-len(delivery_log.NOTICE) :]] == list(delivery_log.NOTICE)
+    assert [row[0] for row in rows[-len(exports.NOTICE) :]] == list(exports.NOTICE)

@@ -11,7 +11,7 @@ from test_service_changes import accept, bodies, open_kinds, wall
 from test_service_planning import GOOD, plan_file
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.service import planning, tasks
 from reminders.service.operations import runs
 from reminders.service.planning import importing, replanning, watch
@@ -32,7 +32,7 @@ def unreadable(house, ref):
 
 
 def stuck(house):
-    return tasks.listed(house, kind="stuck")
+    return queries.tasks.list_tasks(house.database, kind="stuck")
 
 
 def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(house, travel):

@@ -10,7 +10,6 @@ from town import FAILED, GROUP, IN_TROUBLE, NAMES, Town, elsewhere, phone
 from walker import a_browser, faults, walking
 
 from reminders import clock, queries, store
-from reminders.service import tasks
 from reminders.service.office import accounts
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -67,10 +66,10 @@ def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
         expect(page.get_by_role("link", name="Ana Reyes")).to_be_visible()
 
 
-def texts_of(town, plan: str) -> list[store.texts.Logged]:
+def texts_of(town, plan: str) -> list[queries.texts.Logged]:
     """Every text of a plan, by when its window opens."""
-    wanted = store.texts.LogFilter(plan=plan, limit=1000)
-    return elsewhere(lambda: town.house.database.read(lambda tx: store.texts.log(tx, wanted)))[::-1]
+    wanted = queries.texts.LogFilter(plan=plan, limit=1000)
+    return elsewhere(lambda: town.house.database.read(lambda tx: queries.texts.log(tx, wanted)))[::-1]
 
 
 def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
@@ -102,7 +101,7 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
         page.get_by_role("button", name="Close the task").click()
         page.goto("/")
         expect(page.get_by_role("link", name="Somebody may be in danger")).to_have_count(0)
-    (task,) = tasks.listed(town.house, closed=True, kind="crisis")
+    (task,) = queries.tasks.list_tasks(town.house.database, closed=True, kind="crisis")
     assert (task.outcome, task.owner) == ("reached", "staff:clinician.everywhere")
     said = [text for text in texts_of(town, f"DC-{IN_TROUBLE + 1}") if text.class_ == "staff"]
     assert len(said) <= 1
@@ -161,8 +160,8 @@ def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
 def page_ref(town, patient: str) -> str:
     """The reference of a patient's plan."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
-    wanted = queries.PlanFilter(patient=patient)
-    (plan,) = town.house.database.read(lambda tx: queries.plans(tx, sites, wanted, clock.now()))
+    wanted = queries.plans.PlanFilter(patient=patient)
+    (plan,) = town.house.database.read(lambda tx: queries.plans.list_plans(tx, sites, wanted, clock.now()))
     return plan.ref
 
 
@@ -201,7 +200,9 @@ def test_find_out_why_a_text_failed_and_act(chromium, town, javascript):
         page.get_by_role("link", name=re.compile(r"A number cannot be reached|A text did not arrive")).first.click()
         page.get_by_role("button", name="Take it").click()
         expect(page.get_by_text("It is yours", exact=True)).to_be_visible()
-    owned = [task for task in tasks.listed(town.house) if task.owner == "staff:coordinator.everywhere"]
+    owned = [
+        task for task in queries.tasks.list_tasks(town.house.database) if task.owner == "staff:coordinator.everywhere"
+    ]
     assert [task.to[-4:] for task in owned] == [phone(FAILED)[-4:]]
 
 
@@ -209,7 +210,9 @@ def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript
     """What would change is shown before it changes; then it has."""
     sites = {row.id for row in town.house.database.read(store.people.all_sites)}
     (plan,) = list(
-        town.house.database.read(lambda tx: queries.plans(tx, sites, queries.PlanFilter(patient="MRN-3"), clock.now()))
+        town.house.database.read(
+            lambda tx: queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(patient="MRN-3"), clock.now())
+        )
     )
     before = {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"}
     with walking(chromium, town, "coordinator", javascript=javascript) as page:

@@ -15,9 +15,8 @@ from oncall import Clinic
 from people import raw
 
 import reminders
-from reminders import clock, languages
+from reminders import clock, languages, plans
 from reminders.conversation.rules import files
-from reminders.service import planning
 from reminders.service.operations import health
 
 PACKAGE = Path(reminders.__file__).parent
@@ -106,9 +105,9 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     request.getfixturevalue("half_spanish")
 
     # No plan can name it, and what is planned does not go: it is red, for a person.
-    with pytest.raises(planning.PlanRefused, match="no texts in this language; choose one of en"):
+    with pytest.raises(plans.PlanRefused, match="no texts in this language; choose one of en"):
         clinic.house.database.read(
-            lambda tx: planning.plans.read(raw(patient={"language": "es"}), clinic.house.known(tx, clock.now()))
+            lambda tx: plans.read(raw(patient={"language": "es"}), clinic.house.known(tx, clock.now()))
         )
     clinic.travel(clock.now().replace(month=12, day=2, hour=23))
     send(clinic.house)

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from conftest import NOW, _migrated, open_house, working
 from oncall import SENDER
 
-from reminders import plans, store
+from reminders import plans, queries, store, task_kinds
 from reminders.plans import read
 from reminders.service import House, planning, tasks
 from reminders.service.planning import attendance, watch
@@ -274,7 +274,7 @@ class Site:
 
     def _mark(self, now: datetime) -> None:
         """Say who came; one visit in fifty is forgotten until the list asks for it."""
-        asked = bool(tasks.listed(self.house, kind="to_mark"))
+        asked = bool(queries.tasks.list_tasks(self.house.database, kind="to_mark"))
         for row in attendance.unmarked(self.house, now):
             if not asked and self.random.random() < 0.02:
                 continue
@@ -284,10 +284,10 @@ class Site:
 
     def _work(self, now: datetime) -> None:
         """Do what is open for an hour or more."""
-        for task in tasks.listed(self.house):
+        for task in queries.tasks.list_tasks(self.house.database):
             if now - task.opened_at < timedelta(hours=1) or task.kind == "to_mark":
                 continue
-            outcome = "reached" if task.kind in {"crisis", "slip"} else tasks.KINDS[task.kind].outcomes[0]
+            outcome = "reached" if task.kind in {"crisis", "slip"} else task_kinds.KINDS[task.kind].outcomes[0]
             tasks.close(self.house, task.id, outcome, now, who="load")
             person = self.people.get(task.patients[0]) if task.patients else None
             if person is None or self.random.random() < 0.3:

@@ -8,8 +8,7 @@ from people import one_off, raw
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, wall
 
-from reminders import store
-from reminders.service import tasks
+from reminders import queries, store
 from reminders.service.planning import attendance
 from reminders.service.planning.replanning import replan
 from reminders.store.database.schema import numbers, patients, sites
@@ -33,7 +32,7 @@ def of(house, recipient: str):
 
 
 def calls(house) -> list[str]:
-    return [task.visit for task in tasks.listed(house) if task.kind == "tell_change"]
+    return [task.visit for task in queries.tasks.list_tasks(house.database) if task.kind == "tell_change"]
 
 
 def test_long_run_3_who_comes_with_the_edit_that_moves_a_visit_is_told_of_no_move(house):
@@ -79,7 +78,7 @@ def test_long_run_8_a_notice_that_cannot_go_any_more_is_phoned_about(line, trave
     assert calls(line) == []
 
     def lose(tx):
-        number = store.people.number_by_phone(tx, "+12025550101")
+        number = queries.people.number_by_phone(tx, "+12025550101")
         if lost == "stop":
             store.people.opt_out(tx, number.id, now)
         elif lost == "bad":

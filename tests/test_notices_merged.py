@@ -8,8 +8,9 @@ from people import one_off
 from sqlalchemy import select
 from test_service_changes import LATER, accept, bodies, move, notices, open_kinds, wall
 
-from reminders.service import planning, tasks
-from reminders.service.planning import attendance, changes
+from reminders import queries
+from reminders.service import planning
+from reminders.service.planning import attendance, changes, replanning
 from reminders.store.database.schema import patients, sites, text_items, texts
 
 DAILY = {"repeats": "FREQ=DAILY;COUNT=3"}
@@ -76,7 +77,7 @@ def test_what_changes_again_joins_the_notice_that_waits_and_what_is_put_back_lea
     move(house, "2026-12-01T15:00", LATER, on="2026-12-01", series="a")
     assert [tells for *_, tells in told(house)] == ["2026-12-03T16:00:00 booked"]
     before = told(house)
-    house.database.write(lambda tx: planning.replan(house, tx, [_patient(tx)], LATER))
+    house.database.write(lambda tx: replanning.replan(house, tx, [_patient(tx)], LATER))
     assert told(house) == before
 
 
@@ -115,7 +116,7 @@ def test_long_run_8_a_notice_whose_window_passed_in_an_outage_is_phoned_about(li
     settle(line)
     assert notices(line, "cancelled") == []
     assert ("moved", "expired", None) in notices(line)
-    (task,) = [task for task in tasks.listed(line) if task.kind == "tell_change"]
+    (task,) = [task for task in queries.tasks.list_tasks(line.database) if task.kind == "tell_change"]
     assert task.visit == "therapy@once"
 
 
@@ -137,7 +138,7 @@ def test_long_run_3_three_visits_of_one_day_are_one_text(line, twilio, travel, k
     if kind == "closed":
         close = {"closures": ["2026-12-03"]}
         _close(line, close)
-        line.database.write(lambda tx: planning.replan(line, tx, [_patient(tx)], LATER))
+        line.database.write(lambda tx: replanning.replan(line, tx, [_patient(tx)], LATER))
     else:
         for one in series:
             move(line, None, LATER, series=one["key"])

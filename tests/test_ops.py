@@ -17,11 +17,11 @@ from test_cli import PART_2_NOTICE, Terminal, _logging_of_the_tests  # ruff: ign
 from test_service_sending import until
 
 from jobs.sender_thread import Line
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.plans import to_instant, to_wall
-from reminders.service import House, tasks
+from reminders.queries import call_list
+from reminders.service import House
 from reminders.service.operations import health, runs
-from reminders.service.people import calls
 from reminders.service.sending import backlog, outcomes
 from reminders.settings import Secrets
 from reminders.sms.receipts import read_receipt
@@ -59,7 +59,7 @@ def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadl
     scan(house)
     assert seen_by(twilio).total() == 0
     assert Counter(text.held for text in logged(house)) == {"backlog": 8, None: 1}
-    (task,) = tasks.listed(house, kind="backlog")
+    (task,) = queries.tasks.list_tasks(house.database, kind="backlog")
     assert (task.urgency, task.rung_at is not None) == ("urgent", True)
     clinic.page()
     assert clinic.pager.called() == ["Ops"]
@@ -82,7 +82,7 @@ def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadl
     # Patient 0 may be in danger: theirs waits for the person who calls.
     assert went == [phone(int(patient[4:])) for patient in due if patient != "MRN-0"]
     assert {text.state for text in logged(house) if text.closes_at <= after(66)} <= {"expired"}
-    assert tasks.listed(house, kind="backlog") == []
+    assert queries.tasks.list_tasks(house.database, kind="backlog") == []
 
 
 def test_a_backlog_that_is_dropped_counts_as_expired_and_its_task_is_closed(clinic, travel, twilio):
@@ -94,7 +94,7 @@ def test_a_backlog_that_is_dropped_counts_as_expired_and_its_task_is_closed(clin
     scan(house)
     assert backlog.end(house, clock.now(), drop=True, who="test") == 6
     assert {text.state for text in logged(house)} == {"expired"}
-    (task,) = tasks.listed(house, closed=True, kind="backlog")
+    (task,) = queries.tasks.list_tasks(house.database, closed=True, kind="backlog")
     assert task.outcome == "dropped"
     scan(house)
     assert twilio.created() == []
@@ -110,7 +110,7 @@ def test_few_texts_or_a_rush_hour_are_no_backlog(clinic, travel, twilio, many, p
     travel(after(21))
     scan(house)
     assert len(twilio.created()) == many
-    assert tasks.listed(house, kind="backlog") == []
+    assert queries.tasks.list_tasks(house.database, kind="backlog") == []
 
 
 def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_url, tmp_path, travel, twilio):
@@ -127,7 +127,7 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
     line = Line(house)
     line.start()
     line.wake()
-    until(lambda: tasks.listed(house, kind="backlog"))
+    until(lambda: queries.tasks.list_tasks(house.database, kind="backlog"))
     line.stop()
     assert {text.held for text in logged(house)} == {"backlog"}
     assert twilio.created() == []
@@ -148,7 +148,7 @@ def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(
         travel(after(minute))
         send(house)
         clinic.page()
-    (task,) = tasks.listed(house, kind="sender_fault")
+    (task,) = queries.tasks.list_tasks(house.database, kind="sender_fault")
     assert task.urgency == "urgent"
     assert len(clinic.pager.called()) == 1
     (told,) = [event.detail for event in clinic.story(task.id) if event.what == "stopped"]
@@ -162,7 +162,7 @@ def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(
     send(house)
     assert len(twilio.created()) == 3
     assert {text.state for text in logged(house)} == {"sent"}
-    (task,) = tasks.listed(house, kind="sender_fault", closed=True)
+    (task,) = queries.tasks.list_tasks(house.database, kind="sender_fault", closed=True)
     assert task.outcome == "not_needed"
     assert not [trouble for trouble in health.status(house, clock.now()).troubles if "rests" in trouble]
 
@@ -245,7 +245,7 @@ def test_the_call_list_has_first_visits_first_and_whether_a_text_arrived(line, t
     accept(line, 3, one_off("too far", "2026-12-07T15:00:00"))
     accept(line, 4, one_off("off", "2026-12-01T10:00:00", status="cancelled"))
     live(line, travel, after(2))
-    found = calls.ahead(line, clock.now(), timedelta(hours=72), who="test")
+    found = call_list.ahead(line.database, clock.now(), timedelta(hours=72), who="test")
     assert [(one.patient, one.is_first, f"{one.wall:%d %H:%M}") for one in found] == [
         ("MRN-1", True, "30 11:30"),
         ("MRN-2", True, "02 15:00"),
@@ -255,7 +255,7 @@ def test_the_call_list_has_first_visits_first_and_whether_a_text_arrived(line, t
     assert (found[0].name, found[0].phone, found[0].role) == ("Robin 1", phone(1), "self")
     travel(after(20))
     runs.run(line, "ask")
-    assert calls.ahead(line, clock.now(), timedelta(hours=1, minutes=30), who="test")[0].told == "yes"
+    assert call_list.ahead(line.database, clock.now(), timedelta(hours=1, minutes=30), who="test")[0].told == "yes"
     noted = sa.select(sa.func.count()).select_from(schema.audit).where(schema.audit.c.what == "call list read")
     assert line.database.read(lambda tx: tx.value(noted)) == 2
 
@@ -272,7 +272,7 @@ def test_l48_a_supporter_is_on_the_call_list_only_with_a_consent_of_their_own(li
     visit = one_off("session", "2026-12-01T15:00:00", **{"for": ["self", "sister"]})
     accept(line, 1, visit, recipients=[sister | {"consent": said}])
     accept(line, 2, visit, recipients=[sister | {"phone": "(202) 555-0145", "consent": said | {"said": "no"}}])
-    found = calls.ahead(line, clock.now(), timedelta(hours=48), who="test")
+    found = call_list.ahead(line.database, clock.now(), timedelta(hours=48), who="test")
     assert [(one.patient, one.role) for one in found] == [("MRN-1", "self"), ("MRN-1", "supporter"), ("MRN-2", "self")]
 
 

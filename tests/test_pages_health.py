@@ -16,11 +16,10 @@ from two_sites import accept, hear, open_north
 from typer.testing import CliRunner
 from web_caller import Caller
 
-from reminders import clock
+from reminders import clock, queries
 from reminders.cli import app
 from reminders.queries import statistics
-from reminders.service.operations import health, health_checks
-from reminders.store import stats as counts
+from reminders.service.operations import counting, health, health_checks
 from reminders.store.database import schema
 from reminders.store.database.ids import new_id
 from reminders.web import charts
@@ -139,8 +138,8 @@ def test_a_site_sees_its_own_numbers_and_no_other(busy):
 
 @pytest.mark.parametrize("few", [0, 20_000])
 def test_page_command_line_and_monitors_show_the_same_numbers(busy, tmp_path, monkeypatch, few):
-    statistics.tally(busy, clock.now())
-    monkeypatch.setattr(counts, "FEW", few)
+    counting.tally(busy, clock.now())
+    monkeypatch.setattr(queries.counts, "FEW", few)
     monkeypatch.chdir(tmp_path)
 
     def said(range_: str) -> dict:

@@ -11,12 +11,14 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store, wording
-from reminders.queries import explanations, inbox
+from reminders import clock, queries, store, task_kinds, wording
+from reminders.queries import inbox
 from reminders.service import tasks
+from reminders.service.people import lives
 from reminders.service.replies import inbound
 from reminders.store.database import schema
 from reminders.web.pages.inbox import LONGEST_NOTE, PER_PAGE, QUEUES
+from reminders.wording import staff_words
 from reminders.wording.segments import segments
 
 CRISIS = "I can't go on, I don't want to live any more"
@@ -39,7 +41,7 @@ def here(sqlite_template, tmp_path, travel):
 
 
 def the(house, kind):
-    (task,) = tasks.listed(house, kind=kind, closed=None)
+    (task,) = queries.tasks.list_tasks(house.database, kind=kind, closed=None)
     return task
 
 
@@ -127,7 +129,7 @@ def test_of_a_phone_that_two_sites_share_each_knows_its_own(here):
     accept(here, 5, series=SOON)
     accept(here, 5, "north", series=SOON, patient={"ref": "MRN-NORTH"})
     hear(here, "is there parking", 5, "SM5")
-    task = next(one for one in tasks.listed(here, kind="reply") if len(one.patients) == 2)
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply") if len(one.patients) == 2)
     for role in ("ops", "coordinator"):
         for path in ("/", "/inbox", f"/inbox/{task.id}"):
             assert "MRN-NORTH" not in Caller(here, role=role, site="main").page(path).text
@@ -141,7 +143,7 @@ def test_a_crisis_shows_what_to_do_and_what_was_answered(here):
     task = the(here, "crisis")
     answer = Caller(here, role="clinician").page(f"/inbox/{task.id}")
     words = said(answer)
-    assert tasks.KINDS["crisis"].to_do in words
+    assert task_kinds.KINDS["crisis"].to_do in words
     assert "Their phone: 202-555-0101" in words
     assert "911 in danger now" in words
     assert "988 call or text" in words
@@ -261,7 +263,7 @@ def test_who_sent_stop_cannot_be_answered_by_a_text(here):
 def test_a_reply_to_begin_with_is_in_the_readers_language(here):
     accept(here, 3, series=SOON, patient={"language": "es"})
     hear(here, "dónde estaciono", 3, "SM4")
-    task = next(one for one in tasks.listed(here, kind="reply") if one.patients == ("MRN-3",))
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply") if one.patients == ("MRN-3",))
     caller = Caller(here, role="coordinator")
     assert Page(caller.page(f"/inbox/{task.id}?saved=call_us")).said("textarea")[0] == (
         "Oak Street Office: Por favor llame al 202-555-0100 cuando pueda."
@@ -297,7 +299,7 @@ def test_w3_replies_to_begin_with_are_one_neutral_segment_at_their_longest(langu
 
 def test_an_answer_to_a_shared_phone_says_to_whom(here):
     accept(here, 4, series=SOON, patient={"phone": "202-555-0102"})
-    task = next(one for one in tasks.listed(here, kind="reply"))
+    task = next(one for one in queries.tasks.list_tasks(here.database, kind="reply"))
     caller = Caller(here, role="coordinator")
     shown = Page(caller.page(f"/inbox/{task.id}"))
     assert len([one for one in shown.all("option") if one["value"]]) == 2
@@ -377,7 +379,7 @@ def test_who_may_not_answer_sees_no_way_to_and_has_none(here, role):
 def test_every_kind_of_task_can_be_opened(here):
     def make(tx):
         site = store.people.site_by_key(tx, "main").id
-        for kind in tasks.KINDS:
+        for kind in task_kinds.KINDS:
             now = clock.now()
             store.tasks.open_task(
                 tx, kind=kind, key=f"test:{kind}", urgency="normal", site_id=site, now=now, due_at=now + timedelta(1)
@@ -385,11 +387,11 @@ def test_every_kind_of_task_can_be_opened(here):
 
     here.database.write(make)
     caller = Caller(here, role="admin")
-    for task in tasks.listed(here):
+    for task in queries.tasks.list_tasks(here.database):
         answer = caller.page(f"/inbox/{task.id}")
         assert answer.status_code == 200
-        assert tasks.KINDS[task.kind].title in Page(answer).said("h1")
-    assert {outcome for kind in tasks.KINDS.values() for outcome in kind.outcomes} <= explanations.OUTCOMES.keys()
+        assert task_kinds.KINDS[task.kind].title in Page(answer).said("h1")
+    assert {outcome for kind in task_kinds.KINDS.values() for outcome in kind.outcomes} <= staff_words.OUTCOMES.keys()
 
 
 # The conversation, on both databases
@@ -407,11 +409,12 @@ def test_a_conversation_has_both_ways_in_order_at_its_site_only(house, travel):
     assert [(one.way, one.words, one.meaning) for one in spoken("main")] == [("in", "is there parking", "other")]
     assert spoken("north") == []
     found = inbox.open_task(
-        house, the(house, "reply").id, clock.now(), who="x", sites=ids.values(), people=ids.values()
+        house.database, the(house, "reply").id, clock.now(), who="x", sites=ids.values(), people=ids.values()
     )
-    assert [(one.whom.patient, one.why_not) for one in found.readers] == [("MRN-1", None)]
-    with pytest.raises(tasks.NoSuchTask):
-        inbox.open_task(house, the(house, "reply").id, clock.now(), who="x", sites=[ids["north"]], people=[])
+    assert [one.patient for one in found.readers] == ["MRN-1"]
+    assert lives.why_not_to(house, [found.readers[0].id], clock.now()) == {found.readers[0].id: None}
+    number, north = the(house, "reply").id, [ids["north"]]
+    assert inbox.open_task(house.database, number, clock.now(), who="x", sites=north, people=[]) is None
 
 
 def test_queues_count_what_stands_in_them(house, travel):
@@ -421,9 +424,9 @@ def test_queues_count_what_stands_in_them(house, travel):
     hear(house, CRISIS, 1)
     hear(house, "is there parking", 2, "SM2", "+15005550009")
     tasks.take(house, the(house, "crisis").id, clock.now(), who="x")
-    counted = house.database.read(lambda tx: store.tasks.queues(tx, ids.values(), "x"))
+    counted = house.database.read(lambda tx: queries.tasks.queues(tx, ids.values(), "x"))
     assert (counted.urgent, counted.red, counted.rest, counted.mine, counted.unassigned) == (1, 0, 1, 1, 1)
     assert counted.open == 2
-    north = house.database.read(lambda tx: store.tasks.queues(tx, [ids["north"]], "x"))
+    north = house.database.read(lambda tx: queries.tasks.queues(tx, [ids["north"]], "x"))
     assert (north.urgent, north.rest, north.open) == (0, 1, 1)
-    assert house.database.read(lambda tx: store.tasks.queues(tx, [], "x")).open == 0
+    assert house.database.read(lambda tx: queries.tasks.queues(tx, [], "x")).open == 0

@@ -22,9 +22,10 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders.lifecycle import State
-from reminders.queries import delivery_log, explanations, statistics
-from reminders.store import stats as counts
+from reminders.queries import counts, delivery_log, exports
+from reminders.service.operations import counting
 from reminders.store.database import schema
+from reminders.wording import staff_words
 
 TODAY = [one_off("visit", "2026-11-30T11:30:00", leads=["90m"])]
 FORMULA = '=HYPERLINK("http://x")'
@@ -103,7 +104,7 @@ def test_every_state_has_its_words_and_its_filter(here, state):
     reason = {"reason": "no_consent"} if state is State.SUPPRESSED else {}
     set_texts(here, "DC-1", state=state.value, **lease, **reason)
     shown = page(here, f"/log?state={state}")
-    assert shown.said("td")[4] == explanations.STATES[state]
+    assert shown.said("td")[4] == staff_words.STATES[state]
     assert {one["value"] for one in shown.all("option") if "selected" in one} == {state.value}
     other = "sent" if state is not State.SENT else "delivered"
     assert "No text matches" in Caller(here, role="ops").page(f"/log?state={other}").text
@@ -289,7 +290,7 @@ def test_facets_of_what_was_counted_beforehand_are_the_same(here, monkeypatch):
     three(here)
     fail(here, "DC-4", 30005)
     fail(here, "DC-4", 30003, "delivered")  # a second try, and another code
-    statistics.tally(here, NOW)
+    counting.tally(here, NOW)
 
     def ask(**fields):
         def look(tx):
@@ -316,7 +317,7 @@ def test_facets_of_what_was_counted_beforehand_are_the_same(here, monkeypatch):
         assert (total, by) == live[:2]
         assert hours == (live[2] if "until" in fields else {})  # over all time they would be too dear
         asked = here.database.read(lambda tx, fields=fields: delivery_log.ask(here, tx, {"when": "any"} | fields, NOW))
-        everything = list(delivery_log.rows(here, replace(asked.wanted, limit=9_999)))
+        everything = list(delivery_log.rows(here.database, replace(asked.wanted, limit=9_999)))
         assert live[0] == len(everything)
         if "code" not in fields:
             assert sum(live[1]["state"].values()) >= live[0]
@@ -355,18 +356,18 @@ def test_every_form_carries_the_notice_every_row_and_no_formula(here, monkeypatc
     many = len(logged(here))
     header, *lines = csv.reader(io.StringIO(exported(here, "csv").decode("utf-8-sig")))
     assert header[0] == "opens_at"
-    assert [delivery_log.PART_2_NOTICE] in lines[many:]
+    assert [exports.PART_2_NOTICE] in lines[many:]
     rows = [dict(zip(header, line, strict=True)) for line in lines if len(line) == len(header) and line != header]
     assert len(rows) == many
     assert {row["plan"] for row in rows} == {"DC-1", "DC-2", "DC-north-3", f"'{FORMULA}"}
     assert {row["consent_scope"] for row in rows} == {"appointments, meetings", "no"}
     sheet = openpyxl.load_workbook(io.BytesIO(exported(here, "xlsx"))).active
     cells = list(sheet.iter_rows(values_only=True))
-    assert cells[0][0] == delivery_log.PART_2_NOTICE
-    assert len(cells) == many + len(delivery_log.NOTICE) + 1
+    assert cells[0][0] == exports.PART_2_NOTICE
+    assert len(cells) == many + len(exports.NOTICE) + 1
     assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n"}  # none is a formula
     first, *texts = [json.loads(line) for line in exported(here, "jsonl").splitlines()]
-    assert delivery_log.PART_2_NOTICE in first["notice"]
+    assert exports.PART_2_NOTICE in first["notice"]
     assert len(texts) == many
     assert len(exported(here, "jsonl", "state=undelivered").splitlines()) == 2
 

@@ -10,7 +10,7 @@ from test_pages_plans import words
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.store.database import schema
 from reminders.web.pages.patients import DEEDS
 
@@ -56,7 +56,7 @@ def audit(house) -> list[str]:
 
 
 def number_of(house, phone: str = "+12025550101"):
-    return house.database.read(lambda tx: store.people.number_by_phone(tx, phone))
+    return house.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
 
 
 def test_the_head_says_who_it_is_what_stands_and_what_is_next(here, ana, path):

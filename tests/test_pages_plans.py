@@ -16,9 +16,11 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import clock, queries, store
-from reminders.queries import PlanFilter
+from reminders.queries.plans import PlanFilter
 from reminders.service import planning
+from reminders.service.planning import replanning
 from reminders.store.database import schema
+from reminders.wording import staff_words
 
 
 @pytest.fixture
@@ -141,9 +143,8 @@ def test_what_the_page_shows_is_what_is_stored(here, ana, rows, said, program):
 
 
 def shown_for(one) -> str:
-    from reminders.queries import explanations
 
-    return f"(no words: {explanations.REASONS[one.reason]})"
+    return f"(no words: {staff_words.REASONS[one.reason]})"
 
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(here, ana):
@@ -230,7 +231,7 @@ def test_who_is_here_already_is_said(here, ana):
 
 def test_a_number_that_opted_out_is_named_before_anything_is_agreed(here, ana):
     accept(here, 1, patient={"phone": "202-555-0143"})
-    here.database.write(lambda tx: store.people.opt_out(tx, store.people.number_by_phone(tx, "+12025550143").id, NOW))
+    here.database.write(lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550143").id, NOW))
     assert "This number has opted out." in words(ana.post("/plans/new", form(("patient.ref", "X"), do="look")))
 
 
@@ -464,7 +465,7 @@ def test_screens_1_a_visit_without_a_reminder_is_marked_as_such(here, ana):
     plan = plan_of(here, "DC-1")
     assert "no reminder" not in words(ana.page(f"/plans/{plan.id}"))
     ended = schema.consents.update().values(categories=["meetings"])
-    here.database.write(lambda tx: (tx.run(ended), planning.replan(here, tx, [plan.patient_id], NOW)))
+    here.database.write(lambda tx: (tx.run(ended), replanning.replan(here, tx, [plan.patient_id], NOW)))
     assert "no reminder" in words(ana.page(f"/plans/{plan.id}"))
 
 
@@ -472,7 +473,9 @@ def test_the_list_and_the_plan_say_the_same_of_texts(here, ana):
     accept(here, 1)
     plan = plan_of(here, "DC-1")
     sites = {plan.site_id}
-    (listed,) = here.database.read(lambda tx: queries.plans(tx, sites, PlanFilter(ids=[plan.id]), clock.now()))
+    (listed,) = here.database.read(
+        lambda tx: queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan.id]), clock.now())
+    )
     said = f"{listed.texts_sent} handed over, {listed.texts_to_go} to go"
     assert said in words(ana.page("/plans"))
     assert said in words(ana.page(f"/plans/{plan.id}"))

@@ -11,7 +11,6 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders import clock, queries, store
-from reminders.service import tasks
 from reminders.service.planning import attendance, changes
 from reminders.service.replies import inbound
 from reminders.store.database import schema
@@ -67,7 +66,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(here):
     assert "13 told by a text 1 must be phoned 13 texts added 0 texts moved 13 texts taken back" in preview
     assert "Jordan Alvarez 202-555-0114 there is no consent in force" in preview
     assert logged(here) == before
-    assert tasks.listed(here, kind="tell_change") == []
+    assert queries.tasks.list_tasks(here.database, kind="tell_change") == []
 
     done = caller.request("POST", f"{path}/change", data={"what": "off"})
     assert done.headers["location"] == f"{path}?done=off"
@@ -75,7 +74,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(here):
     assert live.count("A text is on its way") == 13
     assert live.count("Must be phoned") == 1
     assert "0 of 14 know by a delivered text. 1 must be phoned." in live
-    (call,) = tasks.listed(here, kind="tell_change")
+    (call,) = queries.tasks.list_tasks(here.database, kind="tell_change")
     assert f"/inbox/{call.id}" in caller.page(path).text
 
     caller.request("POST", f"/inbox/{call.id}/close", data={"outcome": "reached"})
@@ -222,7 +221,7 @@ def test_each_word_of_the_story_has_words_for_people():
 def sheet(house):
     """The visits on the sheet, by patient: their ids."""
     rows = house.database.read(
-        lambda tx: queries.appointments(
+        lambda tx: queries.visits.list_visits(
             tx, [store.people.site_by_key(tx, "main").id], NOW - timedelta(days=8), clock.now(), unmarked=True
         )
     )
@@ -293,7 +292,7 @@ def test_marks_of_all_or_of_none(house, travel):
     ids = open_north(house)
     group(house, 2)
     accept(house, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
-    visits = house.database.read(lambda tx: queries.appointments(tx, ids.values(), NOW, NOW + timedelta(days=1)))
+    visits = house.database.read(lambda tx: queries.visits.list_visits(tx, ids.values(), NOW, NOW + timedelta(days=1)))
     marks = {one.id: attendance.ATTENDED for one in visits}
     with pytest.raises(ValueError, match="has not begun"):
         attendance.mark_these(house, marks, NOW, who="x", sites=ids.values())

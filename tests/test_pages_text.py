@@ -15,11 +15,13 @@ from two_sites import accept, open_north
 from web_caller import Caller
 
 from reminders.lifecycle import State
-from reminders.queries import delivery_log, explanations
+from reminders.queries import explanations
+from reminders.service.sending import failed_texts
 from reminders.sms import codes
 from reminders.store.database import schema
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import Place
+from reminders.wording import staff_words
 
 BODY = "Oak Street Office: your appointment is today, 11:30am."
 
@@ -135,7 +137,7 @@ def test_the_catalogue_of_codes_has_meaning_advice_class_and_owner():
         assert known.docs or not code  # 0 is our own
 
 
-@pytest.mark.parametrize("reason", list(explanations.REASONS))
+@pytest.mark.parametrize("reason", list(staff_words.REASONS))
 def test_every_reason_not_to_send_is_explained(here, reason):
     set_text(here, state="suppressed", reason=reason)
     shown, _ = page(here, "coordinator")
@@ -150,10 +152,10 @@ def test_every_state_is_explained(here, state):
     set_text(here, state=state.value, reason="paused" if state is State.SUPPRESSED else None, **lease)
     shown, _ = page(here)
     assert all(len(line) > 7 for line in shown.said("dd")[:4])
-    assert explanations.explain(logged(here)[0]).outcome == explanations.STATES[state]
+    assert explanations.explain(logged(here)[0]).outcome == staff_words.STATES[state]
 
 
-@pytest.mark.parametrize("held", list(explanations.HELD))
+@pytest.mark.parametrize("held", list(staff_words.HELD))
 def test_what_holds_a_text_is_explained(here, held):
     set_text(here, held=held)
     assert explanations.explain(logged(here)[0]).outcome == "Held"
@@ -189,4 +191,4 @@ def test_what_whoever_asks_may_do_is_offered(here):
     assert 'value="task"' in page(here, "coordinator")[1]
     assert 'value="again"' not in page(here, "coordinator")[1]
     assert 'value="again"' in page(here, "ops")[1]
-    assert delivery_log.why_not_again(logged(here)[0], NOW) is None
+    assert failed_texts.why_not_again(logged(here)[0], NOW) is None

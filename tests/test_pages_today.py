@@ -14,10 +14,9 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.lifecycle import State
 from reminders.queries import delivery_log, today
-from reminders.service import tasks
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
 from reminders.service.sending import backlog
@@ -63,13 +62,13 @@ def test_what_goes_out_is_in_order_of_its_time_and_ends_at_midnight(house):
     accept(house, 3, series=[one_off("visit", "2026-12-01T12:00:00", leads=["90m"])])
     sites = [at(house)]
     until = today.day_of(NOW.date(), "America/New_York")[1]
-    found = house.database.read(lambda tx: store.today.going_out(tx, sites, until, names=sites))
+    found = house.database.read(lambda tx: today.going_out(tx, sites, until, names=sites))
     assert [one.patient for one in found] == ["MRN-2", "MRN-1"]
     assert [(one.kind, one.place, one.of, one.name) for one in found] == [
         ("therapy_individual", 1, 1, "Jordan Alvarez")
     ] * 2
-    assert house.database.read(lambda tx: store.today.going_out(tx, [], until)) == []
-    after = house.database.read(lambda tx: store.today.next_text(tx, sites, names=sites))
+    assert house.database.read(lambda tx: today.going_out(tx, [], until)) == []
+    after = house.database.read(lambda tx: today.next_text(tx, sites, names=sites))
     assert after.patient == "MRN-2"
 
 
@@ -77,10 +76,10 @@ def test_marked_ready_and_on_the_wire_it_still_goes_out(house):
     accept(house, 1, series=SOON)
     sites, until = [at(house)], NOW + timedelta(hours=12)
     house.database.write(lambda tx: store.queue.mark_ready(tx, NOW + timedelta(hours=1)))
-    (ready,) = house.database.read(lambda tx: store.today.going_out(tx, sites, until))
+    (ready,) = house.database.read(lambda tx: today.going_out(tx, sites, until))
     assert ready.state == "scheduled"
     states(house, state="sending", leased_until=NOW, ready=False)
-    (flying,) = house.database.read(lambda tx: store.today.going_out(tx, sites, until))
+    (flying,) = house.database.read(lambda tx: today.going_out(tx, sites, until))
     assert (flying.state, flying.name) == ("sending", None)
 
 
@@ -90,17 +89,17 @@ def test_held_texts_are_found_by_their_reason_and_at_their_site(house):
     accept(house, 2, "north", series=TONIGHT)
     states(house, held="backlog")
     for place, ref in (("main", "MRN-1"), ("north", "MRN-2")):
-        (one,) = house.database.read(lambda tx, place=place: store.today.held(tx, [ids[place]]))
+        (one,) = house.database.read(lambda tx, place=place: today.held(tx, [ids[place]]))
         assert (one.patient, one.held) == (ref, "backlog")
-    assert house.database.read(lambda tx: store.today.held_by_reason(tx, ids.values())) == {"backlog": 2}
+    assert house.database.read(lambda tx: today.held_by_reason(tx, ids.values())) == {"backlog": 2}
     states(house, state="expired")
-    assert house.database.read(lambda tx: store.today.held(tx, ids.values())) == []
+    assert house.database.read(lambda tx: today.held(tx, ids.values())) == []
 
 
 def test_which_of_several_reminders_it_is(house):
     accept(house, 1, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3d@17:00", "1d@17:00", "2h"])])
     sites = [at(house)]
-    found = house.database.read(lambda tx: store.today.going_out(tx, sites, NOW + timedelta(days=9)))
+    found = house.database.read(lambda tx: today.going_out(tx, sites, NOW + timedelta(days=9)))
     assert [(one.place, one.of) for one in found] == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -114,13 +113,13 @@ def test_each_number_of_the_day_is_what_the_log_lists(here, state):
     values = {"state": state, "ready": False, "leased_until": NOW if state == "sending" else None}
     states(here, **values | {"reason": "paused" if state == "suppressed" else None})
     for sites in (frozenset({ids["main"]}), frozenset(ids.values())):
-        board = today.board(here, sites, sites, NOW, who="test")
+        board = today.board(here.database, here.settings.site.zone, sites, sites, NOW, who="test")
         fields = dict(parse_qsl(urlsplit(page.in_the_log(board, state)).query))
 
         def listed_there(tx, fields=fields, sites=sites):
             asked = delivery_log.ask(here, tx, fields, NOW, sites=sites)
             assert asked.problems == {}
-            return store.texts.log(tx, replace(asked.wanted, limit=1000))
+            return queries.texts.log(tx, replace(asked.wanted, limit=1000))
 
         listed = here.database.read(listed_there)
         assert board.states == {state: len(listed)}
@@ -339,7 +338,7 @@ def test_a_held_text_is_let_go_from_the_board(here):
     answer = caller.request("POST", action)
     assert "?done=" in answer.headers["location"]
     assert next(one for one in logged(here) if one.text == text.text).held is None
-    assert len(tasks.listed(here, kind="held_text")) == 1, "open until the text is handed over"
+    assert len(queries.tasks.list_tasks(here.database, kind="held_text")) == 1, "open until the text is handed over"
 
 
 def test_what_the_page_says_for_each_word_is_known():

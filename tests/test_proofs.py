@@ -15,9 +15,10 @@ from conftest import KEYS, NOW, begun, open_house, working
 from people import document, one_off
 
 from jobs.sender_thread import Line
-from reminders import store
+from reminders import queries, store
 from reminders.plans import to_instant
 from reminders.queries import explanations
+from reminders.queries.texts import LogFilter
 from reminders.service import planning, sending
 from reminders.service.operations import runs
 from reminders.service.planning import changes, importing
@@ -27,7 +28,6 @@ from reminders.sms import Accepted, Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store.database import schema
 from reminders.store.database.sealing import Place
-from reminders.store.planning.texts import LogFilter
 from reminders.store.sending.answers import Answered
 
 LEASE = timedelta(seconds=120)
@@ -55,7 +55,7 @@ def person(number: int, **changes):
 
 
 def texts(house, **wanted):
-    return house.database.read(lambda tx: store.texts.log(tx, LogFilter(limit=1000, **wanted)))
+    return house.database.read(lambda tx: queries.texts.log(tx, LogFilter(limit=1000, **wanted)))
 
 
 def the_text(house):

@@ -9,9 +9,8 @@ from oncall import Clinic
 from people import one_off
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.queries import explanations
-from reminders.service import tasks
 from reminders.service.planning import watch
 from reminders.service.sending import releasing
 from reminders.store.database import schema
@@ -89,7 +88,7 @@ def test_screens_1_a_released_text_that_is_stopped_later_keeps_its_task_and_show
     settle(clinic.house)
     assert row(clinic, task).state == "suppressed"
     assert [one.id for one in clinic.tasks("held_text")] == [task.id]
-    _, told = tasks.show(clinic.house, task.id, clock.now(), who="test")
+    _, told = queries.tasks.show(clinic.house.database, task.id, clock.now(), who="test")
     assert any(
         explanations.happened(one).startswith("It did not go: this sort of text was not agreed to") for one in told
     )

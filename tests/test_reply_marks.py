@@ -13,7 +13,7 @@ from two_sites import accept, hear, open_north
 from typer.testing import CliRunner
 from web_caller import Caller
 
-from reminders import cli, store
+from reminders import cli, queries, store
 from reminders.conversation import measured
 from reminders.service import tasks
 from reminders.service.operations import retention
@@ -45,7 +45,7 @@ def replies(house):
 
 
 def task_of(house, kind="crisis"):
-    return next(task for task in tasks.listed(house) if task.kind == kind)
+    return next(task for task in queries.tasks.list_tasks(house.database) if task.kind == kind)
 
 
 def mark(caller, task, reply, how):
@@ -72,9 +72,10 @@ def test_c13_a_clinician_marks_a_reply_and_takes_it_back_and_all_is_on_record(he
     assert page.count("This was danger") == len(SAID)
     assert mark(caller, task, reply, "danger").headers["location"] == f"/inbox/{task.id}?done=marked"
     assert "Marked: this was danger" in caller.page(f"/inbox/{task.id}").text
-    assert [(one.id, one.danger, marks.outcome(one)) for one in marks.listed(here, sites={reply.site_id})] == [
-        (reply.id, True, "missed")
-    ]
+    assert [
+        (one.id, one.danger, queries.marks.outcome(one))
+        for one in queries.marks.listed(here.database, sites={reply.site_id})
+    ] == [(reply.id, True, "missed")]
     mark(caller, task, reply, "danger")  # twice is once
     mark(caller, task, reply, "none")
     assert "Marked: this was" not in caller.page(f"/inbox/{task.id}").text
@@ -87,12 +88,14 @@ def test_c13_a_clinician_marks_a_reply_and_takes_it_back_and_all_is_on_record(he
 
 def test_c13_a_mark_is_sealed_and_changes_nothing_else(here):
     caller = Caller(here, role="clinician")
-    before = [(task.id, task.closed_at, task.owner) for task in tasks.listed(here, closed=None)]
+    before = [(task.id, task.closed_at, task.owner) for task in queries.tasks.list_tasks(here.database, closed=None)]
     mark_all(here, caller)
     for reply in replies(here):
         assert reply.mark_sealed
         assert b"danger" not in reply.mark_sealed
-    assert [(task.id, task.closed_at, task.owner) for task in tasks.listed(here, closed=None)] == before
+    assert [
+        (task.id, task.closed_at, task.owner) for task in queries.tasks.list_tasks(here.database, closed=None)
+    ] == before
 
 
 @pytest.mark.parametrize("role", ["coordinator", "ops", "read_only"])
@@ -112,7 +115,7 @@ def test_c13_a_reply_of_another_conversation_or_site_is_not_marked(here):
     hear(here, "hello", 2, "SMN", to="+15005550009")
     there = next(reply for reply in replies(here) if reply.sid == "SMN")
     caller, task = Caller(here, role="clinician", site="main"), task_of(here)
-    other = next(one for one in tasks.listed(here) if one.site == "north")
+    other = next(one for one in queries.tasks.list_tasks(here.database) if one.site == "north")
     assert mark(caller, other, there, "danger").status_code == 404
     assert mark(caller, task, there, "danger").status_code == 404
     for form in (
@@ -122,7 +125,7 @@ def test_c13_a_reply_of_another_conversation_or_site_is_not_marked(here):
         {"reply": "1", "mark": "so"},
     ):
         assert caller.request("POST", f"/inbox/{task.id}/mark", data=form).status_code == 404
-    assert marks.listed(here, sites={there.site_id}) == []
+    assert queries.marks.listed(here.database, sites={there.site_id}) == []
 
 
 def test_c13_erasing_a_patient_erases_marks_and_none_can_be_made_after(here):
@@ -131,7 +134,7 @@ def test_c13_erasing_a_patient_erases_marks_and_none_can_be_made_after(here):
     tasks.close(here, task.id, "reached", NOW, who="test", note="spoke with them")
     retention.erase(here, "MRN-1", NOW, who="test")
     assert [reply.mark_sealed for reply in replies(here)] == [None] * len(SAID)
-    assert marks.listed(here, sites={site}) == []
+    assert queries.marks.listed(here.database, sites={site}) == []
     with pytest.raises((marks.NoSuchReply, tasks.NoSuchTask)):
         marks.mark(here, task.id, replies(here)[0].id, NOW, danger=True, who="test", sites={site})
 

@@ -26,13 +26,12 @@ from test_rules_law import (
     unverified,
 )
 
-from reminders import clock, wording
-from reminders.queries import explanations
-from reminders.service import tasks
+from reminders import clock, task_kinds, wording
 from reminders.service.planning import changes
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.store.database import schema
+from reminders.wording import staff_words
 
 __all__ = ["asking", "office"]  # fixtures
 
@@ -266,9 +265,9 @@ LABELS = re.compile(
 
 def test_w10_staff_read_person_first_words():
     said = [
-        *(word for kind in tasks.KINDS.values() for word in (kind.title, kind.to_do, *kind.outcomes)),
-        *map(str, explanations.STATES.values()),
-        *map(str, explanations.REASONS.values()),
+        *(word for kind in task_kinds.KINDS.values() for word in (kind.title, kind.to_do, *kind.outcomes)),
+        *map(str, staff_words.STATES.values()),
+        *map(str, staff_words.REASONS.values()),
     ]
     pages = [
         one.read_text("utf-8")

@@ -15,7 +15,7 @@ from people import one_off, raw
 from two_sites import accept
 from web_caller import Caller
 
-from reminders import store
+from reminders import queries, store
 from reminders.cli import output
 from reminders.queries import delivery_log
 from reminders.service import House, tasks
@@ -24,7 +24,7 @@ from reminders.service.operations import backups, retention
 from reminders.service.people import lives
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store.database import schema
+from reminders.store.database import schema, sealing
 
 NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
 
@@ -73,7 +73,7 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
     assert retention.erase(clinic, REF, NOW, who="test") is not None
     assert not clinic.database.read(lambda tx: tx.value(sa.select(schema.replies.c.body_sealed)))
     assert said
-    assert [one.id for one in clinic.database.read(lambda tx: store.drafts.mine(tx, member.id))] == [4]
+    assert [one.id for one in clinic.database.read(lambda tx: queries.drafts.mine(tx, member.id))] == [4]
     again = program.post("/patients/search", search, idempotency_key="one")
     assert (again.status_code, NAME in again.text, REF in again.text) == (410, False, False)
     assert {one.name for one in (tmp_path / "plans").rglob("*.toml")} == {"other.toml"}
@@ -96,7 +96,7 @@ def columns(house) -> Iterator[tuple[str, bytes]]:
                     yield f"{table.name}.{name}", value if isinstance(value, bytes) else str(value).encode()
                     if name.endswith("_sealed") and value:
                         with suppress(store.Unreadable, LookupError):
-                            opened = tx.open(store.sealing.Place(table.name, name, row.id), value)
+                            opened = tx.open(sealing.Place(table.name, name, row.id), value)
                             yield f"{table.name}.{name}, opened", opened.encode()
 
     return iter(house.database.read(lambda tx: list(look(tx))))
@@ -129,7 +129,7 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
         if row.kind in {"crisis", "supervisor"}:
             tasks.close(clinic, row.id, "reached", NOW, who="test", note=f"{NAME} is safe")
     asked = clinic.database.read(lambda tx: delivery_log.ask(clinic, tx, {"when": "any", "patient": REF}, NOW))
-    delivery_log.note_export(clinic, asked, "csv", NOW, who="test")
+    delivery_log.note_export(clinic.database, asked, "csv", NOW, who="test")
     before = {column for column, held in columns(clinic) if named_in(held)}
     assert before >= {
         *("consents.how", "consents.by", "consents.verified", "consents.legal_basis", "recipients.key", "series.key"),
@@ -178,7 +178,7 @@ def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(house):
             )
         )
     house.database.write(lambda tx: store.drafts.forget(tx, NOW - store.drafts.FORGOTTEN_AFTER))
-    assert [one.id for one in house.database.read(lambda tx: store.drafts.mine(tx, member.id))] == [2]
+    assert [one.id for one in house.database.read(lambda tx: queries.drafts.mine(tx, member.id))] == [2]
 
 
 def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(house):

@@ -7,7 +7,7 @@ from conftest import NOW, logged, open_house, send
 from people import document, one_off
 from sqlalchemy import select
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.planner.business_days import honour_by, is_business_day
 from reminders.plans import to_instant
 from reminders.service import planning, tasks
@@ -52,7 +52,7 @@ def move(house, to: str | None, now=LATER, on="2026-12-03", plan="DC-1", series=
 
 
 def open_kinds(house) -> list[str]:
-    return sorted(task.kind for task in tasks.listed(house))
+    return sorted(task.kind for task in queries.tasks.list_tasks(house.database))
 
 
 def bodies(twilio, phone="+12025550101") -> list[str]:
@@ -213,7 +213,7 @@ def test_a_change_for_which_no_hour_is_left_becomes_a_call(house):
     now = wall("2026-12-02T21:30")
     move(house, "2026-12-03T11:30", now)
     assert notices(house) == [("moved", "suppressed", "quiet_hours")]
-    (task,) = [task for task in tasks.listed(house) if task.kind == "tell_change"]
+    (task,) = [task for task in queries.tasks.list_tasks(house.database) if task.kind == "tell_change"]
     assert task.due_at <= wall("2026-12-03T07:30")
     # Changed back, there is nothing to tell any more.
     move(house, "2026-12-03T07:30", now + timedelta(minutes=5))
@@ -557,7 +557,7 @@ def test_c15_a_mark_put_right_takes_text_and_task_back(house, what):
 def test_c15_the_same_mark_again_asks_for_no_second_call(house):
     accept(house)
     mark(house, "missed", AFTER)
-    (number,) = [task.id for task in tasks.listed(house) if task.kind == "missed"]
+    (number,) = [task.id for task in queries.tasks.list_tasks(house.database) if task.kind == "missed"]
     tasks.close(house, number, "reached", AFTER + timedelta(hours=1), who="test")
     mark(house, "missed", AFTER + timedelta(hours=2))
     assert "missed" not in open_kinds(house)

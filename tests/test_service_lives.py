@@ -7,8 +7,9 @@ from conftest import NOW, logged, open_house, send
 from people import document, one_off
 from sqlalchemy import select
 
+from reminders import queries
 from reminders.plans import PlanRefused, to_instant
-from reminders.service import planning, tasks
+from reminders.service import planning
 from reminders.service.people import lives
 from reminders.service.people.lives import Refused, Whom
 from reminders.service.planning import changes, watch
@@ -59,7 +60,7 @@ def goes(house, **wanted) -> list[tuple[str, str]]:
 
 
 def open_kinds(house) -> list[str]:
-    return sorted(task.kind for task in tasks.listed(house))
+    return sorted(task.kind for task in queries.tasks.list_tasks(house.database))
 
 
 def number(house, phone):

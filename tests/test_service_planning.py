@@ -7,11 +7,11 @@ from conftest import NOW, logged
 from people import KNOWN, document, one_off, raw
 from sqlalchemy import select
 
-from reminders import store
 from reminders.plans import PlanRefused, read
 from reminders.service import planning
 from reminders.service.planning import changes, importing, replanning
 from reminders.store import people as stored_people
+from reminders.store.database import sealing
 from reminders.store.database.schema import audit
 from reminders.store.planning.texts import Changes
 
@@ -275,7 +275,7 @@ def test_the_audit_says_who_and_keeps_its_values_sealed(house):
     assert (row.who, row.what, row.table) == ("test", "plan accepted", "plans")
     assert b"Jordan" not in row.after_sealed
     assert "Jordan" in house.database.read(
-        lambda tx: tx.open(store.sealing.Place("audit", "after_sealed", row.id), row.after_sealed)
+        lambda tx: tx.open(sealing.Place("audit", "after_sealed", row.id), row.after_sealed)
     )
 
 

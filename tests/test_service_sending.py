@@ -22,8 +22,9 @@ from reminders.service import planning, sending
 from reminders.service.operations import health, runs
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes, recording
+from reminders.sms import Accepted, Outgoing
 from reminders.sms.receipts import InboundText, read_receipt
-from reminders.store.database import schema
+from reminders.store.database import schema, sealing
 
 SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW, New York
 PHONE = "+12025550143"
@@ -70,7 +71,7 @@ def test_the_whole_life_of_a_text(line, twilio):
 def test_nothing_goes_before_its_window_or_after(line, twilio, travel):
     accept(line, series=[one_off("visit", SOON, leads=["1h"])])
     assert send(line).claimed == 0
-    travel(to_instant(planning.datetime.fromisoformat("2026-11-30T11:00:01"), "America/New_York"))
+    travel(to_instant(datetime.fromisoformat("2026-11-30T11:00:01"), "America/New_York"))
     assert send(line).claimed == 0  # the window shut at 11:00
     assert settle(line).expired == 1
     assert states(line) == ["expired"]
@@ -79,10 +80,10 @@ def test_nothing_goes_before_its_window_or_after(line, twilio, travel):
 
 def test_promise_3_quiet_hours_are_looked_at_again_when_it_goes(line, twilio, travel):
     accept(line, series=[one_off("visit", "2026-12-01T15:00:00", leads=["1d@19:30"])])
-    travel(to_instant(planning.datetime.fromisoformat("2026-11-30T20:00:00"), "America/New_York"))
+    travel(to_instant(datetime.fromisoformat("2026-11-30T20:00:00"), "America/New_York"))
     assert send(line) == sending.Tally(claimed=1)
     assert states(line) == ["scheduled"]
-    travel(to_instant(planning.datetime.fromisoformat("2026-12-01T09:00:01"), "America/New_York"))
+    travel(to_instant(datetime.fromisoformat("2026-12-01T09:00:01"), "America/New_York"))
     assert send(line).accepted == 1
     assert "today" in twilio.created()[0].body  # rendered when it went, not when it was planned
 
@@ -342,10 +343,10 @@ def test_k7_a_worker_that_died_after_the_call_is_found_out(line, twilio, travel)
     answer = runs.with_gateway(
         line,
         lambda gateway: gateway.send(
-            sending.Outgoing(to=started.to, body=started.body, ref=started.ref, sender=started.sender, valid_for=60)
+            Outgoing(to=started.to, body=started.body, ref=started.ref, sender=started.sender, valid_for=60)
         ),
     )
-    assert isinstance(answer, sending.Accepted)
+    assert isinstance(answer, Accepted)
     travel(clock.now() + timedelta(seconds=21))
     settle(line)
     travel(clock.now() + timedelta(seconds=11))
@@ -649,7 +650,7 @@ def test_promise_5_a_receipts_raw_form_is_sealed(line, twilio):
     rows = line.database.read(lambda tx: tx.all(select(schema.receipts)))
     for row in rows:
         assert b"555" not in row.raw_sealed
-        place = store.sealing.Place("receipts", "raw_sealed", row.id)
+        place = sealing.Place("receipts", "raw_sealed", row.id)
         raw = line.database.read(lambda tx, row=row, place=place: tx.open(place, row.raw_sealed))
         assert json.loads(raw)["To"] == PHONE
 
@@ -676,7 +677,7 @@ def test_a_digest_goes_on_sunday_and_names_the_week(line, twilio, travel):
             one_off("before", "2026-12-01T15:00:00", leads=["1d@17:00"]),
         ],
     )
-    travel(to_instant(planning.datetime.fromisoformat("2026-12-06T17:00:01"), "America/New_York"))
+    travel(to_instant(datetime.fromisoformat("2026-12-06T17:00:01"), "America/New_York"))
     assert send(line).accepted == 1
     (message,) = twilio.created()
     assert "3 appointments this week" in message.body

@@ -1,5 +1,7 @@
 """What several share: a session moved for all, a number of two patients, a site that is closed; and what is red."""
 
+from datetime import date, datetime, timedelta
+
 import pytest
 from conftest import NOW, logged, open_house
 from people import document, one_off
@@ -29,8 +31,8 @@ def test_one_verb_moves_a_session_for_all_its_patients(house):
     for number in (1, 2, 3):
         accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
     accept(house, 4, series=[one_off("other", "2026-12-14T18:00:00", repeats="FREQ=WEEKLY;COUNT=2")])
-    to = planning.datetime(2026, 12, 16, 10, 30)
-    moved = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
+    to = datetime(2026, 12, 16, 10, 30)
+    moved = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
     assert moved == Changes(added=3, retracted=3)
     for number in (1, 2, 3):
         assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled", plan=f"DC-{number}")
@@ -41,19 +43,19 @@ def test_one_verb_moves_a_session_for_all_its_patients(house):
 def test_one_verb_calls_a_session_off(house):
     for number in (1, 2):
         accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
-    off = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    off = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
     assert off == Changes(retracted=2)
-    again = changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=None)
+    again = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
     assert again is None
-    assert changes.change_session(house, "nobody", planning.date(2026, 12, 14), NOW, who="test", to=None) is None
+    assert changes.change_session(house, "nobody", date(2026, 12, 14), NOW, who="test", to=None) is None
 
 
 def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(house):
     group = one_off("group", "2026-12-07T18:00:00", **WEEKLY)
     accept(house, series=[group])
-    to = planning.datetime(2026, 12, 16, 10, 30)
-    changes.change_session(house, "oak-monday", planning.date(2026, 12, 14), NOW, who="test", to=to)
-    planning.extend(house, NOW + planning.timedelta(days=1))
+    to = datetime(2026, 12, 16, 10, 30)
+    changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
+    planning.extend(house, NOW + timedelta(days=1))
     accept(house, series=[group | {"place": "Room 9"}])
     assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled")
     accept(house, series=[group | {"move": {"2026-12-14T18:00": "2026-12-17T18:00"}}])
@@ -67,10 +69,10 @@ def test_a_session_cannot_move_into_the_past(house):
         changes.change_session(
             house,
             "oak-monday",
-            planning.date(2026, 12, 14),
+            date(2026, 12, 14),
             NOW,
             who="test",
-            to=planning.datetime(2026, 11, 1, 10, 0),
+            to=datetime(2026, 11, 1, 10, 0),
         )
     assert "day:2026-12-14:1d@17:00" in keys(house, "scheduled")
 

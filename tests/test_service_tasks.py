@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import KNOWN, one_off, raw
 
-from reminders import clock, plans, store
+from reminders import clock, plans, queries
 from reminders.plans import read
 from reminders.service import House, planning, tasks
 from reminders.service.operations import health, runs
@@ -271,7 +271,7 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
 
 
 def mark(clinic, status):
-    appointments = store.schema.appointments
+    appointments = schema.appointments
     clinic.house.database.write(lambda tx: tx.run(appointments.update().values(status=status)))
 
 
@@ -453,7 +453,7 @@ def test_tasks_stand_in_the_order_in_which_they_must_be_done(clinic):
     assert the(clinic, "slip").due_at - the(clinic, "slip").opened_at == timedelta(minutes=60)
     reply = the(clinic, "reply")
     tasks.take(clinic.house, reply.id, clock.now(), who="cli:a")
-    assert [task.id for task in tasks.listed(clinic.house, owner="cli:a")] == [reply.id]
+    assert [task.id for task in queries.tasks.list_tasks(clinic.house.database, owner="cli:a")] == [reply.id]
     tasks.close(clinic.house, reply.id, "done", clock.now(), who="cli:b")
     assert clinic.kinds() == ["slip", "stranger"]
     assert [task.kind for task in clinic.tasks(closed=True)] == ["reply"]

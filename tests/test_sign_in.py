@@ -17,7 +17,7 @@ from test_web_pages import Page
 from typer.testing import CliRunner
 from web_caller import Caller
 
-from reminders import clock, store
+from reminders import clock, queries, store
 from reminders.cli import app
 from reminders.service.office import accounts, signing_in
 from reminders.store.database import schema
@@ -180,7 +180,7 @@ def test_a_recovery_code_is_good_once(house, travel):
     assert password_given(house).fill("/sign-in/code", code=typed).url.path != "/sign-in/code"
     assert password_given(house).fill("/sign-in/code", code=codes[3]).status_code == 422
     left = house.database.read(
-        lambda tx: store.accounts.recovery_codes_left(tx, store.accounts.by_login(tx, "ana.reyes").id)
+        lambda tx: queries.accounts.recovery_codes_left(tx, store.accounts.by_login(tx, "ana.reyes").id)
     )
     assert left == 9
 

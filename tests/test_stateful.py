@@ -23,9 +23,10 @@ from hypothesis.stateful import (
 )
 from people import document, one_off
 
-from reminders import planner, store
+from reminders import planner, queries, store
 from reminders.lifecycle import MOVES, State
 from reminders.plans import to_wall
+from reminders.queries.texts import LogFilter
 from reminders.service import planning, sending
 from reminders.service.planning import changes
 from reminders.service.replies import inbound
@@ -33,7 +34,6 @@ from reminders.service.sending import outcomes, recording
 from reminders.sms import Seen
 from reminders.sms.receipts import InboundText, Receipt
 from reminders.store.database import schema
-from reminders.store.planning.texts import LogFilter
 from reminders.store.sending.answers import Answered
 
 LEASE = timedelta(seconds=120)
@@ -70,7 +70,7 @@ class Service(RuleBasedStateMachine):
     # The world
 
     def log(self):
-        return self.house.database.read(lambda tx: store.texts.log(tx, LogFilter(limit=100_000)))
+        return self.house.database.read(lambda tx: queries.texts.log(tx, LogFilter(limit=100_000)))
 
     def rows(self):
         return self.house.database.read(lambda tx: tx.all(sa.select(schema.texts)))

@@ -9,7 +9,9 @@ from two_sites import accept, hear, open_north
 
 from reminders import queries, store
 from reminders.planner import Reason
-from reminders.queries import PatientFilter, PlanFilter, history
+from reminders.queries import history
+from reminders.queries.patients import PatientFilter
+from reminders.queries.plans import PlanFilter
 from reminders.service import planning
 from reminders.service.people import lives
 from reminders.service.people.lives import Refused, Whom
@@ -45,7 +47,7 @@ def test_a_draft_is_its_owners_alone_and_is_forgotten_in_time(staffed):
         )
 
     def mine(staff_id=STAFF, draft_id=None):
-        return house.database.read(lambda tx: store.drafts.mine(tx, staff_id, draft_id))
+        return house.database.read(lambda tx: queries.drafts.mine(tx, staff_id, draft_id))
 
     assert keep([("patient.name", "Jordan Alvarez")])
     assert keep([("patient.name", "Jordan"), ("patient.name", "again")], NOW + timedelta(minutes=1))
@@ -75,9 +77,9 @@ def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
         other.close()
     only_new = store.Database(house.settings.database.url, store.Ring({"k2": bytes(32)}))
     try:
-        (draft,) = only_new.read(lambda tx: store.drafts.mine(tx, STAFF))
+        (draft,) = only_new.read(lambda tx: queries.drafts.mine(tx, STAFF))
         assert draft.fields == (("a", "b"),)
-        (text,) = only_new.read(lambda tx: store.texts.log(tx, store.texts.LogFilter()))
+        (text,) = only_new.read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter()))
         assert only_new.read(lambda tx: history.typed(tx, [text.text]))[text.text] == "We hope to see you tomorrow."
     finally:
         only_new.close()
@@ -92,7 +94,9 @@ def test_a_sample_goes_to_a_phone_of_staffs_own_and_to_no_patients(house):
         body = "Come to detox tomorrow." if words == "tells" else "We hope to see you."
         with pytest.raises(Refused, match=words):
             lives.send_sample(house, body, phone, NOW, who="staff:ana")
-    house.database.write(lambda tx: store.people.opt_out(tx, store.people.number_by_phone(tx, "+12025550177").id, NOW))
+    house.database.write(
+        lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550177").id, NOW)
+    )
     with pytest.raises(Refused, match="opted out"):
         lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
 
@@ -146,14 +150,16 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     accept(house, 2, "north")
     hear(house, "C", 1, "SM1")
     hear(house, "running late", 2, "SM2")
-    (one,) = house.database.read(lambda tx: queries.patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW))
+    (one,) = house.database.read(
+        lambda tx: queries.patients.list_patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW)
+    )
 
     def ask(work):
         return house.database.read(work)
 
     assert ask(lambda tx: history.patient(tx, [places["main"]], one.id)).ref == "MRN-1"
     assert ask(lambda tx: history.patient(tx, [places["north"]], one.id)) is None
-    (plan,) = ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
+    (plan,) = ask(lambda tx: queries.plans.list_plans(tx, places.values(), PlanFilter(patient="MRN-1"), NOW))
     assert ask(lambda tx: history.plan(tx, [places["main"]], plan.id)).ref == "DC-1"
     assert ask(lambda tx: history.plan(tx, [places["north"]], plan.id)) is None
     assert [said.words for said in ask(lambda tx: history.heard(tx, one.id, 10))] == ["C"]
@@ -164,7 +170,9 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     assert len({row.id for row in rows}) == len(rows)
     assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True)
     assert ask(lambda tx: history.access(tx, one.id, 50, rows[-1].id)) == []
-    assert ask(lambda tx: queries.plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
+    assert (
+        ask(lambda tx: queries.plans.list_plans(tx, places.values(), PlanFilter(ids=[plan.id]), NOW))[0].ref == "DC-1"
+    )
 
 
 def test_a_sample_is_judged_like_nobodys_text():

@@ -10,7 +10,9 @@ from people import one_off
 from two_sites import accept, hear, open_north
 
 from reminders import queries, store
-from reminders.queries import PatientFilter, PlanFilter, ReplyFilter
+from reminders.queries.patients import PatientFilter
+from reminders.queries.plans import PlanFilter
+from reminders.queries.replies import ReplyFilter
 from reminders.service.planning import attendance, changes
 from reminders.store.database import schema
 
@@ -28,7 +30,7 @@ def both(sites):
 
 
 def plans(house, sites, *, names=False, now=NOW, **wanted):
-    return house.database.read(lambda tx: queries.plans(tx, sites, PlanFilter(**wanted), now, names=names))
+    return house.database.read(lambda tx: queries.plans.list_plans(tx, sites, PlanFilter(**wanted), now, names=names))
 
 
 def refs(house, sites, **wanted):
@@ -36,15 +38,17 @@ def refs(house, sites, **wanted):
 
 
 def patients(house, sites, *, names=False, **wanted):
-    return house.database.read(lambda tx: queries.patients(tx, sites, PatientFilter(**wanted), NOW, names=names))
+    return house.database.read(
+        lambda tx: queries.patients.list_patients(tx, sites, PatientFilter(**wanted), NOW, names=names)
+    )
 
 
 def visits(house, sites, since=None, until=None, **wanted):
-    return house.database.read(lambda tx: queries.appointments(tx, sites, since, until, **wanted))
+    return house.database.read(lambda tx: queries.visits.list_visits(tx, sites, since, until, **wanted))
 
 
 def replies(house, sites, *, names=False, **wanted):
-    return house.database.read(lambda tx: queries.replies(tx, sites, ReplyFilter(**wanted), names=names))
+    return house.database.read(lambda tx: queries.replies.list_replies(tx, sites, ReplyFilter(**wanted), names=names))
 
 
 def pages(of, limit, key="before", **wanted):
@@ -67,10 +71,10 @@ def test_a_plan_is_listed_with_what_a_coordinator_asks_of_it(house, sites):
     assert plan.next_text is not None
     assert plan.next_text.key == "day:2026-12-03:3d@17:00"
     assert (plan.texts, plan.texts_sent, plan.texts_to_go) == ({"scheduled": 3}, 0, 3)
-    assert plan.entered == queries.Entered("cli:amy", NOW)
+    assert plan.entered == queries.plans.Entered("cli:amy", NOW)
     assert "Jordan" not in repr(replace(plan, name="Jordan Alvarez"))
     assert [one.name for one in plans(house, [sites["main"]], names=True)] == ["Jordan Alvarez"]
-    assert house.database.read(lambda tx: queries.plan(tx, [sites["main"]], "DC-1", NOW)) == plan
+    assert house.database.read(lambda tx: queries.plans.find_plan(tx, [sites["main"]], "DC-1", NOW)) == plan
 
 
 def test_what_belongs_to_another_site_does_not_exist(house, sites, both):
@@ -91,13 +95,13 @@ def test_what_belongs_to_another_site_does_not_exist(house, sites, both):
     (visit,) = visits(house, there)
     assert visit.plan == hers
     assert visits(house, here, plan=hers) == visits(house, here, patient="MRN-2") == []
-    assert read(lambda tx: queries.appointment(tx, here, visit.id)) is None
-    assert read(lambda tx: queries.appointment(tx, there, visit.id)) == visit
-    assert read(lambda tx: queries.plan(tx, here, hers, NOW)) is None
-    assert read(lambda tx: queries.patient(tx, here, "MRN-2", NOW)) is None
+    assert read(lambda tx: queries.visits.find_visit(tx, here, visit.id)) is None
+    assert read(lambda tx: queries.visits.find_visit(tx, there, visit.id)) == visit
+    assert read(lambda tx: queries.plans.find_plan(tx, here, hers, NOW)) is None
+    assert read(lambda tx: queries.patients.find_patient(tx, here, "MRN-2", NOW)) is None
     assert [one.patients for one in replies(house, there)] == [("MRN-2",)]
     assert [one.patients for one in replies(house, here)] == [("MRN-1",)]
-    logged = read(lambda tx: store.texts.log(tx, store.texts.LogFilter(sites=there)))
+    logged = read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter(sites=there)))
     assert {text.plan for text in logged} == {hers, None}  # None: the answer to what she wrote
     assert {text.patient for text in logged} == {"MRN-2"}
 
@@ -218,7 +222,7 @@ def test_a_patient_is_listed_with_their_plans(house, sites, both):
     assert (one.name, one.to, one.verified, one.opted_out_at, one.blocked) == (None, "•••••••0101", True, None, None)
     assert one.next_visit is not None
     assert patients(house, both, names=True)[0].name == "Jordan Alvarez"
-    assert house.database.read(lambda tx: queries.patient(tx, both, "MRN-1", NOW)) == one
+    assert house.database.read(lambda tx: queries.patients.find_patient(tx, both, "MRN-1", NOW)) == one
 
 
 def test_appointments_show_staff_only_fields_only_when_asked(house, sites, both):
@@ -254,14 +258,16 @@ def test_sessions_by_date(house, sites, both):
 
     def listed(where, since="2026-12-01", until="2026-12-20", **wanted):
         since, until = date.fromisoformat(since), date.fromisoformat(until)
-        found = house.database.read(lambda tx: queries.sessions(tx, where, since, until, **wanted))
+        found = house.database.read(lambda tx: queries.visits.list_sessions(tx, where, since, until, **wanted))
         return [(one.site, one.on.day, one.patients, one.status) for one in found]
 
     here = [sites["main"]]
     assert listed(here) == [("main", 1, 2, "booked"), ("main", 8, 2, "booked"), ("main", 15, 2, "booked")]
     assert listed(here, "2026-12-01", "2026-12-02") == [("main", 1, 2, "booked")]
     assert [day for _, day, _, _ in listed(both)] == [1, 2, 8, 9, 15, 16]
-    first = house.database.read(lambda tx: queries.sessions(tx, both, date(2026, 12, 1), date(2026, 12, 20), limit=2))
+    first = house.database.read(
+        lambda tx: queries.visits.list_sessions(tx, both, date(2026, 12, 1), date(2026, 12, 20), limit=2)
+    )
     assert [day for _, day, _, _ in listed(both, after=first[-1].place)] == [8, 9, 15, 16]
     changes.change_session(house, "oak", date(2026, 12, 8), LATER, who="test", to=None)
     changes.change_session(house, "oak", date(2026, 12, 15), LATER, who="test", to=datetime(2026, 12, 16, 23, 30))

@@ -10,7 +10,7 @@ from conftest import KEYS
 
 from reminders import store
 from reminders.store import turns
-from reminders.store.turns import Turns, until_free
+from reminders.store.database.turns import Turns, until_free
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from oncall import PHONE, Clinic
 
-from reminders import clock, store
+from reminders import clock, store, task_kinds
 from reminders.service import tasks
 
 ROTA = (("First", {}), ("Second", {}), ("Lead", {"supervisor": True, "days": []}))
@@ -59,7 +59,7 @@ def test_c7_a_task_that_no_one_takes_pages_every_quarter_of_an_hour_until_it_is_
         called = clinic.pager.called()
         assert len(called) >= 4, hour
         assert max(map(called.count, called)) <= 5, (hour, called)  # no one more often than every quarter of an hour
-    tasks.close(clinic.house, task.id, tasks.KINDS[kind].outcomes[0], clock.now(), who="cli:night")
+    tasks.close(clinic.house, task.id, task_kinds.KINDS[kind].outcomes[0], clock.now(), who="cli:night")
     clinic.pager.called()
     for hour in range(32, 36):
         clinic.travel(begun + timedelta(hours=hour))

@@ -15,7 +15,7 @@ import uvicorn
 from conftest import NOW, PretendTwilio, free_port, open_house, send
 from people import document, one_off
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.service import House, planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
@@ -120,8 +120,8 @@ class Town:
         self.wait(self._has_failed)
 
     def _has_failed(self) -> bool:
-        wanted = store.texts.LogFilter(state="undelivered")
-        return bool(self.house.database.read(lambda tx: store.texts.log(tx, wanted)))
+        wanted = queries.texts.LogFilter(state="undelivered")
+        return bool(self.house.database.read(lambda tx: queries.texts.log(tx, wanted)))
 
     def _reply(self, number: int, body: str) -> None:
         sid = f"SM{number:032x}"

@@ -102,9 +102,10 @@ def end_key(
 
 
 def _when(at: datetime | None, zone: str) -> str | None:
-    from reminders.queries import explanations
 
-    return explanations.clock_time(at, zone) if at is not None else None
+    from reminders.wording import staff_words
+
+    return staff_words.clock_time(at, zone) if at is not None else None
 
 
 def _until(at: datetime | None) -> str:

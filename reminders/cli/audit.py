@@ -27,9 +27,8 @@ def list_audit(
 
     With --values names and numbers may be shown; that you saw them is put on record.
     """
-    from reminders import clock
-    from reminders.service.office import audit
-    from reminders.store.office.audit import Wanted
+    from reminders import clock, queries
+    from reminders.queries.audit import Wanted
 
     with the_house() as house:
         wanted = Wanted(
@@ -41,12 +40,12 @@ def list_audit(
             kind="seen" if seen else None,
             limit=limit,
         )
-        rows = audit.look(house, wanted, clock.now(), who=who(), values=values)
+        rows = queries.audit.look(house.database, wanted, clock.now(), who=who(), values=values)
     shown = [_said(row, values=values) for row in rows]
     if json:
         print_json_lines(shown)
     elif csv:
-        print(audit.as_csv(rows), end="")
+        print(queries.audit.as_csv(rows), end="")
     else:
         columns = ["At (UTC)", "Who", "What", "On", "Site", "Patient", "From", *(["Before", "After"] if values else [])]
         print_table("Audit, newest first", columns, [_cells(one, values=values) for one in shown], empty="Nothing.")

@@ -11,17 +11,17 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
-    from reminders.store.office.calls import Call
-    from reminders.store.operations.backup import Left
+    from reminders.queries.call_list import Call
+    from reminders.service.operations.backups import Left
 
 
 @contextmanager
 def _refusals() -> Generator[None]:
-    from reminders import store
+    from reminders.service.operations import backups
 
     try:
         yield
-    except store.backup.BadBackup as refusal:
+    except backups.BadBackup as refusal:
         end(Exit.REFUSED, f"Not done: {refusal}.")
 
 
@@ -122,7 +122,7 @@ def _left(one: "Left") -> dict[str, Any]:
 
 
 def _print_left(left: "list[Left]") -> None:
-    from reminders.queries.explanations import clock_time
+    from reminders.wording.staff_words import clock_time
 
     print_table(
         "Nobody knows whether these went before the restore",
@@ -161,8 +161,8 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
 
 def show_backlog(json: Json = False) -> None:
     """Show what is held since an outage, by hour of deadline."""
-    from reminders.queries.explanations import clock_time
     from reminders.service.sending import backlog
+    from reminders.wording.staff_words import clock_time
 
     with the_house() as house:
         held, zone = backlog.held(house), house.settings.site.zone
@@ -207,11 +207,11 @@ def calls(
     from datetime import timedelta
 
     from reminders import clock
-    from reminders.queries.delivery_log import PART_2_NOTICE
-    from reminders.service.people import calls as service
+    from reminders.queries import call_list
+    from reminders.queries.exports import PART_2_NOTICE
 
     with the_house() as house:
-        found = service.ahead(house, clock.now(), timedelta(hours=hours), who=who())
+        found = call_list.ahead(house.database, clock.now(), timedelta(hours=hours), who=who())
     if json:
         print_json_lines({**asdict(call), "notice": PART_2_NOTICE} for call in found)
         return

@@ -24,7 +24,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from reminders.service import House
-    from reminders.store.planning.texts import Changes
+    from reminders.service.planning import Changes
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 out = Console(highlight=False, markup=False)
@@ -61,9 +61,9 @@ def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[Ho
 
     Only `make_keys` makes and keeps keys where there are none: a read in the wrong directory leaves nothing behind.
     """
-    from reminders import store
+    from reminders import queries
     from reminders.service import House
-    from reminders.service.operations import health, logs
+    from reminders.service.operations import health, logs, upgrade
     from reminders.settings import SettingsError
     from reminders.sms import Unreachable
 
@@ -77,15 +77,15 @@ def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[Ho
                 "Without that file nothing in the database can be read."
             )
         if checked:
-            store.check(house.database)
+            upgrade.check(house.database)
         yield house
-    except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
+    except (SettingsError, queries.WrongSchema, queries.Unreadable, health.NotReady) as refusal:
         end(Exit.REFUSED, str(refusal))
-    except store.CommitUncertain:
+    except queries.CommitUncertain:
         end(
             Exit.UNREACHABLE, "The database went away while it wrote: what was asked may or may not be done. Repeat it."
         )
-    except store.Unavailable as away:
+    except queries.Unavailable as away:
         where = house.database.url if house is not None else "database"
         end(Exit.UNREACHABLE, f"The database {where} cannot be used now: {away}. Nothing was changed.")
     except Unreachable as away:

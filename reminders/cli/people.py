@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_table, the_house, told, who
 
 if TYPE_CHECKING:
@@ -352,8 +353,8 @@ def say(
     json: Json = False,
 ) -> None:
     """Text somebody in words of your own, which must not tell."""
-    from reminders.queries import explanations
     from reminders.service.people import lives
+    from reminders.wording import staff_words
 
     words = sys.stdin.read() if text == "-" else text
     typed = _do(
@@ -374,7 +375,7 @@ def say(
         )
         return
     print(typed.body)
-    when = explanations.clock_time(typed.goes_at, typed.zone)
+    when = staff_words.clock_time(typed.goes_at, typed.zone)
     err.print(f"{'Would go' if dry_run else 'Goes'} {when}, in {typed.segments} segments ({typed.encoding}).")
 
 
@@ -399,12 +400,12 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     That you read it is put on record.
     """
     from reminders.service.people import lives
+    from reminders.wording import staff_words
 
     person = _do(patient, "self", site, lambda house, whom, now: lives.show(house, whom, now, who=who()))
     if json:
         print_json(_document(person))
         return
-    from reminders.queries import explanations
     from reminders.service.operations.legible import legible
 
     out.print(legible(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}"))
@@ -428,10 +429,10 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         ["When", "Plan", "Visit", "How", "Status"],
         [
             (
-                explanations.clock_time(row.starts_at, row.zone),
+                staff_words.clock_time(row.starts_at, row.zone),
                 row.plan_ref,
                 f"{row.series_key}@{row.recurrence_id}",
-                explanations.MODES[row.how],
+                staff_words.MODES[row.how],
                 row.status,
             )
             for row in person.visits
@@ -442,7 +443,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         "Open tasks",
         ["No.", "What", "Urgency", "Due", "Owner"],
         [
-            (task.id, _title(task.kind), task.urgency, explanations.clock_time(task.due_at, person.zone), task.owner)
+            (task.id, _title(task.kind), task.urgency, staff_words.clock_time(task.due_at, person.zone), task.owner)
             for task in person.tasks
         ],
         empty="No open tasks.",
@@ -519,9 +520,8 @@ def _status(plan: Any) -> str:
 
 
 def _title(kind: str) -> str:
-    from reminders.service import tasks
 
-    return tasks.KINDS[kind].title
+    return task_kinds.KINDS[kind].title
 
 
 def _document(person: "Person") -> dict[str, Any]:

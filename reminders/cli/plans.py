@@ -76,7 +76,6 @@ def preview(
     """Show each text of a plan: when it goes, its words, or why not."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service import as_json
     from reminders.service.planning import cap_costs
 
     path, now = Path(plan), clock.now()
@@ -88,7 +87,7 @@ def preview(
     if texts is None:
         end(Exit.NOT_FOUND, f"There is no plan and no file {plan}.")
     if json:
-        print_json([as_json.previewed(text) for text in texts])
+        print_json([text.as_json() for text in texts])
         return
     print_table(
         f"Texts of {plan}",
@@ -128,37 +127,39 @@ def _preview(
 
 def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
     """The texts of a plan by its reference, and of whom; that they were read is noted."""
-    from reminders import store
+    from reminders import queries
+    from reminders.queries import readings
     from reminders.service import planning
 
-    def note(tx: store.Transaction) -> None:
-        plan = store.plans.plan_by_ref(tx, ref, lock=False)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        plan = queries.plans.plan_by_ref(tx, ref, lock=False)
         if plan is not None:
-            store.records.note(tx, who=who(), what="plan texts read", table="plans", row=plan.id, now=now)
+            notes.add("plan texts read", "plans", plan.id)
 
-    house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=who())
     texts = planning.preview_plan(house, ref, now)
     return texts, planning.people_of(house, ref, texts) if texts is not None else ()
 
 
 def _when(text: "Previewed", now: datetime) -> str:
     """When a text goes or went; of one that does not go, when it would have."""
-    from reminders.queries import explanations
+    from reminders.wording import staff_words
 
     if not text.goes:
-        return explanations.clock_time(text.opens_at, text.zone)
-    when = explanations.clock_time(text.goes_at, text.zone)
+        return staff_words.clock_time(text.opens_at, text.zone)
+    when = staff_words.clock_time(text.goes_at, text.zone)
     return f"{when}\n(as soon as it may)" if text.state == "scheduled" and text.goes_at <= now else when
 
 
 def _says(text: "Previewed") -> str:
-    from reminders.queries import explanations
+
+    from reminders.wording import staff_words
 
     if not text.goes:
         phone = " No text goes about this visit: phone." if text.red else ""
-        return f"Does not go: {explanations.REASONS.get(text.reason or '', text.reason)}.{phone}"
+        return f"Does not go: {staff_words.REASONS.get(text.reason or '', text.reason)}.{phone}"
     if text.state != "scheduled":
-        return f"{explanations.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
+        return f"{staff_words.STATES[text.state]}: {text.text or 'the words are no longer kept'}"
     counted = "" if text.segments == 1 else f" [{text.segments} segments]"
     return f"{text.text}{counted}"
 

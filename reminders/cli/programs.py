@@ -251,7 +251,7 @@ class _LaidOut:
     def show(self) -> None:
         """All of it for people."""
         from reminders.plans import Mode
-        from reminders.queries.explanations import MODES
+        from reminders.wording.staff_words import MODES
 
         texts = {week["week"]: f"{week['texts']} of {self.per_week}" for week in self.weeks()}
         rows = []

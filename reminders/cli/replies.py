@@ -26,20 +26,20 @@ def marks(
 
     Each stands beside what was understood; the counts say how many were found, missed and falsely alarmed.
     """
-    from reminders import clock, store
-    from reminders.queries import explanations
-    from reminders.service.replies import marks
+    from reminders import clock, queries
+    from reminders.queries import marks
+    from reminders.wording import staff_words
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
     with the_house() as house:
-        here = house.database.read(store.people.all_sites)
+        here = house.database.read(queries.people.all_sites)
         if site is not None and site not in {one.key for one in here}:
             raise typer.BadParameter("there is no such site", param_hint="--site")
         sites = {one.id for one in here if site in {None, one.key}}
         zone = house.settings.site.zone
         found = marks.export(
-            house,
+            house.database,
             clock.now(),
             who=who(),
             sites=sites,
@@ -58,7 +58,7 @@ def marks(
             ["Came", "Site", "Marked", "Outcome", "Understood", *(["Words"] if words else [])],
             [
                 (
-                    explanations.clock_time(one.received_at, zone),
+                    staff_words.clock_time(one.received_at, zone),
                     one.site,
                     "danger" if one.danger else "no danger",
                     marks.outcome(one),

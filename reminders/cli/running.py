@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 def migrate(json: Json = False) -> None:
     """Bring the database to this version's schema; safe to repeat."""
-    from reminders import clock, store
+    from reminders import clock
+    from reminders.service.operations import upgrade
 
     with the_house(checked=False, make_keys=True) as house:
-        before, after = store.migrate(house.database, clock.now())
-        now = clock.now()
-        house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
+        before, after = upgrade.migrate(house, clock.now())
     if json:
         print_json({"from": before, "to": after})
     else:
@@ -180,8 +179,8 @@ def rotate_keys(
     """
     from rich.progress import Progress, TextColumn
 
-    from reminders import clock, store
-    from reminders.service.operations import presence
+    from reminders import clock
+    from reminders.service.operations import presence, sealing_keys
 
     with the_house() as house:
         try:
@@ -193,15 +192,11 @@ def rotate_keys(
             TextColumn("Sealed anew: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
         ) as progress:
             task = progress.add_task("", total=None)
-            while done := house.database.write(lambda tx: store.people.rotate_keys(tx, 200), again=True):
+            for done in sealing_keys.reseal(house):
                 resealed += done
                 progress.update(task, completed=resealed)
-        now = clock.now()
-        indexed = store.people.new_index_key(house.database, now) if index else 0
+        indexed = sealing_keys.finish(house, clock.now(), who=who(), index=index)
         first = house.secrets.first_sealing_key
-        house.database.write(
-            lambda tx: store.records.note(tx, who=who(), what="keys rotated", table="keys", row=0, now=now), again=True
-        )
     if json:
         print_json({"resealed": resealed, "indexed": indexed, "key": first, "still_seal_with_another": behind})
     else:
@@ -211,13 +206,3 @@ def rotate_keys(
             f"Keep the older keys: {', '.join(behind)} still seals with one. Put {first} first there, restart, and"
             " rotate once more."
         )
-
-
-def demo(
-    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself after so long.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the pages answer; 0: any free port.")] = 8000,
-) -> None:
-    """Run all of it on sample data: nothing leaves this machine."""
-    from reminders.demo import run_demo
-
-    raise typer.Exit(run_demo(seconds=seconds, port=port))

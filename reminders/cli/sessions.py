@@ -8,8 +8,8 @@ import typer
 from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, told, who
 
 if TYPE_CHECKING:
+    from reminders.service.planning import Changes
     from reminders.service.planning.attendance import Marked
-    from reminders.store.planning.texts import Changes
 
 _WALL = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="The session's key, as the plans name it.")]
@@ -80,8 +80,8 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     Delivered, no answer, must be phoned, on its way, or not told.
     """
     from reminders import clock
-    from reminders.queries import explanations
     from reminders.service.planning import changes
+    from reminders.wording import staff_words
 
     with the_house() as house:
         lines = changes.session_story(house, session, on.date(), clock.now(), site=site)
@@ -112,9 +112,9 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
             (
                 line.patient,
                 line.recipient,
-                f"{line.status} {line.wall:%a %d %b %H:%M}, {explanations.MODES[line.how]}",
+                f"{line.status} {line.wall:%a %d %b %H:%M}, {staff_words.MODES[line.how]}",
                 line.told,
-                " ".join(filter(None, (line.state, explanations.REASONS.get(line.reason or "")))),
+                " ".join(filter(None, (line.state, staff_words.REASONS.get(line.reason or "")))),
             )
             for line in lines
         ],
@@ -242,14 +242,15 @@ def _marked(one: "Marked") -> dict[str, Any]:
 
 
 def _mark_told(one: "Marked", *, dry_run: bool) -> str:
-    from reminders.queries import explanations
+
+    from reminders.wording import staff_words
 
     words = [f"{one.patient}, {one.visit}: {one.mark}."]
     if one.text == "suppressed" or (one.text is None and one.reason is not None):
-        words.append(f"No text goes: {explanations.REASONS.get(one.reason or '', one.reason)}.")
+        words.append(f"No text goes: {staff_words.REASONS.get(one.reason or '', one.reason)}.")
     elif one.text == "scheduled":
         when = (
-            explanations.clock_time(one.goes_at, one.zone)
+            staff_words.clock_time(one.goes_at, one.zone)
             if one.goes_at is not None and one.zone is not None
             else "soon"
         )
@@ -262,8 +263,8 @@ def _mark_told(one: "Marked", *, dry_run: bool) -> str:
 def list_unmarked(json: Json = False) -> None:
     """Show the visits of the last seven days that nobody marked."""
     from reminders import clock
-    from reminders.queries import explanations
     from reminders.service.planning import attendance
+    from reminders.wording import staff_words
 
     with the_house() as house:
         rows = attendance.unmarked(house, clock.now())
@@ -284,7 +285,7 @@ def list_unmarked(json: Json = False) -> None:
         "Visits to mark",
         ["When", "Patient", "Plan", "Series", "Date"],
         [
-            (explanations.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10])
+            (staff_words.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10])
             for row in rows
         ],
         empty="Every visit of the last seven days is marked.",

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
 
 if TYPE_CHECKING:
+    from reminders.queries.tasks import Event, Task
     from reminders.service import House
-    from reminders.store.tasks import Event, Task
 
 T = TypeVar("T")
 
@@ -46,19 +47,18 @@ def list_tasks(
     all_: All = False, closed: Closed = False, mine: Mine = False, kind: KindOf = None, json: Json = False
 ) -> None:
     """List what a person must do: the urgent first, then by due time."""
-    from reminders import clock
-    from reminders.service import as_json, tasks
+    from reminders import clock, queries
 
     if all_ and closed:
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
-    if kind is not None and kind not in tasks.KINDS:
-        raise typer.BadParameter(f"choose from {', '.join(tasks.KINDS)}", param_hint="--kind")
+    if kind is not None and kind not in task_kinds.KINDS:
+        raise typer.BadParameter(f"choose from {', '.join(task_kinds.KINDS)}", param_hint="--kind")
     with the_house() as house:
         wanted = None if all_ else closed
-        found = tasks.listed(house, closed=wanted, owner=who() if mine else None, kind=kind)
+        found = queries.tasks.list_tasks(house.database, closed=wanted, owner=who() if mine else None, kind=kind)
     now = clock.now()
     if json:
-        print_json_lines(as_json.task(task, now) for task in found)
+        print_json_lines(queries.tasks.as_json(task, now) for task in found)
         return
     print_table(
         "Tasks, the urgent first",
@@ -67,10 +67,10 @@ def list_tasks(
             (
                 task.id,
                 task.urgency,
-                tasks.KINDS[task.kind].title,
+                task_kinds.KINDS[task.kind].title,
                 _whom(task),
                 task.visit,
-                _when(task.due_at, task.zone, now) + (", overdue" if as_json.is_overdue(task, now) else ""),
+                _when(task.due_at, task.zone, now) + (", overdue" if queries.tasks.is_overdue(task, now) else ""),
                 _stands(task, now),
             )
             for task in found
@@ -84,15 +84,14 @@ def show_task(number: Number, json: Json = False) -> None:
 
     What we answered and what became of it, who was called and whether they took it. That you read it is recorded.
     """
-    from reminders import clock
-    from reminders.service import as_json, tasks
+    from reminders import clock, queries
     from reminders.service.operations.legible import legible
 
     now = clock.now()
     with the_house() as house, _refusals():
-        task, told = tasks.show(house, number, now, who=who())
+        task, told = queries.tasks.show(house.database, number, now, who=who())
     if json:
-        print_json(as_json.told(task, told, now))
+        print_json(queries.tasks.opened_as_json(task, told, now))
         return
     for line in _page(task, told, now):
         out.print(legible(line), soft_wrap=True)
@@ -100,15 +99,15 @@ def show_task(number: Number, json: Json = False) -> None:
 
 def take_task(number: Number, json: Json = False) -> None:
     """Take a task: it is yours, and nobody else is called."""
-    from reminders import clock
-    from reminders.service import as_json, tasks
+    from reminders import clock, queries
+    from reminders.service import tasks
 
     now = clock.now()
     task = _do(lambda house: tasks.take(house, number, now, who=who()))
     if json:
-        print_json(as_json.task(task, now))
+        print_json(queries.tasks.as_json(task, now))
     else:
-        err.print(f"Task {number} is yours: {tasks.KINDS[task.kind].to_do}")
+        err.print(f"Task {number} is yours: {task_kinds.KINDS[task.kind].to_do}")
 
 
 def note_task(
@@ -117,13 +116,13 @@ def note_task(
     json: Json = False,
 ) -> None:
     """Add a note to a task's story."""
-    from reminders import clock
-    from reminders.service import as_json, tasks
+    from reminders import clock, queries
+    from reminders.service import tasks
 
     words, now = _words(note), clock.now()
     task = _do(lambda house: tasks.remark(house, number, words, now, who=who()))
     if json:
-        print_json(as_json.task(task, now))
+        print_json(queries.tasks.as_json(task, now))
     else:
         err.print(f"Noted in task {number}.")
 
@@ -139,8 +138,8 @@ def close_task(
     json: Json = False,
 ) -> None:
     """Close a task with its outcome; texts held for it go again."""
-    from reminders import clock
-    from reminders.service import as_json, tasks
+    from reminders import clock, queries
+    from reminders.service import tasks
 
     if (disclosed_to is None) != (emergency is None):
         raise typer.BadParameter("give both, to whom and what emergency", param_hint="--disclosed-to, --emergency")
@@ -152,7 +151,7 @@ def close_task(
         lambda house: tasks.close(house, number, outcome, now, who=who(), note=words, disclosed=disclosed)
     )
     if json:
-        print_json({**as_json.task(task, now), "released": released})
+        print_json({**queries.tasks.as_json(task, now), "released": released})
     else:
         err.print(f"Task {number} is closed: {_plain(outcome)}.")
         if released:
@@ -201,9 +200,10 @@ def _words(given: str) -> str:
 
 
 def _when(at: datetime, zone: str, now: datetime) -> str:
-    from reminders.queries import explanations
 
-    return explanations.clock_time(at, zone).replace(f" {now:%Y},", ",")
+    from reminders.wording import staff_words
+
+    return staff_words.clock_time(at, zone).replace(f" {now:%Y},", ",")
 
 
 def _whom(task: "Task") -> str:
@@ -227,10 +227,10 @@ def _plain(word: str | None) -> str:
 
 def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
     """The whole story on one page."""
-    from reminders.service import as_json, tasks
+    from reminders import queries
 
-    kind = tasks.KINDS[task.kind]
-    overdue = ", overdue" if as_json.is_overdue(task, now) else ""
+    kind = task_kinds.KINDS[task.kind]
+    overdue = ", overdue" if queries.tasks.is_overdue(task, now) else ""
     alarm = None
     if task.rung_at is not None:
         alarm = f"rang {_when(task.rung_at, task.zone, now)}"

@@ -86,8 +86,9 @@ def log(
     """Show what became of each text, newest first."""
     from dataclasses import replace
 
-    from reminders import clock, store
-    from reminders.queries import delivery_log, explanations
+    from reminders import clock, queries
+    from reminders.queries import delivery_log, explanations, exports
+    from reminders.wording import staff_words
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -99,7 +100,7 @@ def log(
         now = clock.now()
         asked = house.database.read(lambda tx: delivery_log.ask(house, tx, {"when": "any"} | fields, now))
         for field, said in asked.problems.items():
-            known = {"state": delivery_log.STATES, "reason": explanations.REASONS, "class": explanations.CLASSES}.get(
+            known = {"state": delivery_log.STATES, "reason": staff_words.REASONS, "class": staff_words.CLASSES}.get(
                 field
             )
             problem = said + (f": {', '.join(known)}" if known else "")
@@ -107,11 +108,11 @@ def log(
         assert asked.wanted is not None
         wanted = replace(asked.wanted, limit=limit)
         if as_csv:
-            delivery_log.note_export(house, asked, "csv", now, who=who())
-            for line in delivery_log.as_csv(house, wanted, notice=delivery_log.NOTICE[:1]):
+            delivery_log.note_export(house.database, asked, "csv", now, who=who())
+            for line in delivery_log.as_csv(house.database, wanted, notice=exports.NOTICE[:1]):
                 sys.stdout.write(line)
             return
-        texts = house.database.read(lambda tx: store.texts.log(tx, wanted))
+        texts = house.database.read(lambda tx: queries.texts.log(tx, wanted))
     if json:
         print_json_lines(map(delivery_log.in_full, texts))
     else:
@@ -120,10 +121,10 @@ def log(
             ["Window opens", "To", "Plan", "State", "What became of it"],
             [
                 (
-                    _this_year(explanations.clock_time(text.opens_at, text.zone), now),
+                    _this_year(staff_words.clock_time(text.opens_at, text.zone), now),
                     f"…{text.to[-4:]}",
                     text.plan,
-                    explanations.STATES[text.state],
+                    staff_words.STATES[text.state],
                     _this_year(explanations.tell(text), now),
                 )
                 for text in texts
@@ -139,7 +140,6 @@ def _this_year(said: str, now: datetime) -> str:
 def status(json: Json = False) -> None:
     """Say whether it works; ends with 1 when it does not."""
     from reminders import clock
-    from reminders.service import as_json
     from reminders.service.operations import health
 
     with the_house() as house:
@@ -147,7 +147,7 @@ def status(json: Json = False) -> None:
             err.print(house.place)
         now = health.status(house, clock.now())
     if json:
-        print_json(as_json.status(now))
+        print_json(now.as_json())
     else:
         print_table(
             "Jobs",
@@ -175,7 +175,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Say how many texts were handed over, delivered and answered."""
-    from reminders import clock, store
+    from reminders import clock, queries
     from reminders.queries import statistics as service
 
     if range_ not in {*service.RANGES, "all"}:
@@ -183,8 +183,8 @@ def stats(
     with the_house() as house:
         now = clock.now()
 
-        def look(tx: store.Transaction) -> service.Numbers | None:
-            place = store.people.site_by_key(tx, site) if site is not None else None
+        def look(tx: queries.Transaction) -> service.Numbers | None:
+            place = queries.people.site_by_key(tx, site) if site is not None else None
             if site is not None and place is None:
                 return None
             zone = place.zone if place is not None else house.settings.site.zone

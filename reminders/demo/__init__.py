@@ -3,7 +3,3 @@
 Two dozen invented patients on real programs, a day in two minutes: each shows one way in which a text can end. Their
 plans are entered one after another, as a coordinator would; everything after that is the service itself at work.
 """
-
-from reminders.demo.run import run_demo
-
-__all__ = ["run_demo"]

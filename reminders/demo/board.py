@@ -8,9 +8,9 @@ from rich.text import Text
 
 from reminders import plans
 from reminders.demo.scenes import REFS, SCENES, Scene
-from reminders.queries import explanations
+from reminders.queries.texts import Logged
 from reminders.sms import codes
-from reminders.store.planning.texts import Logged
+from reminders.wording import staff_words
 
 WORDS = (
     "planned",
@@ -60,9 +60,9 @@ def outcome(text: Logged) -> Text:
     if text.held is not None:
         return Text("Held: may be in danger, on-call is paged", "bold red")
     if text.state == "suppressed":
-        return Text(f"Not sent: {explanations.REASONS[text.reason or '']}", "yellow")
+        return Text(f"Not sent: {staff_words.REASONS[text.reason or '']}", "yellow")
     if first is None or last is None:
-        said = f"Planned for {at(text.due_at)}" if text.state == "scheduled" else explanations.STATES[text.state]
+        said = f"Planned for {at(text.due_at)}" if text.state == "scheduled" else staff_words.STATES[text.state]
         return Text(said, "yellow" if text.state == "cancelled" else "dim")
     if text.state == "scheduled":
         code = f" (code {text.waits_code})" if text.waits_code else ""
@@ -73,7 +73,7 @@ def outcome(text: Logged) -> Text:
         return Text(f"Not delivered: code {last.error_code}, {_who(last.error_code or 0)}", "red")
     if text.state == "uncertain":
         return Text("No answer came: to be looked up, not repeated", "magenta")
-    return Text(f"{explanations.STATES[text.state]} {at(last.started_at)}, no word yet", "blue")
+    return Text(f"{staff_words.STATES[text.state]} {at(last.started_at)}, no word yet", "blue")
 
 
 def _how(text: Logged) -> str:

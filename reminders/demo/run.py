@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from reminders import clock, plans, store
+from reminders import clock, plans, queries
 from reminders.demo.board import WORDS, in_a_word, outcome, shown
 from reminders.demo.processes import Broken, Stage, environment_of, free_port, is_free, post, stopped_by_signals
 from reminders.demo.scenes import (
@@ -40,14 +40,15 @@ from reminders.demo.scenes import (
     group_at,
     plan_of,
 )
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.office import accounts
+from reminders.service.operations import upgrade
 from reminders.service.planning import importing
 from reminders.service.sending import outcomes
 from reminders.service.sending.dispatch import ASK_AFTER, Dispatch
 from reminders.settings import load
 from reminders.sms import codes
-from reminders.store.planning.texts import LogFilter, Logged
 
 
 def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
@@ -94,7 +95,7 @@ class Play:
         """Play it, to its end or for so many seconds."""
         stage = self.stage
         stage.start("simulator")
-        store.migrate(self.house.database, clock.now())
+        upgrade.migrate(self.house, clock.now())
         stage.start("web")  # which refuses to start on an empty database
         accounts.keep_demo_staff(self.house, clock.now())
         stage.wait_for("simulator", stage.phones("/counters"))
@@ -241,7 +242,7 @@ class Play:
     def _texts(self) -> dict[str, Logged]:
         """By reference of the plan, the text each scene is about."""
         near = LogFilter(since=self.began - timedelta(days=5), until=self.began + timedelta(days=1), limit=1000)
-        found = self.house.database.read(lambda tx: store.texts.log(tx, near))
+        found = self.house.database.read(lambda tx: queries.texts.log(tx, near))
         return {one.plan: one for one in found if one.plan is not None and self.keys.get(one.plan) == one.key}
 
     def _tell(self, rows: Mapping[str, Logged], told: dict[str, str]) -> None:

@@ -1,31 +1,29 @@
-"""The delivery log as people ask for it: words and fields → one filter, its facets, what leaves as a file, and what is
-done with texts that did not arrive. Page and command line share it, so the same words find the same texts.
+"""The delivery log as people ask for it: words and fields → one filter, its facets, and what leaves as a file.
+
+Page and command line share it, so the same words find the same texts.
 """
 
 import csv
 import io
 import json
 import re
-import unicodedata
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import IO, Any
 
 from reminders import plans, store
 from reminders.app_context import House
-from reminders.lifecycle import State
-from reminders.queries import explanations
-from reminders.service import tasks
-from reminders.service.people import lives
-from reminders.sms import codes
+from reminders.queries import explanations, people, readings, texts
+from reminders.queries.counts import Facets, Span, facets, hours_of_day
+from reminders.queries.exports import BOM, NOTICE, harmless
+from reminders.queries.texts import LogFilter, Logged
+from reminders.store import Database, people
 from reminders.store.database.ids import made_at
 from reminders.store.database.schema import CLASSES
-from reminders.store.planning.texts import LogFilter, Logged
-from reminders.store.stats import Facets, Span, facets, hours_of_day
+from reminders.wording import staff_words
 
 FIELDS = (
     *("state", "reason", "code", "class", "site", "when", "since", "until"),
@@ -45,7 +43,7 @@ WHENS: Mapping[str, str] = MappingProxyType(
     }
 )
 STATES: Mapping[str, str] = MappingProxyType(
-    {**explanations.STATES, "handed_over": "Handed over, delivered or not known", "held": "Held for a person"}
+    {**staff_words.STATES, "handed_over": "Handed over, delivered or not known", "held": "Held for a person"}
 )
 BY_ID: Mapping[str, str] = MappingProxyType({"plan": "plan_id", "patient": "patient_id"})
 """What the log's address says in place of a reference: field → the field that holds the id of its row."""
@@ -164,7 +162,7 @@ class _Reading:
             sites=self.sites,
             site=places[site].id if site in places else None,
             state=self._one_of("state", STATES, "Choose a state from the list"),
-            reason=self._one_of("reason", explanations.REASONS, "Choose a reason from the list"),
+            reason=self._one_of("reason", staff_words.REASONS, "Choose a reason from the list"),
             class_=self._one_of("class", CLASSES, "Choose a sort of text from the list"),
             plan=plan,
             patient=patient,
@@ -188,7 +186,7 @@ class _Reading:
     def _reference(self, name: str, word: str, where: str) -> str | None:
         if name in self.ids:
             row = int(self.ids[name]) if is_row(self.ids[name]) else 0
-            self.chosen[name] = store.people.reference_of(self.tx, name, row, self.sites) or ""
+            self.chosen[name] = people.reference_of(self.tx, name, row, self.sites) or ""
             if self.chosen[name]:
                 self.found[name] = row
             else:
@@ -200,7 +198,7 @@ class _Reading:
         elif not value.isprintable():
             self.problems[name] = f"Enter a {word} reference as it stands {where}"
         elif value:
-            row_id = store.people.row_of_reference(self.tx, name, value, self.sites)
+            row_id = people.row_of_reference(self.tx, name, value, self.sites)
             if row_id is not None:
                 self.found[name] = row_id
             elif self.known_only:
@@ -243,10 +241,10 @@ class _Reading:
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
-        found = store.people.number_by_phone(self.tx, phone)
+        found = people.number_by_phone(self.tx, phone)
         # As many statements for no one's number as for another program's: time tells nothing of either.
         mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
-        known = bool(store.texts.log(self.tx, mine))
+        known = bool(texts.log(self.tx, mine))
         if found is not None and not known and self.house.settings.sites.one_program:
             known = bool(store.people.recipients_on(self.tx, [found.id]))
         if found is None or not known:  # another program's is like no one's
@@ -301,14 +299,6 @@ def about(many: int) -> str:
 
 # What leaves.
 
-PART_2_NOTICE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
-"""With every disclosure (L-51)."""
-
-NOTICE = (
-    PART_2_NOTICE,
-    "Whoever receives this list may not pass it on or use it against a patient unless the patient agrees in writing.",
-    "What each patient agreed to stands in the column consent_scope.",
-)
 
 COLUMNS = (
     *("opens_at", "to", "plan", "patient", "class", "state", "reason", "code", "sid", "what became of it"),
@@ -321,12 +311,11 @@ FORMATS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "jsonl": ("JSON Lines", "application/jsonl"),
     }
 )
-BOM = "\ufeff"  # without it Excel reads UTF-8 as Windows-1252
 AT_ONCE = 1_000  # texts that are in memory at once
 SHEET = 1_000_000  # rows in a sheet; a workbook takes some more
 
 
-def rows(house: House, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
+def rows(database: Database, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
     """Every text that matches, newest first, each with what its reader agreed to; a thousand in memory at once."""
     left = wanted.limit
     place = wanted.before
@@ -334,14 +323,14 @@ def rows(house: House, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
         page = replace(wanted, before=place, limit=min(AT_ONCE, left))
 
         def look(tx: store.Transaction, page: LogFilter = page) -> tuple[list[Logged], dict[int, str]]:
-            found = store.texts.log(tx, page)
+            found = texts.log(tx, page)
             readers = {text.recipient_id for text in found if text.recipient_id is not None}
             return found, {
                 reader: ", ".join(sorted(row.categories)) if row.said == "yes" else row.said
                 for reader, row in store.people.consents_in_force(tx, sorted(readers)).items()
             }
 
-        found, scopes = house.database.read(look)
+        found, scopes = database.read(look)
         for text in found:
             yield text, scopes.get(text.recipient_id or 0, "")
         if len(found) < page.limit:
@@ -350,17 +339,14 @@ def rows(house: House, wanted: LogFilter) -> Iterator[tuple[Logged, str]]:
         place = found[-1].place
 
 
-def note_export(house: House, question: Question, form: str, now: datetime, *, who: str) -> None:
-    """Put on record that somebody takes texts out, and which."""
+def note_export(database: Database, question: Question, form: str, now: datetime, *, who: str) -> None:
+    """Put on record that a person takes texts out, and which."""
     # By row: no reference of a person who is erased later may stay in the audit.
     said = json.dumps({"format": form, **question.address}, sort_keys=True)
-    house.database.write(
-        lambda tx: store.records.note(tx, who=who, what="log exported", table="texts", row=0, now=now, after=said),
-        again=True,
-    )
+    readings.note(database, readings.Note("log exported", "texts", 0, after=said), now=now, who=who)
 
 
-def as_csv(house: House, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -> Generator[str]:
+def as_csv(database: Database, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -> Generator[str]:
     """The log as CSV, line by line: a byte order mark and the header first, the notice in the last lines.
 
     No cell can be a formula.
@@ -375,20 +361,20 @@ def as_csv(house: House, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -
         return lines.getvalue()
 
     yield BOM + written(COLUMNS)
-    for text, scope in rows(house, wanted):
+    for text, scope in rows(database, wanted):
         yield written(_cells(text, scope))
     for line in notice:
         yield written([line])
 
 
-def as_jsonl(house: House, wanted: LogFilter) -> Generator[str]:
+def as_jsonl(database: Database, wanted: LogFilter) -> Generator[str]:
     """The log as JSON Lines; the first says the notice."""
     yield json.dumps({"notice": " ".join(NOTICE)}) + "\n"
-    for text, scope in rows(house, wanted):
+    for text, scope in rows(database, wanted):
         yield json.dumps(in_full(text) | {"consent_scope": scope}, default=_plainly) + "\n"
 
 
-def as_workbook(house: House, wanted: LogFilter) -> IO[bytes]:
+def as_workbook(database: Database, wanted: LogFilter) -> IO[bytes]:
     """The log as a workbook, in a file that is gone when it is closed; written row by row to the disk."""
     import xlsxwriter
 
@@ -400,7 +386,7 @@ def as_workbook(house: House, wanted: LogFilter) -> IO[bytes]:
     )
     bold = book.add_format({"bold": True})
     sheet, line = None, SHEET
-    for text, scope in rows(house, wanted):
+    for text, scope in rows(database, wanted):
         if sheet is None or line >= SHEET:
             sheet, line = _new_sheet(book, bold), len(NOTICE) + 1
         for column, cell in enumerate(_cells(text, scope)):
@@ -471,152 +457,19 @@ def _plainly(value: object) -> str:
     return value.isoformat()
 
 
-def harmless(cell: str) -> str:
-    """The cell, with an apostrophe in front where a spreadsheet could take it for a formula.
-
-    Some trim blanks and invisible signs first, and take full-width signs as well (OWASP: CSV Injection).
-    """
-    visible = (sign for sign in unicodedata.normalize("NFKC", cell) if sign.isprintable() and not sign.isspace())
-    return f"'{cell}" if next(visible, None) in {"=", "+", "-", "@"} else cell
-
-
 # What is done with texts that did not arrive.
-
-
-@dataclass(slots=True)
-class Dealt:
-    """What came of it: how many texts it was done for, and why it was not for others, with how many of these."""
-
-    done: int = 0
-    not_done: dict[str, int] = field(default_factory=dict)
-
-    def leave(self, why: str) -> None:
-        """One more that was left, and why."""
-        self.not_done[why] = self.not_done.get(why, 0) + 1
-
-
-def why_not_again(text: Logged, now: datetime) -> str | None:
-    """Why a person may not have this text tried again; None where they may.
-
-    Only what certainly did not arrive is, so that no text is ever repeated that Twilio took or may have taken.
-    """
-    last = text.attempts[-1] if text.attempts else None
-    if text.state != State.UNDELIVERED or last is None:
-        return "only a text that was not delivered can be tried again"
-    if any(attempt.answer == "unknown" for attempt in text.attempts):
-        return "one of its tries may have arrived"
-    if text.closes_at <= now:
-        return "its moment has passed: phone instead"
-    if codes.look_up(last.error_code or 0).number:
-        return "this number cannot be texted"
-    return None
-
-
-def try_again(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
-) -> Dealt:
-    """Queue again texts that certainly did not arrive; each is judged anew before it goes, as every text is."""
-
-    def work(tx: store.Transaction, text_id: int) -> str | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
-        if not found:
-            return "it is not there"
-        store.people.lock_numbers(tx, [found[0].number_id])
-        (text,) = store.texts.log(tx, LogFilter(text=text_id, limit=1))
-        why = why_not_again(text, now)
-        if why is not None:
-            return why
-        attempt_id = store.texts.last_attempt(tx, text_id)
-        if not store.outcomes.try_again(tx, attempt_id, now, text.attempts[-1].error_code or 0):
-            return "something happened to it just now: look again"
-        store.backup.doubt_again(tx, attempt_id, now)
-        store.records.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
-        return None
-
-    return _deal(house, text_ids, work)
-
-
-def _deal(house: House, text_ids: Collection[int], work: Callable[..., str | None]) -> Dealt:
-    """Do it to one text after another; `work(tx, text_id=…)` says why one is left."""
-    dealt = Dealt()
-    for text_id in text_ids:
-        why = house.database.write(partial(work, text_id=text_id))
-        if why is None:
-            dealt.done += 1
-        else:
-            dealt.leave(why)
-    return dealt
-
-
-def open_tasks(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
-) -> Dealt:
-    """Make a task of each of these texts: somebody calls about the visit."""
-
-    def work(tx: store.Transaction, text_id: int) -> str | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
-        if not found:
-            return "it is not there"
-        text = found[0]
-        site = store.people.site_by_key(tx, text.site)
-        assert site is not None
-        kind = "uncertain" if text.state == State.UNCERTAIN else "undelivered"
-        task, is_new = store.tasks.open_task(
-            tx,
-            kind=kind,
-            key=f"{kind}:{text_id}",
-            urgency="soon",
-            site_id=site.id,
-            now=now,
-            due_at=tasks.waking(now, site.zone),
-            text_id=text_id,
-            number_id=text.number_id,
-            patient_id=text.patient_id,
-        )
-        if not is_new:
-            return "there is a task already"
-        store.tasks.add_event(tx, task, now, what="asked for", who=who)
-        store.records.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
-        return None
-
-    return _deal(house, text_ids, work)
-
-
-def mark_numbers_wrong(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
-) -> Dealt:
-    """Say of the numbers of these texts that they are somebody else's: nothing more goes there."""
-    dealt = Dealt()
-    wanted = house.database.read(
-        lambda tx: [text for one in text_ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
-    )
-    for _ in range(len(text_ids) - len(wanted)):
-        dealt.leave("it is not there")
-    for text in {text.number_id: text for text in wanted}.values():
-        if text.patient is None or text.recipient is None:
-            dealt.leave("this number is nobody's")
-            continue
-        try:
-            done = lives.mark_wrong(house, lives.Whom(text.patient, text.recipient, text.site), now, who=who)
-        except lives.Refused as refusal:
-            dealt.leave(str(refusal))
-        else:
-            dealt.done += done is not None
-    return dealt
 
 
 # One text in full.
 
 
-def note_read(house: House, shown: Collection[int], now: datetime, *, who: str, site: int, by_number: bool) -> None:
+def note_read(
+    database: Database, shown: Collection[int], now: datetime, *, who: str, site: int, by_number: bool
+) -> None:
     """Put on record that `who` saw these lines of the log, or, where there is none, looked for a number."""
-    if not shown and not by_number:
-        return
-    what = "log of a number read" if by_number else "log read"
-    after = store.records.seen(shown)
-    house.database.write(
-        lambda tx: store.records.note(tx, who=who, what=what, table="sites", row=site, now=now, after=after), again=True
-    )
+    if shown or by_number:
+        what = "log of a number read" if by_number else "log read"
+        readings.note(database, readings.Note(what, "sites", site, after=store.records.seen(shown)), now=now, who=who)
 
 
 @dataclass(frozen=True, slots=True)
@@ -625,12 +478,12 @@ class Whole:
 
     text: Logged
     may_read: bool
-    tries: list[store.texts.Tried]
+    tries: list[texts.Tried]
     steps: list[explanations.Step]
 
 
 def whole(
-    house: House,
+    database: Database,
     text_id: int,
     now: datetime,
     *,
@@ -644,29 +497,29 @@ def whole(
     `bodies` and `raw` are the sites where whoever asks may read what texts say, and what Twilio sent (None: all).
     """
 
-    def look(tx: store.Transaction) -> Whole | None:
-        found = store.texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
+    def look(tx: store.Transaction, notes: readings.Notes) -> Whole | None:
+        found = texts.log(tx, LogFilter(text=text_id, sites=sites, limit=1))
         if not found:
             return None
         text = found[0]
         site = store.people.site_by_key(tx, text.site)
         assert site is not None
         may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
-        tried = store.texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
+        tried = texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
         what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
         what = "what Twilio sent read" if may_see_raw and not may_read else what
-        store.records.note(tx, who=who, what=what, table="texts", row=text_id, now=now)
+        notes.add(what, "texts", text_id)
         if not may_read:
             tried = [replace(one, heard=tuple(_masked(heard) for heard in one.heard)) for one in tried]
         return Whole(text, may_read, tried, explanations.steps(text, tried, made_at(text_id)))
 
-    return house.database.write(look, again=True)
+    return readings.read(database, look, now, who=who)
 
 
 _PEOPLE = ("To", "From", "Body", "WaId", "ProfileName", "FromCity", "FromZip")
 
 
-def _masked(heard: store.texts.Heard) -> store.texts.Heard:
+def _masked(heard: texts.Heard) -> texts.Heard:
     """What Twilio sent, for who may not see people: whom it names is taken out."""
     if heard.raw is None:
         return heard

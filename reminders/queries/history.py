@@ -11,7 +11,6 @@ from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
-    attempts,
     audit,
     consents,
     numbers,
@@ -19,8 +18,6 @@ from reminders.store.database.schema import (
     plans,
     recipients,
     replies,
-    series,
-    sessions,
     sites,
     texts,
 )
@@ -38,40 +35,6 @@ def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> Row[
 def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> Row[Any] | None:
     """The plan of that id; None where it belongs to none of these sites."""
     return tx.first(sa.select(plans).where(plans.c.id == plan_id, plans.c.site_id.in_(site_ids)))
-
-
-def series_of(tx: Transaction, plan_id: int) -> Sequence[Row[Any]]:
-    """The series of a plan in the order in which they begin, with the key of the session that each shares."""
-    query = sa.select(series, sessions.c.key.label("session")).outerjoin(sessions, sessions.c.id == series.c.session_id)
-    return tx.all(query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
-
-
-def bodies(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
-    """Text → the words that it last went with, of those that were tried and still open."""
-    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
-    found = {}
-    for row in tx.all(
-        sa.select(attempts.c.id, attempts.c.text_id, attempts.c.body_sealed).where(attempts.c.id.in_(latest))
-    ):
-        with suppress(LookupError, Unreadable):
-            found[row.text_id] = tx.open(Place("attempts", "body_sealed", row.id), row.body_sealed)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Went:
-    """The last try of a text: when it began, and its words; None where they are no longer kept."""
-
-    at: datetime
-    body: str | None = field(repr=False)
-
-
-def went(tx: Transaction, text_ids: Collection[int]) -> dict[int, Went]:
-    """Text → its last try, of those that were tried."""
-    latest = sa.select(sa.func.max(attempts.c.id)).where(attempts.c.text_id.in_(text_ids)).group_by(attempts.c.text_id)
-    query = sa.select(attempts.c.text_id, attempts.c.started_at).where(attempts.c.id.in_(latest))
-    words = bodies(tx, text_ids)
-    return {row.text_id: Went(row.started_at, words.get(row.text_id) or None) for row in tx.all(query)}
 
 
 def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.plans import to_wall
+from reminders.queries.people import searched_marks
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
@@ -99,7 +100,7 @@ def patients_named(tx: Transaction, places: Collection[int], search: str, phone:
     if search:
         by_ref = sa.select(schema.patients.c.id).where(sa.func.lower(schema.patients.c.ref) == search.lower())
         found.append(by_ref.where(schema.patients.c.site_id.in_(places)))
-    for marks in people.searched_marks(tx, search):
+    for marks in searched_marks(tx, search):
         named = sa.select(schema.name_words.c.patient_id).where(schema.name_words.c.fingerprint.in_(marks))
         named = named.group_by(schema.name_words.c.patient_id)
         found.append(named.having(sa.func.count() == len(marks)))

@@ -69,7 +69,7 @@ class ListedPatient:
         return (self.id,)
 
 
-def patients(
+def list_patients(
     tx: Transaction, sites: Collection[int], wanted: PatientFilter, now: datetime, *, names: bool = False
 ) -> list[ListedPatient]:
     """Patients, who was entered last first."""
@@ -89,7 +89,7 @@ def patients(
     return _patients(tx, tx.all(query), places, now, names=names)
 
 
-def patient(
+def find_patient(
     tx: Transaction, sites: Collection[int], which: str | int, now: datetime, *, names: bool = False
 ) -> ListedPatient | None:
     """The patient of that reference or row id, as `patients` shows them; of several sites' the newest."""

@@ -24,6 +24,23 @@ from reminders.queries.listing import (
 )
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
+from reminders.store.planning.plans import OPEN, current_plans, document_of, plan_by_ref, plans_of, series_of
+
+__all__ = [
+    "ENTERED",
+    "OPEN",
+    "Entered",
+    "ListedPlan",
+    "NextText",
+    "PlanFilter",
+    "current_plans",
+    "document_of",
+    "find_plan",
+    "list_plans",
+    "plan_by_ref",
+    "plans_of",
+    "series_of",
+]
 
 ENTERED = ("plan accepted", "plan changed")  # what the audit says of somebody who entered a plan
 
@@ -112,7 +129,7 @@ class ListedPlan:
         return self.discharged_on, self.id
 
 
-def plans(
+def list_plans(
     tx: Transaction, sites: Collection[int], wanted: PlanFilter, now: datetime, *, names: bool = False
 ) -> list[ListedPlan]:
     """Plans, the latest discharge first."""
@@ -153,7 +170,7 @@ def plans(
     return _plans(tx, rows, places, now, names=names)
 
 
-def plan(
+def find_plan(
     tx: Transaction, sites: Collection[int], which: str | int, now: datetime, *, names: bool = False
 ) -> ListedPlan | None:
     """The plan of that reference or row id, as `plans` shows it; of several of that reference the newest."""

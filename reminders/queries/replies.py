@@ -54,7 +54,9 @@ class ListedReply:
         return self.received_at, self.id
 
 
-def replies(tx: Transaction, sites: Collection[int], wanted: ReplyFilter, *, names: bool = False) -> list[ListedReply]:
+def list_replies(
+    tx: Transaction, sites: Collection[int], wanted: ReplyFilter, *, names: bool = False
+) -> list[ListedReply]:
     """What was texted to us, the newest first."""
     places = places_of(tx, sites)
     query = (

@@ -4,50 +4,18 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from functools import partial
 from itertools import pairwise, starmap
 from types import MappingProxyType
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
 from reminders.lifecycle import State
-from reminders.service.operations import health
+from reminders.queries.counts import Span, cells, counted_at, measured, percentile
+from reminders.store import Database
+from reminders.store.operations.tallies import hour_at, instant
 from reminders.store.planning.texts import HANDED_OVER
-from reminders.store.stats import (
-    Span,
-    cells,
-    count,
-    counted_at,
-    due_hours,
-    hour_at,
-    instant,
-    keep,
-    looked,
-    measured,
-    percentile,
-    stretches,
-)
 
-AT_ONCE = 24  # hours that are counted in one go
-AHEAD_AT_ONCE = 7 * 24  # of those to come, in which little happened yet
-MOST = 2_000  # hours that are counted in one run; the rest is next
 STOPS = ("stop", "stop_asked")
-
-
-def tally(house: House, now: datetime) -> int:
-    """Count anew what may have changed, the `tally` job; how many hours. Safe at any time, twice, and beside itself."""
-    due = house.database.read(lambda tx: due_hours(tx, now))
-    hours = due[:MOST]
-    here = hour_at(now)
-    past = stretches((hour for hour in hours if hour <= here), at_most=AT_ONCE)
-    ahead = stretches((hour for hour in hours if hour > here), at_most=AHEAD_AT_ONCE, gap=AT_ONCE)
-    for first, last in (*past, *ahead):
-        counted = house.database.read(partial(count, first=first, last=last))
-        house.database.write(partial(keep, counted=counted, now=now), again=True)
-    if len(hours) == len(due):
-        house.database.write(lambda tx: looked(tx, now), again=True)
-    return len(hours)
 
 
 RANGES: Mapping[str, tuple[int, int]] = MappingProxyType({"24h": (0, 1), "7d": (7, 1), "30d": (30, 1), "90d": (91, 7)})
@@ -223,22 +191,20 @@ def states(tx: store.Transaction, sites: Collection[int] | None = None) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How the service does at this moment, and how many texts and open tasks there are, for /metrics and the API."""
+    """How many texts and open tasks there are at this moment, for /metrics and the API."""
 
-    status: health.Status
     texts: dict[str, int]
     tasks: dict[str, int]
 
 
-def figures(house: House, now: datetime, sites: Collection[int] | None = None) -> Figures:
+def figures(database: Database, sites: Collection[int] | None = None) -> Figures:
     """The figures of these sites (None: all). Texts of every state are named, and tasks of every urgency."""
 
     def look(tx: store.Transaction) -> tuple[dict[str, int], dict[str, int]]:
         return states(tx, sites), store.tasks.open_by_urgency(tx, sites)
 
-    texts, tasks = house.database.read(look)
+    texts, tasks = database.read(look)
     return Figures(
-        status=health.status(house, now),
         texts={state.value: texts.get(state.value, 0) for state in State},
         tasks={urgency: tasks.get(urgency, 0) for urgency in ("urgent", "soon", "normal")},
     )

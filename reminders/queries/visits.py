@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.plans import Kind
-from reminders.queries.listing import OWN, ids_of, names_of, open_sealed, places_of, stands_after
+from reminders.queries.listing import OWN, names_of, open_sealed, places_of, stands_after
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
@@ -55,7 +55,7 @@ class ListedVisit:
         return self.starts_at, self.id
 
 
-def appointments(
+def list_visits(
     tx: Transaction,
     sites: Collection[int],
     since: datetime | None,
@@ -100,24 +100,13 @@ def appointments(
     return _read_visits(tx, tx.all(query), places, names=names)
 
 
-def appointment(
+def find_visit(
     tx: Transaction, sites: Collection[int], appointment_id: int, *, names: bool = False
 ) -> ListedVisit | None:
     """One appointment by its id."""
     places = places_of(tx, sites)
     rows = tx.all(_visits(places).where(schema.appointments.c.id == appointment_id))
     return next(iter(_read_visits(tx, rows, places, names=names)), None)
-
-
-def appointments_at(tx: Transaction, sites: Collection[int], appointment_ids: Collection[int]) -> list[int]:
-    """Of these appointments those that belong to these sites."""
-    query = (
-        sa.select(schema.appointments.c.id)
-        .join(schema.series, schema.series.c.id == schema.appointments.c.series_id)
-        .join(schema.plans, schema.plans.c.id == schema.series.c.plan_id)
-        .where(schema.appointments.c.id.in_(appointment_ids), schema.plans.c.site_id.in_(sites))
-    )
-    return ids_of(tx.all(query))
 
 
 def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
@@ -227,7 +216,7 @@ class ListedSession:
         return self.on, self.session_id
 
 
-def sessions(
+def list_sessions(
     tx: Transaction,
     sites: Collection[int],
     since: date,
@@ -306,7 +295,7 @@ def sessions(
     ]
 
 
-def session(tx: Transaction, sites: Collection[int], session_id: int) -> tuple[str, str] | None:
+def find_session(tx: Transaction, sites: Collection[int], session_id: int) -> tuple[str, str] | None:
     """The key of a session by its id, and that of its site."""
     row = tx.first(
         sa.select(schema.sessions.c.key, schema.sites.c.key.label("site"))

@@ -11,7 +11,7 @@ it, `oncall` tells somebody; `inbox` opens a task with what was said around it, 
 """
 
 from reminders.app_context import House
-from reminders.service import as_json, planning, sending, tasks
+from reminders.service import planning, sending, tasks
 from reminders.service.office import accounts, api_keys, audit, heads, signing_in, sites
 from reminders.service.operations import health, health_checks, logs, presence, runs
 from reminders.service.people import lives
@@ -24,7 +24,6 @@ __all__ = [
     "House",
     "accounts",
     "api_keys",
-    "as_json",
     "attendance",
     "audit",
     "backlog",

@@ -6,12 +6,12 @@ for each thing that is asked about; nobody else builds a statement.
 
 from sqlalchemy.engine import Row
 
-from reminders.store import people, replies, stats, tasks, today
+from reminders.store import people, replies, tasks
 from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.database.migrate import WrongSchema, check, current, head, migrate
 from reminders.store.database.sealing import Ring, Unreadable
-from reminders.store.office import accounts, api_keys, audit, calls, records
-from reminders.store.operations import backup, forwarders, processes, retention
+from reminders.store.office import accounts, api_keys, audit, records
+from reminders.store.operations import backup, forwarders, processes, retention, tallies
 from reminders.store.planning import attention, drafts, plans, texts
 from reminders.store.sending import answers, claims, outcomes, queue
 
@@ -30,7 +30,6 @@ __all__ = [
     "attention",
     "audit",
     "backup",
-    "calls",
     "check",
     "claims",
     "current",
@@ -46,8 +45,7 @@ __all__ = [
     "records",
     "replies",
     "retention",
-    "stats",
+    "tallies",
     "tasks",
     "texts",
-    "today",
 ]

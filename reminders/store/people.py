@@ -5,7 +5,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -27,7 +27,6 @@ from reminders.store.database.schema import (
     name_words,
     numbers,
     patients,
-    plans,
     receipts,
     recipients,
     replies,
@@ -37,6 +36,22 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable, sealing_key_of
+from reminders.store.people import (
+    all_sites,
+    masked,
+    masked_of,
+    open_name,
+    patient_by_ref,
+    paused_sites,
+    phone_by_id,
+    phone_of,
+    recipients_of,
+    shown_name,
+    shown_phone_by_id,
+    site_by_key,
+    site_of_patient,
+    words_of,
+)
 
 
 def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
@@ -204,24 +219,17 @@ _NUMBER_OF_MARKS = sa.select(numbers.c.id, numbers.c.phone_sealed).where(
 )
 
 
-def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
-    """The row of this E.164 number, if it is known here."""
-    return tx.first(sa.select(numbers).where(numbers.c.fingerprint.in_(tx.fingerprints(phone))))
-
-
 def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
-    """Lock these numbers, in one order for everybody, so that caps, opt-outs and claims cannot race (sending rule
-    6).
+    """Lock these numbers, always in one order, so that caps, opt-outs and claims cannot race (sending rule 6).
+
+    A transaction that only reads gets the same rows and locks nothing.
     """
-    return {row.id: row for row in tx.all(_LOCKED_NUMBERS, {"ids": sorted(set(ids))})}
+    query = _NUMBERS if tx.only_reads else _LOCKED_NUMBERS
+    return {row.id: row for row in tx.all(query, {"ids": sorted(set(ids))})}
 
 
-_LOCKED_NUMBERS = (
-    sa.select(numbers)
-    .where(numbers.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(numbers.c.id)
-    .with_for_update()
-)
+_NUMBERS = sa.select(numbers).where(numbers.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(numbers.c.id)
+_LOCKED_NUMBERS = _NUMBERS.with_for_update()
 
 
 def set_apart(tx: Transaction, phones: Collection[str], places: Collection[int], now: datetime) -> None:
@@ -258,62 +266,6 @@ def phone_by_id(tx: Transaction, number_id: int) -> str:
     row = tx.first(sa.select(numbers.c.phone_sealed).where(numbers.c.id == number_id))
     assert row is not None
     return phone_of(tx, number_id, row.phone_sealed)
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneOf:
-    """A number with whose it is: the first patient who is texted on it, and the sender that texts it."""
-
-    number_id: int
-    phone: str = field(repr=False)
-    patient_id: int | None
-    patient: str | None
-    name: str | None = field(repr=False)
-    role: str | None
-    sender: str | None
-
-
-def phones_at(tx: Transaction, places: Collection[int], *, number_id: int | None = None) -> list[PhoneOf]:
-    """The numbers that patients of these sites are texted on, and those that texted these sites; or only that one."""
-    texted = sa.select(replies.c.number_id).where(replies.c.site_id.in_(places))
-    query = (
-        sa.select(
-            numbers.c.id.label("number_id"),
-            numbers.c.phone_sealed,
-            recipients.c.role,
-            patients.c.id,
-            patients.c.ref,
-            patients.c.name_sealed,
-            patients.c.key_id,
-            patients.c.site_id,
-            sa.select(sa.func.min(senders.c.address))
-            .where(senders.c.site_id == patients.c.site_id)
-            .scalar_subquery()
-            .label("sender"),
-        )
-        .select_from(numbers)
-        .outerjoin(recipients, recipients.c.number_id == numbers.c.id)
-        .outerjoin(patients, sa.and_(patients.c.id == recipients.c.patient_id, patients.c.site_id.in_(places)))
-        .where(sa.or_(patients.c.id.is_not(None), numbers.c.id.in_(texted)))
-        .order_by(numbers.c.id, sa.case((recipients.c.role == "self", 0), else_=1), recipients.c.id)
-        .limit(500)
-    )
-    if number_id is not None:
-        query = query.where(numbers.c.id == number_id)
-    found: dict[int, PhoneOf] = {}
-    for row in tx.all(query):
-        phone = tx.open_if_legible(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed)
-        if row.number_id not in found and phone is not None:
-            found[row.number_id] = PhoneOf(
-                number_id=row.number_id,
-                phone=phone,
-                patient_id=row.id,
-                patient=row.ref,
-                name=shown_name(tx, row) if row.name_sealed is not None else None,
-                role=row.role,
-                sender=row.sender,
-            )
-    return list(found.values())
 
 
 def masked(phone: str) -> str:
@@ -377,25 +329,6 @@ _PATIENT_BY_REF = sa.select(patients).where(
 )
 
 
-def row_of_reference(tx: Transaction, what: str, ref: str, places: Collection[int] | None) -> int | None:
-    """The row of the first `plan` or `patient` (`what`) with that reference, at any of these sites (None: at all)."""
-    table = _REFERENCED[what]
-    query = sa.select(table.c.id).where(table.c.ref == ref).order_by(table.c.id).limit(1)
-    found = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
-    return None if found is None else int(found)
-
-
-def reference_of(tx: Transaction, what: str, row_id: int, places: Collection[int] | None) -> str | None:
-    """The reference of that `plan` or `patient` (`what`), if it is at any of these sites (None: at all)."""
-    table = _REFERENCED[what]
-    query = sa.select(table.c.ref).where(table.c.id == row_id)
-    found: str | None = tx.value(query if places is None else query.where(table.c.site_id.in_(places)))
-    return found
-
-
-_REFERENCED = {"plan": plans, "patient": patients}
-
-
 def keep_patient(
     tx: Transaction, *, site_id: int, ref: str, name: str | None, born_on: date | None, now: datetime
 ) -> tuple[int, DataKey]:
@@ -422,13 +355,7 @@ def name_marks(tx: Transaction, name: str) -> set[bytes]:
 
     'José Álvarez' is found by 'alvarez jose', O'Brien by 'obrien', Smith-Jones by 'smithjones'. See `index_name`.
     """
-    return {tx.fingerprint(f"name {word}") for word in _words(name)}
-
-
-def searched_marks(tx: Transaction, name: str) -> list[set[bytes]]:
-    """`name_marks` by the index key, and by each that it replaced."""
-    of_words = [tx.fingerprints(f"name {word}") for word in _words(name)]
-    return [set(marks) for marks in zip(*of_words, strict=True)]
+    return {tx.fingerprint(f"name {word}") for word in words_of(name)}
 
 
 _APOSTROPHES = re.compile(
@@ -437,7 +364,8 @@ _APOSTROPHES = re.compile(
 _HYPHENS = re.compile(r"[\u002d\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
+    """The words of a name as it is searched for: no accents, no case, no hyphens or apostrophes."""
     tight = _HYPHENS.sub("", _APOSTROPHES.sub("", name))
     bare = "".join(one for one in unicodedata.normalize("NFKD", tight.casefold()) if not unicodedata.combining(one))
     return set(re.findall(r"\w+", bare.casefold()))
@@ -488,6 +416,11 @@ def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
 _RECIPIENTS_OF = (
     sa.select(recipients).where(recipients.c.patient_id == sa.bindparam("patient")).order_by(recipients.c.id)
 )
+
+
+def recipients_by_id(tx: Transaction, recipient_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """These recipients."""
+    return tx.all(sa.select(recipients).where(recipients.c.id.in_(recipient_ids)))
 
 
 def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:
@@ -748,3 +681,8 @@ def _forget_former_keys(tx: Transaction) -> None:
     stopped = sa.select(numbers.c.id).where(numbers.c.phone_sealed == b"", numbers.c.opted_out_at.is_not(None))
     if tx.first(stopped.limit(1)) is None:
         tx.run(former_keys.delete())
+
+
+def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
+    """The row of this E.164 number, if it is known here."""
+    return tx.first(sa.select(numbers).where(numbers.c.fingerprint.in_(tx.fingerprints(phone))))

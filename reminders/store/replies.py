@@ -1,7 +1,7 @@
 """What was texted to us, and what we know of the number it came from."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -122,7 +122,7 @@ def sent_to(tx: Transaction, number_id: int, since: datetime, *, limit: int = 40
     )
     found = []
     for row in tx.all(query):
-        body = _opened(tx, "attempts", row.id, row.body_sealed)
+        body = open_words(tx, "attempts", row.id, row.body_sealed)
         if body is not None:
             found.append(Sent(row.text_id, row.template, getattr(row, "class"), body))
     return found
@@ -250,7 +250,7 @@ def heard_from(
         .order_by(replies.c.received_at.desc(), replies.c.id.desc())
         .limit(limit)
     )
-    opened = ((row.received_at, _opened(tx, "replies", row.id, row.body_sealed)) for row in tx.all(query))
+    opened = ((row.received_at, open_words(tx, "replies", row.id, row.body_sealed)) for row in tx.all(query))
     return [(at, body) for at, body in opened if body is not None]
 
 
@@ -373,7 +373,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
         Spoken(
             "in",
             row.received_at,
-            _opened(tx, "replies", row.id, row.body_sealed),
+            open_words(tx, "replies", row.id, row.body_sealed),
             row.meaning,
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
@@ -392,7 +392,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             Spoken(
                 way="out",
                 at=row.started_at,
-                words=_opened(tx, "attempts", row.id, row.body_sealed),
+                words=open_words(tx, "attempts", row.id, row.body_sealed),
                 text=row.text_id,
                 class_=row.class_,
                 state=row.state,
@@ -400,43 +400,24 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             )
         )
     for row in tx.all(typed):
-        words = _opened(tx, "texts", row.id, row.body_sealed) if row.body_sealed else None
+        words = open_words(tx, "texts", row.id, row.body_sealed) if row.body_sealed else None
         said.append(Spoken("out", row.opens_at, words, text=row.id, class_="staff", state=row.state))
     return sorted(said, key=lambda one: one.at)
 
 
 def _because(tx: Transaction, reply: Row[Any]) -> tuple[str, ...]:
-    words = _opened(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
+    words = open_words(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
     return tuple(json.loads(words)) if words is not None else ()
 
 
-def _opened(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
+def open_words(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
+    """What is sealed there; None where the person was erased."""
     with suppress(LookupError, Unreadable):
         return tx.open(Place(table, column, row_id), sealed)
     return None
 
 
 # What clinicians say of them.
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """A reply that a clinician marked: whether it was danger, by whom and when; and what we had understood of it.
-
-    `words` only where they were asked for, and None where they do not open any more.
-    """
-
-    id: int
-    site: str
-    received_at: datetime
-    danger: bool
-    by: str
-    at: datetime
-    meaning: str
-    meanings: tuple[str, ...]
-    rules: tuple[str, ...]
-    lexicon: str
-    words: str | None = field(repr=False)
 
 
 def of_number(tx: Transaction, reply_id: int, number_id: int, places: Collection[int]) -> Row[Any] | None:
@@ -458,52 +439,15 @@ def mark(
 
 def mark_of(tx: Transaction, reply: Row[Any]) -> bool | None:
     """Whether a reply is marked as danger or as none; None where it is not marked, or its patient is erased."""
-    said = _mark(tx, reply)
+    said = said_of(tx, reply)
     return None if said is None else bool(said["danger"])
 
 
-def _mark(tx: Transaction, reply: Row[Any]) -> dict[str, Any] | None:
+def said_of(tx: Transaction, reply: Row[Any]) -> dict[str, Any] | None:
+    """What a clinician said of a reply; None where no one did, or the person was erased."""
     if reply.mark_sealed is None:
         return None
     with suppress(LookupError, Unreadable):
         said: dict[str, Any] = json.loads(tx.open(Place("replies", "mark_sealed", reply.id), reply.mark_sealed))
         return said
     return None
-
-
-def marked(
-    tx: Transaction,
-    places: Collection[int],
-    *,
-    words: Collection[int] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> Iterator[Marked]:
-    """The marked replies of these sites that came in that time, oldest first; with their words at the sites `words`."""
-    query = (
-        sa.select(replies, sites.c.key.label("site"))
-        .join(sites, sites.c.id == replies.c.site_id)
-        .where(replies.c.mark_sealed.is_not(None), replies.c.site_id.in_(places))
-        .order_by(replies.c.received_at, replies.c.id)
-    )
-    if since is not None:
-        query = query.where(replies.c.received_at >= since)
-    if until is not None:
-        query = query.where(replies.c.received_at < until)
-    for row in tx.all(query):
-        said = _mark(tx, row)
-        if said is None:
-            continue
-        yield Marked(
-            id=row.id,
-            site=row.site,
-            received_at=row.received_at,
-            danger=bool(said["danger"]),
-            by=said["by"],
-            at=datetime.fromisoformat(said["at"]),
-            meaning=row.meaning,
-            meanings=tuple(row.meanings),
-            rules=tuple(row.rules),
-            lexicon=row.lexicon,
-            words=_opened(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
-        )

@@ -5,7 +5,6 @@ instead of opening another. Lock numbers, texts and attempts before tasks.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,8 +30,8 @@ from reminders.store.database.schema import (
     tasks,
     texts,
 )
-from reminders.store.database.sealing import DataKey, Place, Unreadable
-from reminders.store.people import masked_of
+from reminders.store.database.sealing import DataKey, Place
+from reminders.store.people import masked_of, recipients_of
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -389,6 +388,10 @@ def unaccepted_pages(tx: Transaction) -> int:
     return int(tx.value(query))
 
 
+class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
+    """There is no task of that number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarms:
     """Urgent tasks that nobody has acknowledged: how many, and since when the first of them rings."""
@@ -523,85 +526,11 @@ def listed(
     return _read(tx, tx.all(query), sites)
 
 
-@dataclass(frozen=True, slots=True)
-class Queues:
-    """How many open tasks stand in each queue.
-
-    `red` are visits that no text reminds of; `rest` are neither they nor urgent.
-    """
-
-    urgent: int
-    red: int
-    rest: int
-    mine: int
-    unassigned: int
-
-    @property
-    def open(self) -> int:
-        """All of them."""
-        return self.urgent + self.red + self.rest
-
-
-def queues(tx: Transaction, sites: Collection[int], who: str) -> Queues:
-    """The open tasks of these sites, counted; `mine` are those that `who` took."""
-    is_urgent, is_red = tasks.c.urgency == "urgent", sa.and_(tasks.c.urgency != "urgent", tasks.c.kind == "red")
-
-    def many(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
-
-    query = sa.select(
-        many(is_urgent).label("urgent"),
-        many(is_red).label("red"),
-        many(sa.and_(sa.not_(is_urgent), sa.not_(is_red))).label("rest"),
-        many(tasks.c.owner == who).label("mine"),
-        many(tasks.c.owner.is_(None)).label("unassigned"),
-    )
-    row = tx.first(query.where(sa.text(OPEN), tasks.c.site_id.in_(sites)))
-    assert row is not None
-    return Queues(row.urgent, row.red, row.rest, row.mine, row.unassigned)
-
-
 def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
     """Key → the latest task of that key: id, key, due_at, closed_at, outcome."""
     columns = (tasks.c.id, tasks.c.key, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
     query = sa.select(*columns).where(tasks.c.key.in_(keys))
     return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
-
-
-def holding(tx: Transaction, text_ids: Collection[int]) -> dict[int, int]:
-    """Held text → the open task about it."""
-    query = sa.select(tasks.c.text_id, tasks.c.id).where(sa.text(OPEN), tasks.c.kind == "held_text")
-    return {row.text_id: row.id for row in tx.all(query.where(tasks.c.text_id.in_(text_ids)))}
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The latest reply of a task: its words, what it was taken to mean, when it came."""
-
-    words: str | None = field(repr=False)
-    meaning: str
-    at: datetime
-
-
-def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
-    """Task → the latest reply that it is about. Words are None where they do not open any more."""
-    latest = (
-        sa.select(sa.func.max(task_events.c.id))
-        .where(task_events.c.task_id.in_(task_ids), task_events.c.reply_id.is_not(None))
-        .group_by(task_events.c.task_id)
-    )
-    query = (
-        sa.select(task_events.c.task_id, replies.c.id, replies.c.body_sealed, replies.c.meaning, replies.c.received_at)
-        .join(replies, replies.c.id == task_events.c.reply_id)
-        .where(task_events.c.id.in_(latest))
-    )
-    found = {}
-    for row in tx.all(query):
-        words = None
-        with suppress(LookupError, Unreadable):
-            words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
-        found[row.task_id] = Heard(words, row.meaning, row.received_at)
-    return found
 
 
 def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = None) -> Task | None:
@@ -736,3 +665,11 @@ def _patients_on(
     for row in tx.all(query):
         found[row.number_id] = (*found.get(row.number_id, ()), (row.id, row.ref))
     return found
+
+
+def number_of(tx: Transaction, task: Task) -> int | None:
+    """The number that a task is about: its own, else its patient's."""
+    if task.number_id is not None or len(task.patient_ids) != 1:
+        return task.number_id
+    own = [one for one in recipients_of(tx, task.patient_ids[0]) if one.role == "self"]
+    return own[0].number_id if own else None

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reminders import clock, store
+from reminders import clock
+from reminders.queries import readings
 from reminders.service import House
 from reminders.service.office import signing_in
 from reminders.service.office.accounts import PERMISSIONS, Actor
@@ -280,11 +281,11 @@ class WithAddress:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        kept = store.records.came_from.set(address_of(Request(scope)))
+        kept = readings.came_from.set(address_of(Request(scope)))
         try:
             await self._app(scope, receive, send)
         finally:
-            store.records.came_from.reset(kept)
+            readings.came_from.reset(kept)
 
 
 class SameOrigin:

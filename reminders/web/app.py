@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reminders import store
+from reminders import queries
 from reminders.service import House
 from reminders.service.operations import logs, presence
 from reminders.service.replies import inbound
@@ -122,7 +122,7 @@ def create_app(house: House | None = None) -> FastAPI:
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(access.SignInFirst, sign_in.ask)
-    app.add_exception_handler(store.Unavailable, _away)
+    app.add_exception_handler(queries.Unavailable, _away)
     app.add_exception_handler(Exception, _broken)
     app.include_router(webhooks.router)
     app.include_router(monitors.router)

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.queries import statistics
 from reminders.service import House
-from reminders.service.operations import health
+from reminders.service.operations import health, upgrade
 from reminders.web.access import ANYBODY, LOCAL
 from reminders.web.webhooks import TheHouse
 
@@ -32,7 +32,7 @@ def readyz(house: TheHouse) -> JSONResponse:
     heard. `reminders status` tells the rest.
     """
     try:
-        store.check(house.database)
+        upgrade.check(house.database)
         house.database.read(lambda tx: tx.fingerprints("+12025550100"))  # without it no reply is taken in
         jobs = health.status(house, clock.now()).jobs
         troubles = [
@@ -40,7 +40,7 @@ def readyz(house: TheHouse) -> JSONResponse:
             for name, job in jobs.items()
             if not job.fresh
         ]
-    except (store.WrongSchema, store.Unavailable, store.Unreadable, LookupError) as error:
+    except (queries.WrongSchema, queries.Unavailable, queries.Unreadable, LookupError) as error:
         troubles = [str(error)]
     return JSONResponse({"ok": not troubles, "troubles": troubles}, 200 if not troubles else 503)
 
@@ -52,12 +52,12 @@ class _Figures(Collector):
         self._house = house
 
     def collect(self) -> Iterator[Metric]:
-        figures = statistics.figures(self._house, clock.now())
+        figures = statistics.figures(self._house.database)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state, count in figures.texts.items():
             texts.add_metric([state], count)
         yield texts
-        now = figures.status
+        now = health.status(self._house, clock.now())
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
         yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
         yield GaugeMetricFamily(

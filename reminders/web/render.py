@@ -11,11 +11,12 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from reminders import __version__, clock, store
+from reminders import __version__, clock, queries, task_kinds
 from reminders.plans import to_wall
 from reminders.queries import explanations
-from reminders.service import House, tasks
+from reminders.service import House
 from reminders.service.operations.legible import legible
+from reminders.wording import staff_words
 
 AREAS = (
     ("Today", "/", "look"),
@@ -87,15 +88,15 @@ templates = Environment(
     undefined=StrictUndefined,
 )
 templates.globals.update(
-    states=explanations.STATES,
+    states=staff_words.STATES,
     tell=explanations.tell,
     advice=explanations.advice,
-    visits=explanations.VISITS,
-    modes=explanations.MODES,
-    meanings=explanations.MEANINGS,
-    lead_words=explanations.lead_words,
-    reasons=explanations.REASONS,
-    kinds=tasks.KINDS,
+    visits=staff_words.VISITS,
+    modes=staff_words.MODES,
+    meanings=staff_words.MEANINGS,
+    lead_words=staff_words.lead_words,
+    reasons=staff_words.REASONS,
+    kinds=task_kinds.KINDS,
     called=called,
     near=near,
     ago=ago,
@@ -104,7 +105,7 @@ templates.globals.update(
 templates.filters["legible"] = legible
 templates.filters["shown"] = shown
 templates.filters["short_name"] = short_name
-templates.filters["clock_time"] = explanations.clock_time
+templates.filters["clock_time"] = staff_words.clock_time
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
 
 
@@ -122,10 +123,10 @@ def _frame(request: Request) -> dict[str, Any]:
     actor = getattr(request.state, "actor", None)
     now = clock.now()
 
-    def look(tx: store.Transaction) -> tuple[list[tuple[str, datetime]], int]:
+    def look(tx: queries.Transaction) -> tuple[list[tuple[str, datetime]], int]:
         sites = actor.sites("look") if actor is not None else ()
-        paused = [(row.key, row.paused_at) for row in store.people.paused_sites(tx) if row.id in sites]
-        return paused, store.tasks.alarms(tx, sites).count
+        paused = [(row.key, row.paused_at) for row in queries.people.paused_sites(tx) if row.id in sites]
+        return paused, queries.tasks.alarms(tx, sites).count
 
     paused, ringing = house.database.read(look) if actor is not None else ([], 0)
     return {

@@ -16,6 +16,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 import turn
 
+from reminders.service.operations import counting
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # somebody who is signed in
 import routes
 from web_caller import Caller
@@ -52,7 +54,7 @@ def pages(house: House) -> dict[str, str]:
 
 def prepare(house: House) -> None:
     """Count every hour once, as the `tally` job does in several runs."""
-    while statistics.tally(house, clock.now()) == statistics.MOST:
+    while counting.tally(house, clock.now()) == counting.MOST:
         pass
 
 

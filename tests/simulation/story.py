@@ -15,7 +15,7 @@ from simulation.disk import Disk
 from simulation.promises import Broken, Said
 from simulation.world import EXPECTED, JOBS, POINTS, SENDER, World
 
-from reminders import clock, plans
+from reminders import clock, plans, task_kinds
 from reminders.plans import Known, to_wall
 from reminders.service import planning, tasks
 from reminders.service.operations import runs
@@ -605,7 +605,7 @@ class Story:
         elif self.random.random() < 0.4:
             self.person(lambda: tasks.take(house, number, clock.now(), who="the desk"))
         else:
-            outcome = tasks.KINDS[kind].outcomes[0]
+            outcome = task_kinds.KINDS[kind].outcomes[0]
             self.person(lambda: tasks.close(house, number, outcome, clock.now(), who="the desk", note=f"said {CANARY}"))
 
     # What goes wrong

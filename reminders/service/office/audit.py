@@ -4,11 +4,9 @@ The chain alone shows a changed or missing row in its middle. That its end was c
 anew, shows only against a *head* that was taken out of the database before: its place and hash, signed.
 """
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from reminders import store
 from reminders.app_context import House
-from reminders.store.office.audit import Head, Wanted
+from reminders.store.office.audit import Head
 
 SETTLED_AFTER = timedelta(seconds=10)  # by then a transaction that was under way has written its row
 BATCH = 1_000
@@ -42,106 +40,8 @@ class Verdict:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the audit. `before` and `after` are there where they were asked for and can be read still."""
-
-    id: int
-    at: datetime
-    who: str
-    what: str
-    table: str
-    row: int
-    site: str | None
-    patient: str | None
-    patient_id: int | None
-    where: str | None
-    place: int | None
-    has_values: bool
-    before: str | None = None
-    after: str | None = None
-    erased: bool = False
-
-
 class NoHead(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
     """A file that holds no head of ours; the text says what is the matter with it."""
-
-
-def look(
-    house: House, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
-) -> list[Entry]:
-    """Rows of the audit, newest first. That somebody saw them, or took them out, is noted: they name patients."""
-
-    def work(tx: store.Transaction) -> list[Entry]:
-        found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
-        if found or exported:
-            what = "audit exported" if exported else "audit read"
-            store.records.note(tx, who=who, what=what, table="audit", row=0, now=now, after=str(len(found)))
-        return found
-
-    return house.database.write(work, again=True)
-
-
-def show(house: House, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None) -> Entry | None:
-    """One row with its values; that somebody saw them is noted. None where there is none, at these sites."""
-
-    def work(tx: store.Transaction) -> Entry | None:
-        row = store.audit.by_id(tx, audit_id)
-        if row is None or (sites is not None and row.site_id not in sites):
-            return None
-        entry = _entry(tx, row, values=True)
-        if entry.has_values:
-            whose = {"patient": row.patient_id, "site": row.site_id}
-            store.records.note(tx, who=who, what="audit read", table="audit", row=row.id, now=now, **whose)
-        return entry
-
-    return house.database.write(work, again=True)
-
-
-def _entry(tx: store.Transaction, row: store.Row[Any], *, values: bool) -> Entry:
-    before = after = None
-    erased = False
-    if values:
-        try:
-            before, after = store.records.noted(tx, row)
-            erased = row.said is not None and before is None and after is None
-        except (LookupError, store.Unreadable):
-            erased = True
-    return Entry(
-        id=row.id,
-        at=row.at,
-        who=row.who,
-        what=row.what,
-        table=row.table,
-        row=row.row_id,
-        site=row.site,
-        patient=row.patient_ref,
-        patient_id=row.patient_id,
-        where=row.where,
-        place=row.place,
-        has_values=row.said is not None,
-        before=before,
-        after=after,
-        erased=erased,
-    )
-
-
-COLUMNS = ("at", "who", "what", "table", "row", "site", "patient", "where", "place", "before", "after")
-
-
-def as_csv(entries: Iterable[Entry]) -> str:
-    """Rows as CSV, with a byte order mark for Excel.
-
-    A cell that begins with anything but a letter or digit has an apostrophe before it: no formula.
-    """
-    written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(COLUMNS)
-    for entry in entries:
-        cells = [getattr(entry, column) for column in COLUMNS]
-        said = ["" if cell is None else cell.isoformat() if isinstance(cell, datetime) else str(cell) for cell in cells]
-        writer.writerow([cell if not cell or cell[0].isalnum() else f"'{cell}" for cell in said])
-    return "\ufeff" + written.getvalue()
 
 
 def chain(house: House, now: datetime) -> int:

@@ -18,6 +18,8 @@ from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
 from reminders.store.operations.backup import BadBackup, Left
 
+__all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
+
 log = logging.getLogger(__name__)
 
 

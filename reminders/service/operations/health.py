@@ -58,6 +58,23 @@ class Status:
     tasks: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
 
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "ok": self.ok,
+            "jobs": {
+                name: {"last_success": job.last_success, "age_seconds": job.age_seconds, "error": job.error}
+                for name, job in self.jobs.items()
+            },
+            "queue": {
+                "due": self.due,
+                "oldest_due_seconds": self.oldest_due_seconds,
+                "sending": self.sending,
+                "uncertain": self.uncertain,
+            },
+            "troubles": self.troubles,
+        }
+
 
 def job_intervals(house: House) -> dict[str, float]:
     """The jobs that run here, and the seconds between two runs of each."""

@@ -10,10 +10,9 @@ from typing import TypeVar
 
 from reminders import clock, store
 from reminders.app_context import House
-from reminders.queries import statistics
 from reminders.service import planning, sending
 from reminders.service.office import api_keys, audit, heads
-from reminders.service.operations import logs, proxies, retention
+from reminders.service.operations import counting, logs, proxies, retention
 from reminders.service.planning import importing, watch
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
@@ -119,7 +118,7 @@ def _watch(house: House, now: datetime) -> None:
 
 
 def _tally(house: House, now: datetime) -> None:
-    statistics.tally(house, now)
+    counting.tally(house, now)
 
 
 def _chain(house: House, now: datetime) -> None:

@@ -5,7 +5,7 @@ A number's STOP belongs to the number: nothing here lifts one that came from the
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -16,7 +16,6 @@ from reminders.app_context import House
 from reminders.planner.business_days import honour_by
 from reminders.planner.notices import for_news
 from reminders.plans import Problem
-from reminders.queries import explanations
 from reminders.service import tasks
 from reminders.service.people import sharing
 from reminders.service.planning.accepting import consent_given
@@ -25,6 +24,7 @@ from reminders.store import Row
 from reminders.store.database.ids import new_id
 from reminders.store.people import ConsentGiven
 from reminders.store.planning.texts import Addressee, Changes, Window
+from reminders.wording import staff_words
 from reminders.wording.segments import segments
 
 TYPED_FOR = timedelta(hours=4)
@@ -594,7 +594,19 @@ def why_not_say(house: House, tx: store.Transaction, reader: Row[Any], site: Row
     if all(plan.status != "active" for plan in store.plans.current_plans(tx, reader.patient_id)):
         return "no plan of this patient is active, so nothing goes"
     reason = planner.may_be_texted(reader_now(tx, reader, site, now), policy_of(house), dated=True)
-    return explanations.REASONS[reason.value] if reason is not None else None
+    return staff_words.REASONS[reason.value] if reason is not None else None
+
+
+def why_not_to(house: House, recipient_ids: Sequence[int], now: datetime) -> dict[int, str | None]:
+    """Recipient → why staff may not text them just now, in words; None where they may."""
+
+    def work(tx: store.Transaction) -> dict[int, str | None]:
+        return {
+            row.id: why_not_say(house, tx, row, store.people.site_of_patient(tx, row.patient_id), now)
+            for row in store.people.recipients_by_id(tx, recipient_ids)
+        }
+
+    return house.database.read(work)
 
 
 def say(
@@ -628,7 +640,7 @@ def say(
             raise Refused(why)
         window = Window(now, now + TYPED_FOR, planner.next_allowed(for_news(reader, now, now), now))
         if window.due_at >= window.closes_at:
-            at = explanations.clock_time(window.due_at, reader.zone)
+            at = staff_words.clock_time(window.due_at, reader.zone)
             raise Refused(f"it is too late at night, or too early, where they are: texts may go from {at}")
         typed = Typed(said, length.count, length.encoding, window.due_at, reader.zone)
         if dry_run:
@@ -680,7 +692,7 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
         if store.people.recipients_on(tx, [number_id]):
             raise Refused("patients' texts go to this number; send the test to a phone of your own")
         if number.opted_out_at is not None:
-            raise Refused(explanations.REASONS["opted_out"] + "; it opens again when START comes from that phone")
+            raise Refused(staff_words.REASONS["opted_out"] + "; it opens again when START comes from that phone")
         sender_id = store.people.sender_of(tx, place.id, house.settings.twilio.sender)
         made = store.texts.add(
             tx,
@@ -812,7 +824,7 @@ def _shown(case: _Case, reader: Row[Any], consent: Row[Any] | None, *, waits: bo
         opted_out_at=number.opted_out_at,
         bad_since=number.bad_since,
         wrong_since=number.wrong_since,
-        why_not=explanations.REASONS[reason.value] if reason is not None else None,
+        why_not=staff_words.REASONS[reason.value] if reason is not None else None,
         waits=waits,
         missing=_missing(case, reader, consent),
     )

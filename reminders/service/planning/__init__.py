@@ -17,10 +17,12 @@ from reminders.service.planning.accepting import (
     texts_of,
     try_out,
 )
+from reminders.store.planning.texts import Changes
 
 __all__ = [
     "NO_EARLY_VISIT",
     "Accepted",
+    "Changes",
     "Effect",
     "ToldOf",
     "accept",

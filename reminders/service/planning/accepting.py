@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from reminders import crash, planner, plans, store, wording
 from reminders.app_context import House
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
-from reminders.queries import explanations, history
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of, replan
 from reminders.service.tasks.isolation import OneByOne
@@ -23,6 +22,7 @@ from reminders.store import Row
 from reminders.store.database.sealing import DataKey
 from reminders.store.people import ConsentGiven
 from reminders.store.planning.texts import Changes
+from reminders.wording import staff_words
 from reminders.wording.segments import segments
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ def accept_in(
             values |= status
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
-    modes = {one.key: one.how for one in history.series_of(tx, plan_id)} if row is not None else {}
+    modes = {one.key: one.how for one in store.plans.series_of(tx, plan_id)} if row is not None else {}
     _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
     crash.point("K0")
     changes = replan(house, tx, [patient_id], now)
@@ -211,8 +211,8 @@ def _told_otherwise(tx: store.Transaction, plan_id: int, modes: dict[str, str], 
     What is still to go says how it is now; there is no notice of it, so a person has to tell.
     """
     return [
-        f"{one.key} now happens {explanations.MODES[one.how]}, and a text about it has gone: tell them, no text does"
-        for one in history.series_of(tx, plan_id)
+        f"{one.key} now happens {staff_words.MODES[one.how]}, and a text about it has gone: tell them, no text does"
+        for one in store.plans.series_of(tx, plan_id)
         if modes.get(one.key, one.how) != one.how and store.plans.spoken_of_ahead(tx, one.id, now)
     ]
 
@@ -650,6 +650,27 @@ class Previewed:
     appointments: tuple[str, ...]
     red: bool  # no text at all goes about one of these visits, and it is one to phone about
 
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs. Ids of rows are text: they are longer than the numbers that JavaScript can hold."""
+        return {
+            "key": self.key,
+            "class": self.class_,
+            "recipient": self.recipient,
+            "opens_at": self.opens_at,
+            "closes_at": self.closes_at,
+            "goes_at": self.goes_at if self.goes else None,
+            "local": self.local,
+            "zone": self.zone,
+            "goes": self.goes,
+            "state": self.state,
+            "reason": self.reason,
+            "text": self.text,
+            "segments": self.segments,
+            "encoding": self.encoding,
+            "appointments": list(self.appointments),
+            "red": self.red,
+        }
+
 
 def preview(
     house: House, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
@@ -698,9 +719,7 @@ def people_in(document: PlanDocument, texts: Sequence[Previewed]) -> list[ToldOf
         mine = [text for text in texts if text.recipient == key]
         count = sum(text.goes for text in mine)
         reasons = [text.reason for text in mine if text.reason is not None]
-        why = silent.get(key) or (
-            explanations.REASONS.get(reasons[0], reasons[0]) if reasons else "no visit lies ahead"
-        )
+        why = silent.get(key) or (staff_words.REASONS.get(reasons[0], reasons[0]) if reasons else "no visit lies ahead")
         found.append(ToldOf(key, role, count, None if count else why))
     return found
 
@@ -744,7 +763,7 @@ def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime)
     texted = {item for draft in drafts if draft.state not in _SILENT for item in draft.appointment_ids}
     ahead = store.plans.visits_between(tx, plan.patient_id, now, now + timedelta(days=400))
     red = {one.visit.id for one in ahead if planner.is_red(one.visit, now)} - texted
-    went = history.went(tx, [draft.text for draft in drafts if draft.state not in _UNTRIED])
+    went = store.texts.went(tx, [draft.text for draft in drafts if draft.state not in _UNTRIED])
     return [
         _as_it_went(shown, went[draft.text]) if draft.text in went else shown
         for draft in drafts
@@ -753,7 +772,7 @@ def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime)
     ]
 
 
-def _as_it_went(shown: Previewed, last: history.Went) -> Previewed:
+def _as_it_went(shown: Previewed, last: store.texts.Went) -> Previewed:
     """A text that was tried, with the words that it went with; what it would say now is no matter."""
     length = segments(last.body) if last.body else None
     return replace(

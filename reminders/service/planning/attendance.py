@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from reminders import planner, plans, queries, store
+from reminders import planner, plans, store
 from reminders.app_context import House
 from reminders.planner import Reason
 from reminders.plans import Kind
@@ -114,7 +114,7 @@ def mark_these(
     """
 
     def look(tx: store.Transaction) -> Sequence[Row[Any]]:
-        rows = store.plans.appointments_by_id(tx, queries.appointments_at(tx, sites, marks))
+        rows = store.plans.appointments_by_id(tx, store.plans.appointments_at(tx, sites, marks))
         if any(row.status not in _HELD for row in rows):
             raise ValueError("one of them was called off, so nobody can have come")
         return rows

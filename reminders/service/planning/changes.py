@@ -147,6 +147,18 @@ def change_visit(
     return house.database.write(change, again=True)
 
 
+def change(
+    house: House, appointment_id: int, now: datetime, *, who: str, to: datetime | None, version: int | None = None
+) -> Changes | None:
+    """Move the visit of that id to an instant, or with None call it off; None where it is not on any more.
+
+    Raises ChangedSince where it does not stand in `version`, and ValueError for what cannot be.
+    """
+    return house.database.write(
+        lambda tx: change_one(house, tx, appointment_id, now, who=who, to=to, version=version), again=True
+    )
+
+
 def change_one(
     house: House,
     tx: store.Transaction,

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, time
 
 from reminders import planner, plans, store, wording
 from reminders.app_context import House
-from reminders.queries import explanations
 from reminders.service import tasks
 from reminders.service.planning import attendance
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of
 from reminders.store.sending.claims import Claimed, Intent
+from reminders.wording import staff_words
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
 
 def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
     """They do not go after all; where a person had released one, its task says why, and stays open."""
-    store.tasks.tell_stopped(tx, text_ids, explanations.REASONS.get(reason, reason), now)
+    store.tasks.tell_stopped(tx, text_ids, staff_words.REASONS.get(reason, reason), now)
     return store.claims.suppress(tx, text_ids, reason)
 
 

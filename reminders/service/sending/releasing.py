@@ -8,10 +8,10 @@ from typing import Any
 from reminders import planner, store
 from reminders.app_context import House
 from reminders.plans import to_wall
-from reminders.queries import explanations
 from reminders.service import tasks
 from reminders.service.sending import final_check
 from reminders.store import Row
+from reminders.wording import staff_words
 
 MOST_WAITS = 20  # a text that waits is judged again at the end of each wait
 HELD_NO_MORE = "it is held no more, or its time has passed"
@@ -93,7 +93,7 @@ def _forecast(house: House, tx: store.Transaction, text_id: int, fate: Row[Any],
             return Outlook("goes" if until is None else "waits", fate.zone, why if until else "", until, words)
         then = store.queue.fate_of(tx, text_id)
         if then.state != "scheduled" or then.held is not None:
-            return Outlook("stops", fate.zone, explanations.REASONS.get(then.reason or "", HELD_NO_MORE))
+            return Outlook("stops", fate.zone, staff_words.REASONS.get(then.reason or "", HELD_NO_MORE))
         one = due[0]
         reader = one.due.reader if one.due is not None else one.unplanned.reader if one.unplanned is not None else None
         is_quiet = reader is None or planner.next_allowed(reader, at).astimezone(UTC) > at

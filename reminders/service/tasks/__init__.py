@@ -2,27 +2,25 @@
 
 from reminders.service.tasks.handling import (
     CRISIS_DUE,
-    KINDS,
     SLIP_DUE,
     Disclosure,
-    NoSuchTask,
     Settled,
     close,
     held_text_of,
     is_dangerous_time,
     is_waking,
     let_text_go,
-    listed,
     nothing_to_tell,
     phone_instead,
     remark,
-    show,
     take,
     tell_instead,
     tell_of_change,
     tell_of_expired,
     waking,
 )
+from reminders.store.tasks import NoSuchTask
+from reminders.task_kinds import KINDS
 
 __all__ = [
     "CRISIS_DUE",
@@ -36,11 +34,9 @@ __all__ = [
     "is_dangerous_time",
     "is_waking",
     "let_text_go",
-    "listed",
     "nothing_to_tell",
     "phone_instead",
     "remark",
-    "show",
     "take",
     "tell_instead",
     "tell_of_change",

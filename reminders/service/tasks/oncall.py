@@ -30,6 +30,11 @@ def rota(house: House) -> Rota:
     return Rota.parse(house.settings.site.on_call)
 
 
+def on_duty(house: House, now: datetime) -> tuple[Contact, ...]:
+    """Who is on call now, by the wall clock of the default site."""
+    return rota(house).on_duty(plans.to_wall(now, house.settings.site.zone))
+
+
 def pager(house: House) -> Pager:
     """What tells them; in development and demo nothing leaves the machine."""
     return Pager(live=house.settings.twilio.live)

@@ -31,13 +31,14 @@ from reminders.store.database import schema
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
 from reminders.store.database.statements import Statements
-from reminders.store.turns import Turns, until_free
+from reminders.store.database.turns import Turns, until_free
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25006")
+_ONLY_READS = "postgresql_readonly"  # SQLAlchemy's own for PostgreSQL; ours looks at it for SQLite
 _CACHED_KEYS = 10_000
 _CHECKPOINT_WAITS_MS = 100
 _LONGEST_LOG = 16 << 20  # bytes; folding these in takes about a tenth of a second
@@ -58,6 +59,7 @@ class Transaction(Statements):
         super().__init__(connection)
         self._database = database
         self._index_key: bytes | None = None
+        self.only_reads = bool(connection.get_execution_options().get(_ONLY_READS))
 
     @property
     def driver_connection(self) -> Any:
@@ -71,12 +73,12 @@ class Transaction(Statements):
     def fingerprint(self, value: str) -> bytes:
         """The keyed fingerprint by which this E.164 number, or this word of a name, is found.
 
-        The index key is held FOR SHARE until the commit, so that a new one cannot come in between and leave a number
-        behind that nobody finds again, and with it a STOP.
+        Where rows may be written, the index key is held FOR SHARE until the commit: a new one cannot come in between
+        and leave a number behind that is never found again, and with it a STOP.
         """
         if self._index_key is None:
             query = sa.select(schema.keys).where(schema.keys.c.purpose == "index")
-            row = self.first(query.with_for_update(read=True))
+            row = self.first(query if self.only_reads else query.with_for_update(read=True))
             if row is None:
                 raise LookupError(
                     "the phone index key is lost, so no number is found; run `reminders keys rotate --index`"
@@ -193,6 +195,7 @@ class Database:
         self._one_copy = threading.Lock()
         self._turns = Turns()
         self._engine = _make_engine(url, patience)
+        self._reads = self._engine.execution_options(begin="BEGIN", **{_ONLY_READS: True})
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._log = Path(f"{self._engine.url.database}-wal") if self.dialect == "sqlite" else None
 
@@ -238,8 +241,8 @@ class Database:
             file.chmod(0o600)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a transaction that changes nothing. Raises Unavailable."""
-        return self._run(self._engine, work, again=True)
+        """Run `work` in a transaction in which the database itself refuses every change. Raises Unavailable."""
+        return self._run(self._reads, work, again=True)
 
     def write(self, work: Callable[[Transaction], T], *, again: bool = False) -> T:
         """Run `work` in a write transaction and commit it.
@@ -281,7 +284,7 @@ class Database:
         if not self._one_copy.acquire(timeout=self._patience):
             raise Unavailable("too many previews at once")
         try:
-            copy = self._run(self._engine, _copied, again=True)
+            copy = self._run(self._reads, _copied, again=True)
             try:
                 return [self._run(copy, partial(tried, work), again=True) for work in works]
             finally:
@@ -468,7 +471,11 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
 
 
 def _begin_sqlite(connection: Connection, *, patience: float = 0) -> None:
-    begin = connection.get_execution_options().get("begin", "BEGIN")
+    options = connection.get_execution_options()
+    begin, only_reads = options.get("begin", "BEGIN"), bool(options.get(_ONLY_READS))
+    if connection.info.get("only_reads", False) != only_reads:  # one connection of the pool serves both, in turn
+        connection.exec_driver_sql(f"PRAGMA query_only={only_reads:d}")
+        connection.info["only_reads"] = only_reads
     if not patience or begin == "BEGIN":
         connection.exec_driver_sql(begin)
         return

@@ -125,12 +125,6 @@ def use_recovery_code(tx: Transaction, staff_id: int, mark: str, now: datetime) 
     return tx.run(recovery_codes.update().where(of, recovery_codes.c.used_at.is_(None)).values(used_at=now)) == 1
 
 
-def recovery_codes_left(tx: Transaction, staff_id: int) -> int:
-    """How many codes are unused."""
-    unused = sa.and_(recovery_codes.c.staff_id == staff_id, recovery_codes.c.used_at.is_(None))
-    return int(tx.value(sa.select(sa.func.count()).where(unused)))
-
-
 # Sign-ins
 
 
@@ -181,14 +175,6 @@ def end_keys(tx: Transaction, staff_id: int, now: datetime) -> int:
     """End the API keys that a member of staff made; how many had not ended."""
     theirs = sa.and_(api_keys.c.made_by == staff_id, api_keys.c.ended_at.is_(None))
     return tx.run(api_keys.update().where(theirs).values(ended_at=now))
-
-
-def sign_ins_of(tx: Transaction, staff_id: int, since: datetime) -> Sequence[Row[Any]]:
-    """A member of staff's sign-ins that were proved, have not been ended and were seen since then; newest first."""
-    holding = sa.and_(sign_ins.c.proved_at.is_not(None), sign_ins.c.ended_at.is_(None), sign_ins.c.seen_at > since)
-    return tx.all(
-        sa.select(sign_ins).where(sign_ins.c.staff_id == staff_id, holding).order_by(sign_ins.c.started_at.desc())
-    )
 
 
 # Wrong tries

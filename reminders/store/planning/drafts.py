@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -12,16 +11,6 @@ from reminders.store.database.schema import drafts
 from reminders.store.database.sealing import Place, Unreadable
 
 FORGOTTEN_AFTER = timedelta(days=14)  # personal data that became nobody's plan
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A form as it was left: its fields in order."""
-
-    id: int
-    site_id: int
-    changed_at: datetime
-    fields: tuple[tuple[str, str], ...] = field(repr=False)
 
 
 def keep(
@@ -35,25 +24,6 @@ def keep(
     if tx.run(mine.values(**values)):
         return True
     return tx.insert_new(drafts, {"id": draft_id, "staff_id": staff_id, **values})
-
-
-def mine(tx: Transaction, staff_id: int, draft_id: int | None = None) -> list[Draft]:
-    """The drafts of a member of staff, the newest first; of that id alone where one is given."""
-    query = sa.select(drafts).where(drafts.c.staff_id == staff_id).order_by(drafts.c.changed_at.desc()).limit(50)
-    if draft_id is not None:
-        query = query.where(drafts.c.id == draft_id)
-    return [
-        Draft(
-            row.id,
-            row.site_id,
-            row.changed_at,
-            tuple(
-                (name, value)
-                for name, value in json.loads(tx.open(Place("drafts", "fields_sealed", row.id), row.fields_sealed))
-            ),
-        )
-        for row in tx.all(query)
-    ]
 
 
 def forget(tx: Transaction, before: datetime) -> int:

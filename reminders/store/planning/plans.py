@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Arriving, Leaving, Visit, renamed
 from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
+from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.prepared import Prepared, PreparedInsert, among, words
@@ -61,8 +62,9 @@ def plan_by_ref(
 
 
 def plans_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
-    """These plans, locked for a change, in one order for everybody."""
-    return tx.all(sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id).with_for_update())
+    """These plans, always in one order; locked for a change unless the transaction only reads."""
+    query = sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id)
+    return tx.all(query if tx.only_reads else query.with_for_update())
 
 
 def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
@@ -847,3 +849,20 @@ def visits_by_id(tx: Transaction, ids: Collection[int]) -> dict[int, NamedVisit]
         row.id: NamedVisit(visit_of(row, first=False), row.series_key, row.recurrence_id)
         for row in tx.all(visit_rows().where(appointments.c.id.in_(ids)))
     }
+
+
+def series_of(tx: Transaction, plan_id: int) -> Sequence[Row[Any]]:
+    """The series of a plan in the order in which they begin, with the key of the session that each shares."""
+    query = sa.select(series, sessions.c.key.label("session")).outerjoin(sessions, sessions.c.id == series.c.session_id)
+    return tx.all(query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
+
+
+def appointments_at(tx: Transaction, sites: Collection[int], appointment_ids: Collection[int]) -> list[int]:
+    """Of these appointments those that belong to these sites."""
+    query = (
+        sa.select(schema.appointments.c.id)
+        .join(schema.series, schema.series.c.id == schema.appointments.c.series_id)
+        .join(schema.plans, schema.plans.c.id == schema.series.c.plan_id)
+        .where(schema.appointments.c.id.in_(appointment_ids), schema.plans.c.site_id.in_(sites))
+    )
+    return [row.id for row in tx.all(query)]

@@ -25,6 +25,7 @@ from reminders.store.database.schema import (
     receipts,
     recipients,
     senders,
+    sites,
     texts,
 )
 from reminders.store.database.sealing import Place, Unreadable
@@ -74,6 +75,60 @@ def tries_until(tx: Transaction, attempt_id: int) -> list[tuple[str | None, int 
 def sender_of_attempt(tx: Transaction, attempt_id: int) -> int:
     """The sender an attempt went by."""
     return int(tx.value(sa.select(attempts.c.sender_id).where(attempts.c.id == attempt_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What came of one try: Twilio's answer (accepted, refused, unknown; None for none yet) and the code it met."""
+
+    answer: str | None
+    error_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A text with its tries, and whose it is: what a person goes by who decides whether it is tried again."""
+
+    id: int
+    state: str
+    closes_at: datetime
+    attempts: tuple[Try, ...]
+    number_id: int
+    site_id: int
+    site: str
+    site_zone: str
+    patient_id: int | None
+    patient: str | None
+    recipient: str | None
+
+
+def ended(tx: Transaction, text_ids: Collection[int], places: Collection[int] | None) -> list[Ended]:
+    """Those of these texts that belong to these sites (None: all), each with its tries in order."""
+    query = (
+        sa.select(
+            texts.c.id,
+            texts.c.state,
+            texts.c.closes_at,
+            texts.c.number_id,
+            texts.c.site_id,
+            sites.c.key.label("site"),
+            sites.c.zone.label("site_zone"),
+            patients.c.id.label("patient_id"),
+            patients.c.ref.label("patient"),
+            recipients.c.key.label("recipient"),
+        )
+        .join(sites, sites.c.id == texts.c.site_id)
+        .outerjoin(recipients, recipients.c.id == texts.c.recipient_id)
+        .outerjoin(patients, patients.c.id == recipients.c.patient_id)
+        .where(texts.c.id.in_(text_ids))
+    )
+    if places is not None:
+        query = query.where(texts.c.site_id.in_(places))
+    tries: dict[int, list[Try]] = {}
+    made = sa.select(attempts.c.text_id, attempts.c.answer, attempts.c.error_code)
+    for row in tx.all(made.where(attempts.c.text_id.in_(text_ids)).order_by(attempts.c.number)):
+        tries.setdefault(row.text_id, []).append(Try(row.answer, row.error_code))
+    return [Ended(attempts=tuple(tries.get(row.id, ())), **row._mapping) for row in tx.all(query)]
 
 
 def try_again(tx: Transaction, attempt_id: int, due_at: datetime, code: int) -> bool:

@@ -26,9 +26,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from reminders import clock, intake, plans, store
+from reminders import clock, intake, plans, queries
 from reminders.plans import Known, PlanRefused
 from reminders.plans import Problem as Wrong
+from reminders.queries import readings
 from reminders.service import House
 from reminders.service.office import api_keys
 from reminders.service.office.api_keys import Caller
@@ -120,11 +121,11 @@ async def _answered(
 ) -> Response:
     """The answer. That it shows somebody is on record before it leaves: a reference alone is somebody."""
     noted: list[str] = []
-    kept = store.records.noted_here.set(noted)
+    kept = readings.noted_here.set(noted)
     try:
         response = await inner(request)
     finally:
-        store.records.noted_here.reset(kept)
+        readings.noted_here.reset(kept)
     # What a preview of a new document notes is rolled back with it.
     tried_out = request.method == "POST" and request.url.path.endswith("/preview")
     if response.status_code < 300 and (tried_out or (request.method == "GET" and not noted)):
@@ -151,10 +152,7 @@ def _note(house: House, caller: Caller, request: Request, body: str, what: str) 
     one = isinstance(said, dict) and "items" not in said
     table, row = (area, int(ids[0])) if one and area in _TABLES and ids[0].isdecimal() else ("sites", min(caller.sites))
     now, after = clock.now(), " ".join(each for each in ids if each.isdecimal()) or None
-    house.database.write(
-        lambda tx: store.records.note(tx, who=caller.who, what=what, table=table, row=row, now=now, after=after),
-        again=True,
-    )
+    readings.note(house.database, readings.Note(what, table, row, after=after), now=now, who=caller.who)
 
 
 def _shown(name: str) -> str:
@@ -285,7 +283,7 @@ def instant(at: datetime | None, name: str) -> datetime | None:
     return at.astimezone(UTC) if at is not None else None
 
 
-def known(house: House, tx: store.Transaction, caller: Caller, now: datetime, site: object = None) -> Known:
+def known(house: House, tx: queries.Transaction, caller: Caller, now: datetime, site: object = None) -> Known:
     """What a document of this caller is read against: other sites than theirs do not exist."""
     mine = frozenset({*caller.sites.values(), *([caller.home] if caller.every_site else ())})
     at = site if isinstance(site, str) and site in mine else caller.home
@@ -310,7 +308,7 @@ def verdicts() -> Generator[None]:
 def look(
     house: House,
     caller: Caller,
-    work: Callable[[store.Transaction], T],
+    work: Callable[[queries.Transaction], T],
     *,
     names: bool,
     of: str,
@@ -323,16 +321,16 @@ def look(
     require(caller, "people")
     now = clock.now()
 
-    def noted(tx: store.Transaction) -> T:
+    def noted(tx: queries.Transaction, notes: readings.Notes) -> T:
         seen = work(tx)
         ids = [str(one.id) for one in seen] if isinstance(seen, list) else []
         if row or ids:
             at, on = (table, row) if row else ("sites", min(caller.sites))  # a list stands at a site, with whose it was
             after = " ".join(ids) or None
-            store.records.note(tx, who=caller.who, what=f"{of} read", table=at, row=on, now=now, after=after)
+            notes.add(f"{of} read", at, on, after=after)
         return seen
 
-    return house.database.write(noted, again=True)
+    return readings.read(house.database, noted, now, who=caller.who)
 
 
 # Pages.

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.plans import PlanRefused
-from reminders.queries import ListedPatient, PatientFilter
+from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
 from reminders.service.people import lives
@@ -70,7 +70,7 @@ def list_patients(
     rows = look(
         house,
         caller,
-        lambda tx: queries.patients(tx, caller.sites, wanted, clock.now(), names=names),
+        lambda tx: queries.patients.list_patients(tx, caller.sites, wanted, clock.now(), names=names),
         names=names,
         of="patients",
     )
@@ -83,12 +83,14 @@ def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, res
     asked = read_body(house, caller, Search, body).search
     now = clock.now()
 
-    def work(tx: store.Transaction) -> list[ListedPatient]:
+    def work(tx: queries.Transaction) -> list[ListedPatient]:
         try:
             phone = plans.find_phone(asked, known(house, tx, caller, now))
         except PlanRefused:
             phone = None
-        return queries.patients(tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True)
+        return queries.patients.list_patients(
+            tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True
+        )
 
     rows = look(house, caller, work, names=True, of="patients")
     return page(request, response, rows, len(rows))
@@ -109,7 +111,9 @@ def get_patient(*, house: TheHouse, caller: TheCaller, patient: Which, names: Na
 
 def the_patient(house: House, caller: Caller, which: str) -> ListedPatient:
     """The patient that an address names. 404 where there is none."""
-    return found(house.database.read(lambda tx: queries.patient(tx, caller.sites, row_id(which), clock.now())))
+    return found(
+        house.database.read(lambda tx: queries.patients.find_patient(tx, caller.sites, row_id(which), clock.now()))
+    )
 
 
 @router.post("/patients/{patient}/consent", **needs("write", gives=PatientDone, takes=NewConsent))

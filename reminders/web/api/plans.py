@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.plans import PlanDocument, PlanRefused, Problem
-from reminders.queries import ListedPlan, PlanFilter
-from reminders.service import House, as_json, planning
+from reminders.queries import readings
+from reminders.queries.plans import ListedPlan, PlanFilter
+from reminders.service import House, planning
 from reminders.service.office.api_keys import Caller
-from reminders.service.planning import changes, previews
-from reminders.store.planning.texts import Changes
+from reminders.service.planning import Changes, changes, previews
 from reminders.web.api.access import (
     Cursor,
     Door,
@@ -47,18 +47,18 @@ router = APIRouter(route_class=Door, tags=["plans"])
 Which = Annotated[str, Path(description="The plan's id, or ~ and its reference; one with a slash by its id.")]
 
 
-def the_plan(tx: store.Transaction, caller: Caller, which: str, *, names: bool = False) -> ListedPlan:
+def the_plan(tx: queries.Transaction, caller: Caller, which: str, *, names: bool = False) -> ListedPlan:
     """The plan that an address names. 404 where there is none, 409 where two sites have one of that reference."""
     now = clock.now()
     if not which.startswith("~"):
-        return found(queries.plan(tx, caller.sites, row_id(which), now, names=names))
+        return found(queries.plans.find_plan(tx, caller.sites, row_id(which), now, names=names))
     ref = which[1:]
     if not ref or len(ref) > 64 or not ref.isprintable():
         raise Refusal("not-found")
-    alike = queries.plans(tx, caller.sites, PlanFilter(ref=ref, limit=2), now)
+    alike = queries.plans.list_plans(tx, caller.sites, PlanFilter(ref=ref, limit=2), now)
     if len(alike) > 1:
         raise Refusal("not-possible", "Several plans have that reference; name the one by its id.")
-    return found(queries.plan(tx, caller.sites, alike[0].id, now, names=names) if alike else None)
+    return found(queries.plans.find_plan(tx, caller.sites, alike[0].id, now, names=names) if alike else None)
 
 
 @router.get("/plans", **needs("read", gives=Page[Plan]))
@@ -83,11 +83,11 @@ def list_plans(
     """Plans, the latest discharge first. `discharged_until` is not included."""
     before = place(cursor, date, int)
 
-    def work(tx: store.Transaction) -> list[ListedPlan]:
+    def work(tx: queries.Transaction) -> list[ListedPlan]:
         sites, patient_ref = list(caller.sites), None
         now = clock.now()
         if patient is not None:
-            one = queries.patient(tx, caller.sites, row_id(patient), now)
+            one = queries.patients.find_patient(tx, caller.sites, row_id(patient), now)
             if one is None:
                 return []
             sites, patient_ref = [key for key, site in caller.sites.items() if site == one.site], one.ref
@@ -103,7 +103,7 @@ def list_plans(
             before=before,
             limit=limit + 1,
         )
-        return queries.plans(tx, sites, wanted, now, names=names)
+        return queries.plans.list_plans(tx, sites, wanted, now, names=names)
 
     rows = look(house, caller, work, names=names, of="plans")
     return page(request, response, rows, limit)
@@ -125,7 +125,7 @@ def get_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Wh
     """One plan."""
     row = 0
 
-    def work(tx: store.Transaction) -> ListedPlan:
+    def work(tx: queries.Transaction) -> ListedPlan:
         return the_plan(tx, caller, plan, names=names)
 
     if names:
@@ -165,7 +165,7 @@ def _take(
     return {"plan": shown, "texts": done.texts, "changed": done.changed, "note": done.note, "notes": list(done.notes)}
 
 
-def _document(house: House, tx: store.Transaction, caller: Caller, body: Json) -> PlanDocument:
+def _document(house: House, tx: queries.Transaction, caller: Caller, body: Json) -> PlanDocument:
     said = body.get("plan")
     site = said.get("site") if isinstance(said, dict) else None
     return plans.read(body, known(house, tx, caller, clock.now(), site))
@@ -175,8 +175,8 @@ def _shown(house: House, caller: Caller, plan_id: int, response: Response) -> Li
     # A site that the plan itself brought is the caller's too, if every site is.
     sites = caller.sites
     if caller.every_site:
-        sites = house.database.read(lambda tx: {site.id: site.key for site in store.people.all_sites(tx)})
-    one = found(house.database.read(lambda tx: queries.plan(tx, sites, plan_id, clock.now())))
+        sites = house.database.read(lambda tx: {site.id: site.key for site in queries.people.all_sites(tx)})
+    one = found(house.database.read(lambda tx: queries.plans.find_plan(tx, sites, plan_id, clock.now())))
     etag(response, one.version)
     return one
 
@@ -186,9 +186,9 @@ def get_document(*, house: TheHouse, caller: TheCaller, response: Response, plan
     """The plan document as it was accepted; what was changed here since stands in the appointments."""
     one = house.database.read(lambda tx: the_plan(tx, caller, plan))
 
-    def work(tx: store.Transaction) -> str:
-        row = store.plans.plan_by_ref(tx, one.ref, site=one.site, lock=False)
-        return store.plans.document_of(tx, found(row))
+    def work(tx: queries.Transaction) -> str:
+        row = queries.plans.plan_by_ref(tx, one.ref, site=one.site, lock=False)
+        return queries.plans.document_of(tx, found(row))
 
     said = look(house, caller, work, names=True, of="plan document", table="plans", row=one.id)
     etag(response, one.version)
@@ -206,12 +206,9 @@ def _preview(house: House, caller: Caller, which: str) -> Any:
     now = clock.now()
     previews.admit(house, caller.who, now)
     texts = found(planning.preview_plan(house, one.ref, now, site=one.site))
-    house.database.write(
-        lambda tx: store.records.note(tx, who=caller.who, what="texts read", table="plans", row=one.id, now=now),
-        again=True,
-    )
+    readings.note(house.database, readings.Note("texts read", "plans", one.id), now=now, who=caller.who)
     people = planning.people_of(house, one.ref, texts, site=one.site)
-    return {"items": [as_json.previewed(text) for text in texts], "people": people}
+    return {"items": [text.as_json() for text in texts], "people": people}
 
 
 @router.post("/plans/{plan}/pause", **needs("write", gives=PlanDone))
@@ -267,4 +264,4 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
     previews.admit(house, caller.who, clock.now())
     places = None if caller.every_site else caller.sites
     texts = planning.preview(house, document, clock.now(), places=places)
-    return {"items": [as_json.previewed(text) for text in texts], "people": planning.people_in(document, texts)}
+    return {"items": [text.as_json() for text in texts], "people": planning.people_in(document, texts)}

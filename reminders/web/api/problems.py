@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from reminders import store
+from reminders import queries
 from reminders.plans import PlanRefused
 from reminders.plans import Problem as Wrong
 from reminders.service.office.api_keys import NoKey, Repeated, TooMany
@@ -108,10 +108,10 @@ def refusal_of(error: Exception) -> Refusal | None:
             return Refusal("being-done", headers={"Retry-After": "1"}) if error.busy else Refusal("key-reused")
         case ChangedSince():
             return Refusal("changed-since")
-        case store.CommitUncertain():
+        case queries.CommitUncertain():
             detail = "The database went away while it wrote: it may or may not be done. Ask again with the same key."
             return Refusal("away", detail, headers={"Retry-After": "5"})
-        case store.Unavailable():
+        case queries.Unavailable():
             return Refusal("away", headers={"Retry-After": "5"})
         case HTTPException():
             return _of_status(error)

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.queries import statistics
-from reminders.service import House, as_json
+from reminders.service import House
 from reminders.service.office.api_keys import Caller
 from reminders.service.operations import health
 from reminders.web.api.access import Door, TheCaller, TheHouse, found, needs
@@ -20,7 +20,7 @@ Which = Annotated[str, Path(description="The site's key.")]
 @router.get("/sites", tags=["sites"], **needs("read", gives=Page[Site]))
 def list_sites(*, house: TheHouse, caller: TheCaller) -> Any:
     """The sites of this key, all on one page."""
-    rows = house.database.read(store.people.all_sites)
+    rows = house.database.read(queries.people.all_sites)
     return {"items": [row for row in rows if row.id in caller.sites], "next": None}
 
 
@@ -55,8 +55,8 @@ def get_stats(
     """The numbers that `/metrics`, `reminders status --json` and, for a `range`, `reminders stats --json` show."""
     now = clock.now()
     sites = None if caller.every_site else caller.sites
-    figures = statistics.figures(house, now, sites)
-    said = as_json.status(figures.status) | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    figures = statistics.figures(house.database, sites)
+    said = health.status(house, now).as_json() | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
     if not caller.every_site:
         said["troubles"] = None
     if range_ is not None:
@@ -70,5 +70,5 @@ def get_stats(
     return said
 
 
-def _zone(tx: store.Transaction, site: str) -> str:
-    return str(found(store.people.site_by_key(tx, site)).zone)
+def _zone(tx: queries.Transaction, site: str) -> str:
+    return str(found(queries.people.site_by_key(tx, site)).zone)

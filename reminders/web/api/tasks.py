@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, store
-from reminders.service import House, as_json, tasks
+from reminders import clock, queries
+from reminders.service import House, tasks
 from reminders.service.office.api_keys import Caller
 from reminders.service.sending import releasing
 from reminders.web.api.access import (
@@ -53,13 +53,13 @@ def list_tasks(
     """Open tasks, the urgent ones first, then by due time; or closed ones, the latest first."""
     after = place(cursor, int, datetime, int)
     rows = house.database.read(
-        lambda tx: store.tasks.listed(
+        lambda tx: queries.tasks.listed(
             tx, closed=status == "closed", owner=owner, kind=kind, sites=caller.sites, after=after, limit=limit + 1
         )
     )
     listed = page(request, response, rows, limit)
     now = clock.now()
-    return listed | {"items": [as_json.task(one, now) for one in listed["items"]]}
+    return listed | {"items": [queries.tasks.as_json(one, now) for one in listed["items"]]}
 
 
 @router.get("/tasks/{task}", **needs("read", gives=TaskInFull))
@@ -69,19 +69,22 @@ def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names =
     now = clock.now()
     if names:
         require(caller, "people")
-        one, told = tasks.show(house, number, now, who=caller.who)
+        one, told = queries.tasks.show(house.database, number, now, who=caller.who)
     else:
         one, told = house.database.read(
-            lambda tx: (found(store.tasks.by_number(tx, number)), store.tasks.story(tx, number, words=False))
+            lambda tx: (found(queries.tasks.by_number(tx, number)), queries.tasks.story(tx, number, words=False))
         )
-    return as_json.told(one, told, now)
+    return queries.tasks.opened_as_json(one, told, now)
 
 
 @router.post("/tasks/{task}/take", **needs("write", gives=Task))
 def take_task(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
     """Take a task: it is this key's, and nobody else is called."""
     return _do(
-        house, caller, task, lambda number, now: as_json.task(tasks.take(house, number, now, who=caller.who), now)
+        house,
+        caller,
+        task,
+        lambda number, now: queries.tasks.as_json(tasks.take(house, number, now, who=caller.who), now),
     )
 
 
@@ -93,7 +96,7 @@ def note_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -
         house,
         caller,
         task,
-        lambda number, now: as_json.task(tasks.remark(house, number, said, now, who=caller.who), now),
+        lambda number, now: queries.tasks.as_json(tasks.remark(house, number, said, now, who=caller.who), now),
     )
 
 
@@ -107,7 +110,7 @@ def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) 
         one, released = tasks.close(
             house, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
         )
-        return as_json.task(one, now) | {"released": released}
+        return queries.tasks.as_json(one, now) | {"released": released}
 
     return _do(house, caller, task, close)
 
@@ -126,7 +129,7 @@ def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
 def _number(house: House, caller: Caller, task: str) -> int:
     """The number of a task of this caller's sites. 404 for any other."""
     number = row_id(task)
-    one = house.database.read(lambda tx: store.tasks.by_number(tx, number))
+    one = house.database.read(lambda tx: queries.tasks.by_number(tx, number))
     if one is None or one.site not in caller.sites.values():
         return found(None)
     return number

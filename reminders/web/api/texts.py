@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, queries, store
-from reminders.queries import ListedReply, ReplyFilter, delivery_log, explanations
+from reminders import clock, queries
+from reminders.queries import delivery_log, explanations
+from reminders.queries.replies import ListedReply, ReplyFilter
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
-from reminders.store.planning.texts import LogFilter, Logged
 from reminders.web.api.access import (
     Cursor,
     Door,
@@ -76,7 +77,7 @@ class _Line:
 
 
 def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, patient: str | None) -> list[Logged]:
-    def work(tx: store.Transaction) -> list[Logged]:
+    def work(tx: queries.Transaction) -> list[Logged]:
         from dataclasses import replace
 
         sites, narrowed = set(caller.sites), wanted
@@ -85,9 +86,9 @@ def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, pati
             of_plan = the_plan(tx, caller, plan)
             sites, narrowed = sites & {keys[of_plan.site]}, replace(narrowed, plan=of_plan.ref)
         if patient is not None:
-            of_patient = found(queries.patient(tx, caller.sites, row_id(patient), clock.now()))
+            of_patient = found(queries.patients.find_patient(tx, caller.sites, row_id(patient), clock.now()))
             sites, narrowed = sites & {keys[of_patient.site]}, replace(narrowed, patient=of_patient.ref)
-        return store.texts.log(tx, replace(narrowed, sites=sites))
+        return queries.texts.log(tx, replace(narrowed, sites=sites))
 
     return house.database.read(work)
 
@@ -124,15 +125,15 @@ def list_replies(
     before = place(cursor, datetime, int)
     first, last = instant(since, "since"), instant(until, "until")
 
-    def work(tx: store.Transaction) -> list[ListedReply]:
+    def work(tx: queries.Transaction) -> list[ListedReply]:
         sites, ref = set(caller.sites), None
         if patient is not None:
-            one = found(queries.patient(tx, caller.sites, row_id(patient), clock.now()))
+            one = found(queries.patients.find_patient(tx, caller.sites, row_id(patient), clock.now()))
             sites, ref = {site_id for site_id, key in caller.sites.items() if key == one.site}, one.ref
         wanted = ReplyFilter(
             meaning=meaning, patient=ref, waiting=waiting, since=first, until=last, before=before, limit=limit + 1
         )
-        return queries.replies(tx, sites, wanted, names=names)
+        return queries.replies.list_replies(tx, sites, wanted, names=names)
 
     rows = look(house, caller, work, names=names, of="replies")
     return page(request, response, rows, limit)

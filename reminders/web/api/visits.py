@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from reminders import clock, plans, queries, store
-from reminders.queries import ListedVisit
+from reminders import clock, plans, queries
+from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
 from reminders.service.planning import attendance, changes
@@ -76,7 +76,7 @@ def list_appointments(
     first, last = instant(since, "since"), instant(until, "until")
     now = clock.now()
 
-    def work(tx: store.Transaction) -> list[ListedVisit]:
+    def work(tx: queries.Transaction) -> list[ListedVisit]:
         sites: set[int] = set(caller.sites)
         wanted: dict[str, Any] = {}
         keys = {key: site_id for site_id, key in caller.sites.items()}
@@ -84,12 +84,12 @@ def list_appointments(
             of_plan = the_plan(tx, caller, plan)
             sites, wanted["plan"] = sites & {keys[of_plan.site]}, of_plan.ref
         if patient is not None:
-            of_patient = found(queries.patient(tx, caller.sites, row_id(patient), now))
+            of_patient = found(queries.patients.find_patient(tx, caller.sites, row_id(patient), now))
             sites, wanted["patient"] = sites & {keys[of_patient.site]}, of_patient.ref
         if session is not None:
-            wanted["session"], at = found(queries.session(tx, caller.sites, row_id(session)))
+            wanted["session"], at = found(queries.visits.find_session(tx, caller.sites, row_id(session)))
             sites &= {keys[at]}
-        return queries.appointments(
+        return queries.visits.list_visits(
             tx,
             sites,
             first,
@@ -114,7 +114,7 @@ def get_appointment(
     one = look(
         house,
         caller,
-        lambda tx: found(queries.appointment(tx, caller.sites, wanted, names=names)),
+        lambda tx: found(queries.visits.find_visit(tx, caller.sites, wanted, names=names)),
         names=names,
         of="appointment",
         table="appointments",
@@ -148,9 +148,7 @@ def _change(
     one = _appointment(house, caller, which)
     with verdicts():
         now = clock.now()
-        done = house.database.write(
-            lambda tx: changes.change_one(house, tx, one.id, now, who=caller.who, to=to, version=version), again=True
-        )
+        done = changes.change(house, one.id, now, who=caller.who, to=to, version=version)
         if done is None:
             raise ValueError("it is not on any more")
     shown = _appointment(house, caller, which)
@@ -160,7 +158,7 @@ def _change(
 
 def _appointment(house: House, caller: Caller, which: str) -> ListedVisit:
     wanted = row_id(which)
-    return found(house.database.read(lambda tx: queries.appointment(tx, caller.sites, wanted)))
+    return found(house.database.read(lambda tx: queries.visits.find_visit(tx, caller.sites, wanted)))
 
 
 @router.post(
@@ -207,7 +205,9 @@ def list_sessions(
     first = since or plans.to_wall(clock.now(), house.settings.site.zone).date()
     first = min(max(first, date(2000, 1, 1)), date(2199, 1, 1))
     last = min(until or first + timedelta(weeks=4), date(2199, 12, 31))
-    rows = house.database.read(lambda tx: queries.sessions(tx, caller.sites, first, last, after=after, limit=limit + 1))
+    rows = house.database.read(
+        lambda tx: queries.visits.list_sessions(tx, caller.sites, first, last, after=after, limit=limit + 1)
+    )
     return page(request, response, rows, limit)
 
 
@@ -217,11 +217,11 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
     site, key, day = _session(house, caller, session, on)
     told = changes.session_story(house, key, day, clock.now(), site=site)
 
-    def work(tx: store.Transaction) -> list[ListedVisit]:
+    def work(tx: queries.Transaction) -> list[ListedVisit]:
         start = plans.to_instant(datetime.combine(day, datetime.min.time()), "UTC")
         sites = [site_id for site_id, at in caller.sites.items() if at == site]
         around = (start - timedelta(days=1), start + timedelta(days=2))
-        rows = queries.appointments(tx, sites, *around, session=key, limit=1000, names=names)
+        rows = queries.visits.list_visits(tx, sites, *around, session=key, limit=1000, names=names)
         return [row for row in rows if row.wall.date() == day]
 
     rows = look(house, caller, work, names=names, of="session")
@@ -233,7 +233,7 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
 def _session(house: House, caller: Caller, session: str, on: str) -> tuple[str, str, date]:
     """The keys of the site and of the session that an address names, and the date. 404 where there is none."""
     wanted = row_id(session)
-    key, site = found(house.database.read(lambda tx: queries.session(tx, caller.sites, wanted)))
+    key, site = found(house.database.read(lambda tx: queries.visits.find_session(tx, caller.sites, wanted)))
     try:
         day = date.fromisoformat(on)
     except ValueError:

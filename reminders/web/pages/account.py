@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.service import House
 from reminders.service.office import accounts, signing_in
 from reminders.service.office.accounts import Actor
@@ -55,10 +55,10 @@ def account(request: Request, house: TheHouse, actor: Themselves, done: str = ""
     now = clock.now()
     since = now - timedelta(minutes=house.settings.web.idle_minutes)
 
-    def look(tx: store.Transaction) -> tuple[list[store.Row[Any]], int, dict[int | None, str]]:
-        keys: dict[int | None, str] = {site.id: site.key for site in store.people.all_sites(tx)}
-        rows = list(store.accounts.sign_ins_of(tx, actor.id, since))
-        return rows, store.accounts.recovery_codes_left(tx, actor.id), keys
+    def look(tx: queries.Transaction) -> tuple[list[queries.Row[Any]], int, dict[int | None, str]]:
+        keys: dict[int | None, str] = {site.id: site.key for site in queries.people.all_sites(tx)}
+        rows = list(queries.accounts.sign_ins_of(tx, actor.id, since))
+        return rows, queries.accounts.recovery_codes_left(tx, actor.id), keys
 
     rows, left, keys = house.database.read(look)
     roles = [(ROLES[role], keys.get(site_id, "every site")) for site_id, role in actor.roles.items()]

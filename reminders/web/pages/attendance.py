@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries
 from reminders.app_context import House
-from reminders.queries import ListedVisit, today
+from reminders.queries import readings, today
+from reminders.queries.visits import ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import attendance
 from reminders.service.planning.watch import MARK_BACK
@@ -67,16 +68,18 @@ def _draw(
     zone = house.settings.site.zone
     tomorrow = today.day_of(plans.to_wall(now, zone).date(), zone)[1]
 
-    def visits(tx: store.Transaction, since: datetime, until: datetime, **wanted: Any) -> list[ListedVisit]:
+    def visits(tx: queries.Transaction, since: datetime, until: datetime, **wanted: Any) -> list[ListedVisit]:
         return [
             one
             for places, names in ((people, True), (sites - people, False))
             if places
-            for one in queries.appointments(tx, places, since, until, limit=MOST, names=names, **wanted)
+            for one in queries.visits.list_visits(tx, places, since, until, limit=MOST, names=names, **wanted)
         ]
 
-    def look(tx: store.Transaction) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
-        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
+    def look(
+        tx: queries.Transaction, notes: readings.Notes
+    ) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
+        notes.add("attendance read", "sites", min(sites, default=0))
         back = now - MARK_BACK
         return (
             visits(tx, back, now, unmarked=True),
@@ -84,7 +87,7 @@ def _draw(
             visits(tx, back, now, marked_since=now - UNDO_FOR),
         )
 
-    to_mark, later, marked = house.database.write(look, again=True)
+    to_mark, later, marked = readings.read(house.database, look, now, who=actor.who)
     return draw(
         request,
         "attendance.html",
@@ -149,11 +152,11 @@ def _ask(
     now, people = clock.now(), actor.sites("people")
     sites = actor.sites("plan")
 
-    def look(tx: store.Transaction) -> dict[int, ListedVisit | None]:
-        store.records.note(tx, who=actor.who, what="attendance read", table="sites", row=min(sites, default=0), now=now)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> dict[int, ListedVisit | None]:
+        notes.add("attendance read", "sites", min(sites, default=0))
         return {
-            one.appointment: queries.appointment(tx, sites & people, one.appointment, names=True)
-            or queries.appointment(tx, sites, one.appointment)
+            one.appointment: queries.visits.find_visit(tx, sites & people, one.appointment, names=True)
+            or queries.visits.find_visit(tx, sites, one.appointment)
             for one in texted
         }
 
@@ -162,6 +165,6 @@ def _ask(
         "attendance-texts.html",
         said=said,
         texted=texted,
-        about=house.database.write(look, again=True),
+        about=readings.read(house.database, look, now, who=actor.who),
         soon=now + timedelta(minutes=5),
     )

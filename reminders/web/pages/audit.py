@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.plans import to_instant
+from reminders.queries.audit import Wanted
 from reminders.service import House
 from reminders.service.office import audit
 from reminders.service.office.accounts import Actor
-from reminders.store.office.audit import Wanted
 from reminders.web.access import Auditing
 from reminders.web.forms import Form, RowId, day_in, row_id
 from reminders.web.render import draw, see
@@ -68,10 +68,10 @@ def _read(house: House, actor: Actor, fields: Mapping[str, str]) -> _Question:
     if "patient_id" in fields or (chosen["patient"] and "patient" not in problems):
         sites, asked = _sites(actor), row_id(fields.get("patient_id", ""))
 
-        def look(tx: store.Transaction) -> tuple[int | None, str | None]:
+        def look(tx: queries.Transaction) -> tuple[int | None, str | None]:
             if "patient_id" not in fields:
-                return store.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
-            return asked, store.people.reference_of(tx, "patient", asked or 0, sites)
+                return queries.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
+            return asked, queries.people.reference_of(tx, "patient", asked or 0, sites)
 
         patient_id, ref = house.database.read(look)
         if patient_id is None or ref is None:
@@ -114,7 +114,7 @@ def _page(request: Request, house: House, actor: Actor, question: _Question, bef
     rows = []
     if not problems:
         wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
-        rows = audit.look(house, wanted, clock.now(), who=actor.who)
+        rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who)
     asked = question.address
     shown = rows[:PER_PAGE]
     older = f"/audit?{urlencode(asked | {'before': str(shown[-1].id)})}" if len(rows) > PER_PAGE else None
@@ -130,7 +130,7 @@ def _page(request: Request, house: House, actor: Actor, question: _Question, bef
         problems=problems,
         kinds=KINDS,
         tables=TABLES,
-        chain=house.database.read(lambda tx: (store.audit.head(tx).place, store.audit.waiting(tx))),
+        chain=house.database.read(lambda tx: (queries.audit.head(tx).place, queries.audit.waiting(tx))),
         whole=actor.everywhere("audit"),
     )
 
@@ -145,16 +145,16 @@ def export(request: Request, house: TheHouse, actor: Auditing) -> Response:
     if request.query_params.get("patient"):
         return see("/audit.csv", **question.address)
     wanted = _wanted(house, actor, question.chosen, before=None, limit=MOST_EXPORTED)
-    rows = audit.look(house, wanted, clock.now(), who=actor.who, exported=True)
+    rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who, exported=True)
     name = f"audit-{clock.now():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(audit.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(queries.audit.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/audit/{audit_id}", response_class=HTMLResponse)
 def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -> HTMLResponse:
     """One row, with what stood there before and after. That it was looked at is noted."""
-    found = audit.show(house, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
+    found = queries.audit.show(house.database, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
     if found is None:
         raise HTTPException(404)
     before, after = _laid_out(found.before), _laid_out(found.after)

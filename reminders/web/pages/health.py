@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from reminders import clock, plans, store
+from reminders import clock, plans, queries
 from reminders.queries import statistics
 from reminders.queries.statistics import Numbers, Point
 from reminders.service.operations import health_checks
@@ -34,8 +34,8 @@ def health(request: Request, house: TheHouse, actor: Looking, range: str = "24h"
     """The lights and the charts of a range; 404 for a range or a site there is none of."""
     now = clock.now()
 
-    def look(tx: store.Transaction) -> tuple[Numbers, list[str]]:
-        places = {row.key: row for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
+    def look(tx: queries.Transaction) -> tuple[Numbers, list[str]]:
+        places = {row.key: row for row in queries.people.all_sites(tx) if row.id in actor.sites("look")}
         if range not in RANGES or (site and site not in places):
             raise HTTPException(404)
         zone = places[site].zone if site else house.settings.site.zone

@@ -10,19 +10,21 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from reminders import clock, plans, queries, store
+from reminders import clock, plans, queries, task_kinds
 from reminders.app_context import House
-from reminders.queries import explanations, inbox
+from reminders.queries import explanations, inbox, readings
+from reminders.queries.tasks import Task
 from reminders.service import tasks
 from reminders.service.office.accounts import Actor
 from reminders.service.people import lives
 from reminders.service.replies import marks
 from reminders.service.sending import releasing
-from reminders.store.tasks import Task
+from reminders.service.tasks import oncall
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter(prefix="/inbox")
 
@@ -64,8 +66,8 @@ def inbox_page(
         raise HTTPException(404)
     now, sites, people = clock.now(), actor.sites("look"), actor.sites("people")
 
-    def look(tx: store.Transaction) -> tuple[list[Task], dict[str, Any]]:
-        found = store.tasks.listed(
+    def look(tx: queries.Transaction) -> tuple[list[Task], dict[str, Any]]:
+        found = queries.tasks.listed(
             tx,
             sites=sites,
             closed=queue == "done",
@@ -76,12 +78,12 @@ def inbox_page(
             after=_place(after),
             limit=PER_PAGE + 1,
         )
-        counts = store.tasks.queues(tx, sites, actor.who)
+        counts = queries.tasks.queues(tx, sites, actor.who)
         seen = {patient for task in found for patient in task.patient_ids}
         more = {
             "counts": {name: getattr(counts, name) for name in QUEUES if name != "done"},
-            "heard": store.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
-            "known": queries.known_as(tx, people, seen),
+            "heard": queries.tasks.heard(tx, [task.id for task in found if task.site_id in people]),
+            "known": queries.listing.known_as(tx, people, seen),
         }
         return found, more
 
@@ -102,7 +104,7 @@ def inbox_page(
         tasks=shown,
         older=older,
         newest=f"/inbox?queue={queue}" if _place(after) else None,
-        outcomes=explanations.OUTCOMES,
+        outcomes=staff_words.OUTCOMES,
         done=DONE.get(done),
         now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
         **more,
@@ -110,18 +112,11 @@ def inbox_page(
 
 
 def _note_reading(house: House, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
-    def note(tx: store.Transaction) -> None:
-        mine: dict[str, Any] = {
-            "who": actor.who,
-            "what": READ,
-            "table": "sites",
-            "row": min(actor.sites("look"), default=0),
-        }
-        since = now - store.records.SAME_READING
-        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
-            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        site = min(actor.sites("look"), default=0)
+        notes.add_unless_known(tx, READ, "sites", site, shown=shown, now=now, who=actor.who, again=again)
 
-    house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=actor.who)
 
 
 def _place(after: str) -> tuple[int, datetime, int] | None:
@@ -157,12 +152,11 @@ def _draw(
     now = clock.now()
     if not 0 < number < 2**31:
         raise HTTPException(404)
-    try:
-        found = inbox.open_task(
-            house, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
-        )
-    except tasks.NoSuchTask:
-        raise HTTPException(404) from None
+    found = inbox.open_task(
+        house.database, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
+    )
+    if found is None:
+        raise HTTPException(404)
     may_answer = actor.may("answer", found.task.site_id)
     reader = next((one for one in found.readers if form is not None and str(one.id) == form["to"]), None)
     reader = reader or next(iter(found.readers), None)
@@ -173,12 +167,14 @@ def _draw(
         "task.html",
         status=422 if problems else 200,
         opened=found,
+        why_not=lives.why_not_to(house, [one.id for one in found.readers], now),
+        on_duty=[contact.name for contact in oncall.on_duty(house, now)],
         task=found.task,
-        kind=tasks.KINDS[found.task.kind],
+        kind=task_kinds.KINDS[found.task.kind],
         happened=explanations.happened,
         became=explanations.became,
-        outcomes={name: explanations.OUTCOMES[name] for name in tasks.KINDS[found.task.kind].outcomes},
-        all_outcomes=explanations.OUTCOMES,
+        outcomes={name: staff_words.OUTCOMES[name] for name in task_kinds.KINDS[found.task.kind].outcomes},
+        all_outcomes=staff_words.OUTCOMES,
         may_answer=may_answer,
         may_judge=actor.may("judge", found.task.site_id),
         reader=reader,
@@ -198,7 +194,7 @@ _FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency
 def _task(house: House, actor: Actor, number: int) -> Task:
     """The task, if they may answer it. Raises 404."""
     sites = actor.sites("look")
-    found = house.database.read(lambda tx: store.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
+    found = house.database.read(lambda tx: queries.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
     if found is None:
         raise HTTPException(404)
     if not actor.may("answer", found.site_id):
@@ -254,8 +250,9 @@ def mark(house: TheHouse, actor: Judging, number: int, form: Form) -> RedirectRe
 def say(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
     """Answer by a text; `do=check` shows how it reads and when it goes, and sends nothing."""
     task = _task(house, actor, number)
-    found = inbox.open_task(house, number, clock.now(), who=actor.who, sites={task.site_id}, people={task.site_id})
-    reader = next((one for one in found.readers if str(one.id) == form["to"]), None)
+    here = {task.site_id}
+    found = inbox.open_task(house.database, number, clock.now(), who=actor.who, sites=here, people=here)
+    reader = next((one for one in found.readers if str(one.id) == form["to"]), None) if found is not None else None
     if reader is None:
         return _draw(request, house, actor, number, form=form, problems={"to": "Choose whom the text goes to"})
     if not form["words"]:
@@ -264,7 +261,7 @@ def say(request: Request, house: TheHouse, actor: Answering, number: int, form: 
     try:
         typed = lives.say(
             house,
-            reader.whom,
+            lives.Whom(reader.patient, reader.key, reader.site),
             form["words"],
             clock.now(),
             who=actor.who,
@@ -286,7 +283,7 @@ def close(request: Request, house: TheHouse, actor: Answering, number: int, form
     """Close it with its outcome. An urgent one wants it in writing, too (C-13)."""
     task = _task(house, actor, number)
     problems = {}
-    if form["outcome"] not in tasks.KINDS[task.kind].outcomes:
+    if form["outcome"] not in task_kinds.KINDS[task.kind].outcomes:
         problems["outcome"] = "Choose how it ended"
     if task.urgency == "urgent" and (wrong := _wrong_note(form["ended"], "Write what became of it")):
         problems["ended"] = wrong
@@ -324,11 +321,7 @@ def send_now_page(request: Request, house: TheHouse, actor: Answering, number: i
         return _draw(request, house, actor, number, problems={"let-go": f"Not done: {settled}"})
     words = outlook.words if task.site_id in actor.sites("people") else None
     if words is not None:
-
-        def note(tx: store.Transaction) -> None:
-            store.records.note(tx, who=actor.who, what="held text read", table="tasks", row=number, now=now)
-
-        house.database.write(note, again=True)
+        readings.note(house.database, readings.Note("held text read", "tasks", number), now=now, who=actor.who)
     said = outlook.sentence(now)
     return draw(request, "send_now.html", task=task, outlook=outlook, said=said, words=words)
 

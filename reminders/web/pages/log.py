@@ -9,16 +9,18 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from reminders import clock, store
-from reminders.queries import delivery_log, explanations
+from reminders import clock, queries
+from reminders.queries import delivery_log
+from reminders.queries.counts import Facets, hour_of_day
 from reminders.queries.delivery_log import Question
+from reminders.queries.texts import LogFilter, Logged
 from reminders.service import House
-from reminders.store.planning.texts import LogFilter, Logged
-from reminders.store.stats import Facets, hour_of_day
+from reminders.service.sending import failed_texts
 from reminders.web.access import Actor, Exporting, Looking
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -75,7 +77,7 @@ def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Res
     asked = _ask(house, actor, fields)
     if asked.chosen["number"] or "number" in asked.problems:  # that there is none is an answer about a person too
         site = min(actor.sites("look"), default=0)
-        delivery_log.note_read(house, (), clock.now(), who=actor.who, site=site, by_number=True)
+        delivery_log.note_read(house.database, (), clock.now(), who=actor.who, site=site, by_number=True)
     if asked.problems:
         return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
     return see("/log", **(asked.address or {"when": "any"}))
@@ -92,21 +94,21 @@ def _page(
     now = clock.now()
     before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
 
-    def look(tx: store.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
+    def look(tx: queries.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
         asked = delivery_log.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
-        places = {row.id: row.key for row in store.people.all_sites(tx) if row.id in actor.sites("look")}
+        places = {row.id: row.key for row in queries.people.all_sites(tx) if row.id in actor.sites("look")}
         if asked.wanted is None or problems:
             return asked, [], None, places, True
         page = replace(asked.wanted, before=before, after=None if before else after, limit=PER_PAGE + 1)
-        texts = store.texts.log(tx, page)
-        any_text = bool(texts) or bool(store.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
+        texts = queries.texts.log(tx, page)
+        any_text = bool(texts) or bool(queries.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
         return asked, texts, delivery_log.count(tx, asked.wanted), places, any_text
 
     asked, texts, counts, places, any_text = house.database.read(look)
     wrong = problems or asked.problems
     by_number = bool(asked.chosen["number"] or fields.get("number"))
     seen = [one.text for one in texts[: PER_PAGE + 1]]
-    delivery_log.note_read(house, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
+    delivery_log.note_read(house.database, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
     more = len(texts) > PER_PAGE
     going_back = after is not None and before is None
     shown = texts[1:] if more and going_back else texts[:PER_PAGE]
@@ -139,8 +141,8 @@ def _page(
             for when, word in delivery_log.WHENS.items()
         ],
         log_states=delivery_log.STATES,
-        reasons=explanations.REASONS,
-        classes=explanations.CLASSES,
+        reasons=staff_words.REASONS,
+        classes=staff_words.CLASSES,
         formats=delivery_log.FORMATS if actor.may("export") else {},
         actions={name: word for name, (word, permission) in ACTIONS.items() if actor.may(permission)},
         query=urlencode(typed),
@@ -176,8 +178,8 @@ def _said(asked: Question) -> list[tuple[str, str]]:
     """The filters in force: what each says, and the address without it."""
     words = {
         "state": delivery_log.STATES,
-        "reason": explanations.REASONS,
-        "class": explanations.CLASSES,
+        "reason": staff_words.REASONS,
+        "class": staff_words.CLASSES,
         "when": delivery_log.WHENS,
     }
     said = []
@@ -204,14 +206,14 @@ def _facets(
         hours[wall] = hours.get(wall, 0) + many
     codes = sorted(counts.by["code"].items(), key=lambda one: -one[1])[:MOST_CODES]
     found: list[tuple[str, str, list[tuple[str, str, int]]]] = [
-        ("State", "state", [(name, explanations.STATES[name], many) for name, many in _most(counts.by["state"])]),
+        ("State", "state", [(name, staff_words.STATES[name], many) for name, many in _most(counts.by["state"])]),
         (
             "Not sent because",
             "reason",
-            [(name, explanations.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
+            [(name, staff_words.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
         ),
         ("Twilio code", "code", [(str(code), str(code), many) for code, many in codes]),
-        ("Sort", "class", [(name, explanations.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
+        ("Sort", "class", [(name, staff_words.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
         (
             "Site",
             "site",
@@ -258,12 +260,16 @@ def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Re
     if asked.wanted is None:
         return _page(request, house, actor, dict(request.query_params))
     wanted = replace(asked.wanted, limit=2**62)
-    delivery_log.note_export(house, asked, form, now, who=actor.who)
+    delivery_log.note_export(house.database, asked, form, now, who=actor.who)
     headers = {"Content-Disposition": f'attachment; filename="texts-{now:%Y-%m-%d}.{form}"'}
     kind = delivery_log.FORMATS[form][1]
     if form == "xlsx":
-        return StreamingResponse(_pieces(delivery_log.as_workbook(house, wanted)), media_type=kind, headers=headers)
-    lines = delivery_log.as_csv(house, wanted) if form == "csv" else delivery_log.as_jsonl(house, wanted)
+        return StreamingResponse(
+            _pieces(delivery_log.as_workbook(house.database, wanted)), media_type=kind, headers=headers
+        )
+    lines = (
+        delivery_log.as_csv(house.database, wanted) if form == "csv" else delivery_log.as_jsonl(house.database, wanted)
+    )
     return StreamingResponse(lines, media_type=kind, headers=headers)
 
 
@@ -291,12 +297,16 @@ def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Respons
     now, sites = clock.now(), actor.sites(permission)
     if form["sure"] != "yes":
         texts = house.database.read(
-            lambda tx: [text for one in ids for text in store.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))]
+            lambda tx: [
+                text for one in ids for text in queries.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))
+            ]
         )
         site = min(actor.sites("look"), default=0)
-        delivery_log.note_read(house, [one.text for one in texts], now, who=actor.who, site=site, by_number=False)
+        delivery_log.note_read(
+            house.database, [one.text for one in texts], now, who=actor.who, site=site, by_number=False
+        )
         return draw(request, "log-do.html", action=action, texts=texts, back=back, **_consequences(action, texts, now))
-    verb = {"wrong": delivery_log.mark_numbers_wrong, "task": delivery_log.open_tasks, "again": delivery_log.try_again}[
+    verb = {"wrong": failed_texts.mark_numbers_wrong, "task": failed_texts.open_tasks, "again": failed_texts.try_again}[
         action
     ]
     dealt = verb(house, ids, now, sites=sites, who=actor.who)
@@ -308,7 +318,7 @@ def _consequences(action: str, texts: Sequence[Logged], now: datetime) -> dict[s
     does = 0
     numbers = {text.number_id for text in texts}
     for text in texts:
-        why = delivery_log.why_not_again(text, now) if action == "again" else None
+        why = failed_texts.why_not_again(text, now) if action == "again" else None
         if why is None:
             does += 1
         else:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from reminders import conversation
+from reminders.queries import marks
 from reminders.service.office.accounts import Actor
-from reminders.service.replies import marks
 from reminders.web.access import ANYBODY, Needs
 from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
@@ -26,5 +26,5 @@ def found_in_replies(
     request: Request, house: TheHouse, actor: Annotated[Actor, Depends(Needs("look"))]
 ) -> HTMLResponse:
     """What is found, missed and falsely alarmed, how that was measured, and how to report a miss."""
-    counted = marks.tally(marks.listed(house, sites=actor.sites("look")))
+    counted = marks.tally(marks.listed(house.database, sites=actor.sites("look")))
     return draw(request, "replies.html", measured=conversation.measured(), tally=counted)

@@ -12,22 +12,22 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, queries, store
+from reminders import clock, languages, plans, queries
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.queries import ListedPatient, PatientFilter, explanations, history
+from reminders.queries import Row, history, readings
+from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.office.api_keys import TooMany
 from reminders.service.people import lives, sharing
-from reminders.service.planning import cap_costs, previews
+from reminders.service.planning import cap_costs, drafts, previews
 from reminders.service.planning.accepting import Previewed
-from reminders.store import Row
-from reminders.store.database.ids import new_id
 from reminders.web.access import Planning
 from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form, recurs
 from reminders.web.render import ago, draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -104,9 +104,9 @@ def new(
     """The empty form; or a draft of one's own, or what is known of a patient who gets another plan."""
     ask = Ask(request, house, actor, clock.now())
     fields = Fields(_empty(actor, _places(house, actor)[0], ask.now))
-    draft_id = new_id(ask.now)
+    draft_id = drafts.new_id(ask.now)
     if draft is not None:
-        (kept,) = house.database.read(lambda tx: store.drafts.mine(tx, actor.id, draft)) or (None,)
+        (kept,) = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id, draft)) or (None,)
         if kept is None:
             raise HTTPException(404)
         fields, draft_id = Fields(list(kept.fields)), kept.id
@@ -140,7 +140,7 @@ def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: RowId) ->
 @router.post("/plans/drafts/{draft_id}/discard")
 def discard_draft(house: TheHouse, actor: Planning, draft_id: RowId) -> Response:
     """Forget a draft."""
-    if not house.database.write(lambda tx: store.drafts.discard(tx, actor.id, draft_id), again=True):
+    if not drafts.discard(house, actor.id, draft_id):
         raise HTTPException(404)
     return see("/plans", done="discarded")
 
@@ -150,14 +150,14 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
     """The form filled from a plan as it was accepted."""
     now = clock.now()
 
-    def look(tx: store.Transaction) -> tuple[Row[Any], str]:
+    def look(tx: queries.Transaction, notes: readings.Notes) -> tuple[Row[Any], str]:
         plan = history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
-        store.records.note(tx, who=actor.who, what="plan document read", table="plans", row=plan_id, now=now)
-        return plan, store.plans.document_of(tx, plan)
+        notes.add("plan document read", "plans", plan_id)
+        return plan, queries.plans.document_of(tx, plan)
 
-    plan, document = house.database.write(look, again=True)
+    plan, document = readings.read(house.database, look, now, who=actor.who)
     fields = Fields([*fields_of(json.loads(document)), ("version", str(plan.version)), ("plan_id", str(plan.id))])
     return _page(Ask(request, house, actor, now), fields, plan=plan)
 
@@ -218,7 +218,7 @@ def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
         return _page(ask, form, problems=problems, status=422, **more)
     draft_id = more["draft_id"]
     if draft_id is not None:
-        ask.house.database.write(lambda tx: store.drafts.discard(tx, ask.actor.id, draft_id), again=True)
+        drafts.discard(ask.house, ask.actor.id, draft_id)
     return see(f"/plans/{plan_id}", done="changed" if plan is not None else "started")
 
 
@@ -254,16 +254,14 @@ def _keep(house: House, actor: Actor, form: Fields, draft_id: int) -> bool:
     places = _places(house, actor)
     site_id = _place(places, form).id
     pairs = [(name, value) for name, value in form.pairs if value and name not in {"do", "find", "sample"}]
-    return house.database.write(
-        lambda tx: store.drafts.keep(tx, draft_id, pairs, clock.now(), staff_id=actor.id, site_id=site_id), again=True
-    )
+    return drafts.keep(house, draft_id, pairs, clock.now(), staff_id=actor.id, site_id=site_id)
 
 
 # What the page knows.
 
 
 def _places(house: House, actor: Actor) -> list[Place]:
-    rows = house.database.read(store.people.all_sites)
+    rows = house.database.read(queries.people.all_sites)
     mine = actor.sites("plan")
     places = [Place(row.id, row.key, row.zone, row.region, row.alias) for row in rows if row.id in mine]
     if not places:
@@ -299,23 +297,21 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
     A number that was changed since needs a consent of its own, so neither the old one nor its consent is repeated.
     """
 
-    def look(tx: store.Transaction) -> list[tuple[str, str]]:
+    def look(tx: queries.Transaction, notes: readings.Notes) -> list[tuple[str, str]]:
         sites = ask.actor.sites("plan")
         old = history.plan(tx, sites, plan_id) if plan_id is not None else None
         patient = history.patient(tx, sites, old.patient_id if old is not None else patient_id or 0)
         if patient is None:
             raise HTTPException(404)
-        theirs = store.plans.plans_of(tx, patient.id)
-        own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
-        store.records.note(
-            tx, who=ask.actor.who, what="plan document read", table="patients", row=patient.id, now=ask.now
-        )
+        theirs = queries.plans.plans_of(tx, patient.id)
+        own = next((one for one in queries.people.recipients_of(tx, patient.id) if one.role == "self"), None)
+        notes.add("plan document read", "patients", patient.id)
         if not theirs or own is None:
-            return [("patient.ref", patient.ref), ("patient.name", store.people.open_name(tx, patient) or "")]
-        pairs = fields_of(json.loads(store.plans.document_of(tx, theirs[0])))
+            return [("patient.ref", patient.ref), ("patient.name", queries.people.open_name(tx, patient) or "")]
+        pairs = fields_of(json.loads(queries.plans.document_of(tx, theirs[0])))
         pairs = [pair for pair in pairs if pair[0].startswith(_ABOUT_A_PERSON)]
-        number = store.people.lock_numbers(tx, [own.number_id])[own.number_id]
-        phone = store.people.phone_of(tx, number.id, number.phone_sealed)
+        number = queries.people.find_numbers(tx, [own.number_id])[own.number_id]
+        phone = queries.people.phone_of(tx, number.id, number.phone_sealed)
         if ("patient.phone", phone) not in pairs:
             pairs = [pair for pair in pairs if pair[0] != "patient.phone" and not pair[0].startswith("consent.")]
             pairs += [("patient.phone", phone), ("consent.said", LATER)]
@@ -324,10 +320,10 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
         today = plans.to_wall(ask.now, patient.zone).date().isoformat()
         return [*pairs, ("plan.site", patient.site), ("plan.discharged_on", today), ("series.0.key", "")]
 
-    return ask.house.database.write(look, again=True)
+    return readings.read(ask.house.database, look, ask.now, who=ask.actor.who)
 
 
-def _known(house: House, tx: store.Transaction, place: Place, now: datetime) -> plans.Known:
+def _known(house: House, tx: queries.Transaction, place: Place, now: datetime) -> plans.Known:
     return replace(house.known(tx, now, place.key), sites=frozenset({place.key}))
 
 
@@ -370,7 +366,7 @@ def _uncounted(ask: Ask, document: PlanDocument, place: Place, plan: Row[Any] | 
     found = plans.uncounted_in(document, plans.to_wall(ask.now, place.zone).date())
     if not found or plan is None:
         return list(found)
-    before = json.loads(ask.house.database.read(lambda tx: store.plans.document_of(tx, plan)))
+    before = json.loads(ask.house.database.read(lambda tx: queries.plans.document_of(tx, plan)))
     said = json.loads(document.canonical())
     same = ["consent."] if said.get("consent") == before.get("consent") else []
     was = {other["key"]: other for other in before.get("recipients", ())}
@@ -406,15 +402,15 @@ def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
     return found
 
 
-def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> None:
+def _who_is_here(ask: Ask, tx: queries.Transaction, seen: Seen, place: Place) -> None:
     """Note who has this reference or number already, so that nobody is entered twice and nobody's news goes astray."""
     form = seen.form
     sites = ask.actor.sites("plan")
     ref = form.value("patient.ref")
-    known = store.people.patient_by_ref(tx, place.id, ref) if ref else None
+    known = queries.people.patient_by_ref(tx, place.id, ref) if ref else None
     editing = form.value("plan_id")
     if known is not None:
-        current = [plan.ref for plan in store.plans.current_plans(tx, known.id) if str(plan.id) != editing]
+        current = [plan.ref for plan in queries.plans.current_plans(tx, known.id) if str(plan.id) != editing]
         seen.current = current
         if not editing:
             seen.notes.append((f"There is a patient with this reference: {ref}.", f"/patients/{known.id}"))
@@ -426,13 +422,13 @@ def _who_is_here(ask: Ask, tx: store.Transaction, seen: Seen, place: Place) -> N
         return
     elsewhere = plans.other_zones(phone, form.value("patient.zone") or place.zone)
     region = plans.region_of(phone)
-    seen.number = f"We will text {store.people.masked(phone)}" + (f" ({region})" if region else "")
+    seen.number = f"We will text {queries.people.masked(phone)}" + (f" ({region})" if region else "")
     if not form.value("patient.zone"):
         seen.number += f", by the clock of {place.zone}"
         if elsewhere:
             seen.number += f"; its area code is of {', '.join(elsewhere)}, so texts keep to the hours of both"
     seen.number += "."
-    number = store.people.number_by_phone(tx, phone)
+    number = queries.people.number_by_phone(tx, phone)
     if number is None:
         return
     readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
@@ -453,22 +449,21 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
     if not words:
         return []
 
-    def look(tx: store.Transaction) -> list[ListedPatient]:
+    def look(tx: queries.Transaction, notes: readings.Notes) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
-        found = queries.patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
-        site_id = min(sites, default=0)
-        store.records.note(tx, who=ask.actor.who, what="patients list read", table="sites", row=site_id, now=ask.now)
+        found = queries.patients.list_patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
+        notes.add("patients list read", "sites", min(sites, default=0))
         return found
 
-    return ask.house.database.write(look, again=True)
+    return readings.read(ask.house.database, look, ask.now, who=ask.actor.who)
 
 
-def search_of(house: House, tx: store.Transaction, words: str, now: datetime) -> PatientFilter:
+def search_of(house: House, tx: queries.Transaction, words: str, now: datetime) -> PatientFilter:
     """What somebody typed into a search box: a reference, words of a name, or a phone number in any format."""
     return PatientFilter(search=words, phone=phone_in(house, tx, words, now), limit=20)
 
 
-def phone_in(house: House, tx: store.Transaction, words: str, now: datetime) -> str | None:
+def phone_in(house: House, tx: queries.Transaction, words: str, now: datetime) -> str | None:
     """The number that was typed, if it is one."""
     if sum(letter.isdigit() for letter in words) < 7:
         return None
@@ -499,7 +494,7 @@ def _page(
     seen = _look(ask, fields, place)
     named = [plans.programs()[key] for key in dict.fromkeys(fields.all("plan.program")) if key in plans.programs()]
     kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
-    drafts = ask.house.database.read(lambda tx: store.drafts.mine(tx, ask.actor.id)) if plan is None else []
+    drafts = ask.house.database.read(lambda tx: queries.drafts.mine(tx, ask.actor.id)) if plan is None else []
     return draw(
         ask.request,
         "new_plan.html",
@@ -531,9 +526,9 @@ def _page(
         programs={key: one.title for key, one in plans.programs().items()},
         open_times=list({one.key: one for program in named for one in program.open_times({})}.values()),
         more_programs=[program.key for program in named[1:]],
-        kinds={kind.value: explanations.KINDS[kind.value] for kind in Kind},
-        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
+        kinds={kind.value: staff_words.KINDS[kind.value] for kind in Kind},
+        categories={one.value: staff_words.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: staff_words.CATEGORIES[one.value] for one in Category},
         repeats=REPEATS,
         weekdays=WEEKDAYS,
         languages=languages.offered(),
@@ -547,7 +542,7 @@ def wall_words(wall: datetime) -> str:
     return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
 
 
-def _name_of_draft(draft: store.drafts.Draft) -> str:
+def _name_of_draft(draft: queries.drafts.Draft) -> str:
     fields = Fields(list(draft.fields))
     return fields["patient.ref"] or fields["plan.ref"] or "not named yet"
 

@@ -12,24 +12,25 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, queries, store, wording
+from reminders import clock, languages, plans, queries, wording
 from reminders.plans import Category, PlanRefused
-from reminders.queries import ListedVisit, explanations, history
+from reminders.queries import Row, explanations, history, readings
 from reminders.queries.history import Heard
+from reminders.queries.texts import LogFilter, Logged
+from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
 from reminders.service.people import lives
 from reminders.service.people.lives import Shown, Whom
-from reminders.service.planning import changes
-from reminders.store import Row
-from reminders.store.planning.texts import Changes, LogFilter, Logged
+from reminders.service.planning import Changes, changes
 from reminders.web.access import Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
 from reminders.web.plan_form import LATER, PlanForm, consent_in, explain, recipient_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -90,11 +91,11 @@ class Case:
 def _case(request: Request, house: House, actor: Actor, patient_id: int, permission: str) -> Case:
     now = clock.now()
 
-    def look(tx: store.Transaction) -> Case:
+    def look(tx: queries.Transaction) -> Case:
         row = history.patient(tx, actor.sites(permission), patient_id)
         if row is None or row.ref == f"erased-{patient_id}":  # what is left of an erased person stands in the log
             raise HTTPException(404)
-        readers = store.people.recipients_of(tx, patient_id)
+        readers = queries.people.recipients_of(tx, patient_id)
         if not readers:
             raise HTTPException(404)
         return Case(request, house, actor, now, row, readers)
@@ -152,7 +153,7 @@ def consent(
     """Everything anybody of them ever said about texts."""
     case = _case(request, house, actor, patient_id, "people")
     said = house.database.read(lambda tx: history.consents_of(tx, patient_id))
-    return _page(case, "consent", said=said, categories=explanations.CATEGORIES, done=_done(request, done))
+    return _page(case, "consent", said=said, categories=staff_words.CATEGORIES, done=_done(request, done))
 
 
 @router.get("/patients/{patient_id}/access", response_class=HTMLResponse)
@@ -173,12 +174,12 @@ def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Fo
     case = _case(request, house, actor, patient_id, "people")
     reader = case.reader(form["reader"])
 
-    def look(tx: store.Transaction) -> str:
-        number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        store.records.note(tx, who=actor.who, what="number read", table="recipients", row=reader.id, now=case.now)
-        return store.people.phone_of(tx, number.id, number.phone_sealed)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> str:
+        number = queries.people.find_numbers(tx, [reader.number_id])[reader.number_id]
+        notes.add("number read", "recipients", reader.id)
+        return queries.people.phone_of(tx, number.id, number.phone_sealed)
 
-    phone = house.database.write(look, again=True)
+    phone = readings.read(house.database, look, case.now, who=actor.who)
     return _page(case, "", shown=(reader.key, phone), **house.database.read(lambda tx: _timeline(tx, case)))
 
 
@@ -220,7 +221,7 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         legal_hold=case.row.legal_hold,
         words=STATES,
         blocked=BLOCKED,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         health=_health,
         **values,
     )
@@ -265,16 +266,16 @@ class Entry:
     address: str | None = None
 
 
-def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
+def _timeline(tx: queries.Transaction, case: Case) -> dict[str, list[Entry]]:
     site = case.row.site_id
-    texts = store.texts.log(tx, LogFilter(sites=[site], patient=case.row.ref, until=case.now, limit=SHOWN))
-    ahead = store.texts.log(
+    texts = queries.texts.log(tx, LogFilter(sites=[site], patient=case.row.ref, until=case.now, limit=SHOWN))
+    ahead = queries.texts.log(
         tx, LogFilter(sites=[site], patient=case.row.ref, since=case.now, state="scheduled", limit=500)
     )
-    bodies = history.bodies(tx, [one.text for one in texts])
+    bodies = queries.texts.bodies(tx, [one.text for one in texts])
     heard = history.heard(tx, case.row.id, SHOWN)
     month = case.now - timedelta(days=60)
-    visits = queries.appointments(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
+    visits = queries.visits.list_visits(tx, [site], month, None, patient=case.row.ref, limit=500, names=True)
     past = [
         *(_of_text(one, bodies) for one in texts),
         *(_of_reply(one, case.row.zone) for one in heard),
@@ -282,7 +283,7 @@ def _timeline(tx: store.Transaction, case: Case) -> dict[str, list[Entry]]:
     ]
     coming = [
         *(_of_text(one, {}) for one in reversed(ahead)),
-        *(_of_visit(one) for one in visits if one.starts_at > case.now and one.status in store.plans.OPEN),
+        *(_of_visit(one) for one in visits if one.starts_at > case.now and one.status in queries.plans.OPEN),
     ]
     return {
         "past": sorted(past, key=lambda one: one.at, reverse=True)[:SHOWN],
@@ -300,7 +301,7 @@ def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
         at=at,
         zone=text.zone,
         mark=mark.get(text.state, ""),
-        title=f"Text, {explanations.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
+        title=f"Text, {staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone)}{to}{told}",
         said=bodies.get(text.text),
         address=f"/texts/{text.text}",
     )
@@ -313,7 +314,7 @@ def _of_reply(reply: Heard, zone: str) -> Entry:
 
 
 def _of_visit(visit: ListedVisit) -> Entry:
-    kind = explanations.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {explanations.MODES[visit.how]}")
+    kind = staff_words.KINDS[visit.kind] + ("" if visit.how == "in_person" else f", {staff_words.MODES[visit.how]}")
     mark = "bad" if visit.attendance == "missed" else "good" if visit.attendance else "visit"
     said = visit.attendance or ("called off" if visit.status == "cancelled" else visit.status)
     more = ", confirmed" if visit.confirmed else ""
@@ -332,10 +333,10 @@ class Bubble:
 
 
 def _messages(case: Case, **values: Any) -> HTMLResponse:
-    def look(tx: store.Transaction) -> list[Bubble]:
+    def look(tx: queries.Transaction) -> list[Bubble]:
         wanted = LogFilter(sites=[case.row.site_id], patient=case.row.ref, until=case.now, limit=SHOWN)
-        texts = store.texts.log(tx, wanted)
-        bodies = history.typed(tx, [one.text for one in texts]) | history.bodies(tx, [one.text for one in texts])
+        texts = queries.texts.log(tx, wanted)
+        bodies = history.typed(tx, [one.text for one in texts]) | queries.texts.bodies(tx, [one.text for one in texts])
         out = [
             Bubble(
                 one.attempts[-1].started_at if one.attempts else one.opens_at,
@@ -489,7 +490,7 @@ def _set_all(status: str) -> Verb:
         because = form["because"] or None
         if status == "ended" and because not in ENDINGS:
             raise _Wrong(because="Say why it ends")
-        current = case.house.database.read(lambda tx: store.plans.current_plans(tx, case.row.id))
+        current = case.house.database.read(lambda tx: queries.plans.current_plans(tx, case.row.id))
         _, texts = changes.set_statuses(
             case.house, [plan.id for plan in current], status, case.now, who=case.actor.who, because=because
         )
@@ -588,17 +589,17 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
     deed = _deed(case, what)
     reader = case.reader(form["reader"])
 
-    def look(tx: store.Transaction) -> dict[str, Any]:
+    def look(tx: queries.Transaction) -> dict[str, Any]:
         queued, on_number = history.waiting(tx, reader.number_id)
-        number = store.people.lock_numbers(tx, [reader.number_id])[reader.number_id]
-        current = store.plans.current_plans(tx, case.row.id)
-        series = [one for plan in current for one in history.series_of(tx, plan.id) if one.status != "cancelled"]
+        number = queries.people.find_numbers(tx, [reader.number_id])[reader.number_id]
+        current = queries.plans.current_plans(tx, case.row.id)
+        series = [one for plan in current for one in queries.plans.series_of(tx, plan.id) if one.status != "cancelled"]
         return {
             "queued": queued,
             "others": on_number - 1,
-            "to": store.people.masked_of(tx, number.id, number.phone_sealed),
+            "to": queries.people.masked_of(tx, number.id, number.phone_sealed),
             "current": current,
-            "series": {one.key: f"{one.key} ({explanations.KINDS[one.kind]})" for one in series},
+            "series": {one.key: f"{one.key} ({staff_words.KINDS[one.kind]})" for one in series},
         }
 
     known = case.house.database.read(look)
@@ -623,8 +624,8 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
         hows=HOWS,
         endings=ENDINGS,
         later=LATER,
-        categories={one.value: explanations.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
-        all_categories={one.value: explanations.CATEGORIES[one.value] for one in Category},
+        categories={one.value: staff_words.CATEGORIES[one.value] for one in Category if one is not Category.FAMILY},
+        all_categories={one.value: staff_words.CATEGORIES[one.value] for one in Category},
         languages=languages.offered(),
         **known,
     )

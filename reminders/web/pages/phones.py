@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, store, wording
+from reminders import clock, plans, queries, wording
 from reminders.app_context import House
+from reminders.queries import readings
+from reminders.queries.people import PhoneOf
 from reminders.service.office.accounts import Actor
 from reminders.sms.phones import PhonesAway, PretendPhones
-from reminders.store.people import PhoneOf
 from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
@@ -44,11 +45,11 @@ def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLR
     """Every pretend phone that is known here, those with the latest news first."""
     phones, now = _phones(house), clock.now()
 
-    def look(tx: store.Transaction) -> list[PhoneOf]:
-        store.records.note(tx, who=actor.who, what="pretend phones read", table="numbers", row=0, now=now)
-        return store.people.phones_at(tx, actor.sites("people"))
+    def look(tx: queries.Transaction, notes: readings.Notes) -> list[PhoneOf]:
+        notes.add("pretend phones read", "numbers", 0)
+        return queries.people.phones_at(tx, actor.sites("people"))
 
-    known = house.database.write(look, again=True)
+    known = readings.read(house.database, look, now, who=actor.who)
     try:
         shown, away = {one.number: one for one in phones.all()}, False
     except PhonesAway:
@@ -108,13 +109,13 @@ def _draw(
 def _one(house: House, actor: Actor, key: int) -> PhoneOf:
     now, sites = clock.now(), actor.sites("people")
 
-    def look(tx: store.Transaction) -> PhoneOf | None:
-        found = next(iter(store.people.phones_at(tx, sites, number_id=key)), None)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> PhoneOf | None:
+        found = next(iter(queries.people.phones_at(tx, sites, number_id=key)), None)
         if found is not None:
-            store.records.note(tx, who=actor.who, what="pretend phone read", table="numbers", row=key, now=now)
+            notes.add("pretend phone read", "numbers", key)
         return found
 
-    found = house.database.write(look, again=True) if 0 < key < 2**63 else None
+    found = readings.read(house.database, look, now, who=actor.who) if 0 < key < 2**63 else None
     if found is None:
         raise HTTPException(404)
     return found

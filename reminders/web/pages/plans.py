@@ -10,19 +10,21 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, queries, store
-from reminders.queries import ListedPlan, ListedVisit, PlanFilter, explanations, history
+from reminders import clock, plans, queries
+from reminders.queries import Row, history, readings
+from reminders.queries.plans import ListedPlan, PlanFilter
+from reminders.queries.visits import ListedVisit
 from reminders.service import House, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import cap_costs, changes
 from reminders.service.planning.accepting import Previewed
-from reminders.store import Row
 from reminders.web.access import Looking, Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId, day_in, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.plan_form import recurs
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -113,10 +115,10 @@ def search(request: Request, house: TheHouse, actor: SeeingPeople, form: Form) -
 
 
 def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPlan], **values: Any) -> HTMLResponse:
-    sites = house.database.read(store.people.all_sites)
+    sites = house.database.read(queries.people.all_sites)
     people = {site.key for site in sites if site.id in actor.sites("people")}
     may_change = {site.key for site in sites if site.id in actor.sites("plan")}
-    drafts = house.database.read(lambda tx: store.drafts.mine(tx, actor.id)) if actor.may("plan") else []
+    drafts = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id)) if actor.may("plan") else []
     values = {"older": None, "newest": None, "searched": None, "done": None} | values
     return draw(
         request,
@@ -128,7 +130,7 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
         states=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         drafts=len(drafts),
         filtered=any(values["chosen"].values()),
         **values,
@@ -140,18 +142,19 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
     now, sites = clock.now(), actor.sites("look")
     may = actor.sites("people")
     if at:
-        rows = house.database.read(store.people.all_sites)
+        rows = house.database.read(queries.people.all_sites)
         sites &= {row.id for row in rows if row.key == at}
     if wanted.search or wanted.phone:
         sites &= may
 
-    def look(tx: store.Transaction) -> list[ListedPlan]:
-        rows = queries.plans(tx, sites, wanted, now, names=bool(may))
-        row, after = min(actor.sites("look")), store.records.seen([one.id for one in rows])
-        store.records.note(tx, who=actor.who, what="plans list read", table="sites", row=row, now=now, after=after)
+    def look(tx: queries.Transaction, notes: readings.Notes) -> list[ListedPlan]:
+        rows = queries.plans.list_plans(tx, sites, wanted, now, names=bool(may))
+        shown = [one.id for one in rows]
+        site = min(actor.sites("look"))
+        notes.add_unless_known(tx, "plans list read", "sites", site, shown=shown, now=now, who=actor.who, again=False)
         return rows
 
-    return house.database.write(look, again=True)
+    return readings.read(house.database, look, now, who=actor.who)
 
 
 def _filter(chosen: dict[str, str], actor: Actor, before: str) -> PlanFilter:
@@ -196,7 +199,7 @@ def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> 
         raise HTTPException(400)
     ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
-    rows = house.database.read(lambda tx: queries.plans(tx, actor.sites("plan"), wanted, now))
+    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
     because = form["because"] or None
     if do == "end" and form["sure"] and because not in ENDINGS:
@@ -267,7 +270,12 @@ def plan(
     """One plan: what was agreed, its visits, and every text with what became of it."""
     now = clock.now()
     again = request.headers.get("x-refresh") == "1"  # the same page, read anew by itself
-    opened = house.database.write(lambda tx: _open(house, tx, actor, plan_id, now, again=again), again=True)
+    opened = readings.read(
+        house.database,
+        lambda tx, notes: _open(house, tx, notes, actor, plan_id=plan_id, now=now, again=again),
+        now,
+        who=actor.who,
+    )
     visits = opened.visits if every else [one for one in opened.visits if one.starts_at > now][:VISITS]
     may_see = actor.may("people", _site_id(house, opened.plan.site))
     return draw(
@@ -285,7 +293,7 @@ def plan(
         series=opened.series,
         may_see=may_see,
         may_change=actor.may("plan", _site_id(house, opened.plan.site)),
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         words=STATES,
         blocked=BLOCKED,
         because=BECAUSE,
@@ -294,25 +302,32 @@ def plan(
     )
 
 
-def _open(house: House, tx: store.Transaction, actor: Actor, plan_id: int, now: datetime, *, again: bool) -> Opened:
+def _open(
+    house: House,
+    tx: queries.Transaction,
+    notes: readings.Notes,
+    actor: Actor,
+    *,
+    plan_id: int,
+    now: datetime,
+    again: bool,
+) -> Opened:
     sites = actor.sites("look")
     row = history.plan(tx, sites, plan_id)
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
-    mine: dict[str, Any] = {"who": actor.who, "what": "plan page read", "table": "plans", "row": plan_id}
-    if not (again and store.records.has_noted(tx, **mine, since=now - store.records.SAME_READING)):
-        store.records.note(tx, **mine, now=now)
-    (shown,) = queries.plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
-    visits = queries.appointments(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
+    notes.add_unless_known(tx, "plan page read", "plans", plan_id, shown=(), now=now, who=actor.who, again=again)
+    (shown,) = queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
+    visits = queries.visits.list_visits(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(house, tx, row, now)
     tried = [one.id for one in texts if one.state not in {"scheduled", "suppressed"}]
-    bodies = history.bodies(tx, tried) if names else {}
-    return Opened(shown, visits, texts, bodies, history.series_of(tx, plan_id))
+    bodies = queries.texts.bodies(tx, tried) if names else {}
+    return Opened(shown, visits, texts, bodies, queries.plans.series_of(tx, plan_id))
 
 
 def _site_id(house: House, key: str) -> int:
-    site = house.database.read(lambda tx: store.people.site_by_key(tx, key))
+    site = house.database.read(lambda tx: queries.people.site_by_key(tx, key))
     assert site is not None
     return int(site.id)
 
@@ -330,7 +345,7 @@ def change(request: Request, house: TheHouse, actor: Planning, form: Form, *, pl
     now, because = clock.now(), form["because"] or None
     try:
         if do == "transfer":
-            site = house.database.read(lambda tx: store.people.site_of_patient(tx, row.patient_id))
+            site = house.database.read(lambda tx: queries.people.site_of_patient(tx, row.patient_id))
             changes.transfer(house, row.ref, form["to_site"], now, who=actor.who, site=site.key)
             return see(f"/plans/{plan_id}", done="transferred")
         if do == "end" and because not in ENDINGS:
@@ -346,8 +361,8 @@ def _asked(
 ) -> HTMLResponse:
     now = clock.now()
     row = _mine(house, actor, plan_id, do)
-    rows = house.database.read(lambda tx: queries.plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
-    others = [site.key for site in house.database.read(store.people.all_sites) if site.id != row.site_id]
+    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
+    others = [site.key for site in house.database.read(queries.people.all_sites) if site.id != row.site_id]
     where = {"action": f"/plans/{plan_id}/change/{do}", "back": f"/plans/{plan_id}"}
     return _ask_first(request, house, actor, rows, do, problems=problems, because=None, sites=others, **where)
 
@@ -386,12 +401,12 @@ def change_visit(
     effects: list[planning.Effect] | None = None
     if not problems:
 
-        def work(tx: store.Transaction) -> object:
+        def work(tx: queries.Transaction) -> object:
             return changes.change_one(house, tx, visit_id, now, who=actor.who, to=to)
 
         try:
             if form["do"] in {"move_sure", "off_sure"} and (off or form["shown"] == f"{to:%Y-%m-%dT%H:%M}"):
-                if house.database.write(work, again=True) is None:
+                if changes.change(house, visit_id, now, who=actor.who, to=to) is None:
                     raise HTTPException(409, "This visit is not on any more. Go back and look at the plan.")
                 return see(f"/plans/{plan_id}", done="off" if off else "moved")
             _, effects = planning.effects(house, patient_id, work, now)
@@ -401,9 +416,9 @@ def change_visit(
 
 
 def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
-    def look(tx: store.Transaction) -> tuple[ListedVisit, int]:
+    def look(tx: queries.Transaction) -> tuple[ListedVisit, int]:
         row = history.plan(tx, actor.sites("plan"), plan_id)
-        found = queries.appointment(tx, actor.sites("plan"), visit_id)
+        found = queries.visits.find_visit(tx, actor.sites("plan"), visit_id)
         if row is None or found is None or found.plan != row.ref or found.patient_id != row.patient_id:
             raise HTTPException(404)
         return found, row.patient_id
@@ -446,9 +461,9 @@ def _visit_page(
         to=to,
         off=off,
         begun=found.starts_at <= now,
-        stands=found.status in store.plans.OPEN,
+        stands=found.status in queries.plans.OPEN,
         problems=problems or {},
         effects=effects,
-        kinds=explanations.KINDS,
+        kinds=staff_words.KINDS,
         instant=plans.to_instant(to, found.zone) if to is not None else None,
     )

@@ -8,15 +8,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, plans, queries, store, wording
+from reminders import clock, plans, queries, wording
 from reminders.app_context import House
-from reminders.queries import KnownAs, ListedSession, ListedVisit, explanations
+from reminders.queries import readings
+from reminders.queries.listing import KnownAs
+from reminders.queries.visits import ListedSession, ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import changes
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter(prefix="/sessions")
 
@@ -48,7 +51,9 @@ def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str 
     today = plans.to_wall(now, house.settings.site.zone).date()
     first = day_in(since) or today
     until = first + timedelta(weeks=WEEKS)
-    found = house.database.read(lambda tx: queries.sessions(tx, actor.sites("look"), first, until, limit=MOST + 1))
+    found = house.database.read(
+        lambda tx: queries.visits.list_sessions(tx, actor.sites("look"), first, until, limit=MOST + 1)
+    )
     days: dict[date, list[ListedSession]] = {}
     for one in sorted(found[:MOST], key=lambda one: (one.on, one.wall)):
         days.setdefault(one.on, []).append(one)
@@ -87,7 +92,7 @@ class _Sheet:
     @property
     def is_on(self) -> bool:
         """Whether any visit of it is on yet."""
-        return any(one.status in store.plans.OPEN for one in self.visits)
+        return any(one.status in queries.plans.OPEN for one in self.visits)
 
     @property
     def came(self) -> int:
@@ -115,7 +120,11 @@ def _sheet(
     """The sheet; `told` stands in for who knows now. Raises 404."""
     on, now = day_in(day), clock.now()
     sites = actor.sites("look")
-    named = house.database.read(lambda tx: queries.session(tx, sites, session_id)) if session_id < 2**63 else None
+    named = (
+        house.database.read(lambda tx: queries.visits.find_session(tx, sites, session_id))
+        if session_id < 2**63
+        else None
+    )
     if on is None or named is None:
         raise HTTPException(404)
     key, site = named
@@ -123,8 +132,8 @@ def _sheet(
     if not lines:
         raise HTTPException(404)
 
-    def look(tx: store.Transaction) -> _Sheet:
-        place = store.people.site_by_key(tx, site)
+    def look(tx: queries.Transaction) -> _Sheet:
+        place = queries.people.site_by_key(tx, site)
         assert place is not None
         seen = actor.may("people", place.id)
         return _Sheet(
@@ -135,24 +144,24 @@ def _sheet(
             on=on,
             visits=_visits(tx, place.id, key, on),
             told=lines,
-            known=queries.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
+            known=queries.listing.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
             phones=_phones(tx, lines) if seen else {},
-            calls=store.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
+            calls=queries.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
         )
 
     return house.database.read(look)
 
 
-def _visits(tx: store.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
+def _visits(tx: queries.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
     midnight = datetime.fromisoformat(f"{on}T00:00+00:00")
     day = timedelta(days=1)
-    found = queries.appointments(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
+    found = queries.visits.list_visits(tx, [site_id], midnight - day, midnight + 2 * day, session=key, limit=2000)
     return [one for one in found if one.wall.date() == on]
 
 
-def _phones(tx: store.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
+def _phones(tx: queries.Transaction, lines: Collection[changes.Told]) -> dict[int, str]:
     numbers = {one.number_id for one in lines if one.told == changes.TO_PHONE}
-    known = {number: store.people.shown_phone_by_id(tx, number) for number in numbers}
+    known = {number: queries.people.shown_phone_by_id(tx, number) for number in numbers}
     return {number: wording.shown_phone(phone) for number, phone in known.items() if phone is not None}
 
 
@@ -160,15 +169,14 @@ def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
     """Put on record that somebody read who is in it."""
     now = clock.now()
 
-    def note(tx: store.Transaction) -> None:
-        mine: dict[str, Any] = {"who": actor.who, "what": READ, "table": "sessions", "row": sheet.session_id}
-        since = now - store.records.SAME_READING
-        if not (again and store.records.has_noted(tx, **mine, since=since, shown=shown)):
-            store.records.note(tx, **mine, now=now, after=store.records.seen(shown))
+    def look(tx: queries.Transaction, notes: readings.Notes) -> None:
+        shown = [one.id for one in sheet.visits]
+        if shown:
+            notes.add_unless_known(
+                tx, READ, "sessions", sheet.session_id, shown=shown, now=now, who=actor.who, again=again
+            )
 
-    shown = [one.id for one in sheet.visits]
-    if shown:
-        house.database.write(note, again=True)
+    readings.read(house.database, look, now, who=actor.who)
 
 
 @router.get("/{session_id:int}/{on}", response_class=HTMLResponse)
@@ -206,7 +214,7 @@ def _draw(
         may_plan=actor.may("plan", sheet.site_id),
         form={name: form[name] if form is not None else "" for name in ("what", "to_on", "to_at")},
         problems=problems or {},
-        reasons=explanations.REASONS,
+        reasons=staff_words.REASONS,
         done=done,
         now_clock=f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}",
     )
@@ -257,7 +265,7 @@ def preview(
                 words=TOLD,
                 lines={word: [one for one in tried[1] if one.told == word] for word in TOLD},
                 form={name: form[name] for name in ("what", "to_on", "to_at")},
-                reasons=explanations.REASONS,
+                reasons=staff_words.REASONS,
             )
     return _draw(request, house, actor, session_id, on, form=form, problems=problems)
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, store, wording
+from reminders import clock, queries, wording
 from reminders.paging import Contact
 from reminders.service.office import sites
 from reminders.service.office.sites import FIELDS, Refused, Site
@@ -152,7 +152,7 @@ def change_closures(request: Request, house: TheHouse, actor: Administering, key
 def ask_to_pause(request: Request, house: TheHouse, actor: Pausing, key: str) -> HTMLResponse:
     """What pausing would hold up."""
     site, now = _site(house, actor, key, "pause"), clock.now()
-    waiting = house.database.read(lambda tx: store.texts.waiting(tx, site.id, now))
+    waiting = house.database.read(lambda tx: queries.texts.waiting(tx, site.id, now))
     return draw(request, "site-pause.html", site=site, waiting=waiting)
 
 

@@ -7,9 +7,11 @@ from fastapi.responses import HTMLResponse
 
 from reminders import clock
 from reminders.queries import delivery_log, explanations
+from reminders.service.sending import failed_texts
 from reminders.web.access import Looking
 from reminders.web.render import draw
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -21,7 +23,7 @@ def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLRe
         raise HTTPException(404)
     now = clock.now()
     found = delivery_log.whole(
-        house,
+        house.database,
         int(text),
         now,
         sites=actor.sites("look"),
@@ -38,13 +40,13 @@ def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLRe
         tries=found.tries,
         steps=found.steps,
         explained=explanations.explain(found.text),
-        classes=explanations.CLASSES,
+        classes=staff_words.CLASSES,
         raws=[
             (one.number, heard.status, _laid_out(heard.raw)) for one in found.tries for heard in one.heard if heard.raw
         ],
         may_read=found.may_read,
         may_try=actor.may("operate") and found.text.state == "undelivered",
-        why_not=delivery_log.why_not_again(found.text, now),
+        why_not=failed_texts.why_not_again(found.text, now),
         may_task=actor.may("answer"),
     )
 

@@ -7,15 +7,16 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from reminders import clock, plans, store
-from reminders.queries import explanations, today
+from reminders import clock, plans
+from reminders.queries import today
 from reminders.service.office.accounts import Actor
-from reminders.service.operations import backups
+from reminders.service.operations import backups, health
 from reminders.service.sending import backlog
 from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheHouse
+from reminders.wording import staff_words
 
 router = APIRouter()
 
@@ -35,17 +36,21 @@ def board(
     """What must be done now, what goes out today, and what became of the day's texts."""
     now = clock.now()
     again = request.headers.get("x-refresh") == "1"
-    found = today.board(house, actor.sites("look"), actor.sites("people"), now, who=actor.who, again=again)
+    zone = house.settings.site.zone
+    found = today.board(
+        house.database, zone, actor.sites("look"), actor.sites("people"), now, who=actor.who, again=again
+    )
     return draw(
         request,
         "today.html",
         board=found,
-        now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
+        sender=health.status(house, now).jobs["send"],
+        now_clock=f"{plans.to_wall(now, zone):%H:%M:%S}",
         done=DONE.get(done),
         logged=lambda state: in_the_log(found, state),
-        which=explanations.which_text,
-        reasons=explanations.REASONS,
-        held_words=explanations.HELD,
+        which=staff_words.which_text,
+        reasons=staff_words.REASONS,
+        held_words=staff_words.HELD,
         decided_at_once=[why for why in HELD if why in found.held_by_reason and _decides(actor)],
     )
 
@@ -69,7 +74,7 @@ def confirm_held(
         raise HTTPException(404)
     now = clock.now()
     by = backlog.held(house).by if why == "backlog" else ()
-    many = house.database.read(lambda tx: store.today.held_by_reason(tx, actor.all_sites)).get(why, 0)
+    many = house.database.read(lambda tx: today.held_by_reason(tx, actor.all_sites)).get(why, 0)
     looked_for = backups.open_doubts(house)[0] if why == "restored" else 0
     return draw(request, "held.html", why=why, since=HELD[why], many=many, by=by, looked_for=looked_for, at=now)
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, store
+from reminders import clock, queries
 from reminders.service import House
 from reminders.service.office import accounts
 from reminders.service.office.accounts import Actor, Invitation, Member
@@ -158,7 +158,7 @@ def _member(house: House, actor: Actor, staff_id: int) -> Member:
 
 def _sites(house: House, actor: Actor) -> dict[str, str]:
     """Where the actor may give roles: what the form sends → its word."""
-    rows = house.database.read(store.people.all_sites)
+    rows = house.database.read(queries.people.all_sites)
     everywhere = {EVERYWHERE: "Every site, also those to come"} if actor.everywhere("administer") else {}
     return everywhere | {row.key: f"{row.alias} ({row.key})" for row in rows if actor.may("administer", row.id)}
 
@@ -200,7 +200,7 @@ def _ask(request: Request, house: House, member: Member, deed: str, problem: str
 
 def _holding(house: House, member: Member) -> int:
     since = clock.now() - timedelta(minutes=house.settings.web.idle_minutes)
-    return len(house.database.read(lambda tx: store.accounts.sign_ins_of(tx, member.id, since)))
+    return len(house.database.read(lambda tx: queries.accounts.sign_ins_of(tx, member.id, since)))
 
 
 def _invited(request: Request, house: House, invitation: Invitation) -> HTMLResponse:

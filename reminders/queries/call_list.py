@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from reminders.plans import Kind
+from reminders.queries import readings
+from reminders.store import Database
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     appointments,
@@ -21,7 +23,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import Place
-from reminders.store.people import UNREADABLE, shown_name
+from reminders.store.people import UNREADABLE, all_sites, shown_name
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
 _ARRIVED, _HANDED_OVER = ("delivered",), ("sending", "sent", "unconfirmed", "uncertain")
@@ -50,7 +52,7 @@ class Call:
     told: str
 
 
-def ahead(tx: Transaction, now: datetime, until: datetime) -> list[Call]:
+def visits_ahead(tx: Transaction, now: datetime, until: datetime) -> list[Call]:
     """Booked visits of running plans from `now` to `until`: first visits first, then by time; a row for each reader.
 
     Patients are phoned whatever they said to texts; anybody else only with a consent of their own in force (L-48).
@@ -130,3 +132,14 @@ def _told(tx: Transaction, visit_ids: Sequence[int]) -> dict[tuple[int, int], st
         key = (row.appointment_id, row.recipient_id)
         told[key] = "yes" if row.state in _ARRIVED else told.get(key, "perhaps")
     return told
+
+
+def ahead(database: Database, now: datetime, spell: timedelta, *, who: str) -> list[Call]:
+    """Everyone to phone about the visits of the next `spell`, first visits first. The reading is put on record."""
+
+    def work(tx: Transaction, notes: readings.Notes) -> list[Call]:
+        site = all_sites(tx)[0]
+        notes.add("call list read", "sites", site.id)
+        return visits_ahead(tx, now, now + spell)
+
+    return readings.read(database, work, now, who=who)

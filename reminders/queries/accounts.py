@@ -1,0 +1,25 @@
+"""Staff as the users page and their own page show them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from reminders.store.database.engine import Transaction
+from reminders.store.database.schema import recovery_codes, sign_ins
+
+
+def recovery_codes_left(tx: Transaction, staff_id: int) -> int:
+    """How many codes are unused."""
+    unused = sa.and_(recovery_codes.c.staff_id == staff_id, recovery_codes.c.used_at.is_(None))
+    return int(tx.value(sa.select(sa.func.count()).where(unused)))
+
+
+def sign_ins_of(tx: Transaction, staff_id: int, since: datetime) -> Sequence[Row[Any]]:
+    """A member of staff's sign-ins that were proved, have not been ended and were seen since then; newest first."""
+    holding = sa.and_(sign_ins.c.proved_at.is_not(None), sign_ins.c.ended_at.is_(None), sign_ins.c.seen_at > since)
+    return tx.all(
+        sa.select(sign_ins).where(sign_ins.c.staff_id == staff_id, holding).order_by(sign_ins.c.started_at.desc())
+    )

@@ -1,0 +1,16 @@
+"""Bringing the database to this version's schema, and asking whether it is there."""
+
+from datetime import datetime
+
+from reminders import store
+from reminders.app_context import House
+from reminders.store import check
+
+__all__ = ["check", "migrate"]
+
+
+def migrate(house: House, now: datetime) -> tuple[str | None, str]:
+    """Bring the database to this version's schema; from which to which (None: from an empty one). Safe to repeat."""
+    before, after = store.migrate(house.database, now)
+    house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
+    return before, after
