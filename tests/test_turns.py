@@ -9,7 +9,7 @@ import pytest
 from conftest import KEYS
 
 from reminders import store
-from reminders.store import turns
+from reminders.store.database import turns
 from reminders.store.database.turns import Turns, until_free
 
 

@@ -20,7 +20,7 @@ from reminders.queries import explanations, people, readings, texts
 from reminders.queries.counts import Facets, Span, facets, hours_of_day
 from reminders.queries.exports import BOM, NOTICE, harmless
 from reminders.queries.texts import LogFilter, Logged
-from reminders.store import Database, people
+from reminders.store import Database
 from reminders.store.database.ids import made_at
 from reminders.store.database.schema import CLASSES
 from reminders.wording import staff_words
@@ -241,7 +241,7 @@ class _Reading:
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
-        found = people.number_by_phone(self.tx, phone)
+        found = store.people.number_by_phone(self.tx, phone)
         # As many statements for no one's number as for another program's: time tells nothing of either.
         mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
         known = bool(texts.log(self.tx, mine))

@@ -36,22 +36,6 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable, sealing_key_of
-from reminders.store.people import (
-    all_sites,
-    masked,
-    masked_of,
-    open_name,
-    patient_by_ref,
-    paused_sites,
-    phone_by_id,
-    phone_of,
-    recipients_of,
-    shown_name,
-    shown_phone_by_id,
-    site_by_key,
-    site_of_patient,
-    words_of,
-)
 
 
 def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
