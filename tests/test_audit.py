@@ -19,7 +19,7 @@ from reminders.cli import app
 from reminders.service import planning
 from reminders.service.office import audit
 from reminders.service.operations import runs
-from reminders.service.people import lives
+from reminders.service.people import patient_status, reader_case
 from reminders.store.database import schema
 from reminders.store.database.sealing import Place
 from reminders.store.office.audit import Wanted
@@ -55,7 +55,7 @@ def chained(house):
 
 def test_whose_it_is_and_at_which_site_follows_from_the_row(house, travel):
     planning.accept(house, document(), clock.now(), who=WHO)
-    lives.show(house, lives.Whom("MRN-1", "self", None), clock.now(), who=WHO)
+    patient_status.show(house, reader_case.Whom("MRN-1", "self", None), clock.now(), who=WHO)
     accepted, read = queries.audit.look(house.database, Wanted(), clock.now(), who=WHO)[::-1]
     assert (accepted.who, accepted.what, accepted.table) == (WHO, "plan accepted", "plans")
     assert (accepted.site, accepted.patient, accepted.where) == ("main", "MRN-1", None)

@@ -13,7 +13,7 @@ from web_caller import Caller
 
 from reminders import clock, plans, store
 from reminders.service import planning
-from reminders.service.people import lives
+from reminders.service.people import patient_status, reader_case
 from reminders.service.planning import importing
 
 FAMILY = one_off("family", "2026-12-04T17:00:00", kind="family_session", **{"for": ["self", "sister"]})
@@ -116,7 +116,7 @@ def test_screens_2_each_missing_box_is_named_where_consent_is_recorded(house, an
     answer = ana.post(f"{path}/do/{what}", given)
     assert answer.status_code == 422
     assert at_box(answer, f"consent.{box}")
-    shown = lives.show(house, lives.Whom("MRN-1"), NOW, who="test").readers[0]
+    shown = patient_status.show(house, reader_case.Whom("MRN-1"), NOW, who="test").readers[0]
     assert shown.to.endswith("0143")
     assert str(shown.said_on) == "2026-11-29"
     assert ana.post(f"{path}/do/{what}", [*CONSENT, ("phone", "202-555-0177")]).status_code == 303

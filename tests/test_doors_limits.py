@@ -11,7 +11,7 @@ from web_caller import Caller, signature
 
 from reminders import clock
 from reminders.service.office import signing_in
-from reminders.service.people import lives
+from reminders.service.people import reader_case, staff_texts
 from reminders.settings import SettingsError, load
 
 
@@ -33,9 +33,13 @@ def opened(sqlite_template, tmp_path, travel):
 def test_limit_of_test_texts(opened, most):
     with opened(sending__samples_per_day=str(most)) as house:
         for _ in range(most):
-            lives.send_sample(house, "Oak Street Office: Hello.", "202-555-0155", clock.now(), who="x", site="main")
-        with pytest.raises(lives.Refused, match="samples_per_day"):
-            lives.send_sample(house, "Oak Street Office: Hello.", "202-555-0155", clock.now(), who="x", site="main")
+            staff_texts.send_sample(
+                house, "Oak Street Office: Hello.", "202-555-0155", clock.now(), who="x", site="main"
+            )
+        with pytest.raises(reader_case.Refused, match="samples_per_day"):
+            staff_texts.send_sample(
+                house, "Oak Street Office: Hello.", "202-555-0155", clock.now(), who="x", site="main"
+            )
 
 
 @pytest.mark.parametrize("most", [2, 4])

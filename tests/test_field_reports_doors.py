@@ -13,8 +13,8 @@ from test_pages_plans import form
 from web_caller import Caller
 
 from reminders import clock, store
-from reminders.service.people import lives
-from reminders.service.people.lives import Whom
+from reminders.service.people import phone_numbers
+from reminders.service.people.reader_case import Whom
 
 NEW, OTHER = "+12025550166", "202-555-0177"
 REPLACED = "the patient, the number: the file's new value replaces what was changed here since"
@@ -56,7 +56,7 @@ def test_field_report_5_the_command_line_says_that_a_file_replaces_a_newer_numbe
 
 def test_field_report_5_the_api_says_that_a_plan_replaces_a_newer_number(api, house):
     assert api.post("/plans", raw()).status_code == 201
-    lives.new_number(house, Whom("MRN-1"), NEW, NOW, who="test")
+    phone_numbers.new_number(house, Whom("MRN-1"), NEW, NOW, who="test")
     said = api.post("/plans", raw(patient={"phone": OTHER})).json()
     assert REPLACED in said["notes"]
     assert REPLACED in said["note"]

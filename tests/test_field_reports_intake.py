@@ -10,8 +10,8 @@ from people import KNOWN, document, one_off, raw
 from reminders import plans, queries, store
 from reminders.plans import PlanRefused, read, read_phone
 from reminders.service import planning
-from reminders.service.people import lives
-from reminders.service.people.lives import Whom
+from reminders.service.people import consents, phone_numbers, reader_case, staff_texts, supporters
+from reminders.service.people.reader_case import Whom
 from reminders.service.planning import importing
 
 PHONE, NEW = "+12025550143", "+12025550166"
@@ -46,7 +46,7 @@ def refusal(known=KNOWN, **changes) -> dict[str, str]:
 
 def test_field_report_5_a_file_does_not_undo_a_newer_number(house):
     accept(house)
-    lives.new_number(house, JORDAN, NEW, NOW, who="test")
+    phone_numbers.new_number(house, JORDAN, NEW, NOW, who="test")
     again = accept(house, patient={"name": "Jordan Alvarez-Smith"})
     name, _, phone, _ = stands(house)
     assert (name, phone) == ("Jordan Alvarez-Smith", NEW)
@@ -55,7 +55,7 @@ def test_field_report_5_a_file_does_not_undo_a_newer_number(house):
 
 def test_field_report_5_what_the_file_changes_holds_with_a_note(house):
     accept(house)
-    lives.new_number(house, JORDAN, NEW, NOW, who="test")
+    phone_numbers.new_number(house, JORDAN, NEW, NOW, who="test")
     again = accept(house, patient={"phone": "202-555-0177"})
     assert stands(house)[2] == "+12025550177"
     assert "the patient, the number: the file's new value replaces what was changed here since" in again.notes
@@ -83,7 +83,7 @@ def test_field_report_5_each_field_stays_by_itself(house, column, value, file):
 def test_field_report_5_a_consent_is_judged_field_by_field(house):
     accept(house)
     newer = {**raw()["consent"], "on": "2026-11-30", "per_day": 2, "how": "by phone"}
-    lives.record_consent(house, JORDAN, newer, NOW, who="test")
+    consents.record_consent(house, JORDAN, newer, NOW, who="test")
     accept(house, consent={"per_week": 5})
     consent = stands(house)[3]
     assert (consent.per_day, consent.per_week, consent.how) == (2, 5, "by phone")
@@ -98,7 +98,7 @@ def test_field_report_5_a_recipients_number_stays_too(house):
         "consent": {**raw()["consent"], "categories": ["family"]},
     }
     accept(house, recipients=[sister])
-    lives.new_number(house, Whom("MRN-1", "sister"), NEW, NOW, who="test")
+    phone_numbers.new_number(house, Whom("MRN-1", "sister"), NEW, NOW, who="test")
     accept(house, recipients=[sister | {"language": "es"}])
     _, reader, phone, _ = stands(house, "sister")
     assert (reader.language, phone) == ("es", NEW)
@@ -182,9 +182,9 @@ def test_field_report_12_our_own_lines_are_no_patients(house, ours):
     assert "our own number" in refusal(known, recipients=[other])["recipients[0].phone"]
     accept(house)
     for change in (
-        lambda: lives.new_number(house, JORDAN, ours, NOW, who="test"),
-        lambda: lives.add_recipient(house, JORDAN, other | {"part2_consent_on": "2026-11-29"}, NOW, who="test"),
-        lambda: lives.send_sample(house, "We hope to see you.", ours, NOW, who="test"),
+        lambda: phone_numbers.new_number(house, JORDAN, ours, NOW, who="test"),
+        lambda: supporters.add_recipient(house, JORDAN, other | {"part2_consent_on": "2026-11-29"}, NOW, who="test"),
+        lambda: staff_texts.send_sample(house, "We hope to see you.", ours, NOW, who="test"),
     ):
         with pytest.raises(PlanRefused, match="our own number"):
             change()
@@ -378,13 +378,13 @@ def test_field_report_15_a_rule_that_meets_each_month_is_not(rule):
 def test_s11_a_test_goes_to_allowed_numbers_and_ten_times_a_day(house):
     for typed in ("900-555-0143", "+53 5 1234567", "+881 631234567"):
         with pytest.raises(PlanRefused):
-            lives.send_sample(house, "We hope to see you.", typed, NOW, who="staff:ana")
+            staff_texts.send_sample(house, "We hope to see you.", typed, NOW, who="staff:ana")
     for _ in range(10):
-        lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
-    with pytest.raises(lives.Refused, match="10 tests today"):
-        lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
-    lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ben")
-    lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW + timedelta(days=1), who="staff:ana")
+        staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
+    with pytest.raises(reader_case.Refused, match="10 tests today"):
+        staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
+    staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ben")
+    staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW + timedelta(days=1), who="staff:ana")
 
 
 def test_countries_are_a_setting(database_url, tmp_path):

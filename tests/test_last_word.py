@@ -10,7 +10,7 @@ from oncall import PHONE, SENDER
 from test_rules_law import STOPPED, TOMORROW, an_office
 
 from reminders import clock, store
-from reminders.service.people import lives
+from reminders.service.people import consents, phone_numbers, reader_case
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 
@@ -51,11 +51,11 @@ def phone_of(person):
 
 
 def happens(office, person, what):
-    now, whom = clock.now(), lives.Whom(f"MRN-{person}")
+    now, whom = clock.now(), reader_case.Whom(f"MRN-{person}")
     if what == VOICEMAIL:
-        lives.record_opt_out(office.house, whom, now, how="voicemail", received_at=now, by="A. Reyes", who="test")
+        consents.record_opt_out(office.house, whom, now, how="voicemail", received_at=now, by="A. Reyes", who="test")
     elif what == RIGHT:
-        lives.mark_wrong(office.house, whom, now, who="test", wrong=False)
+        phone_numbers.mark_wrong(office.house, whom, now, who="test", wrong=False)
     else:
         text = office.text(what.removeprefix(LOST), phone_of(person), heard=False)
         if not what.startswith(LOST):
@@ -91,11 +91,11 @@ def test_l17_the_last_word_holds_whatever_was_heard_first(office):
 def test_l17_a_new_consent_lifts_no_stop_that_was_sent_before_staff_wrote_theirs_down(office):
     office.text("STOP", heard=False)
     office.travel(NOW + timedelta(minutes=1))
-    now, whom = clock.now(), lives.Whom("MRN-1")
-    lives.record_opt_out(office.house, whom, now, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
+    now, whom = clock.now(), reader_case.Whom("MRN-1")
+    consents.record_opt_out(office.house, whom, now, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
     office.travel(NOW + timedelta(minutes=2))
     office.brought()
-    lives.record_consent(office.house, whom, YES, clock.now(), who="test")
+    consents.record_consent(office.house, whom, YES, clock.now(), who="test")
     assert office.number().opted_out_at is not None
     assert office.states() == STOPPED
 

@@ -14,7 +14,7 @@ from web_caller import Caller
 from reminders import clock, queries, store, task_kinds, wording
 from reminders.queries import inbox
 from reminders.service import tasks
-from reminders.service.people import lives
+from reminders.service.people import staff_texts
 from reminders.service.replies import inbound
 from reminders.store.database import schema
 from reminders.web.pages.inbox import LONGEST_NOTE, PER_PAGE, QUEUES
@@ -412,7 +412,7 @@ def test_a_conversation_has_both_ways_in_order_at_its_site_only(house, travel):
         house.database, the(house, "reply").id, clock.now(), who="x", sites=ids.values(), people=ids.values()
     )
     assert [one.patient for one in found.readers] == ["MRN-1"]
-    assert lives.why_not_to(house, [found.readers[0].id], clock.now()) == {found.readers[0].id: None}
+    assert staff_texts.why_not_to(house, [found.readers[0].id], clock.now()) == {found.readers[0].id: None}
     number, north = the(house, "reply").id, [ids["north"]]
     assert inbox.open_task(house.database, number, clock.now(), who="x", sites=north, people=[]) is None
 

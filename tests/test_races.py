@@ -16,7 +16,7 @@ from people import document, one_off
 
 from reminders import store
 from reminders.service import House, planning
-from reminders.service.people import lives
+from reminders.service.people import consents, reader_case
 from reminders.service.planning import changes
 from reminders.service.replies import inbound
 from reminders.service.sending import final_check
@@ -75,8 +75,8 @@ def says_stop(house):
 
 
 def says_stop_by_voicemail(house):
-    whom = lives.Whom("MRN-1")
-    lives.record_opt_out(house, whom, NOW, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
+    whom = reader_case.Whom("MRN-1")
+    consents.record_opt_out(house, whom, NOW, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
 
 
 def calls_it_off(house):

@@ -11,7 +11,7 @@ from test_proofs import accepted, claim, hear, unknown
 from reminders.service import planning
 from reminders.service.office import audit
 from reminders.service.operations import retention
-from reminders.service.people import lives
+from reminders.service.people import reader_case
 from reminders.service.replies import inbound
 from reminders.service.sending import recording
 from reminders.sms.receipts import InboundText
@@ -84,7 +84,7 @@ def test_l58_under_a_legal_hold_nothing_is_cleared_and_afterwards_it_is(house):
     assert not retention.hold(house, "MRN-1", NOW, who="test", on=True)
     assert retention.purge(house, LATER) == 0
     assert words(house) == [1, 1, 1]
-    with pytest.raises(lives.Refused, match="legal hold"):
+    with pytest.raises(reader_case.Refused, match="legal hold"):
         retention.erase(house, "MRN-1", LATER, who="test")
     retention.hold(house, "MRN-1", LATER, who="test", on=False)
     assert retention.purge(house, LATER) == 3
@@ -132,14 +132,14 @@ def test_l57_who_shares_a_phone_keeps_it_when_the_other_is_erased(house):
 def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(house):
     accept(house)
     (one,) = claim(house, NOW)
-    with pytest.raises(lives.Refused, match="on its way"):
+    with pytest.raises(reader_case.Refused, match="on its way"):
         retention.erase(house, "MRN-1", NOW, who="test")
     recording.record(house, [unknown(one, NOW)], NOW)
-    with pytest.raises(lives.Refused, match="not known yet"):
+    with pytest.raises(reader_case.Refused, match="not known yet"):
         retention.erase(house, "MRN-1", NOW, who="test")
     hear(house, one, "delivered")
     says(house, "i want to die", "SM96")
-    with pytest.raises(lives.Refused, match="danger"):
+    with pytest.raises(reader_case.Refused, match="danger"):
         retention.erase(house, "MRN-1", NOW, who="test")
 
 

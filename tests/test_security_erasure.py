@@ -21,7 +21,7 @@ from reminders.queries import delivery_log
 from reminders.service import House, tasks
 from reminders.service.office import audit
 from reminders.service.operations import backups, retention
-from reminders.service.people import lives
+from reminders.service.people import phone_numbers, reader_case
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.store.database import schema, sealing
@@ -117,12 +117,12 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
         clinic, 76, **more, series=[visit], plan={"ref": f"{REF}-DC", "late_start_because": f"{NAME} is ill"}
     )
     accept(clinic, 77, **more, series=[visit], plan={"replaces": first})
-    whom = lives.Whom(REF)
-    assert lives.new_number(clinic, whom, PHONE, NOW, who="test", consent=said) is not None
+    whom = reader_case.Whom(REF)
+    assert phone_numbers.new_number(clinic, whom, PHONE, NOW, who="test", consent=said) is not None
     inbound_of(clinic)
     stranger = InboundText("SM" + "2" * 32, "+12025550166", "+15005550006", f"I want to die, {NAME}", None)
     inbound.take_in(clinic, stranger, NOW)  # from the number they had, which is no one's now
-    with pytest.raises(lives.Refused, match="in danger"):
+    with pytest.raises(reader_case.Refused, match="in danger"):
         retention.erase(clinic, REF, NOW, who="test")
     for row in clinic.database.read(lambda tx: tx.all(sa.select(schema.tasks))):
         tasks.remark(clinic, row.id, f"{NAME} ({REF}) at {PHONE} or {OLD}", NOW, who="test")

@@ -14,7 +14,7 @@ from web_caller import Caller
 
 from reminders import plans, store
 from reminders.service import planning
-from reminders.service.people import lives
+from reminders.service.people import consents, phone_numbers, reader_case
 from reminders.store.database import schema
 
 SHARED = {"phone": "202-555-0101"}
@@ -69,7 +69,7 @@ def test_s6_the_log_knows_another_sites_number_where_they_are_one_program(house,
 @pytest.mark.parametrize("is_one", [False, True])
 def test_s6_what_is_said_of_a_shared_number_counts_other_sites_only_in_one_program(shared, is_one):
     house = one_program(shared[0], is_one=is_one)
-    done = lives.mark_wrong(house, lives.Whom("MRN-2", "self", "north"), NOW, who="test")
+    done = phone_numbers.mark_wrong(house, reader_case.Whom("MRN-2", "self", "north"), NOW, who="test")
     assert bool(done.notes) is is_one
 
 
@@ -114,17 +114,17 @@ def test_s6_the_api_counts_no_one_of_another_site(shared):
 @pytest.mark.parametrize("what", ["wrong", "opt-out"])
 def test_s7_what_one_site_says_of_a_shared_number_is_a_task_and_a_row_at_the_other(shared, what):
     house, places = shared
-    whom = lives.Whom("MRN-2", "self", "north")
+    whom = reader_case.Whom("MRN-2", "self", "north")
     if what == "wrong":
-        lives.mark_wrong(house, whom, NOW, who="key:north")
+        phone_numbers.mark_wrong(house, whom, NOW, who="key:north")
     else:
-        lives.record_opt_out(house, whom, NOW, how="phone", received_at=NOW, by="self", who="key:north")
+        consents.record_opt_out(house, whom, NOW, how="phone", received_at=NOW, by="self", who="key:north")
     tasks = [row for row in rows(house, schema.tasks) if row.site_id == places["main"]]
     assert [row.kind for row in tasks] == [{"wrong": "wrong_number", "opt-out": "stop_asked"}[what]]
     audit = [row for row in rows(house, schema.audit) if row.row_id == tasks[0].id and row.table == "tasks"]
     assert [(row.site_id, "north" in row.who + row.what) for row in audit] == [(places["main"], False)]
     if what == "wrong":
-        lives.mark_wrong(house, whom, NOW, who="key:north", wrong=False)
+        phone_numbers.mark_wrong(house, whom, NOW, who="key:north", wrong=False)
         assert all(row.closed_at is not None for row in rows(house, schema.tasks) if row.kind == "wrong_number")
 
 

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from reminders import queries
 from reminders.plans import PlanRefused, to_instant
 from reminders.service import planning
-from reminders.service.people import lives
-from reminders.service.people.lives import Refused, Whom
+from reminders.service.people import consents, patient_status, phone_numbers, staff_texts, supporters
+from reminders.service.people.reader_case import Refused, Whom
 from reminders.service.planning import changes, watch
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
-from reminders.store.database.schema import audit, consents, numbers
+from reminders.store.database import schema
 from reminders.store.planning.texts import Changes
 
 ZONE = "America/New_York"
@@ -65,7 +65,7 @@ def open_kinds(house) -> list[str]:
 
 def number(house, phone):
     def look(tx):
-        return tx.first(select(numbers).where(numbers.c.fingerprint == tx.fingerprint(phone)))
+        return tx.first(select(schema.numbers).where(schema.numbers.c.fingerprint == tx.fingerprint(phone)))
 
     return house.database.read(look)
 
@@ -93,14 +93,14 @@ def test_l50_with_a_new_number_the_old_one_gets_nothing_more_and_the_new_one_its
     accept(welcoming)
     send(welcoming)
     assert len(bodies(twilio, OLD_PHONE)) == 1  # the welcome
-    done = lives.new_number(welcoming, JORDAN, "(202) 555-0150", NOW, who="test", consent=YES)
+    done = phone_numbers.new_number(welcoming, JORDAN, "(202) 555-0150", NOW, who="test", consent=YES)
     assert (done.texts.added > 0, done.texts.retracted > 0) == (True, True)
     assert any("not verified" in note for note in done.notes)
     assert {to for _, to in goes(welcoming)} == {"0150"}
     travel(NOW + timedelta(minutes=1))
     send(welcoming)
     assert "Reply Y to get visit texts" in bodies(twilio, NEW_PHONE)[0]
-    lives.verify(welcoming, JORDAN, "read aloud", NOW + timedelta(minutes=2), who="test")
+    phone_numbers.verify(welcoming, JORDAN, "read aloud", NOW + timedelta(minutes=2), who="test")
     travel(wall("2026-12-02T17:01"))
     send(welcoming)
     assert "tomorrow, Thu Dec 3" in bodies(twilio, NEW_PHONE)[1]
@@ -109,7 +109,7 @@ def test_l50_with_a_new_number_the_old_one_gets_nothing_more_and_the_new_one_its
 
 def test_l50_without_a_consent_of_its_own_the_new_number_gets_nothing_and_there_is_a_task(line, twilio, travel):
     accept(line)
-    done = lives.new_number(line, JORDAN, "202 555 0150", NOW, who="test")
+    done = phone_numbers.new_number(line, JORDAN, "202 555 0150", NOW, who="test")
     assert done.texts == Changes(retracted=3)
     assert any("no consent" in note for note in done.notes)
     assert goes(line) == []
@@ -121,7 +121,7 @@ def test_l50_without_a_consent_of_its_own_the_new_number_gets_nothing_and_there_
     # An edit of the plan's file speaks of the old number: it gives the new one no consent.
     accept(line, series=[one_off("therapy", "2026-12-03T16:00:00")])
     assert goes(line) == []
-    lives.record_consent(line, JORDAN, YES | {"verified": "read aloud"}, NOW, who="test")
+    consents.record_consent(line, JORDAN, YES | {"verified": "read aloud"}, NOW, who="test")
     assert {to for _, to in goes(line)} == {"0150"}
     assert "no_consent" not in open_kinds(line)
 
@@ -131,7 +131,7 @@ def test_a_notice_on_its_way_follows_to_the_new_number(line, twilio, travel):
     now = NOW + timedelta(minutes=20)
     travel(now)
     changes.change_visit(line, "DC-1", "therapy", date(2026, 12, 3), now, who="test", to=datetime(2026, 12, 4, 11, 0))
-    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    phone_numbers.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
     send(line)
     assert bodies(twilio, OLD_PHONE) == []
     assert "moved from Thu Dec 3" in bodies(twilio, NEW_PHONE)[0]
@@ -144,7 +144,7 @@ def test_a_text_that_was_tried_does_not_follow_and_does_not_go_to_the_old_number
     send(line)
     (tried,) = [text for text in logged(line, state="scheduled") if text.attempts]
     now = wall("2026-11-30T17:01") + timedelta(seconds=5)
-    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    phone_numbers.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
     assert next(text.state for text in logged(line) if text.text == tried.text) == "cancelled"
 
 
@@ -159,7 +159,7 @@ def test_what_went_to_the_old_number_takes_no_days_reminder_on_the_new_one(line,
     travel(wall("2026-12-02T17:01"))
     assert send(line).accepted == 1
     now = wall("2026-12-03T08:00")
-    lives.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
+    phone_numbers.new_number(line, JORDAN, "202-555-0150", now, who="test", consent=YES | {"verified": "read aloud"})
     (next_one,) = [text for text in logged(line) if text.key == "day:2026-12-04:1d@17:00"]
     assert (next_one.state, next_one.reason) == ("scheduled", None)
 
@@ -172,7 +172,7 @@ def test_others_on_the_old_number_keep_their_texts(house):
         patient={"ref": "MRN-2"},
         series=[one_off("other", "2026-12-08T15:00:00", leads=["1d@17:00"])],
     )
-    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES | {"verified": "read aloud"})
+    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES | {"verified": "read aloud"})
     assert {to for _, to in goes(house, patient="MRN-2")} == {"0143"}
     assert {to for _, to in goes(house, patient="MRN-1")} == {"0150"}
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_changes_nothing(house
     accept(house)
     before = logged(house)
     with pytest.raises(PlanRefused) as refusal:
-        lives.new_number(house, JORDAN, phone, NOW, who="test", consent=consent)
+        phone_numbers.new_number(house, JORDAN, phone, NOW, who="test", consent=consent)
     assert where in {problem.where for problem in refusal.value.problems}
     assert phone not in str(refusal.value)
     assert logged(house) == before
@@ -198,17 +198,17 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_changes_nothing(house
 
 def test_who_is_not_there_is_not_found(house):
     accept(house)
-    assert lives.new_number(house, Whom("MRN-9"), "202-555-0150", NOW, who="test") is None
-    assert lives.verify(house, Whom("MRN-1", "brother"), "read aloud", NOW, who="test") is None
-    assert lives.show(house, Whom("MRN-1", site="north"), NOW, who="test") is None
+    assert phone_numbers.new_number(house, Whom("MRN-9"), "202-555-0150", NOW, who="test") is None
+    assert phone_numbers.verify(house, Whom("MRN-1", "brother"), "read aloud", NOW, who="test") is None
+    assert patient_status.show(house, Whom("MRN-1", site="north"), NOW, who="test") is None
     with pytest.raises(Refused, match="their number already"):
-        lives.new_number(house, JORDAN, "+1 202 555 0143", NOW, who="test")
+        phone_numbers.new_number(house, JORDAN, "+1 202 555 0143", NOW, who="test")
 
 
 def test_a_change_of_number_is_on_record_sealed_by_the_patients_key(house):
     accept(house)
-    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="A. Reyes")
-    rows = house.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "number changed")))
+    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="A. Reyes")
+    rows = house.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "number changed")))
     assert [(row.who, row.table, row.before_sealed[:1]) for row in rows] == [("A. Reyes", "recipients", b"\x02")]
 
 
@@ -220,19 +220,21 @@ def test_l39_read_aloud_verifies_and_closes_the_task(welcoming):
     watch.look(welcoming, NOW)
     assert "unverified" in open_kinds(welcoming)
     assert {key.split(":")[0] for key, _ in goes(welcoming)} == {"welcome"}
-    done = lives.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
+    done = phone_numbers.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
     assert done.texts.added == 3
     assert "unverified" not in open_kinds(welcoming)
-    lives.mark_wrong(welcoming, JORDAN, NOW, who="test")
+    phone_numbers.mark_wrong(welcoming, JORDAN, NOW, who="test")
     with pytest.raises(Refused, match="wrong"):
-        lives.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
+        phone_numbers.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
 
 
 # A no that came another way (L-15), and consent anew (L-17).
 
 
 def opt_out(house, now=NOW, received_at=NOW, whom=JORDAN):
-    return lives.record_opt_out(house, whom, now, how="voicemail", received_at=received_at, by="A. Reyes", who="test")
+    return consents.record_opt_out(
+        house, whom, now, how="voicemail", received_at=received_at, by="A. Reyes", who="test"
+    )
 
 
 def test_l15_a_no_at_the_front_desk_works_like_a_stop(line, twilio, travel):
@@ -267,7 +269,7 @@ def test_l16_it_holds_for_everybody_on_the_number(house):
 def test_l17_a_new_consent_opens_what_staff_closed(house):
     accept(house)
     opt_out(house)
-    done = lives.record_consent(house, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    done = consents.record_consent(house, JORDAN, YES, NOW + timedelta(hours=1), who="test")
     assert done.texts.added == 3
     assert number(house, OLD_PHONE).opted_out_at is None
 
@@ -275,7 +277,7 @@ def test_l17_a_new_consent_opens_what_staff_closed(house):
 def test_l17_no_consent_lifts_a_stop_that_came_from_the_phone(line, monkeypatch):
     accept(line)
     hear(line, monkeypatch, "stop")
-    done = lives.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    done = consents.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
     assert any("START comes from that phone" in note for note in done.notes)
     assert number(line, OLD_PHONE).opted_out_at is not None
     assert [key for key, _ in goes(line) if key.startswith("day:")] == []
@@ -285,7 +287,7 @@ def test_l17_nor_one_that_the_phone_sent_after_staff_wrote_it_down(line, monkeyp
     accept(line)
     opt_out(line)
     hear(line, monkeypatch, "stop")
-    lives.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+    consents.record_consent(line, JORDAN, YES, NOW + timedelta(hours=1), who="test")
     assert number(line, OLD_PHONE).opted_out_at is not None
 
 
@@ -300,21 +302,25 @@ def hear(house, monkeypatch, meaning):
 
 def test_consents_are_appended_and_the_latest_holds(house):
     accept(house)
-    said_no = lives.record_consent(house, JORDAN, {"said": "no", "on": "2026-11-30"}, NOW, who="test")
+    said_no = consents.record_consent(house, JORDAN, {"said": "no", "on": "2026-11-30"}, NOW, who="test")
     assert said_no.texts == Changes(retracted=3)
-    assert lives.record_consent(house, JORDAN, YES, NOW, who="test").texts == Changes(added=3)
-    again = lives.record_consent(house, JORDAN, YES, NOW, who="test")
+    assert consents.record_consent(house, JORDAN, YES, NOW, who="test").texts == Changes(added=3)
+    again = consents.record_consent(house, JORDAN, YES, NOW, who="test")
     assert (again.texts, len(again.notes)) == (Changes(), 1)
-    older = lives.record_consent(house, JORDAN, YES | {"on": "2026-11-01", "categories": ["meetings"]}, NOW, who="test")
+    older = consents.record_consent(
+        house, JORDAN, YES | {"on": "2026-11-01", "categories": ["meetings"]}, NOW, who="test"
+    )
     assert any("not in force" in note for note in older.notes)
     assert len(goes(house)) == 3
-    said = house.database.read(lambda tx: [row.said for row in tx.all(select(consents).order_by(consents.c.id))])
+    said = house.database.read(
+        lambda tx: [row.said for row in tx.all(select(schema.consents).order_by(schema.consents.c.id))]
+    )
     assert said == ["yes", "no", "yes", "yes"]
 
 
 def test_l38_a_yes_without_the_warning_does_not_count(house):
     accept(house, consent={"said": "no"})
-    done = lives.record_consent(house, JORDAN, YES | {"warned_of_risk": False}, NOW, who="test")
+    done = consents.record_consent(house, JORDAN, YES | {"warned_of_risk": False}, NOW, who="test")
     assert any("L-38" in note for note in done.notes)
     assert goes(house) == []
 
@@ -324,22 +330,22 @@ def test_l38_a_yes_without_the_warning_does_not_count(house):
 
 def test_staff_can_say_that_a_number_is_wrong_and_that_it_is_not(line, twilio, travel):
     accept(line)
-    assert lives.mark_wrong(line, JORDAN, NOW, who="test").texts == Changes(retracted=3)
+    assert phone_numbers.mark_wrong(line, JORDAN, NOW, who="test").texts == Changes(retracted=3)
     assert open_kinds(line) == ["wrong_number"]
     with pytest.raises(Refused, match="already"):
-        lives.mark_wrong(line, JORDAN, NOW, who="test")
+        phone_numbers.mark_wrong(line, JORDAN, NOW, who="test")
     travel(wall("2026-12-02T17:01"))
     assert send(line).accepted == 0
-    assert lives.mark_wrong(line, JORDAN, NOW, who="test", wrong=False).texts == Changes(added=3)
+    assert phone_numbers.mark_wrong(line, JORDAN, NOW, who="test", wrong=False).texts == Changes(added=3)
     assert open_kinds(line) == []
     with pytest.raises(Refused, match="not marked"):
-        lives.mark_wrong(line, JORDAN, NOW, who="test", wrong=False)
+        phone_numbers.mark_wrong(line, JORDAN, NOW, who="test", wrong=False)
 
 
 def test_a_new_number_settles_what_was_to_be_done_about_the_old_one(house):
     accept(house)
-    lives.mark_wrong(house, JORDAN, NOW, who="test")
-    lives.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES)
+    phone_numbers.mark_wrong(house, JORDAN, NOW, who="test")
+    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES)
     assert open_kinds(house) == []
 
 
@@ -348,19 +354,19 @@ def test_a_new_number_settles_what_was_to_be_done_about_the_old_one(house):
 
 def test_s10_a_sister_gets_the_family_sessions_with_both_consents(line, twilio, travel):
     accept(line, series=[FAMILY, one_off("therapy", "2026-12-08T15:00:00")])
-    done = lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+    done = supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
     assert done.texts.added == 3
     travel(wall("2026-12-03T17:01"))
     send(line)
     assert "4 de dic" in bodies(twilio, HER_PHONE)[0] or "4 dic" in bodies(twilio, HER_PHONE)[0]
     assert not [key for key, to in goes(line) if to == "0144" and "2026-12-08" in key]
     with pytest.raises(Refused, match="already"):
-        lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+        supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
 
 
 def test_who_was_added_here_stays_when_the_plans_file_comes_again_and_when_time_passes(house):
     accept(house, series=[FAMILY])
-    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
     accept(house, series=[FAMILY | {"starts": "2026-12-05T15:00:00"}])
     assert len([key for key, to in goes(house) if to == "0144" and "2026-12-05" in key]) == 3
     weekly = FAMILY | {"repeats": "FREQ=WEEKLY;COUNT=20"}
@@ -377,52 +383,52 @@ def test_l48_nobody_is_added_without_the_patients_written_consent(house):
     accept(house, series=[FAMILY])
     for person in ({**HER, "part2_consent_on": None}, {**HER, "part2_consent_on": None, "consent": None}):
         with pytest.raises(PlanRefused, match="written consent"):
-            lives.add_recipient(house, JORDAN, person, NOW, who="test")
-    without_hers = lives.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
+            supporters.add_recipient(house, JORDAN, person, NOW, who="test")
+    without_hers = supporters.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
     assert any("own consent" in note for note in without_hers.notes)
     assert not [key for key, to in goes(house) if to == "0144"]
-    lives.record_consent(house, SISTER, HERS, NOW, who="test")
+    consents.record_consent(house, SISTER, HERS, NOW, who="test")
     assert [key for key, to in goes(house) if to == "0144"]
 
 
 def test_what_they_are_told_of_must_be_there(house):
     accept(house)
     with pytest.raises(Refused, match="no family session"):
-        lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+        supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
     with pytest.raises(Refused, match="has the series group"):
-        lives.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy", "group"])
-    assert lives.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy"]).texts.added == 3
+        supporters.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy", "group"])
+    assert supporters.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy"]).texts.added == 3
 
 
 @pytest.mark.parametrize("by_patient", [False, True])
 def test_l52_who_leaves_gets_nothing_more_at_once_and_comes_back_with_a_new_consent(line, twilio, travel, by_patient):
     accept(line, series=[FAMILY])
-    lives.add_recipient(line, JORDAN, HER, NOW, who="test")
-    done = lives.remove_recipient(line, SISTER, NOW, who="test", by_patient=by_patient)
+    supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
+    done = supporters.remove_recipient(line, SISTER, NOW, who="test", by_patient=by_patient)
     assert done.texts == Changes(retracted=3)
     travel(wall("2026-12-03T17:01"))
     send(line)
     assert bodies(twilio, HER_PHONE) == []
     with pytest.raises(Refused, match="no texts any more"):
-        lives.remove_recipient(line, SISTER, NOW, who="test")
+        supporters.remove_recipient(line, SISTER, NOW, who="test")
     with pytest.raises(Refused, match="written consent"):
-        lives.record_consent(line, SISTER, HERS | {"on": "2026-11-30"}, NOW, who="test")
+        consents.record_consent(line, SISTER, HERS | {"on": "2026-11-30"}, NOW, who="test")
     with pytest.raises(Refused, match="take it anew"):
-        lives.add_recipient(line, JORDAN, HER, NOW, who="test")
+        supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
     anew = HER | {"consent": HERS | {"on": "2026-11-30"}}
-    lives.add_recipient(line, JORDAN, anew, NOW, who="test")
+    supporters.add_recipient(line, JORDAN, anew, NOW, who="test")
     assert [key for key, to in goes(line) if to == "0144"]
     # Left again on the same day: it holds again.
-    lives.remove_recipient(line, SISTER, NOW + timedelta(minutes=1), who="test", by_patient=by_patient)
+    supporters.remove_recipient(line, SISTER, NOW + timedelta(minutes=1), who="test", by_patient=by_patient)
     assert not [key for key, to in goes(line) if to == "0144"]
     with pytest.raises(Refused, match="this is the patient"):
-        lives.remove_recipient(line, JORDAN, NOW, who="test")
+        supporters.remove_recipient(line, JORDAN, NOW, who="test")
 
 
 def test_l52_an_edit_of_the_plans_file_brings_nobody_back(house):
     family = FAMILY | {"for": ["self", "sister"]}
     accept(house, series=[family], recipients=[HER])
-    lives.remove_recipient(house, SISTER, NOW, who="test", by_patient=True)
+    supporters.remove_recipient(house, SISTER, NOW, who="test", by_patient=True)
     accept(house, series=[family | {"starts": "2026-12-05T15:00:00"}], recipients=[HER])
     assert not [key for key, to in goes(house) if to == "0144"]
 
@@ -435,34 +441,34 @@ YOUNG = {"patient": {"born_on": "2008-12-02"}, "consent": {"legal_basis": "minor
 
 def test_l56_on_the_18th_birthday_consent_is_taken_anew(house):
     accept(house, **YOUNG)
-    assert lives.come_of_age(house, wall("2026-12-01T23:59")) == 0
+    assert supporters.come_of_age(house, wall("2026-12-01T23:59")) == 0
     assert len(goes(house)) == 3
     birthday = wall("2026-12-02T00:01")
     watch.look(house, birthday)
     assert goes(house) == []
     assert "no_consent" in open_kinds(house)
-    assert lives.come_of_age(house, birthday) == 0
+    assert supporters.come_of_age(house, birthday) == 0
     accept(house, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")])  # the file has nothing new to say of it
     assert goes(house) == []
     with pytest.raises(PlanRefused, match="of age"):
-        lives.record_consent(house, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")
-    lives.record_consent(house, JORDAN, YES | {"on": "2026-12-02"}, birthday, who="test")
+        consents.record_consent(house, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")
+    consents.record_consent(house, JORDAN, YES | {"on": "2026-12-02"}, birthday, who="test")
     assert "day:2026-12-03:2h" in [key for key, _ in goes(house)]
     assert "no_consent" not in open_kinds(house)
-    assert lives.come_of_age(house, birthday + timedelta(days=1)) == 0
+    assert supporters.come_of_age(house, birthday + timedelta(days=1)) == 0
 
 
 def test_l56_a_guardians_texts_end_with_it_and_a_supporters_go_on(house):
     guardian = HER | {"key": "mother", "role": "guardian", "phone": "202-555-0145"}
     family = FAMILY | {"for": ["self", "sister", "mother"]}
     accept(house, **YOUNG, recipients=[HER, guardian], series=[family])
-    assert lives.come_of_age(house, wall("2026-12-02T06:00")) == 2
+    assert supporters.come_of_age(house, wall("2026-12-02T06:00")) == 2
     assert {to for _, to in goes(house)} == {"0144"}
 
 
 def test_l56_what_somebody_of_age_gave_is_not_about_their_age(house):
     accept(house, patient={"born_on": "1994-05-17"}, consent={"legal_basis": "court order"})
-    assert lives.come_of_age(house, NOW) == 0
+    assert supporters.come_of_age(house, NOW) == 0
 
 
 # A text that staff types.
@@ -477,25 +483,29 @@ def test_w2_what_staff_types_goes_through_the_privacy_lint(house):
         ("a " * 200, "too long"),
     ):
         with pytest.raises(Refused, match=problem):
-            lives.say(house, JORDAN, words, NOW, who="test")
+            staff_texts.say(house, JORDAN, words, NOW, who="test")
     assert not any(text.class_ == "staff" for text in logged(house))
 
 
 def test_a_typed_text_goes_once_in_plain_characters(line, twilio, travel):
     accept(line)
-    shown = lives.say(
+    shown = staff_texts.say(
         line, JORDAN, "We moved the chairs \u2013 come to the \u201cside door\u201d.", NOW, who="test", dry_run=True
     )
     assert (shown.text, shown.segments, shown.encoding) == (None, 1, "GSM-7")
     assert not any(text.class_ == "staff" for text in logged(line))
-    typed = lives.say(line, JORDAN, "We moved the chairs \u2013 come to the \u201cside door\u201d.", NOW, who="test")
+    typed = staff_texts.say(
+        line, JORDAN, "We moved the chairs \u2013 come to the \u201cside door\u201d.", NOW, who="test"
+    )
     row = next(text for text in logged(line) if text.class_ == "staff")
     assert (row.text, row.closes_at - row.opens_at) == (typed.text, timedelta(hours=4))
     assert row.key.startswith("staff:")
     send(line)
     send(line)
     assert bodies(twilio, OLD_PHONE) == ['We moved the chairs - come to the "side door".']
-    sealed = line.database.read(lambda tx: tx.value(select(audit.c.after_sealed).where(audit.c.what == "text typed")))
+    sealed = line.database.read(
+        lambda tx: tx.value(select(schema.audit.c.after_sealed).where(schema.audit.c.what == "text typed"))
+    )
     assert sealed[:1] == b"\x02"
 
 
@@ -503,8 +513,8 @@ def test_a_typed_text_goes_once_in_plain_characters(line, twilio, travel):
     ("prepare", "why"),
     [
         (opt_out, "opted out"),
-        (lambda house: lives.record_consent(house, JORDAN, {"said": "no"}, NOW, who="test"), "no consent"),
-        (lambda house: lives.mark_wrong(house, JORDAN, NOW, who="test"), "cannot be reached"),
+        (lambda house: consents.record_consent(house, JORDAN, {"said": "no"}, NOW, who="test"), "no consent"),
+        (lambda house: phone_numbers.mark_wrong(house, JORDAN, NOW, who="test"), "cannot be reached"),
         (lambda house: changes.set_plan_status(house, "DC-1", "paused", NOW, who="test"), "no plan"),
         (lambda house: changes.set_plan_status(house, "DC-1", "ended", NOW, who="test", because="died"), "death"),
     ],
@@ -513,20 +523,20 @@ def test_what_may_not_go_is_refused_with_the_reason(house, prepare, why):
     accept(house)
     prepare(house)
     with pytest.raises(Refused, match=why):
-        lives.say(house, JORDAN, "See you soon.", NOW, who="test")
+        staff_texts.say(house, JORDAN, "See you soon.", NOW, who="test")
 
 
 def test_l39_a_typed_text_needs_a_verified_number(welcoming):
     accept(welcoming, consent={"verified": None})
     with pytest.raises(Refused, match="not verified"):
-        lives.say(welcoming, JORDAN, "See you soon.", NOW, who="test")
+        staff_texts.say(welcoming, JORDAN, "See you soon.", NOW, who="test")
 
 
 def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(house):
     accept(house)
     with pytest.raises(Refused, match="08:00"):
-        lives.say(house, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
-    typed = lives.say(house, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
+        staff_texts.say(house, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
+    typed = staff_texts.say(house, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
     assert typed.goes_at == wall("2026-12-01T08:00")
 
 
@@ -535,10 +545,10 @@ def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(house):
 
 def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
     accept(house, series=[FAMILY, one_off("therapy", "2026-12-03T15:00:00")])
-    lives.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
+    supporters.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
     opt_out(house)
     watch.look(house, NOW)
-    person = lives.show(house, JORDAN, NOW, who="A. Reyes")
+    person = patient_status.show(house, JORDAN, NOW, who="A. Reyes")
     shown = {one.key: one for one in person.readers}
     assert shown["self"].to.endswith("0143")
     assert "202555" not in repr(person)
@@ -548,7 +558,7 @@ def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
     assert [row.series_key for row in person.visits] == ["therapy", "family"]
     assert [plan.ref for plan in person.plans] == ["DC-1"]
     assert person.name == "Jordan Alvarez"
-    read = house.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "patient read")))
+    read = house.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "patient read")))
     assert [(row.who, row.table) for row in read] == [("A. Reyes", "patients")]
 
 
@@ -557,9 +567,9 @@ def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
 )
 def test_c12_who_is_shown_as_waiting_is_whose_reminders_are_held(house, travel, phone, waiting):
     accept(house, series=[FAMILY])
-    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
+    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
     inbound.take_in(house, InboundText("SM1", phone, "+15005550006", "I want to die", None), NOW)
-    person = lives.show(house, JORDAN, NOW, who="test")
+    person = patient_status.show(house, JORDAN, NOW, who="test")
     assert {one.key for one in person.readers if one.waits} == waiting
     assert {one.key for one in person.readers if one.why_not is None} == {"self", "sister"}
     travel(wall("2026-12-03T15:00"))
@@ -569,8 +579,8 @@ def test_c12_who_is_shown_as_waiting_is_whose_reminders_are_held(house, travel, 
 
 def test_l32_the_card_is_in_the_readers_language(house):
     accept(house, series=[FAMILY])
-    lives.add_recipient(house, JORDAN, HER, NOW, who="test")
-    assert "STOP" in lives.card(house, JORDAN)
-    assert "No more texts, please." in lives.card(house, JORDAN)
-    assert "No more texts, please." not in lives.card(house, SISTER)
-    assert lives.card(house, Whom("MRN-9")) is None
+    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
+    assert "STOP" in patient_status.card(house, JORDAN)
+    assert "No more texts, please." in patient_status.card(house, JORDAN)
+    assert "No more texts, please." not in patient_status.card(house, SISTER)
+    assert patient_status.card(house, Whom("MRN-9")) is None

@@ -13,8 +13,8 @@ from reminders.queries import history
 from reminders.queries.patients import PatientFilter
 from reminders.queries.plans import PlanFilter
 from reminders.service import planning
-from reminders.service.people import lives
-from reminders.service.people.lives import Refused, Whom
+from reminders.service.people import consents, staff_texts
+from reminders.service.people.reader_case import Refused, Whom
 from reminders.service.planning import changes
 from reminders.store.database.ids import new_id
 
@@ -67,7 +67,7 @@ def test_a_draft_is_its_owners_alone_and_is_forgotten_in_time(staffed):
 def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
     house, site_id = staffed
     house.database.write(lambda tx: store.drafts.keep(tx, 5, [("a", "b")], NOW, staff_id=STAFF, site_id=site_id))
-    lives.send_sample(house, "We hope to see you tomorrow.", "202-555-0177", NOW, who="test")
+    staff_texts.send_sample(house, "We hope to see you tomorrow.", "202-555-0177", NOW, who="test")
     ring = store.Ring({"k2": bytes(32), **dict.fromkeys(())} | {"k1": bytes(range(32))})
     other = store.Database(house.settings.database.url, ring)
     try:
@@ -87,18 +87,18 @@ def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
 
 def test_a_sample_goes_to_a_phone_of_staffs_own_and_to_no_patients(house):
     planning.accept(house, document(), NOW, who="test")
-    typed = lives.send_sample(house, "We hope to see you tomorrow.", "(202) 555-0177", NOW, who="staff:ana")
+    typed = staff_texts.send_sample(house, "We hope to see you tomorrow.", "(202) 555-0177", NOW, who="staff:ana")
     (text,) = [one for one in logged(house) if one.class_ == "staff"]
     assert (text.text, text.recipient, text.patient, text.state) == (typed.text, None, None, "scheduled")
     for phone, words in (("202-555-0143", "patients' texts"), ("202-555-0177", "tells")):
         body = "Come to detox tomorrow." if words == "tells" else "We hope to see you."
         with pytest.raises(Refused, match=words):
-            lives.send_sample(house, body, phone, NOW, who="staff:ana")
+            staff_texts.send_sample(house, body, phone, NOW, who="staff:ana")
     house.database.write(
         lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550177").id, NOW)
     )
     with pytest.raises(Refused, match="opted out"):
-        lives.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
+        staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
 
 
 def test_what_a_change_does_to_texts_is_seen_before_it_is_made(house):
@@ -164,7 +164,7 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     assert ask(lambda tx: history.plan(tx, [places["north"]], plan.id)) is None
     assert [said.words for said in ask(lambda tx: history.heard(tx, one.id, 10))] == ["C"]
     assert [said.said for said in ask(lambda tx: history.consents_of(tx, one.id))] == ["yes"]
-    lives.record_opt_out(house, Whom("MRN-1"), NOW, how="letter", received_at=NOW, by="A. Reyes", who="staff:ana")
+    consents.record_opt_out(house, Whom("MRN-1"), NOW, how="letter", received_at=NOW, by="A. Reyes", who="staff:ana")
     rows = ask(lambda tx: history.access(tx, one.id, 50))
     assert {"plan accepted", "opt-out recorded"} <= {row.what for row in rows}
     assert len({row.id for row in rows}) == len(rows)

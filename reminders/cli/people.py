@@ -9,10 +9,12 @@ import typer
 
 from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_table, the_house, told, who
+from reminders.service.people import patient_status, phone_numbers, reader_case, staff_texts, supporters
 
 if TYPE_CHECKING:
     from reminders.service import House
-    from reminders.service.people.lives import Done, Person, Shown, Whom
+    from reminders.service.people.patient_status import Person, Shown
+    from reminders.service.people.reader_case import Done, Whom
 
 T = TypeVar("T")
 
@@ -52,15 +54,14 @@ def _do(patient: str, reader: str, site: str | None, verb: "Callable[[House, Who
     """Call a verb about one reader; what cannot be done ends the command with the reason."""
     from reminders import clock
     from reminders.plans import PlanRefused
-    from reminders.service.people import lives
 
-    whom = lives.Whom(patient, reader, site)
+    whom = reader_case.Whom(patient, reader, site)
     with the_house() as house:
         try:
             done = verb(house, whom, clock.now())
         except PlanRefused as refusal:
             end(Exit.REFUSED, "\n".join(f"{one}{_option_of(one.where)}" for one in refusal.problems))
-        except lives.Refused as refusal:
+        except reader_case.Refused as refusal:
             end(Exit.REFUSED, f"{patient}: {refusal}.")
     if done is None:
         whose = "" if reader == "self" else f", or nobody {reader} among who gets texts about them"
@@ -113,8 +114,6 @@ def change_number(
 
     The new one needs a consent of its own: without it nothing goes.
     """
-    from reminders.service.people import lives
-
     consent = _consent(
         said=said,
         on=on,
@@ -134,7 +133,7 @@ def change_number(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.new_number(
+        lambda house, whom, now: phone_numbers.new_number(
             house, whom, phone, now, who=who(), consent=consent or None, by_hand=True
         ),
     )
@@ -164,7 +163,7 @@ def record_consent(
 
     It never lifts a STOP that came from the phone: only START from that phone does.
     """
-    from reminders.service.people import lives
+    from reminders.service.people import consents
 
     consent = _consent(
         said=said,
@@ -185,7 +184,7 @@ def record_consent(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.record_consent(house, whom, consent, now, who=who(), by_hand=True),
+        lambda house, whom, now: consents.record_consent(house, whom, consent, now, who=who(), by_hand=True),
     )
     _said("It is on record.", done, json=json)
 
@@ -198,9 +197,9 @@ def verify(
     json: Json = False,
 ) -> None:
     """Say that you made sure of a number, such as by reading aloud."""
-    from reminders.service.people import lives
-
-    done = _do(patient, recipient, site, lambda house, whom, now: lives.verify(house, whom, how, now, who=who()))
+    done = _do(
+        patient, recipient, site, lambda house, whom, now: phone_numbers.verify(house, whom, how, now, who=who())
+    )
     _said("The number is verified.", done, json=json)
 
 
@@ -219,11 +218,11 @@ def opt_out(
 
     It works like a STOP, and at once, for everybody on that number.
     """
-    from reminders.service.people import lives
+    from reminders.service.people import consents
 
-    def record(house: "House", whom: "Whom", now: datetime) -> "lives.OptedOut | None":
+    def record(house: "House", whom: "Whom", now: datetime) -> "consents.OptedOut | None":
         at = _instant(received, house.settings.site.zone) if received is not None else now
-        return lives.record_opt_out(house, whom, now, how=how, received_at=at, by=by, who=who())
+        return consents.record_opt_out(house, whom, now, how=how, received_at=at, by=by, who=who())
 
     done = _do(patient, recipient, site, record)
     last = done.honour_by
@@ -251,13 +250,11 @@ def wrong_number(
     json: Json = False,
 ) -> None:
     """Say that a number is somebody else's: nothing more goes to it."""
-    from reminders.service.people import lives
-
     done = _do(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.mark_wrong(house, whom, now, who=who(), wrong=not undo),
+        lambda house, whom, now: phone_numbers.mark_wrong(house, whom, now, who=who(), wrong=not undo),
     )
     _said("The number is theirs after all." if undo else "Nothing more goes to this number.", done, json=json)
 
@@ -291,8 +288,6 @@ def add_recipient(
 
     It takes the patient's written consent that names them, and their own.
     """
-    from reminders.service.people import lives
-
     person: dict[str, Any] = {
         "key": key,
         "role": role,
@@ -318,7 +313,9 @@ def add_recipient(
         patient,
         "self",
         site,
-        lambda house, whom, now: lives.add_recipient(house, whom, person, now, who=who(), series=named, by_hand=True),
+        lambda house, whom, now: supporters.add_recipient(
+            house, whom, person, now, who=who(), series=named, by_hand=True
+        ),
     )
     _said(f"{key} is on record.", done, json=json)
 
@@ -333,13 +330,11 @@ def remove_recipient(
     json: Json = False,
 ) -> None:
     """End another person's texts at once."""
-    from reminders.service.people import lives
-
     done = _do(
         patient,
         key,
         site,
-        lambda house, whom, now: lives.remove_recipient(house, whom, now, who=who(), by_patient=by_patient),
+        lambda house, whom, now: supporters.remove_recipient(house, whom, now, who=who(), by_patient=by_patient),
     )
     _said(f"{key} gets no more texts.", done, json=json)
 
@@ -353,7 +348,6 @@ def say(
     json: Json = False,
 ) -> None:
     """Text somebody in words of your own, which must not tell."""
-    from reminders.service.people import lives
     from reminders.wording import staff_words
 
     words = sys.stdin.read() if text == "-" else text
@@ -361,7 +355,7 @@ def say(
         patient,
         recipient,
         site,
-        lambda house, whom, now: lives.say(house, whom, words, now, who=who(), dry_run=dry_run),
+        lambda house, whom, now: staff_texts.say(house, whom, words, now, who=who(), dry_run=dry_run),
     )
     if json:
         print_json(
@@ -382,10 +376,9 @@ def say(
 def card(patient: Patient, recipient: Reader = "self", site: Site = None, json: Json = False) -> None:
     """Print the card to take home, in their language."""
     from reminders import wording
-    from reminders.service.people import lives
 
     try:
-        said = _do(patient, recipient, site, lambda house, whom, _: lives.card(house, whom))
+        said = _do(patient, recipient, site, lambda house, whom, _: patient_status.card(house, whom))
     except wording.Unsayable as unsayable:
         end(Exit.REFUSED, f"There is no card: {unsayable}.")
     if json:
@@ -399,10 +392,9 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
 
     That you read it is put on record.
     """
-    from reminders.service.people import lives
     from reminders.wording import staff_words
 
-    person = _do(patient, "self", site, lambda house, whom, now: lives.show(house, whom, now, who=who()))
+    person = _do(patient, "self", site, lambda house, whom, now: patient_status.show(house, whom, now, who=who()))
     if json:
         print_json(_document(person))
         return
@@ -480,7 +472,7 @@ def erase(
     """Erase a patient for ever; outcomes stay, by number only."""
     from reminders import clock
     from reminders.service.operations import retention
-    from reminders.service.people.lives import Refused
+    from reminders.service.people.reader_case import Refused
 
     if not yes:
         end(Exit.REFUSED, f"This cannot be undone. To erase {patient}, say --yes.")

@@ -42,7 +42,7 @@ from reminders.plans import Known
 from reminders.service import planning
 from reminders.service.office import sites
 from reminders.service.operations import runs
-from reminders.service.people import lives
+from reminders.service.people import consents, phone_numbers, reader_case, staff_texts
 from reminders.service.planning import attendance, changes
 
 ZONES = (
@@ -739,8 +739,10 @@ class Clinic(Story):
         today = wall_of(self.world.now, HOME).date().isoformat()
         given = self.random.random() < 0.8
         consent = raw()["consent"] | {"on": today, "categories": ALL_CATEGORIES} if given else None
-        house, whom = self.world.desk.house, lives.Whom(person.patient)
-        done = self.person(lambda: lives.new_number(house, whom, phone, clock.now(), who="the desk", consent=consent))
+        house, whom = self.world.desk.house, reader_case.Whom(person.patient)
+        done = self.person(
+            lambda: phone_numbers.new_number(house, whom, phone, clock.now(), who="the desk", consent=consent)
+        )
         if done is not None:
             now = self.world.now
             person.phone.becomes(phone, now)
@@ -759,8 +761,8 @@ class Clinic(Story):
         consent = raw()["consent"] | {"said": said, "on": today, "categories": list(categories)}
         if self.random.random() < 0.3:
             consent["per_week"] = self.random.choice((2, 3, 5))
-        house, whom = self.world.desk.house, lives.Whom(person.patient)
-        done = self.person(lambda: lives.record_consent(house, whom, consent, clock.now(), who="the desk"))
+        house, whom = self.world.desk.house, reader_case.Whom(person.patient)
+        done = self.person(lambda: consents.record_consent(house, whom, consent, clock.now(), who="the desk"))
         if done is not None:
             person.consent.becomes(consent if said == "yes" else None, now)
             if said == "yes":
@@ -772,9 +774,9 @@ class Clinic(Story):
     def says(self) -> None:
         person = self._some_person()
         if person is not None:
-            house, whom = self.world.desk.house, lives.Whom(person.patient)
+            house, whom = self.world.desk.house, reader_case.Whom(person.patient)
             words = "Please call us when you have a minute."
-            self.person(lambda: lives.say(house, whom, words, clock.now(), who="the desk"))
+            self.person(lambda: staff_texts.say(house, whom, words, clock.now(), who="the desk"))
 
     def marks(self) -> None:
         """In the evening some of the day's visits are marked."""

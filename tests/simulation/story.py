@@ -19,7 +19,7 @@ from reminders import clock, plans, task_kinds
 from reminders.plans import Known, to_wall
 from reminders.service import planning, tasks
 from reminders.service.operations import runs
-from reminders.service.people import lives
+from reminders.service.people import consents, phone_numbers, reader_case, staff_texts
 from reminders.service.planning import attendance, changes
 from reminders.service.sending import backlog
 from reminders.simulator import Rule
@@ -554,7 +554,7 @@ class Story:
     def a_life_changes(self) -> None:
         """A new phone, a no by voicemail, a number that is another's, a number checked, a text that staff typed."""
         ref, *_ = self.random.choice(PEOPLE)
-        whom, house, now = lives.Whom(ref), self.world.desk.house, clock.now()
+        whom, house, now = reader_case.Whom(ref), self.world.desk.house, clock.now()
         what = self.random.choice(("new phone", "old phone", "voicemail", "wrong", "not wrong", "verify", "say", "say"))
         self.world.said(f"{ref}: {what}")
         today = to_wall(now, ZONE).date()
@@ -563,21 +563,23 @@ class Story:
             case "new phone" | "old phone":
                 phone = ANOTHER if what == "new phone" else next(one for of, one, *_ in PEOPLE if of == ref)
                 given = self.random.choice((consent, None))
-                self.person(lambda: lives.new_number(house, whom, phone, clock.now(), who="the desk", consent=given))
+                self.person(
+                    lambda: phone_numbers.new_number(house, whom, phone, clock.now(), who="the desk", consent=given)
+                )
             case "voicemail":
                 self.person(
-                    lambda: lives.record_opt_out(
+                    lambda: consents.record_opt_out(
                         house, whom, clock.now(), how="voicemail", received_at=now, by="A. Reyes", who="the desk"
                     )
                 )
             case "verify":
-                self.person(lambda: lives.verify(house, whom, "read aloud", clock.now(), who="the desk"))
+                self.person(lambda: phone_numbers.verify(house, whom, "read aloud", clock.now(), who="the desk"))
             case "say":
                 words = "Please call us when you have a minute."
-                self.person(lambda: lives.say(house, whom, words, clock.now(), who="the desk"))
+                self.person(lambda: staff_texts.say(house, whom, words, clock.now(), who="the desk"))
             case _:
                 wrong = what == "wrong"
-                self.person(lambda: lives.mark_wrong(house, whom, clock.now(), who="the desk", wrong=wrong))
+                self.person(lambda: phone_numbers.mark_wrong(house, whom, clock.now(), who="the desk", wrong=wrong))
         self.wait(self.random.choice((0, 0, 1)))
 
     def text(self, phone: str, body: str, sort: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from reminders import store
 from reminders.app_context import House
-from reminders.service.people.lives import Refused
+from reminders.service.people.reader_case import Refused
 from reminders.service.planning.replanning import replan
 from reminders.store import Row
 

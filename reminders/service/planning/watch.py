@@ -15,7 +15,7 @@ from reminders import plans, store
 from reminders.app_context import House
 from reminders.plans import Kind
 from reminders.service import tasks
-from reminders.service.people import lives
+from reminders.service.people import supporters
 from reminders.service.tasks.isolation import OneByOne
 from reminders.store import Row
 
@@ -42,7 +42,7 @@ def look(house: House, now: datetime) -> int:
     a time. What fails costs only itself; its error is raised once all the others had their turn.
     """
     each = OneByOne(house, "watch", now)
-    each.do("rule", "of age", partial(lives.come_of_age, house, now))
+    each.do("rule", "of age", partial(supporters.come_of_age, house, now))
     house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
     opened = 0
     for site in house.database.read(store.people.all_sites):

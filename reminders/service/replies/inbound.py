@@ -18,7 +18,8 @@ from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import tasks
 from reminders.service.operations import logs
 from reminders.service.people import sharing
-from reminders.service.people.lives import OPTED_OUT_AGAIN, OPTED_OUT_HERE, RIGHT_AFTER_ALL
+from reminders.service.people.consents import OPTED_OUT_AGAIN, OPTED_OUT_HERE
+from reminders.service.people.phone_numbers import RIGHT_AFTER_ALL
 from reminders.service.planning.replanning import replan
 from reminders.service.tasks import oncall
 from reminders.service.tasks.isolation import OneByOne

@@ -10,7 +10,7 @@ from reminders import store
 from reminders.app_context import House
 from reminders.lifecycle import State
 from reminders.service import tasks
-from reminders.service.people import lives
+from reminders.service.people import phone_numbers, reader_case
 from reminders.sms import codes
 
 
@@ -152,8 +152,10 @@ def mark_numbers_wrong(
             dealt.leave("this number is nobody's")
             continue
         try:
-            done = lives.mark_wrong(house, lives.Whom(text.patient, text.recipient, text.site), now, who=who)
-        except lives.Refused as refusal:
+            done = phone_numbers.mark_wrong(
+                house, reader_case.Whom(text.patient, text.recipient, text.site), now, who=who
+            )
+        except reader_case.Refused as refusal:
             dealt.leave(str(refusal))
         else:
             dealt.done += done is not None

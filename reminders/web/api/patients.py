@@ -14,8 +14,8 @@ from reminders.plans import PlanRefused
 from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House
 from reminders.service.office.api_keys import Caller
-from reminders.service.people import lives
-from reminders.service.people.lives import Done, Whom
+from reminders.service.people import consents, patient_status, phone_numbers
+from reminders.service.people.reader_case import Done, Whom
 from reminders.web.api.access import (
     Cursor,
     Door,
@@ -103,7 +103,7 @@ def get_patient(*, house: TheHouse, caller: TheCaller, patient: Which, names: Na
     shown = PatientInFull.model_validate(one)
     if names:
         require(caller, "people")
-        person = found(lives.show(house, Whom(one.ref, site=one.site), clock.now(), who=caller.who))
+        person = found(patient_status.show(house, Whom(one.ref, site=one.site), clock.now(), who=caller.who))
         seen = PatientInFull.model_validate({"readers": person.readers, **shown.model_dump(exclude={"readers"})})
         shown = seen.model_copy(update={"name": person.name})
     return shown
@@ -121,7 +121,7 @@ def record_consent(*, house: TheHouse, caller: TheCaller, patient: Which, body: 
     """Put on record what a reader said about texts to their number. It never lifts a STOP that came from the phone."""
     whom = _whom(house, caller, patient, read_body(house, caller, NewConsent, body).recipient)
     with verdicts():
-        done = lives.record_consent(house, whom, body["consent"], clock.now(), who=caller.who)
+        done = consents.record_consent(house, whom, body["consent"], clock.now(), who=caller.who)
     return _done(done)
 
 
@@ -130,7 +130,7 @@ def verify(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) ->
     """Put on record that staff made sure of a reader's number."""
     asked = read_body(house, caller, Verification, body)
     with verdicts():
-        done = lives.verify(
+        done = phone_numbers.verify(
             house, _whom(house, caller, patient, asked.recipient), asked.how, clock.now(), who=caller.who
         )
     return _done(done)
@@ -143,7 +143,7 @@ def new_number(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json
     whom = _whom(house, caller, patient, asked.recipient)
     consent = body.get("consent")
     with verdicts():
-        done = lives.new_number(house, whom, asked.phone, clock.now(), who=caller.who, consent=consent)
+        done = phone_numbers.new_number(house, whom, asked.phone, clock.now(), who=caller.who, consent=consent)
     return _done(done)
 
 
@@ -155,7 +155,7 @@ def opt_out(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -
     received_at = plans.to_instant(datetime.combine(asked.received_on, time()), one.zone)
     whom = Whom(one.ref, asked.recipient, one.site)
     with verdicts():
-        done = lives.record_opt_out(
+        done = consents.record_opt_out(
             house, whom, clock.now(), how=asked.how, received_at=received_at, by=asked.by, who=caller.who
         )
     return _done(done)
@@ -167,7 +167,7 @@ def mark_wrong(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json
     asked = read_body(house, caller, Wrong, body)
     whom = _whom(house, caller, patient, asked.recipient)
     with verdicts():
-        done = lives.mark_wrong(house, whom, clock.now(), who=caller.who, wrong=asked.wrong)
+        done = phone_numbers.mark_wrong(house, whom, clock.now(), who=caller.who, wrong=asked.wrong)
     return _done(done)
 
 

@@ -16,7 +16,7 @@ from reminders.queries import explanations, inbox, readings
 from reminders.queries.tasks import Task
 from reminders.service import tasks
 from reminders.service.office.accounts import Actor
-from reminders.service.people import lives
+from reminders.service.people import reader_case, staff_texts
 from reminders.service.replies import marks
 from reminders.service.sending import releasing
 from reminders.service.tasks import oncall
@@ -145,7 +145,7 @@ def _draw(
     *,
     form: Fields | None = None,
     problems: dict[str, str] | None = None,
-    trying: lives.Typed | None = None,
+    trying: staff_texts.Typed | None = None,
     saved: str = "",
     done: str | None = None,
 ) -> HTMLResponse:
@@ -167,7 +167,7 @@ def _draw(
         "task.html",
         status=422 if problems else 200,
         opened=found,
-        why_not=lives.why_not_to(house, [one.id for one in found.readers], now),
+        why_not=staff_texts.why_not_to(house, [one.id for one in found.readers], now),
         on_duty=[contact.name for contact in oncall.on_duty(house, now)],
         task=found.task,
         kind=task_kinds.KINDS[found.task.kind],
@@ -259,16 +259,16 @@ def say(request: Request, house: TheHouse, actor: Answering, number: int, form: 
         return _draw(request, house, actor, number, form=form, problems={"words": "Write the text"})
     checking = form["do"] == "check"
     try:
-        typed = lives.say(
+        typed = staff_texts.say(
             house,
-            lives.Whom(reader.patient, reader.key, reader.site),
+            reader_case.Whom(reader.patient, reader.key, reader.site),
             form["words"],
             clock.now(),
             who=actor.who,
             dry_run=checking,
             once=form["once"] if form["once"].isalnum() and len(form["once"]) <= 32 else None,
         )
-    except lives.Refused as refusal:
+    except reader_case.Refused as refusal:
         said = str(refusal)
         return _draw(request, house, actor, number, form=form, problems={"words": f"Not sent: {said}"})
     if typed is None:

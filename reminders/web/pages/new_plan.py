@@ -19,7 +19,7 @@ from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import House, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.office.api_keys import TooMany
-from reminders.service.people import lives, sharing
+from reminders.service.people import reader_case, sharing, staff_texts
 from reminders.service.planning import cap_costs, drafts, previews
 from reminders.service.planning.accepting import Previewed
 from reminders.web.access import Planning
@@ -231,13 +231,13 @@ def _sample(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
         problems["sample"] = "There is no text to test yet; finish the plan first"
     else:
         try:
-            lives.send_sample(
+            staff_texts.send_sample(
                 ask.house, going[0].text or "", form["sample"], ask.now, who=ask.actor.who, site=place.key
             )
             done = DONE["sample"]
         except PlanRefused as refused:
             problems["sample"] = f"Your number {refused.problems[0].problem}"
-        except lives.Refused as refused:
+        except reader_case.Refused as refused:
             problems["sample"] = str(refused)[:1].upper() + str(refused)[1:]
     return _page(
         ask,

@@ -21,8 +21,9 @@ from reminders.queries.visits import ListedVisit
 from reminders.service import House
 from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
-from reminders.service.people import lives
-from reminders.service.people.lives import Shown, Whom
+from reminders.service.people import consents, patient_status, phone_numbers, reader_case, staff_texts, supporters
+from reminders.service.people.patient_status import Shown
+from reminders.service.people.reader_case import Whom
 from reminders.service.planning import Changes, changes
 from reminders.web.access import Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId
@@ -132,10 +133,10 @@ def say(request: Request, house: TheHouse, actor: Planning, form: Form, patient_
     typed, problems = None, {}
     try:
         sure = form["do"] == "send" and form["shown"] == form["body"]
-        typed = lives.say(house, case.whom(reader), form["body"], case.now, who=actor.who, dry_run=not sure)
+        typed = staff_texts.say(house, case.whom(reader), form["body"], case.now, who=actor.who, dry_run=not sure)
         if sure and typed is not None:
             return see(f"/patients/{patient_id}/messages", done="said")
-    except lives.Refused as refused:
+    except reader_case.Refused as refused:
         problems["body"] = _sentence(str(refused))
     return _messages(case, typed=typed, reader=reader, body=form["body"], problems=problems)
 
@@ -191,7 +192,7 @@ def card(
     case = _case(request, house, actor, patient_id, "people")
     whose = case.reader(reader)
     try:
-        said = lives.card(house, case.whom(whose))
+        said = patient_status.card(house, case.whom(whose))
     except wording.Unsayable:
         said = None
     return draw(request, "card.html", card=said, language=whose.language, back=f"/patients/{patient_id}")
@@ -199,7 +200,7 @@ def card(
 
 def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
     """The head of a patient, and the part of that tab. That it was read is on record, once a request."""
-    person = lives.show(case.house, case.whom(), case.now, who=case.actor.who)
+    person = patient_status.show(case.house, case.whom(), case.now, who=case.actor.who)
     if person is None:
         raise HTTPException(404)
     own = next(one for one in person.readers if one.key == "self")
@@ -388,7 +389,7 @@ class _Wrong(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it say
         self.problems = {name.replace("__", "."): said for name, said in problems.items()}
 
 
-def _texts_of(done: lives.Done | None) -> Changes | None:
+def _texts_of(done: reader_case.Done | None) -> Changes | None:
     return done.texts if done is not None else None
 
 
@@ -399,7 +400,7 @@ def _new_number(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
         )
     consent = consent_in(form, "consent")
     return _texts_of(
-        lives.new_number(
+        phone_numbers.new_number(
             case.house,
             case.whom(reader),
             form["phone"],
@@ -416,7 +417,7 @@ def _record_consent(case: Case, form: Fields, reader: Row[Any]) -> Changes | Non
     if consent is None:
         raise _Wrong(consent__said="Say whether they agreed to texts")
     return _texts_of(
-        lives.record_consent(case.house, case.whom(reader), consent, case.now, who=case.actor.who, by_hand=True)
+        consents.record_consent(case.house, case.whom(reader), consent, case.now, who=case.actor.who, by_hand=True)
     )
 
 
@@ -431,7 +432,7 @@ def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     if not form["by"]:
         raise _Wrong(by="Say who received it")
     return _texts_of(
-        lives.record_opt_out(
+        consents.record_opt_out(
             case.house,
             case.whom(reader),
             case.now,
@@ -446,17 +447,19 @@ def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
 def _verify(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     if not form["how"]:
         raise _Wrong(how="Say how you made sure, such as: read the welcome text aloud together")
-    return _texts_of(lives.verify(case.house, case.whom(reader), form["how"][:500], case.now, who=case.actor.who))
+    return _texts_of(
+        phone_numbers.verify(case.house, case.whom(reader), form["how"][:500], case.now, who=case.actor.who)
+    )
 
 
 def _wrong(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del form
-    return _texts_of(lives.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who))
+    return _texts_of(phone_numbers.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who))
 
 
 def _right(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del form
-    return _texts_of(lives.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who, wrong=False))
+    return _texts_of(phone_numbers.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who, wrong=False))
 
 
 def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
@@ -469,7 +472,7 @@ def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     recipient = recipient_in(form, "recipients.0")
     series = form.all("series") or None
     return _texts_of(
-        lives.add_recipient(
+        supporters.add_recipient(
             case.house, case.whom(), recipient, case.now, who=case.actor.who, series=series, by_hand=True
         )
     )
@@ -480,7 +483,7 @@ def _remove(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
         raise _Wrong(asked="Say who asked for it")
     by_patient = form["asked"] == "patient"
     return _texts_of(
-        lives.remove_recipient(case.house, case.whom(reader), case.now, who=case.actor.who, by_patient=by_patient)
+        supporters.remove_recipient(case.house, case.whom(reader), case.now, who=case.actor.who, by_patient=by_patient)
     )
 
 
@@ -567,7 +570,7 @@ def act(request: Request, house: TheHouse, actor: Planning, form: Form, *, patie
         return _do_page(case, what, form, wrong.problems)
     except PlanRefused as refused:
         return _do_page(case, what, form, explain(refused.problems))
-    except lives.Refused as refused:
+    except reader_case.Refused as refused:
         return _do_page(case, what, form, {"do": _sentence(str(refused))})
     if texts is None:
         raise HTTPException(404)
