@@ -1,7 +1,7 @@
 """Backups of the whole database, and what a restored one must not forget.
 
 A restored database believes that what went since the backup is unsent (K13). So a restore puts every text that may have
-gone in doubt, in the same step; no sender sends before the doubts are settled (`service/sending/dispatch/outcomes.py`).
+gone in doubt, in the same step; no sender sends before the doubts are settled (`service/sending/outcomes.py`).
 """
 
 import os
