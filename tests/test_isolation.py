@@ -11,8 +11,8 @@ from test_service_changes import accept, bodies, open_kinds, wall
 from test_service_planning import GOOD, plan_file
 from web_caller import Caller
 
-from reminders import clock, queries, store
-from reminders.service import planning, tasks
+from reminders import clock, queries
+from reminders.service import planning
 from reminders.service.operations import runs
 from reminders.service.planning import importing, replanning, watch
 from reminders.service.replies import inbound
@@ -231,10 +231,10 @@ def test_long_run_1_a_person_whose_data_does_not_open_costs_no_page_or_list(line
     first = line.database.read(lambda tx: tx.value(sa.select(rows.c.id).order_by(rows.c.id)))
     line.database.write(lambda tx: tx.run(rows.update().where(rows.c.id == first).values({column: b"x"})))
     ana, api = Caller(line, role="admin"), Program(line, make_key(line, "read", "people"))
-    tasks_of_crisis = [task.id for task in tasks.listed(line, kind="crisis")]
+    tasks_of_crisis = [task.id for task in queries.tasks.list_tasks(line.database, kind="crisis")]
     assert len(tasks_of_crisis) == 2
     for path in ("/", "/inbox", "/log", "/phones", *(f"/inbox/{task}" for task in tasks_of_crisis)):
         assert ana.page(path).status_code == 200, path
     for path in ("/texts", "/tasks", "/replies?names=true", "/patients?names=true"):
         assert api.get(path).status_code == 200, path
-    assert len(line.database.read(lambda tx: store.calls.ahead(tx, NOW, NOW + timedelta(days=7)))) == 2
+    assert len(line.database.read(lambda tx: queries.call_list.visits_ahead(tx, NOW, NOW + timedelta(days=7)))) == 2

@@ -10,11 +10,11 @@ import pytest
 import second_reader as made
 from oncall import Clinic
 
-from reminders import store
 from reminders.conversation import Meaning, understand
 from reminders.conversation.meaning import MOST_READ, read_words
 from reminders.conversation.second_reader import MOST_WINDOWS, data, second_reader, windows
 from reminders.queries import inbox
+from reminders.store.database import schema
 
 HEAD = json.loads(data("weights.txt").splitlines()[0])
 SATURDAY_NIGHT = datetime(2026, 12, 5, 8, 0, tzinfo=UTC)
@@ -151,7 +151,7 @@ def test_issue15_possible_danger_is_a_task_of_an_hour_with_the_reason_sealed_bes
     assert task.urgency == "urgent"
     assert task.due_at - task.opened_at == timedelta(minutes=60)
     assert [text.wording for text in clinic.texts()][-1] == "unknown"
-    sealed = clinic.house.database.read(lambda tx: tx.first(store.schema.replies.select()))
+    sealed = clinic.house.database.read(lambda tx: tx.first(schema.replies.select()))
     assert sealed.doubt_sealed
     assert not any(word.encode() in sealed.doubt_sealed for word in because if len(word) > 3)
     opened = inbox.open_task(

@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from reminders import clock, queries, store
 from reminders.planner.business_days import honour_by, is_business_day
-from reminders.plans import to_instant
+from reminders.plans import PlanRefused, to_instant
 from reminders.service import planning, tasks
 from reminders.service.operations import runs
-from reminders.service.planning import attendance, changes, watch
+from reminders.service.planning import attendance, changes, replanning, watch
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.store.database.schema import audit
@@ -276,7 +276,7 @@ def test_a_visit_added_to_a_day_whose_text_has_gone_gets_a_notice(line, twilio, 
 
 def _replan_at(house, tx, now):
     site = store.people.keep_default_site(tx, house.settings, now)
-    return planning.replan(house, tx, [store.people.patient_by_ref(tx, site, "MRN-1").id], now)
+    return replanning.replan(house, tx, [store.people.patient_by_ref(tx, site, "MRN-1").id], now)
 
 
 def test_an_added_visit_that_moves_before_its_notice_went_is_told_as_it_stands(line, twilio, travel):
@@ -665,9 +665,9 @@ def test_who_died_is_never_texted_about_again_and_nor_is_their_family(line, twil
     assert hers <= {text.text for text in logged(line, patient="MRN-2", state="scheduled")}
     assert send(line).accepted == 0
     assert twilio.created() == []
-    with pytest.raises(planning.PlanRefused, match="death"):
+    with pytest.raises(PlanRefused, match="death"):
         accept(line, 1, now=LATER, plan={"ref": "DC-1c"})
-    with pytest.raises(planning.PlanRefused, match="death"):
+    with pytest.raises(PlanRefused, match="death"):
         accept(line, 1, now=LATER, series=[one_off("other", "2026-12-03T15:00:00")])
     # It was a mistake: the reason is put right, and a new plan may follow.
     for ref in ("DC-1", "DC-1b"):

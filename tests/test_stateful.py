@@ -58,6 +58,7 @@ class Service(RuleBasedStateMachine):
         self.now = NOW
         self.wire = []  # started, and not answered yet
         self.taken = {}  # sid → (started, when): what Twilio really has
+        self.lost = set()  # sids of which Twilio said that they did not arrive
         self.doubts = {}  # text → how many times it was looked up and was absent
         self.states = {}
         self.stopped = {}  # phone → since
@@ -166,7 +167,8 @@ class Service(RuleBasedStateMachine):
             assert row.opens_at <= self.now < row.closes_at, "in its window"
             if row._mapping["class"] == "reminder":  # an answer goes at any hour, a notice by hours of its own
                 assert not quiet.cover(to_wall(self.now, ZONE).time()), "not at night"
-            earlier = [sid for sid, (other, _) in self.taken.items() if other.text == one.text]
+            # What Twilio said did not arrive may be tried again by its code (sms/codes.toml): that is evidence.
+            earlier = [sid for sid, (other, _) in self.taken.items() if other.text == one.text and sid not in self.lost]
             assert not earlier or self.doubts.get(one.text, 0) >= 2, "asked for again without evidence"
         self.wire += started
 
@@ -207,6 +209,7 @@ class Service(RuleBasedStateMachine):
     def receipt(self, which, end):
         sid = sorted(self.taken)[which % len(self.taken)]
         self.callback(self.taken[sid][0], sid, *end)
+        self.lost |= {sid} if end[0] in {"undelivered", "failed"} else set()
 
     @rule()
     def settle(self):

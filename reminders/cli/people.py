@@ -9,7 +9,6 @@ import typer
 
 from reminders import task_kinds
 from reminders.cli.output import Exit, Json, end, err, out, print_json, print_table, the_house, told, who
-from reminders.service.people import patient_status, phone_numbers, reader_case, staff_texts, supporters
 
 if TYPE_CHECKING:
     from reminders.service import House
@@ -54,6 +53,7 @@ def _do(patient: str, reader: str, site: str | None, verb: "Callable[[House, Who
     """Call a verb about one reader; what cannot be done ends the command with the reason."""
     from reminders import clock
     from reminders.plans import PlanRefused
+    from reminders.service.people import reader_case
 
     whom = reader_case.Whom(patient, reader, site)
     with the_house() as house:
@@ -114,6 +114,8 @@ def change_number(
 
     The new one needs a consent of its own: without it nothing goes.
     """
+    from reminders.service.people import phone_numbers
+
     consent = _consent(
         said=said,
         on=on,
@@ -197,6 +199,8 @@ def verify(
     json: Json = False,
 ) -> None:
     """Say that you made sure of a number, such as by reading aloud."""
+    from reminders.service.people import phone_numbers
+
     done = _do(
         patient, recipient, site, lambda house, whom, now: phone_numbers.verify(house, whom, how, now, who=who())
     )
@@ -250,6 +254,8 @@ def wrong_number(
     json: Json = False,
 ) -> None:
     """Say that a number is somebody else's: nothing more goes to it."""
+    from reminders.service.people import phone_numbers
+
     done = _do(
         patient,
         recipient,
@@ -288,6 +294,8 @@ def add_recipient(
 
     It takes the patient's written consent that names them, and their own.
     """
+    from reminders.service.people import supporters
+
     person: dict[str, Any] = {
         "key": key,
         "role": role,
@@ -330,6 +338,8 @@ def remove_recipient(
     json: Json = False,
 ) -> None:
     """End another person's texts at once."""
+    from reminders.service.people import supporters
+
     done = _do(
         patient,
         key,
@@ -348,6 +358,7 @@ def say(
     json: Json = False,
 ) -> None:
     """Text somebody in words of your own, which must not tell."""
+    from reminders.service.people import staff_texts
     from reminders.wording import staff_words
 
     words = sys.stdin.read() if text == "-" else text
@@ -376,6 +387,7 @@ def say(
 def card(patient: Patient, recipient: Reader = "self", site: Site = None, json: Json = False) -> None:
     """Print the card to take home, in their language."""
     from reminders import wording
+    from reminders.service.people import patient_status
 
     try:
         said = _do(patient, recipient, site, lambda house, whom, _: patient_status.card(house, whom))
@@ -392,6 +404,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
 
     That you read it is put on record.
     """
+    from reminders.service.people import patient_status
     from reminders.wording import staff_words
 
     person = _do(patient, "self", site, lambda house, whom, now: patient_status.show(house, whom, now, who=who()))
