@@ -17,6 +17,7 @@ from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import logs, oncall, sharing, tasks
 from reminders.service.house import House
 from reminders.service.isolation import OneByOne
+from reminders.service.lives import OPTED_OUT_AGAIN, OPTED_OUT_HERE, RIGHT_AFTER_ALL
 from reminders.service.replanning import replan
 from reminders.sms import Gateway, InboundText
 from reminders.store import Row
@@ -39,7 +40,8 @@ LISTED_BACK = timedelta(hours=24)  # how far the first listing of a sender looks
 OVERLAP = timedelta(minutes=90)  # Twilio's list lags behind, usually by minutes, and our clock may be an hour fast …
 ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
-_STOPPED = {Meaning.STOP, Meaning.STOP_ASKED, Meaning.WRONG_NUMBER}
+_NO = {Meaning.STOP, Meaning.STOP_ASKED}  # holds until START
+_STOPPED = {*_NO, Meaning.WRONG_NUMBER}
 _DANGER = {Meaning.CRISIS, Meaning.OVERDOSE}
 # Twilio answers these itself and blocks the number, or opens it again (docs/twilio.md 5); other words it does not know.
 _TWILIOS_WORDS = {
@@ -271,11 +273,11 @@ class _Hearing:
     def leave_to_a_person(self) -> None:
         """The effects that nothing may prevent, and a task for the others."""
         meanings = set(self.understood.meanings)
-        if meanings & _STOPPED and not self._said_later():
-            if self.number.opted_out_at is None:
-                store.people.mark_number(self.tx, self.number.id, opted_out_at=self.now)
-            store.texts.suppress_queued(self.tx, self.number.id, "opted_out")
-            self._note("number stop")
+        if closed := self._closed_by(meanings):
+            store.people.mark_number(self.tx, self.number.id, **closed)
+            wrong = "wrong_since" in closed
+            store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
+            self._note("number is wrong" if wrong else "number stop")
         if meanings & _DANGER and not any(reader.died for reader in self.readers):
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
         task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
@@ -329,22 +331,15 @@ class _Hearing:
     # The no, and its end (L-10 … L-17).
 
     def _stop(self, meanings: set[Meaning], *, was_stopped: bool, answer: bool) -> None:
-        if self._said_later():
-            return
         wrong = Meaning.WRONG_NUMBER in meanings
-        values: dict[str, Any] = {}
-        if wrong and self.number.wrong_since is None:
-            values["wrong_since"] = self.now
-        if not wrong and not was_stopped:
-            values["opted_out_at"] = self.now
-        if wrong and Meaning.STOP in meanings and not was_stopped:
-            values["opted_out_at"] = self.now
-        if not values:  # said before: confirmed once, and never again (L-14)
+        closed = self._closed_by(meanings)
+        if not closed:  # said before: confirmed once, and never again (L-14)
             kinds = ("stop_early", "visit_or_texts", "stop_asked")
-            if not wrong and not any(store.tasks.task_known(self.tx, f"{kind}:{self.number.id}") for kind in kinds):
+            known = wrong or any(store.tasks.task_known(self.tx, f"{kind}:{self.number.id}") for kind in kinds)
+            if not known and not self._is_outdone():
                 self._ask_about_stop()  # Twilio's refusal (21610) told us first
             return
-        store.people.mark_number(self.tx, self.number.id, **values)
+        store.people.mark_number(self.tx, self.number.id, **closed)
         self._replan()
         # Also what reconcile leaves alone: texts that were tried and wait to be tried again.
         store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
@@ -364,6 +359,21 @@ class _Hearing:
             if answer and not self._twilio_answered():
                 self._answer("stop_confirm", useful=CONFIRM_STOP_IN)
 
+    def _closed_by(self, meanings: set[Meaning]) -> dict[str, Any]:
+        """What a text closes of its number, whatever was heard first: a no until a later START, a wrong one until staff
+        know better. The two do not undo each other (L-17).
+        """
+        closed: dict[str, Any] = {}
+        if (
+            Meaning.WRONG_NUMBER in meanings
+            and self.number.wrong_since is None
+            and not self._recorded_later(RIGHT_AFTER_ALL)
+        ):
+            closed["wrong_since"] = self.now
+        if meanings & _NO and self.number.opted_out_at is None and not self._is_outdone():
+            closed["opted_out_at"] = self.now
+        return closed
+
     def _ask_about_stop(self) -> None:
         """A STOP in the first 30 days, or a CANCEL that may be about the visit: somebody calls, once (S-20, L-13)."""
         if not self.readers:
@@ -376,7 +386,7 @@ class _Hearing:
             self._open("stop_early", f"stop_early:{self.number.id}", "soon")
 
     def _start(self, *, answer: bool) -> None:
-        if self._said_later():
+        if self._was_said(_NO, timedelta(0)) or self._recorded_later(OPTED_OUT_HERE, OPTED_OUT_AGAIN):
             return
         was_stopped = self.number.opted_out_at is not None
         if was_stopped:
@@ -629,15 +639,28 @@ class _Hearing:
         whole = self.text.body.strip().casefold()  # Twilio heeds whole messages only: not "Stop." and not "ok stop"
         return self.house.settings.twilio.answers_keywords and whole in _TWILIOS_WORDS
 
-    def _said_later(self) -> bool:
-        """Whether a STOP or START that was sent after this text is here already: then that one holds.
+    def _is_outdone(self) -> bool:
+        """Whether a no or a START that was sent after this no is here already: then that one holds."""
+        return self._was_said({*_NO, Meaning.START}, timedelta(seconds=1))
 
-        Only of a text that the list brought: a webhook comes as its text is sent, and our clock may have gone back.
+    def _was_said(self, words: set[Meaning], later: timedelta) -> bool:
+        """Whether one of these words, sent that much later than this text or after that, is here already.
+
+        Twilio's times are whole seconds: of a no and a START in the same second the no holds. Asked only of a text that
+        the list brought: a webhook comes as its text is sent, and our clock may have gone back. Twilio's time is
+        compared as it is, also where our clock is behind and it lies ahead.
         """
         if self.text.sent_at is None:
             return False
-        words = {meaning.value for meaning in (*_STOPPED, Meaning.START)}
-        return store.replies.said_since(self.tx, self.number.id, self.at, words)
+        values = {word.value for word in words}
+        return store.replies.said_since(self.tx, self.number.id, self.text.sent_at + later, values, but=self.reply_id)
+
+    def _recorded_later(self, *what: str) -> bool:
+        """Whether staff put that on record of the number after this text was sent, and before the list brought it."""
+        if self.text.sent_at is None:
+            return False
+        at = store.people.recorded_at(self.tx, "numbers", self.number.id, *what)
+        return at is not None and at > self.text.sent_at
 
 
 def _word(body: str) -> str:

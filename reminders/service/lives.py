@@ -27,7 +27,9 @@ from reminders.wording.segments import segments
 
 TYPED_FOR = timedelta(hours=4)
 OPTED_OUT_HERE = "opt-out recorded"  # in the audit: staff wrote it down, no phone sent it
-_SAID_STOP = ("stop", "stop_asked")
+OPTED_OUT_AGAIN = "opt-out recorded again"  # the number had stopped before
+RIGHT_AFTER_ALL = "number is right after all"
+_NO = {"stop", "stop_asked"}  # what the phone itself says; its START ends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +304,7 @@ def _reopen(case: _Case) -> None:
     recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, OPTED_OUT_HERE)
     if recorded_at is None or recorded_at != number.opted_out_at:
         return
-    if store.replies.said_since(case.tx, number.id, recorded_at, _SAID_STOP):
+    if store.replies.last_said(case.tx, number.id, {*_NO, "start"}) & _NO:  # whenever it was heard
         return
     store.people.mark_number(case.tx, number.id, opted_out_at=None)
     case.note("opt-out lifted by a new consent", number=True)
@@ -353,10 +355,11 @@ def record_opt_out(
         if received_at > now:
             raise Refused("that lies ahead; a no is put on record when it has come")
         last = honour_by(plans.to_wall(received_at, case.site.zone).date())
-        if case.number.opted_out_at is None:
+        said = {"how": how, "received_at": received_at.isoformat(), "by": by, "honour_by": last.isoformat()}
+        news = case.number.opted_out_at is None
+        case.note(OPTED_OUT_HERE if news else OPTED_OUT_AGAIN, after=json.dumps(said), number=True)
+        if news:
             store.people.mark_number(tx, case.reader.number_id, opted_out_at=now)
-            said = {"how": how, "received_at": received_at.isoformat(), "by": by, "honour_by": last.isoformat()}
-            case.note(OPTED_OUT_HERE, after=json.dumps(said), number=True)
             sharing.tell_other_sites(tx, case.reader.number_id, now, what="number stop", but=case.site.id)
         else:
             case.notes.append("this number had opted out before")
@@ -393,7 +396,7 @@ def mark_wrong(house: House, whom: Whom, now: datetime, *, who: str, wrong: bool
             )
         number_id = case.reader.number_id
         store.people.mark_number(tx, number_id, wrong_since=now if wrong else None)
-        case.note("number is wrong" if wrong else "number is right after all", number=True)
+        case.note("number is wrong" if wrong else RIGHT_AFTER_ALL, number=True)
         key = f"wrong_number:{number_id}"
         if wrong:
             store.tasks.open_task(

@@ -319,9 +319,9 @@ _VERIFY = (
 )
 
 
-def recorded_at(tx: Transaction, table: str, row_id: int, what: str) -> datetime | None:
-    """When that was last put on record about a row."""
-    mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what == what)
+def recorded_at(tx: Transaction, table: str, row_id: int, *what: str) -> datetime | None:
+    """When that, or one of these, was last put on record about a row."""
+    mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what.in_(what))
     last: datetime | None = tx.value(sa.select(audit.c.at).where(*mine).order_by(audit.c.at.desc()).limit(1))
     return last
 

@@ -264,10 +264,19 @@ def answers_since(tx: Transaction, number_id: int, since: datetime) -> int:
     return int(tx.value(query) or 0)
 
 
-def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collection[str]) -> bool:
-    """Whether a text from that number, sent after `at`, had one of these meanings."""
-    query = sa.select(replies.c.meanings).where(replies.c.number_id == number_id, replies.c.sent_at > at)
+def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collection[str], *, but: int) -> bool:
+    """Whether a text from that number, sent at `at` or later, had one of these meanings; without the reply `but`."""
+    query = sa.select(replies.c.meanings).where(
+        replies.c.number_id == number_id, replies.c.sent_at >= at, replies.c.id != but
+    )
     return any(set(row.meanings) & set(meanings) for row in tx.all(query))
+
+
+def last_said(tx: Transaction, number_id: int, meanings: Collection[str]) -> set[str]:
+    """Which of these meanings the latest text from that number had that had any of them; empty where none had."""
+    query = sa.select(replies.c.meanings).where(replies.c.number_id == number_id)
+    said = tx.all(query.order_by(replies.c.sent_at.desc(), replies.c.id.desc()))
+    return next((found for row in said if (found := set(row.meanings) & set(meanings))), set())
 
 
 def confirm(tx: Transaction, appointment_id: int, recipient_id: int, version: int, now: datetime) -> None:
