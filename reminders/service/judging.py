@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from reminders import planner, plans, store, wording
-from reminders.service import attendance, story, tasks
+from reminders.service import attendance, logs, story, tasks
 from reminders.service.house import House
 from reminders.service.rendering import render, render_unplanned
 from reminders.service.replanning import policy_of
@@ -88,6 +88,11 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
                 stopped.setdefault(unsayable.reason, []).append(one.text)
                 tasks.tell_instead(tx, one, unsayable.reason, now)
                 continue
+            except ValueError as error:  # a mistake of ours: it costs this text, and no other that is due with it
+                log.error("text %s cannot be rendered: %s", one.text, logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
+                stopped.setdefault(planner.Reason.NO_WORDING.value, []).append(one.text)
+                _name_it(house, tx, one, now)
+                continue
             if one.class_ == "notice" and (
                 (one.number_id, said.body) in said_now or said.body in _said_today(tx, one, now)
             ):
@@ -117,6 +122,23 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         for one in held:
             tasks.phone_instead(tx, one, now)
     return intents, suppressed
+
+
+def _name_it(house: House, tx: store.Transaction, one: Claimed, now: datetime) -> None:
+    """A task for a text that a mistake of ours kept from going; of a notice somebody phones about its visits too."""
+    task_id, _ = store.tasks.open_task(
+        tx,
+        kind="stuck",
+        key=f"stuck:send:text:{one.text}",
+        urgency="soon",
+        site_id=one.site_id,
+        now=now,
+        due_at=tasks.waking(now, house.settings.site.zone),
+        patient_id=one.patient_id,
+        text_id=one.text,
+    )
+    store.tasks.add_event(tx, task_id, now, what="cannot be processed", who="the service", text_id=one.text)
+    tasks.tell_instead(tx, one, planner.Reason.NO_WORDING.value, now)
 
 
 def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
@@ -153,6 +175,8 @@ def _verdict(
         verdict = planner.guard_unplanned(one.unplanned, policy, now)
         if one.wording == "missed" and isinstance(verdict, planner.Go):
             return _after_a_miss(tx, one, verdict, now)
+        if one.wording == "confirmed" and not any(visit.status == "booked" for visit in one.unplanned.visits):
+            return planner.Stop(planner.Reason.NOT_BOOKED)  # called off, or no longer this reader's, since their C
         return verdict
     assert one.due is not None
     return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
