@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from conftest import NOW
 from oncall import PHONE, SENDER
-from test_rules_law import STOPPED, TOMORROW, an_office
+from test_rules_law import GOING, STOPPED, TOMORROW, an_office
 
 from reminders import clock, store
 from reminders.service.people import consents, phone_numbers, reader_case
@@ -111,3 +111,36 @@ def test_l17_twilios_times_are_compared_to_the_second_and_in_one_second_the_no_h
     late = InboundText("SM2", PHONE, SENDER, found, None, sent_at=at + timedelta(seconds=later))
     inbound.take_in(office.house, late, NOW + timedelta(minutes=2), heard_by="list")
     assert (office.number().opted_out_at is not None) is (found == "STOP" or later == 0)
+
+
+@pytest.mark.parametrize("last", ["STOP", "START"])
+def test_l17_a_webhook_that_overtakes_another_does_not_make_the_earlier_word_the_last(office, last):
+    """Seed 2921 of the simulation: a START's webhook took longer than that of the STOP after it."""
+    first = "START" if last == "STOP" else "STOP"
+    if last == "STOP":
+        office.text("STOP")
+    office.travel(NOW + timedelta(minutes=1))
+    earlier = office.text(first, heard=False)
+    office.travel(NOW + timedelta(minutes=1, seconds=5))
+    office.text(last)
+    office.hear(earlier)
+    office.travel(NOW + timedelta(minutes=2))
+    office.brought()
+    assert (office.number().opted_out_at is not None) is (last == "STOP")
+    assert office.states() == (STOPPED if last == "STOP" else GOING)
+    office.travel(NOW + timedelta(minutes=3))
+    assert office.brought() == []
+
+
+def test_l17_a_start_that_was_overtaken_lifts_no_no_of_staff(office):
+    earlier = office.text("STOP", heard=False)
+    office.travel(NOW + timedelta(seconds=5))
+    office.text("START")
+    now = clock.now()
+    consents.record_opt_out(
+        office.house, reader_case.Whom("MRN-1"), now, how="voicemail", received_at=now, by="A. Reyes", who="test"
+    )
+    office.hear(earlier)
+    office.travel(NOW + timedelta(minutes=1))
+    office.brought()
+    assert office.number().opted_out_at is not None

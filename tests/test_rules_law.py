@@ -245,7 +245,7 @@ def test_l14_a_toll_free_number_confirms_by_itself(database_url, tmp_path, trave
 def test_l14_no_confirmation_later_than_five_minutes(office):
     office.accept(series=TOMORROW)
     office.text("alto", heard=False)  # its webhook is lost
-    office.travel(NOW + timedelta(minutes=5, seconds=1))
+    office.travel(clock.now() + timedelta(minutes=5, seconds=1))
     (taken,) = office.brought()
     assert taken.fresh
     assert office.states() == STOPPED
@@ -257,7 +257,7 @@ def test_l14_a_confirmation_that_could_not_go_within_five_minutes_does_not_go(of
     office.accept(series=TOMORROW)
     inbound.take_in(office.house, InboundText("SM" + "1" * 32, PHONE, SENDER, "alto", None), clock.now())
     assert [(text.wording, text.state) for text in office.texts()] == [("stop_confirm", "scheduled")]
-    office.travel(NOW + timedelta(minutes=5, seconds=1))  # no worker was there
+    office.travel(clock.now() + timedelta(minutes=5, seconds=1))  # no worker was there
     send(office.house)
     assert office.received() == []
 

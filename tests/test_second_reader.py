@@ -155,10 +155,10 @@ def test_issue15_possible_danger_is_a_task_of_an_hour_with_the_reason_sealed_bes
     assert sealed.doubt_sealed
     assert not any(word.encode() in sealed.doubt_sealed for word in because if len(word) > 3)
     opened = inbox.open_task(
-        clinic.house, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[task.site_id]
+        clinic.house.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[task.site_id]
     )
     assert [one.because for one in opened.talk if one.way == "in"] == [because]
-    unseen = inbox.open_task(clinic.house, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[])
+    unseen = inbox.open_task(clinic.house.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[])
     assert not unseen.talk
 
 

@@ -12,6 +12,7 @@ they do not open any more, because the person was erased.
 from reminders.queries import (
     accounts,
     audit,
+    call_list,
     counts,
     delivery_log,
     drafts,
@@ -43,6 +44,7 @@ __all__ = [
     "WrongSchema",
     "accounts",
     "audit",
+    "call_list",
     "counts",
     "delivery_log",
     "drafts",

@@ -272,11 +272,41 @@ def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collecti
     return any(set(row.meanings) & set(meanings) for row in tx.all(query))
 
 
-def last_said(tx: Transaction, number_id: int, meanings: Collection[str]) -> set[str]:
-    """Which of these meanings the latest text from that number had that had any of them; empty where none had."""
-    query = sa.select(replies.c.meanings).where(replies.c.number_id == number_id)
-    said = tx.all(query.order_by(replies.c.sent_at.desc(), replies.c.id.desc()))
-    return next((found for row in said if (found := set(row.meanings) & set(meanings))), set())
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A text in which a number said no, or START: how it came, and when it was sent, as far as we know."""
+
+    reply_id: int
+    sid: str
+    sent_to: str
+    meanings: frozenset[str]
+    sent_at: datetime
+    received_at: datetime
+    body: str = field(repr=False)
+
+
+def wishes(tx: Transaction, number_id: int, meanings: Collection[str]) -> list[Wish]:
+    """The texts from a number that had one of these meanings, in the order in which they were sent."""
+    query = sa.select(replies).where(replies.c.number_id == number_id).order_by(replies.c.sent_at, replies.c.id)
+    return [
+        Wish(
+            row.id,
+            row.sid,
+            row.sent_to,
+            frozenset(row.meanings),
+            row.sent_at,
+            row.received_at,
+            open_words(tx, "replies", row.id, row.body_sealed) or "",
+        )
+        for row in tx.all(query)
+        if set(row.meanings) & set(meanings)
+    ]
+
+
+def wished(tx: Transaction, sids: Collection[str], meanings: Collection[str]) -> dict[str, int]:
+    """Which of these inbound texts had one of these meanings, each with its number."""
+    query = sa.select(replies.c.sid, replies.c.number_id, replies.c.meanings).where(replies.c.sid.in_(sids))
+    return {row.sid: row.number_id for row in tx.all(query) if set(row.meanings) & set(meanings)}
 
 
 def confirm(tx: Transaction, appointment_id: int, recipient_id: int, version: int, now: datetime) -> None:

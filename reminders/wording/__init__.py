@@ -10,6 +10,7 @@ from reminders.wording.card import Card, card, card_parts
 from reminders.wording.catalogue import catalogue_code, languages
 from reminders.wording.lint import LONGEST_ALIAS, check_alias, check_typed, plainer, refused_words, telling_words
 from reminders.wording.render import (
+    CannotSay,
     Rendered,
     Unsayable,
     Visit,
@@ -24,6 +25,7 @@ from reminders.wording.saved import SavedReply, saved_replies
 
 __all__ = [
     "LONGEST_ALIAS",
+    "CannotSay",
     "Card",
     "Rendered",
     "SavedReply",

@@ -62,6 +62,10 @@ class Rendered:
     segments: int
 
 
+class CannotSay(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
+    """What was asked for has no words at all: a mistake of ours, not of what is stored."""
+
+
 class Unsayable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a text, no error of ours
     """There is nothing that may be sent. `reason` is one of docs/design.md#reasons; of a `lint` refusal `words` names
     the words.
@@ -87,7 +91,7 @@ def reminder(
     for no visits, a naive `now` and an unknown zone.
     """
     if not visits:
-        raise ValueError("a reminder is of at least one visit")
+        raise CannotSay("a reminder is of at least one visit")
     return _reminder(tuple(visits), language, alias, phone, reader_zone, plans.to_wall(now, reader_zone).date())
 
 
@@ -139,7 +143,7 @@ def answer(
     `wording` that is none of these texts and for one that says a day without a `visit`.
     """
     if wording not in TEXTS or wording.startswith("reminder_") or wording in _OF_SEVERAL or wording == "moved_from":
-        raise ValueError(f"there is no such answer: {wording}")
+        raise CannotSay(f"there is no such answer: {wording}")
     catalogue = catalogue_of(language)
     wordings: tuple[str, ...] = (wording,)
     values: dict[str, object] = {
@@ -150,7 +154,7 @@ def answer(
     }
     if "day" in TEXTS[wording]:
         if visit is None:
-            raise ValueError(f"{wording} says a day: it needs the visit")
+            raise CannotSay(f"{wording} says a day: it needs the visit")
         zone = reader_zone or visit.zone
         today = plans.to_wall(now, zone).date() if now is not None else None
         values |= _told(catalogue, [_start(visit)], zone, today)[0]
@@ -171,7 +175,7 @@ def several(
     and whom to call (`changed`). Raises Unsayable as `answer` does, and ValueError for another `wording`.
     """
     if f"{wording}_several" not in _OF_SEVERAL:
-        raise ValueError(f"there is no such notice: {wording}")
+        raise CannotSay(f"there is no such notice: {wording}")
     catalogue = catalogue_of(language)
     starts = sorted((_start(visit) for visit in visits), key=itemgetter(0))
     each = [_told(catalogue, [start], reader_zone, None)[0] for start in starts]

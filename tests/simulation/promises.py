@@ -2,6 +2,7 @@
 asked of the database past the service, of the pretend phones and of the log.
 """
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -29,8 +30,13 @@ SAID_BEFORE = {
 }  # then once is enough; or Twilio answered
 _NO_WISH = {"stop", "stop_asked", "wrong_number", "start", "crisis", "overdose", "slip", "intent", "change"}
 NO_PERSONS = {"REACTION": _NO_WISH, "AUTOMATIC": _NO_WISH | {"confirm", "yes"}}  # sort of text → what it never means
+_NO = {"stop", "stop_asked"}
+_OTHERS = {"start", "wrong_number"}
 TRANSIENT = ("sending", "sent", "scheduled")
 NEVER_SENT = ("expired", "cancelled", "suppressed")
+BOUNDED = {"slip", "intent", "change", "change_which", "who", "stranger", "unknown"}  # with all others MOST_AN_HOUR
+ONCE = {"crisis", "overdose", "help", "confirmed", "slip", "intent", "change", "change_which", "who", "stranger"}
+MOST_AN_HOUR = 2
 PAGED_WITHIN = timedelta(seconds=60)
 
 
@@ -68,6 +74,7 @@ class Promises:
         self._made: dict[int, list[str]] = defaultdict(list)  # text → messages made for it
         self._made_by: set[int] = set()  # the attempts for which Twilio made a message
         self.said: dict[str, Said] = {}
+        self._meanings: dict[str, frozenset[str]] = {}  # sid → what we took it for
         self.confirmed: set[str] = set()  # plans whose acceptance was confirmed
         self.broken: Broken | None = None
 
@@ -299,20 +306,60 @@ class Promises:
 
     def _check_replies(self) -> None:
         stored = dict(self._disk.look("SELECT sid, id FROM replies"))
-        latest: dict[str, Said] = {}
         for said in self.said.values():
-            if said.sid in stored:
-                if said.sort in {"STOP", "START"}:
-                    latest[said.phone] = said
-            elif said.is_acknowledged:
+            if said.is_acknowledged and said.sid not in stored:
                 self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M} was acknowledged")
-        stopped = {self._world.phone_of(row[0]) for row in self._numbers() if row[1]}
-        for phone, said in latest.items():
-            if said.sort == "STOP" and phone not in stopped:
-                self._break("INV5 a STOP that was heard holds", f"that of {said.at:%m-%d %H:%M:%S}")
+        if new := stored.keys() - self._meanings.keys():
+            self._meanings |= {
+                sid: frozenset(json.loads(said) if isinstance(said, str) else said)
+                for sid, said in self._disk.look("SELECT sid, meanings FROM replies")
+                if sid in new
+            }
+        numbers = {
+            self._world.phone_of(print_): (number, stopped, wrong)
+            for print_, number, stopped, wrong in self._disk.look(
+                "SELECT fingerprint, id, opted_out_at IS NOT NULL, wrong_since IS NOT NULL FROM numbers"
+            )
+        }
+        for phone, texted in self._world.twilio.texted.items():
+            heard = [one for one in texted if self._meanings.get(one.sid, frozenset()) & (_NO | _OTHERS)]
+            if phone not in numbers or not heard:
+                continue
+            as_heard = sorted((stored[one.sid], place) for place, one in enumerate(heard))
+            lag = timedelta(seconds=self._world.most_lag)
+            is_told = self._world.polled_at >= heard[-1].at + lag
+            # One webhook may overtake another. Of that the list tells, which is read each minute.
+            if is_told or [place for _, place in as_heard] == list(range(len(heard))):
+                self._check_last_word([(one.at, self._meanings[one.sid]) for one in heard], numbers[phone])
 
-    def _numbers(self) -> list[tuple]:
-        return self._disk.look("SELECT fingerprint, opted_out_at IS NOT NULL FROM numbers")
+    def _check_last_word(self, heard: list[tuple[datetime, frozenset[str]]], number: tuple) -> None:
+        """Of what a phone sent and we know, in the order in which it was sent, the last of a no and a START holds."""
+        row, stopped, wrong = number
+        noes = [at for at, meanings in heard if meanings & _NO]
+        starts = [at for at, meanings in heard if "start" in meanings and not meanings & _NO]
+        wrongs = [at for at, meanings in heard if "wrong_number" in meanings]
+        if noes and noes[-1] > max(starts, default=noes[0] - timedelta(days=1)) and not stopped:
+            self._break("INV5 a STOP that was heard holds", f"that of {noes[-1]:%m-%d %H:%M:%S}")
+        # Twilio's times are whole seconds, and where our clock is ahead a no that came by webhook seems the later.
+        opens = starts and not any(at >= starts[-1].replace(microsecond=0) for at in noes) and not self._world.may_hide
+        if opens and stopped and not self._is_stopped_otherwise(row):
+            self._break("a START that was heard opens", f"that of {starts[-1]:%m-%d %H:%M:%S}")
+        undone = wrongs and not wrong and not self._was_put_on_record(row, "number is right after all")
+        if undone and not self._has_died():  # what comes from their phone is the supervisor's
+            self._break("INV5 a number that said it is wrong stays so", f"that of {wrongs[-1]:%m-%d %H:%M:%S}")
+
+    def _is_stopped_otherwise(self, number: int) -> bool:
+        """Whether a no of this number came another way than by text, or its owner died."""
+        refused = self._disk.look("SELECT 1 FROM attempts WHERE number_id = ? AND error_code = 21610 LIMIT 1", number)
+        recorded = self._was_put_on_record(number, "opt-out recorded", "opt-out recorded again")
+        return bool(refused) or recorded or self._has_died()
+
+    def _has_died(self) -> bool:
+        return bool(self._disk.look("SELECT 1 FROM plans WHERE ended_because = 'died' LIMIT 1"))
+
+    def _was_put_on_record(self, number: int, *what: str) -> bool:
+        query = """SELECT what FROM audit WHERE "table" = 'numbers' AND row_id = ?"""
+        return any(said in what for (said,) in self._disk.look(query, number))
 
     # While the service runs
 
@@ -354,6 +401,18 @@ class Promises:
         pages = self._disk.look("SELECT tries, dropped_at FROM pages WHERE task_id = ?", rows[0][0])
         if not any(tries or dropped for tries, dropped in pages):
             self._break("every crisis is paged within 60 s", f"that of {when}, {len(pages)} pages")
+        if rows[0][1] == "crisis" and not self._answered_danger(said.sid):
+            self._break("every crisis is answered within 60 s", f"that of {when}")
+
+    def _answered_danger(self, sid: str) -> bool:
+        """Whether an answer to danger was tried since that text, or in the six hours before it."""
+        rows = self._disk.look(
+            "SELECT t.attempts, t.opens_at, r.received_at FROM texts t JOIN replies r ON r.number_id = t.number_id"
+            " WHERE r.sid = ? AND t.class = 'answer' AND t.wording IN ('crisis', 'overdose')",
+            sid,
+        )
+        instant = self._disk.instant
+        return any(tries and instant(heard) - instant(opens) < timedelta(hours=6) for tries, opens, heard in rows)
 
     # At the end
 
@@ -365,6 +424,7 @@ class Promises:
     def check_whole(self) -> None:
         """What holds at any end, whatever is still to come."""
         self._check_all_replies()
+        self._check_bounds()
         self._check_audit()
         if not self._disk.is_sound():
             self._break("INV9 the database is whole", "its own check says no")
@@ -410,6 +470,21 @@ class Promises:
         for sid, times in shown.items():
             if times > 1:
                 self._break("a phone shows a message once", self._world.name(sid))
+        self._check_words()
+
+    def _check_words(self) -> None:
+        """No reader reads the same news twice in a day. Reminders of two leads may read alike."""
+        made = {sid: text for text, sids in self._made.items() for sid in sids}
+        readers = dict(self._disk.look("SELECT id, recipient_id FROM texts WHERE class = 'notice'"))
+        for received in self._world.twilio.phones.values():
+            words: dict[tuple, int] = {}
+            for one in received:
+                text = made.get(one.sid)
+                if text in readers:
+                    day = (one.at - timedelta(hours=6)).date()
+                    before = words.setdefault((readers[text], day, one.body), text)
+                    if before != text:
+                        self._break("no words twice in a day", f"{self.name(before)} and {self.name(text)}")
 
     def _is_told(self, text: int, closes: Any) -> bool:
         """Whether a person was told of a text of which nobody knows.
@@ -460,6 +535,30 @@ class Promises:
                 self._break(
                     "each inbound text ends in an answer or a task", f"{said.sort} of {said.at:%m-%d %H:%M}: {meaning}"
                 )
+
+    def _check_bounds(self) -> None:
+        """A conversation is no loop: how many answers of ours one number gets, by when we laid them down (C-3).
+
+        Where the clock went back that order is not the one in which they were.
+        """
+        if self._world.went_back:
+            return
+        by_number: dict[int, list[tuple]] = defaultdict(list)
+        for number, wording, reply, opens, state, attempts in self._disk.look(
+            "SELECT number_id, wording, reply_id, opens_at, state, attempts FROM texts WHERE class = 'answer'"
+            " ORDER BY opens_at, id"
+        ):
+            if attempts:
+                by_number[number].append((self._disk.instant(opens), wording, reply, state))
+        for answers in by_number.values():
+            for place, (at, wording, reply, _) in enumerate(answers):
+                before = [one for one in answers[:place] if one[2] != reply]
+                within = {one[2] for one in before if one[0] > at - timedelta(hours=1)}
+                if wording in BOUNDED and len(within) >= MOST_AN_HOUR:
+                    self._break("answers are bounded", f"{wording} of {at:%m-%d %H:%M:%S} beside {len(within)} others")
+                again = [one for one in before if one[1] == wording and one[0] > at - timedelta(hours=6)]
+                if wording in ONCE and any(one[3] != "undelivered" for one in again):
+                    self._break("answers are bounded", f"{wording} again at {at:%m-%d %H:%M:%S}")
 
     def _check_canary(self) -> None:
         stored = self._disk.everything()

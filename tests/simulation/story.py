@@ -57,6 +57,17 @@ REPLIES = (
     ("Estoy manejando, te llamo luego", "AUTOMATIC", 1),
     ("Your message could not be delivered.", "AUTOMATIC", 1),
 )
+TALK = (
+    (f"is the {CANARY} open", "CHATTER"),
+    ("what time was it again", "CHATTER"),
+    ("can you call me", "CHATTER"),
+    ("i can't make it", "CHATTER"),
+    ("who is this", "WHO"),
+    ("i used last night", "SLIP"),
+    ("HELP", "HELP"),
+    ("i want to die", "CRISIS"),
+    ("Thank you for your message. For emergencies call 911.", "AUTOMATIC"),
+)
 REACTIONS = (
     "Liked “{}”",
     "Disliked “{}”",
@@ -130,6 +141,7 @@ STEPS = (
     ("a_session", 4),
     ("a_reply", 12),
     ("a_reaction", 5),
+    ("a_talk", 3),
     ("staff", 4),
     ("somebody_came", 3),
     ("a_life_changes", 4),
@@ -529,6 +541,15 @@ class Story:
                 worker = chosen.choice(world.workers)
                 worker.begin(worker.job("send"))
         self.wait(chosen.choice((0, 0.05, 0.5, 10)))
+
+    def a_talk(self) -> None:
+        """One phone texts again and again within the hour, in the same words or others, and is answered meanwhile."""
+        chosen = self.random
+        phone = chosen.choice(PHONES)
+        for _ in range(chosen.choice((3, 4, 6))):
+            self.text(phone, *chosen.choice(TALK))
+            self.wait(chosen.choice((1, 30, 300)))
+            self.a_job("send")
 
     def a_reaction(self) -> None:
         """A phone reacts to a text that it shows: what comes quotes ours, whole or shortened (field report 1)."""

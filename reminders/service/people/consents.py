@@ -137,7 +137,8 @@ def reopen(case: ReaderCase) -> None:
     recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, OPTED_OUT_HERE)
     if recorded_at is None or recorded_at != number.opted_out_at:
         return
-    if store.replies.last_said(case.tx, number.id, {*_NO, "start"}) & _NO:  # whenever it was heard
+    wishes = store.replies.wishes(case.tx, number.id, {*_NO, "start"})
+    if wishes and wishes[-1].meanings & _NO:  # whenever it was heard
         return
     store.people.mark_number(case.tx, number.id, opted_out_at=None)
     case.note("opt-out lifted by a new consent", number=True)

@@ -45,6 +45,7 @@ OVERLAP = timedelta(minutes=90)  # Twilio's list lags behind, usually by minutes
 ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
 _NO = {Meaning.STOP, Meaning.STOP_ASKED}  # holds until START
+_WISHES = {*_NO, Meaning.START}
 _STOPPED = {*_NO, Meaning.WRONG_NUMBER}
 _DANGER = {Meaning.CRISIS, Meaning.OVERDOSE}
 # Twilio answers these itself and blocks the number, or opens it again (docs/twilio.md 5); other words it does not know.
@@ -106,12 +107,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
     def work(tx: store.Transaction) -> Taken:
         store.people.keep_default_site(tx, house.settings, now)
         number_id = store.people.keep_number(tx, text.sender, now)
-        everybody = store.replies.readers_on(tx, number_id)
-        # Who shares a phone with somebody who died is heard like anybody else.
-        readers = [reader for reader in everybody if not reader.died] or everybody
-        # All numbers of all of them at once and in order: planning anew will want them.
-        theirs = store.people.numbers_of(tx, {reader.patient_id for reader in everybody})
-        number = store.people.lock_numbers(tx, [number_id, *theirs])[number_id]
+        number, readers, site = _party(house, tx, number_id, text.to)
         at = min(text.sent_at or now, now)
         asked = store.replies.last_asked(tx, number_id, at - ASKED)
         language = readers[0].language if readers else languages.DEFAULT
@@ -119,10 +115,6 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         # What staff typed is no fixed text: a person may say its words in earnest.
         own = conversation.own_words(text.body, [one.body for one in sent if one.class_ != "staff"])
         understood = _with_twilios_word(_understood(own, text.body, language, asked, sent), text.opt_out_type)
-        site = store.replies.site_spoken_to(tx, text.to) or store.people.site_by_key(tx, house.settings.site.key)
-        if readers:
-            site = store.people.site_of_patient(tx, readers[0].patient_id)
-        assert site is not None
         said = Said(
             sid=text.sid,
             sent_to=text.to,
@@ -152,7 +144,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
             text=text,
             understood=understood,
             number=number,
-            readers=list(readers),
+            readers=readers,
             site=site,
             asked=list(asked),
             reply_id=reply_id,
@@ -166,6 +158,58 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         return Taken(understood.answer, fresh=True, urgent=tuple(hearing.urgent), rang=hearing.rang)
 
     return house.database.write(work, again=True)
+
+
+def _party(house: House, tx: store.Transaction, number_id: int, to: str) -> tuple[Row[Any], list[Row[Any]], Row[Any]]:
+    """A number, locked, with who is texted on it and the site that a text to our number `to` is for."""
+    everybody = store.replies.readers_on(tx, number_id)
+    # Who shares a phone with somebody who died is heard like anybody else.
+    readers = [reader for reader in everybody if not reader.died] or list(everybody)
+    # All numbers of all of them at once and in order: planning anew will want them.
+    theirs = store.people.numbers_of(tx, {reader.patient_id for reader in everybody})
+    number = store.people.lock_numbers(tx, [number_id, *theirs])[number_id]
+    site = store.replies.site_spoken_to(tx, to) or store.people.site_by_key(tx, house.settings.site.key)
+    if readers:
+        site = store.people.site_of_patient(tx, readers[0].patient_id)
+    assert site is not None
+    return number, readers, site
+
+
+def _hear_in_order(house: House, number_id: int, to: str, sent: dict[str, datetime], now: datetime) -> None:
+    """Write down when these texts of a number were really sent, and let the last of its noes and STARTs hold.
+
+    A webhook does not say when its text was sent, and one may overtake another (L-17).
+    """
+
+    def work(tx: store.Transaction) -> None:
+        number, readers, site = _party(house, tx, number_id, to)
+        store.replies.set_sent_at(tx, sent)
+        wishes = store.replies.wishes(tx, number_id, _WISHES)
+        # Until the list has told of all of them, two clocks would be compared.
+        if any(one.sent_at == one.received_at and now - one.received_at < LISTED_BACK for one in wishes):
+            return
+        noes = [one for one in wishes if one.meanings & _NO]
+        starts = [one for one in wishes if not one.meanings & _NO]
+        # Of the noes the phone's own: staff and Twilio have theirs.
+        own = number.opted_out_at in {one.received_at for one in noes}
+        last = noes[-1:] if number.opted_out_at is None else starts[-1:] if own else []
+        for wish in last:
+            hearing = _Hearing(
+                house=house,
+                tx=tx,
+                now=now,
+                at=wish.sent_at,
+                text=InboundText(wish.sid, "", wish.sent_to, wish.body, None, sent_at=wish.sent_at),
+                understood=conversation.understand(""),
+                number=number,
+                readers=readers,
+                site=site,
+                asked=[],
+                reply_id=wish.reply_id,
+            )
+            hearing.hold({meaning for meaning in _WISHES if meaning in wish.meanings})
+
+    house.database.write(work, again=True)
 
 
 def _understood(
@@ -286,6 +330,13 @@ class _Hearing:
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
         task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
         self._event(task_id, "not acted on by itself", None)
+
+    def hold(self, wishes: set[Meaning]) -> None:
+        """A no or a START, heard and answered before, holds after all: it was sent last."""
+        if wishes & _NO:
+            self._stop(wishes & _NO, was_stopped=False, answer=False)
+        elif not any(reader.died for reader in self.readers):
+            self._start(answer=False)
 
     # Danger (C-2 … C-13).
 
@@ -645,7 +696,7 @@ class _Hearing:
 
     def _is_outdone(self) -> bool:
         """Whether a no or a START that was sent after this no is here already: then that one holds."""
-        return self._was_said({*_NO, Meaning.START}, timedelta(seconds=1))
+        return self._was_said(_WISHES, timedelta(seconds=1))
 
     def _was_said(self, words: set[Meaning], later: timedelta) -> bool:
         """Whether one of these words, sent that much later than this text or after that, is here already.
@@ -690,6 +741,12 @@ async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
         # Whichever came last of a STOP and a START holds, by one clock: ours may be minutes off Twilio's.
         times = {one.sid: one.sent_at for one in messages if one.sid in known and one.sent_at is not None}
         if wrong := {sid: at for sid, at in times.items() if known[sid] != at}:
+            wished = house.database.read(partial(store.replies.wished, sids=wrong, meanings=_WISHES))
+            for number_id in sorted(set(wished.values())):
+                sent = {sid: wrong.pop(sid) for sid, of in wished.items() if of == number_id}
+                each.do(
+                    "wish of number", number_id, partial(_hear_in_order, house, number_id, sender.address, sent, now)
+                )
             house.database.write(partial(store.replies.set_sent_at, sent=wrong), again=True)
         missing = [message for message in messages if message.sid not in known]
         heard = [

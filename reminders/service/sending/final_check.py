@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time
 from reminders import planner, plans, store, wording
 from reminders.app_context import House
 from reminders.service import tasks
+from reminders.service.operations import logs
 from reminders.service.planning import attendance
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of
@@ -86,6 +87,10 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         weighed = _weigh(tx, one, policy, (now,) * going_to.get(one.number_id, 0), now)
         if weighed is None:
             unreadable.append(one.text)
+        elif isinstance(weighed, Exception):  # a mistake of ours: it costs this text, and no other that is due with it
+            log.error("text %s cannot be rendered: %s", one.text, logs.describe(weighed))
+            stopped.setdefault(planner.Reason.NO_WORDING.value, []).append(one.text)
+            _name_it(house, tx, one, now)
         elif isinstance(weighed, str):
             stopped.setdefault(weighed, []).append(one.text)
             tasks.tell_instead(tx, one, weighed, now)
@@ -125,6 +130,23 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     return intents, suppressed
 
 
+def _name_it(house: House, tx: store.Transaction, one: Claimed, now: datetime) -> None:
+    """A task for a text that a mistake of ours kept from going; of a notice somebody phones about its visits too."""
+    task_id, _ = store.tasks.open_task(
+        tx,
+        kind="stuck",
+        key=f"stuck:send:text:{one.text}",
+        urgency="soon",
+        site_id=one.site_id,
+        now=now,
+        due_at=tasks.waking(now, house.settings.site.zone),
+        patient_id=one.patient_id,
+        text_id=one.text,
+    )
+    store.tasks.add_event(tx, task_id, now, what="cannot be processed", who="the service", text_id=one.text)
+    tasks.tell_instead(tx, one, planner.Reason.NO_WORDING.value, now)
+
+
 def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
     """They do not go after all; where a person had released one, its task says why, and stays open."""
     store.tasks.tell_stopped(tx, text_ids, staff_words.REASONS.get(reason, reason), now)
@@ -154,17 +176,25 @@ def _leave_out(tx: store.Transaction, one: Claimed, visits: Sequence[planner.Vis
 
 def _weigh(
     tx: store.Transaction, one: Claimed, policy: planner.Policy, also: tuple[datetime, ...], now: datetime
-) -> tuple[wording.Rendered, Sequence[planner.Visit]] | planner.Wait | str | None:
-    """What goes and about which visits, or until when it waits, or why it does not go; None if it cannot be read."""
+) -> tuple[wording.Rendered, Sequence[planner.Visit]] | planner.Wait | str | Exception | None:
+    """What goes and about which visits, or until when it waits, or why it does not go.
+
+    None if what is stored of it cannot be read; an exception if it is read, and cannot be put into words.
+    """
     try:
         verdict = _verdict(tx, one, policy, also, now)
-        if isinstance(verdict, planner.Stop):
-            return verdict.reason.value
-        if isinstance(verdict, planner.Wait):
-            return verdict
+    except store.claims.MALFORMED:
+        return None
+    if isinstance(verdict, planner.Stop):
+        return verdict.reason.value
+    if isinstance(verdict, planner.Wait):
+        return verdict
+    try:
         return _render(one, verdict.visits, policy, now), verdict.visits
     except wording.Unsayable as unsayable:
         return unsayable.reason
+    except wording.CannotSay as error:
+        return error
     except store.claims.MALFORMED:
         return None
 
@@ -176,6 +206,8 @@ def _verdict(
         verdict = planner.guard_unplanned(one.unplanned, policy, now)
         if one.wording == "missed" and isinstance(verdict, planner.Go):
             return _after_a_miss(tx, one, verdict, now)
+        if one.wording == "confirmed" and not any(visit.status == "booked" for visit in one.unplanned.visits):
+            return planner.Stop(planner.Reason.NOT_BOOKED)  # called off, or no longer this reader's, since their C
         return verdict
     assert one.due is not None
     return planner.guard(replace(one.due, gone=one.due.gone + also) if also else one.due, policy, now)
