@@ -37,7 +37,7 @@ def web(database_url, folder, port):
             stderr=subprocess.STDOUT,
         )
         try:
-            ends = time.monotonic() + 30
+            ends = time.monotonic() + 60
             while not answers(port):
                 assert process.poll() is None, said.read_text(encoding="utf-8")
                 assert time.monotonic() < ends, "it did not come up"
