@@ -1,5 +1,6 @@
 """SEC-16: an address names no person. What was typed leads to the id of a row; old links do too, or find nothing."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -25,6 +26,11 @@ def two(house, travel):
 
 def id_of(house, table, ref: str) -> int:
     return house.database.read(lambda tx: tx.value(sa.select(table.c.id).where(table.c.ref == ref)))
+
+
+def plain(answer) -> str:
+    """A page without the seconds that are left of the session: one may end between two requests."""
+    return re.sub(r'data-ends="\d+"', "", answer.text)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_s16_an_old_link_to_no_one_and_to_another_sites_patient_says_not_found(t
     for one, other in ((f"{field}={ref}", f"{field}=NO-ONE"), (f"{field}_id={theirs}", f"{field}_id={no_ones}")):
         said = [browser.page(f"{page}?{query}") for query in (one, other)]
         assert [answer.status_code for answer in said] == [404, 404]
-        assert said[0].text.replace(ref, "NO-ONE") == said[1].text
+        assert plain(said[0]).replace(ref, "NO-ONE") == plain(said[1])
     posted = [browser.request("POST", page, data={field: typed}, **MINE) for typed in (ref, "NO-ONE")]
     assert posted[0].status_code == posted[1].status_code >= 400
-    assert posted[0].text.replace(ref, "NO-ONE") == posted[1].text
+    assert plain(posted[0]).replace(ref, "NO-ONE") == plain(posted[1])

@@ -240,6 +240,10 @@ ASKED = [
 ]
 SENT = [
     *(("/patients/search", {"search": f"{{{word}}}"}) for word in ("ref", "name", "phone", "whole", "plan_ref")),
+    *(
+        ("/plans/search", {name: f"{{{word}}}"})
+        for name, word in (("ref", "plan_ref"), ("patient", "ref"), ("site", "key"))
+    ),
     ("/preview", {"ref": "{plan_ref}"}),
     ("/preview", raw(patient={"ref": "{ref}"}, plan={"ref": "DC-7"})),
     ("/preview", raw(patient={"ref": "MRN-7"}, plan={"ref": "DC-7", "replaces": "{plan_ref}"})),

@@ -107,6 +107,7 @@ def kept(caller) -> list[tuple]:
     )
 
 
+@pytest.mark.timeout(120 + EXAMPLES)  # a long one is to end by itself
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data(), form=signed_forms())
 def test_s2_no_request_made_out_of_a_signed_one_changes_anything(door, data, form):

@@ -164,6 +164,15 @@ def test_s2_a_name_that_is_cut_off_is_refused():
     assert is_legal(form, account_sid=ACCOUNT, of="status")
     again = sorted([*form, ("S", "ms"), ("Si", "dSM" + "a" * 32)])
     assert not is_legal(again, account_sid=ACCOUNT, of="status")
+    for of, form, name in (
+        ("inbound", inbound("hello"), "ChannelMetadata"),
+        *(("status", status(), name) for name in ("ChannelStatusMessage", "EventType", "MessageStatusReason")),
+    ):
+        for value in ("", "none"):
+            assert is_legal([*form.items(), (name, value)], account_sid=ACCOUNT, of=of)
+            for cut in (-6, -1):
+                moved = (name[:cut], name[cut:] + value)
+                assert not is_legal([*form.items(), moved], account_sid=ACCOUNT, of=of), moved
 
 
 @settings(max_examples=400, suppress_health_check=list(HealthCheck))

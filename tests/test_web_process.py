@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from api_caller import Program, make_key
 from conftest import environment, free_port, open_house
+from people import raw
 from staff import signed_in
 from web_caller import signature
 
@@ -35,7 +37,7 @@ def web(database_url, folder, port):
             stderr=subprocess.STDOUT,
         )
         try:
-            ends = time.monotonic() + 30
+            ends = time.monotonic() + 60
             while not answers(port):
                 assert process.poll() is None, said.read_text(encoding="utf-8")
                 assert time.monotonic() < ends, "it did not come up"
@@ -83,6 +85,17 @@ def test_it_serves_logs_nothing_personal_and_stops_when_asked(sqlite_url, tmp_pa
         answer = browser.post("/sms/status/some-ref", data=dict(form), headers=headers)
         assert answer.status_code == 204
         assert browser.post("/sms/status/some-ref", data=dict(form)).status_code == 403
+        asked = Program(opened, make_key(opened), browser)
+        document = raw(plan={"ref": "DC-Vireo"}, patient={"ref": "MRN-Plover"})
+        assert asked.post("/plans", document).status_code == 201
+        for path in ("/plans/~DC-Vireo", "/plans?ref=DC-Vireo", "/log?plan=~DC-Vireo", "/appointments?plan=~DC-Vireo"):
+            assert asked.get(path).status_code == 200
+        assert asked.get("/plans/~DC-Vireo/nosuch").status_code == 404
+        assert asked.get("/plans?ref=DC-Vireo&limit=MRN-Plover").status_code == 422
+        for found in ({"ref": "DC-Vireo"}, {"patient": "MRN-Plover"}):
+            assert len(asked.post("/plans/search", found).json()["items"]) == 1
+        assert len(asked.post("/patients/search", {"search": "MRN-Plover"}).json()["items"]) == 1
+        assert asked.post("/plans/search", {"ref": "DC-Vireo", "limit": 0}).status_code == 422
         if Path("/proc/net/tcp").exists():
             assert listeners(port) == ["0100007F"]  # 127.0.0.1 and nothing else
 
@@ -97,6 +110,7 @@ def test_it_serves_logs_nothing_personal_and_stops_when_asked(sqlite_url, tmp_pa
         for one in hanging:
             one.close()
         words = said.read_text(encoding="utf-8")
-        assert [word for word in ("Alvarez", "5550143", "Quimby", "some-ref", "/sms/", "/log") if word in words] == []
+        personal = ("Alvarez", "5550143", "Quimby", "some-ref", "/sms/", "/log", "Vireo", "Plover", "/api/", "ref=")
+        assert [word for word in personal if word in words] == []
         assert "a status callback for an attempt that is none of ours" in words
         assert "Traceback" not in words

@@ -87,7 +87,10 @@ _SHAPES = {
         "ToZip": "[A-Za-z0-9 -]{0,12}",
     }.items()
 }
-_FREE = {"Body", "FromCity", "FromState", "ToCity", "ToState", "ErrorMessage", "ErrorUrl", "ChannelPrefix"}
+_FREE = {
+    *("Body", "FromCity", "FromState", "ToCity", "ToState", "ErrorMessage", "ErrorUrl", "EventType"),
+    *("ChannelInstallSid", "ChannelMetadata", "ChannelPrefix", "ChannelStatusMessage", "MessageStatusReason"),
+}
 _NAME = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
 # A new parameter that comes right behind somebody's words has a name of several words, as nearly all have: else a word
 # with a capital letter could be cut off the end of a text.

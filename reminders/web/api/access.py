@@ -34,13 +34,13 @@ from reminders.service import House
 from reminders.service.office import api_keys
 from reminders.service.office.api_keys import Caller
 from reminders.web.api.problems import Refusal, answer, refusal_of
+from reminders.web.api.shapes import MOST_ROWS
 from reminders.web.webhooks import TheHouse
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 MOST_SECONDS = 10.0
-MOST_ROWS = 200
 _KEPT_HEADERS = ("content-type", "location", "etag", "link")
 _ETAG = re.compile(r'"([0-9]{1,9})"')
 
@@ -128,7 +128,8 @@ async def _answered(
         readings.noted_here.reset(kept)
     # What a preview of a new document notes is rolled back with it.
     tried_out = request.method == "POST" and request.url.path.endswith("/preview")
-    if response.status_code < 300 and (tried_out or (request.method == "GET" and not noted)):
+    looked = request.method == "GET" or request.url.path.endswith("/search")
+    if response.status_code < 300 and (tried_out or (looked and not noted)):
         at = _AT.search(request.url.path)
         what = f"{at[1] if at is not None else 'answer'} read"
         await run_in_threadpool(_note, house, caller, request, bytes(response.body).decode(), what)
@@ -363,13 +364,17 @@ def _value(value: object, kind: type) -> Any:
 
 
 def page(request: Request, response: Response, rows: Sequence[Any], limit: int) -> dict[str, Any]:
-    """A page of `rows`, of which there is one more than `limit` where another page follows."""
+    """A page of `rows`, of which there is one more than `limit` where another page follows.
+
+    A search goes on by `cursor` in its body: a link would lead to another operation.
+    """
     items, following = list(rows[:limit]), None
     if len(rows) > limit:
         values = [one.isoformat() if isinstance(one, date) else one for one in items[-1].place]
         following = base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
-        query = {name: value for name, value in request.query_params.items() if name != "cursor"}
-        response.headers["Link"] = f'<{request.url.path}?{urlencode(query | {"cursor": following})}>; rel="next"'
+        if request.method == "GET":
+            query = {name: value for name, value in request.query_params.items() if name != "cursor"}
+            response.headers["Link"] = f'<{request.url.path}?{urlencode(query | {"cursor": following})}>; rel="next"'
     return {"items": items, "next": following}
 
 

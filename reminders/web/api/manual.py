@@ -72,6 +72,7 @@ TAKEN: dict[str, Any] = {
             {"key": "a", "kind": "therapy_group", "starts": "2026-12-03T15:00", "repeats": "FREQ=WEEKLY;COUNT=8"}
         ],
     },
+    "PlanSearch": {"ref": "DC-2026-1187"},
     "Search": {"search": "Alvarez"},
     "SessionAttendance": {"missed": ["MRN-1042"]},
     "Verification": {"how": "read aloud"},

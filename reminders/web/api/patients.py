@@ -79,21 +79,21 @@ def list_patients(
 
 @router.post("/patients/search", **needs("people", gives=Page[Patient], takes=Search))
 def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
-    """Patients of that reference, of all these words in their name, or with a reader on that number; at most fifty."""
-    asked = read_body(house, caller, Search, body).search
+    """Patients of that reference, of all these words in their name, or with a reader on that number."""
+    asked = read_body(house, caller, Search, body)
+    before = place(asked.cursor or "", int)
     now = clock.now()
 
     def work(tx: queries.Transaction) -> list[ListedPatient]:
         try:
-            phone = plans.find_phone(asked, known(house, tx, caller, now))
+            phone = plans.find_phone(asked.search, known(house, tx, caller, now))
         except PlanRefused:
             phone = None
-        return queries.patients.list_patients(
-            tx, caller.sites, PatientFilter(search=asked, phone=phone), now, names=True
-        )
+        wanted = PatientFilter(search=asked.search, phone=phone, before=before, limit=asked.limit + 1)
+        return queries.patients.list_patients(tx, caller.sites, wanted, now, names=True)
 
     rows = look(house, caller, work, names=True, of="patients")
-    return page(request, response, rows, len(rows))
+    return page(request, response, rows, asked.limit)
 
 
 @router.get("/patients/{patient}", **needs("read", gives=PatientInFull))

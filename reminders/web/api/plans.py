@@ -1,6 +1,7 @@
 """Plans: list them, take a plan document in, see its texts before they go, pause, resume and end it.
 
-A plan is named in an address by its id, or by `~` and its reference: `/plans/~DC-2026-1187`.
+An address names a plan by its id. A search by reference goes in a body, since every proxy on the way writes addresses
+down; `~` and a reference (`/plans/~DC-2026-1187`) is kept for who uses it.
 """
 
 import json
@@ -40,11 +41,27 @@ from reminders.web.api.access import (
     verdicts,
 )
 from reminders.web.api.problems import Refusal
-from reminders.web.api.shapes import Ending, Page, Plan, PlanDone, PlanTaken, Preview
+from reminders.web.api.shapes import Ending, Page, Plan, PlanDone, PlanSearch, PlanTaken, Preview
 
 router = APIRouter(route_class=Door, tags=["plans"])
 
-Which = Annotated[str, Path(description="The plan's id, or ~ and its reference; one with a slash by its id.")]
+Which = Annotated[
+    str,
+    Path(
+        description="The plan's id. ~ and its reference too, unless that has a slash; proxies write addresses down, "
+        "so better ask `POST /plans/search` for the id."
+    ),
+]
+
+Ref = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        pattern="^[^\\x00-\\x1f\\x7f]*$",
+        deprecated=True,
+        description="A plan's reference. Proxies write addresses down: better ask `POST /plans/search`.",
+    ),
+]
 
 
 def the_plan(tx: queries.Transaction, caller: Caller, which: str, *, names: bool = False) -> ListedPlan:
@@ -73,7 +90,7 @@ def list_plans(
     needs_attention: Annotated[bool, Query(description="Only those with an open task.")] = False,
     discharged_since: On = None,
     discharged_until: On = None,
-    ref: Text = None,
+    ref: Ref = None,
     patient: Annotated[str | None, Query(max_length=19, description="A patient's id.")] = None,
     entered_by: Text = None,
     names: Names = False,
@@ -107,6 +124,21 @@ def list_plans(
 
     rows = look(house, caller, work, names=names, of="plans")
     return page(request, response, rows, limit)
+
+
+@router.post("/plans/search", **needs("read", gives=Page[Plan], takes=PlanSearch))
+def search_plans(*, house: TheHouse, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
+    """Plans by their reference, their patient's reference or their site, as `GET /plans` lists them."""
+    asked = read_body(house, caller, PlanSearch, body)
+    sites = [number for number, key in caller.sites.items() if asked.site in {None, key}]
+    before = place(asked.cursor or "", date, int)
+    wanted = PlanFilter(ref=asked.ref, patient=asked.patient, before=before, limit=asked.limit + 1)
+
+    def work(tx: queries.Transaction) -> list[ListedPlan]:
+        return queries.plans.list_plans(tx, sites, wanted, clock.now(), names=asked.names)
+
+    rows = look(house, caller, work, names=asked.names, of="plans")
+    return page(request, response, rows, asked.limit)
 
 
 @router.post(

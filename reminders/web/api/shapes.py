@@ -7,10 +7,12 @@ from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, P
 
 from reminders.lifecycle import State
 from reminders.plans import Consent
-from reminders.plans.fields import Day, Flag, Phone, Ref, Remark, Section, Wall, choice
+from reminders.plans.fields import Day, Flag, Phone, Ref, Remark, Section, Wall, choice, whole_number
 from reminders.service.planning.attendance import MARKS
 
 T = TypeVar("T")
+
+MOST_ROWS = 200  # of a page
 
 # The command line writes instants so, and both say the same.
 Instant = Annotated[
@@ -579,9 +581,25 @@ class SessionAttendance(Section):
 
 
 class Search(Section):
-    """A reference, words of a name, or a phone number in any format."""
+    """A reference, words of a name, or a phone number in any format; `cursor` is `next` of the page before."""
 
     search: Remark
+    limit: Annotated[int, whole_number(1, MOST_ROWS)] = 50
+    cursor: Remark | None = None
+
+
+class PlanSearch(Section):
+    """A plan's reference, its patient's reference, and the key of a site: each that is said must fit.
+
+    `names`, `limit` and `cursor` as of the list of plans.
+    """
+
+    ref: Ref | None = None
+    patient: Ref | None = None
+    site: Ref | None = None
+    names: Flag = False
+    limit: Annotated[int, whole_number(1, MOST_ROWS)] = 50
+    cursor: Remark | None = None
 
 
 class NewConsent(Section):
@@ -652,6 +670,7 @@ BODIES = (
     NewNumber,
     Note,
     OptOut,
+    PlanSearch,
     Search,
     SessionAttendance,
     Verification,

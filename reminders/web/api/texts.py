@@ -34,7 +34,9 @@ from reminders.web.api.shapes import Text as TextShape
 
 router = APIRouter(route_class=Door, tags=["texts"])
 
-OfPlan = Annotated[str | None, Query(max_length=65, description="A plan's id, or ~ and its reference.")]
+OfPlan = Annotated[
+    str | None, Query(max_length=65, description="A plan's id; ~ and its reference too, which proxies write down.")
+]
 OfPatient = Annotated[str | None, Query(max_length=19, description="A patient's id.")]
 Code = Annotated[int | None, Query(ge=1, le=999_999, description="A Twilio code that one of its attempts met.")]
 

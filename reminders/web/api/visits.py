@@ -61,7 +61,9 @@ def list_appointments(
     response: Response,
     since: When = None,
     until: When = None,
-    plan: Annotated[str | None, Query(max_length=65, description="A plan's id, or ~ and its reference.")] = None,
+    plan: Annotated[
+        str | None, Query(max_length=65, description="A plan's id; ~ and its reference too, which proxies write down.")
+    ] = None,
     patient: Annotated[str | None, Query(max_length=19, description="A patient's id.")] = None,
     session: Annotated[str | None, Query(max_length=19, description="A session's id.")] = None,
     unmarked: Annotated[
