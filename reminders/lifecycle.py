@@ -59,9 +59,50 @@ An expired text comes back when its visit was moved to later that day: same key,
 """
 
 
+def _named(*states: State) -> tuple[str, ...]:
+    return tuple(state.value for state in states)
+
+
+# The groups of states that the rest of the program asks about. Plain strings, as rows have them.
+IN_THE_QUEUE = _named(State.SCHEDULED)
+ON_THE_WIRE = _named(State.SENDING, State.UNCERTAIN)  # an attempt has begun and has no answer
+TO_GO = _named(State.SCHEDULED, State.SENDING)
+PLANNED = _named(State.SCHEDULED, State.SUPPRESSED)  # shown as ahead: it goes, or stands there with why not
+UNTRIED = (*PLANNED, *_named(State.CANCELLED))
+SET_ASIDE = _named(State.SUPPRESSED, State.CANCELLED)
+WITHDRAWN = _named(State.SUPPRESSED, State.CANCELLED, State.EXPIRED)  # says nothing to its reader
+NOT_GONE = (*IN_THE_QUEUE, *WITHDRAWN)
+HANDED_OVER = _named(State.SENT, State.DELIVERED, State.UNCONFIRMED)
+"""Twilio took it, and has not said that it failed. Handed over is not delivered."""
+MAYBE_ARRIVED = (*ON_THE_WIRE, *_named(State.SENT, State.UNCONFIRMED))
+WENT = (*MAYBE_ARRIVED, *_named(State.DELIVERED, State.UNDELIVERED))
+ON_ITS_WAY = (*IN_THE_QUEUE, *MAYBE_ARRIVED, *_named(State.DELIVERED))  # nothing says that it does not arrive
+SHOWS_ITS_CODE = _named(State.UNDELIVERED, State.SCHEDULED)  # the code of its last attempt is why it stands there
+SHOWS_WHAT_IT_MET = _named(State.UNDELIVERED, State.UNCERTAIN)
+SAID_ONCE = _named(State.SCHEDULED, State.DELIVERED, State.EXPIRED)  # what is said once is not laid down again
+FAILED = _named(State.UNDELIVERED, State.EXPIRED)
+NOT_GOT = (*FAILED, *_named(State.UNCERTAIN))  # no phone is known to have got it
+NOT_KNOWN_TO_ARRIVE = (*NOT_GOT, *_named(State.UNCONFIRMED))
+UNHEARD = (*WITHDRAWN, *_named(State.UNDELIVERED))  # its reader certainly does not have it
+NOT_SURE_TO_BE_HEARD = (*UNHEARD, *_named(State.UNCERTAIN, State.UNCONFIRMED))
+SELDOM = (
+    *_named(State.SENT, State.UNDELIVERED, State.UNCONFIRMED, State.UNCERTAIN),
+    *_named(State.EXPIRED, State.CANCELLED, State.SUPPRESSED),
+)
+"""States that few texts are in at any time, or none on its way to the phone: what the log is searched for.
+
+An index has them in its condition, in this order.
+"""
+
+
 def may(source: State, target: State) -> bool:
     """Whether a text may move from `source` to `target`."""
     return target in MOVES[source]
+
+
+def untried_sources(target: State) -> tuple[str, ...]:
+    """The states from which reconcile may move a text that was never tried to `target`, itself among them."""
+    return tuple(source for source in NOT_GONE if source == target or may(State(source), target))
 
 
 def sources(target: State) -> tuple[State, ...]:

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import KEYS
+from sqlalchemy import event
 
 from reminders import store
-from reminders.store.database import turns
+from reminders.store.database import engine, turns
 from reminders.store.database.turns import Turns, until_free
 
 
@@ -87,3 +88,23 @@ def test_s1_no_one_naps_long_for_the_lock_of_another_process(database, monkeypat
 def test_s1_only_a_lock_is_waited_for():
     with pytest.raises(ZeroDivisionError):
         until_free(lambda: 1 // 0, lambda error: False, patience=60)
+
+
+def test_s1_what_ends_a_wait_from_outside_gets_through(database, monkeypatch):
+    """The connection is closed by then, and must not be said to be what went wrong."""
+
+    def stop(begin, is_taken, patience):
+        event.listen(database._engine, "before_cursor_execute", interrupt)
+        try:
+            until_free(begin, is_taken, patience)
+        finally:
+            event.remove(database._engine, "before_cursor_execute", interrupt)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "until_free", stop)
+    with pytest.raises(KeyboardInterrupt):
+        database.write(lambda tx: None)
+    monkeypatch.undo()
+    assert database.write(lambda tx: "done") == "done"

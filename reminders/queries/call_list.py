@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from reminders.lifecycle import MAYBE_ARRIVED, State
 from reminders.plans import Kind
 from reminders.queries import readings
 from reminders.store import Database
@@ -26,7 +27,6 @@ from reminders.store.database.sealing import Place
 from reminders.store.people import UNREADABLE, all_sites, shown_name
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
-_ARRIVED, _HANDED_OVER = ("delivered",), ("sending", "sent", "unconfirmed", "uncertain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,12 @@ def _told(tx: Transaction, visit_ids: Sequence[int]) -> dict[tuple[int, int], st
         sa.select(text_items.c.appointment_id, texts.c.recipient_id, texts.c.state)
         .join(texts, texts.c.id == text_items.c.text_id)
         .where(text_items.c.appointment_id.in_(visit_ids), texts.c["class"].in_(("reminder", "notice")))
-        .where(texts.c.state.in_((*_ARRIVED, *_HANDED_OVER)))
+        .where(texts.c.state.in_((State.DELIVERED.value, *MAYBE_ARRIVED)))
     )
     told: dict[tuple[int, int], str] = {}
     for row in tx.all(query):
         key = (row.appointment_id, row.recipient_id)
-        told[key] = "yes" if row.state in _ARRIVED else told.get(key, "perhaps")
+        told[key] = "yes" if row.state == State.DELIVERED else told.get(key, "perhaps")
     return told
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reminders.lifecycle import HANDED_OVER
 from reminders.plans import to_wall
 from reminders.queries.texts import LogFilter, matching
 from reminders.store.database.engine import Transaction
@@ -32,7 +33,6 @@ from reminders.store.operations.tallies import (
     stretches,
     text_rows,
 )
-from reminders.store.planning.texts import HANDED_OVER
 
 FEW = 20_000  # texts that are counted there and then
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reminders.lifecycle import RANK
+from reminders.lifecycle import RANK, SHOWS_ITS_CODE, SHOWS_WHAT_IT_MET, TO_GO
 from reminders.queries.texts import Logged, LoggedAttempt, Tried
 from reminders.sms import codes
 from reminders.store.tasks import Event
@@ -57,7 +57,7 @@ def became(event: Event) -> str | None:
     said = STATES[event.text_state].lower()
     if event.text_state == "suppressed":
         return f"{said}: {REASONS.get(event.text_reason or '', event.text_reason or 'no reason given')}"
-    if event.text_state in {"undelivered", "scheduled"} and event.text_code:
+    if event.text_state in SHOWS_ITS_CODE and event.text_code:
         if codes.look_up(event.text_code).number == "opted_out":
             return f"refused: the number sent STOP ({event.text_code})"
         return f"{said}: {codes.look_up(event.text_code).meaning.rstrip('.')} ({event.text_code})"
@@ -96,7 +96,7 @@ def tell(text: Logged) -> str:
 def advice(text: Logged) -> tuple[str, str] | None:
     """What we do about a text that was not delivered, and what a person can do; None where there is nothing to say."""
     last = text.attempts[-1] if text.attempts else None
-    if last is None or not last.error_code or text.state not in {"undelivered", "scheduled"}:
+    if last is None or not last.error_code or text.state not in SHOWS_ITS_CODE:
         return None
     code = codes.look_up(last.error_code)
     if text.state == "undelivered" and code.retry_after is not None:
@@ -212,13 +212,13 @@ def explain(text: Logged) -> Explained:
         you_do, who = _REASONS_EXPLAINED[text.reason or ""]
         we_do = "It does not go. Should that change in time, it is planned again by itself."
         return Explained(outcome, _sentence(reason), None, f"It does not go because {reason}.", we_do, you_do, WHO[who])
-    code = last.error_code if last is not None and text.state in {"undelivered", "scheduled"} else None
+    code = last.error_code if last is not None and text.state in SHOWS_ITS_CODE else None
     if code:
         known = codes.look_up(code)
         we_do, you_do = advice(text) or (known.we_do, known.you_do)
         return Explained(outcome, known.meaning, code, known.meaning, we_do, you_do, WHO[known.who])
     means, we_do, you_do, who = _STATES_EXPLAINED[text.state]
-    met = last.what if last is not None and text.state in {"undelivered", "uncertain"} else None
+    met = last.what if last is not None and text.state in SHOWS_WHAT_IT_MET else None
     return Explained(outcome, _sentence(met) if met else None, None, means, we_do, you_do, WHO[who])
 
 
@@ -242,7 +242,7 @@ LATE = timedelta(minutes=10)
 def steps(text: Logged, tried: Sequence[Tried], planned_at: datetime) -> list[Step]:
     """A text's life in order: planned, moved, each try and what was heard of it, and what comes next."""
     found = [Step(planned_at, "Planned", f"to go from {clock_time(text.opens_at, text.zone)}")]
-    if not tried and text.due_at > text.opens_at and text.state in {"scheduled", "sending"}:
+    if not tried and text.due_at > text.opens_at and text.state in TO_GO:
         found.append(
             Step(
                 text.opens_at, "Moved", f"to {clock_time(text.due_at, text.zone)}, because of the reader's quiet hours"

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.lifecycle import HANDED_OVER, TO_GO
 from reminders.plans import to_wall
 from reminders.queries.listing import (
     OPEN_TASK,
@@ -116,12 +117,12 @@ class ListedPlan:
     @property
     def texts_sent(self) -> int:
         """How many texts Twilio took. Sent is not delivered."""
-        return sum(self.texts.get(state, 0) for state in ("sent", "delivered", "unconfirmed"))
+        return sum(self.texts.get(state, 0) for state in HANDED_OVER)
 
     @property
     def texts_to_go(self) -> int:
         """How many are to go yet."""
-        return self.texts.get("scheduled", 0) + self.texts.get("sending", 0)
+        return sum(self.texts.get(state, 0) for state in TO_GO)
 
     @property
     def place(self) -> tuple[date, int]:

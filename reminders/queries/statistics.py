@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from reminders import plans, store
-from reminders.lifecycle import State
+from reminders.lifecycle import HANDED_OVER, State
 from reminders.queries.counts import Span, cells, counted_at, measured, percentile
 from reminders.store import Database
 from reminders.store.operations.tallies import hour_at, instant
-from reminders.store.planning.texts import HANDED_OVER
 
 STOPS = ("stop", "stop_asked")
 

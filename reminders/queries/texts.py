@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from reminders.lifecycle import State
+from reminders import lifecycle
+from reminders.lifecycle import HANDED_OVER, State
 from reminders.queries.listing import open_sealed
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
@@ -30,7 +31,7 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import Place
 from reminders.store.people import masked_of
-from reminders.store.planning.texts import AT_ONCE, HANDED_OVER, bodies
+from reminders.store.planning.texts import AT_ONCE, bodies
 
 __all__ = ["Heard", "LogFilter", "Logged", "LoggedAttempt", "Tried", "bodies", "log", "matching", "tries", "waiting"]
 
@@ -231,7 +232,7 @@ def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
         found.append(is_one_of(texts.c.state, HANDED_OVER))
     elif wanted.state is not None:
         found.append(is_one_of(texts.c.state, [State(wanted.state).value]))
-        said += [SELDOM] if f"'{wanted.state}'" in SELDOM else []
+        said += [SELDOM] if wanted.state in lifecycle.SELDOM else []
     if wanted.since is not None:
         found.append(texts.c.opens_at >= wanted.since)
     if wanted.until is not None:

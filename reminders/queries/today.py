@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders import plans, store
+from reminders.lifecycle import SET_ASIDE
 from reminders.queries import readings, tasks
 from reminders.queries.listing import KnownAs, known_as
 from reminders.queries.tasks import Heard, Queues
@@ -282,7 +283,7 @@ def _places(tx: Transaction, about: dict[int, Row[Any]]) -> dict[int, tuple[int,
         sa.select(text_items.c.appointment_id, texts.c.recipient_id, texts.c.id)
         .join(texts, texts.c.id == text_items.c.text_id)
         .where(text_items.c.appointment_id.in_({row.appointment_id for row in about.values()}))
-        .where(texts.c["class"] == "reminder", texts.c.state.not_in(("cancelled", "suppressed")))
+        .where(texts.c["class"] == "reminder", texts.c.state.not_in(SET_ASIDE))
         .order_by(texts.c.opens_at, texts.c.id)
     )
     rows: dict[tuple[int, int], list[int]] = {}

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.lifecycle import UNHEARD, WITHDRAWN
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import (
@@ -167,7 +168,7 @@ def answered_since(tx: Transaction, number_id: int, wording: Collection[str], si
         # `class <> 'reminder'` is the condition of an index: reminders ahead are many, and this is asked in a write.
         .where(texts.c.number_id == number_id, sa.text("class <> 'reminder'"), texts.c["class"] == "answer")
         .where(texts.c.wording.in_(wording))
-        .where(texts.c.opens_at > since, texts.c.state.not_in(("suppressed", "cancelled", "expired", "undelivered")))
+        .where(texts.c.opens_at > since, texts.c.state.not_in(UNHEARD))
     )
     return tx.first(query.limit(1)) is not None
 
@@ -259,7 +260,7 @@ def answers_since(tx: Transaction, number_id: int, since: datetime) -> int:
     query = (
         sa.select(sa.func.count(sa.func.distinct(texts.c.reply_id)))
         .where(texts.c.number_id == number_id, texts.c["class"] == "answer", texts.c.opens_at > since)
-        .where(texts.c.state.not_in(("suppressed", "cancelled", "expired")))
+        .where(texts.c.state.not_in(WITHDRAWN))
     )
     return int(tx.value(query) or 0)
 

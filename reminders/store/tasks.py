@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.lifecycle import HANDED_OVER, NOT_SURE_TO_BE_HEARD
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.prepared import Prepared
@@ -186,7 +187,7 @@ def handed_over_after_all(tx: Transaction, site_id: int) -> list[str]:
         sa.select(tasks.c.key)
         .join(texts, texts.c.id == tasks.c.text_id)
         .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
-        .where(texts.c.state.in_(("sent", "delivered", "unconfirmed")))
+        .where(texts.c.state.in_(HANDED_OVER))
     )
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
 
@@ -260,7 +261,7 @@ def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
         .join(tasks, tasks.c.id == task_events.c.task_id)
         .where(task_events.c.what == "answered", task_events.c.at > now - timedelta(days=1))
         .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis", ~known.exists())
-        .where(texts.c.state.in_(("undelivered", "expired", "suppressed", "cancelled", "uncertain", "unconfirmed")))
+        .where(texts.c.state.in_(NOT_SURE_TO_BE_HEARD))
         .order_by(task_events.c.id)
     )
     return tx.all(query)

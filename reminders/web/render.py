@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from reminders import __version__, clock, queries, task_kinds
+from reminders import __version__, clock, lifecycle, queries, task_kinds
 from reminders.plans import to_wall
 from reminders.queries import explanations
 from reminders.service import House
@@ -89,6 +89,7 @@ templates = Environment(
 )
 templates.globals.update(
     states=staff_words.STATES,
+    groups=lifecycle,
     tell=explanations.tell,
     advice=explanations.advice,
     visits=staff_words.VISITS,

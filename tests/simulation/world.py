@@ -30,7 +30,7 @@ from reminders.service import House, planning, sending
 from reminders.service.operations import runs
 from reminders.service.planning import watch
 from reminders.service.replies import inbound
-from reminders.service.sending import backlog, outcomes
+from reminders.service.sending import backlog, dispatch, outcomes
 from reminders.service.tasks import oncall
 from reminders.settings import Secrets, load
 from reminders.simulator import Simulator, SimulatorSettings, Spread
@@ -258,7 +258,7 @@ class World:
         quiet = SimpleNamespace(uniform=lambda low, high: low)
         for where, name, value in (
             (clock, "machine", lambda: self.now + self.skew),
-            (sending, "time", SimpleNamespace(monotonic=self.loop.time)),
+            (dispatch, "time", SimpleNamespace(monotonic=self.loop.time)),
             (store_engine, "time", SimpleNamespace(sleep=lambda seconds: None)),
             (store_engine, "random", quiet),
             (store_engine, "_make_engine", lambda url, patience: self.disk.engine),

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
 from reminders.app_context import House
+from reminders.lifecycle import UNTRIED, WENT, WITHDRAWN
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of, replan
@@ -760,10 +761,10 @@ def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime)
     per_week = house.settings.sending.per_week
     drafts = store.texts.drafts(tx, plan_id=plan.id)
     visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
-    texted = {item for draft in drafts if draft.state not in _SILENT for item in draft.appointment_ids}
+    texted = {item for draft in drafts if draft.state not in WITHDRAWN for item in draft.appointment_ids}
     ahead = store.plans.visits_between(tx, plan.patient_id, now, now + timedelta(days=400))
     red = {one.visit.id for one in ahead if planner.is_red(one.visit, now)} - texted
-    went = store.texts.went(tx, [draft.text for draft in drafts if draft.state not in _UNTRIED])
+    went = store.texts.went(tx, [draft.text for draft in drafts if draft.state not in UNTRIED])
     return [
         _as_it_went(shown, went[draft.text]) if draft.text in went else shown
         for draft in drafts
@@ -779,16 +780,11 @@ def _as_it_went(shown: Previewed, last: store.texts.Went) -> Previewed:
         shown,
         goes=shown.state != "expired",
         goes_at=last.at,
-        reason=None if shown.state in _WENT else shown.reason,
+        reason=None if shown.state in WENT else shown.reason,
         text=last.body or None,
         segments=length.count if length else None,
         encoding=length.encoding if length else None,
     )
-
-
-_UNTRIED = {"scheduled", "suppressed", "cancelled"}
-_WENT = {"sending", "sent", "delivered", "undelivered", "unconfirmed", "uncertain"}
-_SILENT = {"suppressed", "cancelled", "expired"}
 
 
 @dataclass(frozen=True, slots=True)

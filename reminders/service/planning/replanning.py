@@ -11,6 +11,7 @@ from typing import Any
 
 from reminders import planner, plans, store
 from reminders.app_context import House
+from reminders.lifecycle import PLANNED, SAID_ONCE
 from reminders.planner import Gone, Policy, Reason, Standing
 from reminders.plans import Lead
 from reminders.service import tasks
@@ -121,12 +122,12 @@ def _welcome(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
     to, reader = party.to, party.reader
     running = [plan for plan in store.plans.current_plans(tx, party.recipient.patient_id) if plan.status == "active"]
     before = store.texts.unplanned_of(tx, party.recipient.id, "welcome")
-    open_ones = [row for row in before if row.attempts == 0 and row.state in {"scheduled", "suppressed"}]
+    open_ones = [row for row in before if row.attempts == 0 and row.state in PLANNED]
     if not running:
         return Changes(retracted=store.texts.take_back(tx, open_ones))
     changes = Changes(retracted=store.texts.take_back(tx, [row for row in open_ones if row.number_id != to.number_id]))
     here = next((row for row in before if row.number_id == to.number_id), None)
-    if here is not None and (here.attempts or here.state in {"scheduled", "delivered", "expired"}):
+    if here is not None and (here.attempts or here.state in SAID_ONCE):
         return changes
     reason = planner.may_be_texted(reader, policy, dated=False)
     goes_at = planner.next_allowed(reader, now)
@@ -193,7 +194,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
         if row.attempts == 0
         and row.tells is not None
         and row.wording != "added"
-        and row.state in {"scheduled", "suppressed"}
+        and row.state in PLANNED
         and row.closes_at > now  # else it expires, and a person is told
         and not _is_phoned(row)
     }

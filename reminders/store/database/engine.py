@@ -484,7 +484,8 @@ def _begin_sqlite(connection: Connection, *, patience: float = 0) -> None:
     try:
         until_free(lambda: connection.exec_driver_sql(begin), _is_taken, patience)
     finally:
-        raw.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+        if not connection.invalidated:  # else it is closed, and the error that closed it must get through
+            raw.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
 
 
 def _is_taken(error: Exception) -> bool:

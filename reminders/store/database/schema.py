@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 
+from reminders import lifecycle
 from reminders.lifecycle import State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,13 +140,18 @@ def _partial_index(name: str, *columns: Any, where: str, unique: bool = False) -
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
+def _spelled_out(values: Iterable[str]) -> str:
+    listed = [f"'{value}'" for value in values]
+    # SQLite does not see that a list of one is what a partial index asks for.
+    return f"= {listed[0]}" if len(listed) == 1 else f"IN ({', '.join(listed)})"
+
+
 def is_one_of(column: Column[Any], values: Iterable[str]) -> sa.ColumnElement[bool]:
     """`column IN (…)` with the values written into the statement.
 
     Bound lists cannot be used in a statement that runs for many rows, and would hide partial indexes.
     """
-    listed = ", ".join(f"'{value}'" for value in values)
-    return sa.text(f"{column.table.name}.{column.name} IN ({listed})")  # type: ignore[return-value]  # as SQLAlchemy takes it
+    return sa.text(f"{column.table.name}.{column.name} {_spelled_out(values)}")  # type: ignore[return-value]  # as SQLAlchemy takes it
 
 
 sites = Table(
@@ -404,8 +410,7 @@ UNREADABLE = "held = 'unreadable'"
 HELD = "held IS NOT NULL AND state = 'scheduled'"
 UNSETTLED = "look_at IS NOT NULL"
 UNASKED = "ask_at IS NOT NULL"
-# States that few texts are in at any time, or that no text is in on its way to the phone: what the log is searched for.
-SELDOM = "state IN ('sent', 'undelivered', 'unconfirmed', 'uncertain', 'expired', 'cancelled', 'suppressed')"
+SELDOM = f"state {_spelled_out(lifecycle.SELDOM)}"
 
 texts = Table(
     "texts",

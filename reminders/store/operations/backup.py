@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from psycopg import pq
 from sqlalchemy.engine import Row, make_url
 
+from reminders.lifecycle import NOT_GONE, State
 from reminders.store.database.engine import Transaction
 from reminders.store.database.migrate import _known
 from reminders.store.database.schema import (
@@ -39,6 +40,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.people import masked_of
+from reminders.store.planning.texts import move
 
 SOON = timedelta(minutes=5)  # what is due within so long of a restore may have gone: the clocks of two machines
 REST = timedelta(days=3650)  # a sender that waits for the doubts to be settled
@@ -46,7 +48,6 @@ BEGUN, TAKEN = "backup begun", "backup"
 SINCE, RESTORED, SWEPT, GUARD = "restored from", "restored", "swept", "guard"
 ALL_WAITING = sa.text("state = 'scheduled'")  # held ones too: they may have been let go since
 QUEUED = sa.or_(sa.text(f"({WAITING})"), sa.text(READY))
-_UNDECIDED = ("scheduled", "suppressed", "cancelled", "expired")  # as far as we know it did not go
 _FILE_OF = {"sqlite": b"SQLite format 3\0", "postgresql": b"PGDMP"}
 
 
@@ -404,14 +405,14 @@ def doubts_about(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
         .with_for_update(of=texts)
     )
     rows = tx.all(query)
-    settle(tx, [row.id for row in rows if row.state not in _UNDECIDED])
-    return [row for row in rows if row.state in _UNDECIDED]
+    settle(tx, [row.id for row in rows if row.state not in NOT_GONE])
+    return [row for row in rows if row.state in NOT_GONE]
 
 
 def reopen(tx: Transaction, text_id: int, at: datetime) -> None:
     """Make a text in doubt what it was at `at`, when it may have gone: waiting, and due."""
-    values = {"state": "scheduled", "reason": None, "held": None, "ready": False, "due_at": at, "leased_until": None}
-    tx.run(texts.update().where(texts.c.id == text_id).values(**values))
+    values = {"reason": None, "held": None, "ready": False, "due_at": at, "leased_until": None}
+    tx.run(move(State.SCHEDULED, only=NOT_GONE).where(texts.c.id == text_id).values(**values))
 
 
 def looked_for(tx: Transaction, text_id: int, looks: int, look_at: datetime | None, *, cleared: bool) -> None:
@@ -509,9 +510,10 @@ def how_many(tx: Transaction) -> tuple[int, int]:
 def end_left(tx: Transaction, now: datetime, *, drop: bool) -> int:
     """Let go what is left to a person, or let it expire; how many texts."""
     these = sa.select(doubts.c.text_id).where(_LEFT)
-    held = texts.update().where(texts.c.id.in_(these), texts.c.held == "restored", sa.text("state = 'scheduled'"))
+    left = sa.and_(texts.c.id.in_(these), texts.c.held == "restored")
+    held = texts.update().where(left, sa.text("state = 'scheduled'"))
     if drop:
-        many = tx.run(held.values(held=None, ready=False, state="expired"))
+        many = tx.run(move(State.EXPIRED).where(left).values(held=None, ready=False))
     else:
         many = tx.run(held.where(texts.c.closes_at > now).values(held=None))
         tx.run(held.values(held=None))  # too late: the settle job says so

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.lifecycle import TO_GO
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id, made_at, new_id
 from reminders.store.database.schema import (
@@ -72,7 +73,7 @@ def clear(tx: Transaction, since: datetime, until: datetime) -> int:
             told.where(receipts.c.raw_sealed != CLEARED, receipts.c.attempt_id.not_in(their_attempts)).values(
                 raw_sealed=CLEARED
             ),
-            typed.where(texts.c.body_sealed.is_not(None), texts.c.state.not_in(("scheduled", "sending")))
+            typed.where(texts.c.body_sealed.is_not(None), texts.c.state.not_in(TO_GO))
             .where(texts.c.id.not_in(their_texts))
             .values(body_sealed=None),
             heard.where(replies.c.body_sealed != CLEARED, replies.c.number_id.not_in(of_held))

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.lifecycle import FAILED, ON_ITS_WAY
 from reminders.planner import NOTICE_WITHIN
 from reminders.plans import Kind
 from reminders.store.database.engine import Transaction
@@ -30,7 +31,6 @@ from reminders.store.database.schema import (
 )
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
-_ON_ITS_WAY = ("scheduled", "sending", "uncertain", "sent", "delivered", "unconfirmed")
 _OWN = sa.and_(recipients.c.patient_id == patients.c.id, recipients.c.role == "self")
 
 
@@ -135,7 +135,7 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
             sa.func.coalesce(appointments.c.starts_at == first_at, sa.false()).label("is_first"),
             (sa.func.coalesce(consents.c.said, "no") == "yes").label("consented"),
             consents.c.categories,
-            of_visit.where(texts.c.state.in_(_ON_ITS_WAY)).exists().label("texted"),
+            of_visit.where(texts.c.state.in_(ON_ITS_WAY)).exists().label("texted"),
             asked_at.label("asked_at"),
             confirmed.exists().label("confirmed"),
         )
@@ -213,7 +213,7 @@ def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[An
         .where(appointments.c.starts_at > now)
         .where(
             sa.or_(
-                texts.c.state.in_(("undelivered", "expired")),
+                texts.c.state.in_(FAILED),
                 sa.and_(texts.c.state == "uncertain", texts.c.closes_at <= now),
             )
         )

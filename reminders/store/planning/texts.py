@@ -10,7 +10,18 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.lifecycle import State
+from reminders.lifecycle import (
+    IN_THE_QUEUE,
+    NOT_GOT,
+    PLANNED,
+    SET_ASIDE,
+    UNTRIED,
+    WITHDRAWN,
+    State,
+    may,
+    sources,
+    untried_sources,
+)
 from reminders.planner import Candidate, Gone, QuietHours, Reader, Told
 from reminders.plans import Category
 from reminders.store.database.engine import Transaction
@@ -20,6 +31,7 @@ from reminders.store.database.schema import (
     appointments,
     attempts,
     consents,
+    is_one_of,
     numbers,
     plans,
     recipients,
@@ -165,7 +177,7 @@ def reconcile(
         tx.add(_ADD_ITEMS, links)
     for row in rows.values():
         # Where the window has shut nothing is taken back any more: it expires, and a person is told.
-        if row.state in {State.SCHEDULED, State.SUPPRESSED} and row.attempts == 0 and row.closes_at > now:
+        if row.state in PLANNED and row.attempts == 0 and row.closes_at > now:
             moved = _move(tx, row, State.CANCELLED, reason=None)
             changes.retracted += moved and row.state == State.SCHEDULED
     return changes
@@ -234,7 +246,7 @@ def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
     if row.state == State.EXPIRED or (row.state == State.SUPPRESSED and row.closes_at <= now):
         # Its window has shut, so it is history, unless its visit was moved to later that day.
         return candidate.goes_at is not None and candidate.closes_at > row.closes_at
-    return row.state in {State.SCHEDULED, State.SUPPRESSED, State.CANCELLED}
+    return row.state in UNTRIED
 
 
 def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> bool:
@@ -278,21 +290,18 @@ def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
 
     No claim can come in between, the number is locked; but the settle job may have let it expire.
     """
-    values |= {"state": target.value, "ready": False, "held": None}
+    values |= {"ready": False, "held": None}
     bound = {f"to_{name}": value for name, value in values.items()}
-    return tx.do(_moving(tuple(values)), {"row": row.id, "was": row.state} | bound) == 1
+    return tx.do(_untried_to(target, tuple(values)), {"row": row.id, "was": row.state} | bound) == 1
 
 
 @cache
-def _moving(names: tuple[str, ...]) -> Prepared:
+def _untried_to(target: State, names: tuple[str, ...]) -> Prepared:
     """The statement that moves a text to these values. A plan paused is one for each of its texts."""
     to = {name: sa.bindparam(f"to_{name}", type_=texts.c[name].type) for name in names}
     seen = sa.and_(texts.c.id == sa.bindparam("row"), texts.c.state == sa.bindparam("was"), texts.c.attempts == 0)
-    return Prepared(texts.update().where(seen).values(to))
+    return Prepared(move(target, only=untried_sources(target)).where(seen).values(to))
 
-
-NOT_GOT = frozenset({"undelivered", "uncertain", "expired"})
-"""States of a text that was tried and that no phone is known to have got."""
 
 GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
     sa.select(
@@ -540,19 +549,18 @@ def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
 
 def revive(tx: Transaction, text_id: int, to: "Addressee", window: Window, **values: Any) -> bool:
     """Bring back a text that never had an attempt, to where its reader is now; whether it was brought back."""
-    back = (State.SUPPRESSED.value, State.CANCELLED.value, State.EXPIRED.value)
-    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0, texts.c.state.in_(back))
-    values |= {"state": State.SCHEDULED.value, "reason": None, "ready": False, "held": None}
+    mine = move(State.SCHEDULED, only=WITHDRAWN).where(texts.c.id == text_id, texts.c.attempts == 0)
+    values |= {"reason": None, "ready": False, "held": None}
     where = {"site_id": to.site_id, "sender_id": to.sender_id, "number_id": to.number_id}
     return tx.run(mine.values(**values, **where, **asdict(window))) == 1
 
 
 def set_aside(tx: Transaction, text_id: int, reason: str) -> bool:
     """Let a text that never had an attempt stand as suppressed, with the reason; whether it was on its way before."""
-    mine = texts.update().where(texts.c.id == text_id, texts.c.attempts == 0)
-    values = {"state": State.SUPPRESSED.value, "reason": reason, "ready": False, "held": None}
-    was_waiting = tx.run(mine.where(sa.text("state = 'scheduled'")).values(**values)) == 1
-    tx.run(mine.where(texts.c.state.in_((State.SUPPRESSED.value, State.CANCELLED.value))).values(**values))
+    mine = sa.and_(texts.c.id == text_id, texts.c.attempts == 0)
+    values = {"reason": reason, "ready": False, "held": None}
+    was_waiting = tx.run(move(State.SUPPRESSED, only=IN_THE_QUEUE).where(mine).values(**values)) == 1
+    tx.run(move(State.SUPPRESSED, only=SET_ASIDE).where(mine).values(**values))
     return was_waiting
 
 
@@ -560,9 +568,8 @@ def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
     """Take back texts that never had an attempt; how many of them were to go. The caller holds the number's lock."""
     if not rows:
         return 0
-    mine = texts.update().where(texts.c.id.in_([row.id for row in rows]), texts.c.attempts == 0)
-    standing = mine.where(texts.c.state.in_((State.SCHEDULED.value, State.SUPPRESSED.value)))
-    tx.run(standing.values(state=State.CANCELLED.value, reason=None, ready=False, held=None))
+    mine = move(State.CANCELLED).where(texts.c.id.in_([row.id for row in rows]), texts.c.attempts == 0)
+    tx.run(mine.values(reason=None, ready=False, held=None))
     return sum(row.state == State.SCHEDULED for row in rows)
 
 
@@ -593,18 +600,28 @@ def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[i
     return found
 
 
-def given_up(state: State, reason: str | None = None) -> dict[str, Any]:
-    """What a queued text that goes no more is set to: `state`, but `uncertain` where its resend was pending.
+def move(to: State, *, only: Collection[str] | None = None, resent_to: State | None = None) -> sa.Update:
+    """The one statement that sets a text's state, for its caller to say which texts and what else is set.
+
+    A text moves from the states that the table of moves gives. `only` names fewer of them, and may name `to` itself,
+    for one that stays and takes the values. One whose resend was pending moves to `resent_to`.
+    """
+    froms = tuple(map(State, sources(to) if only is None else only))
+    ends = [to] if resent_to is None else [to, resent_to]
+    assert all(source == end or may(source, end) for source in froms for end in ends), "not in the table of moves"
+    state = to.value if resent_to is None else sa.case((texts.c.resent, resent_to.value), else_=to.value)
+    return texts.update().where(is_one_of(texts.c.state, froms)).values(state=state)
+
+
+def give_up(to: State, reason: str | None = None) -> sa.Update:
+    """The statement that moves a queued text that goes no more `to`, but to `uncertain` where its resend was pending.
 
     Twilio was asked twice and showed nothing, which proves nothing: the text may be on its phone (sending rule 5), so
     it must not stand as never sent.
     """
-    return {
-        "state": sa.case((texts.c.resent, State.UNCERTAIN.value), else_=state.value),
-        "reason": sa.case((texts.c.resent, sa.null()), else_=reason),
-        "ready": False,
-        "held": None,
-    }
+    return move(to, only=IN_THE_QUEUE, resent_to=State.UNCERTAIN).values(
+        reason=sa.case((texts.c.resent, sa.null()), else_=reason), ready=False, held=None
+    )
 
 
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
@@ -612,12 +629,7 @@ def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
 
     The caller holds the number's lock.
     """
-    waiting = sa.text("state = 'scheduled'")
-    return tx.run(
-        texts.update()
-        .where(texts.c.number_id == number_id, waiting, sa.not_(_TO_DANGER))
-        .values(given_up(State.SUPPRESSED, reason))
-    )
+    return tx.run(give_up(State.SUPPRESSED, reason).where(texts.c.number_id == number_id, sa.not_(_TO_DANGER)))
 
 
 _TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis", "overdose")))
@@ -625,8 +637,7 @@ _TO_DANGER = sa.and_(texts.c["class"] == "answer", texts.c.wording.in_(("crisis"
 
 def retract_one(tx: Transaction, text_id: int) -> bool:
     """Take back a text that has not gone, a tried one too; whether it was to go. The caller holds the number's lock."""
-    mine = texts.update().where(texts.c.id == text_id, sa.text("state = 'scheduled'"))
-    return tx.run(mine.values(given_up(State.CANCELLED))) == 1
+    return tx.run(give_up(State.CANCELLED).where(texts.c.id == text_id)) == 1
 
 
 def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: int) -> int:
@@ -634,9 +645,8 @@ def retract_queued(tx: Transaction, recipient_ids: Collection[int], number_id: i
 
     The caller holds the number's lock.
     """
-    theirs = texts.update().where(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
-    waiting = theirs.where(sa.text("state = 'scheduled'"), sa.not_(_TO_DANGER))
-    return tx.run(waiting.values(given_up(State.CANCELLED)))
+    theirs = sa.and_(texts.c.recipient_id.in_(recipient_ids), texts.c.number_id == number_id)
+    return tx.run(give_up(State.CANCELLED).where(theirs, sa.not_(_TO_DANGER)))
 
 
 def retract_notices(tx: Transaction, plan_id: int) -> int:
@@ -644,15 +654,12 @@ def retract_notices(tx: Transaction, plan_id: int) -> int:
 
     The caller holds the numbers' locks.
     """
-    mine = texts.update().where(texts.c.plan_id == plan_id, texts.c["class"] == "notice")
-    waiting = mine.where(sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(given_up(State.CANCELLED)))
+    return tx.run(give_up(State.CANCELLED).where(texts.c.plan_id == plan_id, texts.c["class"] == "notice"))
 
 
 def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
     """Take back whatever is queued for these readers; how many. The caller holds the numbers' locks."""
-    waiting = texts.update().where(texts.c.recipient_id.in_(recipient_ids), sa.text("state = 'scheduled'"))
-    return tx.run(waiting.values(given_up(State.CANCELLED)))
+    return tx.run(give_up(State.CANCELLED).where(texts.c.recipient_id.in_(recipient_ids)))
 
 
 def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:
@@ -672,10 +679,6 @@ def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[
 
 
 # What people see. One query for web, CLI and API, so that all show the same.
-
-
-HANDED_OVER = ("sent", "delivered", "unconfirmed")
-"""Twilio took it, and has not said that it failed. Handed over is not delivered."""
 
 
 def _opened(tx: Transaction, place: Place, sealed: bytes) -> str | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reminders.lifecycle import RANK, State, sources
+from reminders.lifecycle import ON_THE_WIRE, RANK, State
 from reminders.store.database.engine import Transaction
 from reminders.store.database.prepared import Prepared, among, given
 from reminders.store.database.schema import Instant, attempts, is_one_of, texts
+from reminders.store.planning.texts import move
 from reminders.store.sending.claims import Started
 
 log = logging.getLogger(__name__)
@@ -88,10 +89,9 @@ _SAID_NOTHING = given(attempt=_ID, what=_WORDS, look_at=Instant())
 _NOW = sa.bindparam("now", type_=Instant())
 
 
-def _of_text(rows: sa.TableValuedAlias, states: Collection[str]) -> sa.Update:
+def _of_text(rows: sa.TableValuedAlias, to: State, only: Collection[str] | None = None) -> sa.Update:
     """The texts of these rows whose last attempt it was: `attempts` on the text says whose answer still counts."""
-    mine = texts.update().where(texts.c.id == rows.c.text, texts.c.attempts == rows.c.number)
-    return mine.where(is_one_of(texts.c.state, states))
+    return move(to, only=only).where(texts.c.id == rows.c.text, texts.c.attempts == rows.c.number)
 
 
 # What a receipt, or the same answer recorded before, has said already: the text may have gone further since, back into
@@ -102,19 +102,18 @@ _KNOWN = (
     .correlate(_TAKEN)
     .exists()
 )
-_STILL = (State.SENDING, State.UNCERTAIN)
 _SENT = Prepared(
-    _of_text(_TAKEN, sources(State.SENT))
+    _of_text(_TAKEN, State.SENT)
     .where(sa.not_(_KNOWN))
-    .values(state=State.SENT.value, ready=False, leased_until=None, reason=None, waits_code=None)
+    .values(ready=False, leased_until=None, reason=None, waits_code=None)
 )
-_UNDELIVERED = Prepared(_of_text(_TRIED, _STILL).values(state=State.UNDELIVERED.value, leased_until=None))
+_UNDELIVERED = Prepared(_of_text(_TRIED, State.UNDELIVERED, ON_THE_WIRE).values(leased_until=None))
 _WAITS = Prepared(
-    _of_text(_PUT_OFF, _STILL).values(
-        state=State.SCHEDULED.value, leased_until=None, due_at=_PUT_OFF.c.again_at, waits_code=_PUT_OFF.c.code
+    _of_text(_PUT_OFF, State.SCHEDULED, ON_THE_WIRE).values(
+        leased_until=None, due_at=_PUT_OFF.c.again_at, waits_code=_PUT_OFF.c.code
     )
 )
-_UNCERTAIN = Prepared(_of_text(_TRIED, (State.SENDING,)).values(state=State.UNCERTAIN.value, leased_until=None))
+_UNCERTAIN = Prepared(_of_text(_TRIED, State.UNCERTAIN, (State.SENDING,)).values(leased_until=None))
 _ACCEPTED = Prepared(
     attempts.update()
     .where(attempts.c.id == _SAID_YES.c.attempt)

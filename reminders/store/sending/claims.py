@@ -38,7 +38,7 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import DataKey, Place, Unreadable
 from reminders.store.people import phone_of
 from reminders.store.planning.plans import visit_of, visit_rows
-from reminders.store.planning.texts import GONE, given_up, gone_in, reader_of
+from reminders.store.planning.texts import GONE, give_up, gone_in, move, reader_of
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
@@ -444,10 +444,9 @@ _ATTEMPTS = PreparedInsert(
     attempts.c.encoding,
 )
 _LEASE = Prepared(
-    texts.update()
-    .where(among(texts.c.id), texts.c.state == State.SCHEDULED.value)
+    move(State.SENDING)
+    .where(among(texts.c.id))
     .values(
-        state=State.SENDING.value,
         ready=False,
         leased_until=sa.bindparam("until", type_=texts.c.leased_until.type),
         attempts=texts.c.attempts + 1,
@@ -467,11 +466,7 @@ def which_started(tx: Transaction, refs: Sequence[str]) -> set[str]:
 
 def suppress(tx: Transaction, text_ids: Sequence[int], reason: str) -> int:
     """Claimed texts that do not go after all."""
-    return tx.run(
-        texts.update()
-        .where(texts.c.id.in_(text_ids), texts.c.state == State.SCHEDULED.value)
-        .values(given_up(State.SUPPRESSED, reason))
-    )
+    return tx.run(give_up(State.SUPPRESSED, reason).where(texts.c.id.in_(text_ids)))
 
 
 def hold_unreadable(tx: Transaction, text_ids: Sequence[int]) -> int:

@@ -30,7 +30,7 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import Place, Unreadable
 from reminders.store.people import phone_of
-from reminders.store.planning.texts import given_up
+from reminders.store.planning.texts import give_up, move
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +136,11 @@ def try_again(tx: Transaction, attempt_id: int, due_at: datetime, code: int) -> 
     tried = sa.select(attempts.c.text_id, attempts.c.number).where(attempts.c.id == attempt_id).subquery()
     return (
         tx.run(
-            texts.update()
+            move(State.SCHEDULED, only=(State.UNDELIVERED,))
             .where(texts.c.id == sa.select(tried.c.text_id).scalar_subquery())
             .where(texts.c.attempts == sa.select(tried.c.number).scalar_subquery())
-            .where(texts.c.state == State.UNDELIVERED.value, texts.c.closes_at > due_at)
-            .values(state=State.SCHEDULED.value, due_at=due_at, waits_code=code)
+            .where(texts.c.closes_at > due_at)
+            .values(due_at=due_at, waits_code=code)
         )
         == 1
     )
@@ -198,9 +198,9 @@ def hear(tx: Transaction, attempt_id: int, told: Heard, now: datetime, ask_at: d
         target = State.SENT
     if target is not None:
         tx.run(
-            texts.update()
-            .where(texts.c.id == text.id, texts.c.state == text.state)
-            .values(state=target.value, ready=False, leased_until=None, reason=None, waits_code=None)
+            move(target, only=(text.state,))
+            .where(texts.c.id == text.id)
+            .values(ready=False, leased_until=None, reason=None, waits_code=None)
         )
     return True
 
@@ -224,10 +224,9 @@ def release_lapsed(tx: Transaction, now: datetime, settle: timedelta, limit: int
         [{"text": row.id, "which": row.attempts, "look": row.leased_until + settle} for row in rows],
     )
     tx.run_many(
-        texts.update()
-        .where(texts.c.id == sa.bindparam("text"), texts.c.state == State.SENDING.value)
-        .where(texts.c.leased_until < now)
-        .values(state=State.UNCERTAIN.value, leased_until=None),
+        move(State.UNCERTAIN, only=(State.SENDING,))
+        .where(texts.c.id == sa.bindparam("text"), texts.c.leased_until < now)
+        .values(leased_until=None),
         [{"text": row.id} for row in rows],
     )
     return len(rows)
@@ -321,10 +320,10 @@ def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
     """The one resend that sending rule 5 allows: absent twice, and the window still open. Whether it was scheduled."""
     return (
         tx.run(
-            texts.update()
-            .where(texts.c.id == unsettled.text, texts.c.state == State.UNCERTAIN.value)
+            move(State.SCHEDULED, only=(State.UNCERTAIN,))
+            .where(texts.c.id == unsettled.text)
             .where(texts.c.attempts == unsettled.number, sa.not_(texts.c.resent), texts.c.closes_at > now)
-            .values(state=State.SCHEDULED.value, resent=True, due_at=now)
+            .values(resent=True, due_at=now)
         )
         == 1
     )
@@ -352,11 +351,7 @@ def asked(tx: Transaction, attempt_id: int, asks: int, ask_again_at: datetime | 
     )
     if noted and ask_again_at is None:
         text_id = tx.value(sa.select(attempts.c.text_id).where(attempts.c.id == attempt_id))
-        tx.run(
-            texts.update()
-            .where(texts.c.id == text_id, texts.c.state == State.SENT.value)
-            .values(state=State.UNCONFIRMED.value)
-        )
+        tx.run(move(State.UNCONFIRMED).where(texts.c.id == text_id))
 
 
 def expire(tx: Transaction, now: datetime, limit: int = 1000) -> int:
@@ -371,11 +366,7 @@ def expire(tx: Transaction, now: datetime, limit: int = 1000) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return tx.run(
-        texts.update()
-        .where(texts.c.id.in_(shut), texts.c.state == State.SCHEDULED.value)
-        .values(given_up(State.EXPIRED))
-    )
+    return tx.run(give_up(State.EXPIRED).where(texts.c.id.in_(shut)))
 
 
 # For the health page. Ids grow with time, so the newest rows stand at the end of the primary key.

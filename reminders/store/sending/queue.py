@@ -29,7 +29,7 @@ from reminders.store.database.schema import (
     sites,
     texts,
 )
-from reminders.store.planning.texts import given_up
+from reminders.store.planning.texts import give_up
 
 READY_AT_ONCE = 2_000
 HELD_AT_ONCE = 1_000
@@ -299,7 +299,7 @@ def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
     """
     held = sa.select(texts.c.id).where(sa.text("held = 'backlog'"), texts.c.state == State.SCHEDULED.value)
     if drop:
-        return tx.run(texts.update().where(texts.c.id.in_(held.limit(HELD_AT_ONCE))).values(given_up(State.EXPIRED)))
+        return tx.run(give_up(State.EXPIRED).where(texts.c.id.in_(held.limit(HELD_AT_ONCE))))
     some = held.where(texts.c.closes_at > now).limit(HELD_AT_ONCE)
     return tx.run(texts.update().where(texts.c.id.in_(some)).values(held=None))
 

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from reminders import clock, languages, plans, queries, wording
+from reminders import clock, languages, lifecycle, plans, queries, wording
 from reminders.plans import Category, PlanRefused
 from reminders.queries import Row, explanations, history, readings
 from reminders.queries.history import Heard
@@ -293,7 +293,7 @@ def _timeline(tx: queries.Transaction, case: Case) -> dict[str, list[Entry]]:
 
 
 def _of_text(text: Logged, bodies: Mapping[int, str]) -> Entry:
-    mark = {"delivered": "good", "undelivered": "bad", "expired": "bad", "uncertain": "bad", "scheduled": "next"}
+    mark = {"delivered": "good", "scheduled": "next"} | dict.fromkeys(lifecycle.NOT_GOT, "bad")
     at = text.attempts[-1].started_at if text.attempts else text.opens_at
     to = "" if text.recipient == "self" else f", to {text.recipient}"
     planned = text.state == "scheduled" and not text.attempts and text.held is None

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries
+from reminders.lifecycle import PLANNED
 from reminders.queries import Row, history, readings
 from reminders.queries.plans import ListedPlan, PlanFilter
 from reminders.queries.visits import ListedVisit
@@ -286,8 +287,8 @@ def plan(
         without=opened.without_reminder(now),
         hidden=len(opened.visits) - len(visits),
         every=bool(every),
-        gone=[one for one in opened.texts if one.state not in {"scheduled", "suppressed"}],
-        ahead=[one for one in opened.texts if one.state in {"scheduled", "suppressed"}],
+        gone=[one for one in opened.texts if one.state not in PLANNED],
+        ahead=[one for one in opened.texts if one.state in PLANNED],
         cap_cost=cap_costs.in_words(opened.texts, now.date()),
         bodies=opened.bodies,
         series=opened.series,
@@ -321,7 +322,7 @@ def _open(
     (shown,) = queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = queries.visits.list_visits(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(house, tx, row, now)
-    tried = [one.id for one in texts if one.state not in {"scheduled", "suppressed"}]
+    tried = [one.id for one in texts if one.state not in PLANNED]
     bodies = queries.texts.bodies(tx, tried) if names else {}
     return Opened(shown, visits, texts, bodies, queries.plans.series_of(tx, plan_id))
 
