@@ -37,9 +37,9 @@ class House:
             log.info("sealing keys were generated on this machine; fine for a demo, refused when live")
         ring = store.Ring(secrets.sealing_keys)
         url = settings.database.url
-        return cls(
-            settings, secrets, store.Database(url, ring, patience=1, tries=2) if quick else store.Database(url, ring)
-        )
+        fast = settings.database.fast_path
+        waits = {"patience": 1, "tries": 2} if quick else {}
+        return cls(settings, secrets, store.Database(url, ring, fast=fast, **waits))
 
     @property
     def place(self) -> str:

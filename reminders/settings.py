@@ -221,6 +221,7 @@ class DatabaseSettings(_Table):
 
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///reminders.db"
     client_folder: Path | None = None
+    fast_path: bool = True
 
 
 class TwilioSettings(_Table):

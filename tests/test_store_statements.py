@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reminders.store.database import schema
-from reminders.store.database.prepared import Prepared, PreparedInsert, among
-from reminders.store.database.prepared import given as given_rows
+from reminders.store.database.fast_path import Prepared, PreparedInsert, among
+from reminders.store.database.fast_path import given as given_rows
 
 ADD = PreparedInsert(schema.job_runs.c.name, schema.job_runs.c.last_success)
 RENAME = Prepared(

@@ -14,8 +14,8 @@ from sqlalchemy.engine import Row
 
 from reminders.lifecycle import HANDED_OVER, NOT_SURE_TO_BE_HEARD
 from reminders.store.database.engine import Transaction
+from reminders.store.database.fast_path import Prepared
 from reminders.store.database.ids import new_id
-from reminders.store.database.prepared import Prepared
 from reminders.store.database.schema import (
     appointments,
     attempts,

@@ -28,9 +28,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from reminders.settings import without_password
 from reminders.store.database import schema
+from reminders.store.database.fast_path import Statements
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import DataKey, Place, Ring, Unreadable, data_key_of, fingerprint
-from reminders.store.database.statements import Statements
 from reminders.store.database.turns import Turns, until_free
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Transaction(Statements):
     """One open transaction: statements in, rows out, and the keys to read what is sealed."""
 
     def __init__(self, database: "Database", connection: Connection) -> None:
-        super().__init__(connection)
+        super().__init__(connection, fast=database.fast)
         self._database = database
         self._index_key: bytes | None = None
         self.only_reads = bool(connection.get_execution_options().get(_ONLY_READS))
@@ -183,11 +183,13 @@ def _unless_taken(table: sa.Table, is_postgresql: bool) -> sa.Executable:  # ruf
 class Database:
     """The one database of this process. `url` as SQLAlchemy takes it; `ring` opens what is sealed in it.
 
-    `patience` are the seconds to wait for a lock or a connection; `tries` is how often a transaction is run at most.
+    `patience` are the seconds to wait for a lock or a connection; `tries` is how often a transaction is run at most;
+    without `fast` every statement runs on plain SQLAlchemy (docs/fast-path.md).
     """
 
-    def __init__(self, url: str, ring: Ring, *, patience: float = 15, tries: int = 5) -> None:
+    def __init__(self, url: str, ring: Ring, *, patience: float = 15, tries: int = 5, fast: bool = True) -> None:
         self.ring = ring
+        self.fast = fast
         self.data_keys: dict[int, DataKey] = {}
         self._index: tuple[bytes, bytes] | None = None
         self._tries = tries

@@ -13,8 +13,8 @@ from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Arriving, Leaving
 from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
+from reminders.store.database.fast_path import Prepared, PreparedInsert, among, words
 from reminders.store.database.ids import new_id
-from reminders.store.database.prepared import Prepared, PreparedInsert, among, words
 from reminders.store.database.schema import (
     appointments,
     attempts,

@@ -25,8 +25,8 @@ from reminders.lifecycle import (
 from reminders.planner import Candidate, Gone, QuietHours, Reader, Told
 from reminders.plans import Category
 from reminders.store.database.engine import Transaction
+from reminders.store.database.fast_path import Prepared, PreparedInsert, among
 from reminders.store.database.ids import new_id
-from reminders.store.database.prepared import Prepared, PreparedInsert, among
 from reminders.store.database.schema import (
     appointments,
     attempts,

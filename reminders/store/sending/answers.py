@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from reminders.lifecycle import ON_THE_WIRE, RANK, State
 from reminders.store.database.engine import Transaction
-from reminders.store.database.prepared import Prepared, among, given
+from reminders.store.database.fast_path import Prepared, among, given
 from reminders.store.database.schema import Instant, attempts, is_one_of, texts
 from reminders.store.planning.texts import move
 from reminders.store.sending.claims import Started

@@ -19,8 +19,8 @@ from reminders.planner import Due, Gone, Reader, Unplanned, Visit, sort_of
 from reminders.plans import Lead, to_wall
 from reminders.store import tasks
 from reminders.store.database.engine import Transaction
+from reminders.store.database.fast_path import Prepared, PreparedInsert, among, words
 from reminders.store.database.ids import new_id, new_ref
-from reminders.store.database.prepared import Prepared, PreparedInsert, among, words
 from reminders.store.database.schema import (
     READY,
     appointments,

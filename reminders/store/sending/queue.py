@@ -15,8 +15,8 @@ from sqlalchemy.engine import Row
 from reminders.lifecycle import State
 from reminders.plans import to_instant, to_wall
 from reminders.store.database.engine import Transaction
+from reminders.store.database.fast_path import Prepared, among
 from reminders.store.database.ids import first_id
-from reminders.store.database.prepared import Prepared, among
 from reminders.store.database.schema import (
     IN_FLIGHT,
     READY,
