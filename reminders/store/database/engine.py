@@ -189,6 +189,7 @@ class Database:
     def __init__(self, url: str, ring: Ring, *, patience: float = 15, tries: int = 5) -> None:
         self.ring = ring
         self.data_keys: dict[int, DataKey] = {}
+        self.shape_checked = False  # by `migrate.check`, in this process
         self._index: tuple[bytes, bytes] | None = None
         self._tries = tries
         self._patience = patience
