@@ -1,6 +1,6 @@
 """A bill of materials (CycloneDX 1.6, JSON) of one of our lock files: the same lock gives the same bytes.
 
-python deploy/sbom.py requirements.lock 0.1.0 > dist/aftercare_reminders-0.1.0.cdx.json
+python deploy/sbom.py requirements.lock 0.2.0 > dist/aftercare_reminders-0.2.0.cdx.json
 """
 
 import json

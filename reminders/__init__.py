@@ -5,4 +5,4 @@ Reading order: `plans` (what was agreed) → `planner` (when to text) → `wordi
 `cli` (who calls them). `jobs`, beside this package, runs the verbs on a timer. ARCHITECTURE.md has the picture.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -68,6 +68,7 @@ def test_the_wheel_carries_its_data(installed):
         "reminders/conversation/opt_words.toml",
         "reminders/plans/programs/matrix-iop.toml",
         "reminders/store/database/migrations/env.py",
+        "reminders/store/database/shapes/0001.sqlite.txt",
         "reminders/web/templates/log.html",
         "reminders/web/static/app.css",
         "jobs/__main__.py",

@@ -54,7 +54,8 @@ def test_code_16_these_tests_ask_nothing_of_a_demo_on_the_usual_port(house):
 def test_the_doctor_finds_a_database_without_its_schema(tmp_path):
     house = open_house(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
     check = doctor(house)["database"]
-    assert (check.ok, check.fix) == (False, "reminders migrate")
+    assert not check.ok
+    assert check.fix.startswith("run `reminders migrate`")
     house.close()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Row
 
 from reminders.store import people, replies, tasks
 from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
-from reminders.store.database.migrate import WrongSchema, check, current, head, migrate
+from reminders.store.database.migrate import WrongSchema, check, check_again, current, head, migrate
 from reminders.store.database.sealing import Ring, Unreadable
 from reminders.store.office import accounts, api_keys, audit, records
 from reminders.store.operations import backup, forwarders, processes, retention, tallies
@@ -31,6 +31,7 @@ __all__ = [
     "audit",
     "backup",
     "check",
+    "check_again",
     "claims",
     "current",
     "drafts",

@@ -34,7 +34,7 @@ VISITS = EACH // 2
 A_YEAR = timedelta(days=365)
 SITES = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BY_NOBODY = frozenset({"sites", "senders", "sessions"})
+_BY_NOBODY = frozenset({"sites", "senders", "sessions", "shapes"})
 _STAMPED = [table for table in schema.metadata.sorted_tables if table.name not in _BY_NOBODY]
 
 

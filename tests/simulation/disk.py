@@ -108,6 +108,8 @@ class Disk:
         if self._eyes is None:
             self._eyes = psycopg.connect(self.url, autocommit=True)
         for table in reversed(schema.metadata.sorted_tables):
+            if table is schema.shapes:
+                continue
             self._eyes.execute(
                 f"DELETE FROM {table.name}" + (" WHERE purpose <> 'index'" if table.name == "keys" else "")
             )

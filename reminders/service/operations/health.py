@@ -210,7 +210,7 @@ def _database(house: House) -> Iterator[Check]:
         store.check(house.database)
         yield Check("database", ok=True, detail=f"{house.database.dialect}, schema {store.head()}")
     except store.WrongSchema as wrong:
-        yield Check("database", ok=False, detail=str(wrong), fix="reminders migrate")
+        yield Check("database", ok=False, detail=wrong.wrong, fix=wrong.fix)
         return
     except store.Unavailable as away:
         yield Check("database", ok=False, detail=f"cannot be used: {away}", fix="check database.url and the server")

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from reminders import store
 from reminders.app_context import House
-from reminders.store import check
+from reminders.store import check, check_again
 
-__all__ = ["check", "migrate"]
+__all__ = ["check", "check_again", "migrate"]
 
 
 def migrate(house: House, now: datetime) -> tuple[str | None, str]:

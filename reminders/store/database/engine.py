@@ -191,6 +191,7 @@ class Database:
         self.ring = ring
         self.fast = fast
         self.data_keys: dict[int, DataKey] = {}
+        self.shape_checked = False  # by `migrate.check`, in this process
         self._index: tuple[bytes, bytes] | None = None
         self._tries = tries
         self._patience = patience

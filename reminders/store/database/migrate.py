@@ -1,5 +1,6 @@
 """Bringing the database to the schema this code speaks. Migrations are in `migrations/`, inside the package."""
 
+import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,14 +13,28 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from reminders.store.database import schema
+from reminders import __version__
+from reminders.store.database import schema, shape
 from reminders.store.database.engine import Database, Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import Place
 
+_NAMED = 3
+
 
 class WrongSchema(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what is wrong
-    """The database is not of this code's schema. The message says what to do."""
+    """The database is not of this code's schema. The message says what is wrong, and the `fix`."""
+
+    def __init__(self, wrong: str, fix: str) -> None:
+        super().__init__(f"{wrong}; {fix}")
+        self.wrong, self.fix = wrong, fix
+
+
+_MIGRATE = "run `reminders migrate`"
+_NEWER = "run the newer version"
+_ITS_OWN = "let database.url name a database of its own"
+_BEGIN_AGAIN = "let database.url name an empty database, or restore a backup (docs/restore.md)"
+_UNDO = "undo what was changed by hand, or restore a backup (docs/restore.md)"
 
 
 @contextmanager
@@ -50,36 +65,116 @@ def current(database: Database) -> str | None:
 
 
 def check(database: Database) -> None:
-    """Raise WrongSchema unless the database is at this code's revision."""
+    """Raise WrongSchema unless the database is at this code's revision and of its shape, or Unavailable.
+
+    It reads the whole catalog once: that is for the start of a process, and for who asks what is wrong.
+    """
     if (file := database.missing_file) is not None:
         raise WrongSchema(
-            f"there is no database {file}; run `reminders migrate` to make one, or set database.url or the working"
-            " directory to where it is"
+            f"there is no database {file}",
+            f"{_MIGRATE} to make one, or set database.url or the working directory to where it is",
         )
-    at, wanted = current(database), head()
-    if at == wanted:
+    database.read(_refuse_other)
+    database.shape_checked = True
+
+
+def check_again(database: Database) -> None:
+    """`check` for a place that asks often: once it was passed, only revision and fingerprint are read."""
+    if not database.shape_checked:
+        check(database)
         return
+    at, wanted = current(database), head()
+    if at != wanted:
+        database.shape_checked = False
+        check(database)
+    database.read(lambda tx: _refuse_other_fingerprint(tx, wanted))
+
+
+def _refuse_other(tx: Transaction) -> None:
+    at, wanted = _standing(tx), head()
     if at is None:
-        raise WrongSchema("the database is empty; run `reminders migrate` first")
-    if at in _known():
-        raise WrongSchema(f"the database is at {at}, this code speaks {wanted}; run `reminders migrate`")
-    raise WrongSchema(f"the database is at {at}, which is newer than this code; run the newer version")
+        raise WrongSchema("the database is empty", f"{_MIGRATE} first")
+    if at != wanted:
+        raise WrongSchema(f"the database is at {at}, this code speaks {wanted}", _MIGRATE)
+
+
+def _standing(tx: Transaction) -> str | None:
+    """The revision of this database, whose shape is that revision's; None where it is empty. Raises WrongSchema."""
+    found, wanted = shape.read(tx.connection), head()
+    tables = shape.tables(found)
+    ours = tables & shape.tables(shape.recorded(wanted, tx.connection.dialect.name))
+    others = ", ".join(sorted(tables - {"alembic_version"})[:_NAMED])
+    revisions: list[str] = []
+    if ("alembic_version", "column", "version_num") in found:
+        revisions = [str(row[0]) for row in tx.all(sa.text("SELECT version_num FROM alembic_version"))]
+    if not tables - {"alembic_version"} and not revisions:
+        return None
+    if not ours:
+        raise WrongSchema(
+            f"the database is another program's: it holds no table of this one ({others or 'none'})", _ITS_OWN
+        )
+    if len(revisions) != 1:
+        raise WrongSchema(
+            "the database holds tables of this program and does not say of which version they are, as while a backup is"
+            " loaded",
+            "wait until that ends; if nothing loads one, " + _BEGIN_AGAIN,
+        )
+    at = revisions[0]
+    if "shapes" not in tables:
+        raise WrongSchema(
+            f"the database says that it is at {at} and carries no fingerprint (table shapes): it was made before the"
+            " first release, 0.2.0, or is another program's",
+            _BEGIN_AGAIN,
+        )
+    if at not in _known():
+        if re.fullmatch(r"\d{4}", at) and at > wanted:
+            raise WrongSchema(f"the database is at {at}, which is newer than this code", _NEWER)
+        raise WrongSchema(f"the database is at {at}, which no version of this program has made", _BEGIN_AGAIN)
+    differs = shape.differences(found, shape.recorded(at, tx.connection.dialect.name))
+    if differs:
+        raise WrongSchema(f"the database says that it is at {at}, but differs: {shape.in_words(differs)}", _UNDO)
+    _refuse_other_fingerprint(tx, at)
+    return at
+
+
+def _refuse_other_fingerprint(tx: Transaction, at: str) -> None:
+    """Raise WrongSchema unless the database carries the fingerprint of that revision."""
+    said = tx.value(sa.select(schema.shapes.c.fingerprint).where(schema.shapes.c.revision == at))
+    if said != shape.fingerprint(shape.recorded(at, tx.connection.dialect.name)):
+        carries = "none" if said is None else "another"
+        raise WrongSchema(
+            f"the database says that it is at {at}, and of the fingerprint of that schema it carries {carries}", _UNDO
+        )
 
 
 def migrate(database: Database, now: datetime) -> tuple[str | None, str]:
     """Bring the database to this code's schema, in one transaction; (revision before, revision after).
 
-    Also makes the phone index key of a new database. Raises WrongSchema for a database newer than this code.
+    Also makes the phone index key of a new database. Raises WrongSchema for a database newer than this code, of
+    another shape than its revision's, or of another program; it stays as it is.
     """
     with _config() as config, database.migrating() as connection:
-        before = MigrationContext.configure(connection).get_current_revision()
-        if before is not None and before not in _known():
-            raise WrongSchema(f"the database is at {before}, which is newer than this code; run the newer version")
+        tx = Transaction(database, connection)
+        before, after = _standing(tx), head()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        _keep_index_key(Transaction(database, connection), now, is_new=before is None)
+        if before != after:
+            _keep_fingerprint(tx, after, now)
+        _keep_index_key(tx, now, is_new=before is None)
     database.keep_to_owner()
-    return before, head()
+    return before, after
+
+
+def _keep_fingerprint(tx: Transaction, revision: str, now: datetime) -> None:
+    """Let the database carry the fingerprint of what was just made of it. Raises WrongSchema where that is not it."""
+    wanted = shape.recorded(revision, tx.connection.dialect.name)
+    if differs := shape.differences(shape.read(tx.connection), wanted):
+        raise WrongSchema(
+            f"after the migration to {revision} the database differs: {shape.in_words(differs)}",
+            "nothing was changed; " + _ITS_OWN,
+        )
+    values = {"revision": revision, "fingerprint": shape.fingerprint(wanted), "version": __version__, "made_at": now}
+    tx.run(schema.shapes.insert(), values)
 
 
 def _keep_index_key(tx: Transaction, now: datetime, *, is_new: bool) -> None:
@@ -92,8 +187,8 @@ def _keep_index_key(tx: Transaction, now: datetime, *, is_new: bool) -> None:
         return
     if not is_new and tx.first(sa.select(schema.numbers.c.id).limit(1)) is not None:
         raise WrongSchema(
-            "the phone index key is lost, so no number is found; run `reminders keys rotate --index`, which makes a"
-            " new one and finds every number by it again"
+            "the phone index key is lost, so no number is found",
+            "run `reminders keys rotate --index`, which makes a new one and finds every number by it again",
         )
     key_id = new_id(now)
     wrapped = tx.ring.seal(Place("keys", "wrapped", key_id), secrets.token_bytes(32))

@@ -699,6 +699,17 @@ marks = Table(
     Column("at", Instant, nullable=False),
 )
 
+# The fingerprint of the shape that `migrate` gave this database, for each revision it was brought to, and the version
+# of the program that did it.
+shapes = Table(
+    "shapes",
+    metadata,
+    Column("revision", sa.String(32), primary_key=True),
+    Column("fingerprint", sa.String(64), nullable=False),
+    Column("version", sa.String(16), nullable=False),
+    Column("made_at", Instant, nullable=False),
+)
+
 # After a restore: texts that may have gone since the backup. Twilio is asked for them before they go.
 doubts = Table(
     "doubts",
