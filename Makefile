@@ -1,7 +1,7 @@
 # What a newcomer types. Python 3.11+ and make are enough; everything else comes from the lock files.
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
-# Where an environment forbids it, each of the suite's hundreds of processes would compile all of the source anew.
+# Where an environment forbids it, each of the suite's hundreds of processes would compile all of the source again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench chaos simulate load screens fuzz second-reader replies audit dist lock clean
@@ -60,7 +60,7 @@ dist: .venv/test
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py
 
-# What finds danger where no rule does, made anew from its corpus (docs/replies.md); and both parts of the corpus measured.
+# What finds danger where no rule does, made again from its corpus (docs/replies.md); and both parts of the corpus measured.
 second-reader: .venv/test .venv/train
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader sort
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader train

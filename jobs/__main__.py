@@ -10,7 +10,7 @@ from functools import partial
 from jobs.sender_thread import Line
 from jobs.timetable import Timetable
 from reminders import clock, store
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import health, logs, presence, runs
 from reminders.settings import SettingsError
 
@@ -25,20 +25,20 @@ def main() -> int:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stop.set())  # nothing else: a handler runs in the middle of anything
     try:
-        house = House.open()
-        _wait_for_database(house, stop)
+        context = AppContext.open()
+        _wait_for_database(context, stop)
         if stop.is_set():
             return 0
-        health.gate(house)
+        health.gate(context)
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
         return 1
-    here = presence.Presence(house, "worker")
+    here = presence.Presence(context, "worker")
     here.start()
-    line = Line(house)
+    line = Line(context)
     jobs = {
-        name: (seconds, line.wake if name == "send" else partial(runs.run, house, name))
-        for name, seconds in health.job_intervals(house).items()
+        name: (seconds, line.wake if name == "send" else partial(runs.run, context, name))
+        for name, seconds in health.job_intervals(context).items()
     }
     timetable = Timetable(jobs, clock.machine())
     line.start()
@@ -51,17 +51,17 @@ def main() -> int:
     timetable.stop()
     line.stop()
     here.stop()
-    house.close()
+    context.close()
     log.info("stopped")
     return 0
 
 
-def _wait_for_database(house: House, stop: threading.Event) -> None:
+def _wait_for_database(context: AppContext, stop: threading.Event) -> None:
     """Wait until the database answers; then refuse one of another schema, or whose seals do not open."""
     while not stop.is_set():
         try:
-            store.check(house.database)
-            house.database.read(lambda tx: tx.fingerprints("+12025550100"))
+            store.check(context.database)
+            context.database.read(lambda tx: tx.fingerprints("+12025550100"))
         except store.Unavailable as away:
             log.warning("waiting for the database: %s", away)
             stop.wait(5)

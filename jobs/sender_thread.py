@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from reminders import clock
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import runs
 from reminders.service.sending import backlog
 from reminders.service.sending.dispatch import MOST_SKEW, Dispatch
@@ -24,8 +24,8 @@ TIME_EVERY = 60.0  # seconds between two looks at the database's clock
 class Line:
     """Sends what is due, each time it is woken, until it is stopped."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
         self._wakened = threading.Event()
         self._stop = threading.Event()
         self._stamped = self._timed = float("-inf")
@@ -48,14 +48,14 @@ class Line:
     def stop(self) -> None:
         """Claim nothing more, finish what is on the wire, and end: the deadline of a request plus five seconds."""
         self.stop_claiming()
-        self._thread.join(self._house.settings.twilio.deadline_seconds + 5)
+        self._thread.join(self._context.settings.twilio.deadline_seconds + 5)
         if self._thread.is_alive():
             log.error("the line did not end in time; leases bring its texts to the look-up")
 
     def _run(self) -> None:
         with ThreadPoolExecutor(1, "line-database") as executor, asyncio.Runner() as runner:
-            gateway = self._house.gateway()
-            dispatch = Dispatch(self._house, gateway, executor, self._stop, scanned=self._scanned)
+            gateway = self._context.gateway()
+            dispatch = Dispatch(self._context, gateway, executor, self._stop, scanned=self._scanned)
             gc.freeze()  # what stands by now stands until the end: looking through it again cost a tenth of a text
             while not self._stop.is_set():
                 self._wakened.wait()
@@ -66,16 +66,16 @@ class Line:
                     executor.submit(self._keep_time).result()
                     if self._skewed:
                         continue
-                    executor.submit(backlog.check, self._house, clock.now()).result()
+                    executor.submit(backlog.check, self._context, clock.now()).result()
                     runner.run(dispatch.drain())
                 except Exception as error:  # ruff: ignore[blind-except]  no failure of any length may end this loop
-                    executor.submit(runs.failed, self._house, "send", error).result()
+                    executor.submit(runs.failed, self._context, "send", error).result()
             runner.run(gateway.close())
 
     def _keep_time(self) -> None:
         if time.monotonic() - self._timed < TIME_EVERY:
             return
-        ahead = self._house.keep_time()
+        ahead = self._context.keep_time()
         self._timed = time.monotonic()
         self._skewed = abs(ahead) > MOST_SKEW.total_seconds()
         if self._skewed:
@@ -84,5 +84,5 @@ class Line:
     def _scanned(self) -> None:
         """After every successful scan, in the database thread."""
         if time.monotonic() - self._stamped >= STAMP_EVERY:
-            runs.succeeded(self._house, "send")
+            runs.succeeded(self._context, "send")
             self._stamped = time.monotonic()

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class House:
+class AppContext:
     """The settings, secrets and database of this process. Close it when done."""
 
     settings: Settings
@@ -25,7 +25,7 @@ class House:
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, quick: bool = False, make_keys: bool = False) -> Self:
-        """Open the house on `settings`, or on those of this process.
+        """Open it on `settings`, or on those of this process.
 
         `quick` is for who must answer soon or not at all: Twilio waits three seconds for a webhook, and calls again.
         `make_keys` is for who makes the database: keys that are missing are made and kept beside it. Connects to
@@ -43,7 +43,7 @@ class House:
 
     @property
     def place(self) -> str:
-        """Which database and which settings these are: whoever stands in the wrong directory sees it by that
+        """Which database and which settings these are: a person in the wrong directory sees it by that
         (OPS-19).
         """
         url = self.settings.database.url

@@ -14,7 +14,7 @@ K9  a receipt came, not committed       Twilio calls again, or is asked after fi
 K10 asked after the silent, not noted   asked again
 K11 the look-up found it, not noted     looked up again
 K14 a STOP came, not committed          Twilio's list brings it within a minute
-K15 a change, not committed             nothing was changed; the person who made it was not told so
+K15 a change, not committed             nothing was changed; its author was not told so
 
 K4 (no connection), K12 (a lease lost while its worker lives) and K13 (a restore) are no places in the code.
 """

@@ -246,7 +246,7 @@ class WebSettings(_Table):
 
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
-    `demo` lets anybody at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
+    `demo` lets anyone at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
     `previews_per_minute` for each key and member of staff. `tries_per_login` wrong sign-ins from one address, and
     `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
     bodies.
@@ -268,7 +268,7 @@ class WebSettings(_Table):
 
 
 class SendingSettings(_Table):
-    """The house rules of sending. Seconds are seconds; wall-clock times are the reader's.
+    """The rules of sending. Seconds are seconds; wall-clock times are the reader's.
 
     `countries` are those whose numbers may be texted (ISO 3166); none means the site's region alone.
     """
@@ -712,7 +712,7 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, mak
         found["REMINDERS_SECRET_KEY"] = found["REMINDERS_SECRET_KEY"] or made["REMINDERS_SECRET_KEY"]
         found["REMINDERS_SEALING_KEYS"] = found["REMINDERS_SEALING_KEYS"] or made["REMINDERS_SEALING_KEYS"]
     return Secrets(
-        # The simulator's own account: known to everybody, of use to nobody.
+        # The simulator's own account: known to everyone, of use to no one.
         account_sid=found["TWILIO_ACCOUNT_SID"] or "AC" + "0" * 32,
         auth_token=found["TWILIO_AUTH_TOKEN"] or "simulator",
         api_key=found["TWILIO_API_KEY"],
@@ -792,7 +792,7 @@ def _keys_beside(settings: Settings, *, make: bool) -> tuple[dict[str, str], Pat
                 file.flush()
                 os.fsync(handle)
             # A link fails if the name is taken: of two processes starting together the first one's keys hold, and
-            # nobody reads a half-written file.
+            # no one reads a half-written file.
             os.link(draft, path)
         except FileExistsError:
             return _kept_keys(path), None

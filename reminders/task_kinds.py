@@ -22,9 +22,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "crisis": Kind(
-            "Somebody may be in danger",
+            "Someone may be in danger",
             "Call them now, whatever the hour. Take the words seriously; ask openly. In danger now: 911. Stay until "
-            "they are with somebody. Their texts are held until this is closed.",
+            "they are with someone. Their texts are held until this is closed.",
             CRISIS_OUTCOMES,
         ),
         "possible": Kind(
@@ -32,13 +32,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "Read it now. If it may be danger, call them, whatever the hour; in danger now: 911. Else answer it.",
         ),
         "slip": Kind(
-            "Somebody writes of use, or of a hard moment",
+            "Someone writes of use, or of a hard moment",
             "Call them, without blame. Ask what would help today, and whether they are safe.",
         ),
         "reply": Kind("A reply needs a person", "Read it and answer, by phone or by a text."),
         "stranger": Kind(
             "A text from a number we do not know",
-            "Read it. Say nothing of anybody: not even that somebody is known here (L-44).",
+            "Read it. Say nothing of anyone: not even that someone is known here (L-44).",
         ),
         "change": Kind(
             "A patient asks for another time",
@@ -56,7 +56,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "CANCEL or END came soon after a reminder",
             "Call: did they mean the visit, or the texts? The texts are stopped; the visit stands.",
         ),
-        "who": Kind("Somebody asks who we are", "Find out whether the number still is theirs. Name nobody (L-44)."),
+        "who": Kind("Someone asks who we are", "Find out whether the number still is theirs. Name no one (L-44)."),
         "wrong_number": Kind(
             "We have a wrong number", "Find the right one, and take consent for it. The old one is not texted again."
         ),
@@ -102,7 +102,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "restored": Kind(
             "The database was restored from a backup",
             "Nothing goes until Twilio was asked what went since the backup; that takes some minutes. Enter again what "
-            "was changed since. Of texts that stay held nobody knows whether they went: see reminders restored, then "
+            "was changed since. Of texts that stay held no one knows whether they went: see reminders restored, then "
             "release or drop them.",
             ("released", "dropped", "not_needed"),
         ),
@@ -118,7 +118,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             ("done", "not_needed"),
         ),
         "uncertain": Kind(
-            "Nobody knows whether a text went", "Call about the visit; Twilio cannot say whether it was taken."
+            "No one knows whether a text went", "Call about the visit; Twilio cannot say whether it was taken."
         ),
     }
 )

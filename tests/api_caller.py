@@ -4,20 +4,20 @@ import httpx
 from web_caller import Caller
 
 from reminders import clock
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import api_keys
 
 
-def make_key(house: House, *scopes: str, site: str | None = None, **more) -> str:
+def make_key(context: AppContext, *scopes: str, site: str | None = None, **more) -> str:
     """A key with these scopes, by default all of them."""
-    return api_keys.make(house, "test", scopes or api_keys.SCOPES, clock.now(), who="test", site=site, **more).text
+    return api_keys.make(context, "test", scopes or api_keys.SCOPES, clock.now(), who="test", site=site, **more).text
 
 
 class Program:
     """Another program that holds a key; `key=None` holds none."""
 
-    def __init__(self, house: House, key: str | None, caller: Caller | None = None) -> None:
-        self.caller = caller or Caller(house, client="203.0.113.9", host="reminders.example")
+    def __init__(self, context: AppContext, key: str | None, caller: Caller | None = None) -> None:
+        self.caller = caller or Caller(context, client="203.0.113.9", host="reminders.example")
         self.key = key
 
     def ask(self, method: str, path: str, body=None, **headers: str) -> httpx.Response:

@@ -25,7 +25,7 @@ from argon2 import PasswordHasher
 from nursery import Nursery
 
 from reminders import clock, queries, store
-from reminders.service import House, sending
+from reminders.service import AppContext, sending
 from reminders.service.office import signing_in
 from reminders.service.operations import runs
 from reminders.service.sending import final_check, outcomes
@@ -50,7 +50,7 @@ KINDS = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the longest first, so that at the end nobody waits for one."""
+    """Begin the longest first, so that at the end no one waits for one."""
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("processes") is None))
 
 
@@ -217,19 +217,19 @@ def environment(url: str, **more: str) -> dict[str, str]:
     }
 
 
-def open_house(url: str, folder: Path, **more: str) -> House:
+def open_context(url: str, folder: Path, **more: str) -> AppContext:
     # Without the welcome, unless a test is about it: most are about reminders, and it takes a text of the day.
     settings = load(environment(url, **{"sending__welcome": "false"} | more), folder)
     secrets = Secrets(
         "AC" + "0" * 32, "simulator", None, None, "a secret of all tests, 32 bytes!", KEYS, made_here=False
     )
-    return House(settings, secrets, store.Database(url, store.Ring(KEYS)))
+    return AppContext(settings, secrets, store.Database(url, store.Ring(KEYS)))
 
 
 @pytest.fixture
-def house(database_url, tmp_path) -> Iterator[House]:
+def context(database_url, tmp_path) -> Iterator[AppContext]:
     """The service on a fresh database, with the default settings."""
-    opened = open_house(database_url, tmp_path)
+    opened = open_context(database_url, tmp_path)
     yield opened
     opened.close()
 
@@ -317,10 +317,10 @@ def twilio() -> Iterator[PretendTwilio]:
 
 
 @pytest.fixture
-def line(database_url, tmp_path, travel, twilio) -> Iterator[House]:
+def line(database_url, tmp_path, travel, twilio) -> Iterator[AppContext]:
     """A house whose line goes to the pretend Twilio, at NOW."""
     del travel
-    opened = open_house(
+    opened = open_context(
         database_url,
         tmp_path,
         twilio__api_base_url=twilio.url,
@@ -334,11 +334,11 @@ def line(database_url, tmp_path, travel, twilio) -> Iterator[House]:
     opened.close()
 
 
-def send(house: House) -> sending.Tally:
+def send(context: AppContext) -> sending.Tally:
     """One pass of sending."""
     with ThreadPoolExecutor(1) as executor:
         return runs.with_gateway(
-            house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
+            context, lambda gateway: sending.Dispatch(context, gateway, executor, threading.Event()).drain()
         )
 
 
@@ -355,25 +355,29 @@ def working(tx: store.Transaction, now: datetime) -> list[int]:
     return [sender for sender, _ in store.queue.scan(tx, now).senders]
 
 
-def begun(house: House, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=120)) -> list[Started]:
+def begun(
+    context: AppContext, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=120)
+) -> list[Started]:
     """What one worker does between waking and the wire; the attempts that it would put on it next."""
 
     def work(tx: store.Transaction) -> list[Started]:
         started = []
         store.queue.mark_ready(tx, now)
         for sender in working(tx, now):
-            _, intents, _ = final_check.claim(house, tx, sender, limit, now)
+            _, intents, _ = final_check.claim(context, tx, sender, limit, now)
             started += store.claims.start(tx, intents, now, lease)
         return started
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def settle(house: House) -> outcomes.Settled:
-    return runs.with_gateway(house, lambda gateway: outcomes.settle(house, gateway, clock.now()))
+def settle(context: AppContext) -> outcomes.Settled:
+    return runs.with_gateway(context, lambda gateway: outcomes.settle(context, gateway, clock.now()))
 
 
-def logged(house: House, **wanted) -> list[queries.texts.Logged]:
+def logged(context: AppContext, **wanted) -> list[queries.texts.Logged]:
     """The delivery log, in the order in which windows open."""
-    found = house.database.read(lambda tx: queries.texts.log(tx, queries.texts.LogFilter(**{"limit": 10_000} | wanted)))
+    found = context.database.read(
+        lambda tx: queries.texts.log(tx, queries.texts.LogFilter(**{"limit": 10_000} | wanted))
+    )
     return found[::-1]

@@ -2,7 +2,7 @@
 
 A fork is made before any thread, connection or event loop exists, and does what `python -m reminders` or `python -m
 jobs` would. It costs milliseconds where an interpreter of its own takes a second, so a killed worker is back before
-anybody knows, and a test may start what it likes. That the real commands start is tested elsewhere (test_demo,
+anyone knows, and a test may start what it likes. That the real commands start is tested elsewhere (test_demo,
 test_web_process).
 
 `Nursery` is spoken to in Python. What it speaks to is this file as a program: orders come on stdin as lines of JSON,

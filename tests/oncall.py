@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from conftest import free_port, open_house
+from conftest import free_port, open_context
 from people import document
 
 from reminders import clock, queries
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
@@ -83,14 +83,14 @@ class Clinic:
             "web__public_url": f"http://127.0.0.1:{free_port()}",
             "site__on_call": json.dumps(rota),
         }
-        self.house: House = open_house(url, folder, **settings | more)
+        self.context: AppContext = open_context(url, folder, **settings | more)
 
     def accept(self, number=1, phone=PHONE, **more):
         """The plan of an invented patient."""
         more = {"plan": {}, "patient": {}} | more
         more["plan"] = {"ref": f"DC-{number}"} | more["plan"]
         more["patient"] = {"ref": f"MRN-{number}", "phone": phone} | more["patient"]
-        return planning.accept(self.house, document(**more), clock.now(), who="test")
+        return planning.accept(self.context, document(**more), clock.now(), who="test")
 
     def text(self, body, phone=PHONE, *, heard=True):
         """A pretend phone texts us, and its webhook comes; Twilio heeds the words too."""
@@ -100,29 +100,29 @@ class Clinic:
 
     def hear(self, text):
         """A webhook comes, and what is urgent is done right after the commit, as the web process does it."""
-        taken = inbound.take_in(self.house, text, clock.now())
-        runs.answer_now(self.house, taken)
+        taken = inbound.take_in(self.context, text, clock.now())
+        runs.answer_now(self.context, taken)
         return taken
 
     def page(self):
         """One run of the `page` job."""
-        runs._page(self.house, clock.now())
+        runs._page(self.context, clock.now())
 
     def watch(self):
         """One run of the `watch` job; how many tasks it opened."""
-        before = len(queries.tasks.list_tasks(self.house.database, closed=None))
-        runs._watch(self.house, clock.now())
-        return len(queries.tasks.list_tasks(self.house.database, closed=None)) - before
+        before = len(queries.tasks.list_tasks(self.context.database, closed=None))
+        runs._watch(self.context, clock.now())
+        return len(queries.tasks.list_tasks(self.context.database, closed=None)) - before
 
     def tasks(self, kind=None, *, closed=False):
-        return queries.tasks.list_tasks(self.house.database, closed=closed, kind=kind)
+        return queries.tasks.list_tasks(self.context.database, closed=closed, kind=kind)
 
     def kinds(self):
         """The kinds of the open tasks, the urgent first."""
         return [task.kind for task in self.tasks()]
 
     def story(self, number):
-        return queries.tasks.show(self.house.database, number, clock.now(), who="test")[1]
+        return queries.tasks.show(self.context.database, number, clock.now(), who="test")[1]
 
     def received(self, phone=PHONE):
         """What that phone shows of ours, oldest first."""
@@ -131,9 +131,9 @@ class Clinic:
 
     def texts(self, class_="answer"):
         wanted = queries.texts.LogFilter(limit=1000)
-        found = self.house.database.read(lambda tx: queries.texts.log(tx, wanted))
+        found = self.context.database.read(lambda tx: queries.texts.log(tx, wanted))
         return [text for text in found[::-1] if text.class_ == class_]
 
     def close(self):
-        self.house.close()
+        self.context.close()
         self.pager.close()

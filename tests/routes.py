@@ -14,7 +14,7 @@ class Route:
     method: str
     path: str
     lets_in: object
-    """A permission, or `anybody`, `local`, `signed in`, `key`; None where the route says nothing."""
+    """A permission, or `anyone`, `local`, `signed in`, `key`; None where the route says nothing."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -24,7 +24,7 @@ _MARKS = {access.ANYBODY: "anybody", access.LOCAL: "local", access.SIGNED_IN: "s
 
 
 def walk(app) -> list[Route]:
-    """Every route but static files, which are for anybody, and the API, whose own test walks its document."""
+    """Every route but static files, which are for anyone, and the API, whose own test walks its document."""
     found = []
     for route in _all(app.routes):
         if getattr(route, "path", "") in {"/static", "/api"}:

@@ -67,10 +67,10 @@ FURTHER = (
 """What stands behind another screen: walked, and not pictured."""
 
 
-def places(house) -> dict[str, object]:
+def places(context) -> dict[str, object]:
     """What the addresses name: a plan, its patient, the next session, the urgent task, a text that failed."""
     now = clock.now()
-    today = plans.to_wall(now, house.settings.site.zone).date()
+    today = plans.to_wall(now, context.settings.site.zone).date()
 
     def look(tx):
         sites = {row.id for row in store.people.all_sites(tx)}
@@ -88,7 +88,7 @@ def places(house) -> dict[str, object]:
             "audit": tx.value(sa.select(sa.func.max(schema.audit.c.id))),
         }
 
-    (task, *_) = queries.tasks.list_tasks(house.database)
-    login = staff.member(house, "ops")
-    somebody = house.database.read(lambda tx: store.accounts.by_login(tx, login))
-    return house.database.read(look) | {"task": task.id, "somebody": somebody.id}
+    (task, *_) = queries.tasks.list_tasks(context.database)
+    login = staff.member(context, "ops")
+    somebody = context.database.read(lambda tx: store.accounts.by_login(tx, login))
+    return context.database.read(look) | {"task": task.id, "somebody": somebody.id}

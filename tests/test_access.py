@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import routes
 import staff
-from conftest import NOW, environment, open_house
+from conftest import NOW, environment, open_context
 from oncall import STRANGER
 from people import document, one_off
 from test_pages_plans import form as plan_form
@@ -31,25 +31,25 @@ def _template(sqlite_template, tmp_path_factory):
     folder = tmp_path_factory.mktemp("access")
     ids._millisecond = 0  # another test may have lived later, and the first of a kind is meant to be ours
     shutil.copy(sqlite_template, folder / "house.db")
-    house = open_house(f"sqlite:///{folder / 'house.db'}", folder, web__demo="true")
+    context = open_context(f"sqlite:///{folder / 'context.db'}", folder, web__demo="true")
     clock.correct(NOW - clock.machine())
     series = [
         one_off("visit", "2026-12-03T15:00:00", session="oak-monday", leads=["2h"]),
         one_off("this-morning", "2026-11-30T09:00:00"),
     ]
     planning.accept(
-        house, document(plan={"ref": "ZQ-77"}, patient={"ref": "ZP-77"}, series=series), clock.now(), who="test"
+        context, document(plan={"ref": "ZQ-77"}, patient={"ref": "ZP-77"}, series=series), clock.now(), who="test"
     )
-    caller = Caller(house)
+    caller = Caller(context)
     for number, phone in enumerate(("+12025550143", STRANGER)):
         form = {
             "MessageSid": f"SM{number:032}",
             "From": phone,
-            "To": house.settings.twilio.sender,
+            "To": context.settings.twilio.sender,
             "Body": "who is this",
         }
         assert caller.twilio("/sms/inbound", **form).status_code == 200
-    accounts.invite(house, "at.main", "Somebody", "coordinator", clock.now(), who="test", site="main")
+    accounts.invite(context, "at.main", "Somebody", "coordinator", clock.now(), who="test", site="main")
 
     def another_site(tx):
         site = tx.first(schema.sites.select())
@@ -57,8 +57,8 @@ def _template(sqlite_template, tmp_path_factory):
         draft = {"id": 1, "site_id": site.id, "changed_at": clock.now(), "fields_sealed": b""}
         tx.run(schema.drafts.insert(), draft | {"staff_id": store.accounts.by_login(tx, "at.main").id})
 
-    house.database.write(another_site)
-    house.close()
+    context.database.write(another_site)
+    context.close()
     return folder
 
 
@@ -66,37 +66,37 @@ def _template(sqlite_template, tmp_path_factory):
 def two_sites(_template, tmp_path, travel):
     shutil.copy(_template / "house.db", tmp_path / "house.db")
     travel(NOW + timedelta(minutes=1))  # after what the template holds: ids grow with time
-    opened = open_house(f"sqlite:///{tmp_path / 'house.db'}", tmp_path, web__demo="true")
+    opened = open_context(f"sqlite:///{tmp_path / 'context.db'}", tmp_path, web__demo="true")
     yield opened
     opened.close()
 
 
-def some_id(house, table) -> int:
-    return house.database.read(lambda tx: tx.first(table.select().with_only_columns(table.c.id)).id)
+def some_id(context, table) -> int:
+    return context.database.read(lambda tx: tx.first(table.select().with_only_columns(table.c.id)).id)
 
 
-def visit_on(house, day: str) -> int:
-    rows = house.database.read(lambda tx: tx.all(schema.appointments.select()))
+def visit_on(context, day: str) -> int:
+    rows = context.database.read(lambda tx: tx.all(schema.appointments.select()))
     return next(row.id for row in rows if row.wall.startswith(day))
 
 
-def values_for(house) -> dict[str, object]:
+def values_for(context) -> dict[str, object]:
     """What stands in the braces of an address: a row of `main` for each kind of id, and words that are no ids."""
-    at_main = house.database.read(lambda tx: store.accounts.by_login(tx, "at.main"))
-    session = house.database.read(lambda tx: tx.first(schema.sessions.select()))
+    at_main = context.database.read(lambda tx: store.accounts.by_login(tx, "at.main"))
+    session = context.database.read(lambda tx: tx.first(schema.sessions.select()))
     return {
-        "patient_id": some_id(house, schema.patients),
-        "plan_id": some_id(house, schema.plans),
-        "visit_id": visit_on(house, "2026-12-03"),
-        "draft_id": some_id(house, schema.drafts),
-        "number": some_id(house, schema.tasks),
+        "patient_id": some_id(context, schema.patients),
+        "plan_id": some_id(context, schema.plans),
+        "visit_id": visit_on(context, "2026-12-03"),
+        "draft_id": some_id(context, schema.drafts),
+        "number": some_id(context, schema.tasks),
         "session_id": session.id,
         "on": "2026-12-03",
         "staff_id": at_main.id,
-        "audit_id": house.database.read(
+        "audit_id": context.database.read(
             lambda tx: tx.first(schema.audit.select().where(schema.audit.c.site_id.is_not(None))).id
         ),
-        "text": some_id(house, schema.texts),
+        "text": some_id(context, schema.texts),
         "key": "main",
         "what": "number",
         "do": "pause",
@@ -131,7 +131,7 @@ def asked(caller: Caller, route: routes.Route, path: str):
 
 
 def pages(app) -> list[routes.Route]:
-    """Every route that is not for anybody; the API's, which take a key, have a test of their own."""
+    """Every route that is not for anyone; the API's, which take a key, have a test of their own."""
     return [
         one for one in routes.walk(app) if one.lets_in not in {"anybody", "local"} and not one.path.startswith("/api/")
     ]
@@ -288,24 +288,24 @@ def test_who_administers_one_site_cannot_reach_beyond_it(two_sites):
 # What is done is on record
 
 
-def reader_of(house) -> str:
-    return str(some_id(house, schema.recipients))
+def reader_of(context) -> str:
+    return str(some_id(context, schema.recipients))
 
 
-def plan_of(house) -> str:
-    return str(some_id(house, schema.plans))
+def plan_of(context) -> str:
+    return str(some_id(context, schema.plans))
 
 
-def text_of(house) -> str:
-    return str(some_id(house, schema.texts))
+def text_of(context) -> str:
+    return str(some_id(context, schema.texts))
 
 
-def marks(house) -> dict[str, str]:
-    return {f"visit-{visit_on(house, '2026-11-30')}": "attended"}
+def marks(context) -> dict[str, str]:
+    return {f"visit-{visit_on(context, '2026-11-30')}": "attended"}
 
 
-def changed(house) -> list[tuple[str, str]]:
-    plan = house.database.read(lambda tx: tx.first(schema.plans.select().where(schema.plans.c.ref == "ZQ-77")))
+def changed(context) -> list[tuple[str, str]]:
+    plan = context.database.read(lambda tx: tx.first(schema.plans.select().where(schema.plans.c.ref == "ZQ-77")))
     own = {"plan_id": str(plan.id), "plan.ref": plan.ref, "version": str(plan.version), "patient.ref": "ZP-77"}
     return [*plan_form(*own.items(), ("series.0.key", "visit"), ("series.0.time", "16:00"))]
 
@@ -364,7 +364,7 @@ NOT_POSTED = {
     "/account/factor": "wants a code of another phone; test_pages_staff walks it",
     "/invitation/{token}": "as above",
     "/plans/preview": "tries out what its author has typed; nothing is kept and nothing sealed is read",
-    "/plans/drafts/{draft_id}": "a draft is nobody's plan yet: it is kept for its author alone",
+    "/plans/drafts/{draft_id}": "a draft is no one's plan yet: it is kept for its author alone",
     "/plans/drafts/{draft_id}/discard": "as above",
     "/wording": "tries a sentence out; nothing is kept and nothing sealed is read",
     "/log": "a search; no name and no whole number is shown",
@@ -402,5 +402,5 @@ def test_every_change_by_a_page_is_on_record(two_sites):
             assert {row.who for row in new} == {"staff:admin.everywhere"}, path
 
 
-def rows_of_audit(house) -> list[store.Row]:
-    return list(house.database.read(lambda tx: tx.all(schema.audit.select())))
+def rows_of_audit(context) -> list[store.Row]:
+    return list(context.database.read(lambda tx: tx.all(schema.audit.select())))

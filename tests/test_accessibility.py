@@ -28,7 +28,7 @@ def test_nothing_stands_in_the_way_on_any_screen(town, width):
     town.go_on()
     found = []
     with a_browser() as chromium:
-        named = elsewhere(lambda: places(town.house))
+        named = elsewhere(lambda: places(town.context))
         for role in dict.fromkeys(screen.role for screen in (*SCREENS, *FURTHER)):
             with walking(chromium, town, role, width=width) as page:
                 for screen in (one for one in (*SCREENS, *FURTHER) if one.role == role):

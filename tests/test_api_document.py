@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 import schemathesis
 from api_caller import Program, make_key
-from conftest import open_house
+from conftest import open_context
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
@@ -37,11 +37,11 @@ CHECKS = [
 def api(sqlite_template, tmp_path, travel):
     """A program that may do everything at a site with a plan, a session, a reply and its task, at NOW."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__api_per_minute="100000")
-    accept(house, series=[one_off("g", "2026-12-03T15:00:00", kind="therapy_group", session="oak")])
-    hear(house, "can somebody call me")
-    yield Program(house, make_key(house))
-    house.close()
+    context = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__api_per_minute="100000")
+    accept(context, series=[one_off("g", "2026-12-03T15:00:00", kind="therapy_group", session="oak")])
+    hear(context, "can someone call me")
+    yield Program(context, make_key(context))
+    context.close()
 
 
 def document(api):

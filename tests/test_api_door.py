@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 import sqlalchemy as sa
 from api_caller import Program, make_key
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 from people import one_off, raw
 from two_sites import accept, hear, open_north
 
@@ -26,15 +26,15 @@ ALL = "7531234567890123456"  # an id of nothing
 def api(sqlite_template, tmp_path, travel):
     """A program that may do everything, on SQLite at NOW, for what does not depend on the database."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
-    yield Program(house, make_key(house))
-    house.close()
+    context = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    yield Program(context, make_key(context))
+    context.close()
 
 
 @pytest.fixture
-def both(house, travel):
+def both(context, travel):
     """The same on each database."""
-    return Program(house, make_key(house))
+    return Program(context, make_key(context))
 
 
 def operations(api):
@@ -48,23 +48,23 @@ def operations(api):
             yield method.upper(), at, one["security"][0]["key"], body
 
 
-def audited(house):
+def audited(context):
     """What is on record of keys: (who, what, table)."""
     query = sa.select(schema.audit.c.who, schema.audit.c.what, schema.audit.c["table"]).order_by(schema.audit.c.id)
-    return [(row.who, row.what, row.table) for row in house.database.read(lambda tx: tx.all(query))]
+    return [(row.who, row.what, row.table) for row in context.database.read(lambda tx: tx.all(query))]
 
 
-def of_keys(house):
-    return [(what, table) for who, what, table in audited(house) if who.startswith("key:")]
+def of_keys(context):
+    return [(what, table) for who, what, table in audited(context) if who.startswith("key:")]
 
 
 def test_every_operation_asks_for_a_key_and_for_its_scopes(api):
-    house = api.caller.house
+    context = api.caller.context
     weak = {
-        scope: Program(house, make_key(house, *(api_keys.SCOPES.keys() - {scope})), api.caller)
+        scope: Program(context, make_key(context, *(api_keys.SCOPES.keys() - {scope})), api.caller)
         for scope in api_keys.SCOPES
     }
-    stranger = Program(house, None, api.caller)
+    stranger = Program(context, None, api.caller)
     seen = set()
     for method, path, scopes, body in operations(api):
         seen.add((method, path))
@@ -81,7 +81,7 @@ def test_every_operation_asks_for_a_key_and_for_its_scopes(api):
 
 
 def test_a_key_is_kept_as_a_fingerprint_alone(both):
-    row = both.caller.house.database.read(lambda tx: tx.first(sa.select(schema.api_keys)))
+    row = both.caller.context.database.read(lambda tx: tx.first(sa.select(schema.api_keys)))
     prefix, secret = both.key.split("_", 2)[1:]
     assert row.prefix == prefix
     assert secret not in json.dumps([str(value) for value in row._mapping.values()])
@@ -99,33 +99,33 @@ def test_who_has_no_key_is_no_one(api, wrong):
 
 
 def test_a_right_prefix_with_another_secret_is_no_key(api):
-    other = make_key(api.caller.house)
+    other = make_key(api.caller.context)
     mixed = f"rk_{api.key.split('_', 2)[1]}_{other.split('_', 2)[2]}"
-    assert Program(api.caller.house, mixed, api.caller).get("/plans").status_code == 401
+    assert Program(api.caller.context, mixed, api.caller).get("/plans").status_code == 401
 
 
 def test_a_key_ends_by_date_by_hand_and_with_its_makers_account(both, travel):
-    house = both.caller.house
+    context = both.caller.context
 
     def account(tx):
         one = {"id": 7, "login": "ana", "name": "Ana", "shortcuts": True, "made_at": NOW}
         tx.run(schema.staff.insert(), one)
 
-    house.database.write(account)
-    dated = Program(house, make_key(house, expires_at=NOW + timedelta(hours=1)), both.caller)
-    anas = Program(house, make_key(house, made_by="ana"), both.caller)
+    context.database.write(account)
+    dated = Program(context, make_key(context, expires_at=NOW + timedelta(hours=1)), both.caller)
+    anas = Program(context, make_key(context, made_by="ana"), both.caller)
     assert [one.get("/sites").status_code for one in (dated, anas, both)] == [200, 200, 200]
     travel(NOW + timedelta(hours=1))
     assert dated.get("/sites").status_code == 401
-    house.database.write(lambda tx: tx.run(schema.staff.update().values(ended_at=NOW)))
+    context.database.write(lambda tx: tx.run(schema.staff.update().values(ended_at=NOW)))
     assert anas.get("/sites").status_code == 401
     prefix = both.key.split("_")[1]
-    assert api_keys.end(house, prefix, clock.now(), who="test") is True
-    assert api_keys.end(house, prefix, clock.now(), who="test") is False
-    assert api_keys.end(house, "nonesuch", clock.now(), who="test") is None
+    assert api_keys.end(context, prefix, clock.now(), who="test") is True
+    assert api_keys.end(context, prefix, clock.now(), who="test") is False
+    assert api_keys.end(context, "nonesuch", clock.now(), who="test") is None
     assert both.get("/sites").status_code == 401
     with pytest.raises(ValueError, match="no account"):
-        make_key(house, made_by="ana")
+        make_key(context, made_by="ana")
 
 
 def test_a_cookie_opens_nothing(api):
@@ -137,7 +137,7 @@ def test_a_cookie_opens_nothing(api):
 def test_when_a_key_was_seen_last_is_kept(api, travel):
     travel(NOW + timedelta(minutes=3))
     api.get("/sites")
-    (row,) = api_keys.listed(api.caller.house)
+    (row,) = api_keys.listed(api.caller.context)
     assert NOW + timedelta(minutes=3) <= row.seen_at < NOW + timedelta(minutes=4)
 
 
@@ -145,15 +145,15 @@ def test_when_a_key_was_seen_last_is_kept(api, travel):
 
 
 @pytest.fixture
-def two(house, travel):
+def two(context, travel):
     """Programs of either site, and the ids of what there is at `north`."""
-    open_north(house)
+    open_north(context)
     series = [one_off("g", "2026-12-03T15:00:00", kind="therapy_group", session="oak")]
-    accept(house, 1, series=series)
-    accept(house, 2, site="north", series=series)
-    hear(house, "can somebody call me", 2)
-    here = Program(house, make_key(house, site="main"))
-    return here, Program(house, make_key(house, site="north"), here.caller)
+    accept(context, 1, series=series)
+    accept(context, 2, site="north", series=series)
+    hear(context, "can someone call me", 2)
+    here = Program(context, make_key(context, site="main"))
+    return here, Program(context, make_key(context, site="north"), here.caller)
 
 
 def test_ids_of_another_site_are_not_found(two):
@@ -218,13 +218,13 @@ def test_a_plan_for_another_site_is_refused_and_its_own_site_is_taken_for_grante
     assert taken.json()["plan"]["site"] == "north"
 
 
-def test_two_sites_may_use_one_reference(house, travel):
-    open_north(house)
-    accept(house, 1, plan={"ref": "SAME"})
-    accept(house, 1, site="north", plan={"ref": "SAME"}, patient={"phone": "202-555-0102"})
-    everywhere = Program(house, make_key(house))
+def test_two_sites_may_use_one_reference(context, travel):
+    open_north(context)
+    accept(context, 1, plan={"ref": "SAME"})
+    accept(context, 1, site="north", plan={"ref": "SAME"}, patient={"phone": "202-555-0102"})
+    everywhere = Program(context, make_key(context))
     assert everywhere.post("/plans/~SAME/pause").status_code == 409
-    here = Program(house, make_key(house, site="main"), everywhere.caller)
+    here = Program(context, make_key(context, site="main"), everywhere.caller)
     assert here.post("/plans/~SAME/pause").status_code == 200
     statuses = {one["site"]: one["status"] for one in everywhere.get("/plans").json()["items"]}
     assert statuses == {"main": "paused", "north": "active"}
@@ -234,8 +234,8 @@ def test_two_sites_may_use_one_reference(house, travel):
 
 
 def test_a_key_may_ask_so_often_a_minute(database_url, tmp_path, travel):
-    house = open_house(database_url, tmp_path, web__api_per_minute="3")
-    program = Program(house, make_key(house))
+    context = open_context(database_url, tmp_path, web__api_per_minute="3")
+    program = Program(context, make_key(context))
     answers = [program.get("/sites") for _ in range(4)]
     assert [one.status_code for one in answers] == [200, 200, 200, 429]
     assert [one.headers.get("ratelimit") for one in answers] == [f'"key";r={left};t=60' for left in (2, 1, 0)] + [None]
@@ -246,17 +246,17 @@ def test_a_key_may_ask_so_often_a_minute(database_url, tmp_path, travel):
     travel(clock.now() + timedelta(seconds=wait))
     assert program.get("/sites").status_code == 200
     assert program.get("/sites").status_code == 429
-    assert Program(house, make_key(house), program.caller).get("/sites").status_code == 200  # each for itself
-    house.close()
+    assert Program(context, make_key(context), program.caller).get("/sites").status_code == 200  # each for itself
+    context.close()
 
 
 def test_a_clock_set_back_lets_nobody_ask_more(database_url, tmp_path, travel):
-    house = open_house(database_url, tmp_path, web__api_per_minute="2")
-    program = Program(house, make_key(house))
+    context = open_context(database_url, tmp_path, web__api_per_minute="2")
+    program = Program(context, make_key(context))
     assert [program.get("/sites").status_code for _ in range(3)] == [200, 200, 429]
     travel(NOW - timedelta(hours=1))
     assert program.get("/sites").status_code == 429
-    house.close()
+    context.close()
 
 
 def test_a_body_that_is_too_large_or_no_json_is_not_read(api):
@@ -265,7 +265,7 @@ def test_a_body_that_is_too_large_or_no_json_is_not_read(api):
     def send(content, **more):
         return api.caller.request("POST", "/api/v1/plans", content=content, headers=headers | more)
 
-    assert send(b" " * (api.caller.house.settings.web.api_bytes + 1)).status_code == 413
+    assert send(b" " * (api.caller.context.settings.web.api_bytes + 1)).status_code == 413
     for body in (b"", b"[]", b"1", b"{", b"\xff", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 100_000):
         answer = send(body)
         assert answer.status_code == 400, body[:20]
@@ -343,7 +343,7 @@ def test_a_request_made_again_is_answered_the_same_and_done_once(both):
     assert first.headers["etag"] == again.headers["etag"]
     assert first.headers["location"] == again.headers["location"]
     assert both.post("/plans", raw()).status_code == 200
-    assert [what for what, _ in of_keys(both.caller.house)] == ["plan accepted", "repeated answer read"]
+    assert [what for what, _ in of_keys(both.caller.context)] == ["plan accepted", "repeated answer read"]
 
 
 def test_the_same_idempotency_key_for_another_request_is_refused(api):
@@ -352,7 +352,7 @@ def test_the_same_idempotency_key_for_another_request_is_refused(api):
     assert (answer.status_code, answer.json()["type"]) == (422, "/api/docs#key-reused")
     assert api.post("/preview", raw(), idempotency_key="a").status_code == 422
     # Another program's is another one.
-    other = Program(api.caller.house, make_key(api.caller.house), api.caller)
+    other = Program(api.caller.context, make_key(api.caller.context), api.caller)
     assert other.post("/plans", raw(), idempotency_key="a").status_code == 200
 
 
@@ -368,10 +368,10 @@ def test_refusals_are_kept_and_failures_are_not(api, monkeypatch):
 
 
 def test_a_request_that_is_being_done_is_not_begun_again(both, travel):
-    house = both.caller.house
-    caller = api_keys.admit(house, both.key, NOW)
+    context = both.caller.context
+    caller = api_keys.admit(context, both.key, NOW)
     asked = json.dumps(["/api/v1/preview", "", None]).encode() + b"\n{}"
-    assert api_keys.begin(house, caller, "b", asked, NOW) is None
+    assert api_keys.begin(context, caller, "b", asked, NOW) is None
     headers = {"authorization": f"Bearer {both.key}", "content-type": "application/json", "idempotency-key": "b"}
     ask = lambda: both.caller.request("POST", "/api/v1/preview", content=b"{}", headers=headers)  # ruff: ignore[lambda-assignment]  one line
     answer = ask()
@@ -392,21 +392,21 @@ def test_two_at_once_are_done_once(both):
     for thread in threads:
         thread.join()
     assert {one.status_code for one in answers} <= {201, 409}
-    done = [what for what, _ in of_keys(both.caller.house)]
+    done = [what for what, _ in of_keys(both.caller.context)]
     assert [what for what in done if what != "repeated answer read"] == ["plan accepted"]
 
 
 def test_an_answer_is_kept_for_a_day_and_sealed(both, travel):
     both.post("/patients/search", {"search": "nobody"}, idempotency_key="k")
-    house = both.caller.house
-    sealed = house.database.read(lambda tx: tx.value(sa.select(schema.api_answers.c.body_sealed)))
+    context = both.caller.context
+    sealed = context.database.read(lambda tx: tx.value(sa.select(schema.api_answers.c.body_sealed)))
     assert b"items" not in sealed
     count = sa.select(sa.func.count()).select_from(schema.api_answers)
-    runs.run(house, "plan")
-    assert house.database.read(lambda tx: tx.value(count)) == 1
+    runs.run(context, "plan")
+    assert context.database.read(lambda tx: tx.value(count)) == 1
     travel(NOW + api_keys.KEPT_FOR + timedelta(minutes=1))
-    runs.run(house, "plan")
-    assert house.database.read(lambda tx: tx.value(count)) == 0
+    runs.run(context, "plan")
+    assert context.database.read(lambda tx: tx.value(count)) == 0
 
 
 @pytest.mark.parametrize("key", ["", "é".encode("latin-1"), "x" * 129, "a b"])
@@ -419,16 +419,16 @@ def test_an_idempotency_key_that_is_none(api, key):
 
 
 def test_reading_names_and_changing_things_is_put_on_record(both):
-    house = both.caller.house
+    context = both.caller.context
     plan = both.post("/plans", raw()).json()["plan"]
-    before = of_keys(house)
+    before = of_keys(context)
     for path in ("/plans", "/patients", "/appointments", "/texts", "/log", "/replies", "/tasks", "/stats", "/sites"):
         both.get(path)
     both.get(f"/plans/{plan['id']}")
-    seen = of_keys(house)[len(before) :]  # references show who is a patient, so these are on record too (SEC-5)
+    seen = of_keys(context)[len(before) :]  # references show who is a patient, so these are on record too (SEC-5)
     assert ("plans read", "sites") in seen
     assert all(what.endswith("read") for what, _ in seen)
-    before = of_keys(house)
+    before = of_keys(context)
     both.get("/plans?names=true")
     both.get(f"/plans/{plan['id']}?names=true")
     both.get(f"/plans/{plan['id']}/document")
@@ -440,7 +440,7 @@ def test_reading_names_and_changing_things_is_put_on_record(both):
     both.get("/replies?names=true")  # there is none
     both.post(f"/plans/{plan['id']}/pause")
     both.post("/sites/main/pause")
-    assert of_keys(house)[len(before) :] == [
+    assert of_keys(context)[len(before) :] == [
         ("plans read", "sites"),
         ("plan read", "plans"),
         ("plan document read", "plans"),
@@ -452,7 +452,7 @@ def test_reading_names_and_changing_things_is_put_on_record(both):
         ("plan paused", "plans"),
         ("sending paused", "sites"),
     ]
-    weak = Program(house, make_key(house, "read"), both.caller)
+    weak = Program(context, make_key(context, "read"), both.caller)
     for path in ("/plans", "/patients", "/appointments", "/replies", f"/patients/{plan['patient_id']}"):
         assert weak.get(f"{path}?names=true").status_code == 403, path
 

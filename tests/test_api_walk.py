@@ -20,9 +20,9 @@ GROUP = [one_off("g", "2026-12-03T15:00:00", kind="therapy_group", session="oak"
 
 
 @pytest.fixture
-def api(house, travel):
+def api(context, travel):
     """A program that may do everything, on each database at NOW."""
-    return Program(house, make_key(house))
+    return Program(context, make_key(context))
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_document_is_what_the_command_line_says(api, run, t
 
 def test_who_came_to_a_session_and_what_moves_it_for_all(api, travel):
     for number in (1, 2, 3):
-        accept(api.caller.house, number, series=GROUP)
+        accept(api.caller.context, number, series=GROUP)
     (session,) = items(api.get("/sessions"))
     assert (session["session"], session["on"], session["patients"], session["status"]) == (
         "oak",
@@ -195,17 +195,17 @@ def test_a_patients_number_and_consent(api, travel):
 
 
 def test_a_reply_its_task_and_its_end(api, run):
-    accept(api.caller.house)
-    hear(api.caller.house, "can somebody call me")
+    accept(api.caller.context)
+    hear(api.caller.context, "can someone call me")
     (reply,) = items(api.get("/replies?waiting=true"))
     assert (reply["patients"], reply["words"], reply["from"]) == (["MRN-1"], None, "•••••••0101")
-    assert items(api.get("/replies?names=true"))[0]["words"] == "can somebody call me"
+    assert items(api.get("/replies?names=true"))[0]["words"] == "can someone call me"
     (task,) = items(api.get("/tasks"))
     assert [task] == run("tasks", "list")
     assert reply["task"] == task["id"]
     of = f"/tasks/{task['id']}"
-    assert "can somebody call me" not in api.get(of).text
-    assert "can somebody call me" in api.get(f"{of}?names=true").text
+    assert "can someone call me" not in api.get(of).text
+    assert "can someone call me" in api.get(f"{of}?names=true").text
     assert api.post(f"{of}/take").json()["owner"].startswith("key:")
     assert api.post(f"{of}/note", {"note": "No answer yet."}).status_code == 200
     assert api.post(f"{of}/note", {"note": ""}).json()["errors"] == [{"where": "body.note", "problem": "is empty"}]
@@ -225,8 +225,8 @@ def task_outcome(api, of):
 
 def test_pages_of_every_list_join_without_a_gap(api):
     for number in range(1, 6):
-        accept(api.caller.house, number, series=GROUP)
-        hear(api.caller.house, "can somebody call me", number, f"SM{number}")
+        accept(api.caller.context, number, series=GROUP)
+        hear(api.caller.context, "can someone call me", number, f"SM{number}")
     for task in items(api.get("/tasks"))[:3]:
         api.post(f"/tasks/{task['id']}/close", {"outcome": task_outcome(api, f"/tasks/{task['id']}")})
     for path in (
@@ -247,8 +247,8 @@ def test_pages_of_every_list_join_without_a_gap(api):
 
 def test_plans_are_listed_by_filter(api, travel):
     for number, day in enumerate(("2026-11-26", "2026-11-28", "2026-11-30"), 1):
-        accept(api.caller.house, number, plan={"discharged_on": day}, who=f"cli:{number}")
-    hear(api.caller.house, "can somebody call me", 1)
+        accept(api.caller.context, number, plan={"discharged_on": day}, who=f"cli:{number}")
+    hear(api.caller.context, "can someone call me", 1)
     refs = lambda query: [one["ref"] for one in items(api.get(f"/plans?{query}"))]  # ruff: ignore[lambda-assignment]  one line
     assert refs("") == ["DC-3", "DC-2", "DC-1"]
     assert refs("discharged_since=2026-11-28&discharged_until=2026-11-30") == ["DC-2"]
@@ -267,9 +267,9 @@ def test_plans_are_listed_by_filter(api, travel):
 
 
 def test_the_api_the_metrics_and_the_command_line_show_the_same_numbers(api, run):
-    accept(api.caller.house)
-    accept(api.caller.house, 2)
-    hear(api.caller.house, "can somebody call me", 2)
+    accept(api.caller.context)
+    accept(api.caller.context, 2)
+    hear(api.caller.context, "can someone call me", 2)
     stats = api.get("/stats").json()
     (status,) = run("status", code=1)
     for shown in (stats, status):
@@ -277,7 +277,7 @@ def test_the_api_the_metrics_and_the_command_line_show_the_same_numbers(api, run
     for name in ("ok", "queue", "troubles"):
         assert stats[name] == status[name]
     assert stats["jobs"].keys() == status["jobs"].keys()
-    local = type(api.caller)(api.caller.house)
+    local = type(api.caller)(api.caller.context)
     shown = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(local.get("/metrics").text)

@@ -23,17 +23,17 @@ DAY = date(2026, 11, 30)
 
 
 @pytest.fixture
-def three(house):
+def three(context):
     """Three patients who share tonight's group."""
     for number in (1, 2, 3):
         person = {"ref": f"MRN-{number}", "phone": f"202-555-{100 + number:04d}"}
         planning.accept(
-            house,
+            context,
             document(plan={"ref": f"DC-{number}"}, patient=person, series=TONIGHT, consent={"on": "2026-11-20"}),
             BEFORE,
             who="test",
         )
-    return house
+    return context
 
 
 def words(answer):
@@ -41,18 +41,18 @@ def words(answer):
     return said
 
 
-def visits(house, now):
-    here = house.database.read(lambda tx: store.people.site_by_key(tx, "main").id)
-    rows = house.database.read(lambda tx: queries.visits.list_visits(tx, [here], now - timedelta(days=30), now))
+def visits(context, now):
+    here = context.database.read(lambda tx: store.people.site_by_key(tx, "main").id)
+    rows = context.database.read(lambda tx: queries.visits.list_visits(tx, [here], now - timedelta(days=30), now))
     return {row.patient: row.id for row in rows}
 
 
-def statuses(house):
-    return sorted(row.status for row in house.database.read(lambda tx: tx.all(sa.select(schema.appointments))))
+def statuses(context):
+    return sorted(row.status for row in context.database.read(lambda tx: tx.all(sa.select(schema.appointments))))
 
 
-def missed_texts(house):
-    return [text for text in logged(house) if text.wording == "missed"]
+def missed_texts(context):
+    return [text for text in logged(context) if text.wording == "missed"]
 
 
 # Screens 18
@@ -130,8 +130,8 @@ def test_screens_18_leaving_the_text_out_takes_one_back_that_has_not_gone(three)
 # Screens 17
 
 
-def the_page(house, on="2026-11-30"):
-    number = house.database.read(lambda tx: tx.value(sa.select(schema.sessions.c.id)))
+def the_page(context, on="2026-11-30"):
+    number = context.database.read(lambda tx: tx.value(sa.select(schema.sessions.c.id)))
     return f"/sessions/{number}/{on}"
 
 

@@ -1,4 +1,4 @@
-"""Backups while everything runs, and restores after which nobody gets a text twice (K13, F32, F33)."""
+"""Backups while everything runs, and restores after which no one gets a text twice (K13, F32, F33)."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from people import document, one_off
 from test_disorder import Web
 
 from reminders import clock, queries, store
-from reminders.service import House, planning, sending
+from reminders.service import AppContext, planning, sending
 from reminders.service.office import signing_in
 from reminders.service.operations import backups, health, runs
 from reminders.service.replies import inbound
@@ -51,40 +51,40 @@ def opens(minutes: float) -> dict:
 TOMORROW = one_off("tomorrow", "2026-12-02T11:00:00", leads=["1d@17:00"])
 
 
-def accept(house, number: int, *series, **more):
+def accept(context, number: int, *series, **more):
     changes = {
         "plan": {"ref": f"DC-{number}"},
         "patient": {"ref": f"MRN-{number}", "phone": phone(number), "name": f"Robin {number}"},
         "series": list(series),
     }
-    return planning.accept(house, document(**changes | more), clock.now(), who="test")
+    return planning.accept(context, document(**changes | more), clock.now(), who="test")
 
 
-async def _poll(house, gateway):
+async def _poll(context, gateway):
     with contextlib.suppress(Unreachable):  # the job would fail, and run again
-        await runs.answer(house, gateway, await inbound.poll(house, gateway, clock.now()))
+        await runs.answer(context, gateway, await inbound.poll(context, gateway, clock.now()))
 
 
-def poll(house):
-    runs.with_gateway(house, lambda gateway: _poll(house, gateway))
+def poll(context):
+    runs.with_gateway(context, lambda gateway: _poll(context, gateway))
 
 
-def live(house, travel, until, *, step=MINUTE / 2):
+def live(context, travel, until, *, step=MINUTE / 2):
     """A worker's jobs, every half a minute, until then."""
 
     async def work(gateway):
-        await sending.Dispatch(house, gateway, executor, threading.Event()).drain()
-        runs.succeeded(house, "send")
-        await outcomes.settle(house, gateway, clock.now())
-        await _poll(house, gateway)
-        await outcomes.ask(house, gateway, clock.now())
+        await sending.Dispatch(context, gateway, executor, threading.Event()).drain()
+        runs.succeeded(context, "send")
+        await outcomes.settle(context, gateway, clock.now())
+        await _poll(context, gateway)
+        await outcomes.ask(context, gateway, clock.now())
 
     at = clock.now()
     with ThreadPoolExecutor(1) as executor:
         while at < until:
             travel(at)
-            backlog.check(house, clock.now())
-            runs.with_gateway(house, work)
+            backlog.check(context, clock.now())
+            runs.with_gateway(context, work)
             at += step
     travel(until)
 
@@ -106,7 +106,7 @@ def seen_by(twilio) -> Counter:
 
 @pytest.fixture
 def clinic(line, request):
-    """`line`, with PostgreSQL's own programs at hand, and a web port that nobody answers on."""
+    """`line`, with PostgreSQL's own programs at hand, and a web port that no one answers on."""
     folder = None
     if line.database.dialect == "postgresql":
         folder = request.getfixturevalue("postgresql_server").binaries
@@ -116,7 +116,7 @@ def clinic(line, request):
             "web": line.settings.web.model_copy(update={"port": free_port()}),
         }
     )
-    return House(settings, line.secrets, line.database)
+    return AppContext(settings, line.secrets, line.database)
 
 
 @pytest.fixture
@@ -131,27 +131,27 @@ def empty(clinic, request):
     url = server.url(name)
     database = clinic.settings.database.model_copy(update={"url": url})
     settings = clinic.settings.model_copy(update={"database": database})
-    house = House(settings, clinic.secrets, store.Database(url, store.Ring(KEYS)))
-    yield house
-    house.close()
+    context = AppContext(settings, clinic.secrets, store.Database(url, store.Ring(KEYS)))
+    yield context
+    context.close()
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def take(house, folder):
-    return backups.take(house, folder, clock.now(), who="test")
+def take(context, folder):
+    return backups.take(context, folder, clock.now(), who="test")
 
 
-def restore(house, file, *, listed=True, **more):
+def restore(context, file, *, listed=True, **more):
     """As the command does it: the database, then what went and what was texted to us since."""
-    done = asyncio.run(backups.restore(house, file, clock.now(), who="test", **more))
+    done = asyncio.run(backups.restore(context, file, clock.now(), who="test", **more))
     if listed:
-        runs.with_gateway(house, lambda gateway: backups.catch_up(house, gateway, clock.now()))
+        runs.with_gateway(context, lambda gateway: backups.catch_up(context, gateway, clock.now()))
     return done
 
 
-def states(house) -> dict[str, str]:
+def states(context) -> dict[str, str]:
     """Patient → how their first text stands."""
-    return {text.patient: text.state for text in reversed(logged(house))}
+    return {text.patient: text.state for text in reversed(logged(context))}
 
 
 EVENING = 60 * 31  # minutes from NOW until the text of TOMORROW is due
@@ -172,7 +172,7 @@ def test_f32_k13_a_restore_sends_nothing_twice_and_nothing_after_stop(clinic, em
     for number in stopped - {9}:
         say(twilio, number, "STOP")
     live(clinic, travel, after(8.5))
-    say(twilio, 9, "STOP")  # nobody has heard it yet
+    say(twilio, 9, "STOP")  # no one has heard it yet
     assert seen_by(twilio).total() == 12
 
     travel(after(10))
@@ -227,7 +227,7 @@ def test_f32_a_text_that_was_tried_again_after_the_backup_is_not_tried_a_third_t
     accept(clinic, 1, opens(1))
     accept(clinic, 2, opens(1))
     live(clinic, travel, after(1.5))
-    backup = take(clinic, tmp_path)  # one is handed over, of the other nobody knows
+    backup = take(clinic, tmp_path)  # one is handed over, of the other no one knows
     assert states(clinic) == {"MRN-1": "sent", "MRN-2": "uncertain"}
     travel(after(17))
     live(clinic, travel, after(24))
@@ -343,10 +343,10 @@ def test_f32_what_twilio_answers_by_itself_is_no_riddle(clinic, empty, twilio, t
     assert backups.open_doubts(empty) == (0, [])
 
 
-def asking(house):
+def asking(context):
     """The same house, where a number is verified by the welcome's Y."""
-    asks = house.settings.sending.model_copy(update={"welcome": True})
-    return House(house.settings.model_copy(update={"sending": asks}), house.secrets, house.database)
+    asks = context.settings.sending.model_copy(update={"welcome": True})
+    return AppContext(context.settings.model_copy(update={"sending": asks}), context.secrets, context.database)
 
 
 def test_f32_a_welcome_goes_once_and_the_y_since_counts(clinic, empty, twilio, travel, tmp_path):
@@ -470,7 +470,7 @@ def test_f32_nothing_is_released_before_every_stop_is_in(clinic, empty, twilio, 
 
 def test_f32_many_texts_that_were_due_in_the_outage_are_a_backlog(clinic, empty, twilio, travel, tmp_path):
     settings = empty.settings.model_copy(update={"sending": empty.settings.sending.model_copy(update={"backlog": 3})})
-    many = House(settings, empty.secrets, empty.database)
+    many = AppContext(settings, empty.secrets, empty.database)
     for number in range(4):
         accept(clinic, number, opens(1))
     backup = take(clinic, tmp_path)
@@ -510,17 +510,17 @@ def test_a_backup_of_a_backup_of_a_restore_is_restored_just_so(clinic, empty, tw
 # The file.
 
 
-def rows_of(house) -> int:
-    return house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.audit)))
+def rows_of(context) -> int:
+    return context.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.audit)))
 
 
-def write_audit(house, stop, written):
+def write_audit(context, stop, written):
     while not stop.is_set():
-        house.database.write(
+        context.database.write(
             lambda tx: store.records.note(tx, who="test", what="noise", table="sites", row=0, now=clock.now())
         )
         written.append(None)
-        time.sleep(0.005)  # SQLite's busy handler is unfair: who writes without a pause lets nobody else in
+        time.sleep(0.005)  # SQLite's busy handler is unfair: who writes without a pause lets no one else in
 
 
 def test_f33_a_backup_under_load_lacks_nothing_that_was_committed_before_it(clinic, empty, tmp_path, travel):
@@ -581,7 +581,7 @@ def test_a_backup_that_fails_leaves_the_one_before_and_says_why(clinic, tmp_path
             take(clinic, target)
     else:
         database = clinic.settings.database.model_copy(update={"client_folder": folder})
-        without = House(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
+        without = AppContext(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
         with pytest.raises(BadBackup, match=r"pg_dump is not to be had.*client_folder"):
             take(without, target)
     assert target.stat().st_size == first.bytes
@@ -610,8 +610,8 @@ def test_the_password_of_the_server_is_in_no_argument(clinic, tmp_path, travel):
         program.chmod(0o755)
     url = clinic.settings.database.url.replace("postgres@", "postgres:s3cret@") + "?application_name=kept"
     database = clinic.settings.database.model_copy(update={"url": url, "client_folder": folder})
-    house = House(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
-    take(house, tmp_path)
+    context = AppContext(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
+    take(context, tmp_path)
     arguments, environment = ((folder / name).read_text() for name in ("arguments", "environment"))
     assert "s3cret" not in arguments
     assert "PGPASSWORD=s3cret" in environment
@@ -623,9 +623,9 @@ def test_the_password_of_the_server_is_in_no_argument(clinic, tmp_path, travel):
 # What is refused.
 
 
-def refuse(house, file, words: str, **more):
+def refuse(context, file, words: str, **more):
     with pytest.raises((BadBackup, store.WrongSchema), match=words):
-        asyncio.run(backups.restore(house, file, clock.now(), who="test", **more))
+        asyncio.run(backups.restore(context, file, clock.now(), who="test", **more))
 
 
 def test_a_restore_is_refused_while_a_worker_or_the_web_process_is_at_work(clinic, tmp_path, travel):
@@ -701,7 +701,7 @@ def test_f50_without_its_keys_a_backup_is_not_restored(clinic, empty, tmp_path, 
     backup = take(clinic, tmp_path)
     clinic.database.close()
     ring = store.Ring({"k9": b"9" * 32})
-    strange = House(empty.settings, empty.secrets, store.Database(empty.settings.database.url, ring))
+    strange = AppContext(empty.settings, empty.secrets, store.Database(empty.settings.database.url, ring))
     with pytest.raises(store.Unreadable, match="k1"):
         asyncio.run(backups.restore(strange, backup.file, clock.now(), who="test"))
     strange.database.close()

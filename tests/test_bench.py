@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 
 BENCH = Path(__file__).parent / "bench"
 MESSAGES = 60
@@ -79,12 +79,12 @@ def test_on_a_slow_sender_the_earliest_deadline_goes_first_and_nothing_after_its
     scripts, database_url, tmp_path
 ):
     slow_sender = scripts("slow_sender")
-    house = open_house(database_url, tmp_path)
+    context = open_context(database_url, tmp_path)
     try:
-        slow_sender.lay_down(house, 150, NOW)
-        found = slow_sender.run(house, 150, NOW)
+        slow_sender.lay_down(context, 150, NOW)
+        found = slow_sender.run(context, 150, NOW)
     finally:
-        house.close()
+        context.close()
     assert (found.after_window, found.out_of_order) == (0, 0)
     assert found.sent + found.expired == 150
     assert found.sent > 90
@@ -95,12 +95,12 @@ def test_a_scan_and_a_claim_are_measured_on_a_filled_database(scripts, sqlite_te
     growth, parts = scripts("growth"), scripts("parts")
     url = f"sqlite:///{tmp_path / 'filled.db'}"
     shutil.copy(sqlite_template, tmp_path / "filled.db")
-    growth.fill(open_house(url, tmp_path, sending__quiet_hours='["00:00", "00:00"]'), 600, 5)  # it closes the house
-    house = open_house(url, tmp_path)
+    growth.fill(open_context(url, tmp_path, sending__quiet_hours='["00:00", "00:00"]'), 600, 5)  # it closes the house
+    context = open_context(url, tmp_path)
     try:
-        grown = [growth.measure(house, 5, 3) for _ in range(2)]  # what was claimed is due again
+        grown = [growth.measure(context, 5, 3) for _ in range(2)]  # what was claimed is due again
     finally:
-        house.close()
+        context.close()
     for found in grown:
         assert found["stored"] == 30 + 500
         assert found["claim_ms"] > found["database_ms"] > 0
@@ -112,11 +112,11 @@ def test_a_scan_and_a_claim_are_measured_on_a_filled_database(scripts, sqlite_te
 def test_plans_are_taken_in_and_laid_down_again(scripts, sqlite_template, tmp_path):
     accepting = scripts("accepting")
     shutil.copy(sqlite_template, tmp_path / "plans.db")
-    house = open_house(f"sqlite:///{tmp_path / 'plans.db'}", tmp_path)
+    context = open_context(f"sqlite:///{tmp_path / 'plans.db'}", tmp_path)
     try:
-        planned = accepting.measure(house, accepting.documents(house, 2, NOW), NOW)
+        planned = accepting.measure(context, accepting.documents(context, 2, NOW), NOW)
     finally:
-        house.close()
+        context.close()
     assert planned["accept"]["texts"] > 50
     assert planned["extend"]["added"] > 0
 
@@ -124,12 +124,12 @@ def test_plans_are_taken_in_and_laid_down_again(scripts, sqlite_template, tmp_pa
 def test_stamped_plans_are_what_the_verb_makes(scripts, sqlite_template, tmp_path):
     stored = scripts("stored")
     shutil.copy(sqlite_template, tmp_path / "stamped.db")
-    house = open_house(f"sqlite:///{tmp_path / 'stamped.db'}", tmp_path)
+    context = open_context(f"sqlite:///{tmp_path / 'stamped.db'}", tmp_path)
     try:
-        stored.lay_down(house, 2, NOW)
-        rows = house.database.read(stored._rows_of_plan)  # it opens whatever is sealed
+        stored.lay_down(context, 2, NOW)
+        rows = context.database.read(stored._rows_of_plan)  # it opens whatever is sealed
     finally:
-        house.close()
+        context.close()
     for table, found in rows.items():
         assert len(found) % 2 == 0, table
         by_verb, stamped = found[: len(found) // 2], found[len(found) // 2 :]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import sqlalchemy as sa
-from conftest import logged, open_house, send, settle
+from conftest import logged, open_context, send, settle
 from oncall import SENDER, STRANGER
 from people import one_off, raw
 from staff import cookies, signed_in
@@ -124,9 +124,9 @@ def canary(**more):
     return plan | more
 
 
-def accept(house, data):
-    known = house.database.read(lambda tx: house.known(tx, clock.now()))
-    return planning.accept(house, plans.read(data, known), clock.now(), who="test")
+def accept(context, data):
+    known = context.database.read(lambda tx: context.known(tx, clock.now()))
+    return planning.accept(context, plans.read(data, known), clock.now(), who="test")
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
 ):
     caplog.set_level(logging.DEBUG, logger="reminders")
     caplog.set_level(logging.DEBUG, logger="jobs")
-    house = office.house
+    context = office.context
     raised: list[BaseException] = []
 
     # Plans that are refused, each with something of hers where it does not belong; then the good one.
@@ -173,13 +173,13 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
         wrong["consent"] = {"said": NAME, "on": PHONE, "how": 7}
         wrong["series"][0] |= {"kind": PLACE, "starts": WITH, "repeats": NAME, "leads": [NAME]}
         with pytest.raises(plans.PlanRefused) as refused:
-            accept(house, wrong)
+            accept(context, wrong)
         raised.append(refused.value)
-    accept(house, canary())
-    planning.preview_plan(house, "DC-1", clock.now())
+    accept(context, canary())
+    planning.preview_plan(context, "DC-1", clock.now())
 
     # The welcome, reminders, receipts; every fault of Twilio's.
-    send(house)
+    send(context)
     office.text("Y", PHONE)
     faults = [
         {"error_code": 30003},
@@ -193,15 +193,15 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
         office.twilio.rule(to=PHONE, times=1, **fault)
         lay_down_typed(office, TYPED, PHONE)
         office.travel(clock.now() + timedelta(minutes=10 * minute + 1))
-        send(house)
-        settle(house)
+        send(context)
+        settle(context)
     office.travel(clock.now() + timedelta(minutes=20))  # the sender has rested from its faults
     free = schema.numbers.update().values(bad_since=None, bad_code=None)
-    house.database.write(lambda tx: tx.run(free))
+    context.database.write(lambda tx: tx.run(free))
     lay_down_typed(office, TYPED, PHONE)
-    send(house)
+    send(context)
     assert any(TYPED in body for body in office.received(PHONE))
-    for text in logged(house):
+    for text in logged(context):
         for attempt in text.attempts:
             form = {
                 "MessageSid": attempt.sid or "SM" + "0" * 32,
@@ -222,12 +222,12 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
     answers = []
     with broken_table(database_url, "replies"):
         answers.append(office.caller.twilio("/sms/inbound", **form))
-        runs.run(house, "watch")
+        runs.run(context, "watch")
     assert answers[0].status_code == 500
     answers += [
         office.caller.get("/metrics"),
         office.caller.get("/readyz"),
-        signed_in(office.caller, house, "ops").page("/log"),
+        signed_in(office.caller, context, "ops").page("/log"),
         office.caller.page(f"/{quote(NAME)}/{quote(PHONE)}"),
         office.caller.post(f"/sms/status/{quote(NAME)}", [("To", PHONE)]),
         office.caller.post("/sms/inbound", [("From", PHONE), ("Body", SAID[1])], "forged"),
@@ -236,31 +236,31 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
 
     # What people do with it.
     for task in office.tasks():
-        queries.tasks.show(house.database, task.id, clock.now(), who="test")
-        tasks.take(house, task.id, clock.now(), who="test")
-        tasks.remark(house, task.id, NOTE, clock.now(), who="test")
+        queries.tasks.show(context.database, task.id, clock.now(), who="test")
+        tasks.take(context, task.id, clock.now(), who="test")
+        tasks.remark(context, task.id, NOTE, clock.now(), who="test")
     disclosed = tasks.Disclosure(TOLD_TO, EMERGENCY)
     crisis = next(task for task in office.tasks("crisis"))
     with pytest.raises(tasks.Settled) as settled:
-        tasks.close(house, crisis.id, NAME, clock.now(), who="test")
+        tasks.close(context, crisis.id, NAME, clock.now(), who="test")
     raised.append(settled.value)
-    tasks.close(house, crisis.id, "reached", clock.now(), who="test", note=NOTE, disclosed=disclosed)
+    tasks.close(context, crisis.id, "reached", clock.now(), who="test", note=NOTE, disclosed=disclosed)
     on = datetime(2026, 12, 2, 16, 0)  # wall clock of the place
-    changes.change_session(house, "elm", on.date(), clock.now(), who="test", to=on)
-    accept(house, canary(patient=canary()["patient"] | {"phone": NEW_PHONE}))
+    changes.change_session(context, "elm", on.date(), clock.now(), who="test", to=on)
+    accept(context, canary(patient=canary()["patient"] | {"phone": NEW_PHONE}))
     for job in ("watch", "page", "plan", "settle", "ask", "poll"):
-        runs.run(house, job)
+        runs.run(context, job)
     office.text("STOP", PHONE)
     office.text("STOP", NEW_PHONE)
     office.text(SAID[0], STRANGER)  # whose answer is due
     office.travel(clock.now() + timedelta(minutes=20))
     with broken_table(database_url, "attempts"):
         for job in ("settle", "ask"):
-            runs.run(house, job)
+            runs.run(context, job)
         with pytest.raises(sa.exc.DBAPIError) as broken:
-            send(house)
+            send(context)
     raised.append(broken.value)
-    shown = [json.dumps(health.status(house, clock.now()), default=str), repr(logged(house)), repr(office.tasks())]
+    shown = [json.dumps(health.status(context, clock.now()), default=str), repr(logged(context)), repr(office.tasks())]
 
     assert office.pager.pages
     assert {"the watch job failed", "the settle job failed"} & {line.partition(":")[0] for line in caplog.messages}
@@ -373,7 +373,7 @@ def test_promise_5_in_real_processes_nobody_is_found_in_logs_figures_pages_or_fi
     before = heard()
     says("STOP")
     wait_for(lambda: heard() > before)
-    with closing(open_house(database_url, tmp_path)) as opened:
+    with closing(open_context(database_url, tmp_path)) as opened:
         cookie = "; ".join(f"{name}={token}" for name, token in cookies(opened, "ops").items())
     for path_ in ("/metrics", "/readyz", "/log", f"/{quote(NAME)}", f"/log/{quote(PHONE)}"):
         status, page = get(service, path_, cookie)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, environment, free_port, open_house
+from conftest import KEYS, environment, free_port, open_context
 from hypothesis import example, given
 from hypothesis import strategies as st
 from people import raw
@@ -96,20 +96,20 @@ class Terminal:
 
     def rows(self):
         """How many rows there are about people and plans."""
-        house = open_house(self.url, self.folder)
+        context = open_context(self.url, self.folder)
         try:
             return {
                 name: count
                 for name, table in schema.metadata.tables.items()
                 if name not in {"keys", "sites", "senders", "job_runs", "shapes"}
                 and (
-                    count := house.database.read(
+                    count := context.database.read(
                         lambda tx, t=table: tx.value(sa.select(sa.func.count()).select_from(t))
                     )
                 )
             }
         finally:
-            house.close()
+            context.close()
 
 
 @pytest.fixture
@@ -468,10 +468,10 @@ def test_status_when_nothing_ever_ran(run_both):
 
 
 def test_status_when_all_is_well(run_both):
-    house = open_house(run_both.url, run_both.folder)
+    context = open_context(run_both.url, run_both.folder)
     for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
-        runs.succeeded(house, name)
-    house.close()
+        runs.succeeded(context, name)
+    context.close()
     said = run_both.json("status")
     assert said["ok"] is True
     for job in said["jobs"].values():
@@ -530,10 +530,10 @@ def test_doctor_on_a_server_that_is_away(tmp_path, monkeypatch):
 
 
 def test_doctor_when_all_is_well(run_both):
-    house = open_house(run_both.url, run_both.folder)
+    context = open_context(run_both.url, run_both.folder)
     for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
-        runs.succeeded(house, name)
-    house.close()
+        runs.succeeded(context, name)
+    context.close()
     assert all(check["ok"] for check in checks(run_both, code=0).values())
 
 
@@ -674,7 +674,7 @@ def test_send_settle_and_log(sent):
     assert "Handed over" in shown.stdout
     assert "there is no consent in force" in shown.stdout
     assert sent("log", "--plan", "DC-404").stdout == NOTHING
-    # nobody's name and nobody's number
+    # no one's name and no one's number
     for one in (shown, sent("log", "--csv"), sent("log", "--json")):
         assert "Jordan" not in one.stdout + one.stderr
         assert "2025550143" not in one.stdout + one.stderr
@@ -723,14 +723,14 @@ def test_a_sealing_key_is_replaced_while_everything_stays_readable(index, run_bo
     path = plan_file(run_both.folder)
     run_both("import", path)
     before = run_both.json("preview", "DC-1")
-    house = open_house(run_both.url, run_both.folder)
+    context = open_context(run_both.url, run_both.folder)
 
     def stop(tx):
         number_id = store.people.keep_number(tx, "+12025550143", clock.now())
         store.people.mark_number(tx, number_id, opted_out_at=clock.now())
 
-    house.database.write(stop)
-    house.close()
+    context.database.write(stop)
+    context.close()
     run_both.set(REMINDERS_SEALING_KEYS=f"{key(2)},{key(1)}")
     said = run_both.json("keys", "rotate", *(["--index"] if index else []))
     assert said["key"] == "k2"

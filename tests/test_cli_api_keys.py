@@ -4,7 +4,7 @@ import json
 import re
 
 from api_caller import Program
-from conftest import open_house
+from conftest import open_context
 from test_cli import Terminal
 
 
@@ -15,8 +15,8 @@ def test_a_key_is_made_used_listed_and_ended(database_url, tmp_path, monkeypatch
     key = made.stdout.strip()
     assert re.fullmatch(r"rk_[a-z2-7]{8}_[A-Za-z0-9_-]{43}", key)
     assert "not shown again" in made.stderr
-    house = open_house(database_url, tmp_path)
-    program = Program(house, key)
+    context = open_context(database_url, tmp_path)
+    program = Program(context, key)
     assert program.get("/plans").status_code == 200
     assert program.get("/plans?names=true").status_code == 403
     (row,) = run.lines("api-keys", "list")
@@ -28,7 +28,7 @@ def test_a_key_is_made_used_listed_and_ended(database_url, tmp_path, monkeypatch
     assert program.get("/plans").status_code == 401
     assert run.lines("api-keys", "list")[0]["holds"] is False
     assert "as it was" in run("api-keys", "end", row["prefix"]).stderr
-    house.close()
+    context.close()
 
 
 def test_what_there_is_not_is_refused(database_url, tmp_path, monkeypatch):

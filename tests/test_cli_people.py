@@ -73,7 +73,7 @@ def test_a_session_is_moved_shown_and_put_back(run):
     assert "taken back already" in again.stderr
     run("sessions", "show", "oak-group", "2026-12-09", code=3)
     run("sessions", "undo", "nobody", "2026-12-03", code=3)
-    assert "called off for everybody" in run("sessions", "cancel", "oak-group", "2026-12-03").stderr
+    assert "called off for everyone" in run("sessions", "cancel", "oak-group", "2026-12-03").stderr
     assert "Stands" not in run("sessions", "show", "oak-group", "2026-12-03").stderr
 
 

@@ -81,7 +81,7 @@ def test_a_list_shows_the_urgent_first_and_nobodys_words(desk):
     shown = desk()
     first, second = shown.stdout.splitlines()[1:]
     assert re.match(
-        r"2 +urgent +Somebody may be in danger +MRN-1 …0143 +Mon 30 Nov( 2026)?, 10:15 +rings for 0 min", first
+        r"2 +urgent +Someone may be in danger +MRN-1 …0143 +Mon 30 Nov( 2026)?, 10:15 +rings for 0 min", first
     )
     assert re.match(r"1 +soon +A text from a number we do not know +…0178 +Mon 30 Nov( 2026)?, 14:00 +open", second)
     assert shown.stderr == "Tasks, the urgent first\n"
@@ -111,7 +111,7 @@ def test_c12_who_is_shown_to_get_texts_is_told_apart_from_whose_reminders_wait(d
     desk.clinic.accept()
     desk.clinic.text("i want to die")
     shown = CliRunner().invoke(app, ["people", "show", "MRN-1"], env={"COLUMNS": "200"})
-    assert "reminders wait: somebody may be in danger" in shown.stdout
+    assert "reminders wait: someone may be in danger" in shown.stdout
     desk("close", 1, "--outcome", "reached", "--note", "With his sister.")
     assert "texts go" in CliRunner().invoke(app, ["people", "show", "MRN-1"], env={"COLUMNS": "200"}).stdout
 
@@ -152,7 +152,7 @@ def test_c13_the_whole_story_on_one_page(desk):
     )
     page = desk("show", number).stdout
     lines = [line.strip() for line in page.splitlines()]
-    assert lines[0] == f"Task {number}, urgent: Somebody may be in danger"
+    assert lines[0] == f"Task {number}, urgent: Someone may be in danger"
     assert "Patients:  MRN-1" in lines
     assert "Outcome:   handed over" in lines
     assert any(line.startswith("To do: Call them now") for line in lines)
@@ -202,7 +202,7 @@ def test_c12_a_held_text_is_let_go_and_those_of_a_closed_crisis_go_by_themselves
         clinic.accept(number, phone, series=[one_off("visit", f"2026-12-02T1{number}:00:00", leads=["1d@17:00"])])
         clinic.text("i want to die", phone)
     clinic.travel(EVENING)
-    send(clinic.house)
+    send(clinic.context)
     held = {task["patients"][0]: task for task in desk.lines("list", "--kind", "held_text")}
     assert held["MRN-1"]["visit"] == "visit@once"
     assert held["MRN-1"]["text"].isdigit()
@@ -211,8 +211,8 @@ def test_c12_a_held_text_is_let_go_and_those_of_a_closed_crisis_go_by_themselves
     closed = desk.json("close", crisis, "--outcome", "false_alarm")
     assert (closed["released"], closed["outcome"]) == (1, "false_alarm")
     assert len(desk.lines("list", "--kind", "held_text")) == 2, "open until their texts are handed over"
-    send(clinic.house)
-    watch.look(clinic.house, clock.now())
+    send(clinic.context)
+    watch.look(clinic.context, clock.now())
     assert desk.lines("list", "--kind", "held_text") == []
     assert {text.state for text in clinic.texts("reminder")} <= {"sent", "delivered"}
 
@@ -238,7 +238,7 @@ def test_that_somebody_read_a_task_is_put_on_record(desk):
     desk("show", 1)
     desk("list")
     audit = schema.audit
-    rows = desk.clinic.house.database.read(
+    rows = desk.clinic.context.database.read(
         lambda tx: tx.all(sa.select(audit).where(audit.c.what == "task read", audit.c.row_id == 1))
     )
     assert [row.who.startswith("cli") for row in rows] == [True]

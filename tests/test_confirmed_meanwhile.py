@@ -23,7 +23,7 @@ def confirms(office):
     """A reader says C, and before any worker comes by something else is due too."""
     office.remind(series=TOMORROW)
     office.accept(2, OTHER, series=TOMORROW)
-    inbound.take_in(office.house, office.text("C", heard=False), clock.now())
+    inbound.take_in(office.context, office.text("C", heard=False), clock.now())
     assert [(text.wording, text.state) for text in office.texts()] == [("confirmed", "scheduled")]
 
 
@@ -33,7 +33,7 @@ def test_e11_a_c_is_not_answered_once_its_visit_is_off_or_anothers(office, how):
     changed = {"status": "cancelled"} if how == "called off" else {"for": ["sister"]}
     recipients = [supporter()]
     office.accept(series=[TOMORROW[0] | changed, one_off("other", "2026-12-09T15:00:00")], recipients=recipients)
-    send(office.house)
+    send(office.context)
     assert [(text.state, text.reason) for text in office.texts()] == [("suppressed", "not_booked")]
     assert office.received(OTHER) != []
 
@@ -56,10 +56,10 @@ def test_r08_a_text_that_cannot_be_rendered_costs_no_other_and_has_a_task(office
             wording="never written",
         )
 
-    office.house.database.write(lay_down)
-    send(office.house)
+    office.context.database.write(lay_down)
+    send(office.context)
     ends = {text.wording: (text.state, text.reason) for text in office.texts()}
     assert ends == {"confirmed": ("sent", None), "never written": ("suppressed", "no_wording")}
     assert "stuck" in office.kinds()
     assert office.received(OTHER) != []
-    assert [one for one in logged(office.house, state="scheduled") if one.opens_at <= clock.now()] == []
+    assert [one for one in logged(office.context, state="scheduled") if one.opens_at <= clock.now()] == []

@@ -23,14 +23,14 @@ BOX = "Tick it once they were told that others may see texts: without it their y
 
 
 @pytest.fixture
-def ana(house, travel):
+def ana(context, travel):
     travel(NOW)
-    house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, NOW))
-    return Caller(house, role="coordinator")
+    context.database.write(lambda tx: store.people.keep_default_site(tx, context.settings, NOW))
+    return Caller(context, role="coordinator")
 
 
-def the_plan(house, ref="MRN-1-20261130"):
-    return house.database.read(lambda tx: store.plans.plan_by_ref(tx, ref, lock=False))
+def the_plan(context, ref="MRN-1-20261130"):
+    return context.database.read(lambda tx: store.plans.plan_by_ref(tx, ref, lock=False))
 
 
 def at_box(answer, name):
@@ -41,50 +41,50 @@ def at_box(answer, name):
 # Screens 2: the new plan form.
 
 
-def test_screens_2_a_yes_without_the_warning_is_stopped_at_the_box(house, ana):
+def test_screens_2_a_yes_without_the_warning_is_stopped_at_the_box(context, ana):
     answer = ana.post("/plans/new", form(without=("consent.warned_of_risk",)))
     assert answer.status_code == 422
     assert at_box(answer, "consent.warned_of_risk")
     assert BOX in words(answer)
-    assert the_plan(house) is None
+    assert the_plan(context) is None
     looked = ana.post("/plans/new", form(without=("consent.warned_of_risk",), do="look"))
     assert BOX in words(looked)  # said before saving, beside the texts
     assert ana.post("/plans/new", form()).status_code == 303
-    assert the_plan(house) is not None
+    assert the_plan(context) is not None
 
 
 @pytest.mark.parametrize("box", ["on", "how", "by", "categories", "warned_of_risk"])
-def test_screens_2_each_missing_box_is_named_on_the_new_plan_form(house, ana, box):
+def test_screens_2_each_missing_box_is_named_on_the_new_plan_form(context, ana, box):
     answer = ana.post("/plans/new", form(without=(f"consent.{box}",)))
     assert answer.status_code == 422
     assert at_box(answer, f"consent.{box}")
-    assert the_plan(house) is None
+    assert the_plan(context) is None
 
 
-def test_screens_2_a_yes_to_nothing_texted_or_that_has_run_out_is_stopped_too(house, ana):
+def test_screens_2_a_yes_to_nothing_texted_or_that_has_run_out_is_stopped_too(context, ana):
     only = ana.post("/plans/new", form(("consent.categories", "checkins")))
     assert only.status_code == 422
     assert at_box(only, "consent.categories")
     out = ana.post("/plans/new", form(("consent.expires_on", "2026-11-29")))
     assert out.status_code == 422
     assert at_box(out, "consent.expires_on")
-    assert the_plan(house) is None
+    assert the_plan(context) is None
 
 
-def test_screens_2_a_no_and_a_consent_to_come_need_no_boxes(house, ana):
+def test_screens_2_a_no_and_a_consent_to_come_need_no_boxes(context, ana):
     bare = ("consent.on", "consent.how", "consent.by", "consent.categories", "consent.warned_of_risk")
     assert ana.post("/plans/new", form(("consent.said", "no"), without=bare)).status_code == 303
     other = form(("consent.said", "later"), ("patient.ref", "MRN-2"), ("patient.phone", "202-555-0199"), without=bare)
     assert ana.post("/plans/new", other).status_code == 303
 
 
-def test_screens_2_an_edit_of_a_plan_from_a_file_is_not_held_up_by_what_the_file_said(house, ana):
-    done = planning.accept(house, document(consent={"warned_of_risk": False}), NOW, who="test")
+def test_screens_2_an_edit_of_a_plan_from_a_file_is_not_held_up_by_what_the_file_said(context, ana):
+    done = planning.accept(context, document(consent={"warned_of_risk": False}), NOW, who="test")
     page = ana.page(f"/plans/{done.plan_id}/edit")
-    plan = house.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
+    plan = context.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
     from reminders.web.plan_form import fields_of
 
-    fields = fields_of(json.loads(house.database.read(lambda tx: store.plans.document_of(tx, plan))))
+    fields = fields_of(json.loads(context.database.read(lambda tx: store.plans.document_of(tx, plan))))
     fields += [("version", str(plan.version)), ("plan_id", str(plan.id))]
     changed = [(name, "16:00" if name == "series.0.time" else value) for name, value in fields]
     assert page.status_code == 200
@@ -109,27 +109,27 @@ CONSENT = [
 
 @pytest.mark.parametrize("what", ["consent", "number"])
 @pytest.mark.parametrize("box", ["on", "how", "by", "categories", "warned_of_risk"])
-def test_screens_2_each_missing_box_is_named_where_consent_is_recorded(house, ana, what, box):
-    planning.accept(house, document(), NOW, who="test")
-    path = f"/patients/{the_plan(house, 'DC-1').patient_id}"
+def test_screens_2_each_missing_box_is_named_where_consent_is_recorded(context, ana, what, box):
+    planning.accept(context, document(), NOW, who="test")
+    path = f"/patients/{the_plan(context, 'DC-1').patient_id}"
     given = [pair for pair in CONSENT if pair[0] != f"consent.{box}"] + [("phone", "202-555-0177")]
     answer = ana.post(f"{path}/do/{what}", given)
     assert answer.status_code == 422
     assert at_box(answer, f"consent.{box}")
-    shown = patient_status.show(house, reader_case.Whom("MRN-1"), NOW, who="test").readers[0]
+    shown = patient_status.show(context, reader_case.Whom("MRN-1"), NOW, who="test").readers[0]
     assert shown.to.endswith("0143")
     assert str(shown.said_on) == "2026-11-29"
     assert ana.post(f"{path}/do/{what}", [*CONSENT, ("phone", "202-555-0177")]).status_code == 303
 
 
-def test_screens_2_no_page_shows_a_yes_that_does_not_count_without_the_missing_box(house, ana):
-    planning.accept(house, document(consent={"warned_of_risk": False}), NOW, who="test")
-    path = f"/patients/{the_plan(house, 'DC-1').patient_id}"
+def test_screens_2_no_page_shows_a_yes_that_does_not_count_without_the_missing_box(context, ana):
+    planning.accept(context, document(consent={"warned_of_risk": False}), NOW, who="test")
+    path = f"/patients/{the_plan(context, 'DC-1').patient_id}"
     page = words(ana.page(path))
     assert "No texts go" in page
     assert "a yes that does not count yet they were not told yet that others may see texts" in page
     assert "does not count: not told that others may see texts" in words(ana.page(f"{path}/consent"))
-    api = Program(house, make_key(house, "read", "people"))
+    api = Program(context, make_key(context, "read", "people"))
     (one,) = api.get("/patients?names=true").json()["items"]
     (reader,) = api.get(f"/patients/{one['id']}?names=true").json()["readers"]
     assert reader["missing"] == ["they were not told yet that others may see texts"]
@@ -138,20 +138,20 @@ def test_screens_2_no_page_shows_a_yes_that_does_not_count_without_the_missing_b
 # Files and programs: kept, with a note.
 
 
-def test_screens_2_a_file_with_a_yes_that_does_not_count_is_accepted_with_a_note(house, tmp_path):
+def test_screens_2_a_file_with_a_yes_that_does_not_count_is_accepted_with_a_note(context, tmp_path):
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(raw(consent={"warned_of_risk": False})), encoding="utf-8")
-    report = importing.import_files(house, [file], NOW, who="test")
+    report = importing.import_files(context, [file], NOW, who="test")
     assert (report.accepted, report.refused) == (1, [])
     ((ref, note),) = report.notes
     assert ref == "DC-1"
     assert "a yes does not count yet: consent.warned_of_risk is missing" in note
-    assert {text.reason for text in logged(house)} == {"no_consent"}
+    assert {text.reason for text in logged(context)} == {"no_consent"}
 
 
-def test_screens_2_the_api_keeps_it_and_says_what_is_missing(house, travel):
+def test_screens_2_the_api_keeps_it_and_says_what_is_missing(context, travel):
     travel(NOW)
-    api = Program(house, make_key(house, "read", "write"))
+    api = Program(context, make_key(context, "read", "write"))
     made = api.post("/plans", raw(consent={"warned_of_risk": False}))
     assert made.status_code == 201
     assert "consent.warned_of_risk" in made.json()["note"]
@@ -212,30 +212,30 @@ BOTH = [
 A_FAMILY_SESSION = [("series.1.kind", "family_session"), ("series.1.date", "2026-12-04"), ("series.1.time", "17:00")]
 
 
-def test_screens_4_a_person_with_only_a_name_and_a_phone_is_not_accepted(house, ana):
+def test_screens_4_a_person_with_only_a_name_and_a_phone_is_not_accepted(context, ana):
     answer = ana.post("/plans/new", form(*OTHER))
     assert answer.status_code == 422
     assert at_box(answer, "recipients.0.consent.said")
-    assert the_plan(house) is None
+    assert the_plan(context) is None
     later = [("recipients.0.consent.said", "later")]
     assert ana.post("/plans/new", form(*OTHER, *later)).status_code == 303
 
 
 @pytest.mark.parametrize("box", [name for name, _ in BOTH if name != "recipients.0.consent.said"])
-def test_screens_4_the_same_checks_for_every_person(house, ana, box):
+def test_screens_4_the_same_checks_for_every_person(context, ana, box):
     answer = ana.post("/plans/new", form(*OTHER, *(pair for pair in BOTH if pair[0] != box)))
     assert answer.status_code == 422
     assert at_box(answer, box)
-    assert the_plan(house) is None
+    assert the_plan(context) is None
 
 
-def test_screens_4_the_yes_of_a_person_must_be_to_family_texts(house, ana):
+def test_screens_4_the_yes_of_a_person_must_be_to_family_texts(context, ana):
     wrong = [*BOTH[:-1], ("recipients.0.consent.categories", "appointments")]
     answer = ana.post("/plans/new", form(*OTHER, *wrong))
     assert (answer.status_code, at_box(answer, "recipients.0.consent.categories")) == (422, True)
 
 
-def test_screens_3_family_sessions_are_proposed_for_another_person(house, ana):
+def test_screens_3_family_sessions_are_proposed_for_another_person(context, ana):
     seen = ana.post("/plans/new", form(*OTHER, *BOTH, *A_FAMILY_SESSION, do="look"))
     told = seen.text.split('id="series.1.told"', 1)[1].split("</div>", 1)[0]
     assert 'value="sister" checked' in told
@@ -245,10 +245,10 @@ def test_screens_3_family_sessions_are_proposed_for_another_person(house, ana):
     assert seen.text.index('id="series.1.told"') < seen.text.index('id="series.1.more"')  # in no closed section
     assert "Sister : 3 texts" in words(seen)
     assert ana.post("/plans/new", form(*OTHER, *BOTH, *A_FAMILY_SESSION)).status_code == 303
-    assert {text.recipient for text in logged(house) if text.state == "scheduled"} == {"self", "sister"}
+    assert {text.recipient for text in logged(context) if text.state == "scheduled"} == {"self", "sister"}
 
 
-def test_screens_3_the_preview_has_a_line_for_each_person_with_why(house, ana):
+def test_screens_3_the_preview_has_a_line_for_each_person_with_why(context, ana):
     seen = words(ana.post("/plans/new", form(*OTHER, *BOTH, do="look")))
     assert "The patient : 2 texts" in seen or "The patient : 3 texts" in seen
     assert "Sister : 0 texts, no visit names them" in seen
@@ -256,7 +256,7 @@ def test_screens_3_the_preview_has_a_line_for_each_person_with_why(house, ana):
     assert "Sister : 0 texts, the patient's written consent naming them is not on record" in waiting
 
 
-def test_screens_3_who_was_unticked_stays_so_and_who_is_renamed_follows(house, ana):
+def test_screens_3_who_was_unticked_stays_so_and_who_is_renamed_follows(context, ana):
     offered = [("series.1.offered", "sister"), ("series.1.for", "self")]
     seen = ana.post("/plans/new", form(*OTHER, *BOTH, *A_FAMILY_SESSION, *offered, do="look"))
     assert "Sister : 0 texts, no visit names them" in words(seen)
@@ -265,9 +265,9 @@ def test_screens_3_who_was_unticked_stays_so_and_who_is_renamed_follows(house, a
     assert "Sister : 3 texts" in words(seen)
 
 
-def test_screens_3_an_edit_proposes_nobody_to_a_series_that_did_not_name_them(house, ana):
+def test_screens_3_an_edit_proposes_nobody_to_a_series_that_did_not_name_them(context, ana):
     person = SISTER | {"part2_consent_on": "2026-11-30", "consent": HER_YES}
-    done = planning.accept(house, document(recipients=[person], series=[FAMILY | {"for": ["self"]}]), NOW, who="test")
+    done = planning.accept(context, document(recipients=[person], series=[FAMILY | {"for": ["self"]}]), NOW, who="test")
     assert "sister gets no texts: no visit names them" in done.note
     page = ana.page(f"/plans/{done.plan_id}/edit").text
     told = page.split('id="series.0.told"', 1)[1].split("</div>", 1)[0]
@@ -282,10 +282,10 @@ def test_screens_3_a_program_s_family_sessions_are_for_everybody_named():
     assert {one.for_ for one in said.all_series() if one.kind is plans.Kind.FAMILY_SESSION} == {("self", "sister")}
 
 
-def test_screens_3_api_and_command_have_the_line_too(house, travel, run, tmp_path):
+def test_screens_3_api_and_command_have_the_line_too(context, travel, run, tmp_path):
     travel(NOW)
     person = SISTER | {"part2_consent_on": "2026-11-30", "consent": HER_YES}
-    api = Program(house, make_key(house, "read", "write", "people"))
+    api = Program(context, make_key(context, "read", "write", "people"))
     body = raw(recipients=[person])
     people = api.post("/preview", body).json()["people"]
     assert [(one["recipient"], one["why"]) for one in people] == [("self", None), ("sister", "no visit names them")]

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import free_port, logged, open_house, send
+from conftest import free_port, logged, open_context, send
 from people import document, one_off
 from test_service_changes import LATER, accept, bodies, wall
 
@@ -24,9 +24,9 @@ def weekly(key, starts, **more):
     return {"key": key, "kind": "therapy_individual", "starts": starts, "repeats": "FREQ=WEEKLY;COUNT=6"} | more
 
 
-def standing(house, class_="reminder"):
+def standing(context, class_="reminder"):
     """Key → state and reason of the texts of a class."""
-    return {text.key: (text.state, text.reason) for text in logged(house) if text.class_ == class_}
+    return {text.key: (text.state, text.reason) for text in logged(context) if text.class_ == class_}
 
 
 @pytest.mark.parametrize("day", ["2026-12-05", "2026-12-07", "2026-12-10", "2026-12-11", "2026-12-12", "2026-12-13"])
@@ -72,7 +72,7 @@ def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_says_the_true_r
 @pytest.fixture
 def welcoming(database_url, tmp_path, travel, twilio):
     """A line that greets new numbers."""
-    opened = open_house(
+    opened = open_context(
         database_url,
         tmp_path,
         sending__welcome="true",

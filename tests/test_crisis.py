@@ -1,5 +1,5 @@
-"""Somebody writes that they want to die (C-2 … C-13): answered and paged within a minute at any hour, until it is known
-that somebody has it in hand; what we were about to send them stands still meanwhile.
+"""Someone writes that they want to die (C-2 … C-13): answered and paged within a minute at any hour, until it is known
+that someone has it in hand; what we were about to send them stands still meanwhile.
 """
 
 import json
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
-from conftest import open_house, send, settle
+from conftest import open_context, send, settle
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import one_off
 from test_processes import Service, wait_for
@@ -24,7 +24,7 @@ from reminders.service.operations import health, runs
 from reminders.service.planning import watch
 
 ROTA = (("First", {}), ("Second", {}), ("Lead", {"supervisor": True, "days": []}))
-NIGHT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)  # 03:00 in New York, in everybody's quiet hours
+NIGHT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)  # 03:00 in New York, in everyone's quiet hours
 DIE = {"en": "i want to die", "es": "me quiero morir"}
 NOTHING_ELSE = re.compile(r"Open urgent task \d+ \| Open urgent task \d+\. Acknowledge it: reminders tasks take \d+")
 UNREACHED = re.compile(
@@ -50,7 +50,7 @@ def the(clinic, kind):
 
 
 def crises(clinic):
-    """The answers for somebody in danger, oldest first."""
+    """The answers for someone in danger, oldest first."""
     return [text for text in clinic.texts() if text.wording in {"crisis", "overdose"}]
 
 
@@ -73,7 +73,7 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
     assert (task.urgency, task.patients, task.outcome) == ("urgent", ("MRN-1",), None)
     assert task.due_at - task.opened_at == minutes(15)
 
-    # Nobody acknowledges: exactly at 15, 30, 45, 60, 75 minutes from receipt, and not before.
+    # No one acknowledges: exactly at 15, 30, 45, 60, 75 minutes from receipt, and not before.
     clinic.pager.called()
     steps = {15: ["Second"], 30: ["First"], 45: ["Lead"], 60: ["First", "Lead", "Second"]}
     for minute, called in {**steps, 75: steps[60]}.items():
@@ -85,20 +85,20 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
         assert sorted(clinic.pager.called()) == called, minute
     assert (
         "urgent tasks that nobody has acknowledged: 1, the oldest for 75 min"
-        in health.status(clinic.house, clock.now()).troubles
+        in health.status(clinic.context, clock.now()).troubles
     )
 
-    # Somebody takes it: nothing after.
+    # Someone takes it: nothing after.
     clinic.travel(task.rung_at + minutes(80))
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:night")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:night")
     for minute in (90, 105, 600):
         clinic.travel(task.rung_at + minutes(minute))
         clinic.page()
     assert clinic.pager.called() == []
-    assert not any("acknowledged" in trouble for trouble in health.status(clinic.house, clock.now()).troubles)
+    assert not any("acknowledged" in trouble for trouble in health.status(clinic.context, clock.now()).troubles)
 
     # And all of it is in the story, in order.
-    tasks.close(clinic.house, task.id, "reached", clock.now(), who="cli:night")
+    tasks.close(clinic.context, task.id, "reached", clock.now(), who="cli:night")
     story = clinic.story(task.id)
     assert [event.what for event in story if event.what != "paged"] == [
         "opened",
@@ -170,7 +170,7 @@ def test_c7_after_acknowledgement_a_further_text_rings_from_the_beginning(clinic
     task = the(clinic, "crisis")
     clinic.travel(NIGHT + minutes(20))
     clinic.page()
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:night")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:night")
     clinic.pager.called()
     clinic.travel(NIGHT + minutes(40))
     clinic.text("i can not go on, i want to die")
@@ -198,12 +198,12 @@ def test_c7_a_page_is_repeated_until_its_service_takes_it(clinic):
     clinic.pager.answers = [500, 500, 500, 200]
     clinic.text("i want to die")
     began = the(clinic, "crisis").rung_at
-    assert "pages that were not taken and are repeated: 1" in health.status(clinic.house, clock.now()).troubles
+    assert "pages that were not taken and are repeated: 1" in health.status(clinic.context, clock.now()).troubles
     for second in range(5, 600, 5):
         clinic.travel(began + timedelta(seconds=second))
         clinic.page()
     assert len(clinic.pager.called()) == 4
-    assert not any("pages" in trouble for trouble in health.status(clinic.house, clock.now()).troubles)
+    assert not any("pages" in trouble for trouble in health.status(clinic.context, clock.now()).troubles)
     told = [event.what for event in clinic.story(the(clinic, "crisis").id) if "page" in event.what]
     assert told == ["page not taken", "paged"]
 
@@ -213,23 +213,23 @@ def test_c7_who_takes_the_task_is_paged_no_more(clinic):
     clinic.pager.answers = [500]
     clinic.text("i want to die")
     task = the(clinic, "crisis")
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:night")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:night")
     clinic.pager.called()
     clinic.travel(task.rung_at + minutes(20))
     clinic.page()
     assert clinic.pager.called() == []
-    assert not any("pages" in trouble for trouble in health.status(clinic.house, clock.now()).troubles)
+    assert not any("pages" in trouble for trouble in health.status(clinic.context, clock.now()).troubles)
 
 
 def test_c7_a_webhook_that_comes_a_hundred_times_rings_once(clinic):
     clinic.accept()
-    caller = Caller(clinic.house)
+    caller = Caller(clinic.context)
     form = {"MessageSid": "SM" + "e" * 32, "From": PHONE, "To": SENDER, "Body": "i want to die", "NumMedia": "0"}
     with ThreadPoolExecutor(8) as together:
         codes = list(together.map(lambda _: caller.twilio("/sms/inbound", **form).status_code, range(100)))
     assert set(codes) == {200}
     assert clinic.pager.called() == ["First"]
-    send(clinic.house)  # where another call held the number at that moment, the answer is the worker's
+    send(clinic.context)  # where another call held the number at that moment, the answer is the worker's
     assert len(clinic.received()) == 1
     task = the(clinic, "crisis")
     assert [event.what for event in clinic.story(task.id)].count("a text came") == 1
@@ -241,12 +241,12 @@ def test_c7_an_answer_that_is_lost_later_is_told_and_takes_nobodys_acknowledgeme
     clinic.travel(NIGHT)
     clinic.text("i want to die")
     task = the(clinic, "crisis")
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:night")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:night")
     assert clinic.pager.called() == ["First"]
     clinic.travel(NIGHT + minutes(16))  # no receipt came: we ask
-    runs._ask(clinic.house, clock.now())
+    runs._ask(clinic.context, clock.now())
     clinic.travel(NIGHT + minutes(70))  # the answer is of no use any more
-    settle(clinic.house)
+    settle(clinic.context)
     clinic.page()
     assert clinic.pager.pages
     assert {page.contact for page in clinic.pager.pages} == {"First"}
@@ -264,7 +264,7 @@ def test_c8_with_nobody_on_call_the_text_is_answered_and_the_gap_is_red(database
         assert len(clinic.received()) == 1
         task = the(clinic, "crisis")
         assert "nobody is on call" in [event.what for event in clinic.story(task.id)]
-        assert clinic.house.settings.site.on_call == ()
+        assert clinic.context.settings.site.on_call == ()
     finally:
         clinic.close()
 
@@ -317,14 +317,14 @@ def test_c13_what_medical_personnel_were_told_is_kept_sealed(clinic):
     task = the(clinic, "crisis")
     told = tasks.Disclosure("Dr. Quagmire, county hospital", "unconscious at home")
     with pytest.raises(tasks.Settled, match="reached, welfare_check, handed_over, false_alarm"):
-        tasks.close(clinic.house, task.id, "done", clock.now(), who="cli:night")
-    tasks.close(clinic.house, task.id, "handed_over", clock.now(), who="cli:night", note="She waits.", disclosed=told)
+        tasks.close(clinic.context, task.id, "done", clock.now(), who="cli:night")
+    tasks.close(clinic.context, task.id, "handed_over", clock.now(), who="cli:night", note="She waits.", disclosed=told)
     disclosed, closed = clinic.story(task.id)[-2:]
     assert (disclosed.what, disclosed.detail, disclosed.who) == ("disclosed", "42 CFR 2.51", "cli:night")
     assert disclosed.words == "To: Dr. Quagmire, county hospital\nEmergency: unconscious at home"
     assert (closed.what, closed.detail, closed.words) == ("closed", "handed_over", "She waits.")
     with pytest.raises(tasks.Settled, match="closed already"):
-        tasks.close(clinic.house, task.id, "reached", clock.now(), who="cli:night")
+        tasks.close(clinic.context, task.id, "reached", clock.now(), who="cli:night")
     assert "Quagmire" not in repr(told) + repr(disclosed)
 
 
@@ -342,20 +342,20 @@ def test_c12_texts_of_somebody_in_danger_stand_with_a_task_before_the_visit_and_
     clinic.accept(**VISIT)
     clinic.text("i want to die")
     clinic.travel(EVENING)
-    send(clinic.house)
+    send(clinic.context)
     assert (reminder(clinic).state, reminder(clinic).held) == ("scheduled", "crisis")
     held = the(clinic, "held_text")
     assert held.due_at <= held.starts_at - minutes(60)
     assert (held.visit, held.patients) == ("visit@once", ("MRN-1",))
-    send(clinic.house)
+    send(clinic.context)
     assert len(clinic.tasks("held_text")) == 1
     clinic.travel(EVENING + minutes(30))
-    _, released = tasks.close(clinic.house, the(clinic, "crisis").id, "reached", clock.now(), who="test")
+    _, released = tasks.close(clinic.context, the(clinic, "crisis").id, "reached", clock.now(), who="test")
     assert released == 1
     assert len(clinic.tasks("held_text")) == 1, "open until its text is handed over"
-    send(clinic.house)
+    send(clinic.context)
     assert reminder(clinic).state in {"sent", "delivered"}
-    watch.look(clinic.house, clock.now())
+    watch.look(clinic.context, clock.now())
     assert clinic.tasks("held_text") == []
 
 
@@ -364,13 +364,13 @@ def test_c12_no_held_text_expires_unseen(clinic):
     clinic.text("i want to die")
     for at in (EVENING, EVENING + minutes(20 * 60)):  # to the visit itself
         clinic.travel(at)
-        send(clinic.house)
-        settle(clinic.house)
+        send(clinic.context)
+        settle(clinic.context)
     assert {text.state for text in clinic.texts("reminder")} <= {"expired", "suppressed", "scheduled"}
     assert reminder(clinic).state == "expired"
     assert all(task.due_at < task.starts_at for task in clinic.tasks("held_text"))
     assert clinic.tasks("held_text")
-    tasks.close(clinic.house, the(clinic, "crisis").id, "reached", clock.now(), who="test")
+    tasks.close(clinic.context, the(clinic, "crisis").id, "reached", clock.now(), who="test")
     assert clinic.tasks("held_text"), "nobody has phoned about it yet"
 
 
@@ -380,31 +380,31 @@ def test_c12_one_held_text_is_let_go_and_the_others_stand(clinic):
     clinic.text("i want to die")
     clinic.text("i want to die", "+12025550144")
     clinic.travel(EVENING)
-    send(clinic.house)
+    send(clinic.context)
     one = next(task for task in clinic.tasks("held_text") if task.patients == ("MRN-1",))
-    assert tasks.let_text_go(clinic.house, one.id, clock.now(), who="cli:night")
-    send(clinic.house)
+    assert tasks.let_text_go(clinic.context, one.id, clock.now(), who="cli:night")
+    send(clinic.context)
     states = {text.patient: text.state for text in clinic.texts("reminder") if "1d@17:00" in text.key}
     assert states["MRN-1"] in {"sent", "delivered"}
     assert states["MRN-2"] == "scheduled"
-    watch.look(clinic.house, clock.now())
+    watch.look(clinic.context, clock.now())
     assert [task.patients for task in clinic.tasks("held_text")] == [("MRN-2",)]
     with pytest.raises(tasks.Settled):
-        tasks.let_text_go(clinic.house, one.id, clock.now(), who="cli:night")
+        tasks.let_text_go(clinic.context, one.id, clock.now(), who="cli:night")
     with pytest.raises(tasks.Settled, match="holds no text"):
-        tasks.let_text_go(clinic.house, clinic.tasks("crisis")[0].id, clock.now(), who="cli:night")
+        tasks.let_text_go(clinic.context, clinic.tasks("crisis")[0].id, clock.now(), who="cli:night")
     with pytest.raises(tasks.NoSuchTask):
-        tasks.let_text_go(clinic.house, 999, clock.now(), who="cli:night")
+        tasks.let_text_go(clinic.context, 999, clock.now(), who="cli:night")
 
 
 def test_c12_a_text_whose_time_has_passed_is_not_let_go(clinic):
     clinic.accept(**VISIT)
     clinic.text("i want to die")
     clinic.travel(EVENING)
-    send(clinic.house)
+    send(clinic.context)
     held = the(clinic, "held_text")
     clinic.travel(EVENING + minutes(24 * 60))
-    assert tasks.let_text_go(clinic.house, held.id, clock.now(), who="test") is False
+    assert tasks.let_text_go(clinic.context, held.id, clock.now(), who="test") is False
     assert the(clinic, "held_text").closed_at is None
 
 
@@ -527,10 +527,10 @@ def test_conversation_3_through_real_processes_a_missed_danger_at_night_gets_eve
     assert (task["kind"], service.ask("/pager")) == ("reply", [])
 
     # No one takes it, and its time comes.
-    house = open_house(database_url, tmp_path)
+    context = open_context(database_url, tmp_path)
     overdue = clock.now() - timedelta(seconds=1)
-    house.database.write(lambda tx: store.tasks.change_task(tx, task["id"], due_at=overdue))
-    house.close()
+    context.database.write(lambda tx: store.tasks.change_task(tx, task["id"], due_at=overdue))
+    context.close()
     (page,) = wait_for(lambda: service.ask("/pager"), 60)
     assert page["message"]["title"] == f"Open urgent task {task['id']}"
 

@@ -127,7 +127,7 @@ def test_conversation_3_a_missed_danger_at_night_gets_the_line_988_and_911_and_i
     clinic.text("the river keeps saying my name")
     clinic.travel(SATURDAY_NIGHT + timedelta(minutes=5))
     clinic.text("the candle is almost at the bottom")
-    send(clinic.house)
+    send(clinic.context)
     assert [text.wording for text in clinic.texts() if text.wording == "unknown"] == ["unknown"] * 3
     for body in clinic.received():
         assert "988" in body
@@ -157,7 +157,7 @@ def test_field_report_3_an_hour_of_automatic_replies_gets_two_texts_and_few_page
     for minute in range(60):
         clinic.travel(SATURDAY_NIGHT + timedelta(minutes=minute))
         clinic.text(replies[minute % 4].format(minute))
-    send(clinic.house)
+    send(clinic.context)
     assert len(clinic.received()) <= 2
     assert len(clinic.pager.called()) <= 10
 
@@ -176,7 +176,7 @@ def test_field_report_1_reactions_do_nothing_and_a_like_confirms_at_most(clinic)
     assert {task.kind for task in clinic.tasks()} <= {"reply"}
     clinic.text(f"Loved “{ours}” i want to die")
     assert clinic.pager.called() == ["First"]
-    (said,) = [one for one in clinic.house.database.write(_talk) if one.way == "in" and "die" in one.words]
+    (said,) = [one for one in clinic.context.database.write(_talk) if one.way == "in" and "die" in one.words]
     assert said.parts == [(f"Loved “{ours}”", True), (" i want to die", False)]
 
 

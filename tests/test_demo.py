@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import open_house
+from conftest import open_context
 from rich.console import Console
 
 from reminders import intake
@@ -36,7 +36,7 @@ class Demo:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.output = folder / "output.txt"
-        # What somebody has in their environment must not matter.
+        # What someone has in their environment must not matter.
         theirs = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "x", "DATABASE_URL": "postgresql://a@b/c"}
         with self.output.open("w") as written:
             self.process = subprocess.Popen(
@@ -202,13 +202,13 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
     path = tmp_path / "demo.db"
     path.write_bytes(sqlite_template.read_bytes())
     more = {"sending__quiet_hours": '["00:00", "00:00"]', "sending__horizon_days": "3"}
-    house = open_house(f"sqlite:///{path}", tmp_path, **more)
+    context = open_context(f"sqlite:///{path}", tmp_path, **more)
     try:
-        known = house.database.read(lambda tx: house.known(tx, now))
+        known = context.database.read(lambda tx: context.known(tx, now))
         for place, scene in enumerate(SCENES):
             document, key = scenes.plan_of(scene, place, now)
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
-            (text,) = (one for one in planning.preview(house, plan, now) if one.key == key)
+            (text,) = (one for one in planning.preview(context, plan, now) if one.key == key)
             if scene.ends == "suppressed" and scene.stops_after is None:
                 assert (text.goes, text.reason) == (False, scene.because), scene.shows
             else:
@@ -218,14 +218,14 @@ def test_each_plan_gives_its_outcome_on_any_day_at_any_hour(sqlite_template, tmp
         days_ago = now - timedelta(days=2)
         for place, document in enumerate(scenes.group_at(now, met=False)):
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
-            going = [one for one in planning.preview(house, plan, days_ago) if one.goes and one.closes_at > now]
+            going = [one for one in planning.preview(context, plan, days_ago) if one.goes and one.closes_at > now]
             assert len(going) == (place != scenes.WITHOUT_CONSENT)
             assert all(one.goes_at > now + timedelta(minutes=20) for one in going)
         for document in scenes.group_at(now)[: scenes.MET_THIS_MORNING]:
             plan = intake.read_bytes(json.dumps(document).encode(), "demo.json", known)
-            assert not [one for one in planning.preview(house, plan, now) if one.goes and one.goes_at < now]
+            assert not [one for one in planning.preview(context, plan, now) if one.goes and one.goes_at < now]
     finally:
-        house.close()
+        context.close()
 
 
 def test_the_people_are_invented_and_the_programs_real():
@@ -240,9 +240,9 @@ def test_the_people_are_invented_and_the_programs_real():
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 16), (132, 50)])
-def test_a_page_fits_the_screen_and_every_row_has_its_turn(house_of_the_demo, width, height):
+def test_a_page_fits_the_screen_and_every_row_has_its_turn(context_of_the_demo, width, height):
     console = Console(width=width, height=height, force_terminal=True, highlight=False, markup=False, record=True)
-    play = Play(Stage(Path(), {"web": 18000, "phones": 18001}, {}), house_of_the_demo, console, 1.0)
+    play = Play(Stage(Path(), {"web": 18000, "phones": 18001}, {}), context_of_the_demo, console, 1.0)
     seen = set()
     for turn in range(6):
         with console.capture() as shown:
@@ -255,9 +255,9 @@ def test_a_page_fits_the_screen_and_every_row_has_its_turn(house_of_the_demo, wi
 
 
 @pytest.fixture
-def house_of_the_demo(sqlite_template, tmp_path):
+def context_of_the_demo(sqlite_template, tmp_path):
     path = tmp_path / "board.db"
     path.write_bytes(sqlite_template.read_bytes())
-    house = open_house(f"sqlite:///{path}", tmp_path)
-    yield house
-    house.close()
+    context = open_context(f"sqlite:///{path}", tmp_path)
+    yield context
+    context.close()

@@ -1,4 +1,4 @@
-"""However disorderly Twilio is (docs/twilio.md 10.7, 10.8, 10.10), our rows end as it finally said, and nobody gets a
+"""However disorderly Twilio is (docs/twilio.md 10.7, 10.8, 10.10), our rows end as it finally said, and no one gets a
 text twice.
 
 Real services on both databases, a real web process's application on a port, the pretend Twilio on another; callbacks
@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import pytest
 import uvicorn
-from conftest import NOW, free_port, logged, open_house
+from conftest import NOW, free_port, logged, open_context
 from people import document, one_off
 
 from reminders import clock, queries
@@ -33,8 +33,8 @@ QUICK = {"queued_after": 0.01, "sent_after": 0.02, "delivered_after": 0.02, "cal
 class Web:
     """Our web application on a port, in a thread of its own."""
 
-    def __init__(self, house, port):
-        config = uvicorn.Config(create_app(house), port=port, lifespan="off", log_config=None, access_log=False)
+    def __init__(self, context, port):
+        config = uvicorn.Config(create_app(context), port=port, lifespan="off", log_config=None, access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
@@ -53,7 +53,7 @@ class Web:
 class Clinic:
     """The whole service: database, web application, a worker's passes; and the pretend Twilio it speaks to."""
 
-    house: object
+    context: object
     twilio: object
     travel: object
 
@@ -64,18 +64,18 @@ class Clinic:
                 if step > 0 and step < STEPS[-1] and self.is_settled():
                     continue  # to the last step: there, too, nothing may happen any more
                 self.leap(NOW + timedelta(seconds=step))
-                runs.with_gateway(self.house, lambda gateway: self._work(gateway, executor))
+                runs.with_gateway(self.context, lambda gateway: self._work(gateway, executor))
                 self.play_out(NOW + timedelta(seconds=following))
 
     async def _work(self, gateway, executor):
-        await sending.Dispatch(self.house, gateway, executor, threading.Event()).drain()
-        await outcomes.settle(self.house, gateway, clock.now())
-        await outcomes.ask(self.house, gateway, clock.now())
+        await sending.Dispatch(self.context, gateway, executor, threading.Event()).drain()
+        await outcomes.settle(self.context, gateway, clock.now())
+        await outcomes.ask(self.context, gateway, clock.now())
 
     def is_settled(self):
         """Whether all is said: every text has its end, and Twilio has nothing in hand."""
         return self.next_due_at() is None and all(
-            text.state in {"delivered", "undelivered"} for text in logged(self.house)
+            text.state in {"delivered", "undelivered"} for text in logged(self.context)
         )
 
     def next_due_at(self):
@@ -111,7 +111,7 @@ class Clinic:
 @pytest.fixture
 def clinic(database_url, tmp_path, travel, twilio):
     port = free_port()
-    house = open_house(
+    context = open_context(
         database_url,
         tmp_path,
         twilio__api_base_url=twilio.url,
@@ -121,12 +121,12 @@ def clinic(database_url, tmp_path, travel, twilio):
         sending__settle_seconds="10",
         web__public_url=f"http://127.0.0.1:{port}",
     )
-    planning.accept(house, document(series=[one_off("visit", SOON, leads=["90m"])]), clock.now(), who="test")
+    planning.accept(context, document(series=[one_off("visit", SOON, leads=["90m"])]), clock.now(), who="test")
     twilio.do(lambda simulator: simulator.change(**QUICK))
-    web = Web(house, port)
-    yield Clinic(house, twilio, travel)
+    web = Web(context, port)
+    yield Clinic(context, twilio, travel)
     web.close()
-    house.close()
+    context.close()
 
 
 def live(clinic, *rules, **settings):
@@ -135,7 +135,7 @@ def live(clinic, *rules, **settings):
     for rule in rules:
         clinic.twilio.rule(**rule)
     clinic.live()
-    (text,) = logged(clinic.house)
+    (text,) = logged(clinic.context)
     return text
 
 
@@ -144,7 +144,7 @@ def live_with_each(clinic, cases):
     phones = {name: f"+1202555{150 + number:04d}" for number, name in enumerate(cases)}
     for name, phone in phones.items():
         planning.accept(
-            clinic.house,
+            clinic.context,
             document(
                 plan={"ref": f"plan of {name}"},
                 patient={"ref": f"patient of {name}", "phone": phone},
@@ -156,7 +156,7 @@ def live_with_each(clinic, cases):
         for rule in cases[name]:
             clinic.twilio.rule(to=phone, **rule)
     clinic.live()
-    texts = {text.plan: text for text in logged(clinic.house)}
+    texts = {text.plan: text for text in logged(clinic.context)}
     received = clinic.twilio.do(lambda simulator: {phone: list(got) for phone, got in simulator.phones.items()})
     return {
         name: (texts[f"plan of {name}"], clinic.twilio.created(phone), received.get(phone, []))
@@ -359,10 +359,10 @@ def test_s10_8_an_account_suspended_before_we_send_costs_no_text(clinic):
 def test_s10_8_what_is_queued_when_the_account_is_suspended_has_failed(clinic):
     text = live(clinic, {"fault": "suspended", "begins": 5, "lasts": 100_000}, sent_after=10.0)
     assert (text.attempts[0].status, text.attempts[0].error_code) == ("failed", 30002)
-    # It is tried again while it is of use, and the account still is suspended: nobody's phone saw it.
+    # It is tried again while it is of use, and the account still is suspended: no one's phone saw it.
     assert [one.error_code for one in text.attempts[1:]] == [20003] * (len(text.attempts) - 1)
     assert (text.state, clinic.received()) == ("expired", [])
-    (task,) = queries.tasks.list_tasks(clinic.house.database, kind="sender_fault")
+    (task,) = queries.tasks.list_tasks(clinic.context.database, kind="sender_fault")
     assert task.urgency == "urgent"
 
 
@@ -389,7 +389,7 @@ def test_s10_4_what_waits_too_long_in_twilios_queue_ends_undelivered_with_30036(
 
 
 def test_s10_11_a_stop_heard_by_twilio_first_ends_with_21610(clinic):
-    twilio, public_url = clinic.twilio, clinic.house.settings.web.public_url
+    twilio, public_url = clinic.twilio, clinic.context.settings.web.public_url
     twilio.do(lambda simulator: simulator.change(inbound_url=f"{public_url}/sms/inbound"))
     twilio.rule(disorder="dropped", about="received", times=1)
     twilio.do(lambda simulator: simulator.text_from(PHONE, "+15005550006", "STOP", clock.now()))

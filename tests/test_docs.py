@@ -59,16 +59,16 @@ def test_every_state_and_reason_has_words_for_people():
     assert set(staff_words.REASONS) == {reason.value for reason in Reason}
 
 
-def test_the_plan_file_of_the_readme_is_accepted(house):
+def test_the_plan_file_of_the_readme_is_accepted(context):
     from conftest import NOW
 
     from reminders import intake
     from reminders.service import planning
 
     example = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
-    known = house.database.read(lambda tx: house.known(tx, NOW))
+    known = context.database.read(lambda tx: context.known(tx, NOW))
     document = intake.read_bytes(example.encode(), "readme.toml", known)
-    texts = planning.accept(house, document, NOW, who="test").texts
+    texts = planning.accept(context, document, NOW, who="test").texts
     assert texts.added > 5
 
 

@@ -15,17 +15,17 @@ MINE = {"headers": {"Sec-Fetch-Site": "same-origin"}}
 
 
 @pytest.fixture
-def two(house, travel):
+def two(context, travel):
     travel(NOW)
-    open_north(house)
-    accept(house, 1)
-    accept(house, 2)
-    accept(house, 3, "north")
-    return house
+    open_north(context)
+    accept(context, 1)
+    accept(context, 2)
+    accept(context, 3, "north")
+    return context
 
 
-def id_of(house, table, ref: str) -> int:
-    return house.database.read(lambda tx: tx.value(sa.select(table.c.id).where(table.c.ref == ref)))
+def id_of(context, table, ref: str) -> int:
+    return context.database.read(lambda tx: tx.value(sa.select(table.c.id).where(table.c.ref == ref)))
 
 
 def plain(answer) -> str:

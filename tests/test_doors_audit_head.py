@@ -1,4 +1,4 @@
-"""SEC-14: the audit's head leaves the database by itself, the doctor asks for it, and a chain written anew shows."""
+"""SEC-14: the audit's head leaves the database by itself, the doctor asks for it, and a chain written again shows."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 
 from reminders import store
 from reminders.service.office import audit, heads
@@ -17,67 +17,67 @@ from reminders.settings import SettingsError, load
 from reminders.store.database import schema
 
 
-def noted(house, what: str, at) -> None:
-    house.database.write(lambda tx: store.records.note(tx, who="test", what=what, table="sites", row=1, now=at))
-    audit.chain(house, at + timedelta(minutes=1))
+def noted(context, what: str, at) -> None:
+    context.database.write(lambda tx: store.records.note(tx, who="test", what=what, table="sites", row=1, now=at))
+    audit.chain(context, at + timedelta(minutes=1))
 
 
 @pytest.fixture
 def kept(database_url, tmp_path, travel):
     """A house whose head is kept in a file, with something in its chain."""
-    house = open_house(database_url, tmp_path, jobs__audit_head=str(tmp_path / "heads"))
-    noted(house, "first", NOW)
-    yield house, tmp_path / "heads"
-    house.close()
+    context = open_context(database_url, tmp_path, jobs__audit_head=str(tmp_path / "heads"))
+    noted(context, "first", NOW)
+    yield context, tmp_path / "heads"
+    context.close()
 
 
-def check(house) -> health.Check:
-    return next(one for one in asyncio.run(health.doctor(house)) if one.check == "audit head")
+def check(context) -> health.Check:
+    return next(one for one in asyncio.run(health.doctor(context)) if one.check == "audit head")
 
 
 def test_s14_the_head_is_kept_once_a_day_and_on_demand(kept, travel):
-    house, file = kept
-    assert not check(house).ok
-    assert heads.keep(house, NOW)
-    assert not heads.keep(house, NOW + timedelta(hours=23))
-    assert heads.keep(house, NOW + timedelta(hours=23), at_once=True)
-    noted(house, "second", NOW + timedelta(days=2))
-    assert heads.keep(house, NOW + timedelta(days=2))
-    found = heads.read_all(house, file.read_text())
+    context, file = kept
+    assert not check(context).ok
+    assert heads.keep(context, NOW)
+    assert not heads.keep(context, NOW + timedelta(hours=23))
+    assert heads.keep(context, NOW + timedelta(hours=23), at_once=True)
+    noted(context, "second", NOW + timedelta(days=2))
+    assert heads.keep(context, NOW + timedelta(days=2))
+    found = heads.read_all(context, file.read_text())
     assert [head.place for head in found] == [1, 1, 2]
     assert file.stat().st_mode & 0o077 == 0
-    assert audit.verify(house, *found).ok
+    assert audit.verify(context, *found).ok
     travel(NOW + timedelta(days=2, hours=1))
-    assert check(house).ok
+    assert check(context).ok
     travel(NOW + timedelta(days=5))
-    assert not check(house).ok
+    assert not check(context).ok
 
 
 def test_s14_a_chain_written_anew_shows_against_the_file_and_turns_the_job_red(kept):
-    house, file = kept
-    heads.keep(house, NOW)
-    house.database.write(lambda tx: tx.run(schema.audit.delete()))
-    noted(house, "forged", NOW + timedelta(hours=1))
-    assert audit.verify(house).ok  # by itself it is whole
-    assert not audit.verify(house, *heads.read_all(house, file.read_text())).ok
+    context, file = kept
+    heads.keep(context, NOW)
+    context.database.write(lambda tx: tx.run(schema.audit.delete()))
+    noted(context, "forged", NOW + timedelta(hours=1))
+    assert audit.verify(context).ok  # by itself it is whole
+    assert not audit.verify(context, *heads.read_all(context, file.read_text())).ok
     with pytest.raises(heads.NotKept, match="stands in the chain no more"):
-        heads.keep(house, NOW + timedelta(days=1))
+        heads.keep(context, NOW + timedelta(days=1))
     assert len(file.read_text().splitlines()) == 2
 
 
 def test_s14_a_link_is_not_written_through(kept, tmp_path):
-    house, file = kept
+    context, file = kept
     target = tmp_path / "precious"
     target.write_text("")
     file.symlink_to(target)
     with pytest.raises(heads.NotKept, match="cannot be written"):
-        heads.keep(house, NOW)
+        heads.keep(context, NOW)
     assert not target.read_text()
 
 
 @pytest.mark.parametrize("status", [204, 302, 500])
 def test_s14_the_head_is_posted_and_a_redirect_is_not_followed(kept, monkeypatch, status):
-    house, _ = kept
+    context, _ = kept
     took = []
 
     class Place(BaseHTTPRequestHandler):
@@ -93,7 +93,7 @@ def test_s14_the_head_is_posted_and_a_redirect_is_not_followed(kept, monkeypatch
 
     server = HTTPServer(("127.0.0.1", 0), Place)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    line = json.dumps(audit.export_head(house, NOW))
+    line = json.dumps(audit.export_head(context, NOW))
     try:
         address = f"http://127.0.0.1:{server.server_port}/"
         if status == 204:
@@ -107,10 +107,10 @@ def test_s14_the_head_is_posted_and_a_redirect_is_not_followed(kept, monkeypatch
     assert [one["place"] for one in took] == [1]
 
 
-def test_s14_the_doctor_asks_for_it_when_live(house, travel):
-    assert check(house).ok
-    twilio = house.settings.twilio.model_copy(update={"live": True})
-    live = replace(house, settings=house.settings.model_copy(update={"twilio": twilio}))
+def test_s14_the_doctor_asks_for_it_when_live(context, travel):
+    assert check(context).ok
+    twilio = context.settings.twilio.model_copy(update={"live": True})
+    live = replace(context, settings=context.settings.model_copy(update={"twilio": twilio}))
     said = health._audit_head(live, NOW)
     assert not said.ok
     assert "jobs.audit_head" in (said.fix or "")

@@ -28,12 +28,12 @@ def test_s1_a_plan_with_more_than_twelve_visits_a_day_is_refused_at_its_place():
     document(series=[*daily(12), one_off("late", "2027-06-01T09:00:00")])
 
 
-def test_s1_the_watch_asks_once_for_each_plan_when_its_first_visit_is(house, travel):
-    planning.accept(house, document(series=daily(12)), clock.now(), who="test")
-    site = house.database.read(lambda tx: store.people.all_sites(tx)[0])
+def test_s1_the_watch_asks_once_for_each_plan_when_its_first_visit_is(context, travel):
+    planning.accept(context, document(series=daily(12)), clock.now(), who="test")
+    site = context.database.read(lambda tx: store.people.all_sites(tx)[0])
     now = clock.now()
     begun = time.monotonic()
-    rows = house.database.read(
+    rows = context.database.read(
         lambda tx: store.attention.visits_soon(tx, site.id, now, now + timedelta(days=2), now + timedelta(days=14))
     )
     assert time.monotonic() - begun < 1

@@ -1,4 +1,4 @@
-"""SEC-1: what is done for many is done in small steps, so that nobody waits for the database meanwhile."""
+"""SEC-1: what is done for many is done in small steps, so that no one waits for the database meanwhile."""
 
 import json
 import threading
@@ -26,12 +26,12 @@ def member(number: int, session: str = "oak") -> dict:
 
 
 @pytest.fixture
-def group(house, travel):
+def group(context, travel):
     for number in range(MEMBERS):
-        planning.accept(house, document(**member(number)), NOW, who="test")
+        planning.accept(context, document(**member(number)), NOW, who="test")
     for number in range(MEMBERS, MEMBERS + FEW):
-        planning.accept(house, document(**member(number, "elm")), NOW, who="test")
-    return house
+        planning.accept(context, document(**member(number, "elm")), NOW, who="test")
+    return context
 
 
 def steps(work, few) -> tuple[object, int]:
@@ -124,17 +124,17 @@ def test_s1_marks_and_plans_of_many_are_set_patient_by_patient(group, travel):
     assert ([one.mark for one in marked].count("missed"), many) == (1, MEMBERS)
 
 
-def test_s1_files_of_all_or_nothing_are_tried_first_and_taken_in_patient_by_patient(house, travel, tmp_path):
+def test_s1_files_of_all_or_nothing_are_tried_first_and_taken_in_patient_by_patient(context, travel, tmp_path):
     paths = [tmp_path / f"{number}.json" for number in range(FEW + MEMBERS)]
     for number, path in enumerate(paths):
         path.write_text(json.dumps(raw(**member(number))), encoding="utf-8")
 
     def ask(these):
-        return importing.import_files(house, these, NOW, who="test", all_or_nothing=True)
+        return importing.import_files(context, these, NOW, who="test", all_or_nothing=True)
 
     report, many = steps(lambda: ask(paths[FEW:]), lambda: ask(paths[:FEW]))
     # On PostgreSQL what is tried is a transaction too.
-    assert (report.accepted, many) == (MEMBERS, MEMBERS * (1 if house.database.dialect == "sqlite" else 2))
+    assert (report.accepted, many) == (MEMBERS, MEMBERS * (1 if context.database.dialect == "sqlite" else 2))
 
 
 def test_s1_whoever_reads_for_long_makes_no_checkpoint_keep_writers_out(tmp_path, sqlite_template):

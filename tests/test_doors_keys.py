@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from reminders import clock, queries, store
 from reminders.cli.app import app
 from reminders.queries.listing import patients_named
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.operations import health, presence, retention
 from reminders.store.database import schema
 
@@ -22,21 +22,21 @@ OLD, NEW = {"k1": KEYS["k1"]}, {"k2": bytes(range(1, 33)), "k1": KEYS["k1"]}
 
 
 @pytest.fixture
-def beside(house, database_url):
+def beside(context, database_url):
     """A house on the same database, with the sealing keys it is asked for."""
     opened = []
 
-    def make(keys: dict[str, bytes]) -> House:
+    def make(keys: dict[str, bytes]) -> AppContext:
         opened.append(store.Database(database_url, store.Ring(keys)))
-        return House(house.settings, house.secrets, opened[-1])
+        return AppContext(context.settings, context.secrets, opened[-1])
 
     yield make
     for database in opened:
         database.close()
 
 
-def at_work(house: House, kind: str) -> presence.Presence:
-    here = presence.Presence(house, kind)
+def at_work(context: AppContext, kind: str) -> presence.Presence:
+    here = presence.Presence(context, kind)
     here.start()
     return here
 
@@ -75,7 +75,7 @@ def test_s10_who_seals_with_an_older_key_is_named(beside, travel):
     web.stop()
 
 
-def test_s10_the_command_and_the_doctor_refuse_too(house, beside, database_url, monkeypatch):
+def test_s10_the_command_and_the_doctor_refuse_too(context, beside, database_url, monkeypatch):
     web = at_work(beside({"k9": bytes(32), **KEYS}), "web")
     for name, value in environment(database_url).items():
         monkeypatch.setenv(name, value)
@@ -89,60 +89,61 @@ def test_s10_the_command_and_the_doctor_refuse_too(house, beside, database_url, 
     assert refused.exit_code == 1
     assert "has no key k3" in " ".join(refused.output.split())
     with closing(store.Database(database_url, store.Ring(OLD))) as old:
-        assert old.read(lambda tx: tx.fingerprint("+12025550100"))  # nothing was sealed anew
+        assert old.read(lambda tx: tx.fingerprint("+12025550100"))  # nothing was sealed again
     web.stop()
     rotated = CliRunner().invoke(app, ["keys", "rotate", "--json"])
     assert json.loads(rotated.stdout)["resealed"] > 0
 
 
-def test_s10_the_doctor_says_how_a_lost_index_key_is_made_again(house, travel):
-    planning.accept(house, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
-    house.database.write(lambda tx: tx.run(schema.keys.delete().where(schema.keys.c.purpose == "index")))
-    (check,) = (one for one in asyncio.run(health.doctor(house)) if one.check == "phone index key")
+def test_s10_the_doctor_says_how_a_lost_index_key_is_made_again(context, travel):
+    planning.accept(context, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
+    context.database.write(lambda tx: tx.run(schema.keys.delete().where(schema.keys.c.purpose == "index")))
+    (check,) = (one for one in asyncio.run(health.doctor(context)) if one.check == "phone index key")
     assert not check.ok
     assert "keys rotate --index" in (check.fix or "")
     assert (
-        house.database.read(lambda tx: tx.first(sa.select(schema.keys).where(schema.keys.c.purpose == "index"))) is None
+        context.database.read(lambda tx: tx.first(sa.select(schema.keys).where(schema.keys.c.purpose == "index")))
+        is None
     )
 
 
-def number_of(house: House, phone: str) -> int | None:
-    row = house.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
+def number_of(context: AppContext, phone: str) -> int | None:
+    row = context.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
     return None if row is None else row.id
 
 
-def test_s10_an_index_key_is_replaced_after_erasures_and_their_stop_still_holds(house, travel):
+def test_s10_an_index_key_is_replaced_after_erasures_and_their_stop_still_holds(context, travel):
     """Two erased numbers are known by no phone, and one of them said STOP: what finds it must stay."""
     for number in (1, 2):
         patient = {"ref": f"MRN-{number}", "phone": f"+1202555010{number}"}
         ask = document(plan={"ref": f"DC-{number}"}, patient=patient, series=[one_off("v", "2026-12-03T15:00:00")])
-        planning.accept(house, ask, clock.now(), who="test")
-    stopped = number_of(house, "+12025550101")
-    house.database.write(lambda tx: store.people.mark_number(tx, stopped, opted_out_at=clock.now()))
+        planning.accept(context, ask, clock.now(), who="test")
+    stopped = number_of(context, "+12025550101")
+    context.database.write(lambda tx: store.people.mark_number(tx, stopped, opted_out_at=clock.now()))
     for number in (1, 2):
-        assert retention.erase(house, f"MRN-{number}", clock.now(), who="test") is not None
-    store.people.new_index_key(house.database, clock.now())
-    store.people.new_index_key(house.database, clock.now())
-    assert number_of(house, "+12025550101") == stopped
-    again = house.database.write(lambda tx: store.people.keep_number(tx, "+12025550101", clock.now()))
+        assert retention.erase(context, f"MRN-{number}", clock.now(), who="test") is not None
+    store.people.new_index_key(context.database, clock.now())
+    store.people.new_index_key(context.database, clock.now())
+    assert number_of(context, "+12025550101") == stopped
+    again = context.database.write(lambda tx: store.people.keep_number(tx, "+12025550101", clock.now()))
     assert again == stopped
-    store.people.new_index_key(house.database, clock.now())  # its phone is known again: no former key is needed
-    assert house.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
-    assert number_of(house, "+12025550101") == stopped
+    store.people.new_index_key(context.database, clock.now())  # its phone is known again: no former key is needed
+    assert context.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
+    assert number_of(context, "+12025550101") == stopped
 
 
-def test_s10_what_has_no_place_in_the_new_index_yet_is_found_by_the_former_key(house, travel):
-    planning.accept(house, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
-    before = number_of(house, "+12025550143")
-    house.database.write(lambda tx: store.people._replace_index_key(tx, clock.now()))  # and there it was stopped
-    assert number_of(house, "+12025550143") == before
-    assert house.database.write(lambda tx: store.people.keep_number(tx, "+12025550143", clock.now())) == before
-    (found,) = house.database.read(lambda tx: tx.all(patients_named(tx, {1, site_id(house)}, "alvarez", None)))
+def test_s10_what_has_no_place_in_the_new_index_yet_is_found_by_the_former_key(context, travel):
+    planning.accept(context, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
+    before = number_of(context, "+12025550143")
+    context.database.write(lambda tx: store.people._replace_index_key(tx, clock.now()))  # and there it was stopped
+    assert number_of(context, "+12025550143") == before
+    assert context.database.write(lambda tx: store.people.keep_number(tx, "+12025550143", clock.now())) == before
+    (found,) = context.database.read(lambda tx: tx.all(patients_named(tx, {1, site_id(context)}, "alvarez", None)))
     assert found is not None
-    assert store.people.new_index_key(house.database, clock.now()) == 1
-    assert house.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
-    assert number_of(house, "+12025550143") == before
+    assert store.people.new_index_key(context.database, clock.now()) == 1
+    assert context.database.read(lambda tx: tx.all(schema.former_keys.select())) == []
+    assert number_of(context, "+12025550143") == before
 
 
-def site_id(house: House) -> int:
-    return house.database.read(lambda tx: store.people.all_sites(tx)[0].id)
+def site_id(context: AppContext) -> int:
+    return context.database.read(lambda tx: store.people.all_sites(tx)[0].id)

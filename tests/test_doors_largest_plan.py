@@ -32,8 +32,8 @@ def largest(supporters: int = 5):
     return document(series=series, recipients=others)
 
 
-def test_s1_the_largest_plan_keeps_no_crisis_webhook_out(house, travel):
-    caller = Caller(house)
+def test_s1_the_largest_plan_keeps_no_crisis_webhook_out(context, travel):
+    caller = Caller(context)
     over = threading.Event()
     answers, waits = [], []
 
@@ -49,9 +49,9 @@ def test_s1_the_largest_plan_keeps_no_crisis_webhook_out(house, travel):
     calling = threading.Thread(target=crisis)
     calling.start()
     try:
-        assert planning.preview(house, largest(), clock.now())
-        assert planning.accept(house, largest(), clock.now(), who="test").changed
-        watch.look(house, clock.now())
+        assert planning.preview(context, largest(), clock.now())
+        assert planning.accept(context, largest(), clock.now(), who="test").changed
+        watch.look(context, clock.now())
     finally:
         over.set()
         calling.join()
@@ -75,10 +75,10 @@ def test_s1_a_preview_on_sqlite_does_not_hold_the_write_lock(tmp_path, sqlite_te
     database.close()
 
 
-def test_s1_a_plan_of_more_readings_than_one_transaction_bears_is_refused(house, travel):
+def test_s1_a_plan_of_more_readings_than_one_transaction_bears_is_refused(context, travel):
     for ask in (planning.preview, lambda *args: planning.accept(*args, who="test")):
         with pytest.raises(PlanRefused) as refused:
-            ask(house, largest(20), clock.now())
+            ask(context, largest(20), clock.now())
         (problem,) = refused.value.problems
         assert problem.where == "series"
         assert "a plan has no more than 5000" in problem.problem

@@ -58,32 +58,32 @@ SPOKEN = {reader_of: "{reader}", plan_of: "{plan_id}", text_of: "{text}"}
 
 
 @pytest.fixture
-def two(house, travel):
+def two(context, travel):
     """A house where `main` has a patient, and `north` one of each kind of row."""
     travel(NOW)
-    sites = open_north(house)
-    accept(house, 1)
+    sites = open_north(context)
+    accept(context, 1)
     visits = [
         one_off("visit", "2026-12-03T15:00:00", session="willow", leads=["2h"]),
         one_off("this-morning", "2026-11-30T09:00:00"),
     ]
-    accept(house, 2, "north", patient={"name": "Tamsin Vale"}, series=visits)
-    hear(house, "can somebody call me", 2, sid="SM" + "2" * 32, to="+15005550009")
-    accounts.invite(house, "at.north", "Somebody", "coordinator", clock.now(), who="test", site="north")
+    accept(context, 2, "north", patient={"name": "Tamsin Vale"}, series=visits)
+    hear(context, "can someone call me", 2, sid="SM" + "2" * 32, to="+15005550009")
+    accounts.invite(context, "at.north", "Somebody", "coordinator", clock.now(), who="test", site="north")
 
     def draft(tx):
         staff = tx.first(sa.select(schema.staff.c.id).where(schema.staff.c.login == "at.north")).id
         row = {"id": 1 << 40, "site_id": sites["north"], "changed_at": clock.now(), "fields_sealed": b""}
         tx.run(schema.drafts.insert(), row | {"staff_id": staff})
 
-    house.database.write(draft)
-    return house
+    context.database.write(draft)
+    return context
 
 
 class Twice:
     """Asks about another site's and about no one's, and compares."""
 
-    def __init__(self, house, travel):
+    def __init__(self, context, travel):
         self.travel, self.said, self.asked, self.wrong = travel, [], 0, []
         self.values = [{name: words[at] for name, words in WORDS.items()} | FIXED for at in (1, 0)]
         with_site = {name: table for name, table in TABLES.items() if "site_id" in table.c}
@@ -98,9 +98,9 @@ class Twice:
             staff = tx.first(sa.select(schema.staff.c.id).where(schema.staff.c.login == "at.north")).id
             yield "staff_id", str(staff + FAR), str(staff)
 
-        for name, no_ones, theirs in house.database.read(lambda tx: list(look(tx))):
+        for name, no_ones, theirs in context.database.read(lambda tx: list(look(tx))):
             self.values[0][name], self.values[1][name] = no_ones, theirs
-        sa.event.listen(house.database._engine, "before_cursor_execute", lambda *_: self.said.append(1))
+        sa.event.listen(context.database._engine, "before_cursor_execute", lambda *_: self.said.append(1))
 
     def __call__(self, call, path, *more):
         """`call(path, …)` with no one's and another's in the braces of everything; the status of no one's answer."""

@@ -15,14 +15,14 @@ WORDS = ("hello", "HELP", "START", "STOP", "who is this", "i want to die", "R", 
 
 
 @pytest.mark.parametrize("line", [SENDER, NORTH])
-def test_s16_what_a_sender_of_our_own_texts_is_answered_by_no_text(house, travel, line):
+def test_s16_what_a_sender_of_our_own_texts_is_answered_by_no_text(context, travel, line):
     travel(NOW)
-    open_north(house)
-    accept(house, 3)
+    open_north(context)
+    accept(context, 3)
     for number, body in enumerate(WORDS):
-        taken = inbound.take_in(house, InboundText(f"SM{number:032}", line, SENDER, body, None), clock.now())
+        taken = inbound.take_in(context, InboundText(f"SM{number:032}", line, SENDER, body, None), clock.now())
         assert taken.fresh
         assert taken.urgent == ()
-    assert [one for one in logged(house) if one.class_ == "answer"] == []
-    kinds = house.database.read(lambda tx: {row.kind for row in tx.all(sa.select(schema.tasks.c.kind))})
+    assert [one for one in logged(context) if one.class_ == "answer"] == []
+    kinds = context.database.read(lambda tx: {row.kind for row in tx.all(sa.select(schema.tasks.c.kind))})
     assert kinds == {"crisis", "reply"}  # a person reads it, and danger rings whoever wrote of it

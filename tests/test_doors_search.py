@@ -11,14 +11,14 @@ from reminders.store.database import schema
 
 
 @pytest.fixture
-def api(house, travel):
+def api(context, travel):
     """A program that may do everything everywhere: one plan at `main`, three at `north`, one reference at both."""
     travel(NOW)
-    open_north(house)
-    accept(house, 1, plan={"ref": "SAME"})
+    open_north(context)
+    accept(context, 1, plan={"ref": "SAME"})
     for number, ref in enumerate(("DC-a", "DC-b", "SAME"), 2):
-        accept(house, number, "north", plan={"ref": ref})
-    return Program(house, make_key(house))
+        accept(context, number, "north", plan={"ref": ref})
+    return Program(context, make_key(context))
 
 
 def found(program, area: str, **asked) -> list[dict]:
@@ -27,9 +27,9 @@ def found(program, area: str, **asked) -> list[dict]:
     return answer.json()["items"]
 
 
-def rows(house) -> list:
+def rows(context) -> list:
     query = sa.select(schema.audit).where(schema.audit.c.who.like("key:%")).order_by(schema.audit.c.id)
-    return house.database.read(lambda tx: tx.all(query))
+    return context.database.read(lambda tx: tx.all(query))
 
 
 def test_s16_a_search_of_plans_answers_what_the_list_answers(api):
@@ -53,15 +53,15 @@ def test_s16_a_search_of_plans_answers_what_the_list_answers(api):
 
 
 def test_s16_a_search_sees_the_sites_and_the_names_that_its_key_may_see(api):
-    house = api.caller.house
-    here = Program(house, make_key(house, "read", site="main"), api.caller)
+    context = api.caller.context
+    here = Program(context, make_key(context, "read", site="main"), api.caller)
     assert [one["site"] for one in found(here, "plans")] == [one["site"] for one in found(here, "plans", ref="SAME")]
     assert [one["patient"] for one in found(here, "plans")] == ["MRN-1"]
     for asked in ({"ref": "DC-a"}, {"patient": "MRN-2"}, {"site": "north"}):
         assert found(here, "plans", **asked) == []
     assert here.post("/plans/search", {"names": True}).status_code == 403
     assert here.post("/patients/search", {"search": "MRN-1"}).status_code == 403
-    blind = Program(house, make_key(house, "people", "write", "operate"), api.caller)
+    blind = Program(context, make_key(context, "people", "write", "operate"), api.caller)
     assert blind.post("/plans/search", {"ref": "SAME"}).status_code == 403
 
 
@@ -85,13 +85,13 @@ def test_s16_pages_of_a_search_join_without_a_gap(api, area, asked):
 
 @pytest.mark.parametrize("names", [False, True])
 def test_s16_a_search_is_on_record_as_the_list_is(api, names):
-    house = api.caller.house
+    context = api.caller.context
     api.get(f"/plans?ref=SAME&names={str(names).lower()}")
     found(api, "plans", ref="SAME", names=names)
     found(api, "plans", ref="NO-ONE", names=names)  # shows no one, as the list would
-    listed, searched = rows(house)
+    listed, searched = rows(context)
     assert (searched.what, searched.table, searched.row_id) == (listed.what, listed.table, listed.row_id)
     assert searched.what == "plans read"
-    shown = [house.database.read(lambda tx, row=row: store.records.noted(tx, row)[1]) for row in (listed, searched)]
+    shown = [context.database.read(lambda tx, row=row: store.records.noted(tx, row)[1]) for row in (listed, searched)]
     assert shown[0] == shown[1]
     assert len(shown[1].split()) == 2

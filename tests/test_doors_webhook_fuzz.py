@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
 import sqlalchemy as sa
-from conftest import open_house
+from conftest import open_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_doors_webhooks import inbound, status
@@ -31,9 +31,9 @@ VALUES = st.one_of(st.sampled_from(["", "START", "STOP", "0", "1", "STARTSTOP", 
 def door(sqlite_template, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "house.db").write_bytes(sqlite_template.read_bytes())
-    house = open_house(f"sqlite:///{folder / 'house.db'}", folder)
-    yield Caller(house)
-    house.close()
+    context = open_context(f"sqlite:///{folder / 'context.db'}", folder)
+    yield Caller(context)
+    context.close()
 
 
 @st.composite
@@ -102,7 +102,7 @@ def encoded(draw, pairs) -> bytes:
 def kept(caller) -> list[tuple]:
     """Whatever a webhook may change."""
     tables = (schema.replies, schema.receipts, schema.texts, schema.tasks, schema.numbers)
-    return caller.house.database.read(
+    return caller.context.database.read(
         lambda tx: [tuple(row) for table in tables for row in tx.all(sa.select(table).order_by(table.c.id))]
     )
 
@@ -112,7 +112,7 @@ def kept(caller) -> list[tuple]:
 @given(data=st.data(), form=signed_forms())
 def test_s2_no_request_made_out_of_a_signed_one_changes_anything(door, data, form):
     path, pairs = form
-    signed = signature(door.house.settings.web.public_url + path, pairs)
+    signed = signature(door.context.settings.web.public_url + path, pairs)
     forged = list(pairs)
     several = st.lists(st.sampled_from([moved, doubled, changed, reordered]), min_size=1, max_size=3)
     # Moved bytes alone leave the signature good; the others mostly do not.
@@ -131,7 +131,7 @@ def test_s2_no_request_made_out_of_a_signed_one_changes_anything(door, data, for
         assert kept(door) == before
     else:
         legal = is_legal(
-            read, account_sid=door.house.secrets.account_sid, of="inbound" if "inbound" in path else "status"
+            read, account_sid=door.context.secrets.account_sid, of="inbound" if "inbound" in path else "status"
         )
         assert (answer.status_code in {200, 204}) is legal  # as it was signed, in whichever order and encoding
 

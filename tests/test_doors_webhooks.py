@@ -59,21 +59,21 @@ def status(word: str = "undelivered", sid: str = "SM" + "a" * 32) -> dict[str, s
     }
 
 
-def opted_out(house) -> list[bool]:
+def opted_out(context) -> list[bool]:
     query = sa.select(schema.numbers.c.opted_out_at).order_by(schema.numbers.c.id)
-    return [row[0] is not None for row in house.database.read(lambda tx: tx.all(query))]
+    return [row[0] is not None for row in context.database.read(lambda tx: tx.all(query))]
 
 
-def test_s2_a_start_that_is_sent_again_with_a_byte_moved_does_not_undo_a_stop(house, travel):
-    planning.accept(house, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
-    caller = Caller(house)
+def test_s2_a_start_that_is_sent_again_with_a_byte_moved_does_not_undo_a_stop(context, travel):
+    planning.accept(context, document(series=[one_off("v", "2026-12-03T15:00:00")]), clock.now(), who="test")
+    caller = Caller(context)
     form = inbound("START", "SM" + "1" * 31 + "e")
     start = {name: value for name, value in form.items() if not name.startswith(("Num", "Sms", "To"))} | {"To": SENDER}
     assert caller.twilio("/sms/inbound", **start).status_code == 200
     assert caller.twilio("/sms/inbound", **inbound("STOP", "SM" + "2" * 32)).status_code == 200
-    assert opted_out(house) == [True]
+    assert opted_out(context) == [True]
     path = "/sms/inbound"
-    signed = signature(house.settings.web.public_url + path, start.items())
+    signed = signature(context.settings.web.public_url + path, start.items())
     moved = start | {"MessageSid": start["MessageSid"][:-1]}
     moved[start["MessageSid"][-1] + "MessagingServiceSid"] = moved.pop("MessagingServiceSid")
     moved["To"] = moved.pop("To")
@@ -82,7 +82,7 @@ def test_s2_a_start_that_is_sent_again_with_a_byte_moved_does_not_undo_a_stop(ho
     )
     assert caller.post(path, list(moved.items()), signed).status_code == 403
     assert caller.post(path, list(start.items()), signed).status_code == 200  # the very same: nothing new
-    assert opted_out(house) == [True]
+    assert opted_out(context) == [True]
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_s2_a_start_that_is_sent_again_with_a_byte_moved_does_not_undo_a_stop(ho
         {"Body": "SToFrom+12025550199MessageSidSM" + "3" * 32},
     ],
 )
-def test_s2_what_twilio_cannot_send_is_refused_although_it_is_signed(house, changes):
-    caller = Caller(house)
+def test_s2_what_twilio_cannot_send_is_refused_although_it_is_signed(context, changes):
+    caller = Caller(context)
     form = inbound("START") | changes
     assert caller.twilio("/sms/inbound", **form).status_code == 403
-    assert house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.replies))) == 0
+    assert context.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.replies))) == 0
 
 
-def test_s2_no_name_comes_twice(house):
-    caller, path = Caller(house), "/sms/inbound"
+def test_s2_no_name_comes_twice(context):
+    caller, path = Caller(context), "/sms/inbound"
     form = [*inbound("STOP").items(), ("Body", "START")]
-    signed = signature(house.settings.web.public_url + path, form)
+    signed = signature(context.settings.web.public_url + path, form)
     assert caller.post(path, form, signed).status_code == 403
 
 
@@ -132,9 +132,9 @@ def test_s2_no_name_comes_twice(house):
         {"From": "+"},
     ],
 )
-def test_s2_a_status_callback_of_another_shape_is_refused(house, changes):
-    assert Caller(house).twilio("/sms/status/some-ref", **(status() | changes)).status_code == 403
-    assert Caller(house).twilio("/sms/status/some-ref", **status()).status_code == 204
+def test_s2_a_status_callback_of_another_shape_is_refused(context, changes):
+    assert Caller(context).twilio("/sms/status/some-ref", **(status() | changes)).status_code == 403
+    assert Caller(context).twilio("/sms/status/some-ref", **status()).status_code == 204
 
 
 def test_s2_the_forms_that_twilio_documents_and_new_parameters_are_taken():
@@ -178,7 +178,7 @@ def test_s2_a_name_that_is_cut_off_is_refused():
 @settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(body=WORDS, data=st.data())
 def test_s2_no_form_read_in_another_way_from_the_same_signed_bytes_is_taken(body, data):
-    """Names and values are cut anew, so that the joined text and its order, which Twilio signs, stay the same."""
+    """Names and values are cut again, so that the joined text and its order, which Twilio signs, stay the same."""
     kind = data.draw(st.sampled_from(["inbound", "status"]))
     genuine = (
         inbound(body) if kind == "inbound" else status(data.draw(st.sampled_from(["sent", "delivered", "failed"])))

@@ -8,7 +8,7 @@ from conftest import KEYS, NOW, send
 from people import document, one_off
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import planning
 from reminders.store.database import schema
 
@@ -16,12 +16,12 @@ SERIES = [one_off("visit", "2026-11-30T11:30:00", leads=["90m"]), one_off("later
 OF_THIS_ROW = {"id", "ref", "sid"}
 
 
-def lived(house, ref: str, *, fast: bool) -> list[list[dict]]:
+def lived(context, ref: str, *, fast: bool) -> list[list[dict]]:
     """A plan is accepted and planned, its due text claimed, sent and answered; the rows that are left of it."""
-    slow = House(
-        house.settings,
-        house.secrets,
-        store.Database(house.database._engine.url.render_as_string(hide_password=False), store.Ring(KEYS), fast=fast),
+    slow = AppContext(
+        context.settings,
+        context.secrets,
+        store.Database(context.database._engine.url.render_as_string(hide_password=False), store.Ring(KEYS), fast=fast),
     )
     number = {"fast": "202-555-0143", "plain": "202-555-0144"}[ref]
     said = document(plan={"ref": ref}, patient={"ref": ref, "phone": number}, series=SERIES)
@@ -45,7 +45,7 @@ def lived(house, ref: str, *, fast: bool) -> list[list[dict]]:
             for some in (texts, tx.all(tried))
         ]
 
-    return house.database.read(rows)
+    return context.database.read(rows)
 
 
 def shown(name: str, value: object) -> object:
@@ -61,8 +61,8 @@ def test_the_same_life_leaves_the_same_rows(line, travel):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_database_says_whether_it_is_fast(house, fast):
-    url = house.database._engine.url.render_as_string(hide_password=False)
+def test_a_database_says_whether_it_is_fast(context, fast):
+    url = context.database._engine.url.render_as_string(hide_password=False)
     database = store.Database(url, store.Ring(KEYS), fast=fast)
     counted = []
     sa.event.listen(database._engine, "before_cursor_execute", lambda *seen: counted.append(seen[2]))

@@ -20,7 +20,7 @@ from random import Random
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, NOW, logged, open_house, send, settle, working
+from conftest import KEYS, NOW, logged, open_context, send, settle, working
 from people import document, one_off
 
 from jobs import __main__ as jobs_main
@@ -39,28 +39,28 @@ SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW in New York: the window shut
 PHONE = "+12025550143"
 
 
-def accept(house, **changes):
+def accept(context, **changes):
     changes.setdefault("series", [one_off("visit", SOON, leads=["90m"])])
-    return planning.accept(house, document(**changes), clock.now(), who="test")
+    return planning.accept(context, document(**changes), clock.now(), who="test")
 
 
-def many(house, count, **changes):
+def many(context, count, **changes):
     for number in range(count):
         patient = {"ref": f"MRN-{number}", "phone": f"(202) 555-{100 + number:04d}"}
-        accept(house, plan={"ref": f"DC-{number}"}, patient=patient, **changes)
+        accept(context, plan={"ref": f"DC-{number}"}, patient=patient, **changes)
 
 
-def states(house):
-    return [text.state for text in logged(house)]
+def states(context):
+    return [text.state for text in logged(context)]
 
 
-def drain(house, phones):
+def drain(context, phones):
     with ThreadPoolExecutor(1) as executor:
-        dispatch = sending.Dispatch(house, phones, executor, threading.Event())
+        dispatch = sending.Dispatch(context, phones, executor, threading.Event())
         return asyncio.run(asyncio.wait_for(dispatch.drain(), 20))
 
 
-def keep_draining(house, phones, times):
+def keep_draining(context, phones, times):
     """What one worker's line does each time it is woken, whatever it meets, until all is sent."""
 
     async def passes(dispatch):
@@ -69,7 +69,7 @@ def keep_draining(house, phones, times):
                 await asyncio.wait_for(dispatch.drain(), 20)
 
     with ThreadPoolExecutor(1) as executor:
-        asyncio.run(passes(sending.Dispatch(house, phones, executor, threading.Event())))
+        asyncio.run(passes(sending.Dispatch(context, phones, executor, threading.Event())))
 
 
 class Phones:
@@ -93,7 +93,7 @@ class Phones:
 @pytest.fixture
 def unpaced(database_url, tmp_path, travel):
     del travel
-    opened = open_house(database_url, tmp_path, twilio__segments_per_second="0")
+    opened = open_context(database_url, tmp_path, twilio__segments_per_second="0")
     yield opened
     opened.close()
 
@@ -102,7 +102,7 @@ def unpaced(database_url, tmp_path, travel):
 
 
 def test_f1_a_settle_job_that_died_in_its_look_up_keeps_its_texts_no_longer_than_two_calls(line, twilio, travel):
-    """The look-up is made again by whoever comes next, also where settings are short."""
+    """The look-up is made again by the person who comes next, also where settings are short."""
     twilio.rule(fault="error_before_create", times=1)
     accept(line)
     send(line)
@@ -161,8 +161,8 @@ def test_f4_a_worker_frozen_in_the_middle_of_its_claim_keeps_no_other_waiting(un
 class NowAndThen:
     """Lets one statement in some fail, as a driver does whose server has trouble; by a seed."""
 
-    def __init__(self, house, error, chance):
-        self.engine = house.database._engine
+    def __init__(self, context, error, chance):
+        self.engine = context.database._engine
         self.error, self.chance, self.raised = error, chance, 0
         self._random = Random(11)
 
@@ -194,18 +194,18 @@ def test_f6_a_database_that_raises_at_random_costs_time_and_no_text(unpaced):
 
 def test_f7_what_cannot_go_in_its_window_expires_and_is_a_persons(database_url, tmp_path, travel):
     """Ten places less than texts, and a Twilio that takes four minutes over each."""
-    house = open_house(database_url, tmp_path, twilio__segments_per_second="0", twilio__in_flight="2")
-    many(house, 14)
+    context = open_context(database_url, tmp_path, twilio__segments_per_second="0", twilio__in_flight="2")
+    many(context, 14)
     phones = Phones(takes=240)
-    drain(house, phones)
+    drain(context, phones)
     travel(NOW + timedelta(hours=1))
-    asyncio.run(outcomes.settle(house, phones, clock.now()))
-    watch.look(house, clock.now())
-    sent, expired = states(house).count("sent"), states(house).count("expired")
-    told = house.database.read(
+    asyncio.run(outcomes.settle(context, phones, clock.now()))
+    watch.look(context, clock.now())
+    sent, expired = states(context).count("sent"), states(context).count("expired")
+    told = context.database.read(
         lambda tx: {row.text_id for row in tx.all(sa.select(schema.tasks.c.text_id)) if row.text_id}
     )
-    house.close()
+    context.close()
     assert (sent + expired, len(phones.sent)) == (14, sent)
     assert sent > 0
     assert len(told) == expired > 0
@@ -254,10 +254,10 @@ def test_f20_a_stop_while_the_text_is_on_the_wire_holds_from_the_next_on(line, t
 
 
 def test_f21_a_worker_that_starts_before_its_database_waits_and_can_be_stopped(tmp_path, caplog):
-    house = open_house("postgresql://postgres@127.0.0.1:1/nothing", tmp_path)
-    house.database._tries = 1
+    context = open_context("postgresql://postgres@127.0.0.1:1/nothing", tmp_path)
+    context.database._tries = 1
     stop = threading.Event()
-    waiting = threading.Thread(target=jobs_main._wait_for_database, args=[house, stop])
+    waiting = threading.Thread(target=jobs_main._wait_for_database, args=[context, stop])
     waiting.start()
     time.sleep(0.5)
     assert waiting.is_alive()
@@ -265,7 +265,7 @@ def test_f21_a_worker_that_starts_before_its_database_waits_and_can_be_stopped(t
     waiting.join(10)
     assert not waiting.is_alive()
     assert "waiting for the database" in caplog.text
-    house.close()
+    context.close()
 
 
 # F23 and F24: a server that cannot write, or not now.
@@ -578,18 +578,18 @@ def test_f35_a_clock_that_jumps_between_any_two_steps_doubles_nothing(line, twil
 # F38: the rules of a zone change after planning.
 
 
-def test_f38_when_the_rules_of_a_zone_change_its_texts_move_and_are_not_doubled(house, monkeypatch):
+def test_f38_when_the_rules_of_a_zone_change_its_texts_move_and_are_not_doubled(context, monkeypatch):
     """The wall clock is what was agreed: as if New York gave up its winter time."""
-    accept(house, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3h"])])
-    (before,) = logged(house)
+    accept(context, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3h"])])
+    (before,) = logged(context)
     known = walltime._zone.__wrapped__
     monkeypatch.setattr(
         walltime, "_zone", lambda name: known("America/Halifax" if name == "America/New_York" else name)
     )
-    planning.extend(house, NOW + timedelta(hours=1))
-    (after,) = logged(house)
+    planning.extend(context, NOW + timedelta(hours=1))
+    (after,) = logged(context)
     assert after.opens_at - before.opens_at == -timedelta(hours=1)
-    starts = house.database.read(lambda tx: tx.value(sa.select(schema.appointments.c.starts_at)))
+    starts = context.database.read(lambda tx: tx.value(sa.select(schema.appointments.c.starts_at)))
     assert starts == datetime.fromisoformat("2026-12-03T19:00:00+00:00")
 
 
@@ -598,7 +598,7 @@ def test_f38_when_the_rules_of_a_zone_change_its_texts_move_and_are_not_doubled(
 
 @pytest.mark.parametrize("turn", range(4))
 def test_f42_a_visit_moved_while_its_text_is_claimed_is_told_once_of_each_time(line, twilio, turn):
-    """Whoever wins: no text about the old time begins after the edit was confirmed."""
+    """The person who wins: no text about the old time begins after the edit was confirmed."""
     accept(line)
     moved = document(series=[one_off("visit", "2026-11-30T11:20:00", leads=["90m"])])
     meet, confirmed = threading.Barrier(2), []

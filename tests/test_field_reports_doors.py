@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from api_caller import Program, make_key
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 from people import one_off, raw
 from test_cli import Terminal
 from test_pages_plans import form
@@ -28,17 +28,17 @@ def run(database_url, tmp_path, monkeypatch, travel):
 
 
 @pytest.fixture
-def api(house, travel):
-    return Program(house, make_key(house))
+def api(context, travel):
+    return Program(context, make_key(context))
 
 
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
-    house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, NOW))
-    yield house
-    house.close()
+    context = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    context.database.write(lambda tx: store.people.keep_default_site(tx, context.settings, NOW))
+    yield context
+    context.close()
 
 
 def file(run, name="plan.json", **changes):
@@ -54,9 +54,9 @@ def test_field_report_5_the_command_line_says_that_a_file_replaces_a_newer_numbe
     assert {"plan": "DC-1", "note": REPLACED} in said["notes"]
 
 
-def test_field_report_5_the_api_says_that_a_plan_replaces_a_newer_number(api, house):
+def test_field_report_5_the_api_says_that_a_plan_replaces_a_newer_number(api, context):
     assert api.post("/plans", raw()).status_code == 201
-    phone_numbers.new_number(house, Whom("MRN-1"), NEW, NOW, who="test")
+    phone_numbers.new_number(context, Whom("MRN-1"), NEW, NOW, who="test")
     said = api.post("/plans", raw(patient={"phone": OTHER})).json()
     assert REPLACED in said["notes"]
     assert REPLACED in said["note"]

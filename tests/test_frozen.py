@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import KEYS, KINDS, NOW, open_house, send
+from conftest import KEYS, KINDS, NOW, open_context, send
 from dumps import make
 from test_cli import Terminal
 from web_caller import Caller
@@ -203,8 +203,8 @@ def test_who_asks_often_reads_the_catalog_once(database):
 def test_every_way_in_refuses_a_database_of_another_shape_in_words(database_url, tmp_path, monkeypatch):
     words = "column patients.ref is missing"
     terminal = Terminal(database_url, tmp_path, monkeypatch)
-    house = open_house(database_url, tmp_path)
-    run(house.database, "ALTER TABLE patients RENAME COLUMN ref TO reference")
+    context = open_context(database_url, tmp_path)
+    run(context.database, "ALTER TABLE patients RENAME COLUMN ref TO reference")
     for command in (["migrate"], ["status"], ["web"], ["log"]):
         said = terminal(*command, code=1).stderr
         assert words in " ".join(said.split()), command
@@ -213,14 +213,14 @@ def test_every_way_in_refuses_a_database_of_another_shape_in_words(database_url,
     assert words in found["detail"]
     assert found["fix"].startswith("undo what was changed by hand")
     with pytest.raises(store.WrongSchema, match=words):
-        _wait_for_database(house, threading.Event())
-    answer = Caller(house).get("/readyz")
+        _wait_for_database(context, threading.Event())
+    answer = Caller(context).get("/readyz")
     assert answer.status_code == 503
     assert words in answer.json()["troubles"][0]
-    house.close()
+    context.close()
 
 
-def sealed_values_open(house) -> int:
+def sealed_values_open(context) -> int:
     """Open every sealed value; how many there are."""
 
     def look(tx: store.Transaction) -> int:
@@ -232,7 +232,7 @@ def sealed_values_open(house) -> int:
                     opened += 1
         return opened
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 JOBS = ("plan", "settle", "ask", "poll", "watch", "tally", "chain")
@@ -243,7 +243,7 @@ def test_a_database_that_a_release_left_is_migrated_and_goes_on(name, tmp_path, 
     kind = name.split(".")[-3]
     url = empty(kind, tmp_path, request, f"left_{kind}")
     make.load(url, gzip.decompress((make.HERE / name).read_bytes()).decode())
-    house = open_house(
+    context = open_context(
         url,
         tmp_path,
         twilio__api_base_url=twilio.url,
@@ -252,20 +252,20 @@ def test_a_database_that_a_release_left_is_migrated_and_goes_on(name, tmp_path, 
         sending__settle_seconds="10",
     )
     try:
-        assert store.migrate(house.database, make.DUE_AT)[1] == store.head()
-        store.check(house.database)
-        assert sealed_values_open(house) > 40
+        assert store.migrate(context.database, make.DUE_AT)[1] == store.head()
+        store.check(context.database)
+        assert sealed_values_open(context) > 40
         travel(make.DUE_AT)
-        send(house)
+        send(context)
         for job in JOBS:
-            runs.run(house, job)
-        send(house)
-        assert {row.name: row.last_error for row in house.database.read(store.records.runs)} == dict.fromkeys(JOBS)
+            runs.run(context, job)
+        send(context)
+        assert {row.name: row.last_error for row in context.database.read(store.records.runs)} == dict.fromkeys(JOBS)
         assert {message.to for message in twilio.created()} == {f"+1202555010{number}" for number in (1, 3, 4, 5)}
         assert len(twilio.created()) == 4
-        assert sealed_values_open(house) > 44
+        assert sealed_values_open(context) > 44
     finally:
-        house.close()
+        context.close()
 
 
 def test_the_next_release_can_make_its_dump(tmp_path, request, travel):

@@ -44,10 +44,10 @@ def test_c4_a_fallback_text_is_one_segment_carries_988_and_911_and_asks_and_tell
 
 def test_the_fallback_is_what_a_phone_sees_while_our_host_is_down():
     caller = a_caller(fallback_twiml=TWIML)
-    say(caller, "is anybody there")
+    say(caller, "is anyone there")
     lose(caller, "ct")
     later(caller, 5)
-    assert screen(caller) == [("phone", "is anybody there"), *(("twiml", text) for text in fallback_texts())]
+    assert screen(caller) == [("phone", "is anyone there"), *(("twiml", text) for text in fallback_texts())]
 
 
 def test_the_inbound_address_is_ours_and_twilio_understands_how_often_to_try():

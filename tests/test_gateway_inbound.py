@@ -90,7 +90,7 @@ def test_every_page_is_read_until_one_is_older():
 
 
 def test_fifty_of_the_longest_texts_fit_into_one_answer():
-    """Nobody keeps us from hearing the others by sending much."""
+    """No one keeps us from hearing the others by sending much."""
     page = a_page([text(f"SM{n:032x}", body="\U0001f64f" * 800) for n in range(50)])  # 1600 UTF-16 units, escaped
     assert LARGEST_ANSWER / 3 < len(page) < LARGEST_ANSWER
     assert [len(one.body) for one in listing(page)[0]] == [800] * 50
@@ -164,7 +164,7 @@ def test_s6_a_text_to_a_services_number_is_found_by_the_service():
             simulator.text_from(PHONE, OURS, "C", began)
             simulator.text_from(
                 OTHER, OURS, "who is this", began
-            )  # nobody ever texted them: the number is the service's
+            )  # no one ever texted them: the number is the service's
             simulator.text_from(PHONE, "+12025550111", "to a number of its own", began)
             found = await ours.inbound(to=SERVICE, since=began - timedelta(seconds=1))
             assert [one.body for one in found] == ["C", "who is this"]

@@ -24,38 +24,38 @@ SENDER = "+15005550006"
 TOMORROW = NOW + timedelta(days=1)
 
 
-def unreadable(house, ref):
+def unreadable(context, ref):
     """The plan's document is damaged on disk."""
-    house.database.write(
+    context.database.write(
         lambda tx: tx.run(schema.plans.update().where(schema.plans.c.ref == ref).values(document_sealed=b"x"))
     )
 
 
-def stuck(house):
-    return queries.tasks.list_tasks(house.database, kind="stuck")
+def stuck(context):
+    return queries.tasks.list_tasks(context.database, kind="stuck")
 
 
-def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(house, travel):
+def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(context, travel):
     for number in (1, 2, 3):
-        accept(house, number, series=[one_off("visit", "2027-01-27T15:00:00")])
-    unreadable(house, "DC-1")
+        accept(context, number, series=[one_off("visit", "2027-01-27T15:00:00")])
+    unreadable(context, "DC-1")
     later = wall("2026-12-20T10:00")
     travel(later)
     with pytest.raises(Exception):  # ruff: ignore[pytest-raises-too-broad, assert-raises-exception]  whatever it is
-        planning.extend(house, later)
-    laid_down = house.database.read(lambda tx: tx.all(sa.select(schema.plans.c.ref, schema.plans.c.laid_down_until)))
+        planning.extend(context, later)
+    laid_down = context.database.read(lambda tx: tx.all(sa.select(schema.plans.c.ref, schema.plans.c.laid_down_until)))
     days = {row.ref: row.laid_down_until for row in laid_down}
     assert days["DC-2"] == days["DC-3"] > days["DC-1"]
-    (task,) = stuck(house)
+    (task,) = stuck(context)
     assert list(task.patients) == []  # it is for operations
 
 
-def test_long_run_1_any_error_in_one_plan_costs_only_that_plan(house, travel, monkeypatch):
+def test_long_run_1_any_error_in_one_plan_costs_only_that_plan(context, travel, monkeypatch):
     for number in (1, 2, 3):
-        accept(house, number)
+        accept(context, number)
     travel(TOMORROW)
     real = replanning.store.texts.reconcile
-    broken = house.database.read(
+    broken = context.database.read(
         lambda tx: tx.value(sa.select(schema.recipients.c.id).order_by(schema.recipients.c.id))
     )
 
@@ -65,29 +65,29 @@ def test_long_run_1_any_error_in_one_plan_costs_only_that_plan(house, travel, mo
         return real(tx, to, *arguments, **more)
 
     monkeypatch.setattr(replanning.store.texts, "reconcile", collide)
-    runs.run(house, "plan")
-    assert len(stuck(house)) == 1
-    health = house.database.read(lambda tx: {row.name: row.last_error for row in tx.all(sa.select(schema.job_runs))})
+    runs.run(context, "plan")
+    assert len(stuck(context)) == 1
+    health = context.database.read(lambda tx: {row.name: row.last_error for row in tx.all(sa.select(schema.job_runs))})
     assert health["plan"] == "IntegrityError"
     monkeypatch.undo()
-    runs.run(house, "plan")
-    assert stuck(house) == []
+    runs.run(context, "plan")
+    assert stuck(context) == []
 
 
-def test_a_text_that_cannot_be_acted_on_is_read_by_a_person_and_its_stop_holds(house, travel, monkeypatch):
-    accept(house, 1)
-    accept(house, 2)
+def test_a_text_that_cannot_be_acted_on_is_read_by_a_person_and_its_stop_holds(context, travel, monkeypatch):
+    accept(context, 1)
+    accept(context, 2)
     monkeypatch.setattr(inbound, "replan", lambda *_: 1 / 0)
     stop = InboundText("SM" + "1" * 32, "+12025550101", SENDER, "STOP", None)
-    assert inbound.take_in(house, stop, TOMORROW).fresh
-    numbers = house.database.read(lambda tx: tx.all(sa.select(schema.numbers.c.opted_out_at)))
+    assert inbound.take_in(context, stop, TOMORROW).fresh
+    numbers = context.database.read(lambda tx: tx.all(sa.select(schema.numbers.c.opted_out_at)))
     assert sum(row.opted_out_at is not None for row in numbers) == 1
-    assert "reply" in open_kinds(house)
-    assert not inbound.take_in(house, stop, TOMORROW).fresh
+    assert "reply" in open_kinds(context)
+    assert not inbound.take_in(context, stop, TOMORROW).fresh
 
 
 def test_long_run_1_a_text_that_cannot_be_taken_in_hides_no_cry_for_help(line, twilio, travel, monkeypatch):
-    """The webhook of somebody in danger was lost; before it in Twilio's list stands a text that fails."""
+    """The webhook of someone in danger was lost; before it in Twilio's list stands a text that fails."""
     accept(line, 1)
     accept(line, 2)
     now = NOW + timedelta(minutes=10)
@@ -96,10 +96,10 @@ def test_long_run_1_a_text_that_cannot_be_taken_in_hides_no_cry_for_help(line, t
         twilio.do(lambda simulator, phone=phone, words=words: simulator.text_from(phone, SENDER, words, now))
     real = inbound._take_in
 
-    def take_in(house, text, *arguments, **more):
+    def take_in(context, text, *arguments, **more):
         if text.body == "START":
             raise RuntimeError
-        return real(house, text, *arguments, **more)
+        return real(context, text, *arguments, **more)
 
     monkeypatch.setattr(inbound, "_take_in", take_in)
     runs.run(line, "poll")
@@ -119,11 +119,11 @@ def test_a_look_up_that_fails_stops_no_other(line, twilio, travel, monkeypatch):
     assert {text.state for text in logged(line) if text.attempts} == {"uncertain"}
     real, calls = outcomes._decide, []
 
-    def decide(house, tx, *, one, seen, now):
+    def decide(context, tx, *, one, seen, now):
         calls.append(one.text)
         if len(calls) == 1:
             raise RuntimeError
-        return real(house, tx, one=one, seen=seen, now=now)
+        return real(context, tx, one=one, seen=seen, now=now)
 
     monkeypatch.setattr(outcomes, "_decide", decide)
     travel(clock.now() + timedelta(seconds=13))
@@ -132,16 +132,16 @@ def test_a_look_up_that_fails_stops_no_other(line, twilio, travel, monkeypatch):
     assert len(stuck(line)) == 1
 
 
-def test_a_rule_of_the_watch_that_fails_stops_no_other(house, travel, monkeypatch):
-    accept(house, 1)
+def test_a_rule_of_the_watch_that_fails_stops_no_other(context, travel, monkeypatch):
+    accept(context, 1)
     monkeypatch.setattr(watch._Watch, "_reviews", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        watch.look(house, wall("2026-12-04T12:00"))
-    assert "to_mark" in open_kinds(house)
-    assert len(stuck(house)) == 1
+        watch.look(context, wall("2026-12-04T12:00"))
+    assert "to_mark" in open_kinds(context)
+    assert len(stuck(context)) == 1
 
 
-def test_a_file_that_cannot_be_processed_stops_no_other(house, travel, tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_processed_stops_no_other(context, travel, tmp_path, monkeypatch):
     folder = tmp_path / "plans"
     folder.mkdir()
     for name in ("a", "b"):
@@ -155,19 +155,19 @@ def test_a_file_that_cannot_be_processed_stops_no_other(house, travel, tmp_path,
 
     monkeypatch.setattr(importing, "import_files", some)
     with pytest.raises(RuntimeError):
-        importing.import_folder(house, folder, NOW + timedelta(days=3650))
+        importing.import_folder(context, folder, NOW + timedelta(days=3650))
     assert [path.name for path in folder.glob("*.toml")] == ["a.toml"]
-    assert len(stuck(house)) == 1
+    assert len(stuck(context)) == 1
     assert (folder / "done" / "b.toml").exists()
 
 
-def test_field_report_13_two_files_of_the_folder_that_differ_about_one_plan_are_both_refused(house, tmp_path):
+def test_field_report_13_two_files_of_the_folder_that_differ_about_one_plan_are_both_refused(context, tmp_path):
     folder = tmp_path / "plans"
     folder.mkdir()
     plan_file(folder, "a.toml", GOOD.format(ref="A"))
     plan_file(folder, "b.toml", GOOD.format(ref="A").replace("15:00", "16:00"))
     plan_file(folder, "c.toml", GOOD.format(ref="C"))
-    report = importing.import_folder(house, folder, NOW + timedelta(days=3650))
+    report = importing.import_folder(context, folder, NOW + timedelta(days=3650))
     assert report.accepted == 1
     assert sorted(path.name for path, _ in report.refused) == ["a.toml", "b.toml"]
     assert (folder / "refused" / "a.toml").exists()

@@ -69,23 +69,23 @@ def test_f35_a_clock_set_back_does_not_stop_the_jobs():
     timetable.stop()
 
 
-def test_a_job_that_fails_goes_red_and_the_next_success_makes_it_green(house, monkeypatch):
-    monkeypatch.setitem(runs._JOBS, "plan", lambda house, now: 1 / 0)
-    runs.run(house, "plan")
-    status = health.status(house, clock.now())
+def test_a_job_that_fails_goes_red_and_the_next_success_makes_it_green(context, monkeypatch):
+    monkeypatch.setitem(runs._JOBS, "plan", lambda context, now: 1 / 0)
+    runs.run(context, "plan")
+    status = health.status(context, clock.now())
     assert status.jobs["plan"].error == "ZeroDivisionError"
     assert not status.ok
     monkeypatch.undo()
-    runs.run(house, "plan")
-    assert health.status(house, clock.now()).jobs["plan"].error is None
+    runs.run(context, "plan")
+    assert health.status(context, clock.now()).jobs["plan"].error is None
 
 
-def test_rule_11_health_is_the_age_of_the_last_success(house):
-    for name in health.job_intervals(house):
-        runs.succeeded(house, name)
+def test_rule_11_health_is_the_age_of_the_last_success(context):
+    for name in health.job_intervals(context):
+        runs.succeeded(context, name)
     now = clock.now()
-    assert health.status(house, now).ok
-    later = health.status(house, now + timedelta(minutes=2))
+    assert health.status(context, now).ok
+    later = health.status(context, now + timedelta(minutes=2))
     assert later.troubles == [f"the {name} job has not succeeded lately" for name in ("send", "settle", "page")]
 
 

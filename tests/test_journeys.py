@@ -41,7 +41,7 @@ def stands_in_nobodys_way(page, javascript) -> None:
 
 def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
     """From an invitation to the first page; then again with password and code."""
-    invited = accounts.invite(town.house, "ana.reyes", "Ana Reyes", "coordinator", clock.now(), who="test")
+    invited = accounts.invite(town.context, "ana.reyes", "Ana Reyes", "coordinator", clock.now(), who="test")
     with walking(chromium, town, javascript=javascript) as page:
         page.goto(invited.path)
         page.get_by_label("Password").fill("four plain words together")
@@ -69,7 +69,7 @@ def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
 def texts_of(town, plan: str) -> list[queries.texts.Logged]:
     """Every text of a plan, by when its window opens."""
     wanted = queries.texts.LogFilter(plan=plan, limit=1000)
-    return elsewhere(lambda: town.house.database.read(lambda tx: queries.texts.log(tx, wanted)))[::-1]
+    return elsewhere(lambda: town.context.database.read(lambda tx: queries.texts.log(tx, wanted)))[::-1]
 
 
 def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
@@ -77,7 +77,7 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
     with walking(chromium, town, "clinician", javascript=javascript) as page:
         page.goto("/")
         expect(page).to_have_title(re.compile(r"\(1\) Today"))
-        page.get_by_role("link", name="Somebody may be in danger").click()
+        page.get_by_role("link", name="Someone may be in danger").click()
         expect(page.get_by_role("alert")).to_contain_text("988")
         page.get_by_role("button", name="Take it").click()
         expect(page.get_by_text("It is yours", exact=True)).to_be_visible()
@@ -100,8 +100,8 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
         page.get_by_label("What became of it").fill("Reached by phone; her sister is with her")
         page.get_by_role("button", name="Close the task").click()
         page.goto("/")
-        expect(page.get_by_role("link", name="Somebody may be in danger")).to_have_count(0)
-    (task,) = queries.tasks.list_tasks(town.house.database, closed=True, kind="crisis")
+        expect(page.get_by_role("link", name="Someone may be in danger")).to_have_count(0)
+    (task,) = queries.tasks.list_tasks(town.context.database, closed=True, kind="crisis")
     assert (task.outcome, task.owner) == ("reached", "staff:clinician.everywhere")
     said = [text for text in texts_of(town, f"DC-{IN_TROUBLE + 1}") if text.class_ == "staff"]
     assert len(said) <= 1
@@ -159,9 +159,9 @@ def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
 
 def page_ref(town, patient: str) -> str:
     """The reference of a patient's plan."""
-    sites = {row.id for row in town.house.database.read(store.people.all_sites)}
+    sites = {row.id for row in town.context.database.read(store.people.all_sites)}
     wanted = queries.plans.PlanFilter(patient=patient)
-    (plan,) = town.house.database.read(lambda tx: queries.plans.list_plans(tx, sites, wanted, clock.now()))
+    (plan,) = town.context.database.read(lambda tx: queries.plans.list_plans(tx, sites, wanted, clock.now()))
     return plan.ref
 
 
@@ -173,7 +173,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(chromium, town, javascr
         expect(page.locator("#in-it")).to_contain_text(str(len(NAMES)))
         page.get_by_label("It is called off").check()
         page.get_by_role("button", name="See what it would do").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Call it off for everybody?")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Call it off for everyone?")
         told, phoned = (int(page.locator(".figures strong").nth(place).text_content()) for place in (0, 1))
         assert told + phoned == len(NAMES)
         stands_in_nobodys_way(page, javascript)
@@ -201,16 +201,16 @@ def test_find_out_why_a_text_failed_and_act(chromium, town, javascript):
         page.get_by_role("button", name="Take it").click()
         expect(page.get_by_text("It is yours", exact=True)).to_be_visible()
     owned = [
-        task for task in queries.tasks.list_tasks(town.house.database) if task.owner == "staff:coordinator.everywhere"
+        task for task in queries.tasks.list_tasks(town.context.database) if task.owner == "staff:coordinator.everywhere"
     ]
     assert [task.to[-4:] for task in owned] == [phone(FAILED)[-4:]]
 
 
 def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript):
     """What would change is shown before it changes; then it has."""
-    sites = {row.id for row in town.house.database.read(store.people.all_sites)}
+    sites = {row.id for row in town.context.database.read(store.people.all_sites)}
     (plan,) = list(
-        town.house.database.read(
+        town.context.database.read(
             lambda tx: queries.plans.list_plans(tx, sites, queries.plans.PlanFilter(patient="MRN-3"), clock.now())
         )
     )

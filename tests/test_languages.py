@@ -106,11 +106,11 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
 
     # No plan can name it, and what is planned does not go: it is red, for a person.
     with pytest.raises(plans.PlanRefused, match="no texts in this language; choose one of en"):
-        clinic.house.database.read(
-            lambda tx: plans.read(raw(patient={"language": "es"}), clinic.house.known(tx, clock.now()))
+        clinic.context.database.read(
+            lambda tx: plans.read(raw(patient={"language": "es"}), clinic.context.known(tx, clock.now()))
         )
     clinic.travel(clock.now().replace(month=12, day=2, hour=23))
-    send(clinic.house)
+    send(clinic.context)
     stopped = {text.reason for text in clinic.texts("reminder") if text.state == "suppressed"}
     assert stopped == {"no_wording"}
     assert clinic.received() == []
@@ -122,7 +122,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     clinic.travel(clock.now() + timedelta(minutes=5))
     assert clinic.received()[-1].startswith("Thank you for writing.")
     clinic.text("AYUDA")
-    send(clinic.house)
+    send(clinic.context)
     clinic.travel(clock.now() + timedelta(minutes=5))
     assert "988" in clinic.received()[-1]
     assert len(clinic.received()) == 2
@@ -150,5 +150,5 @@ def test_w5_through_a_real_process_a_half_language_is_named_by_doctor_and_not_of
 
 
 def test_w5_start_up_names_what_a_language_lacks(clinic, half_spanish, caplog):
-    health.gate(clinic.house)
+    health.gate(clinic.context)
     assert "a language is not offered: es: lexicon: is missing" in caplog.messages

@@ -1,5 +1,5 @@
 """Whichever came last of a no and a START holds, by the time Twilio got it, however late and however we hear of it
-(L-12, L-15, L-17); and that a number is somebody else's undoes neither.
+(L-12, L-15, L-17); and that a number is someone else's undoes neither.
 """
 
 from datetime import timedelta
@@ -53,13 +53,13 @@ def phone_of(person):
 def happens(office, person, what):
     now, whom = clock.now(), reader_case.Whom(f"MRN-{person}")
     if what == VOICEMAIL:
-        consents.record_opt_out(office.house, whom, now, how="voicemail", received_at=now, by="A. Reyes", who="test")
+        consents.record_opt_out(office.context, whom, now, how="voicemail", received_at=now, by="A. Reyes", who="test")
     elif what == RIGHT:
-        phone_numbers.mark_wrong(office.house, whom, now, who="test", wrong=False)
+        phone_numbers.mark_wrong(office.context, whom, now, who="test", wrong=False)
     else:
         text = office.text(what.removeprefix(LOST), phone_of(person), heard=False)
         if not what.startswith(LOST):
-            inbound.take_in(office.house, text, now)
+            inbound.take_in(office.context, text, now)
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def test_l17_a_new_consent_lifts_no_stop_that_was_sent_before_staff_wrote_theirs
     office.text("STOP", heard=False)
     office.travel(NOW + timedelta(minutes=1))
     now, whom = clock.now(), reader_case.Whom("MRN-1")
-    consents.record_opt_out(office.house, whom, now, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
+    consents.record_opt_out(office.context, whom, now, how="voicemail", received_at=NOW, by="A. Reyes", who="test")
     office.travel(NOW + timedelta(minutes=2))
     office.brought()
-    consents.record_consent(office.house, whom, YES, clock.now(), who="test")
+    consents.record_consent(office.context, whom, YES, clock.now(), who="test")
     assert office.number().opted_out_at is not None
     assert office.states() == STOPPED
 
@@ -105,11 +105,11 @@ def test_l17_a_new_consent_lifts_no_stop_that_was_sent_before_staff_wrote_theirs
 def test_l17_twilios_times_are_compared_to_the_second_and_in_one_second_the_no_holds(office, known, found, later):
     """Our clock is ten minutes behind Twilio's: whatever the list brings lies ahead of it."""
     at = NOW + timedelta(minutes=10)
-    heard = inbound.take_in(office.house, InboundText("SM1", PHONE, SENDER, known, None), NOW)
+    heard = inbound.take_in(office.context, InboundText("SM1", PHONE, SENDER, known, None), NOW)
     assert heard.fresh
-    office.house.database.write(lambda tx: store.replies.set_sent_at(tx, sent={"SM1": at}))  # as the list says
+    office.context.database.write(lambda tx: store.replies.set_sent_at(tx, sent={"SM1": at}))  # as the list says
     late = InboundText("SM2", PHONE, SENDER, found, None, sent_at=at + timedelta(seconds=later))
-    inbound.take_in(office.house, late, NOW + timedelta(minutes=2), heard_by="list")
+    inbound.take_in(office.context, late, NOW + timedelta(minutes=2), heard_by="list")
     assert (office.number().opted_out_at is not None) is (found == "STOP" or later == 0)
 
 
@@ -138,7 +138,7 @@ def test_l17_a_start_that_was_overtaken_lifts_no_no_of_staff(office):
     office.text("START")
     now = clock.now()
     consents.record_opt_out(
-        office.house, reader_case.Whom("MRN-1"), now, how="voicemail", received_at=now, by="A. Reyes", who="test"
+        office.context, reader_case.Whom("MRN-1"), now, how="voicemail", received_at=now, by="A. Reyes", who="test"
     )
     office.hear(earlier)
     office.travel(NOW + timedelta(minutes=1))

@@ -22,12 +22,12 @@ from statistics import mean, quantiles
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, _migrated, open_house, working
+from conftest import NOW, _migrated, open_context, working
 from oncall import SENDER
 
 from reminders import plans, queries, store, task_kinds
 from reminders.plans import read
-from reminders.service import House, planning, tasks
+from reminders.service import AppContext, planning, tasks
 from reminders.service.planning import attendance, watch
 from reminders.service.replies import inbound
 from reminders.service.sending import final_check, outcomes, recording
@@ -86,7 +86,7 @@ class Person:
 class Site:
     """A site at work: its coordinator, its patients, and the service."""
 
-    house: House
+    context: AppContext
     days: int
     random: Random
     people: dict[str, Person] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Site:
             day = first + timedelta(days=number)
             now = _at(day, time(7))
             if number % 28 == 27:  # in life it runs all the time; reminders are laid down for sixty days
-                planning.extend(self.house, now)
+                planning.extend(self.context, now)
             leaving = self._discharges(day)
             while now <= _at(day, time(22)):
                 wall = plans.to_wall(now, ZONE)
@@ -115,7 +115,7 @@ class Site:
                 self._hear(now)
                 self._send(now)
                 if wall.time() in {time(9), time(11, 30), time(14), time(17), time(20)}:
-                    watch.look(self.house, now)
+                    watch.look(self.context, now)
                 if wall.time() in {time(12), time(17, 30)}:
                     self._mark(now)
                 if wall.minute == 30 and 9 <= wall.hour < 18:
@@ -188,8 +188,8 @@ class Site:
             },
             "consent": consent,
         }
-        known = replace(self.house.database.read(lambda tx: self.house.known(tx, now)), ours=frozenset())
-        planning.accept(self.house, read(raw, known), now, who="load")
+        known = replace(self.context.database.read(lambda tx: self.context.known(tx, now)), ours=frozenset())
+        planning.accept(self.context, read(raw, known), now, who="load")
 
     def _says(self, person: Person, body: str, at: datetime) -> None:
         heapq.heappush(self.inbox, (at, next(self.sids), person.phone, body))
@@ -200,7 +200,7 @@ class Site:
             self.crisis_at = datetime.max.replace(tzinfo=UTC)
         while self.inbox and self.inbox[0][0] <= now:
             at, sid, phone, body = heapq.heappop(self.inbox)
-            inbound.take_in(self.house, InboundText(f"SM{sid:032x}", phone, SENDER, body, None), at)
+            inbound.take_in(self.context, InboundText(f"SM{sid:032x}", phone, SENDER, body, None), at)
 
     def _got(self, person: Person, class_: str, wording: str | None, body: str, now: datetime) -> None:
         """What this person does about a text of ours that arrived."""
@@ -228,16 +228,16 @@ class Site:
 
     def _send(self, now: datetime) -> None:
         """Send what is due, as the worker does; the network says at once what becomes of it."""
-        house = self.house
+        context = self.context
         by_phone = {person.phone: person for person in self.people.values()}
-        while (found := house.database.read(lambda tx: store.queue.scan(tx, now))).opened or found.senders:
-            house.database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
+        while (found := context.database.read(lambda tx: store.queue.scan(tx, now))).opened or found.senders:
+            context.database.write(lambda tx: store.queue.mark_ready(tx, now), again=True)
             went: list[tuple[Started, str, str | None]] = []
 
             def work(tx: store.Transaction, went: list = went) -> int:
                 claimed = 0
                 for sender in working(tx, now):
-                    count, intents, _ = final_check.claim(house, tx, sender, 200, now)
+                    count, intents, _ = final_check.claim(context, tx, sender, 200, now)
                     claimed += count
                     started = store.claims.start(tx, intents, now, timedelta(seconds=120))
                     went.extend(
@@ -246,7 +246,7 @@ class Site:
                     )
                 return claimed
 
-            if not house.database.write(work):
+            if not context.database.write(work):
                 break
             answers = [
                 Answered(
@@ -254,15 +254,15 @@ class Site:
                 )
                 for one, _, _ in went
             ]
-            recording.record(house, answers, now)
+            recording.record(context, answers, now)
             for answer, (one, class_, wording) in zip(answers, went, strict=True):
                 person = by_phone.get(one.to)
                 code = self._fate(person)
                 receipt = Receipt("undelivered" if code else "delivered", code, answer.sid or "")
-                outcomes.receive(house, one.ref, receipt, {"MessageStatus": receipt.status}, now)
+                outcomes.receive(context, one.ref, receipt, {"MessageStatus": receipt.status}, now)
                 if person is not None and not code:
                     self._got(person, class_, wording, one.body, now)
-        house.database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
+        context.database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
 
     def _fate(self, person: Person | None) -> int:
         """The code a text to them meets; 0: it arrives."""
@@ -274,24 +274,24 @@ class Site:
 
     def _mark(self, now: datetime) -> None:
         """Say who came; one visit in fifty is forgotten until the list asks for it."""
-        asked = bool(queries.tasks.list_tasks(self.house.database, kind="to_mark"))
-        for row in attendance.unmarked(self.house, now):
+        asked = bool(queries.tasks.list_tasks(self.context.database, kind="to_mark"))
+        for row in attendance.unmarked(self.context, now):
             if not asked and self.random.random() < 0.02:
                 continue
             what = "missed" if self.random.random() < 0.15 else "attended"
             day = datetime.fromisoformat(row.wall).date()
-            attendance.mark(self.house, row.plan, row.series, day, now, what=what, who="load")
+            attendance.mark(self.context, row.plan, row.series, day, now, what=what, who="load")
 
     def _work(self, now: datetime) -> None:
         """Do what is open for an hour or more."""
-        for task in queries.tasks.list_tasks(self.house.database):
+        for task in queries.tasks.list_tasks(self.context.database):
             if now - task.opened_at < timedelta(hours=1) or task.kind == "to_mark":
                 continue
             outcome = "reached" if task.kind in {"crisis", "slip"} else task_kinds.KINDS[task.kind].outcomes[0]
-            tasks.close(self.house, task.id, outcome, now, who="load")
+            tasks.close(self.context, task.id, outcome, now, who="load")
             person = self.people.get(task.patients[0]) if task.patients else None
             if person is None or self.random.random() < 0.3:
-                continue  # nobody was to be had
+                continue  # no one was to be had
             if task.kind == "unverified":
                 person.verified = True
                 self._enter(person, now)
@@ -308,9 +308,9 @@ def _at(day: date, at: time) -> datetime:
 
 @dataclass
 class Load:
-    """Tasks opened after the warm-up, by local day and kind; beside them those that nobody had to do anything about.
+    """Tasks opened after the warm-up, by local day and kind; beside them those that no one had to do anything about.
 
-    Those closed by themselves within `SOON`, before anybody could look: a number's Y came after all.
+    Those closed by themselves within `SOON`, before anyone could look: a number's Y came after all.
     """
 
     days: list[tuple[date, Counter[str]]]
@@ -345,13 +345,13 @@ class Load:
         return "\n".join([*lines, said])
 
 
-def load_of(house: House, days: int, seed: int) -> Load:
+def load_of(context: AppContext, days: int, seed: int) -> Load:
     """Play so many days and count."""
-    Site(house, days, Random(seed)).play()
+    Site(context, days, Random(seed)).play()
     first = plans.to_wall(NOW, ZONE).date()
     counted = {first + timedelta(days=number): Counter[str]() for number in range(WARM_UP, days)}
     by_themselves: Counter[str] = Counter()
-    for row in house.database.read(lambda tx: tx.all(sa.select(schema.tasks))):
+    for row in context.database.read(lambda tx: tx.all(sa.select(schema.tasks))):
         day = plans.to_wall(row.opened_at, ZONE).date()
         if day not in counted:
             continue
@@ -370,11 +370,11 @@ SETTINGS = {"sending__welcome": "true", "site__on_call": '["json://127.0.0.1:9/"
 @pytest.mark.timeout(180)
 def test_forty_discharges_a_month_stay_at_or_under_fifteen_tasks_a_day(sqlite_template, tmp_path):
     shutil.copy(sqlite_template, tmp_path / "load.db")
-    house = open_house(f"sqlite:///{tmp_path / 'load.db'}", tmp_path, **SETTINGS)
+    context = open_context(f"sqlite:///{tmp_path / 'load.db'}", tmp_path, **SETTINGS)
     try:
-        load = load_of(house, 14, seed=3)
+        load = load_of(context, 14, seed=3)
     finally:
-        house.close()
+        context.close()
     assert mean(load.per_day()) <= BOUND, load.table()
     assert load.p95() <= BOUND, load.table()
     # And it was no idle site.
@@ -387,11 +387,11 @@ def _main(days: int, seeds: int) -> None:
         with tempfile.TemporaryDirectory() as name:
             url = f"sqlite:///{Path(name) / 'load.db'}"
             _migrated(url)
-            house = open_house(url, Path(name), **SETTINGS)
+            context = open_context(url, Path(name), **SETTINGS)
             try:
-                loads.append(load_of(house, days, seed))
+                loads.append(load_of(context, days, seed))
             finally:
-                house.close()
+                context.close()
     sys.stdout.write(functools.reduce(operator.add, loads).table() + "\n")
 
 

@@ -18,12 +18,12 @@ from reminders.wording.render import Visit, answer, reminder, samples
 VISIT = "2026-12-03T15:00:00"
 
 
-def accept(house, *series, now=NOW, **more):
-    return planning.accept(house, document(series=list(series), **more), now, who="test")
+def accept(context, *series, now=NOW, **more):
+    return planning.accept(context, document(series=list(series), **more), now, who="test")
 
 
-def texts(house, ref="DC-1", now=NOW):
-    return {one.key.rpartition(":")[2]: one.text for one in planning.preview_plan(house, ref, now)}
+def texts(context, ref="DC-1", now=NOW):
+    return {one.key.rpartition(":")[2]: one.text for one in planning.preview_plan(context, ref, now)}
 
 
 def spoken(mode, wall=VISIT, **more):
@@ -39,19 +39,19 @@ def say(*visits, language="en", on="2026-12-01T17:00", **more):
 
 
 @pytest.mark.parametrize(("how", "starts"), [("phone", "We will call you"), ("video", "Your video visit is")])
-def test_design_8_mode_decides_the_words(house, how, starts):
-    accept(house, one_off("therapy", VISIT, how=how))
-    said = texts(house)
+def test_design_8_mode_decides_the_words(context, how, starts):
+    accept(context, one_off("therapy", VISIT, how=how))
+    said = texts(context)
     assert len(said) == 2
     assert all(starts in text for text in said.values())
     assert not any("see you" in text for text in said.values())
 
 
-def test_a_visit_is_in_person_where_nothing_else_is_said(house):
-    accept(house, one_off("therapy", VISIT))
+def test_a_visit_is_in_person_where_nothing_else_is_said(context):
+    accept(context, one_off("therapy", VISIT))
     assert document().series[0].how is Mode.IN_PERSON
     assert "in_person" not in document(series=[one_off("therapy", VISIT, how="in_person")]).canonical().decode()
-    assert not any("call you" in text or "video" in text for text in texts(house).values())
+    assert not any("call you" in text or "video" in text for text in texts(context).values())
 
 
 def test_a_mode_there_is_not_is_refused_at_its_place():
@@ -63,13 +63,13 @@ def test_a_mode_there_is_not_is_refused_at_its_place():
         assert "in_person, phone, video" in problem.problem
 
 
-def test_an_edit_changes_the_mode_and_the_words_of_what_is_still_to_go(house):
-    accept(house, one_off("therapy", VISIT))
-    done = accept(house, one_off("therapy", VISIT, how="video"))
+def test_an_edit_changes_the_mode_and_the_words_of_what_is_still_to_go(context):
+    accept(context, one_off("therapy", VISIT))
+    done = accept(context, one_off("therapy", VISIT, how="video"))
     assert done.changed
     assert done.note is None
-    assert all("Your video visit" in text for text in texts(house).values())
-    assert len(logged(house)) == 3  # the same texts, no notice
+    assert all("Your video visit" in text for text in texts(context).values())
+    assert len(logged(context)) == 3  # the same texts, no notice
 
 
 def test_l35_no_text_of_any_mode_holds_a_link_and_each_is_one_segment():
@@ -143,15 +143,15 @@ def test_telephone_continuing_care_calls():
     assert [one.how for one in said.all_series()] == [Mode.PHONE, Mode.IN_PERSON]
 
 
-def test_every_page_and_the_api_say_how_a_visit_happens(house):
+def test_every_page_and_the_api_say_how_a_visit_happens(context):
     group = one_off("group", "2026-12-04T18:00:00", kind="therapy_group", session="oak-friday", how="video")
-    done = accept(house, one_off("therapy", VISIT, how="phone"), group)
-    ana = Caller(house, role="coordinator")
+    done = accept(context, one_off("therapy", VISIT, how="phone"), group)
+    ana = Caller(context, role="coordinator")
     plan = ana.page(f"/plans/{done.plan_id}").text
     assert "Therapy, one to one, by phone" in plan
     assert "Group therapy, by video" in plan
     assert "by video" in ana.page("/sessions").text
-    api = Program(house, make_key(house, "read", "write", "people"))
+    api = Program(context, make_key(context, "read", "write", "people"))
     answered = api.get("/appointments").json()["items"]
     assert [one["how"] for one in answered] == ["phone", "video"]
     visit = ana.page(f"/plans/{done.plan_id}/visits/{answered[0]['id']}").text
@@ -164,16 +164,16 @@ def test_every_page_and_the_api_say_how_a_visit_happens(house):
     assert api.get("/appointments").json()["items"][0]["how"] == "video"
 
 
-def test_the_form_keeps_the_mode_of_a_plan(house):
-    done = accept(house, one_off("therapy", VISIT, how="video"))
-    form = Caller(house, role="coordinator").page(f"/plans/{done.plan_id}/edit").text
+def test_the_form_keeps_the_mode_of_a_plan(context):
+    done = accept(context, one_off("therapy", VISIT, how="video"))
+    form = Caller(context, role="coordinator").page(f"/plans/{done.plan_id}/edit").text
     assert '<option value="video" selected>by video</option>' in form
 
 
-def test_a_changed_mode_that_a_text_spoke_of_is_for_a_person_to_tell(house):
-    accept(house, one_off("therapy", VISIT))
+def test_a_changed_mode_that_a_text_spoke_of_is_for_a_person_to_tell(context):
+    accept(context, one_off("therapy", VISIT))
     told_at = datetime.fromisoformat("2026-11-30T22:05+00:00")
-    assert len(begun(house, told_at)) == 1
-    done = accept(house, one_off("therapy", VISIT, how="phone"), now=told_at)
+    assert len(begun(context, told_at)) == 1
+    done = accept(context, one_off("therapy", VISIT, how="phone"), now=told_at)
     assert done.note == "therapy now happens by phone, and a text about it has gone: tell them, no text does"
-    assert accept(house, one_off("therapy", VISIT, how="phone", minutes=30), now=told_at).note is None
+    assert accept(context, one_off("therapy", VISIT, how="phone", minutes=30), now=told_at).note is None

@@ -25,46 +25,50 @@ FAMILY = one_off("family", "2026-12-03T15:00:00", kind="family_session", leads=[
 WITH_HER = {"for": ["self", "mother"]}
 
 
-def of(house, recipient: str):
+def of(context, recipient: str):
     return [
-        (text.wording, text.state) for text in logged(house) if text.class_ == "notice" and text.recipient == recipient
+        (text.wording, text.state)
+        for text in logged(context)
+        if text.class_ == "notice" and text.recipient == recipient
     ]
 
 
-def calls(house) -> list[str]:
-    return [task.visit for task in queries.tasks.list_tasks(house.database) if task.kind == "tell_change"]
+def calls(context) -> list[str]:
+    return [task.visit for task in queries.tasks.list_tasks(context.database) if task.kind == "tell_change"]
 
 
-def test_long_run_3_who_comes_with_the_edit_that_moves_a_visit_is_told_of_no_move(house):
-    accept(house, series=[FAMILY])
+def test_long_run_3_who_comes_with_the_edit_that_moves_a_visit_is_told_of_no_move(context):
+    accept(context, series=[FAMILY])
     moved = FAMILY | {"starts": "2026-12-03T16:00:00"} | WITH_HER
-    accept(house, now=LATER, recipients=[SUPPORTER], series=[moved])
-    assert of(house, "self") == [("moved", "scheduled")]
-    assert of(house, "mother") == []
+    accept(context, now=LATER, recipients=[SUPPORTER], series=[moved])
+    assert of(context, "self") == [("moved", "scheduled")]
+    assert of(context, "mother") == []
     # The next move is news to both.
     accept(
-        house, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[moved | {"starts": "2026-12-03T17:00"}]
+        context, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[moved | {"starts": "2026-12-03T17:00"}]
     )
-    assert of(house, "mother") == [("moved", "scheduled")]
+    assert of(context, "mother") == [("moved", "scheduled")]
 
 
-def test_long_run_3_who_is_named_in_a_series_by_the_edit_that_moves_it_is_told_of_no_move(house):
+def test_long_run_3_who_is_named_in_a_series_by_the_edit_that_moves_it_is_told_of_no_move(context):
     other = one_off("other", "2026-12-10T15:00:00", kind="family_session") | WITH_HER
-    accept(house, recipients=[SUPPORTER], series=[FAMILY, other])
+    accept(context, recipients=[SUPPORTER], series=[FAMILY, other])
     moved = FAMILY | {"starts": "2026-12-03T16:00:00"} | WITH_HER
-    accept(house, now=LATER, recipients=[SUPPORTER], series=[moved, other])
-    assert of(house, "self") == [("moved", "scheduled")]
-    assert of(house, "mother") == []
+    accept(context, now=LATER, recipients=[SUPPORTER], series=[moved, other])
+    assert of(context, "self") == [("moved", "scheduled")]
+    assert of(context, "mother") == []
     again = moved | {"starts": "2026-12-03T17:00:00"}
-    accept(house, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[again, other])
-    assert of(house, "mother") == [("moved", "scheduled")]
+    accept(context, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[again, other])
+    assert of(context, "mother") == [("moved", "scheduled")]
 
 
-def test_who_came_before_a_visit_was_called_off_is_told(house):
-    accept(house, series=[FAMILY])
-    accept(house, now=LATER, recipients=[SUPPORTER], series=[FAMILY | WITH_HER])
-    accept(house, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[one_off("a", "2026-12-20T09:00:00")])
-    assert of(house, "mother") == [("called_off", "scheduled")]
+def test_who_came_before_a_visit_was_called_off_is_told(context):
+    accept(context, series=[FAMILY])
+    accept(context, now=LATER, recipients=[SUPPORTER], series=[FAMILY | WITH_HER])
+    accept(
+        context, now=LATER + timedelta(hours=1), recipients=[SUPPORTER], series=[one_off("a", "2026-12-20T09:00:00")]
+    )
+    assert of(context, "mother") == [("called_off", "scheduled")]
 
 
 @pytest.mark.parametrize("lost", ["stop", "bad", "night", "lint"])

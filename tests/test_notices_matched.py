@@ -21,17 +21,17 @@ SOON = NOW + timedelta(hours=1)
 THAT = "2026-12-03T15:00:00"  # Thursday
 
 
-def standing(house):
+def standing(context):
     """Every visit that is on: its wall clock and its row."""
 
     def look(tx):
         query = select(appointments.c.wall, appointments.c.id).where(appointments.c.status == "booked")
         return sorted((row.wall, row.id) for row in tx.all(query))
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
-def reminders_of(house):
+def reminders_of(context):
     """Reminders that are to go, with the visits they speak of."""
 
     def look(tx):
@@ -41,7 +41,7 @@ def reminders_of(house):
         query = query.where(texts.c["class"] == "reminder", texts.c.state == "scheduled")
         return sorted((row.key, row.id, row.appointment_id) for row in tx.all(query))
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3"}
@@ -64,22 +64,22 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_field_report_2_the_same_instant_under_another_name_is_no_news(house, name):
+def test_field_report_2_the_same_instant_under_another_name_is_no_news(context, name):
     before, after = SAME[name]
-    accept(house, series=[before])
-    first, reminded = standing(house), reminders_of(house)
+    accept(context, series=[before])
+    first, reminded = standing(context), reminders_of(context)
     series = [after]
     if name.startswith("cancelled"):
         series = [before | {"status": "cancelled"}, after]
-    accept(house, now=SOON, series=series)
-    assert notices(house) == []
-    assert standing(house)[0] == first[0], "the visit is the same row"
-    assert reminders_of(house)[: len(reminded)] == reminded, "its reminder is not disturbed"
+    accept(context, now=SOON, series=series)
+    assert notices(context) == []
+    assert standing(context)[0] == first[0], "the visit is the same row"
+    assert reminders_of(context)[: len(reminded)] == reminded, "its reminder is not disturbed"
     # And back again, and once more.
     for at, again in enumerate((before, after, before), start=1):
-        accept(house, now=SOON + timedelta(minutes=at), series=[again])
-        assert notices(house) == []
-        assert standing(house)[0] == first[0]
+        accept(context, now=SOON + timedelta(minutes=at), series=[again])
+        assert notices(context) == []
+        assert standing(context)[0] == first[0]
 
 
 def test_field_report_2_another_key_and_another_time_that_day_has_a_new_time(line, twilio, travel):
@@ -101,50 +101,50 @@ def test_field_report_2_another_weekday_has_moved_from_the_old_one(line, twilio,
     assert len(standing(line)) == 4
 
 
-def test_field_report_2_what_has_no_match_is_called_off(house):
-    accept(house, series=[one_off("a", THAT), one_off("b", "2026-12-09T10:00:00") | {"kind": "psychiatry"}])
-    accept(house, now=SOON, series=[one_off("b", "2026-12-09T10:00:00") | {"kind": "psychiatry"}])
-    assert notices(house) == [("called_off", "scheduled", None)]
+def test_field_report_2_what_has_no_match_is_called_off(context):
+    accept(context, series=[one_off("a", THAT), one_off("b", "2026-12-09T10:00:00") | {"kind": "psychiatry"}])
+    accept(context, now=SOON, series=[one_off("b", "2026-12-09T10:00:00") | {"kind": "psychiatry"}])
+    assert notices(context) == [("called_off", "scheduled", None)]
 
 
-def test_field_report_2_a_visit_that_staff_moved_keeps_its_time_under_another_key(house):
-    accept(house, series=[one_off("a", THAT)])
-    move(house, "2026-12-04T11:00", SOON, series="a")
-    accept(house, now=SOON + timedelta(minutes=5), series=[one_off("b", THAT, **WEEKLY)])
-    assert standing(house)[0][0] == "2026-12-04T11:00:00"
-    assert notices(house, "scheduled") == [("moved", "scheduled", None)]
+def test_field_report_2_a_visit_that_staff_moved_keeps_its_time_under_another_key(context):
+    accept(context, series=[one_off("a", THAT)])
+    move(context, "2026-12-04T11:00", SOON, series="a")
+    accept(context, now=SOON + timedelta(minutes=5), series=[one_off("b", THAT, **WEEKLY)])
+    assert standing(context)[0][0] == "2026-12-04T11:00:00"
+    assert notices(context, "scheduled") == [("moved", "scheduled", None)]
 
 
-def test_long_run_4_what_staff_called_off_is_not_revived_by_another_time_or_key(house):
-    accept(house, series=[one_off("a", THAT, **WEEKLY)])
-    move(house, None, SOON, series="a")
+def test_long_run_4_what_staff_called_off_is_not_revived_by_another_time_or_key(context):
+    accept(context, series=[one_off("a", THAT, **WEEKLY)])
+    move(context, None, SOON, series="a")
     later = SOON + timedelta(minutes=5)
-    accept(house, now=later, series=[one_off("a", "2026-12-03T16:00:00", **WEEKLY)])
-    accept(house, now=later, series=[one_off("b", "2026-12-03T16:00:00", **WEEKLY)])
-    assert [at for at, _ in standing(house)] == ["2026-12-10T16:00:00", "2026-12-17T16:00:00"]
-    assert notices(house, "scheduled") == [("called_off", "scheduled", None)]
+    accept(context, now=later, series=[one_off("a", "2026-12-03T16:00:00", **WEEKLY)])
+    accept(context, now=later, series=[one_off("b", "2026-12-03T16:00:00", **WEEKLY)])
+    assert [at for at, _ in standing(context)] == ["2026-12-10T16:00:00", "2026-12-17T16:00:00"]
+    assert notices(context, "scheduled") == [("called_off", "scheduled", None)]
 
 
-def test_long_run_4_what_staff_called_off_comes_back_when_the_plan_names_that_date(house):
-    accept(house, series=[one_off("a", THAT, **WEEKLY)])
-    move(house, None, SOON, series="a")
+def test_long_run_4_what_staff_called_off_comes_back_when_the_plan_names_that_date(context):
+    accept(context, series=[one_off("a", THAT, **WEEKLY)])
+    move(context, None, SOON, series="a")
     later = SOON + timedelta(minutes=5)
-    accept(house, now=later, series=[one_off("a", THAT, **WEEKLY, move={"2026-12-03T15:00": "2026-12-04T10:00"})])
-    assert standing(house)[0][0] == "2026-12-04T10:00:00"
+    accept(context, now=later, series=[one_off("a", THAT, **WEEKLY, move={"2026-12-03T15:00": "2026-12-04T10:00"})])
+    assert standing(context)[0][0] == "2026-12-04T10:00:00"
 
 
-def test_long_run_4_a_visit_that_staff_moved_is_not_moved_by_another_time_of_its_series(house):
+def test_long_run_4_a_visit_that_staff_moved_is_not_moved_by_another_time_of_its_series(context):
     series = one_off("a", "2026-11-28T10:00:00", repeats="FREQ=WEEKLY;COUNT=4")
-    accept(house, series=[series])
-    move(house, "2026-12-03T11:00", SOON, on="2026-12-05", series="a")
-    told = notices(house)
-    accept(house, now=SOON + timedelta(minutes=5), series=[series | {"starts": "2026-11-28T10:30:00"}])
-    assert [at for at, _ in standing(house)][1:] == [
+    accept(context, series=[series])
+    move(context, "2026-12-03T11:00", SOON, on="2026-12-05", series="a")
+    told = notices(context)
+    accept(context, now=SOON + timedelta(minutes=5), series=[series | {"starts": "2026-11-28T10:30:00"}])
+    assert [at for at, _ in standing(context)][1:] == [
         "2026-12-03T11:00:00",
         "2026-12-12T10:30:00",
         "2026-12-19T10:30:00",
     ]
-    assert notices(house) == told
+    assert notices(context) == told
 
 
 def test_long_run_4_an_edit_moves_nothing_into_the_past_and_nothing_that_has_begun(line, twilio, travel):
@@ -164,14 +164,14 @@ def test_long_run_4_an_edit_moves_nothing_into_the_past_and_nothing_that_has_beg
     assert all("today" not in body for body in bodies(twilio))
 
 
-def test_long_run_4_a_one_off_that_passed_and_has_a_later_day_is_another_visit(house):
-    accept(house, series=[one_off("a", THAT)])
+def test_long_run_4_a_one_off_that_passed_and_has_a_later_day_is_another_visit(context):
+    accept(context, series=[one_off("a", THAT)])
     after = wall("2026-12-03T17:00")
-    accept(house, now=after, series=[one_off("a", "2026-12-08T15:00:00")])
-    assert [at for at, _ in standing(house)] == [THAT, "2026-12-08T15:00:00"]
-    assert notices(house) == []
-    assert not planning.extend(house, after + timedelta(days=1)).retracted
-    assert [at for at, _ in standing(house)] == [THAT, "2026-12-08T15:00:00"]
+    accept(context, now=after, series=[one_off("a", "2026-12-08T15:00:00")])
+    assert [at for at, _ in standing(context)] == [THAT, "2026-12-08T15:00:00"]
+    assert notices(context) == []
+    assert not planning.extend(context, after + timedelta(days=1)).retracted
+    assert [at for at, _ in standing(context)] == [THAT, "2026-12-08T15:00:00"]
 
 
 # The matching alone.

@@ -16,7 +16,7 @@ from reminders.store.database.schema import patients, sites, text_items, texts
 DAILY = {"repeats": "FREQ=DAILY;COUNT=3"}
 
 
-def told(house):
+def told(context):
     """Each notice that is not taken back, and how many visits it speaks of."""
 
     def look(tx):
@@ -25,7 +25,7 @@ def told(house):
         rows = tx.all(query.where(texts.c["class"] == "notice", texts.c.state != "cancelled"))
         return sorted((row.key, row.wording, row.appointment_id, row.tells) for row in rows)
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def test_long_run_3_a_daily_series_at_another_time_is_one_text(line, twilio, travel):
@@ -67,18 +67,18 @@ def test_long_run_3_each_kind_of_change_is_one_text(line, twilio, travel):
     ]
 
 
-def test_what_changes_again_joins_the_notice_that_waits_and_what_is_put_back_leaves_it(house):
+def test_what_changes_again_joins_the_notice_that_waits_and_what_is_put_back_leaves_it(context):
     series = one_off("a", "2026-12-01T15:00:00", **DAILY, leads=["2h"])
-    accept(house, series=[series])
-    move(house, "2026-12-01T16:00", LATER, on="2026-12-01", series="a")
-    move(house, "2026-12-03T16:00", LATER, on="2026-12-03", series="a")
-    assert notices(house, "scheduled") == [("moved", "scheduled", None)]
-    assert [tells for *_, tells in told(house)] == ["2026-12-01T16:00:00 booked", "2026-12-03T16:00:00 booked"]
-    move(house, "2026-12-01T15:00", LATER, on="2026-12-01", series="a")
-    assert [tells for *_, tells in told(house)] == ["2026-12-03T16:00:00 booked"]
-    before = told(house)
-    house.database.write(lambda tx: replanning.replan(house, tx, [_patient(tx)], LATER))
-    assert told(house) == before
+    accept(context, series=[series])
+    move(context, "2026-12-01T16:00", LATER, on="2026-12-01", series="a")
+    move(context, "2026-12-03T16:00", LATER, on="2026-12-03", series="a")
+    assert notices(context, "scheduled") == [("moved", "scheduled", None)]
+    assert [tells for *_, tells in told(context)] == ["2026-12-01T16:00:00 booked", "2026-12-03T16:00:00 booked"]
+    move(context, "2026-12-01T15:00", LATER, on="2026-12-01", series="a")
+    assert [tells for *_, tells in told(context)] == ["2026-12-03T16:00:00 booked"]
+    before = told(context)
+    context.database.write(lambda tx: replanning.replan(context, tx, [_patient(tx)], LATER))
+    assert told(context) == before
 
 
 def _patient(tx):
@@ -120,12 +120,12 @@ def test_long_run_8_a_notice_whose_window_passed_in_an_outage_is_phoned_about(li
     assert task.visit == "therapy@once"
 
 
-def test_a_missed_text_waits_for_the_days_reminder(house):
+def test_a_missed_text_waits_for_the_days_reminder(context):
     series = one_off("a", "2026-12-01T10:00:00", repeats="FREQ=DAILY;COUNT=2", leads=["1d@17:00"])
-    accept(house, series=[series])
+    accept(context, series=[series])
     now = wall("2026-12-01T13:00")
-    attendance.mark(house, "DC-1", "a", wall("2026-12-01T10:00").date(), now, what="missed", who="test")
-    (row,) = [text for text in logged(house) if text.wording == "missed"]
+    attendance.mark(context, "DC-1", "a", wall("2026-12-01T10:00").date(), now, what="missed", who="test")
+    (row,) = [text for text in logged(context) if text.wording == "missed"]
     assert row.state == "scheduled"
     assert row.due_at == wall("2026-12-02T09:00")
 
@@ -149,8 +149,8 @@ def test_long_run_3_three_visits_of_one_day_are_one_text(line, twilio, travel, k
     assert len(told(line)) == 3
 
 
-def _close(house, values):
-    house.database.write(lambda tx: tx.run(sites.update().values(**values)))
+def _close(context, values):
+    context.database.write(lambda tx: tx.run(sites.update().values(**values)))
 
 
 def test_a_visit_called_off_at_the_hour_of_another_that_stands_is_not_told_as_off(line, twilio, travel):

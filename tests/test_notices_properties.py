@@ -8,7 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import pytest
-from conftest import NOW, begun, open_house
+from conftest import NOW, begun, open_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from people import document, one_off
@@ -34,18 +34,18 @@ SERIES = st.lists(
 )
 
 
-def _house(template, folder):
+def _context(template, folder):
     shutil.copy(template, folder / "reminders.db")
-    return open_house(f"sqlite:///{folder / 'reminders.db'}", folder)
+    return open_context(f"sqlite:///{folder / 'reminders.db'}", folder)
 
 
-def _visits(house):
+def _visits(context):
     """The instants of the visits that are on."""
     query = select(appointments.c.starts_at).where(appointments.c.status == "booked")
-    return Counter(row.starts_at for row in house.database.read(lambda tx: tx.all(query)))
+    return Counter(row.starts_at for row in context.database.read(lambda tx: tx.all(query)))
 
 
-def _notices(house):
+def _notices(context):
     """The notices that wait or went: kind → what they tell, with what was known."""
 
     def look(tx):
@@ -55,7 +55,7 @@ def _notices(house):
         query = query.join(series, series.c.id == appointments.c.series_id)
         return tx.all(query.where(texts.c["class"] == "notice", texts.c.state != "cancelled"))
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _said(rows):
@@ -68,13 +68,13 @@ def _said(rows):
 @given(SERIES, SERIES, st.booleans())
 def test_no_reader_is_told_of_a_change_that_is_none(sqlite_template, before, after, again):
     with tempfile.TemporaryDirectory() as name:
-        house = _house(sqlite_template, Path(name))
+        context = _context(sqlite_template, Path(name))
         try:
-            planning.accept(house, document(series=before), NOW, who="test")
-            old = _visits(house)
-            planning.accept(house, document(series=after), EDITED, who="test")
-            new = _visits(house)
-            rows = _notices(house)
+            planning.accept(context, document(series=before), NOW, who="test")
+            old = _visits(context)
+            planning.accept(context, document(series=after), EDITED, who="test")
+            new = _visits(context)
+            rows = _notices(context)
             kinds = Counter({row.id: row.wording for row in rows}.values())
             assert all(many == 1 for many in kinds.values()), "one text for each kind of change"
             off = Counter(row.wall for row in rows if row.wording == "called_off")
@@ -84,19 +84,19 @@ def test_no_reader_is_told_of_a_change_that_is_none(sqlite_template, before, aft
             if old == new:
                 assert not rows
             # The same edit again, and planned again, and back: nothing is told that is none.
-            house.database.write(lambda tx: replan(house, tx, [tx.value(select(patients.c.id))], EDITED))
-            assert _said(_notices(house)) == _said(rows)
+            context.database.write(lambda tx: replan(context, tx, [tx.value(select(patients.c.id))], EDITED))
+            assert _said(_notices(context)) == _said(rows)
             if again:
-                planning.accept(house, document(series=before), EDITED, who="test")
-                assert _visits(house) == old
-                assert not _notices(house), "back as it was: nothing is told"
-                planning.accept(house, document(series=after), EDITED, who="test")
-                assert _visits(house) == new
-            started = begun(house, EDITED)
+                planning.accept(context, document(series=before), EDITED, who="test")
+                assert _visits(context) == old
+                assert not _notices(context), "back as it was: nothing is told"
+                planning.accept(context, document(series=after), EDITED, who="test")
+                assert _visits(context) == new
+            started = begun(context, EDITED)
             words = Counter(one.body for one in started if one.to)
             assert all(many == 1 for many in words.values()), "no words go twice"
         finally:
-            house.close()
+            context.close()
 
 
 MERGED = [one_off("c", "2026-12-01T11:00:00", leads=["1d@17:00"])]
@@ -117,25 +117,25 @@ LATER_DAILY = [one_off("b", "2026-12-01T15:00:00", leads=["1d@17:00"], repeats="
         (DAILY, SPLIT, DAILY),
     ],
 )
-def test_long_run_3_an_edit_that_is_taken_back_tells_nothing(house, before, after, back):
-    planning.accept(house, document(series=before), NOW, who="test")
-    visits = _visits(house)
-    planning.accept(house, document(series=after), EDITED, who="test")
-    assert _notices(house)
-    planning.accept(house, document(series=back), EDITED + timedelta(minutes=1), who="test")
-    assert _visits(house) == visits
-    assert _notices(house) == []
+def test_long_run_3_an_edit_that_is_taken_back_tells_nothing(context, before, after, back):
+    planning.accept(context, document(series=before), NOW, who="test")
+    visits = _visits(context)
+    planning.accept(context, document(series=after), EDITED, who="test")
+    assert _notices(context)
+    planning.accept(context, document(series=back), EDITED + timedelta(minutes=1), who="test")
+    assert _visits(context) == visits
+    assert _notices(context) == []
     # And once more, there and back.
-    planning.accept(house, document(series=after), EDITED + timedelta(minutes=2), who="test")
-    planning.accept(house, document(series=before), EDITED + timedelta(minutes=3), who="test")
-    assert _notices(house) == []
+    planning.accept(context, document(series=after), EDITED + timedelta(minutes=2), who="test")
+    planning.accept(context, document(series=before), EDITED + timedelta(minutes=3), who="test")
+    assert _notices(context) == []
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_replanning_in_any_order_ends_the_same(house, order):
+def test_replanning_in_any_order_ends_the_same(context, order):
     for number in (1, 2):
         planning.accept(
-            house,
+            context,
             document(
                 plan={"ref": f"P-{number}"},
                 patient={"ref": f"M-{number}", "phone": f"202-555-010{number}"},
@@ -145,7 +145,7 @@ def test_replanning_in_any_order_ends_the_same(house, order):
             who="test",
         )
         planning.accept(
-            house,
+            context,
             document(
                 plan={"ref": f"P-{number}"},
                 patient={"ref": f"M-{number}", "phone": f"202-555-010{number}"},
@@ -154,9 +154,9 @@ def test_replanning_in_any_order_ends_the_same(house, order):
             EDITED,
             who="test",
         )
-    said = _said(_notices(house))
-    ids = house.database.read(lambda tx: [row.id for row in tx.all(select(patients.c.id).order_by(patients.c.id))])
+    said = _said(_notices(context))
+    ids = context.database.read(lambda tx: [row.id for row in tx.all(select(patients.c.id).order_by(patients.c.id))])
     for place in order:
-        house.database.write(lambda tx, one=ids[place]: replan(house, tx, [one], EDITED))
-    assert _said(_notices(house)) == said
+        context.database.write(lambda tx, one=ids[place]: replan(context, tx, [one], EDITED))
+    assert _said(_notices(context)) == said
     assert len(said) == 6

@@ -36,7 +36,7 @@ def _sets_a_state(node):
         pairs = (
             [one for one in node.args if isinstance(one, ast.Tuple) and one.elts] if name == "ordered_values" else []
         )
-        is_class = name[:1].isupper()  # a row that is read, for somebody to look at
+        is_class = name[:1].isupper()  # a row that is read, for someone to look at
         given = any(keyword.arg == "state" for keyword in node.keywords) and not is_class
         return given or any(_is_state(pair.elts[0]) for pair in pairs)
     if isinstance(node, ast.Dict):

@@ -20,7 +20,7 @@ from jobs.sender_thread import Line
 from reminders import clock, queries, store
 from reminders.plans import to_instant, to_wall
 from reminders.queries import call_list
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import health, runs
 from reminders.service.sending import backlog, outcomes
 from reminders.settings import Secrets
@@ -40,77 +40,77 @@ def clinic(database_url, tmp_path, travel, twilio):
 # After an outage.
 
 
-def scan(house):
+def scan(context):
     """As a worker's line does it: look for an outage, send, and note the success."""
-    backlog.check(house, clock.now())
-    tally = send(house)
-    runs.succeeded(house, "send")
+    backlog.check(context, clock.now())
+    tally = send(context)
+    runs.succeeded(context, "send")
     return tally
 
 
 def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadline_first(clinic, twilio, travel):
-    house = clinic.house
-    scan(house)
+    context = clinic.context
+    scan(context)
     for number in range(8):
-        accept(house, number, opens(20 + 3 * (7 - number)))
-    accept(house, 8, opens(5))  # of use until five to one
+        accept(context, number, opens(20 + 3 * (7 - number)))
+    accept(context, 8, opens(5))  # of use until five to one
     travel(after(60))
     say(twilio, 9, "HELP")
-    scan(house)
+    scan(context)
     assert seen_by(twilio).total() == 0
-    assert Counter(text.held for text in logged(house)) == {"backlog": 8, None: 1}
-    (task,) = queries.tasks.list_tasks(house.database, kind="backlog")
+    assert Counter(text.held for text in logged(context)) == {"backlog": 8, None: 1}
+    (task,) = queries.tasks.list_tasks(context.database, kind="backlog")
     assert (task.urgency, task.rung_at is not None) == ("urgent", True)
     clinic.page()
     assert clinic.pager.called() == ["Ops"]
-    held = backlog.held(house)
+    held = backlog.held(context)
     assert held.texts == 8
     assert [many for _, many in held.by] == [8]
     assert [until.minute for until, _ in held.by] == [0]
 
     clinic.text("I want to die", phone(0))  # answers go on meanwhile
-    scan(house)
+    scan(context)
     assert ["988" in one.body for one in twilio.created()] == [True]
     travel(after(66))
-    settle(house)
-    assert backlog.end(house, clock.now(), drop=False, who="test") >= 1
+    settle(context)
+    assert backlog.end(context, clock.now(), drop=False, who="test") >= 1
     began = len(twilio.created())
-    before = {text.patient: text.closes_at for text in logged(house)}
-    scan(house)
+    before = {text.patient: text.closes_at for text in logged(context)}
+    scan(context)
     went = [one.to for one in twilio.created()[began:]]
     due = [patient for patient, closes in sorted(before.items(), key=itemgetter(1)) if closes > after(66)]
     # Patient 0 may be in danger: theirs waits for the person who calls.
     assert went == [phone(int(patient[4:])) for patient in due if patient != "MRN-0"]
-    assert {text.state for text in logged(house) if text.closes_at <= after(66)} <= {"expired"}
-    assert queries.tasks.list_tasks(house.database, kind="backlog") == []
+    assert {text.state for text in logged(context) if text.closes_at <= after(66)} <= {"expired"}
+    assert queries.tasks.list_tasks(context.database, kind="backlog") == []
 
 
 def test_a_backlog_that_is_dropped_counts_as_expired_and_its_task_is_closed(clinic, travel, twilio):
-    house = clinic.house
-    scan(house)
+    context = clinic.context
+    scan(context)
     for number in range(6):
-        accept(house, number, opens(20))
+        accept(context, number, opens(20))
     travel(after(40))
-    scan(house)
-    assert backlog.end(house, clock.now(), drop=True, who="test") == 6
-    assert {text.state for text in logged(house)} == {"expired"}
-    (task,) = queries.tasks.list_tasks(house.database, closed=True, kind="backlog")
+    scan(context)
+    assert backlog.end(context, clock.now(), drop=True, who="test") == 6
+    assert {text.state for text in logged(context)} == {"expired"}
+    (task,) = queries.tasks.list_tasks(context.database, closed=True, kind="backlog")
     assert task.outcome == "dropped"
-    scan(house)
+    scan(context)
     assert twilio.created() == []
 
 
 @pytest.mark.parametrize(("many", "pause"), [(5, 40), (12, 5)])
 def test_few_texts_or_a_rush_hour_are_no_backlog(clinic, travel, twilio, many, pause):
-    house = clinic.house
+    context = clinic.context
     for number in range(many):
-        accept(house, number, opens(20))
+        accept(context, number, opens(20))
     travel(after(21 - pause))
-    scan(house)
+    scan(context)
     travel(after(21))
-    scan(house)
+    scan(context)
     assert len(twilio.created()) == many
-    assert queries.tasks.list_tasks(house.database, kind="backlog") == []
+    assert queries.tasks.list_tasks(context.database, kind="backlog") == []
 
 
 def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_url, tmp_path, travel, twilio):
@@ -118,18 +118,18 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
     more = {"sending__backlog": "5", "sending__quiet_hours": '["00:00", "00:00"]'}
     clinic = Clinic(database_url, tmp_path, travel, twilio, ("Ops", {}), **more)
     clock.correct(timedelta(0))
-    house, now = clinic.house, clock.now()
+    context, now = clinic.context, clock.now()
     wall = to_wall(now + timedelta(hours=1), "America/New_York")
     visit = one_off("visit", f"{wall:%Y-%m-%dT%H:%M:%S}", leads=["90m"])
     for number in range(6):
-        accept(house, number, visit, plan={"ref": f"DC-{number}", "discharged_on": "2026-11-20"})
-    house.database.write(lambda tx: store.records.job_succeeded(tx, "send", now - timedelta(hours=1)))
-    line = Line(house)
+        accept(context, number, visit, plan={"ref": f"DC-{number}", "discharged_on": "2026-11-20"})
+    context.database.write(lambda tx: store.records.job_succeeded(tx, "send", now - timedelta(hours=1)))
+    line = Line(context)
     line.start()
     line.wake()
-    until(lambda: queries.tasks.list_tasks(house.database, kind="backlog"))
+    until(lambda: queries.tasks.list_tasks(context.database, kind="backlog"))
     line.stop()
-    assert {text.held for text in logged(house)} == {"backlog"}
+    assert {text.held for text in logged(context)} == {"backlog"}
     assert twilio.created() == []
     clinic.close()
 
@@ -139,42 +139,42 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
 
 @pytest.mark.parametrize("code", [20003, 21606, 30034, 21660])
 def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(clinic, twilio, travel, code):
-    house = clinic.house
+    context = clinic.context
     fault = {"fault": "unauthorised"} if code == 20003 else {"fault": "refuse", "code": code}
     twilio.rule(**fault)
     for number in range(3):
-        accept(house, number, opens(0))
+        accept(context, number, opens(0))
     for minute in range(6):
         travel(after(minute))
-        send(house)
+        send(context)
         clinic.page()
-    (task,) = queries.tasks.list_tasks(house.database, kind="sender_fault")
+    (task,) = queries.tasks.list_tasks(context.database, kind="sender_fault")
     assert task.urgency == "urgent"
     assert len(clinic.pager.called()) == 1
     (told,) = [event.detail for event in clinic.story(task.id) if event.what == "stopped"]
     assert f"(code {code})" in told
-    tried = Counter(len(text.attempts) for text in logged(house))
+    tried = Counter(len(text.attempts) for text in logged(context))
     assert max(tried) <= 6  # once a minute at most, not once a scan
-    assert {text.state for text in logged(house)} == {"scheduled"}
-    assert not health.status(house, clock.now()).ok
+    assert {text.state for text in logged(context)} == {"scheduled"}
+    assert not health.status(context, clock.now()).ok
     twilio.do(lambda simulator: simulator.rules.clear())
     travel(after(12))
-    send(house)
+    send(context)
     assert len(twilio.created()) == 3
-    assert {text.state for text in logged(house)} == {"sent"}
-    (task,) = queries.tasks.list_tasks(house.database, kind="sender_fault", closed=True)
+    assert {text.state for text in logged(context)} == {"sent"}
+    (task,) = queries.tasks.list_tasks(context.database, kind="sender_fault", closed=True)
     assert task.outcome == "not_needed"
-    assert not [trouble for trouble in health.status(house, clock.now()).troubles if "rests" in trouble]
+    assert not [trouble for trouble in health.status(context, clock.now()).troubles if "rests" in trouble]
 
 
-def hear(house, twilio):
+def hear(context, twilio):
     """The receipts of what did not arrive come in, one for each text made."""
     until = time.monotonic() + 10
     made = len(twilio.created())
     while len({ref for ref, _ in twilio.receipts(("undelivered", "failed"))}) < made and time.monotonic() < until:
         time.sleep(0.01)
     for ref, form in twilio.receipts(("undelivered", "failed")):
-        outcomes.receive(house, ref, read_receipt(list(form.items())), form, clock.now())
+        outcomes.receive(context, ref, read_receipt(list(form.items())), form, clock.now())
 
 
 @pytest.mark.parametrize(("code", "minutes", "tries"), [(30003, 45, 3), (30008, 120, 2), (30450, 35, 2)])
@@ -184,7 +184,7 @@ def test_a_failure_that_may_pass_is_tried_as_often_as_the_table_says(line, twili
     travel(to_instant(datetime(2026, 12, 1, 11), "America/New_York").astimezone(UTC))
     made = 0
     for _ in range(5):
-        twilio.rule(to=phone(1), error_code=code, after=0.01)  # anew: what Twilio blocks it opens again by itself
+        twilio.rule(to=phone(1), error_code=code, after=0.01)  # again: what Twilio blocks it opens again by itself
         send(line)
         _play_out(twilio)
         hear(line, twilio)
@@ -279,20 +279,20 @@ def test_l48_a_supporter_is_on_the_call_list_only_with_a_consent_of_their_own(li
 # The doctor.
 
 
-def doctor(house) -> dict[str, health.Check]:
-    return {check.check: check for check in asyncio.run(health.doctor(house))}
+def doctor(context) -> dict[str, health.Check]:
+    return {check.check: check for check in asyncio.run(health.doctor(context))}
 
 
-def changed(house, table: str, **values) -> House:
-    settings = house.settings.model_copy(update={table: getattr(house.settings, table).model_copy(update=values)})
-    return House(settings, house.secrets, house.database)
+def changed(context, table: str, **values) -> AppContext:
+    settings = context.settings.model_copy(update={table: getattr(context.settings, table).model_copy(update=values)})
+    return AppContext(settings, context.secrets, context.database)
 
 
 def test_the_doctor_finds_credentials_that_twilio_does_not_take(line):
     assert doctor(line)["sender"].ok
     secrets = line.secrets
     wrong = Secrets(secrets.account_sid, "another token", None, None, secrets.secret_key, KEYS, made_here=False)
-    check = doctor(House(line.settings, wrong, line.database))["sender"]
+    check = doctor(AppContext(line.settings, wrong, line.database))["sender"]
     assert not check.ok
     assert "code 20003" in check.detail
     assert "TWILIO_AUTH_TOKEN" in check.fix
@@ -300,10 +300,10 @@ def test_the_doctor_finds_credentials_that_twilio_does_not_take(line):
 
 @pytest.mark.parametrize("sender", ["+12025550199", "MG" + "1" * 32])
 def test_the_doctor_finds_a_sender_that_twilio_does_not_know(line, twilio, sender):
-    house = changed(line, "twilio", sender=sender)
-    assert doctor(house)["sender"].ok  # the pretend Twilio takes any
+    context = changed(line, "twilio", sender=sender)
+    assert doctor(context)["sender"].ok  # the pretend Twilio takes any
     twilio.do(lambda simulator: simulator.change(senders=frozenset({SENDER}), services=frozenset()))
-    check = doctor(house)["sender"]
+    check = doctor(context)["sender"]
     assert not check.ok
     assert "knows no such" in check.detail
     assert "twilio.sender" in check.fix
@@ -349,16 +349,16 @@ def test_the_doctor_finds_backups_too_old_when_live(line, travel, tmp_path):
 def test_the_doctor_finds_sealing_keys_that_are_too_old(line, travel, name, at, well):
     keys = {name: KEYS["k1"], "k1": KEYS["k1"]}
     secrets = Secrets(line.secrets.account_sid, "simulator", None, None, line.secrets.secret_key, keys, made_here=False)
-    house = House(line.settings, secrets, line.database)
+    context = AppContext(line.settings, secrets, line.database)
     travel(at)
-    check = doctor(house)["sealing keys"]
+    check = doctor(context)["sealing keys"]
     assert check.ok is well
     if not well:
         assert "reminders keys rotate" in check.fix
-        house.database.write(
+        context.database.write(
             lambda tx: store.records.note(tx, who="t", what="keys rotated", table="keys", row=0, now=clock.now())
         )
-        assert doctor(house)["sealing keys"].ok is (name == "k1")
+        assert doctor(context)["sealing keys"].ok is (name == "k1")
 
 
 def test_the_doctor_says_what_to_do_about_an_sqlite_that_is_too_old(line):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, environment, open_house
+from conftest import NOW, environment, open_context
 from people import one_off
 from test_pages_log import fail
 from test_web_pages import Page, all_jobs_succeed, figures
@@ -30,7 +30,7 @@ TODAY = [one_off("visit", "2026-11-30T11:30:00", leads=["90m"])]
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     open_north(opened)
     yield opened
     opened.close()
@@ -46,14 +46,14 @@ def busy(here):
     return here
 
 
-def page(house, path="/health", role="ops", site=None) -> tuple[Page, str]:
-    answer = Caller(house, role=role, site=site).page(path)
+def page(context, path="/health", role="ops", site=None) -> tuple[Page, str]:
+    answer = Caller(context, role=role, site=site).page(path)
     assert answer.status_code == 200
     return Page(answer), answer.text
 
 
-def shining(house) -> dict[str, str]:
-    return {light.name: light.state for light in health_checks.lights(house, clock.now())}
+def shining(context) -> dict[str, str]:
+    return {light.name: light.state for light in health_checks.lights(context, clock.now())}
 
 
 def test_every_light_says_what_to_do(here):
@@ -69,8 +69,8 @@ def test_every_light_says_what_to_do(here):
     assert {name for name, state in shining(here).items() if state != "ok"} == {"Backup"}
 
 
-def change(house, table, **values):
-    house.database.write(lambda tx: tx.run(table.update().values(**values)))
+def change(context, table, **values):
+    context.database.write(lambda tx: tx.run(table.update().values(**values)))
 
 
 def test_each_light_goes_red_for_its_own_reason(here, travel):
@@ -172,9 +172,9 @@ def test_page_command_line_and_monitors_show_the_same_numbers(busy, tmp_path, mo
 WORDS = {"handed_over": "handed_over", "delivered": "delivered", "not_delivered": "undelivered"}
 
 
-def _direct(house, range_):
-    zone = house.settings.site.zone
-    return house.database.read(lambda tx: statistics.numbers(tx, clock.now(), range_=range_, zone=zone)).as_json()
+def _direct(context, range_):
+    zone = context.settings.site.zone
+    return context.database.read(lambda tx: statistics.numbers(tx, clock.now(), range_=range_, zone=zone)).as_json()
 
 
 def test_a_chart_stays_within_its_frame():

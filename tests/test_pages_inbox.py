@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import logged, open_house
+from conftest import logged, open_context
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, hear, open_north
@@ -30,7 +30,7 @@ def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, with a patient who wrote that they cannot go on and one with a question."""
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
-    opened = open_house(f"sqlite:///{path}", tmp_path, site__on_call='["json://127.0.0.1:9/pager"]')
+    opened = open_context(f"sqlite:///{path}", tmp_path, site__on_call='["json://127.0.0.1:9/pager"]')
     inbound.warm_up()
     accept(opened, 1, series=SOON)
     accept(opened, 2, series=SOON)
@@ -40,8 +40,8 @@ def here(sqlite_template, tmp_path, travel):
     opened.close()
 
 
-def the(house, kind):
-    (task,) = queries.tasks.list_tasks(house.database, kind=kind, closed=None)
+def the(context, kind):
+    (task,) = queries.tasks.list_tasks(context.database, kind=kind, closed=None)
     return task
 
 
@@ -59,8 +59,8 @@ def said(answer):
 
 def test_urgent_ones_come_first_and_each_row_says_what_was_written(here):
     shown = Page(Caller(here, role="coordinator").page("/inbox"))
-    rows = [row for row in shown.said("tr") if "Somebody may" in row or "A reply" in row]
-    assert re.fullmatch(r"Jordan A\. ?Somebody may be in danger ?I can't go on, .*May be in danger.*nobody", rows[0])
+    rows = [row for row in shown.said("tr") if "Someone may" in row or "A reply" in row]
+    assert re.fullmatch(r"Jordan A\. ?Someone may be in danger ?I can't go on, .*May be in danger.*no one", rows[0])
     assert "is there parking" in rows[1]
     assert "Needs reading" in rows[1]
 
@@ -79,13 +79,13 @@ def test_a_queue_holds_what_its_number_says(here, queue):
 def test_an_empty_inbox_says_so_and_a_queue_that_is_none_is_not_found(sqlite_template, tmp_path, travel):
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
-    house = open_house(f"sqlite:///{path}", tmp_path)
-    caller = Caller(house, role="coordinator")
+    context = open_context(f"sqlite:///{path}", tmp_path)
+    caller = Caller(context, role="coordinator")
     assert "No replies waiting. Replies to reminders show up here within seconds" in caller.page("/inbox").text
     for queue in QUEUES:
         assert caller.page(f"/inbox?queue={queue}").status_code == 200
     assert caller.page("/inbox?queue=elsewhere").status_code == 404
-    house.close()
+    context.close()
 
 
 def test_long_queues_come_in_pages_without_gaps(here):
@@ -162,7 +162,7 @@ def test_c12_the_patients_page_says_that_reminders_wait_until_the_crisis_is_clos
     coordinator = Caller(here, role="coordinator")
     patient = re.search(r"/patients/(\d+)", coordinator.page(f"/inbox/{task.id}").text).group()
     shown = coordinator.page(patient)
-    assert "Reminders wait Somebody may be in danger. See the task" in said(shown)
+    assert "Reminders wait Someone may be in danger. See the task" in said(shown)
     assert f'href="/inbox/{task.id}">See the task' in shown.text
     assert "Texts go" not in shown.text
     post(coordinator, task, "close", outcome="reached", ended="Is with his sister.")
@@ -397,36 +397,36 @@ def test_every_kind_of_task_can_be_opened(here):
 # The conversation, on both databases
 
 
-def test_a_conversation_has_both_ways_in_order_at_its_site_only(house, travel):
-    ids = open_north(house)
-    accept(house, 1, series=SOON)
-    hear(house, "is there parking", 1)
-    number = the(house, "reply").number_id
+def test_a_conversation_has_both_ways_in_order_at_its_site_only(context, travel):
+    ids = open_north(context)
+    accept(context, 1, series=SOON)
+    hear(context, "is there parking", 1)
+    number = the(context, "reply").number_id
 
     def spoken(*sites):
-        return house.database.read(lambda tx: store.replies.conversation(tx, number, [ids[key] for key in sites]))
+        return context.database.read(lambda tx: store.replies.conversation(tx, number, [ids[key] for key in sites]))
 
     assert [(one.way, one.words, one.meaning) for one in spoken("main")] == [("in", "is there parking", "other")]
     assert spoken("north") == []
     found = inbox.open_task(
-        house.database, the(house, "reply").id, clock.now(), who="x", sites=ids.values(), people=ids.values()
+        context.database, the(context, "reply").id, clock.now(), who="x", sites=ids.values(), people=ids.values()
     )
     assert [one.patient for one in found.readers] == ["MRN-1"]
-    assert staff_texts.why_not_to(house, [found.readers[0].id], clock.now()) == {found.readers[0].id: None}
-    number, north = the(house, "reply").id, [ids["north"]]
-    assert inbox.open_task(house.database, number, clock.now(), who="x", sites=north, people=[]) is None
+    assert staff_texts.why_not_to(context, [found.readers[0].id], clock.now()) == {found.readers[0].id: None}
+    number, north = the(context, "reply").id, [ids["north"]]
+    assert inbox.open_task(context.database, number, clock.now(), who="x", sites=north, people=[]) is None
 
 
-def test_queues_count_what_stands_in_them(house, travel):
-    ids = open_north(house)
-    accept(house, 1, series=SOON)
-    accept(house, 2, "north", series=SOON)
-    hear(house, CRISIS, 1)
-    hear(house, "is there parking", 2, "SM2", "+15005550009")
-    tasks.take(house, the(house, "crisis").id, clock.now(), who="x")
-    counted = house.database.read(lambda tx: queries.tasks.queues(tx, ids.values(), "x"))
+def test_queues_count_what_stands_in_them(context, travel):
+    ids = open_north(context)
+    accept(context, 1, series=SOON)
+    accept(context, 2, "north", series=SOON)
+    hear(context, CRISIS, 1)
+    hear(context, "is there parking", 2, "SM2", "+15005550009")
+    tasks.take(context, the(context, "crisis").id, clock.now(), who="x")
+    counted = context.database.read(lambda tx: queries.tasks.queues(tx, ids.values(), "x"))
     assert (counted.urgent, counted.red, counted.rest, counted.mine, counted.unassigned) == (1, 0, 1, 1, 1)
     assert counted.open == 2
-    north = house.database.read(lambda tx: queries.tasks.queues(tx, [ids["north"]], "x"))
+    north = context.database.read(lambda tx: queries.tasks.queues(tx, [ids["north"]], "x"))
     assert (north.urgent, north.rest, north.open) == (0, 1, 1)
-    assert house.database.read(lambda tx: queries.tasks.queues(tx, [], "x")).open == 0
+    assert context.database.read(lambda tx: queries.tasks.queues(tx, [], "x")).open == 0

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import openpyxl
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from people import one_off
@@ -35,31 +35,31 @@ FORMULA = '=HYPERLINK("http://x")'
 def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, with a second site."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     open_north(opened)
     yield opened
     opened.close()
 
 
-def page(house, path: str, role: str = "ops", site: str | None = None) -> Page:
-    return Page(Caller(house, role=role, site=site).page(path))
+def page(context, path: str, role: str = "ops", site: str | None = None) -> Page:
+    return Page(Caller(context, role=role, site=site).page(path))
 
 
-def post(house, path: str, role: str = "ops", **fields):
-    return Caller(house, role=role).post(path, list(fields.items()))
+def post(context, path: str, role: str = "ops", **fields):
+    return Caller(context, role=role).post(path, list(fields.items()))
 
 
 def plans_on(shown: Page) -> list[str]:
     return [cell.split("plan ")[1] for cell in shown.said("td")[2::8] if "plan " in cell]
 
 
-def set_texts(house, plan: str, **values) -> None:
+def set_texts(context, plan: str, **values) -> None:
     mine = sa.select(schema.plans.c.id).where(schema.plans.c.ref == plan)
     change = schema.texts.update().where(schema.texts.c.plan_id.in_(mine)).values(**values)
-    house.database.write(lambda tx: tx.run(change))
+    context.database.write(lambda tx: tx.run(change))
 
 
-def fail(house, plan: str, code: int = 30003, state: str = "undelivered") -> int:
+def fail(context, plan: str, code: int = 30003, state: str = "undelivered") -> int:
     """The texts of that plan were tried and met that code; the id of the last."""
 
     def work(tx):
@@ -68,14 +68,14 @@ def fail(house, plan: str, code: int = 30003, state: str = "undelivered") -> int
             send(tx, row, state, code, row.attempts + 1)
         return row.id
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def three(house) -> None:
-    accept(house, 1, series=TODAY)
-    accept(house, 2, series=TODAY, consent={"said": "no"})
-    accept(house, 3, "north", series=TODAY)
-    fail(house, "DC-1")
+def three(context) -> None:
+    accept(context, 1, series=TODAY)
+    accept(context, 2, series=TODAY, consent={"said": "no"})
+    accept(context, 3, "north", series=TODAY)
+    fail(context, "DC-1")
 
 
 def test_eight_columns_that_are_all_there_on_a_phone(here):
@@ -217,16 +217,16 @@ def test_what_was_typed_comes_back_as_text(here):
 
 @given(st.text(max_size=70), st.text(max_size=70), st.text(max_size=8), st.text(max_size=40))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_filter_breaks_the_page(house, state, plan, code, words):
+def test_no_filter_breaks_the_page(context, state, plan, code, words):
     asked = urlencode(
         {"state": state, "plan": plan, "code": code, "q": words, "hour": code, "since": words, "other": 1}
     )
-    assert Caller(house, role="ops").page(f"/log?{asked}").status_code in {200, 303, 404, 422}
+    assert Caller(context, role="ops").page(f"/log?{asked}").status_code in {200, 303, 404, 422}
 
 
-def daily_for_fifty_days(house, number: int) -> None:
+def daily_for_fifty_days(context, number: int) -> None:
     daily = one_off("daily", "2026-12-02T15:00:00", repeats="FREQ=DAILY;COUNT=50", leads=["1d@17:00"])
-    accept(house, number, series=[daily])
+    accept(context, number, series=[daily])
 
 
 def test_every_text_can_be_reached_by_going_back_and_forth(here, monkeypatch):
@@ -342,8 +342,8 @@ def test_a_site_sees_its_own(here):
 # What leaves
 
 
-def exported(house, form: str, query: str = "when=any", role: str = "ops") -> bytes:
-    answer = Caller(house, role=role).get(f"/log/export/{form}?{query}")
+def exported(context, form: str, query: str = "when=any", role: str = "ops") -> bytes:
+    answer = Caller(context, role=role).get(f"/log/export/{form}?{query}")
     assert answer.status_code == 200
     assert answer.headers["content-disposition"] == f'attachment; filename="texts-2026-11-30.{form}"'
     return answer.content
@@ -387,9 +387,9 @@ def test_who_takes_texts_out_is_on_record_and_needs_to_be_let(here):
 # What is done with ticked texts
 
 
-def do(house, role: str, action: str, *texts: int, sure: bool = True):
+def do(context, role: str, action: str, *texts: int, sure: bool = True):
     fields = [("do", action), ("back", "state=undelivered"), *(("text", str(text)) for text in texts)]
-    return Caller(house, role=role).post("/log/do", fields + [("sure", "yes")] * sure)
+    return Caller(context, role=role).post("/log/do", fields + [("sure", "yes")] * sure)
 
 
 def test_trying_again_asks_first_and_goes_through_the_queue(here):

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import one_off
 from test_pages_plans import words
 from two_sites import accept, hear, open_north
@@ -30,7 +30,7 @@ def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW with one patient, Jordan, whose plan is DC-1."""
     del travel
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     accept(opened, 1)
     yield opened
     opened.close()
@@ -41,9 +41,9 @@ def ana(here) -> Caller:
     return Caller(here, role="coordinator")
 
 
-def patient_of(house, ref: str = "MRN-1") -> int:
+def patient_of(context, ref: str = "MRN-1") -> int:
     query = schema.patients.select().where(schema.patients.c.ref == ref)
-    return house.database.read(lambda tx: tx.first(query)).id
+    return context.database.read(lambda tx: tx.first(query)).id
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def path(here) -> str:
     return f"/patients/{patient_of(here)}"
 
 
-def audit(house) -> list[str]:
-    return [row.what for row in house.database.read(lambda tx: tx.all(schema.audit.select().order_by("id")))]
+def audit(context) -> list[str]:
+    return [row.what for row in context.database.read(lambda tx: tx.all(schema.audit.select().order_by("id")))]
 
 
-def number_of(house, phone: str = "+12025550101"):
-    return house.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
+def number_of(context, phone: str = "+12025550101"):
+    return context.database.read(lambda tx: queries.people.number_by_phone(tx, phone))
 
 
 def test_the_head_says_who_it_is_what_stands_and_what_is_next(here, ana, path):
@@ -289,7 +289,7 @@ def test_who_administers_holds_and_erases_and_nobody_else_does(here, ana, path):
     assert (held.status_code, "legal hold" in held.text) == (422, True)
     assert admin.post(f"{path}/do/unhold", []).status_code == 303
     wrong = admin.post(f"{path}/do/erase", [("ref", "MRN-9")])
-    assert (wrong.status_code, "nobody is erased by mistake" in wrong.text) == (422, True)
+    assert (wrong.status_code, "no one is erased by mistake" in wrong.text) == (422, True)
     assert admin.post(f"{path}/do/erase", [("ref", "MRN-1")]).headers["location"] == "/plans?done=erased"
     assert admin.page(path).status_code == 404
     assert "They were erased" in admin.page("/plans?done=erased").text

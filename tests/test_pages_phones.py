@@ -2,7 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
-from conftest import PretendTwilio, open_house
+from conftest import PretendTwilio, open_context
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, hear, open_north
@@ -30,15 +30,15 @@ def here(sqlite_template, tmp_path, travel, phones):
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
     phones.do(lambda simulator: simulator.reset())
-    opened = open_house(f"sqlite:///{path}", tmp_path, twilio__phones_url=phones.phones_url)
+    opened = open_context(f"sqlite:///{path}", tmp_path, twilio__phones_url=phones.phones_url)
     accept(opened, 1, series=SOON)
     yield opened
     opened.close()
 
 
-def key(house, ref="MRN-1"):
+def key(context, ref="MRN-1"):
     query = sa.select(schema.recipients.c.number_id).join(schema.patients).where(schema.patients.c.ref == ref)
-    return house.database.read(lambda tx: tx.value(query))
+    return context.database.read(lambda tx: tx.value(query))
 
 
 def said(answer):
@@ -102,12 +102,12 @@ def test_phones_of_another_site_and_of_strangers(here):
     north = Caller(here, role="coordinator", site="north")
     assert "Jordan" not in north.page("/phones").text
     assert north.page(f"/phones/{key(here)}").status_code == 404
-    assert "nobody we know" in said(Caller(here, role="coordinator", site="main").page("/phones"))
+    assert "no one we know" in said(Caller(here, role="coordinator", site="main").page("/phones"))
     assert Caller(here, role="ops").page("/phones").status_code == 403
 
 
 def test_phones_that_do_not_run_are_said_to_be_away(here, sqlite_template, tmp_path):
-    away = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, twilio__phones_url="http://127.0.0.1:9")
+    away = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, twilio__phones_url="http://127.0.0.1:9")
     caller = Caller(away, role="coordinator")
     for path in ("/phones", f"/phones/{key(here)}"):
         assert "The pretend phones do not answer." in caller.page(path).text
@@ -120,4 +120,4 @@ def test_phones_that_do_not_run_are_said_to_be_away(here, sqlite_template, tmp_p
 
 def test_phones_elsewhere_are_refused(tmp_path):
     with pytest.raises(Exception, match="phones_url"):
-        open_house(f"sqlite:///{tmp_path}/no.db", tmp_path, twilio__phones_url="http://phones.example.org")
+        open_context(f"sqlite:///{tmp_path}/no.db", tmp_path, twilio__phones_url="http://phones.example.org")

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import count
 
 import pytest
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_plan_form import FILLED
@@ -28,7 +28,7 @@ def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, for what does not depend on the database."""
     del travel
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     opened.database.write(lambda tx: store.people.keep_default_site(tx, opened.settings, NOW))
     yield opened
     opened.close()
@@ -53,8 +53,8 @@ def words(answer) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
-def plan_of(house, ref: str = "MRN-1-20261130"):
-    return house.database.read(lambda tx: store.plans.plan_by_ref(tx, ref, lock=False))
+def plan_of(context, ref: str = "MRN-1-20261130"):
+    return context.database.read(lambda tx: store.plans.plan_by_ref(tx, ref, lock=False))
 
 
 def field(answer, name: str) -> str:
@@ -223,7 +223,7 @@ def test_who_is_here_already_is_said(here, ana):
     assert plan_of(here, "DC-1").status == "ended"
     found = ana.post("/plans/new", form(("find", "quimby"), do="find"))
     assert "Plan for Sam Quimby" in words(found)
-    assert "Nobody here" in words(ana.post("/plans/new", form(("find", "nemo"), do="find")))
+    assert "No one here" in words(ana.post("/plans/new", form(("find", "nemo"), do="find")))
     again = ana.page(f"/plans/new?replaces={plan_of(here, 'DC-new').id}")
     assert field(again, "patient.name") == "Jordan Alvarez"
     assert 'value="replaces:DC-new" checked' in re.sub(r'" id="[^"]*"', '"', again.text)
@@ -287,7 +287,7 @@ def test_a_plan_is_changed_by_the_same_form(here, ana):
     assert "4:00pm" in ana.page(f"/plans/{plan.id}").text
     stale = ana.post(f"/plans/{plan.id}/edit", form(*held, ("version", str(plan.version)), ("series.0.time", "17:00")))
     assert stale.status_code == 422
-    assert "changed by somebody else" in words(stale)
+    assert "changed by someone else" in words(stale)
 
 
 # The list.
@@ -323,7 +323,7 @@ def test_the_list_is_filtered_by_its_address_and_searched_without_one(here, ana)
     found = ana.post("/plans", [("search", "quimby2")])
     assert re.findall(r"Choose (DC-\d)", found.text) == ["DC-2"]
     assert re.findall(r"Choose (DC-\d)", ana.post("/plans", [("search", "(202) 555-0103")]).text) == ["DC-3"]
-    assert "Nobody here" in words(ana.post("/plans", [("search", "nemo")]))
+    assert "No one here" in words(ana.post("/plans", [("search", "nemo")]))
 
 
 def test_pages_of_the_list_follow_each_other(here, ana, monkeypatch):
@@ -366,7 +366,7 @@ def test_another_sites_plans_do_not_exist(here):
             assert main.post(f"/plans/{plan.id}{path}", form()).status_code == 404, path
     assert main.page(f"/plans/new?replaces={plan.id}").status_code == 404
     assert ref not in main.page("/plans").text
-    assert "Nobody here" in words(main.post("/plans", [("search", ref)]))
+    assert "No one here" in words(main.post("/plans", [("search", ref)]))
     main.post("/plans/together", [("plan", str(plan.id)), ("do", "end"), ("sure", "yes"), ("because", "left")])
     assert plan_of(here, ref).status == "active"
     assert main.post("/plans/new", form(("plan.site", "north"))).status_code == 422

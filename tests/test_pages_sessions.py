@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, open_north
@@ -27,21 +27,21 @@ def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW."""
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
-    opened = open_house(f"sqlite:///{path}", tmp_path)
+    opened = open_context(f"sqlite:///{path}", tmp_path)
     inbound.warm_up()
     yield opened
     opened.close()
 
 
-def group(house, many=3, **more):
+def group(context, many=3, **more):
     """So many patients who share tonight's group, entered three days ago; the last has not agreed to texts."""
     for number in range(1, many + 1):
         consent = EARLY | {"said": "no" if number == many else "yes"}
-        accept(house, number, now=LONG_AGO, series=TONIGHT, consent=consent, **more)
+        accept(context, number, now=LONG_AGO, series=TONIGHT, consent=consent, **more)
 
 
-def the_page(house, on="2026-11-30", key="oak-group"):
-    number = house.database.read(
+def the_page(context, on="2026-11-30", key="oak-group"):
+    number = context.database.read(
         lambda tx: tx.value(sa.select(schema.sessions.c.id).where(schema.sessions.c.key == key))
     )
     return f"/sessions/{number}/{on}"
@@ -62,7 +62,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(here):
 
     before = logged(here)
     preview = said(caller.request("POST", f"{path}/preview", data={"what": "off"}))
-    assert "Call it off for everybody?" in preview
+    assert "Call it off for everyone?" in preview
     assert "13 told by a text 1 must be phoned 13 texts added 0 texts moved 13 texts taken back" in preview
     assert "Jordan Alvarez 202-555-0114 there is no consent in force" in preview
     assert logged(here) == before
@@ -82,17 +82,17 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(here):
     assert "Must be phoned" not in said(caller.page(path))
 
 
-def test_what_the_preview_says_is_what_then_is(house):
-    group(house)
+def test_what_the_preview_says_is_what_then_is(context):
+    group(context)
     to = datetime(2026, 12, 1, 10, 0)
-    texts, told = changes.try_session(house, "oak-group", date(2026, 11, 30), clock.now(), to=to)
-    assert changes.session_story(house, "oak-group", date(2026, 11, 30), clock.now())[0].told == changes.NOT_TOLD
-    assert changes.change_session(house, "oak-group", date(2026, 11, 30), clock.now(), who="x", to=to) == texts
-    became = changes.session_story(house, "oak-group", date(2026, 11, 30), clock.now())
+    texts, told = changes.try_session(context, "oak-group", date(2026, 11, 30), clock.now(), to=to)
+    assert changes.session_story(context, "oak-group", date(2026, 11, 30), clock.now())[0].told == changes.NOT_TOLD
+    assert changes.change_session(context, "oak-group", date(2026, 11, 30), clock.now(), who="x", to=to) == texts
+    became = changes.session_story(context, "oak-group", date(2026, 11, 30), clock.now())
     assert [(one.patient, one.told, one.wall, one.goes_at is None) for one in became] == [
         (one.patient, one.told, one.wall, one.goes_at is None) for one in told
     ]
-    assert changes.try_session(house, "nobody", date(2026, 11, 30), clock.now(), to=to) is None
+    assert changes.try_session(context, "nobody", date(2026, 11, 30), clock.now(), to=to) is None
 
 
 def test_it_moves_with_everybody_and_comes_back_until_a_text_went(here):
@@ -218,9 +218,9 @@ def test_each_word_of_the_story_has_words_for_people():
 # Who came
 
 
-def sheet(house):
+def sheet(context):
     """The visits on the sheet, by patient: their ids."""
-    rows = house.database.read(
+    rows = context.database.read(
         lambda tx: queries.visits.list_visits(
             tx, [store.people.site_by_key(tx, "main").id], NOW - timedelta(days=8), clock.now(), unmarked=True
         )
@@ -288,19 +288,21 @@ def test_who_may_not_plan_sees_the_sheet_without_its_buttons(here, travel):
         assert caller.request("POST", "/attendance", data={"visit-1": "attended"}).status_code == 403
 
 
-def test_marks_of_all_or_of_none(house, travel):
-    ids = open_north(house)
-    group(house, 2)
-    accept(house, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
-    visits = house.database.read(lambda tx: queries.visits.list_visits(tx, ids.values(), NOW, NOW + timedelta(days=1)))
+def test_marks_of_all_or_of_none(context, travel):
+    ids = open_north(context)
+    group(context, 2)
+    accept(context, 9, "north", now=LONG_AGO, series=TONIGHT, consent=EARLY)
+    visits = context.database.read(
+        lambda tx: queries.visits.list_visits(tx, ids.values(), NOW, NOW + timedelta(days=1))
+    )
     marks = {one.id: attendance.ATTENDED for one in visits}
     with pytest.raises(ValueError, match="has not begun"):
-        attendance.mark_these(house, marks, NOW, who="x", sites=ids.values())
+        attendance.mark_these(context, marks, NOW, who="x", sites=ids.values())
     later = NOW + timedelta(hours=10)
-    changes.change_visit(house, "DC-2", "group", None, NOW, who="x", to=None)
+    changes.change_visit(context, "DC-2", "group", None, NOW, who="x", to=None)
     with pytest.raises(ValueError, match="called off"):
-        attendance.mark_these(house, marks, later, who="x", sites=ids.values())
-    marked = attendance.mark_these(house, marks, later, who="x", sites=[ids["north"]])
+        attendance.mark_these(context, marks, later, who="x", sites=ids.values())
+    marked = attendance.mark_these(context, marks, later, who="x", sites=[ids["north"]])
     assert [one.patient for one in marked] == ["MRN-9"]
 
 
@@ -313,4 +315,4 @@ def test_reading_names_is_on_record(here):
         lambda tx: tx.all(sa.select(schema.audit.c.what).where(schema.audit.c.who.like("staff:%")))
     )
     reads = [row.what for row in whats if row.what.endswith("read")]
-    assert reads == ["attendance read", "session read", "attendance read"]  # references are somebody too
+    assert reads == ["attendance read", "session read", "attendance read"]  # references are someone too

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, environment, logged, open_house
+from conftest import NOW, environment, logged, open_context
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, open_north
@@ -25,37 +25,37 @@ WEST = {
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, site__alias="Elm Street Office")
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, site__alias="Elm Street Office")
     open_north(opened)
     yield opened
     opened.close()
 
 
-def post(house, path: str, role: str = "admin", site: str | None = None, **fields):
-    return Caller(house, role=role, site=site).post(path, list(fields.items()))
+def post(context, path: str, role: str = "admin", site: str | None = None, **fields):
+    return Caller(context, role=role, site=site).post(path, list(fields.items()))
 
 
-def audited(house) -> list[tuple[str, str]]:
-    rows = house.database.read(lambda tx: tx.all(sa.select(schema.audit).order_by(schema.audit.c.id)))
+def audited(context) -> list[tuple[str, str]]:
+    rows = context.database.read(lambda tx: tx.all(sa.select(schema.audit).order_by(schema.audit.c.id)))
     return [(row.who, row.what) for row in rows if row.table == "sites"]
 
 
-def test_another_site_is_made_and_plans_may_name_it(house):
-    assert sites.add(house, WEST, NOW, who="test") == "west"
-    site = sites.one(house, "west", NOW)
+def test_another_site_is_made_and_plans_may_name_it(context):
+    assert sites.add(context, WEST, NOW, who="test") == "west"
+    site = sites.one(context, "west", NOW)
     assert (site.phone, site.quiet_from, site.senders[0].pace, site.senders[0].is_used) == (
         "+12025550150",
         "21:00",
         2.5,
         True,
     )
-    accept(house, 4, "west", series=[one_off("v", "2026-12-03T15:00:00", zone="America/Denver", leads=["2h"])])
-    (text,) = logged(house)
+    accept(context, 4, "west", series=[one_off("v", "2026-12-03T15:00:00", zone="America/Denver", leads=["2h"])])
+    (text,) = logged(context)
     assert (text.site, text.zone) == ("west", "America/Denver")
     with pytest.raises(sites.Refused) as refused:
-        sites.add(house, WEST | {"sender": "+15005550011"}, NOW, who="test")
+        sites.add(context, WEST | {"sender": "+15005550011"}, NOW, who="test")
     assert refused.value.problems == {"key": "There is a site of this key already"}
-    assert audited(house) == [("test", "site made")]
+    assert audited(context) == [("test", "site made")]
 
 
 def test_a_site_is_added_by_its_form(here):
@@ -146,7 +146,7 @@ def test_a_closure_is_entered_and_taken_back_and_settings_do_not_undo_it(here):
 
 def test_a_closure_of_the_settings_is_changed_there(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "closed.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'closed.db'}", tmp_path, site__closures='["2026-12-25"]')
+    opened = open_context(f"sqlite:///{tmp_path / 'closed.db'}", tmp_path, site__closures='["2026-12-25"]')
     sites.listed(opened, NOW)
     assert post(opened, "/sites/main/closures", open="2026-12-25").status_code == 422
     assert sites.set_closure(opened, "main", date(2026, 12, 24), NOW, closed=True, sites=None, who="test")
@@ -183,11 +183,11 @@ def test_the_rota_is_shown_without_an_address(sqlite_template, tmp_path, travel)
     rota = (
         '[{"name": "Night nurse", "page": "json://127.0.0.1:9/secret", "days": "mon-fri", "hours": ["20:00", "08:00"]}]'
     )
-    opened = open_house(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, site__on_call=rota)
+    opened = open_context(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, site__on_call=rota)
     text = Caller(opened, role="ops").page("/sites").text
     shown = Page(Caller(opened, role="ops").page("/sites"))
     assert "Night nurse" in shown.said("td")
     assert "20:00 to 08:00" in shown.said("td")
-    assert any("Nobody is on call" in line for line in shown.said("p"))
+    assert any("No one is on call" in line for line in shown.said("p"))
     assert "secret" not in text
     opened.close()

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 import staff
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 from people import document
 from test_sign_in import BROWSER, PASSWORD, Browser, audited, code, enrolled, password_given, secret_of
 from test_web_pages import Page
@@ -24,7 +24,7 @@ from reminders.store.database import schema
 def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     opened.database.write(lambda tx: store.people.keep_default_site(tx, opened.settings, clock.now()))
     yield opened
     opened.close()
@@ -35,8 +35,8 @@ def admin(here) -> Browser:
     return Browser(here, role="admin")
 
 
-def member(house, login: str) -> accounts.Member:
-    return next(one for one in accounts.everybody(house) if one.login == login)
+def member(context, login: str) -> accounts.Member:
+    return next(one for one in accounts.everybody(context) if one.login == login)
 
 
 # Users
@@ -124,7 +124,7 @@ def test_sign_ins_are_ended_and_factors_reset(admin, here, travel):
 
 @pytest.fixture
 def ana(here, travel):
-    """Somebody who came in by password and second factor, a while ago."""
+    """Someone who came in by password and second factor, a while ago."""
     browser, codes = enrolled(here)
     travel(NOW + timedelta(minutes=5))
     browser.codes = codes
@@ -175,7 +175,7 @@ def test_s16_the_phone_in_use_stays_until_another_one_has_shown_a_code(ana, here
     key = "".join(Page(ana.answer).said("code"))
     assert ana.fill("/account/factor", code="000000").status_code == 422
     assert "".join(Page(ana.answer).said("code")) == key
-    assert secret_of(here, "ana.reyes") == before  # whoever turns back now can still come in
+    assert secret_of(here, "ana.reyes") == before  # the person who turns back now can still come in
     assert ana.page("/log").status_code == 200
     travel(NOW + timedelta(minutes=6))
     other = password_given(here)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import one_off
 from test_codes import CLASSES
 from test_codes import EXPECTED as CODES
@@ -29,23 +29,23 @@ BODY = "Oak Street Office: your appointment is today, 11:30am."
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     open_north(opened)
     accept(opened, series=[one_off("visit", "2026-11-30T11:30:00", leads=["90m"])])
     yield opened
     opened.close()
 
 
-def one(house):
-    return logged(house)[0].text
+def one(context):
+    return logged(context)[0].text
 
 
-def set_text(house, **values) -> int:
-    house.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
-    return one(house)
+def set_text(context, **values) -> int:
+    context.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
+    return one(context)
 
 
-def tried(house, number: int = 1, code: int = 0, answer: str = "accepted", heard=(), state: str = "sent") -> int:
+def tried(context, number: int = 1, code: int = 0, answer: str = "accepted", heard=(), state: str = "sent") -> int:
     """One more try of the text, with what was heard of it: (status, seconds later)."""
 
     def work(tx):
@@ -68,17 +68,19 @@ def tried(house, number: int = 1, code: int = 0, answer: str = "accepted", heard
         tx.run(schema.texts.update().values(state=state, attempts=number))
         return text.id
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def page(house, role: str = "admin", site: str | None = None) -> tuple[Page, str]:
-    answer = Caller(house, role=role, site=site).page(f"/texts/{one(house)}")
+def page(context, role: str = "admin", site: str | None = None) -> tuple[Page, str]:
+    answer = Caller(context, role=role, site=site).page(f"/texts/{one(context)}")
     assert answer.status_code == 200
     return Page(answer), answer.text
 
 
-def audited(house) -> list[str]:
-    return [row.what for row in house.database.read(lambda tx: tx.all(sa.select(schema.audit))) if row.table == "texts"]
+def audited(context) -> list[str]:
+    return [
+        row.what for row in context.database.read(lambda tx: tx.all(sa.select(schema.audit))) if row.table == "texts"
+    ]
 
 
 def test_what_happened_stands_in_order_and_what_came_late_is_marked(here):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import one_off
 from test_web_pages import Page
 from two_sites import accept, hear, open_north
@@ -33,73 +33,73 @@ def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, for what does not depend on the database."""
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
-    opened = open_house(f"sqlite:///{path}", tmp_path)
+    opened = open_context(f"sqlite:///{path}", tmp_path)
     inbound.warm_up()
     yield opened
     opened.close()
 
 
-def at(house, key="main"):
-    return house.database.read(lambda tx: store.people.site_by_key(tx, key)).id
+def at(context, key="main"):
+    return context.database.read(lambda tx: store.people.site_by_key(tx, key)).id
 
 
-def states(house, **values):
+def states(context, **values):
     """Set the states of the texts of the house, the newest first."""
-    house.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
+    context.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
 
 
-def audited(house, what):
+def audited(context, what):
     query = sa.select(sa.func.count()).select_from(schema.audit).where(schema.audit.c.what == what)
-    return house.database.read(lambda tx: tx.value(query))
+    return context.database.read(lambda tx: tx.value(query))
 
 
 # What it asks the database
 
 
-def test_what_goes_out_is_in_order_of_its_time_and_ends_at_midnight(house):
-    accept(house, 1, series=TONIGHT)
-    accept(house, 2, series=SOON)
-    accept(house, 3, series=[one_off("visit", "2026-12-01T12:00:00", leads=["90m"])])
-    sites = [at(house)]
+def test_what_goes_out_is_in_order_of_its_time_and_ends_at_midnight(context):
+    accept(context, 1, series=TONIGHT)
+    accept(context, 2, series=SOON)
+    accept(context, 3, series=[one_off("visit", "2026-12-01T12:00:00", leads=["90m"])])
+    sites = [at(context)]
     until = today.day_of(NOW.date(), "America/New_York")[1]
-    found = house.database.read(lambda tx: today.going_out(tx, sites, until, names=sites))
+    found = context.database.read(lambda tx: today.going_out(tx, sites, until, names=sites))
     assert [one.patient for one in found] == ["MRN-2", "MRN-1"]
     assert [(one.kind, one.place, one.of, one.name) for one in found] == [
         ("therapy_individual", 1, 1, "Jordan Alvarez")
     ] * 2
-    assert house.database.read(lambda tx: today.going_out(tx, [], until)) == []
-    after = house.database.read(lambda tx: today.next_text(tx, sites, names=sites))
+    assert context.database.read(lambda tx: today.going_out(tx, [], until)) == []
+    after = context.database.read(lambda tx: today.next_text(tx, sites, names=sites))
     assert after.patient == "MRN-2"
 
 
-def test_marked_ready_and_on_the_wire_it_still_goes_out(house):
-    accept(house, 1, series=SOON)
-    sites, until = [at(house)], NOW + timedelta(hours=12)
-    house.database.write(lambda tx: store.queue.mark_ready(tx, NOW + timedelta(hours=1)))
-    (ready,) = house.database.read(lambda tx: today.going_out(tx, sites, until))
+def test_marked_ready_and_on_the_wire_it_still_goes_out(context):
+    accept(context, 1, series=SOON)
+    sites, until = [at(context)], NOW + timedelta(hours=12)
+    context.database.write(lambda tx: store.queue.mark_ready(tx, NOW + timedelta(hours=1)))
+    (ready,) = context.database.read(lambda tx: today.going_out(tx, sites, until))
     assert ready.state == "scheduled"
-    states(house, state="sending", leased_until=NOW, ready=False)
-    (flying,) = house.database.read(lambda tx: today.going_out(tx, sites, until))
+    states(context, state="sending", leased_until=NOW, ready=False)
+    (flying,) = context.database.read(lambda tx: today.going_out(tx, sites, until))
     assert (flying.state, flying.name) == ("sending", None)
 
 
-def test_held_texts_are_found_by_their_reason_and_at_their_site(house):
-    ids = open_north(house)
-    accept(house, 1, series=SOON)
-    accept(house, 2, "north", series=TONIGHT)
-    states(house, held="backlog")
+def test_held_texts_are_found_by_their_reason_and_at_their_site(context):
+    ids = open_north(context)
+    accept(context, 1, series=SOON)
+    accept(context, 2, "north", series=TONIGHT)
+    states(context, held="backlog")
     for place, ref in (("main", "MRN-1"), ("north", "MRN-2")):
-        (one,) = house.database.read(lambda tx, place=place: today.held(tx, [ids[place]]))
+        (one,) = context.database.read(lambda tx, place=place: today.held(tx, [ids[place]]))
         assert (one.patient, one.held) == (ref, "backlog")
-    assert house.database.read(lambda tx: today.held_by_reason(tx, ids.values())) == {"backlog": 2}
-    states(house, state="expired")
-    assert house.database.read(lambda tx: today.held(tx, ids.values())) == []
+    assert context.database.read(lambda tx: today.held_by_reason(tx, ids.values())) == {"backlog": 2}
+    states(context, state="expired")
+    assert context.database.read(lambda tx: today.held(tx, ids.values())) == []
 
 
-def test_which_of_several_reminders_it_is(house):
-    accept(house, 1, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3d@17:00", "1d@17:00", "2h"])])
-    sites = [at(house)]
-    found = house.database.read(lambda tx: today.going_out(tx, sites, NOW + timedelta(days=9)))
+def test_which_of_several_reminders_it_is(context):
+    accept(context, 1, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3d@17:00", "1d@17:00", "2h"])])
+    sites = [at(context)]
+    found = context.database.read(lambda tx: today.going_out(tx, sites, NOW + timedelta(days=9)))
     assert [(one.place, one.of) for one in found] == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -164,7 +164,7 @@ def test_the_sections_stand_in_order_of_urgency(here):
     ]
     (words,) = shown.said("main")
     assert "I can't go on" in words
-    assert "Nobody has taken it" in words
+    assert "No one has taken it" in words
     assert "Its moment had passed already" in words
     assert "is there parking" in words
     assert shown.by_id("board")["data-refresh"] == "10"
@@ -205,7 +205,7 @@ def test_reading_the_board_is_on_record_once_and_not_each_ten_seconds(here, trav
     caller.request("GET", "/", headers={"x-refresh": "1"})
     assert audited(here, today.READ) == 3
     Caller(here, role="ops").page("/")
-    assert audited(here, today.READ) == 4  # references are somebody too
+    assert audited(here, today.READ) == 4  # references are someone too
 
 
 def test_a_sender_that_is_silent_is_a_red_bar(here, travel):

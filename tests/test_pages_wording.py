@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from conftest import open_house
+from conftest import open_context
 from test_web_pages import Page
 from web_caller import Caller
 
@@ -17,7 +17,7 @@ from reminders.wording.segments import segments
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     yield opened
     opened.close()
 
@@ -54,8 +54,8 @@ def test_the_groups_take_every_text_once():
     assert GROUPS[-1][2] == ("",)
 
 
-def tried(house, sentence: str) -> str:
-    answer = Caller(house, role="coordinator").post("/wording", [("sentence", sentence)])
+def tried(context, sentence: str) -> str:
+    answer = Caller(context, role="coordinator").post("/wording", [("sentence", sentence)])
     assert answer.status_code == 200
     return " ".join(Page(answer).said("main")[0].split())
 

@@ -472,7 +472,7 @@ def test_a_page_that_hangs_does_not_keep_the_process_from_ending(service):
     assert len(service.asked) == 1
 
 
-# While not live nobody is woken.
+# While not live no one is woken.
 
 
 @pytest.mark.parametrize(

@@ -481,7 +481,7 @@ def test_with_the_standard_caps_every_visit_36_hours_ahead_has_a_reminder(visits
     assert {one.id for one in ahead} == {about.id for text in texts if text.goes_at for about in text.visits}
 
 
-@settings(max_examples=25)  # each plans anew hundreds of times
+@settings(max_examples=25)  # each plans again hundreds of times
 @given(one_reader(), st.lists(st.integers(1, 120), min_size=1, max_size=60))
 def test_what_goes_day_by_day_reminds_of_every_visit_that_the_first_plan_promised(visits, minutes):
     """Replanned at any moments, with what has gone, no visit loses the reminder that the preview promised."""

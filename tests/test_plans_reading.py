@@ -351,7 +351,7 @@ def test_one_problem_has_its_place_and_plain_words(change, value, problem):
     [
         ("series[0].leads", ["1d", "soon"], "series[0].leads[1]", "3d@17:00"),
         ("series[0].leads", [2], "series[0].leads[0]", "quotes"),
-        ("series[0].for", ["self", "sistr"], "series[0].for[1]", "nobody in this plan"),
+        ("series[0].for", ["self", "sistr"], "series[0].for[1]", "no one in this plan"),
         ("series[0].skip", ["2026-12-06"], "series[0].skip[0]", "nearest: 2026-12-05"),
         ("series[0].skip", [20261205], "series[0].skip[0]", "must be a date"),
         ("series[0].move", {"2026-12-05T11:00": "2026-12-06T10:00"}, "series[0].move.2026-12-05T11:00", "10:00"),

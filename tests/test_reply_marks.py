@@ -6,7 +6,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, environment, open_house
+from conftest import NOW, environment, open_context
 from measured import FILE, figures
 from test_web_pages import Page
 from two_sites import accept, hear, open_north
@@ -31,7 +31,7 @@ SAID = {
 @pytest.fixture
 def here(database_url, tmp_path, travel):
     travel(NOW)
-    opened = open_house(database_url, tmp_path, site__on_call='["json://127.0.0.1:9/pager"]')
+    opened = open_context(database_url, tmp_path, site__on_call='["json://127.0.0.1:9/pager"]')
     accept(opened, 1)
     for place, words in enumerate(SAID):
         hear(opened, words, 1, f"SM{place}")
@@ -39,28 +39,28 @@ def here(database_url, tmp_path, travel):
     opened.close()
 
 
-def replies(house):
+def replies(context):
     """The replies in the order in which they came."""
-    return house.database.read(lambda tx: tx.all(sa.select(schema.replies).order_by(schema.replies.c.id)))
+    return context.database.read(lambda tx: tx.all(sa.select(schema.replies).order_by(schema.replies.c.id)))
 
 
-def task_of(house, kind="crisis"):
-    return next(task for task in queries.tasks.list_tasks(house.database) if task.kind == kind)
+def task_of(context, kind="crisis"):
+    return next(task for task in queries.tasks.list_tasks(context.database) if task.kind == kind)
 
 
 def mark(caller, task, reply, how):
     return caller.request("POST", f"/inbox/{task.id}/mark", data={"reply": str(reply.id), "mark": how})
 
 
-def mark_all(house, caller):
-    task = task_of(house)
-    for reply, danger in zip(replies(house), SAID.values(), strict=True):
+def mark_all(context, caller):
+    task = task_of(context)
+    for reply, danger in zip(replies(context), SAID.values(), strict=True):
         assert mark(caller, task, reply, "danger" if danger else "harmless").status_code == 303
 
 
-def audited(house, what):
+def audited(context, what):
     query = sa.select(schema.audit).where(schema.audit.c.what == what).order_by(schema.audit.c.id)
-    return house.database.read(
+    return context.database.read(
         lambda tx: [(row.who, row.row_id, store.records.noted(tx, row)) for row in tx.all(query)]
     )
 
@@ -147,7 +147,7 @@ def test_c13_the_timeline_shows_the_mark_where_it_shows_the_reply(here):
     assert page.count(", marked as no danger)") == 2
 
 
-def run(house, database_url, tmp_path, monkeypatch, *arguments):
+def run(context, database_url, tmp_path, monkeypatch, *arguments):
     for name, value in environment(database_url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)

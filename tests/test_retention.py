@@ -23,135 +23,137 @@ BROTHER = {"plan": {"ref": "DC-2"}, "patient": {"ref": "MRN-2", "name": "Sam Alv
 ANOTHER = {"plan": {"ref": "DC-3"}, "patient": {"ref": "MRN-3", "name": "Kim Boro", "phone": "(202) 555-0144"}}
 
 
-def accept(house, now=NOW, **changes):
-    planning.accept(house, document(**{"series": DUE} | changes), now, who="test")
+def accept(context, now=NOW, **changes):
+    planning.accept(context, document(**{"series": DUE} | changes), now, who="test")
 
 
-def says(house, body, sid, phone="+12025550143", now=NOW):
+def says(context, body, sid, phone="+12025550143", now=NOW):
     text = InboundText(sid=sid, sender=phone, to="+15005550006", body=body, opt_out_type=None, sent_at=now)
-    inbound.take_in(house, text, now)
+    inbound.take_in(context, text, now)
 
 
-def lived_through(house):
+def lived_through(context):
     """A text that was delivered, one that staff typed, a reply."""
-    (one,) = [started for started in claim(house, NOW) if started.to == "+12025550143"]
-    recording.record(house, [accepted(one)], NOW)
-    hear(house, one, "delivered")
-    says(house, "is there parking by the heron pond", "SM91")
+    (one,) = [started for started in claim(context, NOW) if started.to == "+12025550143"]
+    recording.record(context, [accepted(one)], NOW)
+    hear(context, one, "delivered")
+    says(context, "is there parking by the heron pond", "SM91")
 
 
-def words(house):
+def words(context):
     """How many rows still carry words: attempts, receipts, replies."""
     columns = (schema.attempts.c.body_sealed, schema.receipts.c.raw_sealed, schema.replies.c.body_sealed)
 
     def look(tx):
         return [tx.value(sa.select(sa.func.count()).where(column != b"")) for column in columns]
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
-def rows(house, table):
-    return house.database.read(lambda tx: tx.all(sa.select(table)))
+def rows(context, table):
+    return context.database.read(lambda tx: tx.all(sa.select(table)))
 
 
-def test_l57_words_are_cleared_after_ninety_days_and_what_became_of_them_stays(house):
-    accept(house)
-    lived_through(house)
-    before = logged(house)
-    assert retention.purge(house, NOW + timedelta(days=89)) == 0
-    assert words(house) == [1, 1, 1]
-    assert retention.purge(house, LATER) == 3
-    assert words(house) == [0, 0, 0]
-    assert logged(house) == before
-    (attempt,) = rows(house, schema.attempts)
+def test_l57_words_are_cleared_after_ninety_days_and_what_became_of_them_stays(context):
+    accept(context)
+    lived_through(context)
+    before = logged(context)
+    assert retention.purge(context, NOW + timedelta(days=89)) == 0
+    assert words(context) == [1, 1, 1]
+    assert retention.purge(context, LATER) == 3
+    assert words(context) == [0, 0, 0]
+    assert logged(context) == before
+    (attempt,) = rows(context, schema.attempts)
     assert attempt.template
     assert attempt.segments == 1
-    assert retention.purge(house, LATER) == 0
+    assert retention.purge(context, LATER) == 0
 
 
-def test_l57_what_somebody_in_danger_wrote_stays_with_its_record(house):
-    accept(house)
-    says(house, "i want to die", "SM92")
-    says(house, "which door is it", "SM93")
-    retention.purge(house, LATER)
-    assert [bool(row.body_sealed) for row in rows(house, schema.replies)] == [True, False]
+def test_l57_what_somebody_in_danger_wrote_stays_with_its_record(context):
+    accept(context)
+    says(context, "i want to die", "SM92")
+    says(context, "which door is it", "SM93")
+    retention.purge(context, LATER)
+    assert [bool(row.body_sealed) for row in rows(context, schema.replies)] == [True, False]
 
 
-def test_l58_under_a_legal_hold_nothing_is_cleared_and_afterwards_it_is(house):
-    accept(house)
-    lived_through(house)
-    assert retention.hold(house, "MRN-1", NOW, who="test", on=True)
-    assert not retention.hold(house, "MRN-1", NOW, who="test", on=True)
-    assert retention.purge(house, LATER) == 0
-    assert words(house) == [1, 1, 1]
+def test_l58_under_a_legal_hold_nothing_is_cleared_and_afterwards_it_is(context):
+    accept(context)
+    lived_through(context)
+    assert retention.hold(context, "MRN-1", NOW, who="test", on=True)
+    assert not retention.hold(context, "MRN-1", NOW, who="test", on=True)
+    assert retention.purge(context, LATER) == 0
+    assert words(context) == [1, 1, 1]
     with pytest.raises(reader_case.Refused, match="legal hold"):
-        retention.erase(house, "MRN-1", LATER, who="test")
-    retention.hold(house, "MRN-1", LATER, who="test", on=False)
-    assert retention.purge(house, LATER) == 3
-    assert [row.what for row in rows(house, schema.audit)][-2:] == ["legal hold", "legal hold ended"]
+        retention.erase(context, "MRN-1", LATER, who="test")
+    retention.hold(context, "MRN-1", LATER, who="test", on=False)
+    assert retention.purge(context, LATER) == 3
+    assert [row.what for row in rows(context, schema.audit)][-2:] == ["legal hold", "legal hold ended"]
 
 
-def test_l57_an_erased_person_is_nowhere_any_more_and_what_must_be_kept_is(house):
-    accept(house, series=[*DUE, one_off("later", "2026-12-10T15:00:00", place="Room 4", **{"with": "Dr. Lee"})])
-    accept(house, **ANOTHER)
-    lived_through(house)
-    says(house, "STOP", "SM94")
-    consents = rows(house, schema.consents)
-    done = retention.erase(house, "MRN-1", NOW, who="test")
-    assert retention.erase(house, "MRN-1", NOW, who="test") is None
+def test_l57_an_erased_person_is_nowhere_any_more_and_what_must_be_kept_is(context):
+    accept(context, series=[*DUE, one_off("later", "2026-12-10T15:00:00", place="Room 4", **{"with": "Dr. Lee"})])
+    accept(context, **ANOTHER)
+    lived_through(context)
+    says(context, "STOP", "SM94")
+    consents = rows(context, schema.consents)
+    done = retention.erase(context, "MRN-1", NOW, who="test")
+    assert retention.erase(context, "MRN-1", NOW, who="test") is None
 
-    row = house.database.read(lambda tx: tx.first(sa.select(schema.patients).where(schema.patients.c.ref == done.ref)))
-    house.database.data_keys.clear()
+    row = context.database.read(
+        lambda tx: tx.first(sa.select(schema.patients).where(schema.patients.c.ref == done.ref))
+    )
+    context.database.data_keys.clear()
     with pytest.raises(LookupError, match="erased"):
-        house.database.read(lambda tx: tx.data_key(row.key_id))
+        context.database.read(lambda tx: tx.data_key(row.key_id))
     assert (row.name_sealed, row.born_on_sealed) == (None, None)
-    texts = logged(house, patient=done.ref)
+    texts = logged(context, patient=done.ref)
     assert "delivered" in {text.state for text in texts}
     assert "scheduled" not in {text.state for text in texts}
-    assert rows(house, schema.consents) == consents
-    assert {row.body_sealed for row in rows(house, schema.replies)} == {b""}
-    assert [text.state for text in logged(house, patient="MRN-3")] == [
+    assert rows(context, schema.consents) == consents
+    assert {row.body_sealed for row in rows(context, schema.replies)} == {b""}
+    assert [text.state for text in logged(context, patient="MRN-3")] == [
         "sending"
     ]  # claimed before; nothing of hers went
 
-    # The number has stopped for ever, and somebody who comes back begins anew.
-    accept(house)
-    assert {text.reason for text in logged(house, patient="MRN-1")} == {"opted_out"}
-    says(house, "START", "SM95", now=NOW + timedelta(minutes=1))
-    assert {text.reason for text in logged(house, patient="MRN-1")} == {"cap_day"}  # that phone had its text today
+    # The number has stopped for ever, and someone who comes back begins again.
+    accept(context)
+    assert {text.reason for text in logged(context, patient="MRN-1")} == {"opted_out"}
+    says(context, "START", "SM95", now=NOW + timedelta(minutes=1))
+    assert {text.reason for text in logged(context, patient="MRN-1")} == {"cap_day"}  # that phone had its text today
 
 
-def test_l57_who_shares_a_phone_keeps_it_when_the_other_is_erased(house):
-    accept(house)
-    accept(house, **BROTHER)
-    retention.erase(house, "MRN-1", NOW, who="test")
-    assert [text.to[-4:] for text in logged(house, patient="MRN-2")] == ["0143"]
-    assert [text.state for text in logged(house, patient="MRN-2")] == ["scheduled"]  # its day's text is free now
+def test_l57_who_shares_a_phone_keeps_it_when_the_other_is_erased(context):
+    accept(context)
+    accept(context, **BROTHER)
+    retention.erase(context, "MRN-1", NOW, who="test")
+    assert [text.to[-4:] for text in logged(context, patient="MRN-2")] == ["0143"]
+    assert [text.state for text in logged(context, patient="MRN-2")] == ["scheduled"]  # its day's text is free now
 
 
-def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(house):
-    accept(house)
-    (one,) = claim(house, NOW)
+def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(context):
+    accept(context)
+    (one,) = claim(context, NOW)
     with pytest.raises(reader_case.Refused, match="on its way"):
-        retention.erase(house, "MRN-1", NOW, who="test")
-    recording.record(house, [unknown(one, NOW)], NOW)
+        retention.erase(context, "MRN-1", NOW, who="test")
+    recording.record(context, [unknown(one, NOW)], NOW)
     with pytest.raises(reader_case.Refused, match="not known yet"):
-        retention.erase(house, "MRN-1", NOW, who="test")
-    hear(house, one, "delivered")
-    says(house, "i want to die", "SM96")
+        retention.erase(context, "MRN-1", NOW, who="test")
+    hear(context, one, "delivered")
+    says(context, "i want to die", "SM96")
     with pytest.raises(reader_case.Refused, match="danger"):
-        retention.erase(house, "MRN-1", NOW, who="test")
+        retention.erase(context, "MRN-1", NOW, who="test")
 
 
-def test_the_audits_chain_holds_when_somebody_is_erased(house):
-    """What is gone with their key is told apart from what somebody took out."""
-    accept(house)
-    accept(house, **ANOTHER)
-    lived_through(house)
-    audit.chain(house, LATER)
-    assert audit.verify(house).ok
-    retention.erase(house, "MRN-1", NOW, who="test")
-    house.database.data_keys.clear()
-    audit.chain(house, LATER)
-    verdict = audit.verify(house)
+def test_the_audits_chain_holds_when_somebody_is_erased(context):
+    """What is gone with their key is told apart from what someone took out."""
+    accept(context)
+    accept(context, **ANOTHER)
+    lived_through(context)
+    audit.chain(context, LATER)
+    assert audit.verify(context).ok
+    retention.erase(context, "MRN-1", NOW, who="test")
+    context.database.data_keys.clear()
+    audit.chain(context, LATER)
+    verdict = audit.verify(context)
     assert (verdict.problems, verdict.waiting) == ((), 0)

@@ -25,7 +25,7 @@ SECOND_TIME = one_off("second", "2026-12-01T15:00:00", leads=["1d@17:00"])
 
 def confirmed(office):
     """Who has confirmed: how many readers of how many visits."""
-    return len(office.house.database.read(lambda tx: tx.all(sa.select(schema.confirmations))))
+    return len(office.context.database.read(lambda tx: tx.all(sa.select(schema.confirmations))))
 
 
 def event_words(office, kind):
@@ -64,7 +64,7 @@ def test_e11_c_confirms_where_only_one_of_two_readers_has_a_visit_ahead(office):
     office.accept(2, series=[one_off("b", "2026-12-02T15:00:00", leads=["1d@17:00"])])
     for day in (0, 1):
         office.travel(LATER + timedelta(days=day))
-        assert send(office.house).accepted == 1
+        assert send(office.context).accepted == 1
     office.text("C")  # the first visit is over
     assert confirmed(office) == 1
 
@@ -74,7 +74,7 @@ def test_e11_c_confirms_nothing_where_two_readers_visits_lie_ahead(office):
     office.accept(2, series=[one_off("b", "2026-12-03T16:00:00", leads=["1d@17:00"])])
     for at in (LATER, LATER + timedelta(days=2)):
         office.travel(at)
-        assert send(office.house).accepted == 1
+        assert send(office.context).accepted == 1
     office.text("C")
     assert confirmed(office) == 0
     assert office.kinds() == ["reply"]
@@ -100,12 +100,12 @@ def test_e11_c_confirms_nothing_without_a_text_that_asked(office):
 def test_e11_c_does_not_confirm_a_time_that_no_one_has_read(office):
     office.remind(series=[one_off("visit", "2026-12-01T15:00:00", leads=["1d@17:00"], session="oak")])
     to = datetime(2026, 12, 1, 16, 30)  # wall clock of the place
-    changes.change_session(office.house, "oak", to.date(), clock.now(), who="test", to=to)
+    changes.change_session(office.context, "oak", to.date(), clock.now(), who="test", to=to)
     office.travel(LATER + timedelta(minutes=1))
     office.text("C")
     assert confirmed(office) == 0
     assert office.kinds() == ["reply"]
-    send(office.house)  # the notice of it
+    send(office.context)  # the notice of it
     assert "4:30" in office.said()
     office.travel(LATER + timedelta(minutes=5))
     office.text("C")
@@ -115,11 +115,11 @@ def test_e11_c_does_not_confirm_a_time_that_no_one_has_read(office):
 def test_e11_a_confirmation_holds_for_the_time_it_answered(office):
     office.remind()
     office.text("C")
-    moved = office.house.database.read(lambda tx: tx.first(sa.select(schema.appointments)))
+    moved = office.context.database.read(lambda tx: tx.first(sa.select(schema.appointments)))
     office.accept(series=[TOMORROW[0] | {"starts": "2026-12-01T16:30:00"}])
-    (kept,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.confirmations)))
+    (kept,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.confirmations)))
     assert kept.version == moved.version
-    now = office.house.database.read(lambda tx: tx.first(sa.select(schema.appointments)))
+    now = office.context.database.read(lambda tx: tx.first(sa.select(schema.appointments)))
     assert now.version > kept.version
 
 
@@ -174,14 +174,14 @@ def test_r_on_a_text_about_several_visits_asks_which(office):
 def test_s10_a_supporters_c_and_r_touch_only_them(office):
     office.accept(series=[TOMORROW[0] | {"for": ["self", "sister"]}], recipients=[supporter()])
     office.travel(LATER)
-    assert send(office.house).accepted == 2
+    assert send(office.context).accepted == 2
     office.text("C", SISTER)
-    (one,) = office.house.database.read(
+    (one,) = office.context.database.read(
         lambda tx: tx.all(sa.select(schema.recipients.c.key).join(schema.confirmations))
     )
     assert one.key == "sister"
     office.text("R", SISTER)
-    (visit,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.appointments.c.status)))
+    (visit,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.appointments.c.status)))
     assert visit.status == "booked"
     assert len(office.received(PHONE)) == 1
 
@@ -205,7 +205,7 @@ def test_c6_help_carries_988_and_the_line_that_answers_day_and_night(office, lan
     office.accept(patient={"language": language}, series=TOMORROW)
     office.travel(NIGHT)  # in the quiet hours
     office.text(word)
-    line24 = office.house.settings.site.line24
+    line24 = office.context.settings.site.line24
     (said,) = [body for by, body in office.screen() if by == "us"]
     assert "988" in said
     assert f"{line24[2:5]}-{line24[5:8]}-{line24[8:]}" in said
@@ -273,7 +273,7 @@ def test_c9_a_slip_pages_also_beside_a_stop_and_after_it(office, words):
     assert not {"slip", "intent"} & set(office.answers())
 
 
-# Several at once, and what nobody understands (C-2, C-10, R0.8)
+# Several at once, and what no one understands (C-2, C-10, R0.8)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_c10_an_empty_text_and_pictures_alone_reach_a_person(office, words, medi
     office.accept(series=TOMORROW)
     office.text(words, media=media)
     assert office.kinds() == ["reply"]
-    (kept,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.replies.c.media)))
+    (kept,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.replies.c.media)))
     assert kept.media == media
 
 
@@ -349,13 +349,14 @@ def test_r08_every_text_ends_in_an_answer_or_a_task(office):
     for minute, words in enumerate(said):
         office.travel(LATER + timedelta(minutes=minute))
         office.text(words)
-    send(office.house)
-    replies = office.house.database.read(lambda tx: tx.all(sa.select(schema.replies)))
+    send(office.context)
+    replies = office.context.database.read(lambda tx: tx.all(sa.select(schema.replies)))
     answered = {
-        row.reply_id for row in office.house.database.read(lambda tx: tx.all(sa.select(schema.texts.c.reply_id)))
+        row.reply_id for row in office.context.database.read(lambda tx: tx.all(sa.select(schema.texts.c.reply_id)))
     }
     to_a_person = {
-        row.reply_id for row in office.house.database.read(lambda tx: tx.all(sa.select(schema.task_events.c.reply_id)))
+        row.reply_id
+        for row in office.context.database.read(lambda tx: tx.all(sa.select(schema.task_events.c.reply_id)))
     }
     assert len(replies) == len(said)
     silent = [row.meaning for row in replies if row.id not in answered | to_a_person]
@@ -371,7 +372,7 @@ def test_two_patients_on_one_phone_are_both_named_and_each_hears_their_own_visit
     office.accept(1, series=TOMORROW)
     office.accept(2, series=[one_off("b", "2026-12-08T15:00:00", leads=["1d@17:00"])])
     office.travel(LATER)
-    assert send(office.house).accepted == 1
+    assert send(office.context).accepted == 1
     office.text("C")
     assert confirmed(office) == 1
     office.text("we will both come by bus")
@@ -380,7 +381,7 @@ def test_two_patients_on_one_phone_are_both_named_and_each_hears_their_own_visit
 
 
 def end_by_death(office, ref="DC-1"):
-    changes.set_plan_status(office.house, ref, "ended", clock.now(), who="test", because="died")
+    changes.set_plan_status(office.context, ref, "ended", clock.now(), who="test", because="died")
 
 
 @on_sqlite
@@ -393,7 +394,7 @@ def test_what_comes_from_the_phone_of_a_patient_who_died_is_the_supervisors_and_
     assert office.answers() == []
     assert office.pager.called() == []
     office.travel(LATER)
-    send(office.house)
+    send(office.context)
     assert [who for who, _ in office.screen() if who == "us"] == []
 
 
@@ -412,7 +413,7 @@ def test_who_shares_a_phone_with_a_patient_who_died_is_heard(office):
     office.accept(2, series=TOMORROW)
     end_by_death(office)
     office.travel(LATER)
-    assert send(office.house).accepted == 1
+    assert send(office.context).accepted == 1
     office.text("C")
     assert confirmed(office) == 1
     office.text("i want to die")
@@ -424,9 +425,9 @@ def test_a_supporter_of_a_patient_who_died_hears_nothing_more(office):
     office.accept(series=[TOMORROW[0] | {"for": ["self", "sister"]}], recipients=[supporter()])
     end_by_death(office)
     office.travel(LATER)
-    send(office.house)
+    send(office.context)
     office.text("what is this about", SISTER)
-    send(office.house)
+    send(office.context)
     assert office.received(SISTER) == []
     assert office.kinds() == ["supervisor"]
 
@@ -442,14 +443,14 @@ def test_c3_what_someone_waits_for_goes_with_the_webhook_and_the_rest_with_the_w
         shown = len(office.received())
         office.hear(InboundText(f"SM{number:032d}", PHONE, "+15005550006", words, None))
         assert (len(office.received()) > shown) is at_once, words
-    send(office.house)
+    send(office.context)
     assert "988" in office.received()[-1]
 
 
 def test_c13_the_record_of_a_crisis_names_the_rule_that_fired(office):
     office.accept(series=TOMORROW)
     office.text("i want to die")
-    (reply,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.replies)))
+    (reply,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.replies)))
     assert reply.meaning == "crisis"
     assert reply.rules
     assert reply.lexicon

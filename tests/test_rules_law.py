@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, logged, open_house, send
+from conftest import NOW, logged, open_context, send
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import KNOWN, document, one_off, raw
 from web_caller import Caller
@@ -42,7 +42,7 @@ class Office(Clinic):
 
     def __init__(self, *there, **more):
         super().__init__(*there, **more)
-        self.caller = Caller(self.house)
+        self.caller = Caller(self.context)
 
     def hear(self, text, **more):
         form = {"MessageSid": text.sid, "From": text.sender, "To": text.to, "Body": text.body, "NumMedia": "0"} | more
@@ -58,13 +58,13 @@ class Office(Clinic):
 
     def brought(self):
         """One run of the `poll` job."""
-        return runs.with_gateway(self.house, lambda gateway: inbound.poll(self.house, gateway, clock.now()))
+        return runs.with_gateway(self.context, lambda gateway: inbound.poll(self.context, gateway, clock.now()))
 
     def remind(self, **changes):
         """A patient whose visit is tomorrow, and whose reminder of it has just gone."""
         self.accept(**({"series": TOMORROW} | changes))
         self.travel(LATER)
-        assert send(self.house).accepted == 1
+        assert send(self.context).accepted == 1
 
     def screen(self, phone=PHONE):
         """What the phone shows that its owner did not write: by whom, and what."""
@@ -81,18 +81,18 @@ class Office(Clinic):
 
     def answers(self):
         """The answers laid down, oldest first."""
-        send(self.house)
+        send(self.context)
         return [text.wording for text in sorted(self.texts(), key=lambda text: text.text)]
 
     def said(self, phone=PHONE):
         """The last text of ours on that phone."""
-        send(self.house)
+        send(self.context)
         return self.received(phone)[-1]
 
     def number(self, phone=PHONE):
         """What is known of that number."""
         mine = schema.numbers.c.fingerprint
-        return self.house.database.read(
+        return self.context.database.read(
             lambda tx: tx.first(sa.select(schema.numbers).where(mine == tx.fingerprint(phone)))
         )
 
@@ -100,7 +100,7 @@ class Office(Clinic):
         """Every text but answers, as it was laid down: id, key, state, reason."""
         return [
             (text.text, text.key, text.state, text.reason)
-            for text in sorted(logged(self.house), key=lambda text: text.text)
+            for text in sorted(logged(self.context), key=lambda text: text.text)
             if text.class_ in (classes or ("reminder", "notice", "welcome", "staff"))
             and (phone is None or text.to.endswith(phone[-4:]))
         ]
@@ -129,7 +129,7 @@ def asking(database_url, tmp_path, travel, twilio):
 
 
 def supporter(key="sister", phone=SISTER, **consent):
-    """Somebody of the family who agreed to get some of the texts."""
+    """Someone of the family who agreed to get some of the texts."""
     said = {"said": "yes", "on": "2026-11-29", "how": "signed form", "by": "A. Reyes", "verified": "read aloud"}
     return {
         "key": key,
@@ -141,7 +141,7 @@ def supporter(key="sister", phone=SISTER, **consent):
 
 
 def lay_down_typed(office, body="Please call us when you can.", phone=PHONE):
-    """A text that somebody typed for the first reader on that phone waits in the queue."""
+    """A text that someone typed for the first reader on that phone waits in the queue."""
 
     def work(tx):
         reader = store.replies.readers_on(tx, office.number(phone).id)[0]
@@ -158,7 +158,7 @@ def lay_down_typed(office, body="Please call us when you can.", phone=PHONE):
             body=body,
         )
 
-    return office.house.database.write(work)
+    return office.context.database.write(work)
 
 
 # STOP (L-10 … L-17)
@@ -175,21 +175,21 @@ def test_l16_stop_kills_every_queued_text_of_that_number_of_every_class_and_reci
     moved = [visits[0] | {"starts": "2026-12-02T16:00:00"}, visits[1]]
     office.accept(patient={"language": language}, series=moved)
     lay_down_typed(office)
-    waiting = [text for text in logged(office.house, state="scheduled") if text.to.endswith(PHONE[-4:])]
+    waiting = [text for text in logged(office.context, state="scheduled") if text.to.endswith(PHONE[-4:])]
     assert {text.class_ for text in waiting} == {"reminder", "notice", "staff"}
     assert {text.recipient for text in waiting} == {"self", "sister"}
     assert {text.plan for text in waiting} >= {"DC-1", "DC-2", "DC-3"}
     office.text(STOP_WORDS[language])
     assert not GOING & office.states(phone=PHONE)
-    assert {text.text: (text.state, text.reason) for text in logged(office.house)}.items() >= {
+    assert {text.text: (text.state, text.reason) for text in logged(office.context)}.items() >= {
         text.text: ("suppressed", "opted_out") for text in waiting
     }.items()
     assert office.states(phone=OTHER) == GOING
-    send(office.house)
+    send(office.context)
     # And Twilio is told of none: at most the confirmation went.
     assert len(office.received()) == (language == "es")
     office.travel(datetime(2026, 12, 2, 19, 0, tzinfo=UTC))
-    send(office.house)
+    send(office.context)
     assert len(office.received()) == (language == "es")
     assert len(office.received(OTHER)) == 1
 
@@ -218,7 +218,7 @@ def test_l14_one_confirmation_at_most_and_none_where_twilio_confirmed(
         office.accept(series=TOMORROW)
         for _ in range(3):  # never twice, however often it is said
             office.text(word, **form)
-            send(office.house)
+            send(office.context)
         assert [who for who, _ in office.screen()] == by
         assert office.answers() == (["stop_confirm"] if by == ["us"] else [])
         assert office.states() == STOPPED
@@ -235,7 +235,7 @@ def test_l14_a_toll_free_number_confirms_by_itself(database_url, tmp_path, trave
         office.accept(series=TOMORROW)
         made = twilio.do(lambda simulator: simulator.text_from(PHONE, toll_free, "STOP", clock.now()))
         office.hear(InboundText(made.sid, PHONE, toll_free, "STOP", None))
-        send(office.house)
+        send(office.context)
         assert [who for who, _ in office.screen()] == ["twilio"]
         assert office.states() == STOPPED
     finally:
@@ -255,10 +255,10 @@ def test_l14_no_confirmation_later_than_five_minutes(office):
 
 def test_l14_a_confirmation_that_could_not_go_within_five_minutes_does_not_go(office):
     office.accept(series=TOMORROW)
-    inbound.take_in(office.house, InboundText("SM" + "1" * 32, PHONE, SENDER, "alto", None), clock.now())
+    inbound.take_in(office.context, InboundText("SM" + "1" * 32, PHONE, SENDER, "alto", None), clock.now())
     assert [(text.wording, text.state) for text in office.texts()] == [("stop_confirm", "scheduled")]
     office.travel(clock.now() + timedelta(minutes=5, seconds=1))  # no worker was there
-    send(office.house)
+    send(office.context)
     assert office.received() == []
 
 
@@ -303,7 +303,7 @@ def test_l17_other_words_after_stop_are_a_persons_and_get_no_text(office, words)
     before = len(office.screen())
     for word in words:
         office.text(word)
-        send(office.house)
+        send(office.context)
     (task,) = office.tasks("after_stop")
     assert [event.what for event in office.story(task.id)].count("a text came") == len(words)
     assert len(office.screen()) == before
@@ -353,7 +353,7 @@ def test_l34_help_is_answered_in_the_night_and_after_stop(database_url, tmp_path
         office.text("STOP")
         office.travel(NIGHT)
         office.text(word)
-        site = office.house.settings.site
+        site = office.context.settings.site
         for wanted in (
             "988",
             "911",
@@ -371,7 +371,7 @@ def test_l12_what_twilio_refuses_with_21610_is_a_stop_and_what_we_know_is_not_se
     office.accept(2, series=[one_off("other", "2026-12-06T15:00:00")])
     office.text("STOP", heard=False)  # Twilio heeds it; we have not heard yet
     office.travel(LATER)
-    assert send(office.house).refused == 1
+    assert send(office.context).refused == 1
     assert office.number().opted_out_at is not None
     refused, *rest = office.fates()
     assert refused[2] == "undelivered"
@@ -382,7 +382,7 @@ def test_l12_what_twilio_refuses_with_21610_is_a_stop_and_what_we_know_is_not_se
     assert office.kinds() == ["stop_early"]
     office.accept(3, series=[one_off("third", "2026-12-02T15:00:00", leads=["1d@17:00"])])
     office.travel(LATER + timedelta(days=1))
-    assert send(office.house).claimed == 0  # Twilio is not even asked
+    assert send(office.context).claimed == 0  # Twilio is not even asked
     assert office.received() == []
     assert office.answers() == []
 
@@ -392,23 +392,23 @@ def test_l12_nothing_but_the_phone_undoes_a_stop(office, tmp_path, database_url,
     office.accept(series=TOMORROW)
     office.text("STOP")
     rows = [row[0] for row in office.fates()]
-    house = office.house
+    context = office.context
     if after == "restart":
-        house = open_house(database_url, tmp_path, twilio__api_base_url=office.twilio.url)
-        planning.extend(house, clock.now())
+        context = open_context(database_url, tmp_path, twilio__api_base_url=office.twilio.url)
+        planning.extend(context, clock.now())
     elif after == "replan":
-        planning.extend(house, NOW + timedelta(days=1))
+        planning.extend(context, NOW + timedelta(days=1))
     elif after == "edit":
         office.accept(series=[*TOMORROW, one_off("next", "2026-12-04T15:00:00")], consent={"on": "2026-11-30"})
     else:
         office.accept(series=TOMORROW)
         office.accept(2, series=TOMORROW)
     office.travel(LATER)
-    assert send(house).claimed == 0
+    assert send(context).claimed == 0
     assert office.states() == STOPPED
     assert [row[0] for row in office.fates()][: len(rows)] == rows
-    if house is not office.house:
-        house.close()
+    if context is not office.context:
+        context.close()
 
 
 def test_l16_stop_of_a_shared_number_touches_both_patients_and_a_supporters_only_their_own(office):
@@ -420,7 +420,7 @@ def test_l16_stop_of_a_shared_number_touches_both_patients_and_a_supporters_only
     assert office.tasks("stop_early") == []  # it is not the patient who fell silent
     office.text("STOP")
     assert not GOING & office.states(phone=PHONE)
-    assert {text.plan for text in logged(office.house, state="suppressed")} == {"DC-1", "DC-2"}
+    assert {text.plan for text in logged(office.context, state="suppressed")} == {"DC-1", "DC-2"}
     assert office.number(SISTER).opted_out_at is not None
 
 
@@ -459,7 +459,7 @@ def test_l13_cancel_soon_after_a_reminder_stops_and_asks_which_was_meant(office,
     assert office.kinds() == ["visit_or_texts"]
     (task,) = office.tasks("visit_or_texts")
     assert task.due_at <= datetime(2026, 12, 1, 14, 0, tzinfo=UTC)  # an hour before the visit, which stands
-    (visit,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.appointments.c.status)))
+    (visit,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.appointments.c.status)))
     assert visit.status == "booked"
 
 
@@ -503,7 +503,7 @@ def test_l11_a_text_by_webhook_and_by_list_is_taken_in_once_with_its_true_time(o
     office.hear(second)
     office.travel(NOW + timedelta(minutes=4))
     assert office.brought() == []
-    kept = office.house.database.read(lambda tx: tx.all(sa.select(schema.replies).order_by(schema.replies.c.sent_at)))
+    kept = office.context.database.read(lambda tx: tx.all(sa.select(schema.replies).order_by(schema.replies.c.sent_at)))
     assert [(row.heard_by, row.sent_at.replace(microsecond=0)) for row in kept] == [
         ("list", NOW),
         ("list", NOW + timedelta(minutes=2)),
@@ -533,14 +533,14 @@ def test_l17_what_was_said_earlier_and_is_found_late_does_not_undo_what_was_said
 
 
 def unverified(phone=PHONE, language="en", **changes):
-    """The plan of an invented patient; nobody said how the number was checked."""
+    """The plan of an invented patient; no one said how the number was checked."""
     plan = raw(**({"series": TOMORROW, "patient": {"phone": phone, "language": language}} | changes))
     plan["consent"].pop("verified", None)
     return plans.read(plan, KNOWN)
 
 
 def take(office, plan):
-    return planning.accept(office.house, plan, clock.now(), who="test")
+    return planning.accept(office.context, plan, clock.now(), who="test")
 
 
 @on_sqlite
@@ -548,9 +548,9 @@ def take(office, plan):
 def test_l39_until_its_y_a_number_gets_the_welcome_and_no_dated_text(asking, language, y):
     take(asking, unverified(language=language, series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])]))
     assert asking.states("reminder") == {("suppressed", "unverified")}
-    send(asking.house)
+    send(asking.context)
     (welcome,) = asking.received()
-    assert asking.house.settings.site.alias in welcome
+    assert asking.context.settings.site.alias in welcome
     assert re.search(r"\b(Y|SI)\b", welcome)
     asking.travel(NOW + timedelta(minutes=5))
     asking.text(y)
@@ -563,7 +563,7 @@ def test_l39_until_its_y_a_number_gets_the_welcome_and_no_dated_text(asking, lan
 def test_l39_yes_verifies_where_twilio_takes_it_for_start(asking):
     asking.twilio.do(lambda simulator: simulator.change(advanced_opt_out=True))
     take(asking, unverified())
-    send(asking.house)
+    send(asking.context)
     asking.text("YES", OptOutType="START")
     assert asking.number().verified_at is not None
 
@@ -580,39 +580,39 @@ def test_l39_the_claim_asks_again_whether_the_number_is_verified(asking):
     asking.accept(series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])])
     forget = schema.numbers.update().values(verified_at=None)
     assert asking.states("reminder") == GOING
-    asking.house.database.write(lambda tx: tx.run(forget))
+    asking.context.database.write(lambda tx: tx.run(forget))
     asking.travel(LATER + timedelta(days=1))
-    send(asking.house)
+    send(asking.context)
     assert asking.states("reminder") == {("suppressed", "unverified")}
 
 
 def test_l32_one_welcome_for_each_reader_and_number_whatever_comes_later(asking):
     def welcomes():
-        return [text for text in sorted(logged(asking.house), key=lambda text: text.text) if text.class_ == "welcome"]
+        return [text for text in sorted(logged(asking.context), key=lambda text: text.text) if text.class_ == "welcome"]
 
     take(asking, unverified())
-    send(asking.house)
+    send(asking.context)
     take(asking, unverified())
     take(asking, unverified(series=[*TOMORROW, one_off("next", "2026-12-04T15:00:00")]))
     take(asking, unverified(plan={"ref": "DC-2", "alongside": True}, series=[one_off("b", "2026-12-09T15:00:00")]))
-    planning.extend(asking.house, NOW + timedelta(hours=1))
+    planning.extend(asking.context, NOW + timedelta(hours=1))
     asking.text("Y")
-    send(asking.house)
+    send(asking.context)
     (once,) = welcomes()
     assert len(once.attempts) == 1
-    # A new number is welcomed anew, once there is a consent for it.
+    # A new number is welcomed again, once there is a consent for it.
     asking.travel(NOW + timedelta(hours=2))
     new = {"patient": {"phone": OTHER}, "plan": {"ref": "DC-2", "alongside": True}}
     take(asking, unverified(**new, series=[one_off("b", "2026-12-09T15:00:00")], consent={"on": "2026-11-30"}))
-    send(asking.house)
+    send(asking.context)
     assert [len(text.attempts) for text in welcomes()] == [1, 1]
     assert len(asking.received(OTHER)) == 1
 
 
 def test_l32_the_first_text_names_alias_and_phone(asking):
     take(asking, unverified())
-    send(asking.house)
-    site = asking.house.settings.site
+    send(asking.context)
+    site = asking.context.settings.site
     assert site.alias in asking.said()
     assert f"{site.phone[2:5]}-{site.phone[5:8]}-{site.phone[8:]}" in asking.said()
 
@@ -622,10 +622,10 @@ def test_s23_the_first_text_comes_within_a_day_of_discharge_at_a_decent_hour(ask
     asking.travel(NIGHT)
     plan = {"plan": {"discharged_on": "2026-12-01"}, "series": [one_off("visit", "2026-12-05T15:00:00")]}
     take(asking, document(**plan) if checked else unverified(**plan))
-    send(asking.house)
+    send(asking.context)
     assert asking.received() == []
     asking.travel(datetime(2026, 12, 1, 14, 0, 5, tzinfo=UTC))  # 09:00 there
-    send(asking.house)
+    send(asking.context)
     assert len(asking.received()) == 1
 
 
@@ -669,9 +669,11 @@ def test_l3_a_supporter_needs_the_family_category(office):
 )
 def test_l3_consent_is_asked_for_again_in_the_claim(office, change, reason):
     office.accept(series=TOMORROW)
-    office.house.database.write(lambda tx: tx.run(schema.consents.update().values(**change)))  # and nobody planned anew
+    office.context.database.write(
+        lambda tx: tx.run(schema.consents.update().values(**change))
+    )  # and no one planned again
     office.travel(LATER)
-    send(office.house)
+    send(office.context)
     assert office.states() == {("suppressed", reason)}
     assert office.received() == []
 
@@ -680,10 +682,10 @@ def test_l50_a_consent_that_expires_ends_the_texts_on_that_day(office):
     weekly = [one_off("visit", "2026-12-01T15:00:00", repeats="FREQ=WEEKLY;COUNT=3", leads=["1d@17:00"])]
     office.accept(series=weekly, consent={"expires_on": "2026-12-05"})
     office.travel(LATER)
-    assert send(office.house).accepted == 1
+    assert send(office.context).accepted == 1
     office.travel(LATER + timedelta(days=7))
-    planning.extend(office.house, clock.now())
-    assert send(office.house).accepted == 0
+    planning.extend(office.context, clock.now())
+    assert send(office.context).accepted == 0
     assert [(state, reason) for _, _, state, reason in office.fates()][1:] == [("suppressed", "no_consent")] * 2
 
 
@@ -691,21 +693,21 @@ def test_l50_the_record_in_force_is_noted_on_each_attempt(office):
     weekly = [one_off("visit", "2026-12-01T15:00:00", repeats="FREQ=WEEKLY;COUNT=3", leads=["1d@17:00"])]
     office.accept(series=weekly)
     office.travel(LATER)
-    send(office.house)
+    send(office.context)
     office.accept(series=weekly, consent={"on": "2026-11-30", "per_week": 3})
     office.travel(LATER + timedelta(days=7))
-    send(office.house)
+    send(office.context)
     query = sa.select(schema.consents.c.said_on, schema.consents.c.per_week).join(schema.attempts)
-    rows = office.house.database.read(lambda tx: tx.all(query.order_by(schema.attempts.c.id)))
+    rows = office.context.database.read(lambda tx: tx.all(query.order_by(schema.attempts.c.id)))
     assert [(str(row.said_on), row.per_week) for row in rows] == [("2026-11-29", None), ("2026-11-30", 3)]
-    kept = office.house.database.read(lambda tx: tx.all(sa.select(schema.consents)))
+    kept = office.context.database.read(lambda tx: tx.all(sa.select(schema.consents)))
     assert len(kept) == 2  # append-only
 
 
 def test_l50_what_a_consent_was_is_kept_word_for_word(office):
     said = {"how": "on the phone", "by": "M. Lund", "wording": "2026-11", "per_day": 1, "per_week": 5}
     office.accept(series=TOMORROW, consent=said | {"expires_on": "2027-06-01"})
-    (row,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.consents)))
+    (row,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.consents)))
     assert {name: row._mapping[name] for name in said} == said
     assert (row.alias_shown, row.warned_of_risk, row.categories, str(row.expires_on)) == (
         True,
@@ -722,7 +724,7 @@ def test_l56_a_minor_is_not_texted_before_somebody_said_on_what_basis(office):
         office.accept(patient={"born_on": "2010-02-03"}, series=TOMORROW)
     office.accept(patient={"born_on": "2010-02-03"}, consent={"legal_basis": "minor consents alone"}, series=TOMORROW)
     assert office.states() == GOING
-    (row,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.consents)))
+    (row,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.consents)))
     assert row.legal_basis == "minor consents alone"
 
 
@@ -740,10 +742,10 @@ def test_l44_a_wrong_number_is_not_texted_again_and_start_does_not_lift_it(offic
     shown = len(office.received())
     for word in (words, "START", "C", "R", "who is this"):
         office.text(word)
-    send(office.house)
+    send(office.context)
     assert office.number().wrong_since is not None
     assert ("scheduled", None) not in office.states("reminder")
-    # Whoever has that phone hears no time of a visit, not that there is one, and not that texts will come.
+    # The person who has that phone hears no time of a visit, not that there is one, and not that texts will come.
     (after,) = office.received()[shown:]
     assert "988" in after
     assert not re.search(r"visit|cita|\d:\d\d", after)
@@ -771,7 +773,7 @@ def test_l44_a_stranger_gets_phone_and_988_and_no_name_and_no_time(asking, words
     asking.twilio.do(lambda simulator: simulator.change(default_opt_out=False))
     asking.text(words, STRANGER)
     asking.text("and again", STRANGER)
-    send(asking.house)
+    send(asking.context)
     (said,) = asking.received(STRANGER)
     assert "988" in said
     assert re.search(r"\d{3}-\d{3}-\d{4}", said)
@@ -784,8 +786,8 @@ def test_l44_a_stranger_gets_phone_and_988_and_no_name_and_no_time(asking, words
 
 def test_l44_what_a_stranger_writes_is_kept_sealed(office):
     office.text("zebra crossing", STRANGER)
-    (reply,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.replies)))
-    (number,) = office.house.database.read(lambda tx: tx.all(sa.select(schema.numbers)))
+    (reply,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.replies)))
+    (number,) = office.context.database.read(lambda tx: tx.all(sa.select(schema.numbers)))
     assert "zebra" not in repr(reply)
     assert "5550178" not in repr((reply, number))
     assert reply.patient_id is None
@@ -805,8 +807,8 @@ def test_l2_whatever_goes_is_a_text_of_the_catalogue_or_typed_for_one_person(off
     office.remind()
     lay_down_typed(office)
     office.text("hello, a question")
-    send(office.house)
-    rows = office.house.database.read(lambda tx: tx.all(sa.select(schema.attempts.c.template)))
+    send(office.context)
+    rows = office.context.database.read(lambda tx: tx.all(sa.select(schema.attempts.c.template)))
     known = {text.template for language in wording.languages() for text in wording.samples(language)}
     assert {row.template for row in rows} <= known | {"typed"}
     assert len(rows) == 3

@@ -38,7 +38,7 @@ __all__ = ["asking", "office"]  # fixtures
 
 def templates(office):
     """Which texts of the catalogue went, oldest first."""
-    rows = office.house.database.read(
+    rows = office.context.database.read(
         lambda tx: tx.all(sa.select(schema.attempts.c.template).order_by(schema.attempts.c.id))
     )
     return [row.template for row in rows]
@@ -46,14 +46,14 @@ def templates(office):
 
 def name_it(office, alias):
     """The alias as the database has it, whatever the settings were checked for."""
-    office.house.database.write(lambda tx: tx.run(schema.sites.update().values(alias=alias)))
+    office.context.database.write(lambda tx: tx.run(schema.sites.update().values(alias=alias)))
 
 
 # The lint, when it goes (W-1, W-2, R0.1)
 
 
 def move(office, to):
-    changes.change_session(office.house, "oak", to.date(), clock.now(), who="test", to=to)
+    changes.change_session(office.context, "oak", to.date(), clock.now(), who="test", to=to)
 
 
 def a_reminder(office):
@@ -103,8 +103,8 @@ def test_w2_a_telling_word_stops_every_class_of_text_at_the_last_moment(office, 
     here = asking if class_ == "welcome" else office
     lay_down(here)
     name_it(here, "Oak Detox")
-    send(here.house)
-    (text,) = [text for text in logged(here.house) if text.class_ == class_ and text.state != "scheduled"]
+    send(here.context)
+    (text,) = [text for text in logged(here.context) if text.class_ == class_ and text.state != "scheduled"]
     assert (text.state, text.reason, text.attempts) == ("suppressed", "lint", [])
     assert here.received() == []
 
@@ -112,9 +112,9 @@ def test_w2_a_telling_word_stops_every_class_of_text_at_the_last_moment(office, 
 def test_w2_only_the_answer_to_somebody_in_danger_goes_whatever_the_alias(office):
     office.accept(series=TOMORROW)
     for number, words in enumerate(("i want to die", "is there parking")):
-        inbound.take_in(office.house, InboundText(f"SM{number:032d}", PHONE, SENDER, words, None), clock.now())
+        inbound.take_in(office.context, InboundText(f"SM{number:032d}", PHONE, SENDER, words, None), clock.now())
     name_it(office, "Oak Detox")
-    send(office.house)
+    send(office.context)
     (said,) = office.received()
     assert "988" in said
     assert "Detox" not in said
@@ -124,12 +124,12 @@ def test_w1_no_text_says_who_where_or_with_whom(office):
     visit = one_off("visit", "2026-12-01T15:00:00", place="Room Quagmire", leads=["1d@17:00"], **{"with": "Dr. Lund"})
     office.accept(patient={"name": "Zyxwen Quillfeather"}, series=[visit])
     office.travel(LATER)
-    send(office.house)
+    send(office.context)
     said = ("C", "R", "HELP", "who is this", "is there parking", "i used last night", "i want to die", "START")
     for hours, words in enumerate(said, start=1):  # an hour has two answers at most
         office.travel(LATER + timedelta(hours=hours))
         office.text(words)
-        send(office.house)
+        send(office.context)
     shown = " ".join(office.received())
     assert len(office.received()) == 8
     assert not re.search(r"zyxwen|quill|quagmire|lund|therapy|dc-1|mrn", shown, re.IGNORECASE)
@@ -173,7 +173,7 @@ MEETING = {"key": "circle", "kind": "support_meeting", "starts": "2026-12-01T18:
 def test_w8_which_reminder_when(office, series, at, wanted):
     office.accept(series=series)
     office.travel(at)
-    assert send(office.house).accepted == 1
+    assert send(office.context).accepted == 1
     assert templates(office) == [wanted]
     offered = "Reply C" in office.said()
     assert offered is wanted.endswith("_ask")
@@ -190,15 +190,15 @@ def test_w8_which_reminder_when(office, series, at, wanted):
 def test_w8_which_notice_when(office, change, wanted):
     office.accept(series=[one_off("visit", "2026-12-03T15:00:00", session="oak", leads=["2h"])])
     office.travel(NOW + timedelta(minutes=20))
-    changes.change_session(office.house, "oak", date(2026, 12, 3), clock.now(), who="test", **change)
-    send(office.house)
+    changes.change_session(office.context, "oak", date(2026, 12, 3), clock.now(), who="test", **change)
+    send(office.context)
     assert templates(office) == [wanted]
 
 
 @pytest.mark.parametrize(("read", "wanted"), [(True, "welcome"), (False, "welcome_ask")])
 def test_w8_the_welcome_asks_for_a_y_only_where_nobody_checked_the_number(asking, read, wanted):
     take(asking, document(series=TOMORROW) if read else unverified())
-    send(asking.house)
+    send(asking.context)
     assert templates(asking) == [wanted]
     assert bool(re.search(r"\bY\b", asking.said())) is (not read)
 
@@ -210,11 +210,11 @@ def test_w8_answers_are_only_ever_answers(office):
     for hours, words in enumerate(said, start=1):  # an hour has two answers at most
         office.travel(LATER + timedelta(hours=hours))
         office.text(words)
-        send(office.house)
+        send(office.context)
     query = sa.select(schema.texts.c["class"], schema.attempts.c.template, schema.texts.c.reply_id).join(
         schema.attempts, schema.attempts.c.text_id == schema.texts.c.id
     )
-    rows = office.house.database.read(lambda tx: tx.all(query))
+    rows = office.context.database.read(lambda tx: tx.all(query))
     answers = {row.template for row in rows if row._mapping["class"] == "answer"}
     assert answers == {"confirmed", "change", "help", "who", "unknown", "slip", "crisis"}
     others = {row.template for row in rows if row._mapping["class"] != "answer"}
@@ -226,7 +226,7 @@ def test_w5_each_reader_is_written_to_in_their_own_language(office):
     hers = supporter() | {"language": "es"}
     office.accept(series=[TOMORROW[0] | {"for": ["self", "sister"]}], recipients=[hers])
     office.travel(LATER)
-    assert send(office.house).accepted == 2
+    assert send(office.context).accepted == 2
     assert "Reply C" in office.received(PHONE)[0]
     assert "C para confirmar" in office.received(SISTER)[0]
     office.text("hay estacionamiento?", SISTER)
@@ -243,7 +243,7 @@ def test_w9_the_numbers_in_texts_are_the_sites_own(database_url, tmp_path, trave
         office.accept(series=TOMORROW)
         for words in ("HELP", "is there parking", "i used last night", "i want to die"):
             office.text(words)
-        send(office.house)
+        send(office.context)
         found = set(re.findall(r"\d{3}-\d{3}-\d{4}", " ".join(office.received())))
         assert found == {"202-555-0111", "202-555-0122"}
     finally:

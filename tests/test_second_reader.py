@@ -151,14 +151,16 @@ def test_issue15_possible_danger_is_a_task_of_an_hour_with_the_reason_sealed_bes
     assert task.urgency == "urgent"
     assert task.due_at - task.opened_at == timedelta(minutes=60)
     assert [text.wording for text in clinic.texts()][-1] == "unknown"
-    sealed = clinic.house.database.read(lambda tx: tx.first(schema.replies.select()))
+    sealed = clinic.context.database.read(lambda tx: tx.first(schema.replies.select()))
     assert sealed.doubt_sealed
     assert not any(word.encode() in sealed.doubt_sealed for word in because if len(word) > 3)
     opened = inbox.open_task(
-        clinic.house.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[task.site_id]
+        clinic.context.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[task.site_id]
     )
     assert [one.because for one in opened.talk if one.way == "in"] == [because]
-    unseen = inbox.open_task(clinic.house.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[])
+    unseen = inbox.open_task(
+        clinic.context.database, task.id, SATURDAY_NIGHT, who="ana", sites=[task.site_id], people=[]
+    )
     assert not unseen.talk
 
 

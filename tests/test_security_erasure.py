@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 import staff
 from api_caller import Program, make_key
-from conftest import NOW, open_house
+from conftest import NOW, open_context
 from people import one_off, raw
 from two_sites import accept
 from web_caller import Caller
@@ -18,7 +18,7 @@ from web_caller import Caller
 from reminders import queries, store
 from reminders.cli import output
 from reminders.queries import delivery_log
-from reminders.service import House, tasks
+from reminders.service import AppContext, tasks
 from reminders.service.office import audit
 from reminders.service.operations import backups, retention
 from reminders.service.people import phone_numbers, reader_case
@@ -32,20 +32,20 @@ NAME, REF, PHONE = "Zephyrine Quillfeather", "MRN-CANARY-77", "202-555-0177"
 @pytest.fixture
 def clinic(database_url, tmp_path, travel):
     travel(NOW)
-    opened = open_house(database_url, tmp_path, jobs__import_folder=str(tmp_path / "plans"))
+    opened = open_context(database_url, tmp_path, jobs__import_folder=str(tmp_path / "plans"))
     yield opened
     opened.close()
 
 
-def inbound_of(house) -> list[bytes]:
+def inbound_of(context) -> list[bytes]:
     """What they wrote, sealed, once they have written something that names them and a person was asked to read it."""
     text = InboundText("SM" + "1" * 32, "+12025550177", "+15005550006", f"{NAME} here, {REF}, can I come later?", None)
-    inbound.take_in(house, text, NOW)
-    return [row.body_sealed for row in house.database.read(lambda tx: tx.all(sa.select(schema.replies)))]
+    inbound.take_in(context, text, NOW)
+    return [row.body_sealed for row in context.database.read(lambda tx: tx.all(sa.select(schema.replies)))]
 
 
-def count(house, table) -> int:
-    return house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(table)))
+def count(context, table) -> int:
+    return context.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(table)))
 
 
 def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, tmp_path):
@@ -56,7 +56,7 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
     staff.member(clinic, "coordinator")
     (member,) = clinic.database.read(lambda tx: tx.all(sa.select(schema.staff)))
     site = clinic.database.read(store.people.all_sites)[0].id
-    drafts = {1: f"x {NAME.upper()}", 2: f"call (202) 555-0177 {'.'}", 3: REF.lower(), 4: "somebody else"}
+    drafts = {1: f"x {NAME.upper()}", 2: f"call (202) 555-0177 {'.'}", 3: REF.lower(), 4: "someone else"}
 
     def keep(tx):
         for number, words in drafts.items():
@@ -86,7 +86,7 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
             assert not named_in(file.read_bytes() if file.exists() else b""), file.name
 
 
-def columns(house) -> Iterator[tuple[str, bytes]]:
+def columns(context) -> Iterator[tuple[str, bytes]]:
     """Every value of every row, as a dump would have it, and what the keys that are left open of it."""
 
     def look(tx: store.Transaction) -> Iterator[tuple[str, bytes]]:
@@ -99,7 +99,7 @@ def columns(house) -> Iterator[tuple[str, bytes]]:
                             opened = tx.open(sealing.Place(table.name, name, row.id), value)
                             yield f"{table.name}.{name}, opened", opened.encode()
 
-    return iter(house.database.read(lambda tx: list(look(tx))))
+    return iter(context.database.read(lambda tx: list(look(tx))))
 
 
 OLD, SUPPORTER = "202-555-0166", "202-555-0155"
@@ -148,7 +148,7 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
     if clinic.database.dialect == "postgresql":
         folder = request.getfixturevalue("postgresql_server").binaries
         database = clinic.settings.database.model_copy(update={"client_folder": folder})
-        held = House(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
+        held = AppContext(clinic.settings.model_copy(update={"database": database}), clinic.secrets, clinic.database)
     backups.take(held, backup, NOW, who="test")
     saved = backup.read_bytes()
     if clinic.database.dialect == "postgresql":  # a dump is compressed, and writes bytes in hexadecimal
@@ -166,37 +166,37 @@ def named_in(held: bytes) -> list[str]:
     return [word for word in WORDS if word.lower().encode() in held.lower()]
 
 
-def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(house):
-    staff.member(house, "coordinator")
-    (member,) = house.database.read(lambda tx: tx.all(sa.select(schema.staff)))
-    site = house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, NOW))
+def test_s8_drafts_are_forgotten_after_two_weeks_whosever_they_are(context):
+    staff.member(context, "coordinator")
+    (member,) = context.database.read(lambda tx: tx.all(sa.select(schema.staff)))
+    site = context.database.write(lambda tx: store.people.keep_default_site(tx, context.settings, NOW))
     for number, days in ((1, 15), (2, 13)):
         at = NOW - timedelta(days=days)
-        house.database.write(
+        context.database.write(
             lambda tx, number=number, at=at: store.drafts.keep(
                 tx, number, [("a", "b")], at, staff_id=member.id, site_id=site
             )
         )
-    house.database.write(lambda tx: store.drafts.forget(tx, NOW - store.drafts.FORGOTTEN_AFTER))
-    assert [one.id for one in house.database.read(lambda tx: queries.drafts.mine(tx, member.id))] == [2]
+    context.database.write(lambda tx: store.drafts.forget(tx, NOW - store.drafts.FORGOTTEN_AFTER))
+    assert [one.id for one in context.database.read(lambda tx: queries.drafts.mine(tx, member.id))] == [2]
 
 
-def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(house):
-    accept(house, 1)
-    key = make_key(house)
-    Program(house, key).get("/patients?names=true")
-    (patient,) = house.database.read(lambda tx: tx.all(sa.select(schema.patients)))
+def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(context):
+    accept(context, 1)
+    key = make_key(context)
+    Program(context, key).get("/patients?names=true")
+    (patient,) = context.database.read(lambda tx: tx.all(sa.select(schema.patients)))
     row = {"who": "test", "table": "patients", "row": patient.id, "now": NOW}
-    house.database.write(lambda tx: store.records.note(tx, what="patient changed", before="a", after="b", **row))
-    audit.chain(house, NOW + timedelta(minutes=1))
+    context.database.write(lambda tx: store.records.note(tx, what="patient changed", before="a", after="b", **row))
+    audit.chain(context, NOW + timedelta(minutes=1))
     mine = schema.audit.c.patient_id == patient.id
     blank = schema.audit.update().where(mine).values(before_sealed=None, after_sealed=None)
-    house.database.write(lambda tx: tx.run(blank))
-    house.database.write(lambda tx: store.records.note(tx, what=store.audit.ERASED, **row))
-    assert not audit.verify(house).ok
-    house.database.write(lambda tx: tx.run(schema.keys.update().values(wrapped=b"")))
-    house.database.data_keys.clear()
-    assert audit.verify(house).ok
+    context.database.write(lambda tx: tx.run(blank))
+    context.database.write(lambda tx: store.records.note(tx, what=store.audit.ERASED, **row))
+    assert not audit.verify(context).ok
+    context.database.write(lambda tx: tx.run(schema.keys.update().values(wrapped=b"")))
+    context.database.data_keys.clear()
+    assert audit.verify(context).ok
 
 
 def test_s14_the_command_line_is_known_by_its_uid(monkeypatch):
@@ -211,7 +211,7 @@ def test_s14_the_command_line_is_known_by_its_uid(monkeypatch):
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
-def test_s16_what_a_browser_calls_cross_site_is_refused_whatever_its_origin_says(house, site):
-    browser = Caller(house, role="admin")
+def test_s16_what_a_browser_calls_cross_site_is_refused_whatever_its_origin_says(context, site):
+    browser = Caller(context, role="admin")
     headers = {"sec-fetch-site": site, "origin": "http://127.0.0.1:8000"}
     assert browser.request("POST", "/log", data={"q": "state:sent"}, headers=headers).status_code == 403

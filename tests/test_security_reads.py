@@ -11,24 +11,24 @@ from reminders import store
 from reminders.store.database import schema
 
 
-def rows(house, *, what: str | None = None) -> list:
+def rows(context, *, what: str | None = None) -> list:
     query = sa.select(schema.audit).order_by(schema.audit.c.id)
     if what is not None:
         query = query.where(schema.audit.c.what == what)
-    return house.database.read(lambda tx: tx.all(query))
+    return context.database.read(lambda tx: tx.all(query))
 
 
-def ids(house, table) -> list[int]:
-    return [row.id for row in house.database.read(lambda tx: tx.all(sa.select(table.c.id).order_by(table.c.id)))]
+def ids(context, table) -> list[int]:
+    return [row.id for row in context.database.read(lambda tx: tx.all(sa.select(table.c.id).order_by(table.c.id)))]
 
 
 @pytest.fixture
-def two(house, travel):
+def two(context, travel):
     travel(NOW)
-    open_north(house)
-    accept(house, 1)
-    accept(house, 2)
-    return house
+    open_north(context)
+    accept(context, 1)
+    accept(context, 2)
+    return context
 
 
 def test_s5_a_page_that_says_it_refreshes_itself_is_on_record_for_each_plan(two):

@@ -20,29 +20,29 @@ from reminders.store.database import schema
 SHARED = {"phone": "202-555-0101"}
 
 
-def rows(house, table) -> list:
-    return house.database.read(lambda tx: tx.all(sa.select(table).order_by(table.c.id)))
+def rows(context, table) -> list:
+    return context.database.read(lambda tx: tx.all(sa.select(table).order_by(table.c.id)))
 
 
 @pytest.fixture
-def shared(house, travel):
+def shared(context, travel):
     """MRN-1 of main and MRN-2 of north are texted on one number."""
     travel(NOW)
-    places = open_north(house)
-    accept(house, 1)
-    accept(house, 2, "north", patient=SHARED)
-    return house, places
+    places = open_north(context)
+    accept(context, 1)
+    accept(context, 2, "north", patient=SHARED)
+    return context, places
 
 
 def _without_clock(page: str) -> str:
     return re.sub(r"\d+(:\d\d)+|data-ends=\"\d+\"", "", page)
 
 
-def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(house, travel):
+def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(context, travel):
     travel(NOW)
-    open_north(house)
-    accept(house, 1)
-    browser = Caller(house, role="coordinator", site="north")
+    open_north(context)
+    accept(context, 1)
+    browser = Caller(context, role="coordinator", site="north")
 
     def answer(phone: str) -> tuple[int, str]:
         said = browser.request("POST", "/log", data={"number": phone})
@@ -51,38 +51,38 @@ def test_s6_the_log_says_the_same_of_another_sites_number_and_of_no_ones(house, 
     assert answer("202-555-0101") == answer("202-555-0177")
 
 
-def one_program(house, *, is_one: bool):
-    sites = house.settings.sites.model_copy(update={"one_program": is_one})
-    return replace(house, settings=house.settings.model_copy(update={"sites": sites}))
+def one_program(context, *, is_one: bool):
+    sites = context.settings.sites.model_copy(update={"one_program": is_one})
+    return replace(context, settings=context.settings.model_copy(update={"sites": sites}))
 
 
 @pytest.mark.parametrize("is_one", [False, True])
-def test_s6_the_log_knows_another_sites_number_where_they_are_one_program(house, travel, is_one):
+def test_s6_the_log_knows_another_sites_number_where_they_are_one_program(context, travel, is_one):
     travel(NOW)
-    open_north(house)
-    accept(house, 1)
-    browser = Caller(one_program(house, is_one=is_one), role="coordinator", site="north")
+    open_north(context)
+    accept(context, 1)
+    browser = Caller(one_program(context, is_one=is_one), role="coordinator", site="north")
     said = browser.request("POST", "/log", data={"number": "202-555-0101"})
     assert ("No text was ever planned" in said.text) is not is_one
 
 
 @pytest.mark.parametrize("is_one", [False, True])
 def test_s6_what_is_said_of_a_shared_number_counts_other_sites_only_in_one_program(shared, is_one):
-    house = one_program(shared[0], is_one=is_one)
-    done = phone_numbers.mark_wrong(house, reader_case.Whom("MRN-2", "self", "north"), NOW, who="test")
+    context = one_program(shared[0], is_one=is_one)
+    done = phone_numbers.mark_wrong(context, reader_case.Whom("MRN-2", "self", "north"), NOW, who="test")
     assert bool(done.notes) is is_one
 
 
 @pytest.mark.parametrize("is_one", [False, True])
-def test_s6_the_form_of_a_plan_speaks_of_another_sites_number_only_in_one_program(house, travel, is_one):
+def test_s6_the_form_of_a_plan_speaks_of_another_sites_number_only_in_one_program(context, travel, is_one):
     travel(NOW)
-    open_north(house)
-    accept(house, 43)
+    open_north(context)
+    accept(context, 43)
     phone = "+12025550143"
-    house.database.write(
+    context.database.write(
         lambda tx: store.people.mark_number(tx, store.people.keep_number(tx, phone, NOW), opted_out_at=NOW)
     )
-    browser = Caller(one_program(house, is_one=is_one), role="coordinator", site="north")
+    browser = Caller(one_program(context, is_one=is_one), role="coordinator", site="north")
     typed = form(("plan.site", "north"), ("patient.ref", "MRN-77"), ("patient.phone", "202-555-0143"), do="look")
     said = browser.post("/plans/preview", typed).text
     assert "MRN-43" not in said
@@ -91,21 +91,21 @@ def test_s6_the_form_of_a_plan_speaks_of_another_sites_number_only_in_one_progra
 
 
 @pytest.mark.parametrize("is_one", [False, True])
-def test_s6_the_caps_of_a_shared_number_hold_whatever_the_sites_are(house, travel, is_one):
+def test_s6_the_caps_of_a_shared_number_hold_whatever_the_sites_are(context, travel, is_one):
     travel(NOW)
-    open_north(house)
-    both = one_program(house, is_one=is_one)
+    open_north(context)
+    both = one_program(context, is_one=is_one)
     visit = {"series": [one_off("v", "2026-12-03T15:00:00", leads=["1d@17:00"])]}
     accept(both, 1, **visit)
     accept(both, 2, "north", patient=SHARED, **visit)
-    laid = [(row.opens_at, row.state) for row in rows(house, schema.texts)]
+    laid = [(row.opens_at, row.state) for row in rows(context, schema.texts)]
     assert len({one for one in laid if one[1] == "scheduled"}) == len(set(laid)) == 2  # one a day, whosever they are
 
 
 def test_s6_the_api_counts_no_one_of_another_site(shared):
-    house, places = shared
-    program = Program(house, make_key(house, "read", "write", site="north"))
-    (patient,) = (row.id for row in rows(house, schema.patients) if row.site_id == places["north"])
+    context, places = shared
+    program = Program(context, make_key(context, "read", "write", site="north"))
+    (patient,) = (row.id for row in rows(context, schema.patients) if row.site_id == places["north"])
     said = program.post(f"/patients/{patient}/wrong", {"wrong": True})
     assert said.status_code == 200
     assert "others are texted" not in said.text
@@ -113,19 +113,19 @@ def test_s6_the_api_counts_no_one_of_another_site(shared):
 
 @pytest.mark.parametrize("what", ["wrong", "opt-out"])
 def test_s7_what_one_site_says_of_a_shared_number_is_a_task_and_a_row_at_the_other(shared, what):
-    house, places = shared
+    context, places = shared
     whom = reader_case.Whom("MRN-2", "self", "north")
     if what == "wrong":
-        phone_numbers.mark_wrong(house, whom, NOW, who="key:north")
+        phone_numbers.mark_wrong(context, whom, NOW, who="key:north")
     else:
-        consents.record_opt_out(house, whom, NOW, how="phone", received_at=NOW, by="self", who="key:north")
-    tasks = [row for row in rows(house, schema.tasks) if row.site_id == places["main"]]
+        consents.record_opt_out(context, whom, NOW, how="phone", received_at=NOW, by="self", who="key:north")
+    tasks = [row for row in rows(context, schema.tasks) if row.site_id == places["main"]]
     assert [row.kind for row in tasks] == [{"wrong": "wrong_number", "opt-out": "stop_asked"}[what]]
-    audit = [row for row in rows(house, schema.audit) if row.row_id == tasks[0].id and row.table == "tasks"]
+    audit = [row for row in rows(context, schema.audit) if row.row_id == tasks[0].id and row.table == "tasks"]
     assert [(row.site_id, "north" in row.who + row.what) for row in audit] == [(places["main"], False)]
     if what == "wrong":
-        phone_numbers.mark_wrong(house, whom, NOW, who="key:north", wrong=False)
-        assert all(row.closed_at is not None for row in rows(house, schema.tasks) if row.kind == "wrong_number")
+        phone_numbers.mark_wrong(context, whom, NOW, who="key:north", wrong=False)
+        assert all(row.closed_at is not None for row in rows(context, schema.tasks) if row.kind == "wrong_number")
 
 
 def _document(phone: str, *also: str) -> dict:
@@ -144,23 +144,23 @@ def _document(phone: str, *also: str) -> dict:
     )
 
 
-def _made(house, values: dict) -> None:
+def _made(context, values: dict) -> None:
     """MRN-43 of main has a text on each of the days, and their number stands like this."""
-    accept(house, 43, series=[one_off(f"m{day}", f"2026-12-0{day}T14:00:00", leads=["1d@17:00"]) for day in (3, 4)])
-    (number,) = (row.number_id for row in rows(house, schema.recipients))
+    accept(context, 43, series=[one_off(f"m{day}", f"2026-12-0{day}T14:00:00", leads=["1d@17:00"]) for day in (3, 4)])
+    (number,) = (row.number_id for row in rows(context, schema.recipients))
     if values:
-        house.database.write(lambda tx: store.people.mark_number(tx, number, **values))
+        context.database.write(lambda tx: store.people.mark_number(tx, number, **values))
 
 
 @pytest.mark.parametrize(
     ("values", "is_one"), [({}, False), ({"opted_out_at": NOW}, False), ({"bad_since": NOW}, False), ({}, True)]
 )
-def test_s6_the_preview_of_another_sites_number_is_that_of_no_ones(house, travel, values, is_one):
+def test_s6_the_preview_of_another_sites_number_is_that_of_no_ones(context, travel, values, is_one):
     travel(NOW)
-    open_north(house)
-    _made(house, values)
-    before = [rows(house, table) for table in (schema.numbers, schema.recipients, schema.texts)]
-    program = Program(one_program(house, is_one=is_one), make_key(house, "read", "write", site="north"))
+    open_north(context)
+    _made(context, values)
+    before = [rows(context, table) for table in (schema.numbers, schema.recipients, schema.texts)]
+    program = Program(one_program(context, is_one=is_one), make_key(context, "read", "write", site="north"))
     said = [program.post("/preview", _document(phone)).json() for phone in ("202-555-0143", "202-555-0177")]
     assert any(one["goes"] for one in said[1]["items"])
     assert (said[0] == said[1]) is not is_one
@@ -168,36 +168,36 @@ def test_s6_the_preview_of_another_sites_number_is_that_of_no_ones(house, travel
         program.post("/preview", _document("202-555-0178", phone)).json() for phone in ("202-555-0143", "202-555-0177")
     ]
     assert (said[0] == said[1]) is not is_one
-    assert before == [rows(house, table) for table in (schema.numbers, schema.recipients, schema.texts)]
+    assert before == [rows(context, table) for table in (schema.numbers, schema.recipients, schema.texts)]
 
 
-def test_s6_the_preview_knows_its_own_sites_readers_of_a_shared_number(house, travel):
+def test_s6_the_preview_knows_its_own_sites_readers_of_a_shared_number(context, travel):
     travel(NOW)
-    places = open_north(house)
-    _made(house, {})
+    places = open_north(context)
+    _made(context, {})
     accept(
-        house,
+        context,
         2,
         "north",
         patient={"phone": "202-555-0143"},
         series=[one_off("n", "2026-12-03T13:00:00", leads=["1d@17:00"])],
     )
-    document = plans.read(_document("202-555-0143"), replace(house.database.read(lambda tx: house.known(tx, NOW))))
+    document = plans.read(_document("202-555-0143"), replace(context.database.read(lambda tx: context.known(tx, NOW))))
 
     def reasons(*places: int) -> list[str | None]:
-        return [one.reason for one in planning.preview(house, document, NOW, places=places or None)]
+        return [one.reason for one in planning.preview(context, document, NOW, places=places or None)]
 
     assert (reasons().count("cap_day"), reasons(places["north"]).count("cap_day")) == (2, 0)
-    number = house.database.read(lambda tx: store.people.number_by_phone(tx, "+12025550143")).id
-    house.database.write(lambda tx: store.people.mark_number(tx, number, opted_out_at=NOW))
+    number = context.database.read(lambda tx: store.people.number_by_phone(tx, "+12025550143")).id
+    context.database.write(lambda tx: store.people.mark_number(tx, number, opted_out_at=NOW))
     assert "opted_out" in reasons(places["north"])  # north has a reader of its own on it, and so knows of the STOP
 
 
-def test_s6_the_form_of_a_plan_shows_the_same_texts_for_another_sites_number_as_for_no_ones(house, travel):
+def test_s6_the_form_of_a_plan_shows_the_same_texts_for_another_sites_number_as_for_no_ones(context, travel):
     travel(NOW)
-    open_north(house)
-    _made(house, {"opted_out_at": NOW})
-    browser = Caller(house, role="coordinator", site="north")
+    open_north(context)
+    _made(context, {"opted_out_at": NOW})
+    browser = Caller(context, role="coordinator", site="north")
     said = []
     for phone in ("202-555-0143", "202-555-0177"):
         typed = form(("plan.site", "north"), ("patient.ref", "MRN-N"), ("patient.phone", phone), do="look")

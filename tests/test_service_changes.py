@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from conftest import NOW, logged, open_house, send
+from conftest import NOW, logged, open_context, send
 from people import document, one_off
 from sqlalchemy import select
 
@@ -28,31 +28,31 @@ def wall(text: str) -> datetime:
     return to_instant(datetime.fromisoformat(text), ZONE).astimezone(UTC)
 
 
-def accept(house, number=1, now=NOW, **more):
+def accept(context, number=1, now=NOW, **more):
     person = {
         "plan": {"ref": f"DC-{number}"},
         "patient": {"ref": f"MRN-{number}", "phone": f"202-555-{100 + number:04d}"},
     }
     for name, values in person.items():
         more[name] = values | more.get(name, {})
-    return planning.accept(house, document(**more), now, who="test")
+    return planning.accept(context, document(**more), now, who="test")
 
 
-def notices(house, *states, **wanted):
+def notices(context, *states, **wanted):
     return [
         (text.wording, text.state, text.reason)
-        for text in logged(house, **wanted)
+        for text in logged(context, **wanted)
         if text.class_ == "notice" and (not states or text.state in states)
     ]
 
 
-def move(house, to: str | None, now=LATER, on="2026-12-03", plan="DC-1", series="therapy"):
+def move(context, to: str | None, now=LATER, on="2026-12-03", plan="DC-1", series="therapy"):
     at = datetime.fromisoformat(to) if to else None
-    return changes.change_visit(house, plan, series, date.fromisoformat(on), now, who="test", to=at)
+    return changes.change_visit(context, plan, series, date.fromisoformat(on), now, who="test", to=at)
 
 
-def open_kinds(house) -> list[str]:
-    return sorted(task.kind for task in queries.tasks.list_tasks(house.database))
+def open_kinds(context) -> list[str]:
+    return sorted(task.kind for task in queries.tasks.list_tasks(context.database))
 
 
 def bodies(twilio, phone="+12025550101") -> list[str]:
@@ -89,8 +89,8 @@ def test_a_visit_called_off_is_told(line, twilio, travel):
 
 
 def test_a_closure_is_told_within_seven_days_and_so_is_its_end(database_url, tmp_path, twilio, travel):
-    def house_with(closures):
-        return open_house(
+    def context_with(closures):
+        return open_context(
             database_url,
             tmp_path,
             twilio__api_base_url=twilio.url,
@@ -100,42 +100,42 @@ def test_a_closure_is_told_within_seven_days_and_so_is_its_end(database_url, tmp
             site__closures=closures,
         )
 
-    house = house_with("[]")
-    accept(house)
-    accept(house, 2, series=[one_off("therapy", "2026-12-20T15:00:00")], plan={"late_start_because": "away"})
-    house.close()
-    house = house_with('["2026-12-03", "2026-12-20"]')
+    context = context_with("[]")
+    accept(context)
+    accept(context, 2, series=[one_off("therapy", "2026-12-20T15:00:00")], plan={"late_start_because": "away"})
+    context.close()
+    context = context_with('["2026-12-03", "2026-12-20"]')
     travel(LATER)
-    planning.extend(house, LATER)  # the plan job
-    assert planning.extend(house, LATER) == Changes()
-    assert send(house).accepted == 1  # what is three weeks off is no news yet
+    planning.extend(context, LATER)  # the plan job
+    assert planning.extend(context, LATER) == Changes()
+    assert send(context).accepted == 1  # what is three weeks off is no news yet
     assert "Our office is closed Thu Dec 3, so your visit is off" in bodies(twilio)[-1]
-    house.close()
-    house = house_with("[]")
-    planning.extend(house, LATER)
-    send(house)
+    context.close()
+    context = context_with("[]")
+    planning.extend(context, LATER)
+    send(context)
     assert "has a new time: Thu Dec 3, 3:00pm" in bodies(twilio)[-1]
     assert len(bodies(twilio)) == 2
-    house.close()
+    context.close()
 
 
-def test_both_times_beyond_seven_days_is_no_news(house):
-    accept(house, series=[one_off("therapy", "2026-12-15T15:00:00")], plan={"late_start_because": "away"})
-    assert move(house, "2026-12-16T15:00", on="2026-12-15") is not None
-    assert notices(house) == []
+def test_both_times_beyond_seven_days_is_no_news(context):
+    accept(context, series=[one_off("therapy", "2026-12-15T15:00:00")], plan={"late_start_because": "away"})
+    assert move(context, "2026-12-16T15:00", on="2026-12-15") is not None
+    assert notices(context) == []
     # Readers know the new time by its reminders, so that a move later on is told from there.
     near = wall("2026-12-11T12:00")
-    move(house, "2026-12-17T15:00", near, on="2026-12-16")
-    assert notices(house) == [("moved", "scheduled", None)]
-    row = next(text for text in logged(house) if text.class_ == "notice")
+    move(context, "2026-12-17T15:00", near, on="2026-12-16")
+    assert notices(context) == [("moved", "scheduled", None)]
+    row = next(text for text in logged(context) if text.class_ == "notice")
     assert row.key == "notice:therapy@once:v3"
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(14, 0), (16, 1)])
-def test_a_slip_of_the_pen_put_right_within_fifteen_minutes_is_nobodys_news(house, minutes, told):
-    accept(house)
-    move(house, "2026-12-04T11:00", NOW + timedelta(minutes=minutes))
-    assert len(notices(house)) == told
+def test_a_slip_of_the_pen_put_right_within_fifteen_minutes_is_nobodys_news(context, minutes, told):
+    accept(context)
+    move(context, "2026-12-04T11:00", NOW + timedelta(minutes=minutes))
+    assert len(notices(context)) == told
 
 
 def test_a_correction_after_a_text_of_it_is_told_even_within_fifteen_minutes(line, twilio, travel):
@@ -208,30 +208,30 @@ def test_l22_a_change_at_night_about_tomorrow_is_told_at_eight(line, twilio, tra
     assert "new time: today, Thu Dec 3, 4:30pm" in bodies(twilio)[-1]
 
 
-def test_a_change_for_which_no_hour_is_left_becomes_a_call(house):
-    accept(house, series=[one_off("therapy", "2026-12-03T07:30:00")])
+def test_a_change_for_which_no_hour_is_left_becomes_a_call(context):
+    accept(context, series=[one_off("therapy", "2026-12-03T07:30:00")])
     now = wall("2026-12-02T21:30")
-    move(house, "2026-12-03T11:30", now)
-    assert notices(house) == [("moved", "suppressed", "quiet_hours")]
-    (task,) = [task for task in queries.tasks.list_tasks(house.database) if task.kind == "tell_change"]
+    move(context, "2026-12-03T11:30", now)
+    assert notices(context) == [("moved", "suppressed", "quiet_hours")]
+    (task,) = [task for task in queries.tasks.list_tasks(context.database) if task.kind == "tell_change"]
     assert task.due_at <= wall("2026-12-03T07:30")
     # Changed back, there is nothing to tell any more.
-    move(house, "2026-12-03T07:30", now + timedelta(minutes=5))
-    assert "tell_change" not in open_kinds(house)
+    move(context, "2026-12-03T07:30", now + timedelta(minutes=5))
+    assert "tell_change" not in open_kinds(context)
 
 
-def test_l3_a_patient_without_consent_is_phoned_not_texted(house):
-    accept(house, consent={"said": "no"})
-    move(house, "2026-12-04T11:00")
-    assert notices(house) == [("moved", "suppressed", "no_consent")]
-    assert open_kinds(house) == ["tell_change"]
+def test_l3_a_patient_without_consent_is_phoned_not_texted(context):
+    accept(context, consent={"said": "no"})
+    move(context, "2026-12-04T11:00")
+    assert notices(context) == [("moved", "suppressed", "no_consent")]
+    assert open_kinds(context) == ["tell_change"]
 
 
-def test_what_was_never_agreed_to_is_neither_texted_nor_phoned_about(house):
-    accept(house, consent={"categories": ["meetings"]})
-    move(house, "2026-12-04T11:00")
-    assert notices(house) == []
-    assert open_kinds(house) == []
+def test_what_was_never_agreed_to_is_neither_texted_nor_phoned_about(context):
+    accept(context, consent={"categories": ["meetings"]})
+    move(context, "2026-12-04T11:00")
+    assert notices(context) == []
+    assert open_kinds(context) == []
 
 
 SISTER = {
@@ -274,9 +274,9 @@ def test_a_visit_added_to_a_day_whose_text_has_gone_gets_a_notice(line, twilio, 
     assert [text.key for text in logged(line) if text.class_ == "notice"] == ["notice:doctor@once:added"]
 
 
-def _replan_at(house, tx, now):
-    site = store.people.keep_default_site(tx, house.settings, now)
-    return replanning.replan(house, tx, [store.people.patient_by_ref(tx, site, "MRN-1").id], now)
+def _replan_at(context, tx, now):
+    site = store.people.keep_default_site(tx, context.settings, now)
+    return replanning.replan(context, tx, [store.people.patient_by_ref(tx, site, "MRN-1").id], now)
 
 
 def test_an_added_visit_that_moves_before_its_notice_went_is_told_as_it_stands(line, twilio, travel):
@@ -303,10 +303,10 @@ def understood_as(monkeypatch, meaning):
     )
 
 
-def hear(house, body, phone="+12025550101", *, sid="1"):
+def hear(context, body, phone="+12025550101", *, sid="1"):
     text = InboundText(f"SM{sid:0>32}", phone, "+15005550006", body, None)
-    taken = inbound.take_in(house, text, clock.now())
-    runs.answer_now(house, taken)
+    taken = inbound.take_in(context, text, clock.now())
+    runs.answer_now(context, taken)
 
 
 def test_stop_between_plan_and_send_wins_and_start_brings_the_same_rows_back(line, twilio, travel, monkeypatch):
@@ -331,24 +331,24 @@ def test_stop_between_plan_and_send_wins_and_start_brings_the_same_rows_back(lin
 # One visit.
 
 
-def test_one_visit_is_found_by_its_day_or_by_the_day_it_was_written_down_for(house):
+def test_one_visit_is_found_by_its_day_or_by_the_day_it_was_written_down_for(context):
     weekly = one_off("therapy", "2026-12-03T15:00:00", repeats="FREQ=WEEKLY;COUNT=3")
-    accept(house, series=[weekly])
-    assert move(house, "2026-12-11T10:00", on="2026-12-10") is not None
-    assert move(house, "2026-12-12T10:00", on="2026-12-11") is not None  # by the day it stands on
-    assert move(house, "2026-12-09T10:00", on="2026-12-10") is not None  # by its identity
-    assert move(house, None, on="2026-12-24") is None
-    assert move(house, None, plan="DC-9") is None
-    assert move(house, None, series="other") is None
+    accept(context, series=[weekly])
+    assert move(context, "2026-12-11T10:00", on="2026-12-10") is not None
+    assert move(context, "2026-12-12T10:00", on="2026-12-11") is not None  # by the day it stands on
+    assert move(context, "2026-12-09T10:00", on="2026-12-10") is not None  # by its identity
+    assert move(context, None, on="2026-12-24") is None
+    assert move(context, None, plan="DC-9") is None
+    assert move(context, None, series="other") is None
     with pytest.raises(ValueError, match="has passed"):
-        move(house, "2026-11-01T10:00", on="2026-12-09")
-    assert "day:2026-12-09:1d@17:00" in [text.key for text in logged(house, state="scheduled")]
+        move(context, "2026-11-01T10:00", on="2026-12-09")
+    assert "day:2026-12-09:1d@17:00" in [text.key for text in logged(context, state="scheduled")]
 
 
-def test_a_visit_that_has_begun_is_moved_no_more(house):
-    accept(house)
+def test_a_visit_that_has_begun_is_moved_no_more(context):
+    accept(context)
     with pytest.raises(ValueError, match="has begun"):
-        move(house, "2026-12-05T15:00", wall("2026-12-03T15:01"))
+        move(context, "2026-12-05T15:00", wall("2026-12-03T15:01"))
 
 
 # A session for all its patients.
@@ -358,13 +358,13 @@ THAT_DAY = date(2026, 12, 3)
 WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3", **GROUP}
 
 
-def in_group(house, count=3, **more):
+def in_group(context, count=3, **more):
     for number in range(1, count + 1):
-        accept(house, number, series=[one_off("group", "2026-12-03T18:00:00", **WEEKLY)], **more)
+        accept(context, number, series=[one_off("group", "2026-12-03T18:00:00", **WEEKLY)], **more)
 
 
-def story(house, on=THAT_DAY, now=LATER) -> dict[str, tuple]:
-    found = changes.session_story(house, "oak-monday", on, now)
+def story(context, on=THAT_DAY, now=LATER) -> dict[str, tuple]:
+    found = changes.session_story(context, "oak-monday", on, now)
     assert len({(one.patient, one.recipient, one.visit) for one in found}) == len(found)
     return {one.patient: (one.told, one.state) for one in found if one.wall.date() >= THAT_DAY}
 
@@ -393,56 +393,56 @@ def test_the_live_list_says_who_knows_and_who_must_be_phoned(line, twilio, trave
     assert changes.session_story(line, "nobody", THAT_DAY, LATER) == []
 
 
-def _settle_as(house, plan, state):
+def _settle_as(context, plan, state):
     """As receipts, or their absence, would leave it."""
     from reminders.store.database.schema import texts
 
-    ids = [text.text for text in logged(house, plan=plan) if text.class_ == "notice"]
+    ids = [text.text for text in logged(context, plan=plan) if text.class_ == "notice"]
     assert len(ids) == 1
-    house.database.write(lambda tx: tx.run(texts.update().where(texts.c.id == ids[0]).values(state=state)))
+    context.database.write(lambda tx: tx.run(texts.update().where(texts.c.id == ids[0]).values(state=state)))
 
 
-def test_a_patient_whose_plan_is_paused_must_be_phoned(house):
-    in_group(house, 1)
-    changes.set_plan_status(house, "DC-1", "paused", LATER, who="test")
-    assert story(house) == {"MRN-1": ("not told", None)}
-    changes.change_session(house, "oak-monday", THAT_DAY, LATER, who="test", to=None)
-    assert story(house) == {"MRN-1": ("must be phoned", None)}
+def test_a_patient_whose_plan_is_paused_must_be_phoned(context):
+    in_group(context, 1)
+    changes.set_plan_status(context, "DC-1", "paused", LATER, who="test")
+    assert story(context) == {"MRN-1": ("not told", None)}
+    changes.change_session(context, "oak-monday", THAT_DAY, LATER, who="test", to=None)
+    assert story(context) == {"MRN-1": ("must be phoned", None)}
 
 
 @pytest.mark.parametrize("to", [datetime(2026, 12, 4, 18, 0), None])
 @pytest.mark.parametrize("by", [THAT_DAY, date(2026, 12, 4)])
-def test_a_session_is_put_back_as_if_it_had_never_been_changed(house, to, by):
-    in_group(house)
-    before = _standing(house)
-    texts = [(text.text, text.opens_at) for text in logged(house, state="scheduled")]
-    changes.change_session(house, "oak-monday", THAT_DAY, LATER, who="test", to=to)
+def test_a_session_is_put_back_as_if_it_had_never_been_changed(context, to, by):
+    in_group(context)
+    before = _standing(context)
+    texts = [(text.text, text.opens_at) for text in logged(context, state="scheduled")]
+    changes.change_session(context, "oak-monday", THAT_DAY, LATER, who="test", to=to)
     by = by if to is not None else THAT_DAY
-    undone = changes.undo_session(house, "oak-monday", by, LATER + timedelta(minutes=1), who="test")
+    undone = changes.undo_session(context, "oak-monday", by, LATER + timedelta(minutes=1), who="test")
     assert undone is not None
-    assert _standing(house) == before
-    assert [(text.text, text.opens_at) for text in logged(house, state="scheduled")] == texts
-    assert set(notices(house)) == {(("moved" if to else "called_off"), "cancelled", None)}
+    assert _standing(context) == before
+    assert [(text.text, text.opens_at) for text in logged(context, state="scheduled")] == texts
+    assert set(notices(context)) == {(("moved" if to else "called_off"), "cancelled", None)}
     with pytest.raises(ValueError, match="taken back already"):
-        changes.undo_session(house, "oak-monday", THAT_DAY, LATER + timedelta(minutes=2), who="test")
+        changes.undo_session(context, "oak-monday", THAT_DAY, LATER + timedelta(minutes=2), who="test")
 
 
-def _standing(house):
+def _standing(context):
     from reminders.store.database.schema import appointments
 
     columns = ("id", "wall", "status", "starts_at", "known_wall", "known_status", "agreed_wall")
     query = select(*(appointments.c[name] for name in columns)).order_by(appointments.c.id)
-    return [tuple(row) for row in house.database.read(lambda tx: tx.all(query))]
+    return [tuple(row) for row in context.database.read(lambda tx: tx.all(query))]
 
 
-def test_put_back_after_a_change_that_nobody_was_to_hear_of_nobody_hears_of_it(house):
+def test_put_back_after_a_change_that_nobody_was_to_hear_of_nobody_hears_of_it(context):
     """Entered just now, the move was no news; taken back an hour later that is no news either."""
-    in_group(house, 1)
+    in_group(context, 1)
     at = NOW + timedelta(minutes=5)
-    changes.change_session(house, "oak-monday", THAT_DAY, at, who="test", to=datetime(2026, 12, 4, 18, 0))
-    assert notices(house) == []
-    changes.undo_session(house, "oak-monday", THAT_DAY, NOW + timedelta(hours=1), who="test")
-    assert notices(house) == []
+    changes.change_session(context, "oak-monday", THAT_DAY, at, who="test", to=datetime(2026, 12, 4, 18, 0))
+    assert notices(context) == []
+    changes.undo_session(context, "oak-monday", THAT_DAY, NOW + timedelta(hours=1), who="test")
+    assert notices(context) == []
 
 
 def test_what_a_text_has_told_cannot_be_put_back(line, travel):
@@ -456,45 +456,45 @@ def test_what_a_text_has_told_cannot_be_put_back(line, travel):
     assert _standing(line) == before
 
 
-def test_only_the_last_change_is_put_back_and_who_was_changed_since_stays(house):
-    in_group(house, 2)
-    changes.change_session(house, "oak-monday", THAT_DAY, LATER, who="test", to=datetime(2026, 12, 4, 18, 0))
+def test_only_the_last_change_is_put_back_and_who_was_changed_since_stays(context):
+    in_group(context, 2)
+    changes.change_session(context, "oak-monday", THAT_DAY, LATER, who="test", to=datetime(2026, 12, 4, 18, 0))
     second = LATER + timedelta(minutes=1)
-    changes.change_session(house, "oak-monday", date(2026, 12, 4), second, who="test", to=datetime(2026, 12, 5, 9, 0))
-    move(house, "2026-12-06T12:00", second, on="2026-12-05", plan="DC-2", series="group")
-    changes.undo_session(house, "oak-monday", THAT_DAY, second + timedelta(minutes=1), who="test")
-    walls = {one.patient: one.wall.day for one in changes.session_story(house, "oak-monday", THAT_DAY, second)}
+    changes.change_session(context, "oak-monday", date(2026, 12, 4), second, who="test", to=datetime(2026, 12, 5, 9, 0))
+    move(context, "2026-12-06T12:00", second, on="2026-12-05", plan="DC-2", series="group")
+    changes.undo_session(context, "oak-monday", THAT_DAY, second + timedelta(minutes=1), who="test")
+    walls = {one.patient: one.wall.day for one in changes.session_story(context, "oak-monday", THAT_DAY, second)}
     assert walls == {"MRN-1": 4, "MRN-2": 6}
 
 
-def test_there_is_nothing_to_put_back_where_nothing_was_changed(house):
-    in_group(house, 1)
-    assert changes.undo_session(house, "oak-monday", date(2026, 12, 1), LATER, who="test") is None
-    assert changes.undo_session(house, "nobody", THAT_DAY, LATER, who="test") is None
+def test_there_is_nothing_to_put_back_where_nothing_was_changed(context):
+    in_group(context, 1)
+    assert changes.undo_session(context, "oak-monday", date(2026, 12, 1), LATER, who="test") is None
+    assert changes.undo_session(context, "nobody", THAT_DAY, LATER, who="test") is None
     with pytest.raises(ValueError, match="nothing of it was changed"):
-        changes.undo_session(house, "oak-monday", THAT_DAY, LATER, who="test")
+        changes.undo_session(context, "oak-monday", THAT_DAY, LATER, who="test")
 
 
-def test_what_stood_before_must_lie_ahead_to_be_put_back(house):
-    accept(house, series=[one_off("group", "2026-11-30T16:00:00", **GROUP)])
+def test_what_stood_before_must_lie_ahead_to_be_put_back(context):
+    accept(context, series=[one_off("group", "2026-11-30T16:00:00", **GROUP)])
     today = date(2026, 11, 30)
-    changes.change_session(house, "oak-monday", today, LATER, who="test", to=datetime(2026, 12, 4, 18, 0))
+    changes.change_session(context, "oak-monday", today, LATER, who="test", to=datetime(2026, 12, 4, 18, 0))
     with pytest.raises(ValueError, match="has passed"):
-        changes.undo_session(house, "oak-monday", today, wall("2026-11-30T16:30"), who="test")
+        changes.undo_session(context, "oak-monday", today, wall("2026-11-30T16:30"), who="test")
 
 
-def test_changes_are_on_record_sealed_by_the_patients_key(house):
-    in_group(house, 1)
-    changes.change_session(house, "oak-monday", THAT_DAY, LATER, who="A. Reyes", to=datetime(2026, 12, 4, 18, 0))
-    rows = house.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "session moved")))
+def test_changes_are_on_record_sealed_by_the_patients_key(context):
+    in_group(context, 1)
+    changes.change_session(context, "oak-monday", THAT_DAY, LATER, who="A. Reyes", to=datetime(2026, 12, 4, 18, 0))
+    rows = context.database.read(lambda tx: tx.all(select(audit).where(audit.c.what == "session moved")))
     assert [(row.who, row.before_sealed[:1], row.after_sealed[:1]) for row in rows] == [("A. Reyes", b"\x02", b"\x02")]
 
 
 # Who came (C-15).
 
 
-def mark(house, what, now, on="2026-12-03", plan="DC-1", series="therapy"):
-    return attendance.mark(house, plan, series, date.fromisoformat(on), now, what=what, who="test")
+def mark(context, what, now, on="2026-12-03", plan="DC-1", series="therapy"):
+    return attendance.mark(context, plan, series, date.fromisoformat(on), now, what=what, who="test")
 
 
 AFTER = wall("2026-12-03T16:00")
@@ -520,72 +520,72 @@ def test_c15_the_text_after_a_miss_goes_two_hours_after_the_start_and_blames_nob
     assert sum("We would be glad to see you" in body for body in bodies(twilio)) == 1
 
 
-def test_c15_an_evening_miss_is_texted_about_the_next_morning(house):
-    accept(house, series=[one_off("therapy", "2026-12-03T19:00:00")])
-    mark(house, "missed", wall("2026-12-03T20:00"))
-    row = next(text for text in logged(house) if text.wording == "missed")
+def test_c15_an_evening_miss_is_texted_about_the_next_morning(context):
+    accept(context, series=[one_off("therapy", "2026-12-03T19:00:00")])
+    mark(context, "missed", wall("2026-12-03T20:00"))
+    row = next(text for text in logged(context) if text.wording == "missed")
     assert row.due_at == wall("2026-12-04T09:00")
 
 
-def test_c15_no_mark_is_no_miss(house):
-    accept(house)
-    watch.look(house, wall("2026-12-04T18:30"))
-    planning.extend(house, wall("2026-12-04T18:31"))
-    assert not any(text.wording == "missed" for text in logged(house))
-    assert [row.series for row in attendance.unmarked(house, wall("2026-12-04T18:30"))] == ["therapy"]
-    assert "to_mark" in open_kinds(house)
-    mark(house, "attended", wall("2026-12-04T18:32"))
-    assert list(attendance.unmarked(house, wall("2026-12-04T18:33"))) == []
-    watch.look(house, wall("2026-12-04T18:33"))
-    assert "to_mark" not in open_kinds(house)
+def test_c15_no_mark_is_no_miss(context):
+    accept(context)
+    watch.look(context, wall("2026-12-04T18:30"))
+    planning.extend(context, wall("2026-12-04T18:31"))
+    assert not any(text.wording == "missed" for text in logged(context))
+    assert [row.series for row in attendance.unmarked(context, wall("2026-12-04T18:30"))] == ["therapy"]
+    assert "to_mark" in open_kinds(context)
+    mark(context, "attended", wall("2026-12-04T18:32"))
+    assert list(attendance.unmarked(context, wall("2026-12-04T18:33"))) == []
+    watch.look(context, wall("2026-12-04T18:33"))
+    assert "to_mark" not in open_kinds(context)
 
 
 @pytest.mark.parametrize("what", ["attended", "late", "unmark"])
-def test_c15_a_mark_put_right_takes_text_and_task_back(house, what):
-    accept(house)
-    assert mark(house, "missed", AFTER).call is True  # within 30 days of discharge
-    assert "missed" in open_kinds(house)
-    done = mark(house, what, AFTER + timedelta(minutes=5))
+def test_c15_a_mark_put_right_takes_text_and_task_back(context, what):
+    accept(context)
+    assert mark(context, "missed", AFTER).call is True  # within 30 days of discharge
+    assert "missed" in open_kinds(context)
+    done = mark(context, what, AFTER + timedelta(minutes=5))
     assert (done.text, done.call) == (None, False)
-    assert [text.state for text in logged(house) if text.wording == "missed"] == ["cancelled"]
-    assert "missed" not in open_kinds(house)
-    assert mark(house, "missed", AFTER + timedelta(minutes=6)).text == "scheduled"
-    assert [text.state for text in logged(house) if text.wording == "missed"] == ["scheduled"]
-    assert "missed" in open_kinds(house)
+    assert [text.state for text in logged(context) if text.wording == "missed"] == ["cancelled"]
+    assert "missed" not in open_kinds(context)
+    assert mark(context, "missed", AFTER + timedelta(minutes=6)).text == "scheduled"
+    assert [text.state for text in logged(context) if text.wording == "missed"] == ["scheduled"]
+    assert "missed" in open_kinds(context)
 
 
-def test_c15_the_same_mark_again_asks_for_no_second_call(house):
-    accept(house)
-    mark(house, "missed", AFTER)
-    (number,) = [task.id for task in queries.tasks.list_tasks(house.database) if task.kind == "missed"]
-    tasks.close(house, number, "reached", AFTER + timedelta(hours=1), who="test")
-    mark(house, "missed", AFTER + timedelta(hours=2))
-    assert "missed" not in open_kinds(house)
+def test_c15_the_same_mark_again_asks_for_no_second_call(context):
+    accept(context)
+    mark(context, "missed", AFTER)
+    (number,) = [task.id for task in queries.tasks.list_tasks(context.database) if task.kind == "missed"]
+    tasks.close(context, number, "reached", AFTER + timedelta(hours=1), who="test")
+    mark(context, "missed", AFTER + timedelta(hours=2))
+    assert "missed" not in open_kinds(context)
 
 
-def test_s20_after_30_days_the_second_clinical_miss_in_a_row_asks_for_a_call(house):
+def test_s20_after_30_days_the_second_clinical_miss_in_a_row_asks_for_a_call(context):
     weekly = one_off("therapy", "2026-12-03T15:00:00", repeats="FREQ=WEEKLY;COUNT=4")
-    accept(house, plan=OLD, series=[weekly])
-    assert mark(house, "missed", AFTER).call is False
-    assert mark(house, "attended", wall("2026-12-10T16:00"), on="2026-12-10").call is False
-    assert mark(house, "missed", wall("2026-12-17T16:00"), on="2026-12-17").call is False
-    assert mark(house, "missed", wall("2026-12-24T16:00"), on="2026-12-24").call is True
+    accept(context, plan=OLD, series=[weekly])
+    assert mark(context, "missed", AFTER).call is False
+    assert mark(context, "attended", wall("2026-12-10T16:00"), on="2026-12-10").call is False
+    assert mark(context, "missed", wall("2026-12-17T16:00"), on="2026-12-17").call is False
+    assert mark(context, "missed", wall("2026-12-24T16:00"), on="2026-12-24").call is True
     # Marked in another order it comes to the same.
-    assert mark(house, "attended", wall("2026-12-24T17:00"), on="2026-12-17").call is False
-    assert "missed" not in open_kinds(house)
-    assert mark(house, "missed", wall("2026-12-24T17:10"), on="2026-12-10").call is True
-    mark(house, "missed", wall("2026-12-24T17:20"), on="2026-12-17")
-    assert open_kinds(house).count("missed") == 3
+    assert mark(context, "attended", wall("2026-12-24T17:00"), on="2026-12-17").call is False
+    assert "missed" not in open_kinds(context)
+    assert mark(context, "missed", wall("2026-12-24T17:10"), on="2026-12-10").call is True
+    mark(context, "missed", wall("2026-12-24T17:20"), on="2026-12-17")
+    assert open_kinds(context).count("missed") == 3
 
 
-def test_a_mark_before_the_start_is_refused(house):
-    accept(house)
+def test_a_mark_before_the_start_is_refused(context):
+    accept(context)
     with pytest.raises(ValueError, match="not begun"):
-        mark(house, "missed", wall("2026-12-03T14:59"))
-    move(house, None)
+        mark(context, "missed", wall("2026-12-03T14:59"))
+    move(context, None)
     with pytest.raises(ValueError, match="called off"):
-        mark(house, "missed", AFTER)
-    assert mark(house, "missed", AFTER, plan="DC-9") is None
+        mark(context, "missed", AFTER)
+    assert mark(context, "missed", AFTER, plan="DC-9") is None
 
 
 @pytest.mark.parametrize(
@@ -595,60 +595,60 @@ def test_a_mark_before_the_start_is_refused(house):
         ({"consent": {"categories": ["meetings"]}}, "category_off"),
     ],
 )
-def test_c15_a_miss_is_texted_about_only_where_that_was_agreed(house, change, reason):
-    accept(house, **change)
-    assert mark(house, "missed", AFTER).reason == reason
+def test_c15_a_miss_is_texted_about_only_where_that_was_agreed(context, change, reason):
+    accept(context, **change)
+    assert mark(context, "missed", AFTER).reason == reason
 
 
-def test_c15_a_miss_of_a_paused_plan_has_no_text(house):
-    accept(house)
-    changes.set_plan_status(house, "DC-1", "paused", LATER, who="test")
-    assert mark(house, "missed", AFTER).text is None
-    assert not any(text.wording == "missed" for text in logged(house))
+def test_c15_a_miss_of_a_paused_plan_has_no_text(context):
+    accept(context)
+    changes.set_plan_status(context, "DC-1", "paused", LATER, who="test")
+    assert mark(context, "missed", AFTER).text is None
+    assert not any(text.wording == "missed" for text in logged(context))
 
 
-def test_c15_two_misses_on_one_day_are_one_text(house):
-    accept(house, series=[one_off("a", "2026-12-03T13:00:00"), one_off("b", "2026-12-03T15:00:00")])
-    assert mark(house, "missed", AFTER, series="a").text == "scheduled"
-    assert mark(house, "missed", AFTER, series="b").reason == "merged_into"
+def test_c15_two_misses_on_one_day_are_one_text(context):
+    accept(context, series=[one_off("a", "2026-12-03T13:00:00"), one_off("b", "2026-12-03T15:00:00")])
+    assert mark(context, "missed", AFTER, series="a").text == "scheduled"
+    assert mark(context, "missed", AFTER, series="b").reason == "merged_into"
 
 
-def test_a_whole_session_is_marked_at_once(house):
-    in_group(house, 4)
+def test_a_whole_session_is_marked_at_once(context):
+    in_group(context, 4)
     now = wall("2026-12-03T19:00")
     with pytest.raises(ValueError, match="MRN-9"):
-        attendance.mark_session(house, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-9", "MRN-1"])
+        attendance.mark_session(context, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-9", "MRN-1"])
     with pytest.raises(ValueError, match="both"):
-        attendance.mark_session(house, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-1"], late=["MRN-1"])
+        attendance.mark_session(context, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-1"], late=["MRN-1"])
     with pytest.raises(ValueError, match="not begun"):
-        attendance.mark_session(house, "oak-monday", THAT_DAY, LATER, who="test")
-    assert len(attendance.unmarked(house, now)) == 4
-    done = attendance.mark_session(house, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-2"], late=["MRN-3"])
+        attendance.mark_session(context, "oak-monday", THAT_DAY, LATER, who="test")
+    assert len(attendance.unmarked(context, now)) == 4
+    done = attendance.mark_session(context, "oak-monday", THAT_DAY, now, who="test", missed=["MRN-2"], late=["MRN-3"])
     assert {one.patient: one.mark for one in done} == {
         "MRN-1": "attended",
         "MRN-2": "missed",
         "MRN-3": "late",
         "MRN-4": "attended",
     }
-    assert len(attendance.unmarked(house, now)) == 0
-    assert [text.patient for text in logged(house) if text.wording == "missed"] == ["MRN-2"]
-    assert attendance.mark_session(house, "oak-monday", date(2026, 12, 1), now, who="test") == []
+    assert len(attendance.unmarked(context, now)) == 0
+    assert [text.patient for text in logged(context) if text.wording == "missed"] == ["MRN-2"]
+    assert attendance.mark_session(context, "oak-monday", date(2026, 12, 1), now, who="test") == []
 
 
 # How a plan ends.
 
 
-def test_a_plan_that_ends_takes_its_notices_back(house):
-    accept(house)
-    move(house, "2026-12-04T11:00")
-    done = changes.set_plan_status(house, "DC-1", "ended", LATER, who="test", because="readmitted")
+def test_a_plan_that_ends_takes_its_notices_back(context):
+    accept(context)
+    move(context, "2026-12-04T11:00")
+    done = changes.set_plan_status(context, "DC-1", "ended", LATER, who="test", because="readmitted")
     assert done == Changes(retracted=4)
-    assert logged(house, state="scheduled") == []
+    assert logged(context, state="scheduled") == []
     with pytest.raises(ValueError, match="has ended"):
-        changes.set_plan_status(house, "DC-1", "active", LATER, who="test")
+        changes.set_plan_status(context, "DC-1", "active", LATER, who="test")
     # Who comes back gets a new plan.
-    accept(house, 1, now=LATER, plan={"ref": "DC-1b", "replaces": None})
-    assert len(logged(house, state="scheduled")) == 3
+    accept(context, 1, now=LATER, plan={"ref": "DC-1b", "replaces": None})
+    assert len(logged(context, state="scheduled")) == 3
 
 
 def test_who_died_is_never_texted_about_again_and_nor_is_their_family(line, twilio, travel):
@@ -684,34 +684,34 @@ def test_a_text_from_the_phone_of_who_died_goes_to_the_supervisor(line, twilio, 
     assert twilio.created() == []
 
 
-def test_who_died_is_on_no_list_of_calls(house):
-    accept(house, consent={"said": "no"})
-    move(house, "2026-12-04T11:00")
-    watch.look(house, LATER)
-    assert {"tell_change", "no_consent"} <= set(open_kinds(house))
-    changes.set_plan_status(house, "DC-1", "ended", LATER, who="test", because="died")
-    assert open_kinds(house) == []
+def test_who_died_is_on_no_list_of_calls(context):
+    accept(context, consent={"said": "no"})
+    move(context, "2026-12-04T11:00")
+    watch.look(context, LATER)
+    assert {"tell_change", "no_consent"} <= set(open_kinds(context))
+    changes.set_plan_status(context, "DC-1", "ended", LATER, who="test", because="died")
+    assert open_kinds(context) == []
 
 
-def test_l36_a_transfer_ends_the_plan_and_takes_no_number_along(house):
-    accept(house)
+def test_l36_a_transfer_ends_the_plan_and_takes_no_number_along(context):
+    accept(context)
     with pytest.raises(ValueError, match="no other site"):
-        changes.transfer(house, "DC-1", "north", LATER, who="test")
-    house.database.write(_second_site)
-    assert changes.transfer(house, "DC-1", "north", LATER, who="test") == Changes(retracted=3)
-    assert changes.transfer(house, "DC-9", "north", LATER, who="test") is None
+        changes.transfer(context, "DC-1", "north", LATER, who="test")
+    context.database.write(_second_site)
+    assert changes.transfer(context, "DC-1", "north", LATER, who="test") == Changes(retracted=3)
+    assert changes.transfer(context, "DC-9", "north", LATER, who="test") is None
     with pytest.raises(ValueError, match="has ended"):
-        changes.transfer(house, "DC-1", "north", LATER, who="test")
-    plan = house.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
+        changes.transfer(context, "DC-1", "north", LATER, who="test")
+    plan = context.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
     assert (plan.status, plan.ended_because) == ("ended", "transferred")
     there = planning.accept(
-        house,
+        context,
         _at_north(),
         LATER,
         who="test",
     )
     assert there.texts == Changes()  # the number is known, but consent was given to the other site
-    assert {text.reason for text in logged(house, plan="DC-N")} == {"no_consent"}
+    assert {text.reason for text in logged(context, plan="DC-N")} == {"no_consent"}
 
 
 def _second_site(tx):

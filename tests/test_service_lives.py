@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from conftest import NOW, logged, open_house, send
+from conftest import NOW, logged, open_context, send
 from people import document, one_off
 from sqlalchemy import select
 
@@ -47,33 +47,33 @@ def wall(text: str) -> datetime:
     return to_instant(datetime.fromisoformat(text), ZONE).astimezone(UTC)
 
 
-def accept(house, now=NOW, **more):
-    return planning.accept(house, document(**more), now, who="test")
+def accept(context, now=NOW, **more):
+    return planning.accept(context, document(**more), now, who="test")
 
 
 def bodies(twilio, phone) -> list[str]:
     return [one.body for one in twilio.created(phone)]
 
 
-def goes(house, **wanted) -> list[tuple[str, str]]:
-    return [(text.key, text.to[-4:]) for text in logged(house, state="scheduled", **wanted)]
+def goes(context, **wanted) -> list[tuple[str, str]]:
+    return [(text.key, text.to[-4:]) for text in logged(context, state="scheduled", **wanted)]
 
 
-def open_kinds(house) -> list[str]:
-    return sorted(task.kind for task in queries.tasks.list_tasks(house.database))
+def open_kinds(context) -> list[str]:
+    return sorted(task.kind for task in queries.tasks.list_tasks(context.database))
 
 
-def number(house, phone):
+def number(context, phone):
     def look(tx):
         return tx.first(select(schema.numbers).where(schema.numbers.c.fingerprint == tx.fingerprint(phone)))
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 @pytest.fixture
 def welcoming(database_url, tmp_path, travel, twilio):
     """A house that welcomes, and asks for a Y, on the pretend Twilio's line."""
-    opened = open_house(
+    opened = open_context(
         database_url,
         tmp_path,
         sending__welcome="true",
@@ -164,17 +164,17 @@ def test_what_went_to_the_old_number_takes_no_days_reminder_on_the_new_one(line,
     assert (next_one.state, next_one.reason) == ("scheduled", None)
 
 
-def test_others_on_the_old_number_keep_their_texts(house):
-    accept(house)
+def test_others_on_the_old_number_keep_their_texts(context):
+    accept(context)
     accept(
-        house,
+        context,
         plan={"ref": "DC-2"},
         patient={"ref": "MRN-2"},
         series=[one_off("other", "2026-12-08T15:00:00", leads=["1d@17:00"])],
     )
-    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES | {"verified": "read aloud"})
-    assert {to for _, to in goes(house, patient="MRN-2")} == {"0143"}
-    assert {to for _, to in goes(house, patient="MRN-1")} == {"0150"}
+    phone_numbers.new_number(context, JORDAN, "202-555-0150", NOW, who="test", consent=YES | {"verified": "read aloud"})
+    assert {to for _, to in goes(context, patient="MRN-2")} == {"0143"}
+    assert {to for _, to in goes(context, patient="MRN-1")} == {"0150"}
 
 
 @pytest.mark.parametrize(
@@ -186,29 +186,29 @@ def test_others_on_the_old_number_keep_their_texts(house):
         ("202-555-0150", YES | {"categories": ["everything"]}, "consent.categories[0]"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place_and_changes_nothing(house, phone, consent, where):
-    accept(house)
-    before = logged(house)
+def test_what_cannot_be_read_is_refused_with_its_place_and_changes_nothing(context, phone, consent, where):
+    accept(context)
+    before = logged(context)
     with pytest.raises(PlanRefused) as refusal:
-        phone_numbers.new_number(house, JORDAN, phone, NOW, who="test", consent=consent)
+        phone_numbers.new_number(context, JORDAN, phone, NOW, who="test", consent=consent)
     assert where in {problem.where for problem in refusal.value.problems}
     assert phone not in str(refusal.value)
-    assert logged(house) == before
+    assert logged(context) == before
 
 
-def test_who_is_not_there_is_not_found(house):
-    accept(house)
-    assert phone_numbers.new_number(house, Whom("MRN-9"), "202-555-0150", NOW, who="test") is None
-    assert phone_numbers.verify(house, Whom("MRN-1", "brother"), "read aloud", NOW, who="test") is None
-    assert patient_status.show(house, Whom("MRN-1", site="north"), NOW, who="test") is None
+def test_who_is_not_there_is_not_found(context):
+    accept(context)
+    assert phone_numbers.new_number(context, Whom("MRN-9"), "202-555-0150", NOW, who="test") is None
+    assert phone_numbers.verify(context, Whom("MRN-1", "brother"), "read aloud", NOW, who="test") is None
+    assert patient_status.show(context, Whom("MRN-1", site="north"), NOW, who="test") is None
     with pytest.raises(Refused, match="their number already"):
-        phone_numbers.new_number(house, JORDAN, "+1 202 555 0143", NOW, who="test")
+        phone_numbers.new_number(context, JORDAN, "+1 202 555 0143", NOW, who="test")
 
 
-def test_a_change_of_number_is_on_record_sealed_by_the_patients_key(house):
-    accept(house)
-    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="A. Reyes")
-    rows = house.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "number changed")))
+def test_a_change_of_number_is_on_record_sealed_by_the_patients_key(context):
+    accept(context)
+    phone_numbers.new_number(context, JORDAN, "202-555-0150", NOW, who="A. Reyes")
+    rows = context.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "number changed")))
     assert [(row.who, row.table, row.before_sealed[:1]) for row in rows] == [("A. Reyes", "recipients", b"\x02")]
 
 
@@ -228,12 +228,12 @@ def test_l39_read_aloud_verifies_and_closes_the_task(welcoming):
         phone_numbers.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
 
 
-# A no that came another way (L-15), and consent anew (L-17).
+# A no that came another way (L-15), and consent again (L-17).
 
 
-def opt_out(house, now=NOW, received_at=NOW, whom=JORDAN):
+def opt_out(context, now=NOW, received_at=NOW, whom=JORDAN):
     return consents.record_opt_out(
-        house, whom, now, how="voicemail", received_at=received_at, by="A. Reyes", who="test"
+        context, whom, now, how="voicemail", received_at=received_at, by="A. Reyes", who="test"
     )
 
 
@@ -245,33 +245,33 @@ def test_l15_a_no_at_the_front_desk_works_like_a_stop(line, twilio, travel):
     assert {text.reason for text in logged(line, state="suppressed")} == {"opted_out"}
     travel(wall("2026-12-02T17:01"))
     assert send(line).accepted == 0
-    assert twilio.created() == []  # no confirmation: nobody texted
+    assert twilio.created() == []  # no confirmation: no one texted
     accept(line, series=[one_off("therapy", "2026-12-05T15:00:00")])
     assert goes(line) == []
 
 
-def test_l11_the_last_day_of_the_law_is_shown_and_that_it_has_passed(house):
-    accept(house)
-    done = opt_out(house, received_at=wall("2026-11-02T12:00"))
+def test_l11_the_last_day_of_the_law_is_shown_and_that_it_has_passed(context):
+    accept(context)
+    done = opt_out(context, received_at=wall("2026-11-02T12:00"))
     assert done.honour_by == date(2026, 11, 17)
     assert any("privacy officer" in note for note in done.notes)
     with pytest.raises(Refused, match="lies ahead"):
-        opt_out(house, received_at=NOW + timedelta(hours=1))
+        opt_out(context, received_at=NOW + timedelta(hours=1))
 
 
-def test_l16_it_holds_for_everybody_on_the_number(house):
-    accept(house)
-    accept(house, plan={"ref": "DC-2"}, patient={"ref": "MRN-2"})
-    assert any("others" in note for note in opt_out(house).notes)
-    assert goes(house) == []
+def test_l16_it_holds_for_everybody_on_the_number(context):
+    accept(context)
+    accept(context, plan={"ref": "DC-2"}, patient={"ref": "MRN-2"})
+    assert any("others" in note for note in opt_out(context).notes)
+    assert goes(context) == []
 
 
-def test_l17_a_new_consent_opens_what_staff_closed(house):
-    accept(house)
-    opt_out(house)
-    done = consents.record_consent(house, JORDAN, YES, NOW + timedelta(hours=1), who="test")
+def test_l17_a_new_consent_opens_what_staff_closed(context):
+    accept(context)
+    opt_out(context)
+    done = consents.record_consent(context, JORDAN, YES, NOW + timedelta(hours=1), who="test")
     assert done.texts.added == 3
-    assert number(house, OLD_PHONE).opted_out_at is None
+    assert number(context, OLD_PHONE).opted_out_at is None
 
 
 def test_l17_no_consent_lifts_a_stop_that_came_from_the_phone(line, monkeypatch):
@@ -291,38 +291,38 @@ def test_l17_nor_one_that_the_phone_sent_after_staff_wrote_it_down(line, monkeyp
     assert number(line, OLD_PHONE).opted_out_at is not None
 
 
-def hear(house, monkeypatch, meaning):
+def hear(context, monkeypatch, meaning):
     from reminders.conversation import Meaning, Understood
 
     monkeypatch.setattr(
         inbound.conversation, "understand", lambda *_, **__: Understood((Meaning(meaning),), ("test",), "test")
     )
-    inbound.take_in(house, InboundText("SM" + "1" * 32, OLD_PHONE, "+15005550006", meaning, None), SOON)
+    inbound.take_in(context, InboundText("SM" + "1" * 32, OLD_PHONE, "+15005550006", meaning, None), SOON)
 
 
-def test_consents_are_appended_and_the_latest_holds(house):
-    accept(house)
-    said_no = consents.record_consent(house, JORDAN, {"said": "no", "on": "2026-11-30"}, NOW, who="test")
+def test_consents_are_appended_and_the_latest_holds(context):
+    accept(context)
+    said_no = consents.record_consent(context, JORDAN, {"said": "no", "on": "2026-11-30"}, NOW, who="test")
     assert said_no.texts == Changes(retracted=3)
-    assert consents.record_consent(house, JORDAN, YES, NOW, who="test").texts == Changes(added=3)
-    again = consents.record_consent(house, JORDAN, YES, NOW, who="test")
+    assert consents.record_consent(context, JORDAN, YES, NOW, who="test").texts == Changes(added=3)
+    again = consents.record_consent(context, JORDAN, YES, NOW, who="test")
     assert (again.texts, len(again.notes)) == (Changes(), 1)
     older = consents.record_consent(
-        house, JORDAN, YES | {"on": "2026-11-01", "categories": ["meetings"]}, NOW, who="test"
+        context, JORDAN, YES | {"on": "2026-11-01", "categories": ["meetings"]}, NOW, who="test"
     )
     assert any("not in force" in note for note in older.notes)
-    assert len(goes(house)) == 3
-    said = house.database.read(
+    assert len(goes(context)) == 3
+    said = context.database.read(
         lambda tx: [row.said for row in tx.all(select(schema.consents).order_by(schema.consents.c.id))]
     )
     assert said == ["yes", "no", "yes", "yes"]
 
 
-def test_l38_a_yes_without_the_warning_does_not_count(house):
-    accept(house, consent={"said": "no"})
-    done = consents.record_consent(house, JORDAN, YES | {"warned_of_risk": False}, NOW, who="test")
+def test_l38_a_yes_without_the_warning_does_not_count(context):
+    accept(context, consent={"said": "no"})
+    done = consents.record_consent(context, JORDAN, YES | {"warned_of_risk": False}, NOW, who="test")
     assert any("L-38" in note for note in done.notes)
-    assert goes(house) == []
+    assert goes(context) == []
 
 
 # Wrong numbers.
@@ -342,11 +342,11 @@ def test_staff_can_say_that_a_number_is_wrong_and_that_it_is_not(line, twilio, t
         phone_numbers.mark_wrong(line, JORDAN, NOW, who="test", wrong=False)
 
 
-def test_a_new_number_settles_what_was_to_be_done_about_the_old_one(house):
-    accept(house)
-    phone_numbers.mark_wrong(house, JORDAN, NOW, who="test")
-    phone_numbers.new_number(house, JORDAN, "202-555-0150", NOW, who="test", consent=YES)
-    assert open_kinds(house) == []
+def test_a_new_number_settles_what_was_to_be_done_about_the_old_one(context):
+    accept(context)
+    phone_numbers.mark_wrong(context, JORDAN, NOW, who="test")
+    phone_numbers.new_number(context, JORDAN, "202-555-0150", NOW, who="test", consent=YES)
+    assert open_kinds(context) == []
 
 
 # Family (S-10, L-48, L-52).
@@ -364,40 +364,40 @@ def test_s10_a_sister_gets_the_family_sessions_with_both_consents(line, twilio, 
         supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
 
 
-def test_who_was_added_here_stays_when_the_plans_file_comes_again_and_when_time_passes(house):
-    accept(house, series=[FAMILY])
-    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
-    accept(house, series=[FAMILY | {"starts": "2026-12-05T15:00:00"}])
-    assert len([key for key, to in goes(house) if to == "0144" and "2026-12-05" in key]) == 3
+def test_who_was_added_here_stays_when_the_plans_file_comes_again_and_when_time_passes(context):
+    accept(context, series=[FAMILY])
+    supporters.add_recipient(context, JORDAN, HER, NOW, who="test")
+    accept(context, series=[FAMILY | {"starts": "2026-12-05T15:00:00"}])
+    assert len([key for key, to in goes(context) if to == "0144" and "2026-12-05" in key]) == 3
     weekly = FAMILY | {"repeats": "FREQ=WEEKLY;COUNT=20"}
-    accept(house, series=[weekly])
-    planning.extend(house, NOW + timedelta(days=10))
-    assert [key for key, to in goes(house) if to == "0144" and "2027-01-29" in key]
+    accept(context, series=[weekly])
+    planning.extend(context, NOW + timedelta(days=10))
+    assert [key for key, to in goes(context) if to == "0144" and "2027-01-29" in key]
     # Whom the file names, the file may take away.
-    accept(house, series=[weekly | {"for": ["self", "sister"]}], recipients=[HER])
-    accept(house, series=[weekly])
-    assert not [key for key, to in goes(house) if to == "0144"]
+    accept(context, series=[weekly | {"for": ["self", "sister"]}], recipients=[HER])
+    accept(context, series=[weekly])
+    assert not [key for key, to in goes(context) if to == "0144"]
 
 
-def test_l48_nobody_is_added_without_the_patients_written_consent(house):
-    accept(house, series=[FAMILY])
+def test_l48_nobody_is_added_without_the_patients_written_consent(context):
+    accept(context, series=[FAMILY])
     for person in ({**HER, "part2_consent_on": None}, {**HER, "part2_consent_on": None, "consent": None}):
         with pytest.raises(PlanRefused, match="written consent"):
-            supporters.add_recipient(house, JORDAN, person, NOW, who="test")
-    without_hers = supporters.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
+            supporters.add_recipient(context, JORDAN, person, NOW, who="test")
+    without_hers = supporters.add_recipient(context, JORDAN, {**HER, "consent": None}, NOW, who="test")
     assert any("own consent" in note for note in without_hers.notes)
-    assert not [key for key, to in goes(house) if to == "0144"]
-    consents.record_consent(house, SISTER, HERS, NOW, who="test")
-    assert [key for key, to in goes(house) if to == "0144"]
+    assert not [key for key, to in goes(context) if to == "0144"]
+    consents.record_consent(context, SISTER, HERS, NOW, who="test")
+    assert [key for key, to in goes(context) if to == "0144"]
 
 
-def test_what_they_are_told_of_must_be_there(house):
-    accept(house)
+def test_what_they_are_told_of_must_be_there(context):
+    accept(context)
     with pytest.raises(Refused, match="no family session"):
-        supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
+        supporters.add_recipient(context, JORDAN, HER, NOW, who="test")
     with pytest.raises(Refused, match="has the series group"):
-        supporters.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy", "group"])
-    assert supporters.add_recipient(house, JORDAN, HER, NOW, who="test", series=["therapy"]).texts.added == 3
+        supporters.add_recipient(context, JORDAN, HER, NOW, who="test", series=["therapy", "group"])
+    assert supporters.add_recipient(context, JORDAN, HER, NOW, who="test", series=["therapy"]).texts.added == 3
 
 
 @pytest.mark.parametrize("by_patient", [False, True])
@@ -413,7 +413,7 @@ def test_l52_who_leaves_gets_nothing_more_at_once_and_comes_back_with_a_new_cons
         supporters.remove_recipient(line, SISTER, NOW, who="test")
     with pytest.raises(Refused, match="written consent"):
         consents.record_consent(line, SISTER, HERS | {"on": "2026-11-30"}, NOW, who="test")
-    with pytest.raises(Refused, match="take it anew"):
+    with pytest.raises(Refused, match="take it again"):
         supporters.add_recipient(line, JORDAN, HER, NOW, who="test")
     anew = HER | {"consent": HERS | {"on": "2026-11-30"}}
     supporters.add_recipient(line, JORDAN, anew, NOW, who="test")
@@ -425,12 +425,12 @@ def test_l52_who_leaves_gets_nothing_more_at_once_and_comes_back_with_a_new_cons
         supporters.remove_recipient(line, JORDAN, NOW, who="test")
 
 
-def test_l52_an_edit_of_the_plans_file_brings_nobody_back(house):
+def test_l52_an_edit_of_the_plans_file_brings_nobody_back(context):
     family = FAMILY | {"for": ["self", "sister"]}
-    accept(house, series=[family], recipients=[HER])
-    supporters.remove_recipient(house, SISTER, NOW, who="test", by_patient=True)
-    accept(house, series=[family | {"starts": "2026-12-05T15:00:00"}], recipients=[HER])
-    assert not [key for key, to in goes(house) if to == "0144"]
+    accept(context, series=[family], recipients=[HER])
+    supporters.remove_recipient(context, SISTER, NOW, who="test", by_patient=True)
+    accept(context, series=[family | {"starts": "2026-12-05T15:00:00"}], recipients=[HER])
+    assert not [key for key, to in goes(context) if to == "0144"]
 
 
 # The 18th birthday (L-56).
@@ -439,43 +439,45 @@ def test_l52_an_edit_of_the_plans_file_brings_nobody_back(house):
 YOUNG = {"patient": {"born_on": "2008-12-02"}, "consent": {"legal_basis": "minor alone, state law"}}
 
 
-def test_l56_on_the_18th_birthday_consent_is_taken_anew(house):
-    accept(house, **YOUNG)
-    assert supporters.come_of_age(house, wall("2026-12-01T23:59")) == 0
-    assert len(goes(house)) == 3
+def test_l56_on_the_18th_birthday_consent_is_taken_anew(context):
+    accept(context, **YOUNG)
+    assert supporters.come_of_age(context, wall("2026-12-01T23:59")) == 0
+    assert len(goes(context)) == 3
     birthday = wall("2026-12-02T00:01")
-    watch.look(house, birthday)
-    assert goes(house) == []
-    assert "no_consent" in open_kinds(house)
-    assert supporters.come_of_age(house, birthday) == 0
-    accept(house, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")])  # the file has nothing new to say of it
-    assert goes(house) == []
+    watch.look(context, birthday)
+    assert goes(context) == []
+    assert "no_consent" in open_kinds(context)
+    assert supporters.come_of_age(context, birthday) == 0
+    accept(
+        context, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")]
+    )  # the file has nothing new to say of it
+    assert goes(context) == []
     with pytest.raises(PlanRefused, match="of age"):
-        consents.record_consent(house, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")
-    consents.record_consent(house, JORDAN, YES | {"on": "2026-12-02"}, birthday, who="test")
-    assert "day:2026-12-03:2h" in [key for key, _ in goes(house)]
-    assert "no_consent" not in open_kinds(house)
-    assert supporters.come_of_age(house, birthday + timedelta(days=1)) == 0
+        consents.record_consent(context, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")
+    consents.record_consent(context, JORDAN, YES | {"on": "2026-12-02"}, birthday, who="test")
+    assert "day:2026-12-03:2h" in [key for key, _ in goes(context)]
+    assert "no_consent" not in open_kinds(context)
+    assert supporters.come_of_age(context, birthday + timedelta(days=1)) == 0
 
 
-def test_l56_a_guardians_texts_end_with_it_and_a_supporters_go_on(house):
+def test_l56_a_guardians_texts_end_with_it_and_a_supporters_go_on(context):
     guardian = HER | {"key": "mother", "role": "guardian", "phone": "202-555-0145"}
     family = FAMILY | {"for": ["self", "sister", "mother"]}
-    accept(house, **YOUNG, recipients=[HER, guardian], series=[family])
-    assert supporters.come_of_age(house, wall("2026-12-02T06:00")) == 2
-    assert {to for _, to in goes(house)} == {"0144"}
+    accept(context, **YOUNG, recipients=[HER, guardian], series=[family])
+    assert supporters.come_of_age(context, wall("2026-12-02T06:00")) == 2
+    assert {to for _, to in goes(context)} == {"0144"}
 
 
-def test_l56_what_somebody_of_age_gave_is_not_about_their_age(house):
-    accept(house, patient={"born_on": "1994-05-17"}, consent={"legal_basis": "court order"})
-    assert supporters.come_of_age(house, NOW) == 0
+def test_l56_what_somebody_of_age_gave_is_not_about_their_age(context):
+    accept(context, patient={"born_on": "1994-05-17"}, consent={"legal_basis": "court order"})
+    assert supporters.come_of_age(context, NOW) == 0
 
 
 # A text that staff types.
 
 
-def test_w2_what_staff_types_goes_through_the_privacy_lint(house):
-    accept(house)
+def test_w2_what_staff_types_goes_through_the_privacy_lint(context):
+    accept(context)
     for words, problem in (
         ("Your rehab group is at 3", "tells"),
         ("See https://example.test/x", "link"),
@@ -483,8 +485,8 @@ def test_w2_what_staff_types_goes_through_the_privacy_lint(house):
         ("a " * 200, "too long"),
     ):
         with pytest.raises(Refused, match=problem):
-            staff_texts.say(house, JORDAN, words, NOW, who="test")
-    assert not any(text.class_ == "staff" for text in logged(house))
+            staff_texts.say(context, JORDAN, words, NOW, who="test")
+    assert not any(text.class_ == "staff" for text in logged(context))
 
 
 def test_a_typed_text_goes_once_in_plain_characters(line, twilio, travel):
@@ -513,17 +515,17 @@ def test_a_typed_text_goes_once_in_plain_characters(line, twilio, travel):
     ("prepare", "why"),
     [
         (opt_out, "opted out"),
-        (lambda house: consents.record_consent(house, JORDAN, {"said": "no"}, NOW, who="test"), "no consent"),
-        (lambda house: phone_numbers.mark_wrong(house, JORDAN, NOW, who="test"), "cannot be reached"),
-        (lambda house: changes.set_plan_status(house, "DC-1", "paused", NOW, who="test"), "no plan"),
-        (lambda house: changes.set_plan_status(house, "DC-1", "ended", NOW, who="test", because="died"), "death"),
+        (lambda context: consents.record_consent(context, JORDAN, {"said": "no"}, NOW, who="test"), "no consent"),
+        (lambda context: phone_numbers.mark_wrong(context, JORDAN, NOW, who="test"), "cannot be reached"),
+        (lambda context: changes.set_plan_status(context, "DC-1", "paused", NOW, who="test"), "no plan"),
+        (lambda context: changes.set_plan_status(context, "DC-1", "ended", NOW, who="test", because="died"), "death"),
     ],
 )
-def test_what_may_not_go_is_refused_with_the_reason(house, prepare, why):
-    accept(house)
-    prepare(house)
+def test_what_may_not_go_is_refused_with_the_reason(context, prepare, why):
+    accept(context)
+    prepare(context)
     with pytest.raises(Refused, match=why):
-        staff_texts.say(house, JORDAN, "See you soon.", NOW, who="test")
+        staff_texts.say(context, JORDAN, "See you soon.", NOW, who="test")
 
 
 def test_l39_a_typed_text_needs_a_verified_number(welcoming):
@@ -532,23 +534,23 @@ def test_l39_a_typed_text_needs_a_verified_number(welcoming):
         staff_texts.say(welcoming, JORDAN, "See you soon.", NOW, who="test")
 
 
-def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(house):
-    accept(house)
+def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(context):
+    accept(context)
     with pytest.raises(Refused, match="08:00"):
-        staff_texts.say(house, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
-    typed = staff_texts.say(house, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
+        staff_texts.say(context, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
+    typed = staff_texts.say(context, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
     assert typed.goes_at == wall("2026-12-01T08:00")
 
 
 # What people see.
 
 
-def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
-    accept(house, series=[FAMILY, one_off("therapy", "2026-12-03T15:00:00")])
-    supporters.add_recipient(house, JORDAN, {**HER, "consent": None}, NOW, who="test")
-    opt_out(house)
-    watch.look(house, NOW)
-    person = patient_status.show(house, JORDAN, NOW, who="A. Reyes")
+def test_a_patient_is_shown_with_who_gets_texts_and_why_not(context):
+    accept(context, series=[FAMILY, one_off("therapy", "2026-12-03T15:00:00")])
+    supporters.add_recipient(context, JORDAN, {**HER, "consent": None}, NOW, who="test")
+    opt_out(context)
+    watch.look(context, NOW)
+    person = patient_status.show(context, JORDAN, NOW, who="A. Reyes")
     shown = {one.key: one for one in person.readers}
     assert shown["self"].to.endswith("0143")
     assert "202555" not in repr(person)
@@ -558,29 +560,29 @@ def test_a_patient_is_shown_with_who_gets_texts_and_why_not(house):
     assert [row.series_key for row in person.visits] == ["therapy", "family"]
     assert [plan.ref for plan in person.plans] == ["DC-1"]
     assert person.name == "Jordan Alvarez"
-    read = house.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "patient read")))
+    read = context.database.read(lambda tx: tx.all(select(schema.audit).where(schema.audit.c.what == "patient read")))
     assert [(row.who, row.table) for row in read] == [("A. Reyes", "patients")]
 
 
 @pytest.mark.parametrize(
     ("phone", "waiting"), [(OLD_PHONE, {"self", "sister"}), (HER_PHONE, {"sister"})], ids=["patient", "supporter"]
 )
-def test_c12_who_is_shown_as_waiting_is_whose_reminders_are_held(house, travel, phone, waiting):
-    accept(house, series=[FAMILY])
-    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
-    inbound.take_in(house, InboundText("SM1", phone, "+15005550006", "I want to die", None), NOW)
-    person = patient_status.show(house, JORDAN, NOW, who="test")
+def test_c12_who_is_shown_as_waiting_is_whose_reminders_are_held(context, travel, phone, waiting):
+    accept(context, series=[FAMILY])
+    supporters.add_recipient(context, JORDAN, HER, NOW, who="test")
+    inbound.take_in(context, InboundText("SM1", phone, "+15005550006", "I want to die", None), NOW)
+    person = patient_status.show(context, JORDAN, NOW, who="test")
     assert {one.key for one in person.readers if one.waits} == waiting
     assert {one.key for one in person.readers if one.why_not is None} == {"self", "sister"}
     travel(wall("2026-12-03T15:00"))
-    send(house)
-    assert {text.recipient for text in logged(house) if text.held == "crisis"} == waiting
+    send(context)
+    assert {text.recipient for text in logged(context) if text.held == "crisis"} == waiting
 
 
-def test_l32_the_card_is_in_the_readers_language(house):
-    accept(house, series=[FAMILY])
-    supporters.add_recipient(house, JORDAN, HER, NOW, who="test")
-    assert "STOP" in patient_status.card(house, JORDAN)
-    assert "No more texts, please." in patient_status.card(house, JORDAN)
-    assert "No more texts, please." not in patient_status.card(house, SISTER)
-    assert patient_status.card(house, Whom("MRN-9")) is None
+def test_l32_the_card_is_in_the_readers_language(context):
+    accept(context, series=[FAMILY])
+    supporters.add_recipient(context, JORDAN, HER, NOW, who="test")
+    assert "STOP" in patient_status.card(context, JORDAN)
+    assert "No more texts, please." in patient_status.card(context, JORDAN)
+    assert "No more texts, please." not in patient_status.card(context, SISTER)
+    assert patient_status.card(context, Whom("MRN-9")) is None

@@ -30,23 +30,23 @@ SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW, New York
 PHONE = "+12025550143"
 
 
-def accept(house, **changes):
+def accept(context, **changes):
     changes.setdefault("series", [one_off("visit", SOON, leads=["90m"])])
-    return planning.accept(house, document(**changes), clock.now(), who="test")
+    return planning.accept(context, document(**changes), clock.now(), who="test")
 
 
-def receive(house, twilio, *statuses: str) -> None:
+def receive(context, twilio, *statuses: str) -> None:
     for ref, form in twilio.receipts(statuses):
-        outcomes.receive(house, ref, read_receipt(list(form.items())), form, clock.now())
+        outcomes.receive(context, ref, read_receipt(list(form.items())), form, clock.now())
 
 
-def states(house) -> list[str]:
-    return [text.state for text in logged(house)]
+def states(context) -> list[str]:
+    return [text.state for text in logged(context)]
 
 
-def inbound_text(house, body: str, sid: str = "SM" + "1" * 32) -> None:
+def inbound_text(context, body: str, sid: str = "SM" + "1" * 32) -> None:
     text = InboundText(sid=sid, sender=PHONE, to="+15005550006", body=body, opt_out_type=None)
-    inbound.take_in(house, text, clock.now())
+    inbound.take_in(context, text, clock.now())
 
 
 def test_the_whole_life_of_a_text(line, twilio):
@@ -228,14 +228,14 @@ def test_never_resend_looks_up_and_leaves_the_rest_to_a_person(line, twilio, tra
     settings = line.settings.model_copy(
         update={"sending": line.settings.sending.model_copy(update={"on_unknown": "never-resend"})}
     )
-    house = type(line)(settings, line.secrets, line.database)
+    context = type(line)(settings, line.secrets, line.database)
     twilio.rule(fault="error_before_create", times=1)
-    accept(house)
+    accept(context)
     for _ in range(6):
-        send(house)
+        send(context)
         travel(clock.now() + timedelta(seconds=60))
-        settle(house)
-    (text,) = logged(house)
+        settle(context)
+    (text,) = logged(context)
     assert (text.state, len(text.attempts)) == ("uncertain", 1)
 
 
@@ -317,9 +317,9 @@ def test_c10_a_lost_callback_is_repaired_by_asking(line, twilio, travel):
     assert states(line) == ["delivered"]
 
 
-def claimed(house, now, lease=timedelta(seconds=20)):
+def claimed(context, now, lease=timedelta(seconds=20)):
     """Claim as a worker does, and die before the call."""
-    return begun(house, now, lease=lease)
+    return begun(context, now, lease=lease)
 
 
 def test_k3_a_worker_that_died_after_its_claim_loses_and_doubles_nothing(line, twilio, travel):
@@ -418,10 +418,10 @@ def test_k15_a_visit_called_off_while_its_text_waits_takes_it_along(line, twilio
     assert twilio.created() == []
 
 
-def many(house, count: int, *, first: int = 0, **changes) -> None:
+def many(context, count: int, *, first: int = 0, **changes) -> None:
     for number in range(first, first + count):
         accept(
-            house,
+            context,
             plan={"ref": f"P-{number}"},
             patient={"ref": f"M-{number}", "phone": f"202-555-{100 + number:04d}"},
             **changes,
@@ -436,11 +436,11 @@ def test_rule_6_workers_at_once_claim_each_text_once(line, database_url):
     barrier = threading.Barrier(4)
 
     def work(database):
-        house = type(line)(line.settings, line.secrets, database)
+        context = type(line)(line.settings, line.secrets, database)
         barrier.wait()
         for _ in range(15):
             try:
-                got.extend(started.to for started in claimed(house, now))
+                got.extend(started.to for started in claimed(context, now))
             except ValueError:  # nothing ready any more
                 return
 
@@ -458,10 +458,10 @@ def test_rule_8_a_slow_sender_is_not_outrun(line, twilio, database_url):
     slow = line.settings.model_copy(
         update={"twilio": line.settings.twilio.model_copy(update={"segments_per_second": 10})}
     )
-    house = type(line)(slow, line.secrets, line.database)
-    many(house, 25)
+    context = type(line)(slow, line.secrets, line.database)
+    many(context, 25)
     began = time.monotonic()
-    assert send(house).accepted == 25
+    assert send(context).accepted == 25
     # Two whole seconds must lie between the first ten and the last five.
     assert time.monotonic() - began >= 2
     assert len(twilio.created()) == 25
@@ -484,7 +484,7 @@ def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(l
     for first, _ in got:
         within = sum(many for at, many in got if first <= at < first + timedelta(seconds=10))
         assert within <= 11.25 * max(pace, 1)
-    later = NOW + timedelta(hours=1)  # what nobody used is gone
+    later = NOW + timedelta(hours=1)  # what no one used is gone
     sender = line.database.read(lambda tx: tx.value(select(schema.senders.c.id)))
     assert [line.database.write(lambda tx: store.queue.reserve(tx, sender, later, 1000)) for _ in range(2)] == [
         max(1, int(pace)),
@@ -513,13 +513,13 @@ def limited(line, limit):
 
 def test_a_limit_of_the_day_holds_for_all_workers_together_and_what_is_over_waits(line, database_url, travel):
     """The network counts from midnight Pacific, 08:00 UTC, and segments."""
-    house = limited(line, 5)
-    many(house, 9, series=[one_off("visit", "2026-12-01T15:00:00", leads=["30h"])])
-    many(house, 2, first=50, series=[one_off("visit", "2026-11-30T16:00:00", leads=["7h"])])  # these shut today
+    context = limited(line, 5)
+    many(context, 9, series=[one_off("visit", "2026-12-01T15:00:00", leads=["30h"])])
+    many(context, 2, first=50, series=[one_off("visit", "2026-11-30T16:00:00", leads=["7h"])])  # these shut today
     barrier = threading.Barrier(4)
 
     def work():
-        own = type(line)(house.settings, line.secrets, store.Database(database_url, store.Ring(KEYS)))
+        own = type(line)(context.settings, line.secrets, store.Database(database_url, store.Ring(KEYS)))
         barrier.wait()
         for _ in range(4):
             send(own)
@@ -530,27 +530,27 @@ def test_a_limit_of_the_day_holds_for_all_workers_together_and_what_is_over_wait
         thread.start()
     for thread in threads:
         thread.join()
-    gone = [text for text in logged(house) if text.attempts]
+    gone = [text for text in logged(context) if text.attempts]
     assert sum(text.attempts[0].segments for text in gone) == len(gone) == 5
     assert {text.plan for text in gone} > {"P-50", "P-51"}  # the earliest deadline first
-    status = health.status(house, clock.now())
+    status = health.status(context, clock.now())
     assert any("daily limit for our sender" in trouble for trouble in status.troubles)
-    (day,) = (check for check in asyncio.run(health.doctor(house)) if check.check == "limit of the day")
+    (day,) = (check for check in asyncio.run(health.doctor(context)) if check.check == "limit of the day")
     assert (day.ok, day.detail) == (False, "5 of 5 segments that +15005550006 may send a day")
 
     travel(datetime(2026, 12, 1, 7, 59, tzinfo=UTC))
-    assert send(house).claimed == 0
+    assert send(context).claimed == 0
     travel(datetime(2026, 12, 1, 14, 30, tzinfo=UTC))  # past midnight there, and past the reader's night
-    assert send(house).accepted == 5
-    assert states(house).count("scheduled") == 1
+    assert send(context).accepted == 5
+    assert states(context).count("scheduled") == 1
 
 
 def test_what_was_refused_does_not_count_against_the_limit_of_the_day(line, twilio, travel):
-    house = limited(line, 2)
+    context = limited(line, 2)
     twilio.rule(fault="too_many", times=3)
-    many(house, 2)
+    many(context, 2)
     for _ in range(6):
-        send(house)
+        send(context)
         travel(clock.now() + timedelta(seconds=40))
     assert len(twilio.created()) == 2
 
@@ -634,7 +634,7 @@ def test_promise_5_what_could_tell_is_not_sent(line, twilio):
     accept(line)
 
     def rename(tx):
-        tx.run(schema.sites.update().values(alias="Sober House"))
+        tx.run(schema.sites.update().values(alias="Sober AppContext"))
 
     line.database.write(rename)
     assert send(line).suppressed == 1

@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 
 import pytest
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import document, one_off
 
 from reminders.service import planning
@@ -13,112 +13,114 @@ from reminders.store.planning.texts import Changes
 WEEKLY = {"repeats": "FREQ=WEEKLY;COUNT=3", "kind": "therapy_group", "session": "oak-monday"}
 
 
-def accept(house, number=1, now=NOW, **changes):
+def accept(context, number=1, now=NOW, **changes):
     person = {
         "plan": {"ref": f"DC-{number}"},
         "patient": {"ref": f"MRN-{number}", "phone": f"202-555-{100 + number:04d}"},
     }
     for name, values in person.items():
         changes[name] = values | changes.get(name, {})
-    return planning.accept(house, document(**changes), now, who="test")
+    return planning.accept(context, document(**changes), now, who="test")
 
 
-def keys(house, *states, **wanted):
-    return [text.key for text in logged(house, **wanted) if text.state in states]
+def keys(context, *states, **wanted):
+    return [text.key for text in logged(context, **wanted) if text.state in states]
 
 
-def test_one_verb_moves_a_session_for_all_its_patients(house):
+def test_one_verb_moves_a_session_for_all_its_patients(context):
     for number in (1, 2, 3):
-        accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
-    accept(house, 4, series=[one_off("other", "2026-12-14T18:00:00", repeats="FREQ=WEEKLY;COUNT=2")])
+        accept(context, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+    accept(context, 4, series=[one_off("other", "2026-12-14T18:00:00", repeats="FREQ=WEEKLY;COUNT=2")])
     to = datetime(2026, 12, 16, 10, 30)
-    moved = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
+    moved = changes.change_session(context, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
     assert moved == Changes(added=3, retracted=3)
     for number in (1, 2, 3):
-        assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled", plan=f"DC-{number}")
-        assert "day:2026-12-14:1d@17:00" in keys(house, "cancelled", plan=f"DC-{number}")
-    assert "day:2026-12-14:3d@17:00" in keys(house, "scheduled", plan="DC-4")
+        assert "day:2026-12-16:1d@17:00" in keys(context, "scheduled", plan=f"DC-{number}")
+        assert "day:2026-12-14:1d@17:00" in keys(context, "cancelled", plan=f"DC-{number}")
+    assert "day:2026-12-14:3d@17:00" in keys(context, "scheduled", plan="DC-4")
 
 
-def test_one_verb_calls_a_session_off(house):
+def test_one_verb_calls_a_session_off(context):
     for number in (1, 2):
-        accept(house, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
-    off = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
+        accept(context, number, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+    off = changes.change_session(context, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
     assert off == Changes(retracted=2)
-    again = changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
+    again = changes.change_session(context, "oak-monday", date(2026, 12, 14), NOW, who="test", to=None)
     assert again is None
-    assert changes.change_session(house, "nobody", date(2026, 12, 14), NOW, who="test", to=None) is None
+    assert changes.change_session(context, "nobody", date(2026, 12, 14), NOW, who="test", to=None) is None
 
 
-def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(house):
+def test_what_was_moved_here_stays_moved_until_the_plan_says_something_new(context):
     group = one_off("group", "2026-12-07T18:00:00", **WEEKLY)
-    accept(house, series=[group])
+    accept(context, series=[group])
     to = datetime(2026, 12, 16, 10, 30)
-    changes.change_session(house, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
-    planning.extend(house, NOW + timedelta(days=1))
-    accept(house, series=[group | {"place": "Room 9"}])
-    assert "day:2026-12-16:1d@17:00" in keys(house, "scheduled")
-    accept(house, series=[group | {"move": {"2026-12-14T18:00": "2026-12-17T18:00"}}])
-    assert "day:2026-12-16:1d@17:00" in keys(house, "cancelled")
-    assert "day:2026-12-17:1d@17:00" in keys(house, "scheduled")
+    changes.change_session(context, "oak-monday", date(2026, 12, 14), NOW, who="test", to=to)
+    planning.extend(context, NOW + timedelta(days=1))
+    accept(context, series=[group | {"place": "Room 9"}])
+    assert "day:2026-12-16:1d@17:00" in keys(context, "scheduled")
+    accept(context, series=[group | {"move": {"2026-12-14T18:00": "2026-12-17T18:00"}}])
+    assert "day:2026-12-16:1d@17:00" in keys(context, "cancelled")
+    assert "day:2026-12-17:1d@17:00" in keys(context, "scheduled")
 
 
-def test_a_session_cannot_move_into_the_past(house):
-    accept(house, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
+def test_a_session_cannot_move_into_the_past(context):
+    accept(context, series=[one_off("group", "2026-12-07T18:00:00", **WEEKLY)])
     with pytest.raises(ValueError, match="has passed"):
         changes.change_session(
-            house,
+            context,
             "oak-monday",
             date(2026, 12, 14),
             NOW,
             who="test",
             to=datetime(2026, 11, 1, 10, 0),
         )
-    assert "day:2026-12-14:1d@17:00" in keys(house, "scheduled")
+    assert "day:2026-12-14:1d@17:00" in keys(context, "scheduled")
 
 
-def test_l6_two_patients_on_one_number_share_its_caps(house):
-    accept(house, 1, series=[one_off("group", "2026-12-08T09:30:00", leads=["1d@17:00"], kind="therapy_group")])
-    assert keys(house, "scheduled", plan="DC-1")
+def test_l6_two_patients_on_one_number_share_its_caps(context):
+    accept(context, 1, series=[one_off("group", "2026-12-08T09:30:00", leads=["1d@17:00"], kind="therapy_group")])
+    assert keys(context, "scheduled", plan="DC-1")
     shared = {"phone": "202-555-0101"}
-    done = accept(house, 2, patient=shared, series=[one_off("visit", "2026-12-08T09:15:00", leads=["1d@17:00"])]).texts
+    done = accept(
+        context, 2, patient=shared, series=[one_off("visit", "2026-12-08T09:15:00", leads=["1d@17:00"])]
+    ).texts
     assert (done.added, done.retracted) == (1, 1)
-    assert {(text.plan, text.state, text.reason) for text in logged(house)} == {
+    assert {(text.plan, text.state, text.reason) for text in logged(context)} == {
         ("DC-1", "suppressed", "cap_day"),
         ("DC-2", "scheduled", None),
     }
-    changes.set_plan_status(house, "DC-2", "ended", NOW, who="test", because="completed")
-    assert keys(house, "scheduled", plan="DC-1") == ["day:2026-12-08:1d@17:00"]
+    changes.set_plan_status(context, "DC-2", "ended", NOW, who="test", because="completed")
+    assert keys(context, "scheduled", plan="DC-1") == ["day:2026-12-08:1d@17:00"]
 
 
-def test_l6_the_consent_in_force_sets_the_caps(house):
+def test_l6_the_consent_in_force_sets_the_caps(context):
     daily = [one_off("group", "2026-12-07T18:00:00", repeats="FREQ=DAILY;COUNT=10", kind="therapy_group")]
-    accept(house, series=daily, consent={"per_week": 3})
-    reasons = [text.reason for text in logged(house) if text.state == "suppressed"]
+    accept(context, series=daily, consent={"per_week": 3})
+    reasons = [text.reason for text in logged(context) if text.state == "suppressed"]
     # Two visits on a day that the first visit's three-day text has taken, the others above three a week.
     assert set(reasons) == {"cap_day", "cap_week"}
-    assert len(keys(house, "scheduled")) == 6
-    accept(house, series=daily, consent={"per_week": 7, "on": "2026-11-30"})
-    assert len(keys(house, "scheduled")) > 8
+    assert len(keys(context, "scheduled")) == 6
+    accept(context, series=daily, consent={"per_week": 7, "on": "2026-11-30"})
+    assert len(keys(context, "scheduled")) > 8
 
 
 def test_a_closed_day_has_no_text(database_url, tmp_path):
-    house = open_house(database_url, tmp_path, site__closures='["2026-12-25"]')
-    accept(house, series=[one_off("visit", "2026-12-25T15:00:00")])
-    assert {(text.state, text.reason) for text in logged(house)} == {("suppressed", "closed")}
-    assert all(text.red for text in planning.preview_plan(house, "DC-1", NOW))  # the first visit after discharge
-    house.close()
+    context = open_context(database_url, tmp_path, site__closures='["2026-12-25"]')
+    accept(context, series=[one_off("visit", "2026-12-25T15:00:00")])
+    assert {(text.state, text.reason) for text in logged(context)} == {("suppressed", "closed")}
+    assert all(text.red for text in planning.preview_plan(context, "DC-1", NOW))  # the first visit after discharge
+    context.close()
 
 
-def test_a_visit_left_without_any_text_is_red(house):
+def test_a_visit_left_without_any_text_is_red(context):
     soon = one_off("visit", "2026-12-01T15:00:00")
-    accept(house, series=[soon], consent={"said": "no"})
-    assert {text.red for text in planning.preview_plan(house, "DC-1", NOW)} == {True}
-    accept(house, 2, series=[soon])
-    assert not any(text.red for text in planning.preview_plan(house, "DC-2", NOW))
+    accept(context, series=[soon], consent={"said": "no"})
+    assert {text.red for text in planning.preview_plan(context, "DC-1", NOW)} == {True}
+    accept(context, 2, series=[soon])
+    assert not any(text.red for text in planning.preview_plan(context, "DC-2", NOW))
 
 
-def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house):
+def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(context):
     asked = document(
         plan={
             "ref": "DC-9",
@@ -133,9 +135,9 @@ def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house)
             one_off("meeting", "2026-12-05T19:00:00", kind="support_meeting", repeats="FREQ=WEEKLY"),
         ],
     )
-    before = planning.preview(house, asked, NOW)
-    planning.accept(house, asked, NOW, who="test")
-    stored = logged(house)
+    before = planning.preview(context, asked, NOW)
+    planning.accept(context, asked, NOW, who="test")
+    stored = logged(context)
     assert [(text.key, text.state, text.reason) for text in stored] == [
         (text.key, text.state, text.reason) for text in before
     ]
@@ -145,9 +147,9 @@ def test_a_matrix_plan_with_two_one_offs_and_a_meeting_is_within_its_caps(house)
         assert (text.reason is None) == (text.state == "scheduled")
 
 
-def test_p21_a_plan_without_a_visit_in_its_first_week_asks_for_a_reason(house):
+def test_p21_a_plan_without_a_visit_in_its_first_week_asks_for_a_reason(context):
     far = [one_off("visit", "2026-12-20T15:00:00")]
-    assert "first seven days" in accept(house, 1, series=far).note
-    assert accept(house, 2, series=far, plan={"late_start_because": "travels until the 18th"}).note is None
-    assert accept(house, 3, series=[one_off("visit", "2026-12-07T09:00:00")]).note is None
-    assert accept(house, 4, series=[one_off("visit", "2026-11-30T18:00:00")]).note is not None  # the day itself
+    assert "first seven days" in accept(context, 1, series=far).note
+    assert accept(context, 2, series=far, plan={"late_start_because": "travels until the 18th"}).note is None
+    assert accept(context, 3, series=[one_off("visit", "2026-12-07T09:00:00")]).note is None
+    assert accept(context, 4, series=[one_off("visit", "2026-11-30T18:00:00")]).note is not None  # the day itself

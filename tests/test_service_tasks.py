@@ -1,4 +1,4 @@
-"""What needs a person although nobody asked (R0.9): each task opens once, at its moment, and closes by itself where its
+"""What needs a person although no one asked (R0.9): each task opens once, at its moment, and closes by itself where its
 cause is gone; when it is due; and who is on call when.
 """
 
@@ -15,7 +15,7 @@ from people import KNOWN, one_off, raw
 
 from reminders import clock, plans, queries
 from reminders.plans import read
-from reminders.service import House, planning, tasks
+from reminders.service import AppContext, planning, tasks
 from reminders.service.operations import health, runs
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
@@ -48,7 +48,7 @@ def welcoming(database_url, tmp_path, travel, twilio):
 def accept_unverified(clinic, **more):
     data = raw(**more)
     del data["consent"]["verified"]
-    planning.accept(clinic.house, read(data, KNOWN), clock.now(), who="test")
+    planning.accept(clinic.context, read(data, KNOWN), clock.now(), who="test")
 
 
 def opened_at(clinic, kind, moments):
@@ -84,13 +84,13 @@ def test_l39_a_number_not_verified_on_the_day_of_discharge_is_one_task(welcoming
     task = the(welcoming, "unverified")
     assert (task.patients, task.urgency) == (("MRN-1",), "soon")
     assert near(task.due_at, local("2026-11-30T13:30"))
-    tasks.close(welcoming.house, task.id, "done", clock.now(), who="test")
+    tasks.close(welcoming.context, task.id, "done", clock.now(), who="test")
     assert opened_at(welcoming, "unverified", ["2026-12-03T10:00"]) == []
 
 
 def test_l39_its_y_closes_the_task(welcoming):
     accept_unverified(welcoming)
-    send(welcoming.house)
+    send(welcoming.context)
     assert opened_at(welcoming, "unverified", ["2026-11-30T11:00"])
     welcoming.text("Y")
     assert welcoming.tasks("unverified") == []
@@ -148,7 +148,7 @@ def test_p21_of_two_calls_one_is_noise_and_the_other_comes_in_time(welcoming):
     assert opened_at(welcoming, "red", ["2026-11-30T13:05"]) == []
     assert welcoming.kinds() == ["unverified"]
     assert near(the(welcoming, "unverified").due_at, local("2026-11-30T14:30"))  # two hours before the visit
-    tasks.close(welcoming.house, the(welcoming, "unverified").id, "not_reached", clock.now(), who="test")
+    tasks.close(welcoming.context, the(welcoming, "unverified").id, "not_reached", clock.now(), who="test")
     assert opened_at(welcoming, "red", ["2026-11-30T14:00"]) == ["2026-11-30T14:00"]
 
 
@@ -162,7 +162,7 @@ def test_p21_who_sent_stop_is_called_once_and_not_before_every_visit(clinic):
     assert clinic.kinds() == ["stop_early"]
     days = [f"2026-12-{day:02}T14:00" for day in range(1, 15)]
     assert opened_at(clinic, "red", days) == []
-    tasks.close(clinic.house, the(clinic, "stop_early").id, "reached", clock.now(), who="test")
+    tasks.close(clinic.context, the(clinic, "stop_early").id, "reached", clock.now(), who="test")
     assert opened_at(clinic, "red", [f"2026-12-{day:02}T14:30" for day in range(14, 16)]) == []
 
 
@@ -170,12 +170,12 @@ def test_p21_visits_of_a_lost_number_are_called_about_for_thirty_days(clinic):
     clinic.accept(series=[weekly(8)])
     clinic.twilio.rule(to=PHONE, error_code=30006, after=0.1)
     clinic.travel(local("2026-11-30T17:00"))
-    send(clinic.house)
+    send(clinic.context)
     clinic.travel(local("2026-11-30T17:20"))
-    runs._ask(clinic.house, clock.now())
-    assert opened_at(clinic, "red", ["2026-11-30T17:30", "2026-12-01T09:00"]) == []  # somebody calls about the number
+    runs._ask(clinic.context, clock.now())
+    assert opened_at(clinic, "red", ["2026-11-30T17:30", "2026-12-01T09:00"]) == []  # someone calls about the number
     for kind in ("number_bad", "undelivered"):
-        tasks.close(clinic.house, the(clinic, kind).id, "not_reached", clock.now(), who="test")
+        tasks.close(clinic.context, the(clinic, kind).id, "not_reached", clock.now(), who="test")
     days = [f"{NOW + day * DAY:%Y-%m-%d}T14:00" for day in (5, 6, 7, 13, 20, 27, 28, 34, 41)]
     found = opened_at(clinic, "red", days)
     assert found == ["2026-12-06T14:00", "2026-12-13T14:00", "2026-12-20T14:00", "2026-12-27T14:00"]
@@ -184,7 +184,7 @@ def test_p21_visits_of_a_lost_number_are_called_about_for_thirty_days(clinic):
 def test_s20_the_first_visit_that_nobody_confirmed_is_called_about_the_day_before(clinic):
     clinic.accept(series=[one_off("visit", "2026-12-03T15:00:00", leads=["1d@17:00"])])
     clinic.travel(local("2026-12-02T17:00"))
-    send(clinic.house)
+    send(clinic.context)
     moments = ["2026-12-02T19:00", "2026-12-02T19:59", "2026-12-02T20:01", "2026-12-03T09:00"]
     assert opened_at(clinic, "unconfirmed_first", moments) == ["2026-12-02T20:01"]
     assert near(the(clinic, "unconfirmed_first").due_at, local("2026-12-03T13:00"))
@@ -197,7 +197,7 @@ def test_s20_a_confirmed_first_visit_is_nobodys_task_nor_is_the_second(clinic):
     clinic.accept(series=[*visits, one_off("second", "2026-12-07T15:00:00", leads=["1d@17:00"])])
     for evening in ("2026-12-02", "2026-12-06"):
         clinic.travel(local(f"{evening}T17:00"))
-        send(clinic.house)
+        send(clinic.context)
         if evening == "2026-12-02":
             clinic.text("C")
         assert opened_at(clinic, "unconfirmed_first", [f"{evening}T20:30"]) == []
@@ -221,10 +221,10 @@ def test_r09_a_text_that_did_not_arrive_is_a_task_in_the_first_thirty_days(clini
             series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])],
         )
     clinic.travel(local("2026-12-01T17:00"))
-    send(clinic.house)
+    send(clinic.context)
     assert opened_at(clinic, "undelivered", ["2026-12-01T17:05"]) == []
     clinic.travel(local("2026-12-01T17:20"))
-    runs._ask(clinic.house, clock.now())  # no receipt came here: it is asked for
+    runs._ask(clinic.context, clock.now())  # no receipt came here: it is asked for
     assert opened_at(clinic, "undelivered", ["2026-12-01T17:21", "2026-12-01T18:00"]) == ["2026-12-01T17:21"]
     task = the(clinic, "undelivered")
     assert (task.patients, task.visit) == (("MRN-1",), "visit@once")
@@ -235,9 +235,9 @@ def test_r09_a_number_that_cannot_be_reached_is_one_task(clinic):
     clinic.twilio.rule(to=PHONE, error_code=30006, after=0.1)
     clinic.accept(series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00", "2h"])])
     clinic.travel(local("2026-12-01T17:00"))
-    send(clinic.house)
+    send(clinic.context)
     clinic.travel(local("2026-12-01T17:20"))
-    runs._ask(clinic.house, clock.now())
+    runs._ask(clinic.context, clock.now())
     moments = ["2026-12-01T17:21", "2026-12-02T09:00", "2026-12-03T09:00"]
     assert opened_at(clinic, "number_bad", moments) == ["2026-12-01T17:21"]
     assert the(clinic, "number_bad").patients == ("MRN-1",)
@@ -253,17 +253,17 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
         clinic.accept(series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])])
         clinic.twilio.rule(fault="error_before_create")
         clinic.travel(local("2026-12-01T17:00"))
-        send(clinic.house)
+        send(clinic.context)
         (text,) = clinic.texts("reminder")
         for after in (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1)):
             clinic.travel(local("2026-12-01T17:00") + after)
-            settle(clinic.house)
+            settle(clinic.context)
         (text,) = clinic.texts("reminder")
         assert text.state == "uncertain"
         closes = plans.to_wall(text.closes_at, NEW_YORK)
         before, after = ((closes + timedelta(minutes=late)).isoformat() for late in (-5, 5))
         as_if = {"class": class_, "opens_at": text.opens_at - timedelta(days=opened)}
-        clinic.house.database.write(lambda tx: tx.run(schema.texts.update().values(as_if)))
+        clinic.context.database.write(lambda tx: tx.run(schema.texts.update().values(as_if)))
         assert opened_at(clinic, "uncertain", [before, after]) == [after]
         assert the(clinic, "uncertain").text_id == text.text
     finally:
@@ -272,7 +272,7 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
 
 def mark(clinic, status):
     appointments = schema.appointments
-    clinic.house.database.write(lambda tx: tx.run(appointments.update().values(status=status)))
+    clinic.context.database.write(lambda tx: tx.run(appointments.update().values(status=status)))
 
 
 def test_c15_visits_to_mark_are_one_list_a_day_that_closes_itself(clinic):
@@ -356,7 +356,7 @@ def rota(database_url, tmp_path, travel, twilio):
         ("2026-12-01T10:00", ["Nurse"], ["Backup"]),
         ("2026-12-01T19:50", ["Nurse"], ["Night"]),  # the shift ends meanwhile
         ("2026-12-02T03:00", ["Night"], ["Night"]),
-        ("2026-12-05T12:00", ["Lead"], ["Lead"]),  # nobody is on call: the supervisor, rather than nobody
+        ("2026-12-05T12:00", ["Lead"], ["Lead"]),  # no one is on call: the supervisor, rather than no one
     ],
 )
 def test_c8_the_rota_says_who_is_paged_and_who_after_them(rota, at, first, second):
@@ -370,45 +370,45 @@ def test_c8_the_rota_says_who_is_paged_and_who_after_them(rota, at, first, secon
 
 
 def go_live(clinic):
-    check = {one.check: one for one in asyncio.run(health.go_live(clinic.house, webhooks=False))}["on-call"]
+    check = {one.check: one for one in asyncio.run(health.go_live(clinic.context, webhooks=False))}["on-call"]
     return check.ok, check.detail
 
 
 def live(clinic):
     """The same house, live: nothing is sent by it here."""
-    twilio = clinic.house.settings.twilio.model_copy(update={"live": True})
-    return House(
-        clinic.house.settings.model_copy(update={"twilio": twilio}), clinic.house.secrets, clinic.house.database
+    twilio = clinic.context.settings.twilio.model_copy(update={"live": True})
+    return AppContext(
+        clinic.context.settings.model_copy(update={"twilio": twilio}), clinic.context.secrets, clinic.context.database
     )
 
 
 def test_c8_a_gap_in_the_rota_is_red_once_live_and_the_doctor_names_its_hours(rota, clinic):
     gap = "Sat 08:00\N{EN DASH}Sat 20:00, Sun 08:00\N{EN DASH}Sun 20:00"
-    assert go_live(rota) == (False, f"nobody {gap}")
+    assert go_live(rota) == (False, f"no one {gap}")
     troubles = health.status(live(rota), clock.now()).troubles
     assert [trouble for trouble in troubles if "on call" in trouble] == [
-        f"nobody is on call: {part}" for part in gap.split(", ")
+        f"no one is on call: {part}" for part in gap.split(", ")
     ]
-    assert not any("on call" in trouble for trouble in health.status(rota.house, clock.now()).troubles)
+    assert not any("on call" in trouble for trouble in health.status(rota.context, clock.now()).troubles)
     assert go_live(clinic) == (True, "1, without a gap")
     assert not any("on call" in trouble for trouble in health.status(live(clinic), clock.now()).troubles)
 
 
-def test_c8_with_nobody_on_the_rota_only_a_live_service_is_not_ok(house, travel):
-    quiet = health.status(house, clock.now()).troubles
+def test_c8_with_nobody_on_the_rota_only_a_live_service_is_not_ok(context, travel):
+    quiet = health.status(context, clock.now()).troubles
     assert not any("on call" in trouble for trouble in quiet)
-    twilio = house.settings.twilio.model_copy(update={"live": True})
-    alive = House(house.settings.model_copy(update={"twilio": twilio}), house.secrets, house.database)
-    assert "nobody is on call: the whole week" in health.status(alive, clock.now()).troubles
+    twilio = context.settings.twilio.model_copy(update={"live": True})
+    alive = AppContext(context.settings.model_copy(update={"twilio": twilio}), context.secrets, context.database)
+    assert "no one is on call: the whole week" in health.status(alive, clock.now()).troubles
 
 
 def test_c8_two_shifts_of_one_person_are_paged_each_at_its_own_address(database_url, tmp_path, travel, twilio):
     day, night = {"hours": ["08:00", "20:00"]}, {"hours": ["20:00", "08:00"]}
     clinic = Clinic(database_url, tmp_path, travel, twilio, ("Dana day", day), ("Dana night", night))
-    entries = [one.model_copy(update={"name": "Dana"}) for one in clinic.house.settings.site.on_call]
-    site = clinic.house.settings.site.model_copy(update={"on_call": tuple(entries)})
-    clinic.house = House(
-        clinic.house.settings.model_copy(update={"site": site}), clinic.house.secrets, clinic.house.database
+    entries = [one.model_copy(update={"name": "Dana"}) for one in clinic.context.settings.site.on_call]
+    site = clinic.context.settings.site.model_copy(update={"on_call": tuple(entries)})
+    clinic.context = AppContext(
+        clinic.context.settings.model_copy(update={"site": site}), clinic.context.secrets, clinic.context.database
     )
     try:
         clinic.text("i want to die")
@@ -426,12 +426,12 @@ def test_c8_who_left_the_rota_before_a_page_went_is_replaced(clinic, travel):
     clinic.text("i want to die")
     assert clinic.pager.called() == ["Nurse"]
     clinic.pager.answers = [200]
-    (entry,) = clinic.house.settings.site.on_call
+    (entry,) = clinic.context.settings.site.on_call
     url = clinic.pager.contact("Colleague")["page"]
     other = entry.model_copy(update={"name": "Colleague", "page": url})
-    site = clinic.house.settings.site.model_copy(update={"on_call": (other,)})
-    clinic.house = House(
-        clinic.house.settings.model_copy(update={"site": site}), clinic.house.secrets, clinic.house.database
+    site = clinic.context.settings.site.model_copy(update={"on_call": (other,)})
+    clinic.context = AppContext(
+        clinic.context.settings.model_copy(update={"site": site}), clinic.context.secrets, clinic.context.database
     )
     clinic.travel(clock.now() + timedelta(minutes=3))
     clinic.page()
@@ -444,7 +444,7 @@ def test_c8_who_left_the_rota_before_a_page_went_is_replaced(clinic, travel):
 
 def test_tasks_stand_in_the_order_in_which_they_must_be_done(clinic):
     clinic.accept()
-    inbound.take_in(clinic.house, InboundText("SM" + "1" * 32, PHONE, SENDER, "hello there", None), clock.now())
+    inbound.take_in(clinic.context, InboundText("SM" + "1" * 32, PHONE, SENDER, "hello there", None), clock.now())
     clinic.travel(NOW + timedelta(hours=1))
     clinic.text("what is this about", STRANGER)
     clinic.travel(NOW + timedelta(hours=2))
@@ -452,9 +452,9 @@ def test_tasks_stand_in_the_order_in_which_they_must_be_done(clinic):
     assert clinic.kinds() == ["slip", "reply", "stranger"]
     assert the(clinic, "slip").due_at - the(clinic, "slip").opened_at == timedelta(minutes=60)
     reply = the(clinic, "reply")
-    tasks.take(clinic.house, reply.id, clock.now(), who="cli:a")
-    assert [task.id for task in queries.tasks.list_tasks(clinic.house.database, owner="cli:a")] == [reply.id]
-    tasks.close(clinic.house, reply.id, "done", clock.now(), who="cli:b")
+    tasks.take(clinic.context, reply.id, clock.now(), who="cli:a")
+    assert [task.id for task in queries.tasks.list_tasks(clinic.context.database, owner="cli:a")] == [reply.id]
+    tasks.close(clinic.context, reply.id, "done", clock.now(), who="cli:b")
     assert clinic.kinds() == ["slip", "stranger"]
     assert [task.kind for task in clinic.tasks(closed=True)] == ["reply"]
     assert [task.kind for task in clinic.tasks(closed=None)] == ["slip", "stranger", "reply"]
@@ -463,15 +463,15 @@ def test_tasks_stand_in_the_order_in_which_they_must_be_done(clinic):
 
 def test_one_cause_is_one_task_with_every_text_in_its_story(clinic):
     clinic.accept()
-    for body in ("hello there", "anybody home", "hello?"):
+    for body in ("hello there", "anyone home", "hello?"):
         clinic.text(body)
     task = the(clinic, "reply")
     assert [event.words for event in clinic.story(task.id) if event.what == "a text came"] == [
         "hello there",
-        "anybody home",
+        "anyone home",
         "hello?",
     ]
-    tasks.close(clinic.house, task.id, "done", clock.now(), who="test")
+    tasks.close(clinic.context, task.id, "done", clock.now(), who="test")
     clinic.text("and now?")
     assert the(clinic, "reply").id != task.id
 
@@ -483,7 +483,7 @@ def test_the_numbers_of_tasks_are_in_the_metrics_and_say_nothing_of_anybody(clin
     clinic.pager.answers = [500]
     clinic.text("i want to die")
     clinic.text("what is this about", STRANGER)
-    shown = Caller(clinic.house).get("/metrics").text
+    shown = Caller(clinic.context).get("/metrics").text
     assert 'reminders_tasks_open{urgency="urgent"} 1.0' in shown
     assert 'reminders_tasks_open{urgency="soon"} 1.0' in shown
     assert 'reminders_tasks_open{urgency="normal"} 0.0' in shown

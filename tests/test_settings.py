@@ -260,7 +260,7 @@ def test_every_wrong_key_is_named_at_once(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("word", ["Recovery House", "Oak Rehab", "Detox Center"])
+@pytest.mark.parametrize("word", ["Recovery AppContext", "Oak Rehab", "Detox Center"])
 def test_l43_an_alias_that_tells_is_refused_with_the_word_named(word, tmp_path):
     in_file(tmp_path, f"[site]\nalias = '{word}'\n")
     said = refusal({}, tmp_path)
@@ -406,7 +406,7 @@ def test_live_needs_every_secret(name, tmp_path):
 
 
 def beside(tmp_path, **environ):
-    return load({"DATABASE_URL": f"sqlite:///{tmp_path}/house.db", **environ}, tmp_path)
+    return load({"DATABASE_URL": f"sqlite:///{tmp_path}/context.db", **environ}, tmp_path)
 
 
 def test_a_missing_key_is_made_once_and_kept_beside_the_database(tmp_path):
@@ -430,13 +430,13 @@ def test_a_given_key_is_used_and_only_the_missing_one_made(tmp_path):
 
 
 def test_a_database_address_with_options_has_its_keys_beside_the_file(tmp_path):
-    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/house.db?timeout=5"}, tmp_path)
+    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/context.db?timeout=5"}, tmp_path)
     assert secrets(settings, {}).new_keys_file == tmp_path / "house.keys"
 
 
 def test_keys_that_cannot_be_kept_or_read_are_an_error_that_names_the_file(tmp_path):
     with pytest.raises(SettingsError, match=r"gone/house\.keys"):
-        secrets(load({"DATABASE_URL": f"sqlite:///{tmp_path}/gone/house.db"}, tmp_path), {})
+        secrets(load({"DATABASE_URL": f"sqlite:///{tmp_path}/gone/context.db"}, tmp_path), {})
     for text in ("", "{}", "[1]", "not json"):
         (tmp_path / "house.keys").write_text(text, encoding="utf-8")
         with pytest.raises(SettingsError, match=r"house\.keys: holds no keys"):
@@ -451,7 +451,7 @@ def test_processes_that_start_together_agree_on_the_keys(tmp_path):
     )
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("REMINDERS_", "TWILIO_"))},
-        "DATABASE_URL": f"sqlite:///{tmp_path}/house.db",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/context.db",
         "PYTHONPATH": str(ROOT),
     }
     started = [

@@ -11,7 +11,7 @@ import pytest
 import routes
 import staff
 from argon2 import Type
-from conftest import NOW, environment, open_house
+from conftest import NOW, environment, open_context
 from fastapi import Depends, Request
 from test_web_pages import Page
 from typer.testing import CliRunner
@@ -33,7 +33,7 @@ BROWSER = {"sec-fetch-site": "same-origin", "accept": "text/html"}
 def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, for what does not depend on the database."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     yield opened
     opened.close()
 
@@ -76,22 +76,22 @@ def code(secret: str) -> str:
     return pyotp.TOTP(secret).at(clock.now())
 
 
-def secret_of(house, login: str) -> str:
+def secret_of(context, login: str) -> str:
     def read(tx):
         return store.accounts.factor_of(tx, store.accounts.by_login(tx, login))
 
-    return house.database.read(read)
+    return context.database.read(read)
 
 
-def audited(house) -> list[tuple[str, str]]:
+def audited(context) -> list[tuple[str, str]]:
     query = schema.audit.select().order_by(schema.audit.c.id)
-    return [(row.who, row.what) for row in house.database.read(lambda tx: tx.all(query))]
+    return [(row.who, row.what) for row in context.database.read(lambda tx: tx.all(query))]
 
 
-def enrolled(house, login: str = "ana.reyes", role: str = "coordinator") -> tuple[Browser, list[str]]:
-    """Somebody who has taken up their invitation: their browser, and their recovery codes."""
-    invitation = accounts.invite(house, login, "Ana Reyes", role, clock.now(), who="test")
-    browser = Browser(house)
+def enrolled(context, login: str = "ana.reyes", role: str = "coordinator") -> tuple[Browser, list[str]]:
+    """Someone who has taken up their invitation: their browser, and their recovery codes."""
+    invitation = accounts.invite(context, login, "Ana Reyes", role, clock.now(), who="test")
+    browser = Browser(context)
     browser.open(invitation.path)
     browser.fill(invitation.path, password=PASSWORD)
     key = "".join(Page(browser.answer).said("code"))
@@ -99,8 +99,8 @@ def enrolled(house, login: str = "ana.reyes", role: str = "coordinator") -> tupl
     return browser, Page(browser.answer).said("code")
 
 
-def password_given(house, login: str = "ana.reyes", password: str = PASSWORD, **more) -> Browser:
-    browser = Browser(house, **more)
+def password_given(context, login: str = "ana.reyes", password: str = PASSWORD, **more) -> Browser:
+    browser = Browser(context, **more)
     browser.open("/sign-in")
     browser.fill("/sign-in", login=login, password=password)
     return browser
@@ -109,8 +109,8 @@ def password_given(house, login: str = "ana.reyes", password: str = PASSWORD, **
 # In and out
 
 
-def test_from_the_invitation_to_the_second_day(house, travel):
-    browser, codes = enrolled(house)
+def test_from_the_invitation_to_the_second_day(context, travel):
+    browser, codes = enrolled(context)
     assert len(set(codes)) == 10
     assert "shown only now" in browser.said
     assert browser.open("/log").status_code == 200
@@ -118,16 +118,16 @@ def test_from_the_invitation_to_the_second_day(house, travel):
     assert browser.page("/log").headers["location"] == "/sign-in?next=/log"
 
     travel(NOW + timedelta(days=1))
-    browser = Browser(house)
+    browser = Browser(context)
     assert "Sign in" in browser.open("/log?state=sent").text
     browser.fill("/sign-in", login=" Ana.Reyes ", password=PASSWORD)
     before = dict(browser.cookies)
-    assert browser.page("/log").headers["location"] == "/sign-in/code?next=/log"  # the password alone lets nobody in
-    browser.fill("/sign-in/code", code=code(secret_of(house, "ana.reyes")))
+    assert browser.page("/log").headers["location"] == "/sign-in/code?next=/log"  # the password alone lets no one in
+    browser.fill("/sign-in/code", code=code(secret_of(context, "ana.reyes")))
     assert str(browser.answer.url).endswith("/log?state=sent")
     assert dict(browser.cookies) != before  # another token
     assert browser.page("/log").status_code == 200
-    assert [row for row in audited(house) if row[0].startswith("staff")] == [
+    assert [row for row in audited(context) if row[0].startswith("staff")] == [
         ("staff:ana.reyes", "password chosen"),
         ("staff:ana.reyes", "second factor set up"),
         ("staff:ana.reyes", "signed in"),
@@ -136,14 +136,14 @@ def test_from_the_invitation_to_the_second_day(house, travel):
     ]
 
 
-def test_the_database_holds_nothing_that_lets_somebody_in(house):
-    browser, codes = enrolled(house)
+def test_the_database_holds_nothing_that_lets_somebody_in(context):
+    browser, codes = enrolled(context)
     token = next(iter(browser.cookies.values()))
     held = []
     for table in (schema.staff, schema.sign_ins, schema.recovery_codes, schema.sign_in_failures):
-        held += house.database.read(lambda tx, table=table: [str(row) for row in tx.all(table.select())])
+        held += context.database.read(lambda tx, table=table: [str(row) for row in tx.all(table.select())])
     text = "\n".join(held)
-    for secret in (token, PASSWORD, secret_of(house, "ana.reyes"), *codes, *(one.replace("-", "") for one in codes)):
+    for secret in (token, PASSWORD, secret_of(context, "ana.reyes"), *codes, *(one.replace("-", "") for one in codes)):
         assert secret not in text
     assert "$argon2id$" in text
 
@@ -157,57 +157,57 @@ def test_a_guess_costs_what_owasp_asks_for():
     assert OURS.time_cost >= 2
 
 
-def test_a_code_is_good_once_and_not_for_long(house, travel):
-    enrolled(house)
-    secret = secret_of(house, "ana.reyes")
+def test_a_code_is_good_once_and_not_for_long(context, travel):
+    enrolled(context)
+    secret = secret_of(context, "ana.reyes")
     travel(NOW + timedelta(minutes=5))
     used = code(secret)
-    assert password_given(house).fill("/sign-in/code", code=used).status_code == 200
-    refused = password_given(house)
+    assert password_given(context).fill("/sign-in/code", code=used).status_code == 200
+    refused = password_given(context)
     assert refused.fill("/sign-in/code", code=used).status_code == 422
     assert refused.page("/log").status_code == 303
     travel(NOW + timedelta(minutes=6))
     at = pyotp.TOTP(secret).at
     for seconds, status in ((-60, 422), (60, 422), (-30, 200), (30, 200)):
-        entered = password_given(house).fill("/sign-in/code", code=at(clock.now() + timedelta(seconds=seconds)))
+        entered = password_given(context).fill("/sign-in/code", code=at(clock.now() + timedelta(seconds=seconds)))
         assert entered.status_code == status, seconds
 
 
-def test_a_recovery_code_is_good_once(house, travel):
-    _, codes = enrolled(house)
+def test_a_recovery_code_is_good_once(context, travel):
+    _, codes = enrolled(context)
     travel(NOW + timedelta(minutes=5))
     typed = codes[3].upper().replace("-", " ")
-    assert password_given(house).fill("/sign-in/code", code=typed).url.path != "/sign-in/code"
-    assert password_given(house).fill("/sign-in/code", code=codes[3]).status_code == 422
-    left = house.database.read(
+    assert password_given(context).fill("/sign-in/code", code=typed).url.path != "/sign-in/code"
+    assert password_given(context).fill("/sign-in/code", code=codes[3]).status_code == 422
+    left = context.database.read(
         lambda tx: queries.accounts.recovery_codes_left(tx, store.accounts.by_login(tx, "ana.reyes").id)
     )
     assert left == 9
 
 
-def test_an_invitation_is_good_once_and_for_three_days(house, travel):
-    invitation = accounts.invite(house, "ana.reyes", "Ana Reyes", "ops", clock.now(), who="test")
-    first, second = Browser(house), Browser(house)
+def test_an_invitation_is_good_once_and_for_three_days(context, travel):
+    invitation = accounts.invite(context, "ana.reyes", "Ana Reyes", "ops", clock.now(), who="test")
+    first, second = Browser(context), Browser(context)
     for browser in (first, second):
         browser.open(invitation.path)
     assert first.fill(invitation.path, password=PASSWORD).url.path == "/enrol"
     assert second.fill(invitation.path, password="another one altogether").status_code == 404
-    again = accounts.reset(house, "ana.reyes", clock.now(), who="test")
+    again = accounts.reset(context, "ana.reyes", clock.now(), who="test")
     travel(NOW + timedelta(hours=72, minutes=1))
-    assert Browser(house).open(again.path).status_code == 404
-    assert Browser(house).open("/invitation/x").status_code == 404
+    assert Browser(context).open(again.path).status_code == 404
+    assert Browser(context).open("/invitation/x").status_code == 404
 
 
-def test_a_reset_password_does_not_go_round_the_second_factor(house, travel):
-    enrolled(house)
+def test_a_reset_password_does_not_go_round_the_second_factor(context, travel):
+    enrolled(context)
     travel(NOW + timedelta(hours=1))
-    again = accounts.reset(house, "ana.reyes", clock.now(), who="test")
-    assert password_given(house).answer.status_code == 422  # the old one
-    browser = Browser(house)
+    again = accounts.reset(context, "ana.reyes", clock.now(), who="test")
+    assert password_given(context).answer.status_code == 422  # the old one
+    browser = Browser(context)
     browser.open(again.path)
     assert browser.fill(again.path, password="brass kettle over snow").url.path == "/sign-in/code"
-    assert browser.fill("/sign-in/code", code=code(secret_of(house, "ana.reyes"))).status_code == 200
-    lost = accounts.reset(house, "ana.reyes", clock.now(), who="test", factor=True)
+    assert browser.fill("/sign-in/code", code=code(secret_of(context, "ana.reyes"))).status_code == 200
+    lost = accounts.reset(context, "ana.reyes", clock.now(), who="test", factor=True)
     browser.open(lost.path)
     assert browser.fill(lost.path, password="tin saucer beside sun").url.path == "/enrol"
 
@@ -282,15 +282,15 @@ def test_password_managers_and_assistive_tools_are_told_what_a_field_is(here):
 # How long it holds
 
 
-def test_it_ends_when_nothing_is_done_and_at_the_latest_after_twelve_hours(house, travel):
-    browser = Browser(house, role="ops")
+def test_it_ends_when_nothing_is_done_and_at_the_latest_after_twelve_hours(context, travel):
+    browser = Browser(context, role="ops")
     travel(NOW + timedelta(minutes=14, seconds=59))
     assert browser.page("/log").status_code == 200
     travel(NOW + timedelta(minutes=29))
-    assert browser.page("/log").status_code == 200  # the limit began anew
+    assert browser.page("/log").status_code == 200  # the limit began again
     travel(NOW + timedelta(minutes=45))
     assert browser.page("/log").status_code == 303
-    browser = Browser(house, role="ops")
+    browser = Browser(context, role="ops")
     for quarter in range(1, 200):
         travel(NOW + timedelta(minutes=45 + 14 * quarter))
         if browser.page("/log").status_code != 200:
@@ -321,30 +321,30 @@ def test_that_somebody_is_there_is_written_at_most_once_a_minute(here, travel):
     assert len(seen) == 3
 
 
-def test_signing_out_ends_it_for_a_copied_cookie_too(house):
-    browser, copy = Browser(house, role="ops"), Browser(house)
+def test_signing_out_ends_it_for_a_copied_cookie_too(context):
+    browser, copy = Browser(context, role="ops"), Browser(context)
     copy.cookies.update(browser.cookies)
     assert copy.page("/log").status_code == 200
     assert browser.request("POST", "/sign-out", headers=BROWSER).headers["location"] == "/sign-in"
     assert copy.page("/log").status_code == 303
 
 
-def test_ending_access_ends_sign_ins_and_keys_at_once(house):
-    one, other = Browser(house, role="ops"), Browser(house, role="ops")
-    somebody = Browser(house, role="admin")
-    actor = staff.actor(house, "ops")
+def test_ending_access_ends_sign_ins_and_keys_at_once(context):
+    one, other = Browser(context, role="ops"), Browser(context, role="ops")
+    somebody = Browser(context, role="admin")
+    actor = staff.actor(context, "ops")
     key = {"id": 1, "name": "k", "prefix": "k", "secret": "k", "scopes": [], "made_by": actor.id, "made_at": NOW}
-    house.database.write(lambda tx: tx.run(schema.api_keys.insert(), key))
-    accounts.end_access(house, actor.login, clock.now(), who="test")
+    context.database.write(lambda tx: tx.run(schema.api_keys.insert(), key))
+    accounts.end_access(context, actor.login, clock.now(), who="test")
     assert {browser.page("/log").status_code for browser in (one, other)} == {303}
     assert somebody.page("/log").status_code == 200
-    assert house.database.read(lambda tx: tx.first(schema.api_keys.select())).ended_at is not None
+    assert context.database.read(lambda tx: tx.first(schema.api_keys.select())).ended_at is not None
     with pytest.raises(signing_in.NotSignedIn):
-        staff.actor(house, "ops")
+        staff.actor(context, "ops")
 
 
-def test_all_other_sign_ins_end_and_this_one_stays(house):
-    here, there = Browser(house, role="ops"), Browser(house, role="ops")
+def test_all_other_sign_ins_end_and_this_one_stays(context):
+    here, there = Browser(context, role="ops"), Browser(context, role="ops")
     assert here.request("POST", "/sign-out/others", headers=BROWSER).status_code == 303
     assert (here.page("/log").status_code, there.page("/log").status_code) == (200, 303)
 
@@ -352,24 +352,24 @@ def test_all_other_sign_ins_end_and_this_one_stays(house):
 # Wrong tries
 
 
-def test_wrong_tries_wait_longer_and_longer_and_nobody_learns_what_was_wrong(house, travel):
-    enrolled(house)
+def test_wrong_tries_wait_longer_and_longer_and_nobody_learns_what_was_wrong(context, travel):
+    enrolled(context)
     said = []
     for login in ("ana.reyes", "nobody.known"):
         travel(NOW + timedelta(hours=2))
-        statuses = [password_given(house, login, "wrong").answer.status_code for _ in range(7)]
+        statuses = [password_given(context, login, "wrong").answer.status_code for _ in range(7)]
         assert statuses == [422] * 5 + [429] * 2
-        assert password_given(house, login).answer.status_code == 429  # the right one waits too
+        assert password_given(context, login).answer.status_code == 429  # the right one waits too
         travel(NOW + timedelta(hours=2, minutes=1))
         for _ in range(2):
-            browser = password_given(house, login, "wrong")
+            browser = password_given(context, login, "wrong")
             said.append(browser.said.replace(login, ""))
         assert browser.answer.status_code == 429
         assert 4 < int(browser.answer.headers["retry-after"]) <= 8
         assert re.search(r"Too many wrong tries. Wait \d seconds, then try again", browser.said)
     assert said[0] == said[2]
     travel(NOW + timedelta(hours=2, minutes=2))
-    assert password_given(house).answer.status_code == 200
+    assert password_given(context).answer.status_code == 200
 
 
 def test_nobody_can_lock_out_somebody_else_for_long(here, travel):
@@ -408,11 +408,11 @@ def test_the_second_factor_cannot_be_guessed(here, travel):
     assert browser.fill("/sign-in/code", code=code(secret_of(here, "ana.reyes"))).status_code == 429
 
 
-def test_strange_logins_and_codes_are_only_wrong(house):
+def test_strange_logins_and_codes_are_only_wrong(context):
     for odd in ("\0", "a" * 10_000, "👻", "' OR 1=1 --", "٠١٢٣٤٥"):
-        assert password_given(house, odd, odd).answer.status_code == 422
-    enrolled(house)
-    browser = password_given(house)
+        assert password_given(context, odd, odd).answer.status_code == 422
+    enrolled(context)
+    browser = password_given(context)
     for odd in ("\0", "a" * 10_000, "👻"):
         assert browser.fill("/sign-in/code", code=odd).status_code == 422
 
@@ -421,8 +421,8 @@ def test_behind_a_proxy_of_ours_the_address_is_the_one_it_names(sqlite_template,
     shutil.copy(sqlite_template, tmp_path / "here.db")
     url = f"sqlite:///{tmp_path / 'here.db'}"
     more = {"web__public_url": "https://texts.example.org", "web__proxies": '["10.0.0.7"]'}
-    house = open_house(url, tmp_path, **more)
-    caller = Caller(house, client="10.0.0.7", host="texts.example.org")
+    context = open_context(url, tmp_path, **more)
+    caller = Caller(context, client="10.0.0.7", host="texts.example.org")
     caller.app.add_api_route("/where", where)
 
     def said(*hops: str) -> str:
@@ -435,7 +435,7 @@ def test_behind_a_proxy_of_ours_the_address_is_the_one_it_names(sqlite_template,
     assert caller.get("/where").json() == "10.0.0.7"
     caller.client = "198.51.100.9"
     assert said("203.0.113.5") == "198.51.100.9"  # no proxy of ours
-    house.close()
+    context.close()
 
 
 def where(request: Request) -> str:
@@ -462,14 +462,14 @@ def typing(here):
 
 def sign_in_again(browser, role: str, travel) -> None:
     """As `role`, on the page that is shown now."""
-    login = staff.member(browser.house, role)
+    login = staff.member(browser.context, role)
 
     def set_up(tx):
         member = store.accounts.by_login(tx, login)
         store.accounts.change(tx, member.id, password=signing_in._hash(PASSWORD))
         store.accounts.keep_factor(tx, member.id, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0, clock.now())
 
-    browser.house.database.write(set_up)
+    browser.context.database.write(set_up)
     browser.fill("/sign-in", login=login, password=PASSWORD)
     browser.fill("/sign-in/code", code=code("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"))
 
@@ -569,11 +569,11 @@ def test_no_address_but_webhooks_is_left_out_of_that_check(here):
 @pytest.mark.parametrize("public_url", ["http://127.0.0.1:8000", "https://texts.example.org"])
 def test_the_cookie_is_out_of_the_reach_of_scripts_and_of_other_sites(sqlite_template, tmp_path, travel, public_url):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__public_url=public_url)
-    accounts.invite(house, "ana.reyes", "Ana Reyes", "ops", clock.now(), who="test")
+    context = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__public_url=public_url)
+    accounts.invite(context, "ana.reyes", "Ana Reyes", "ops", clock.now(), who="test")
     https = public_url.startswith("https")
-    browser = Browser(house, client="198.51.100.7", host="texts.example.org") if https else Browser(house)
-    invitation = accounts.reset(house, "ana.reyes", clock.now(), who="test")
+    browser = Browser(context, client="198.51.100.7", host="texts.example.org") if https else Browser(context)
+    invitation = accounts.reset(context, "ana.reyes", clock.now(), who="test")
     answer = browser.request("POST", invitation.path, data={"password": PASSWORD}, headers=BROWSER)
     cookie = {part.strip().partition("=")[0].lower() for part in answer.headers["set-cookie"].split(";")}
     assert {"httponly", "path", "samesite"} <= cookie
@@ -581,7 +581,7 @@ def test_the_cookie_is_out_of_the_reach_of_scripts_and_of_other_sites(sqlite_tem
     assert ({"secure", "__host-reminders"} <= cookie) is https
     assert "max-age" not in cookie
     assert "domain" not in cookie
-    house.close()
+    context.close()
 
 
 # The demo
@@ -590,7 +590,7 @@ def test_the_cookie_is_out_of_the_reach_of_scripts_and_of_other_sites(sqlite_tem
 @pytest.fixture
 def demo(sqlite_template, tmp_path, travel):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__demo="true")
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__demo="true")
     accounts.keep_demo_staff(opened, clock.now())
     accounts.keep_demo_staff(opened, clock.now())
     yield opened
@@ -617,10 +617,10 @@ def test_the_demos_staff_is_for_the_demo_alone(demo, here, tmp_path):
     accounts.invite(demo, "some.body", "Some Body", "admin", clock.now(), who="test")
     near = Browser(demo)
     assert near.request("POST", "/sign-in/demo", data={"login": "some.body"}, headers=BROWSER).status_code == 404
-    no_demo = Browser(open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path))
+    no_demo = Browser(open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path))
     assert "Ana Reyes" not in no_demo.open("/sign-in").text
     assert no_demo.request("POST", "/sign-in/demo", data={"login": "ana.reyes"}, headers=BROWSER).status_code == 404
-    no_demo.house.close()
+    no_demo.context.close()
 
 
 # Who may
@@ -638,65 +638,65 @@ def test_every_route_says_whom_it_lets_in(here):
     assert {route.path for route in found if route.lets_in == "local"} == {"/metrics"}
 
 
-def test_who_has_no_role_is_told_so(house):
-    browser = Browser(house, role="ops")
-    accounts.set_role(house, staff.member(house, "ops"), None, clock.now(), who="test")
+def test_who_has_no_role_is_told_so(context):
+    browser = Browser(context, role="ops")
+    accounts.set_role(context, staff.member(context, "ops"), None, clock.now(), who="test")
     answer = browser.page("/log")
     assert answer.status_code == 403
     assert "Your role (none) does not let you see this page" in answer.text
 
 
-def test_what_a_role_may_do_at_one_site_it_may_not_at_another(house):
-    one, two = house.database.write(lambda tx: two_sites(tx, house))
-    login = staff.member(house, "coordinator", "main")
-    accounts.set_role(house, login, "read_only", clock.now(), who="test", site="north")
-    actor = staff.actor(house, "coordinator", "main")
+def test_what_a_role_may_do_at_one_site_it_may_not_at_another(context):
+    one, two = context.database.write(lambda tx: two_sites(tx, context))
+    login = staff.member(context, "coordinator", "main")
+    accounts.set_role(context, login, "read_only", clock.now(), who="test", site="north")
+    actor = staff.actor(context, "coordinator", "main")
     assert actor.roles == {one: "coordinator", two: "read_only"}
     assert (actor.sites("plan"), actor.sites("people"), actor.sites("administer")) == ({one}, {one, two}, frozenset())
     assert (actor.may("plan"), actor.may("plan", one), actor.may("plan", two)) == (True, True, False)
     assert actor.who == f"staff:{login}"
-    everywhere = staff.actor(house, "admin")
+    everywhere = staff.actor(context, "admin")
     assert everywhere.sites("administer") == {one, two}
 
 
-def two_sites(tx, house) -> tuple[int, int]:
-    store.people.keep_default_site(tx, house.settings, clock.now())
+def two_sites(tx, context) -> tuple[int, int]:
+    store.people.keep_default_site(tx, context.settings, clock.now())
     site = tx.first(schema.sites.select())
     tx.run(schema.sites.insert(), site._asdict() | {"id": site.id + 1, "key": "north"})
     return site.id, site.id + 1
 
 
-def test_the_last_administrator_stays(house):
-    only = staff.member(house, "admin")
+def test_the_last_administrator_stays(context):
+    only = staff.member(context, "admin")
     for verb in (
-        lambda: accounts.end_access(house, only, clock.now(), who="test"),
-        lambda: accounts.set_role(house, only, "ops", clock.now(), who="test"),
-        lambda: accounts.set_role(house, only, None, clock.now(), who="test"),
+        lambda: accounts.end_access(context, only, clock.now(), who="test"),
+        lambda: accounts.set_role(context, only, "ops", clock.now(), who="test"),
+        lambda: accounts.set_role(context, only, None, clock.now(), who="test"),
     ):
         with pytest.raises(accounts.Refused, match="the last administrator"):
             verb()
-    accounts.invite(house, "second", "A Second", "admin", clock.now(), who="test")
-    accounts.end_access(house, only, clock.now(), who="test")
-    assert [(one.login, one.state(clock.now())) for one in accounts.everybody(house)] == [
+    accounts.invite(context, "second", "A Second", "admin", clock.now(), who="test")
+    accounts.end_access(context, only, clock.now(), who="test")
+    assert [(one.login, one.state(clock.now())) for one in accounts.everybody(context)] == [
         (only, "ended"),
         ("second", "invited"),
     ]
 
 
-def test_s16_the_last_administrator_who_can_sign_in_stays_while_the_others_are_only_invited(house):
-    first, _ = enrolled(house, "first", "admin")
-    accounts.invite(house, "second", "A Second", "admin", clock.now(), who="test")
+def test_s16_the_last_administrator_who_can_sign_in_stays_while_the_others_are_only_invited(context):
+    first, _ = enrolled(context, "first", "admin")
+    accounts.invite(context, "second", "A Second", "admin", clock.now(), who="test")
     for verb in (
-        lambda: accounts.end_access(house, "first", clock.now(), who="test"),
-        lambda: accounts.set_role(house, "first", "ops", clock.now(), who="test"),
-        lambda: accounts.set_role(house, "first", None, clock.now(), who="test"),
+        lambda: accounts.end_access(context, "first", clock.now(), who="test"),
+        lambda: accounts.set_role(context, "first", "ops", clock.now(), who="test"),
+        lambda: accounts.set_role(context, "first", None, clock.now(), who="test"),
     ):
         with pytest.raises(accounts.Refused, match="who can sign in"):
             verb()
     assert first.page("/users").status_code == 200
-    accounts.end_access(house, "second", clock.now(), who="test")  # an invitation may always go
-    enrolled(house, "third", "admin")
-    accounts.end_access(house, "first", clock.now(), who="test")
+    accounts.end_access(context, "second", clock.now(), who="test")  # an invitation may always go
+    enrolled(context, "third", "admin")
+    accounts.end_access(context, "first", clock.now(), who="test")
     assert first.page("/users").status_code == 303
 
 
@@ -712,11 +712,11 @@ def test_s16_the_last_administrator_who_can_sign_in_stays_while_the_others_are_o
         ("taken", "Ana", "ops", None, "is taken"),
     ],
 )
-def test_a_member_of_staff_that_cannot_be_says_why(house, login, name, role, site, said):
-    accounts.invite(house, "taken", "Somebody", "ops", clock.now(), who="test")
+def test_a_member_of_staff_that_cannot_be_says_why(context, login, name, role, site, said):
+    accounts.invite(context, "taken", "Somebody", "ops", clock.now(), who="test")
     with pytest.raises(accounts.Refused, match=said):
-        accounts.invite(house, login, name, role, clock.now(), who="test", site=site)
-    assert len(accounts.everybody(house)) == 1
+        accounts.invite(context, login, name, role, clock.now(), who="test", site=site)
+    assert len(accounts.everybody(context)) == 1
 
 
 # By command
@@ -751,5 +751,5 @@ def test_the_first_administrator_comes_by_command(database_url, tmp_path, monkey
     run("end", "ana.reyes")
     states = {one["login"]: one["state"] for one in map(json.loads, run("list", "--json").stdout.splitlines())}
     assert states == {"ana.reyes": "ended", "ben": "invited"}
-    with closing(open_house(database_url, tmp_path)) as house:
-        assert Browser(house).open(again).status_code == 404
+    with closing(open_context(database_url, tmp_path)) as context:
+        assert Browser(context).open(again).status_code == 404

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, begun, logged, open_house
+from conftest import NOW, begun, logged, open_context
 from people import document, one_off
 
 from reminders.service import planning, sending
@@ -118,29 +118,29 @@ def test_worlds_in_which_nothing_is_delivered_prove_nothing():
 # What it found.
 
 
-def claim(house, now):
-    return begun(house, now, lease=LEASE)
+def claim(context, now):
+    return begun(context, now, lease=LEASE)
 
 
-def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(house):
+def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(context):
     """A COMMIT took effect and failed; before the answers were written again, the text was found undelivered."""
     plan = document(series=[one_off("visit", "2026-11-30T15:00:00", leads=["5h"])])
-    planning.accept(house, plan, NOW, who="test")
+    planning.accept(context, plan, NOW, who="test")
 
-    (one,) = claim(house, NOW)
+    (one,) = claim(context, NOW)
     answer = Answered(one, "accepted", sid="SM" + "1" * 32, status="queued", ask_at=NOW + sending.ASK_AFTER)
-    recording.record(house, [answer], NOW)
-    assert outcomes.receive(house, one.ref, Receipt("undelivered", 30003, answer.sid), {}, NOW)
-    (text,) = logged(house)
+    recording.record(context, [answer], NOW)
+    assert outcomes.receive(context, one.ref, Receipt("undelivered", 30003, answer.sid), {}, NOW)
+    (text,) = logged(context)
     assert (text.state, text.waits_code) == ("scheduled", 30003)
-    recording.record(house, [answer], NOW)
-    assert logged(house) == [text]
+    recording.record(context, [answer], NOW)
+    assert logged(context) == [text]
 
 
 @pytest.mark.timeout(20)
 def test_two_urgent_answers_go_although_one_comes_back_first_and_the_wire_is_narrow(database_url, tmp_path, travel):
-    """Whoever waited for the second never let it come: a web process that answered nobody any more (seed 21)."""
-    narrow = open_house(database_url, tmp_path, twilio__in_flight="2", twilio__segments_per_second="0")
+    """Whoever waited for the second never let it come: a web process that answered no one any more (seed 21)."""
+    narrow = open_context(database_url, tmp_path, twilio__in_flight="2", twilio__segments_per_second="0")
     for number, phone in enumerate(("(202) 555-0143", "(202) 555-0144")):
         plan = document(
             plan={"ref": f"DC-{number}"},
@@ -175,48 +175,48 @@ def said(body: str, sid: str, sent_at=None) -> InboundText:
     return InboundText(sid=sid, sender=PHONE, to="+15005550006", body=body, opt_out_type=None, sent_at=sent_at)
 
 
-def has_stopped(house) -> bool:
-    with_numbers = house.database.read(lambda tx: tx.all(sa.select(schema.numbers.c.opted_out_at)))
+def has_stopped(context) -> bool:
+    with_numbers = context.database.read(lambda tx: tx.all(sa.select(schema.numbers.c.opted_out_at)))
     return any(row.opted_out_at is not None for row in with_numbers)
 
 
-def test_l17_a_stop_that_only_the_list_brings_holds_although_our_clock_was_an_hour_ahead(house):
-    planning.accept(house, document(), NOW, who="test")
+def test_l17_a_stop_that_only_the_list_brings_holds_although_our_clock_was_an_hour_ahead(context):
+    planning.accept(context, document(), NOW, who="test")
     ahead = NOW + timedelta(minutes=61)
-    inbound.take_in(house, said("START", "SM1"), ahead)  # by webhook, which does not say when it was sent
+    inbound.take_in(context, said("START", "SM1"), ahead)  # by webhook, which does not say when it was sent
     true = [said("START", "SM1", NOW), said("STOP", "SM2", NOW + timedelta(minutes=35))]
-    asyncio.run(inbound.poll(house, Listed(*true), ahead + timedelta(minutes=36)))
-    assert has_stopped(house)
+    asyncio.run(inbound.poll(context, Listed(*true), ahead + timedelta(minutes=36)))
+    assert has_stopped(context)
 
 
-def test_c7_a_text_that_only_the_list_brings_is_heard_at_once_although_our_clock_is_an_hour_ahead(house):
-    planning.accept(house, document(), NOW, who="test")
+def test_c7_a_text_that_only_the_list_brings_is_heard_at_once_although_our_clock_is_an_hour_ahead(context):
+    planning.accept(context, document(), NOW, who="test")
     for minute in (61, 91, 92):
         true = [said("CRISIS", "SM1", NOW + timedelta(minutes=31))] if minute == 92 else []
-        asyncio.run(inbound.poll(house, Listed(*true), NOW + timedelta(minutes=minute)))
-    assert house.database.read(lambda tx: [row.kind for row in tx.all(sa.select(schema.tasks.c.kind))]) == ["crisis"]
+        asyncio.run(inbound.poll(context, Listed(*true), NOW + timedelta(minutes=minute)))
+    assert context.database.read(lambda tx: [row.kind for row in tx.all(sa.select(schema.tasks.c.kind))]) == ["crisis"]
 
 
-def test_l17_a_stop_that_its_webhook_brings_holds_although_our_clock_went_back(house):
-    planning.accept(house, document(), NOW, who="test")
-    inbound.take_in(house, said("START", "SM1"), NOW)
-    inbound.take_in(house, said("STOP", "SM2"), NOW - timedelta(minutes=10))
-    assert has_stopped(house)
+def test_l17_a_stop_that_its_webhook_brings_holds_although_our_clock_went_back(context):
+    planning.accept(context, document(), NOW, who="test")
+    inbound.take_in(context, said("START", "SM1"), NOW)
+    inbound.take_in(context, said("STOP", "SM2"), NOW - timedelta(minutes=10))
+    assert has_stopped(context)
 
 
-def test_l17_a_start_that_was_sent_after_the_stop_which_the_list_brings_late_holds(house):
-    planning.accept(house, document(), NOW, who="test")
-    inbound.take_in(house, said("START", "SM2"), NOW)
+def test_l17_a_start_that_was_sent_after_the_stop_which_the_list_brings_late_holds(context):
+    planning.accept(context, document(), NOW, who="test")
+    inbound.take_in(context, said("START", "SM2"), NOW)
     true = [said("STOP", "SM1", NOW - timedelta(minutes=2)), said("START", "SM2", NOW - timedelta(seconds=1))]
-    asyncio.run(inbound.poll(house, Listed(*true), NOW + timedelta(minutes=1)))
-    assert not has_stopped(house)
+    asyncio.run(inbound.poll(context, Listed(*true), NOW + timedelta(minutes=1)))
+    assert not has_stopped(context)
 
 
-def test_l11_an_answer_to_a_stranger_that_comes_back_after_their_stop_is_not_tried_again(house):
-    inbound.take_in(house, said("hello?", "SM1"), NOW)
-    (one,) = claim(house, NOW)
-    inbound.take_in(house, said("STOP", "SM2"), NOW + timedelta(seconds=5))
+def test_l11_an_answer_to_a_stranger_that_comes_back_after_their_stop_is_not_tried_again(context):
+    inbound.take_in(context, said("hello?", "SM1"), NOW)
+    (one,) = claim(context, NOW)
+    inbound.take_in(context, said("STOP", "SM2"), NOW + timedelta(seconds=5))
     later = NOW + timedelta(seconds=10)
-    recording.record(house, [Answered(one, "refused", error_code=20429, again_at=later)], later)
-    assert claim(house, later + timedelta(minutes=1)) == []
-    assert [text.state for text in logged(house) if text.wording == "stranger"] == ["suppressed"]
+    recording.record(context, [Answered(one, "refused", error_code=20429, again_at=later)], later)
+    assert claim(context, later + timedelta(minutes=1)) == []
+    assert [text.state for text in logged(context) if text.wording == "stranger"] == ["suppressed"]

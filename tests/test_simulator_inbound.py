@@ -200,7 +200,7 @@ def test_s5_21610_from_stop_until_the_word_that_opens(sender, word, opens):
     say(caller, word, sender)
     caller.create(From=sender)
     assert caller.response.status == (201 if opens else 400)
-    assert caller.create(to="+12025550144", From=sender)["status"] == "queued"  # nobody else is concerned
+    assert caller.create(to="+12025550144", From=sender)["status"] == "queued"  # no one else is concerned
 
 
 def test_s5_where_our_service_is_named_a_strangers_stop_holds_for_all_of_it():

@@ -842,7 +842,7 @@ def test_same_seed_same_calls_same_results_whatever_is_switched_on(seed, script,
 
     seen, calls, network = play(look=True)
     assert play(look=True)[:2] == (seen, calls)
-    assert play(look=False)[:2] == (seen, calls)  # when somebody looks changes nothing
+    assert play(look=False)[:2] == (seen, calls)  # when someone looks changes nothing
     for phone, received in network.phones.items():
         assert len({one.sid for one in received}) == len(received), phone  # no message is seen twice
     for message in network.created():

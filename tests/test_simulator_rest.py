@@ -614,4 +614,4 @@ def test_same_seed_same_calls_same_answers(seed, script):
         return seen, [(call.token, call.form, call.at) for call in calls]
 
     assert play(True) == play(True)
-    assert play(True) == play(False)  # when somebody looks changes nothing
+    assert play(True) == play(False)  # when someone looks changes nothing

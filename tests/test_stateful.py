@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, ROOM, begun, open_house
+from conftest import NOW, ROOM, begun, open_context
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -52,7 +52,7 @@ class Service(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="reminders-stateful-", dir=ROOM))
         shutil.copy(self.template, self.folder / "reminders.db")
-        self.house = open_house(
+        self.context = open_context(
             f"sqlite:///{self.folder / 'reminders.db'}", self.folder, twilio__segments_per_second="0"
         )
         self.now = NOW
@@ -65,16 +65,16 @@ class Service(RuleBasedStateMachine):
         self.plans = {}
 
     def teardown(self):
-        self.house.close()
+        self.context.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # The world
 
     def log(self):
-        return self.house.database.read(lambda tx: queries.texts.log(tx, LogFilter(limit=100_000)))
+        return self.context.database.read(lambda tx: queries.texts.log(tx, LogFilter(limit=100_000)))
 
     def rows(self):
-        return self.house.database.read(lambda tx: tx.all(sa.select(schema.texts)))
+        return self.context.database.read(lambda tx: tx.all(sa.select(schema.texts)))
 
     def take(self, one):
         sid = f"SM{len(self.taken):032x}"
@@ -122,24 +122,24 @@ class Service(RuleBasedStateMachine):
         )
         if said is None:
             return
-        first = planning.preview(self.house, said, self.now)
-        planning.accept(self.house, said, self.now, who="test")
-        again = planning.preview_plan(self.house, "P-" + patient, self.now)
+        first = planning.preview(self.context, said, self.now)
+        planning.accept(self.context, said, self.now, who="test")
+        again = planning.preview_plan(self.context, "P-" + patient, self.now)
         assert first == again, "what was previewed is what is stored"
         before = self.rows()
-        assert not planning.accept(self.house, said, self.now, who="test").changed
+        assert not planning.accept(self.context, said, self.now, who="test").changed
         assert self.rows() == before, "importing twice is no import"
         self.plans[patient] = said
 
     @rule(patient=st.sampled_from(sorted(PHONES)), status=st.sampled_from(("paused", "active")))
     def status(self, patient, status):
-        changes.set_plan_status(self.house, "P-" + patient, status, self.now, who="test")
+        changes.set_plan_status(self.context, "P-" + patient, status, self.now, who="test")
 
     @rule(phone=st.sampled_from(sorted(set(PHONES.values()))), word=st.sampled_from(("STOP", "START")))
     def reply(self, phone, word):
         sid = f"IN{len(self.stopped):08x}{self.now.timestamp():.3f}".replace(".", "")[:34]
         text = InboundText(sid=sid, sender=phone, to="+15005550006", body=word, opt_out_type=None)
-        inbound.take_in(self.house, text, self.now)
+        inbound.take_in(self.context, text, self.now)
         if word == "STOP":
             self.stopped.setdefault(phone, self.now)
             waiting = [t for t in self.rows() if t.state == "scheduled" and self.phone_of(t) == phone]
@@ -149,18 +149,18 @@ class Service(RuleBasedStateMachine):
         self.now += timedelta(milliseconds=7)
 
     def phone_of(self, text):
-        number = self.house.database.read(
+        number = self.context.database.read(
             lambda tx: tx.first(sa.select(schema.numbers).where(schema.numbers.c.id == text.number_id))
         )
-        return self.house.database.read(lambda tx: store.people.phone_of(tx, number.id, number.phone_sealed))
+        return self.context.database.read(lambda tx: store.people.phone_of(tx, number.id, number.phone_sealed))
 
     # What the worker does
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit):
-        started = begun(self.house, self.now, limit, LEASE)
+        started = begun(self.context, self.now, limit, LEASE)
         rows = {row.id: row for row in self.rows()}
-        quiet = planner.QuietHours(*self.house.settings.sending.quiet_hours)
+        quiet = planner.QuietHours(*self.context.settings.sending.quiet_hours)
         for one in started:
             assert one.to not in self.stopped, "nothing is begun after a STOP"
             row = rows[one.text]
@@ -192,14 +192,14 @@ class Service(RuleBasedStateMachine):
         if result == "21610":
             self.stopped.setdefault(one.to, self.now)
         if said is not None:
-            recording.record(self.house, [said], self.now)
+            recording.record(self.context, [said], self.now)
             before = self.rows()
-            recording.record(self.house, [said], self.now)
+            recording.record(self.context, [said], self.now)
             assert self.rows() == before, "recording twice changes nothing"
 
     def callback(self, one, sid, status, code):
         form = {"MessageSid": sid, "MessageStatus": status}
-        outcomes.receive(self.house, one.ref, Receipt(status, code, sid), form, self.now)
+        outcomes.receive(self.context, one.ref, Receipt(status, code, sid), form, self.now)
 
     @precondition(lambda self: self.taken)
     @rule(
@@ -214,22 +214,22 @@ class Service(RuleBasedStateMachine):
     @rule()
     def settle(self):
         looks = self.looks()
-        asyncio.run(outcomes.settle(self.house, self, self.now))
+        asyncio.run(outcomes.settle(self.context, self, self.now))
         for text, (before, _) in looks.items():
             after = self.looks().get(text, (before, None))[0]
             self.doubts[text] = self.doubts.get(text, 0) + max(0, after - before)
 
     def looks(self):
-        rows = self.house.database.read(lambda tx: tx.all(sa.select(schema.attempts)))
+        rows = self.context.database.read(lambda tx: tx.all(sa.select(schema.attempts)))
         return {row.text_id: (sum(o.looks for o in rows if o.text_id == row.text_id), row.id) for row in rows}
 
     @rule()
     def ask(self):
-        asyncio.run(outcomes.ask(self.house, self, self.now))
+        asyncio.run(outcomes.ask(self.context, self, self.now))
 
     @rule()
     def extend(self):
-        planning.extend(self.house, self.now)
+        planning.extend(self.context, self.now)
 
     @rule(minutes=st.sampled_from((1, 3, 10, 35, 90, 240, 600, 1500)))
     def wait(self, minutes):
@@ -243,7 +243,7 @@ class Service(RuleBasedStateMachine):
 
     @rule()
     def wait_for_the_next_look(self):
-        rows = self.house.database.read(lambda tx: tx.all(sa.select(schema.attempts.c.look_at)))
+        rows = self.context.database.read(lambda tx: tx.all(sa.select(schema.attempts.c.look_at)))
         ahead = [row.look_at for row in rows if row.look_at is not None and row.look_at > self.now]
         if ahead:
             self.wait_until(min(ahead))
@@ -274,7 +274,7 @@ class Service(RuleBasedStateMachine):
     @invariant()
     def what_was_taken_is_never_shown_as_not_sent(self):
         rows = {row.id: row for row in self.rows()}
-        recorded = self.house.database.read(
+        recorded = self.context.database.read(
             lambda tx: tx.all(sa.select(schema.attempts.c.text_id, schema.attempts.c.sid))
         )
         for row in recorded:
@@ -293,7 +293,7 @@ class Service(RuleBasedStateMachine):
                 .where(schema.attempts.c.ask_at.is_(None))
             )
 
-        assert self.house.database.read(look) == [], "a sent text that nobody will ask after"
+        assert self.context.database.read(look) == [], "a sent text that no one will ask after"
 
 
 def reachable(source, target):

@@ -27,11 +27,11 @@ ENDS = ("delivered", "undelivered", "sent")
 
 
 @pytest.fixture
-def busy(house):
+def busy(context):
     """A house of two sites with texts in many hours and states, some tried and some met by codes."""
-    open_north(house)
+    open_north(context)
     for number in range(1, 9):
-        accept(house, number, site="north" if number % 3 == 0 else "main", series=SERIES)
+        accept(context, number, site="north" if number % 3 == 0 else "main", series=SERIES)
     dice = random.Random(7)
 
     def work(tx):
@@ -39,9 +39,9 @@ def busy(house):
             if row.state == "scheduled" and dice.random() < 0.7:
                 send(tx, row, dice.choice(ENDS), dice.choice((0, 0, 30003, 30005)))
 
-    house.database.write(work)
-    hear(house, "STOP", 1)
-    return house
+    context.database.write(work)
+    hear(context, "STOP", 1)
+    return context
 
 
 def send(tx, row, state: str, code: int = 0, number: int = 1) -> None:
@@ -54,10 +54,10 @@ def send(tx, row, state: str, code: int = 0, number: int = 1) -> None:
     tx.run(schema.texts.update().where(schema.texts.c.id == row.id).values(state=state, reason=None, attempts=number))
 
 
-def seen(house, monkeypatch, few: int, span: Span | None = None, **more):
+def seen(context, monkeypatch, few: int, span: Span | None = None, **more):
     monkeypatch.setattr(counts, "FEW", few)
     span = span or Span()
-    return house.database.read(
+    return context.database.read(
         lambda tx: (
             set(counts.cells(tx, span, by_hour=True)),
             set(counts.cells(tx, span)),

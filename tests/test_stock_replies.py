@@ -131,12 +131,12 @@ def test_field_report_3_an_hour_with_two_robots_of_every_kind_costs_two_texts_a_
         for phone, kinds in phones.items():
             robot = kinds[minute // 3 % len(kinds)]
             clinic.text(robot[minute % 2].format(minute), phone)
-    send(clinic.house)
+    send(clinic.context)
     assert clinic.texts()
     for phone in phones:
         assert len(clinic.received(phone)) <= 2, phone
     assert len(clinic.pager.called()) <= 10
     assert not {task.kind for task in clinic.tasks()} & {"stop_asked", "stop_early", "wrong_number", "number_bad"}
-    visits = clinic.house.database.read(lambda tx: tx.all(schema.appointments.select()))
+    visits = clinic.context.database.read(lambda tx: tx.all(schema.appointments.select()))
     assert {visit.status for visit in visits} == {"booked"}
-    assert clinic.house.database.read(lambda tx: tx.all(schema.confirmations.select())) == []
+    assert clinic.context.database.read(lambda tx: tx.all(schema.confirmations.select())) == []

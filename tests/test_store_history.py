@@ -22,11 +22,11 @@ STAFF = 7
 
 
 @pytest.fixture
-def staffed(house):
+def staffed(context):
     from reminders.store.database import schema
 
     def work(tx):
-        store.people.keep_default_site(tx, house.settings, NOW)
+        store.people.keep_default_site(tx, context.settings, NOW)
         for number in (STAFF, STAFF + 1):
             tx.run(
                 schema.staff.insert(),
@@ -34,20 +34,20 @@ def staffed(house):
             )
         return store.people.site_by_key(tx, "main").id
 
-    return house, house.database.write(work)
+    return context, context.database.write(work)
 
 
 def test_a_draft_is_its_owners_alone_and_is_forgotten_in_time(staffed):
-    house, site_id = staffed
+    context, site_id = staffed
     draft = new_id(NOW)
 
     def keep(fields, now=NOW, staff_id=STAFF, draft_id=draft):
-        return house.database.write(
+        return context.database.write(
             lambda tx: store.drafts.keep(tx, draft_id, fields, now, staff_id=staff_id, site_id=site_id)
         )
 
     def mine(staff_id=STAFF, draft_id=None):
-        return house.database.read(lambda tx: queries.drafts.mine(tx, staff_id, draft_id))
+        return context.database.read(lambda tx: queries.drafts.mine(tx, staff_id, draft_id))
 
     assert keep([("patient.name", "Jordan Alvarez")])
     assert keep([("patient.name", "Jordan"), ("patient.name", "again")], NOW + timedelta(minutes=1))
@@ -59,23 +59,23 @@ def test_a_draft_is_its_owners_alone_and_is_forgotten_in_time(staffed):
     later = NOW + store.drafts.FORGOTTEN_AFTER + timedelta(days=1)
     keep([("patient.name", "Sam")], later, draft_id=draft + 1)
     assert [one.id for one in mine()] == [draft + 1]
-    assert not house.database.write(lambda tx: store.drafts.discard(tx, STAFF + 1, draft + 1))
-    assert house.database.write(lambda tx: store.drafts.discard(tx, STAFF, draft + 1))
+    assert not context.database.write(lambda tx: store.drafts.discard(tx, STAFF + 1, draft + 1))
+    assert context.database.write(lambda tx: store.drafts.discard(tx, STAFF, draft + 1))
     assert mine() == []
 
 
 def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
-    house, site_id = staffed
-    house.database.write(lambda tx: store.drafts.keep(tx, 5, [("a", "b")], NOW, staff_id=STAFF, site_id=site_id))
-    staff_texts.send_sample(house, "We hope to see you tomorrow.", "202-555-0177", NOW, who="test")
+    context, site_id = staffed
+    context.database.write(lambda tx: store.drafts.keep(tx, 5, [("a", "b")], NOW, staff_id=STAFF, site_id=site_id))
+    staff_texts.send_sample(context, "We hope to see you tomorrow.", "202-555-0177", NOW, who="test")
     ring = store.Ring({"k2": bytes(32), **dict.fromkeys(())} | {"k1": bytes(range(32))})
-    other = store.Database(house.settings.database.url, ring)
+    other = store.Database(context.settings.database.url, ring)
     try:
         while other.write(lambda tx: store.people.rotate_keys(tx, 100)):
             pass
     finally:
         other.close()
-    only_new = store.Database(house.settings.database.url, store.Ring({"k2": bytes(32)}))
+    only_new = store.Database(context.settings.database.url, store.Ring({"k2": bytes(32)}))
     try:
         (draft,) = only_new.read(lambda tx: queries.drafts.mine(tx, STAFF))
         assert draft.fields == (("a", "b"),)
@@ -85,77 +85,77 @@ def test_keys_can_be_rotated_under_drafts_and_samples(staffed):
         only_new.close()
 
 
-def test_a_sample_goes_to_a_phone_of_staffs_own_and_to_no_patients(house):
-    planning.accept(house, document(), NOW, who="test")
-    typed = staff_texts.send_sample(house, "We hope to see you tomorrow.", "(202) 555-0177", NOW, who="staff:ana")
-    (text,) = [one for one in logged(house) if one.class_ == "staff"]
+def test_a_sample_goes_to_a_phone_of_staffs_own_and_to_no_patients(context):
+    planning.accept(context, document(), NOW, who="test")
+    typed = staff_texts.send_sample(context, "We hope to see you tomorrow.", "(202) 555-0177", NOW, who="staff:ana")
+    (text,) = [one for one in logged(context) if one.class_ == "staff"]
     assert (text.text, text.recipient, text.patient, text.state) == (typed.text, None, None, "scheduled")
     for phone, words in (("202-555-0143", "patients' texts"), ("202-555-0177", "tells")):
         body = "Come to detox tomorrow." if words == "tells" else "We hope to see you."
         with pytest.raises(Refused, match=words):
-            staff_texts.send_sample(house, body, phone, NOW, who="staff:ana")
-    house.database.write(
+            staff_texts.send_sample(context, body, phone, NOW, who="staff:ana")
+    context.database.write(
         lambda tx: store.people.opt_out(tx, queries.people.number_by_phone(tx, "+12025550177").id, NOW)
     )
     with pytest.raises(Refused, match="opted out"):
-        staff_texts.send_sample(house, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
+        staff_texts.send_sample(context, "We hope to see you.", "202-555-0177", NOW, who="staff:ana")
 
 
-def test_what_a_change_does_to_texts_is_seen_before_it_is_made(house):
-    planning.accept(house, document(series=[one_off("visit", "2026-12-03T15:00:00")]), NOW, who="test")
-    plan = house.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
-    (visit,) = house.database.read(lambda tx: store.plans.appointments_named(tx, plan.id, "visit", None))
-    before = logged(house)
+def test_what_a_change_does_to_texts_is_seen_before_it_is_made(context):
+    planning.accept(context, document(series=[one_off("visit", "2026-12-03T15:00:00")]), NOW, who="test")
+    plan = context.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
+    (visit,) = context.database.read(lambda tx: store.plans.appointments_named(tx, plan.id, "visit", None))
+    before = logged(context)
 
     def move(tx):
-        return changes.change_one(house, tx, visit.id, NOW, who="test", to=datetime(2026, 12, 10, 11, 0))
+        return changes.change_one(context, tx, visit.id, NOW, who="test", to=datetime(2026, 12, 10, 11, 0))
 
-    done, effects = planning.effects(house, plan.patient_id, move, NOW)
-    assert logged(house) == before
+    done, effects = planning.effects(context, plan.patient_id, move, NOW)
+    assert logged(context) == before
     assert (done.added, done.retracted) == (
         sum(one.what == "added" for one in effects),
         sum(one.what == "retracted" for one in effects),
     )
     assert {one.what for one in effects} >= {"added", "retracted"}
-    house.database.write(move)
-    after = planning.preview_plan(house, "DC-1", NOW)
+    context.database.write(move)
+    after = planning.preview_plan(context, "DC-1", NOW)
     assert [one.after for one in effects if one.after is not None and one.after.goes] == [
         one for one in after if one.goes and one not in [text.before for text in effects]
     ]
     off, effects = planning.effects(
-        house, plan.patient_id, lambda tx: changes.change_one(house, tx, visit.id, NOW, who="test", to=None), NOW
+        context, plan.patient_id, lambda tx: changes.change_one(context, tx, visit.id, NOW, who="test", to=None), NOW
     )
     assert off.retracted
-    assert house.database.write(lambda tx: changes.change_one(house, tx, 1, NOW, who="test", to=None)) is None
+    assert context.database.write(lambda tx: changes.change_one(context, tx, 1, NOW, who="test", to=None)) is None
 
 
-def test_several_plans_change_at_once_or_are_only_counted(house):
-    refs = [accept(house, number) for number in (1, 2)]
-    rows = [house.database.read(lambda tx, ref=ref: store.plans.plan_by_ref(tx, ref, lock=False)) for ref in refs]
+def test_several_plans_change_at_once_or_are_only_counted(context):
+    refs = [accept(context, number) for number in (1, 2)]
+    rows = [context.database.read(lambda tx, ref=ref: store.plans.plan_by_ref(tx, ref, lock=False)) for ref in refs]
     ids = [row.id for row in rows]
-    counted = changes.set_statuses(house, ids, "paused", NOW, who="test", dry_run=True)
-    assert house.database.read(lambda tx: store.plans.plan_by_ref(tx, refs[0], lock=False)).status == "active"
-    assert changes.set_statuses(house, ids, "paused", NOW, who="test") == counted
+    counted = changes.set_statuses(context, ids, "paused", NOW, who="test", dry_run=True)
+    assert context.database.read(lambda tx: store.plans.plan_by_ref(tx, refs[0], lock=False)).status == "active"
+    assert changes.set_statuses(context, ids, "paused", NOW, who="test") == counted
     assert counted[0] == 2
     assert counted[1].retracted > 0
-    assert changes.set_statuses(house, ids, "paused", NOW, who="test")[0] == 0
-    assert changes.set_statuses(house, ids[:1], "ended", NOW, who="test", because="left")[0] == 1
-    assert changes.set_statuses(house, ids, "active", NOW, who="test")[0] == 1  # the ended one is passed over
+    assert changes.set_statuses(context, ids, "paused", NOW, who="test")[0] == 0
+    assert changes.set_statuses(context, ids[:1], "ended", NOW, who="test", because="left")[0] == 1
+    assert changes.set_statuses(context, ids, "active", NOW, who="test")[0] == 1  # the ended one is passed over
 
 
-def test_a_patients_history_is_theirs_alone(house, travel):
+def test_a_patients_history_is_theirs_alone(context, travel):
     del travel
-    places = open_north(house)
-    accept(house, 1)
-    accept(house, 2, "north")
-    hear(house, "C", 1, "SM1")
-    hear(house, "running late", 2, "SM2")
-    (one,) = house.database.read(
+    places = open_north(context)
+    accept(context, 1)
+    accept(context, 2, "north")
+    hear(context, "C", 1, "SM1")
+    hear(context, "running late", 2, "SM2")
+    (one,) = context.database.read(
         lambda tx: queries.patients.list_patients(tx, places.values(), PatientFilter(search="MRN-1"), NOW)
     )
 
     def ask(work):
-        return house.database.read(work)
+        return context.database.read(work)
 
     assert ask(lambda tx: history.patient(tx, [places["main"]], one.id)).ref == "MRN-1"
     assert ask(lambda tx: history.patient(tx, [places["north"]], one.id)) is None
@@ -164,7 +164,7 @@ def test_a_patients_history_is_theirs_alone(house, travel):
     assert ask(lambda tx: history.plan(tx, [places["north"]], plan.id)) is None
     assert [said.words for said in ask(lambda tx: history.heard(tx, one.id, 10))] == ["C"]
     assert [said.said for said in ask(lambda tx: history.consents_of(tx, one.id))] == ["yes"]
-    consents.record_opt_out(house, Whom("MRN-1"), NOW, how="letter", received_at=NOW, by="A. Reyes", who="staff:ana")
+    consents.record_opt_out(context, Whom("MRN-1"), NOW, how="letter", received_at=NOW, by="A. Reyes", who="staff:ana")
     rows = ask(lambda tx: history.access(tx, one.id, 50))
     assert {"plan accepted", "opt-out recorded"} <= {row.what for row in rows}
     assert len({row.id for row in rows}) == len(rows)
@@ -187,17 +187,17 @@ def test_a_sample_is_judged_like_nobodys_text():
     assert planner.guard_unplanned(notice, policy, NOW) == planner.Stop(Reason.NO_CONSENT)
 
 
-def test_entering_by_hand_minds_references_and_versions(house):
+def test_entering_by_hand_minds_references_and_versions(context):
     from reminders.plans import PlanRefused
 
-    plan_id, accepted = planning.enter(house, document(), NOW, who="staff:ana")
+    plan_id, accepted = planning.enter(context, document(), NOW, who="staff:ana")
     assert accepted.changed
-    assert planning.enter(house, document(), NOW, who="staff:ana")[0] == plan_id  # sent twice: no news
+    assert planning.enter(context, document(), NOW, who="staff:ana")[0] == plan_id  # sent twice: no news
     other = document(plan={"discharged_on": date(2026, 11, 29)})
     with pytest.raises(PlanRefused, match="another plan has this reference"):
-        planning.enter(house, other, NOW, who="staff:ana")
-    with pytest.raises(PlanRefused, match="changed by somebody else"):
-        planning.enter(house, other, NOW, who="staff:ana", plan_id=plan_id, version=9)
+        planning.enter(context, other, NOW, who="staff:ana")
+    with pytest.raises(PlanRefused, match="changed by someone else"):
+        planning.enter(context, other, NOW, who="staff:ana", plan_id=plan_id, version=9)
     with pytest.raises(PlanRefused, match="stays as it is"):
-        planning.enter(house, document(plan={"ref": "DC-9"}), NOW, who="staff:ana", plan_id=plan_id, version=1)
-    assert planning.enter(house, other, NOW, who="staff:ana", plan_id=plan_id, version=1)[0] == plan_id
+        planning.enter(context, document(plan={"ref": "DC-9"}), NOW, who="staff:ana", plan_id=plan_id, version=1)
+    assert planning.enter(context, other, NOW, who="staff:ana", plan_id=plan_id, version=1)[0] == plan_id

@@ -1,4 +1,4 @@
-"""Statements that run with every batch: in order, together, and with the errors that everybody else's have."""
+"""Statements that run with every batch: in order, together, and with the errors that everyone else's have."""
 
 import psycopg
 import pytest
@@ -59,7 +59,7 @@ def test_rows_of_each_come_in_the_order_they_were_asked_for(database):
 
 
 def test_k8_what_was_not_waited_for_and_cannot_be_is_no_uncertain_commit(database):
-    """It is found out before the COMMIT: nothing was done, and nobody has to ask."""
+    """It is found out before the COMMIT: nothing was done, and no one has to ask."""
     database.write(lambda tx: tx.add(ADD, [FIRST]))
 
     def work(tx):

@@ -32,7 +32,7 @@ def possible(clinic):
             due_at=clock.now() + timedelta(minutes=60), number_id=number,
         )  # fmt: skip
 
-    clinic.house.database.write(work)
+    clinic.context.database.write(work)
 
 
 URGENT = {
@@ -59,7 +59,7 @@ def test_c7_a_task_that_no_one_takes_pages_every_quarter_of_an_hour_until_it_is_
         called = clinic.pager.called()
         assert len(called) >= 4, hour
         assert max(map(called.count, called)) <= 5, (hour, called)  # no one more often than every quarter of an hour
-    tasks.close(clinic.house, task.id, task_kinds.KINDS[kind].outcomes[0], clock.now(), who="cli:night")
+    tasks.close(clinic.context, task.id, task_kinds.KINDS[kind].outcomes[0], clock.now(), who="cli:night")
     clinic.pager.called()
     for hour in range(32, 36):
         clinic.travel(begun + timedelta(hours=hour))
@@ -72,7 +72,7 @@ def test_conversation_3_a_text_that_comes_to_a_task_someone_took_is_paged_when_i
     clinic.travel(NIGHT - timedelta(hours=17))  # Friday morning
     clinic.text("is there parking")
     (task,) = clinic.tasks("reply")
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:day")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:day")
     clinic.travel(NIGHT - timedelta(hours=8))
     clinic.page()
     assert clinic.pager.called() == []  # it is in someone's hands
@@ -87,7 +87,7 @@ def test_conversation_3_a_text_that_comes_to_a_task_someone_took_is_paged_when_i
     clinic.travel(again.due_at + timedelta(minutes=1))
     clinic.page()
     assert clinic.pager.called() == ["First"]
-    tasks.take(clinic.house, task.id, clock.now(), who="cli:day")
+    tasks.take(clinic.context, task.id, clock.now(), who="cli:day")
     clinic.travel(again.due_at + timedelta(hours=1))
     clinic.page()
     assert clinic.pager.called() == []

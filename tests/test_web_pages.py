@@ -1,4 +1,4 @@
-"""Pages, figures for machines, and what every answer carries: for this machine only, telling nothing of anybody."""
+"""Pages, figures for machines, and what every answer carries: for this machine only, telling nothing of anyone."""
 
 import logging
 import re
@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import chain
 
 import pytest
-from conftest import NOW, logged, open_house
+from conftest import NOW, logged, open_context
 from people import document, one_off
 from prometheus_client.parser import text_string_to_metric_families
 from web_caller import Caller
@@ -29,18 +29,18 @@ CANARIES = ("Jordan", "Alvarez", "5550143", "555-0143", "Quimby", "Room 4", "Est
 def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, for what does not depend on the database."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     yield opened
     opened.close()
 
 
-def accept(house, **changes) -> None:
+def accept(context, **changes) -> None:
     changes.setdefault("series", [one_off("visit", SOON, leads=["90m"])])
-    planning.accept(house, document(**changes), clock.now(), who="test")
+    planning.accept(context, document(**changes), clock.now(), who="test")
 
 
-def set_texts(house, **values) -> None:
-    house.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
+def set_texts(context, **values) -> None:
+    context.database.write(lambda tx: tx.run(schema.texts.update().values(**values)))
 
 
 class Page(HTMLParser):
@@ -325,18 +325,18 @@ def test_healthz_answers(here):
     assert Caller(here).get("/healthz").json() == {"ok": True}
 
 
-def all_jobs_succeed(house) -> None:
-    for job in health.job_intervals(house):
-        runs.succeeded(house, job)
+def all_jobs_succeed(context) -> None:
+    for job in health.job_intervals(context):
+        runs.succeeded(context, job)
 
 
-def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
-    caller = Caller(house, role="ops")
+def test_readyz_is_ready_once_every_job_has_succeeded(context, travel):
+    caller = Caller(context, role="ops")
     answer = caller.get("/readyz")
     jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"]
     assert answer.status_code == 503
     assert answer.json() == {"ok": False, "troubles": [f"the {job} job has not succeeded yet" for job in jobs]}
-    all_jobs_succeed(house)
+    all_jobs_succeed(context)
     answer = caller.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "troubles": []})
     travel(NOW + timedelta(minutes=5))
@@ -347,24 +347,24 @@ def test_readyz_is_ready_once_every_job_has_succeeded(house, travel):
     )
 
 
-def test_while_sending_is_paused_replies_must_still_find_us(house, travel):
-    accept(house)
-    all_jobs_succeed(house)
-    health.pause_site(house, None, clock.now(), pause=True, who="test")
-    assert not health.status(house, clock.now()).ok
-    assert Caller(house).get("/readyz").status_code == 200
+def test_while_sending_is_paused_replies_must_still_find_us(context, travel):
+    accept(context)
+    all_jobs_succeed(context)
+    health.pause_site(context, None, clock.now(), pause=True, who="test")
+    assert not health.status(context, clock.now()).ok
+    assert Caller(context).get("/readyz").status_code == 200
 
 
 def test_readyz_names_a_missing_schema(tmp_path):
-    house = open_house(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
-    answer = Caller(house).get("/readyz")
+    context = open_context(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
+    answer = Caller(context).get("/readyz")
     assert answer.status_code == 503
     assert "migrate" in answer.json()["troubles"][0]
-    house.close()
+    context.close()
 
 
-def figures(house) -> dict[tuple[str, str], float]:
-    answer = Caller(house).get("/metrics")
+def figures(context) -> dict[tuple[str, str], float]:
+    answer = Caller(context).get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value
@@ -373,21 +373,21 @@ def figures(house) -> dict[tuple[str, str], float]:
     }
 
 
-def test_the_figures_are_those_of_the_log_and_of_status(house, travel):
-    assert figures(house)["reminders_job_age_seconds", "send"] == float("inf")
-    all_jobs_succeed(house)
-    accept(house)
-    accept(house, plan={"ref": "DC-2"}, patient={"ref": "MRN-2", "phone": "(202) 555-0199"}, consent={"said": "no"})
-    seen = figures(house)
+def test_the_figures_are_those_of_the_log_and_of_status(context, travel):
+    assert figures(context)["reminders_job_age_seconds", "send"] == float("inf")
+    all_jobs_succeed(context)
+    accept(context)
+    accept(context, plan={"ref": "DC-2"}, patient={"ref": "MRN-2", "phone": "(202) 555-0199"}, consent={"said": "no"})
+    seen = figures(context)
     for state in State:
-        assert seen["reminders_texts", state.value] == len(logged(house, state=state.value))
+        assert seen["reminders_texts", state.value] == len(logged(context, state=state.value))
     assert (
         seen["reminders_texts", "scheduled"] == seen["reminders_texts", "suppressed"] == seen["reminders_due", ""] == 1
     )
     assert seen["reminders_ok", ""] == 1
     assert 0 <= seen["reminders_job_age_seconds", "send"] < 60
     travel(NOW + timedelta(minutes=10))
-    seen = figures(house)
+    seen = figures(context)
     assert seen["reminders_ok", ""] == 0
     assert seen["reminders_oldest_due_seconds", ""] == pytest.approx(600, abs=5)
 

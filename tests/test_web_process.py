@@ -1,4 +1,4 @@
-"""`reminders web` as a process: it listens where it was told to, says nothing of anybody, and ends when asked to."""
+"""`reminders web` as a process: it listens where it was told to, says nothing of anyone, and ends when asked to."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from api_caller import Program, make_key
-from conftest import environment, free_port, open_house
+from conftest import environment, free_port, open_context
 from people import raw
 from staff import signed_in
 from web_caller import signature
@@ -56,7 +56,7 @@ def answers(port) -> bool:
 
 
 def listeners(port) -> list[str]:
-    """The addresses on which somebody listens at that port, as Linux writes them."""
+    """The addresses on which someone listens at that port, as Linux writes them."""
     tables = [Path("/proc/net", name).read_text(encoding="ascii") for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table.splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port]
@@ -74,7 +74,7 @@ def test_it_serves_logs_nothing_personal_and_stops_when_asked(sqlite_url, tmp_pa
     with (
         web(sqlite_url, tmp_path, port) as (process, said),
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser,
-        closing(open_house(sqlite_url, tmp_path)) as opened,
+        closing(open_context(sqlite_url, tmp_path)) as opened,
     ):
         signed_in(browser, opened, "ops")
         assert browser.get("/log?plan=Alvarez").status_code == 404

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 import uvicorn
-from conftest import KEYS, begun, free_port, logged, open_house, send, until
+from conftest import KEYS, begun, free_port, logged, open_context, send, until
 from people import document, one_off
 from web_caller import Caller, signature
 
@@ -36,36 +36,36 @@ TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response />'
 def here(sqlite_template, tmp_path, travel):
     """A house on SQLite at NOW, for what does not depend on the database."""
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    opened = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
+    opened = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def both(house, travel):
+def both(context, travel):
     """A house on each database at NOW."""
-    return house
+    return context
 
 
-def accept(house, **changes) -> None:
+def accept(context, **changes) -> None:
     changes.setdefault("series", [one_off("visit", SOON, leads=["90m"])])
-    planning.accept(house, document(**changes), clock.now(), who="test")
+    planning.accept(context, document(**changes), clock.now(), who="test")
 
 
-def begin(house):
+def begin(context):
     """Jordan's text, claimed and on its way to Twilio; nothing is known of the answer."""
-    accept(house)
-    (started,) = begun(house, clock.now())
+    accept(context)
+    (started,) = begun(context, clock.now())
     return started
 
 
-def accepted(house, started, sid: str = SID) -> None:
-    recording.record(house, [Answered(started, "accepted", sid=sid, status="queued")], clock.now())
+def accepted(context, started, sid: str = SID) -> None:
+    recording.record(context, [Answered(started, "accepted", sid=sid, status="queued")], clock.now())
 
 
-def handed_over(house):
-    started = begin(house)
-    accepted(house, started)
+def handed_over(context):
+    started = begin(context)
+    accepted(context, started)
     return started
 
 
@@ -74,18 +74,20 @@ def told(status: str, **more: str) -> dict[str, str]:
     return {"AccountSid": "AC" + "0" * 32, "MessageSid": SID, "MessageStatus": status, "To": PHONE, **more}
 
 
-def every(house, table: sa.Table) -> list[tuple]:
-    return house.database.read(lambda tx: [tuple(row) for row in tx.all(sa.select(table).order_by(*table.primary_key))])
+def every(context, table: sa.Table) -> list[tuple]:
+    return context.database.read(
+        lambda tx: [tuple(row) for row in tx.all(sa.select(table).order_by(*table.primary_key))]
+    )
 
 
-def snapshot(house) -> list[list[tuple]]:
+def snapshot(context) -> list[list[tuple]]:
     """All that a callback or an inbound text could change."""
     tables = (schema.texts, schema.attempts, schema.receipts, schema.numbers, schema.replies, schema.audit)
-    return [every(house, table) for table in tables]
+    return [every(context, table) for table in tables]
 
 
-def the_text(house):
-    (text,) = logged(house)
+def the_text(context):
+    (text,) = logged(context)
     return text
 
 
@@ -155,14 +157,14 @@ def test_the_configured_address_is_what_is_signed_whatever_the_request_says(
     sqlite_template, tmp_path, public_url, travel
 ):
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    house = open_house(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__public_url=public_url)
-    started = handed_over(house)
-    caller = Caller(house, client="203.0.113.9", host="evil.example")
+    context = open_context(f"sqlite:///{tmp_path / 'here.db'}", tmp_path, web__public_url=public_url)
+    started = handed_over(context)
+    caller = Caller(context, client="203.0.113.9", host="evil.example")
     path, form = f"/sms/status/{started.ref}", list(told("delivered").items())
     assert caller.post(path, form, signature("http://evil.example" + path, form)).status_code == 403
     assert caller.post(path, form, signature(public_url + path, form)).status_code == 204
-    assert the_text(house).state == "delivered"
-    house.close()
+    assert the_text(context).state == "delivered"
+    context.close()
 
 
 def test_a_signed_query_and_signed_blanks_are_kept(here):
@@ -264,7 +266,7 @@ def test_bodies_that_are_no_form_are_refused(here):
     assert caller.post("/sms/inbound", b"", "x").status_code == 403
 
 
-def dribble(house, messages):
+def dribble(context, messages):
     """What the application answers to a request whose body comes as these ASGI messages, and then never again."""
     sent = []
 
@@ -282,7 +284,7 @@ def dribble(house, messages):
 
         scope = {"type": "http", "method": "POST", "path": "/sms/inbound", "raw_path": b"/sms/inbound", "headers": []}
         scope |= {"query_string": b"", "client": ("203.0.113.9", 1), "http_version": "1.1", "scheme": "http"}
-        await Caller(house).app(scope, receive, answer)
+        await Caller(context).app(scope, receive, answer)
 
     asyncio.run(call())
     return sent[0]["status"]
@@ -316,9 +318,9 @@ def test_f25_while_postgresql_is_away_twilio_is_told_to_call_again(
 ):
     name = "away_for_a_while"
     postgresql_server.run(f"CREATE DATABASE {name} TEMPLATE {postgresql_template}")
-    house = open_house(postgresql_server.url(name), tmp_path)
-    started = handed_over(house)
-    caller = Caller(house)
+    context = open_context(postgresql_server.url(name), tmp_path)
+    started = handed_over(context)
+    caller = Caller(context)
     postgresql_server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     assert calls_again(caller.twilio(f"/sms/status/{started.ref}", **told("delivered")))
@@ -327,38 +329,38 @@ def test_f25_while_postgresql_is_away_twilio_is_told_to_call_again(
     assert caller.get("/healthz").status_code == 200
     postgresql_server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert caller.twilio(f"/sms/status/{started.ref}", **told("delivered")).status_code == 204
-    assert the_text(house).state == "delivered"
-    house.close()
+    assert the_text(context).state == "delivered"
+    context.close()
     postgresql_server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_postgresql_that_does_not_answer_the_door(tmp_path):
-    house = open_house(f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere", tmp_path)
-    assert calls_again(Caller(house).twilio("/sms/status/abc", **told("delivered")))
-    house.close()
+    context = open_context(f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere", tmp_path)
+    assert calls_again(Caller(context).twilio("/sms/status/abc", **told("delivered")))
+    context.close()
 
 
 def test_a_locked_sqlite_file(sqlite_template, tmp_path, travel):
     path = tmp_path / "here.db"
     shutil.copy(sqlite_template, path)
-    house = open_house(f"sqlite:///{path}", tmp_path)
+    context = open_context(f"sqlite:///{path}", tmp_path)
     quick = store.Database(f"sqlite:///{path}", store.Ring(KEYS), patience=0.01, tries=2)
-    house = replace(house, database=quick)
-    started = handed_over(house)
+    context = replace(context, database=quick)
+    started = handed_over(context)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert calls_again(Caller(house).twilio(f"/sms/status/{started.ref}", **told("delivered")))
+    assert calls_again(Caller(context).twilio(f"/sms/status/{started.ref}", **told("delivered")))
     other.execute("ROLLBACK")
-    assert Caller(house).twilio(f"/sms/status/{started.ref}", **told("delivered")).status_code == 204
+    assert Caller(context).twilio(f"/sms/status/{started.ref}", **told("delivered")).status_code == 204
     other.close()
-    house.close()
+    context.close()
 
 
 def test_a_sqlite_file_that_cannot_be_opened(tmp_path):
-    house = open_house(f"sqlite:///{tmp_path / 'nowhere' / 'reminders.db'}", tmp_path)
-    assert calls_again(Caller(house).twilio("/sms/inbound", **says("STOP")))
-    assert Caller(house).get("/readyz").status_code == 503
-    house.close()
+    context = open_context(f"sqlite:///{tmp_path / 'nowhere' / 'reminders.db'}", tmp_path)
+    assert calls_again(Caller(context).twilio("/sms/inbound", **says("STOP")))
+    assert Caller(context).get("/readyz").status_code == 503
+    context.close()
 
 
 # Inbound texts
@@ -369,8 +371,8 @@ def says(body: str, sid: str = "SM" + "1" * 32, sender: str = PHONE, **more: str
     return {"MessageSid": sid, "From": sender, "To": SENDER, "Body": body, "NumMedia": "0", **more}
 
 
-def opted_out(house) -> list[bool]:
-    return [row is not None for row in house.database.read(lambda tx: column(tx, schema.numbers.c.opted_out_at))]
+def opted_out(context) -> list[bool]:
+    return [row is not None for row in context.database.read(lambda tx: column(tx, schema.numbers.c.opted_out_at))]
 
 
 def column(tx, wanted):
@@ -380,8 +382,8 @@ def column(tx, wanted):
 TWO_VISITS = [one_off("visit", SOON, leads=["90m"]), one_off("next", "2026-12-03T15:00:00", leads=["1d@17:00"])]
 
 
-def fates(house) -> list[tuple[int, str, str, str | None]]:
-    return [(text.text, text.key, text.state, text.reason) for text in logged(house)]
+def fates(context) -> list[tuple[int, str, str, str | None]]:
+    return [(text.text, text.key, text.state, text.reason) for text in logged(context)]
 
 
 @pytest.mark.parametrize("word", ["stop.", "¡No más! 🙏"])

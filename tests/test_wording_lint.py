@@ -122,7 +122,7 @@ def test_w2_simple_disguises_do_not_hide_a_word(text, words):
 
 
 def forms(entry):
-    """An entry as somebody might write it: with an ending, in capitals, with accents, with a space for its hyphen."""
+    """An entry as someone might write it: with an ending, in capitals, with accents, with a space for its hyphen."""
     ends = st.sampled_from(["", "s", "ing", "ción"]) if entry.endswith("*") else st.just("")
     styles = st.sampled_from([str.upper, str.title, str.lower, lambda word: word.translate(ACCENTED)])
     gaps = st.sampled_from(["-", " ", ""])

@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
-from conftest import NOW, PretendTwilio, free_port, open_house, send
+from conftest import NOW, PretendTwilio, free_port, open_context, send
 from people import document, one_off
 
 from reminders import clock, queries
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
@@ -37,11 +37,11 @@ def phone(number: int) -> str:
 
 
 @contextmanager
-def served(house: House):
-    """The pages of `house` on its own address, in a thread of this process."""
-    port = int(house.settings.web.public_url.rsplit(":", 1)[1])
+def served(context: AppContext):
+    """The pages of `context` on its own address, in a thread of this process."""
+    port = int(context.settings.web.public_url.rsplit(":", 1)[1])
     server = uvicorn.Server(
-        uvicorn.Config(create_app(house), host="127.0.0.1", port=port, log_config=None, access_log=False)
+        uvicorn.Config(create_app(context), host="127.0.0.1", port=port, log_config=None, access_log=False)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -50,7 +50,7 @@ def served(house: House):
         assert time.monotonic() < until, "the pages are not served"
         time.sleep(0.02)
     try:
-        yield house.settings.web.public_url
+        yield context.settings.web.public_url
     finally:
         server.should_exit = True
         thread.join(20)
@@ -63,12 +63,12 @@ def elsewhere(work):
 
 
 class Town:
-    """The clinic: `house`, `url` of its pages, and the pretend Twilio behind it."""
+    """The clinic: `context`, `url` of its pages, and the pretend Twilio behind it."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         clock.correct(NOW - clock.machine())
         self.twilio = PretendTwilio()
-        self.house = open_house(
+        self.context = open_context(
             database_url,
             folder,
             twilio__api_base_url=self.twilio.url,
@@ -78,13 +78,13 @@ class Town:
             twilio__deadline_seconds="5",
             web__public_url=f"http://127.0.0.1:{free_port()}",
         )
-        self._served = served(self.house)
+        self._served = served(self.context)
         self.url = self._served.__enter__()
         self._people()
         self._failure()
         self._reply(IN_TROUBLE, "I can't do this anymore. I want to die")
         self._reply(CALM, "Can I bring my sister on Thursday?")
-        elsewhere(lambda: runs.run(self.house, "watch"))
+        elsewhere(lambda: runs.run(self.context, "watch"))
 
     def _people(self) -> None:
         for number, name in enumerate(NAMES):
@@ -103,7 +103,7 @@ class Town:
             if number in {IN_TROUBLE, FAILED, CALM}:
                 series.append(one_off("first", "2026-12-03T15:00:00", minutes=50, place="Room 4"))
             planning.accept(
-                self.house,
+                self.context,
                 document(
                     plan={"ref": f"DC-{number + 1}", "discharged_on": "2026-11-28"},
                     patient={"ref": f"MRN-{number + 1}", "name": name, "phone": phone(number)},
@@ -116,17 +116,17 @@ class Town:
     def _failure(self) -> None:
         self.twilio.rule(to=phone(FAILED), error_code=30005, after=0.0)
         clock.correct(NOW + timedelta(hours=1, minutes=1) - clock.machine())  # the group's text of today opens
-        elsewhere(lambda: send(self.house))
+        elsewhere(lambda: send(self.context))
         self.wait(self._has_failed)
 
     def _has_failed(self) -> bool:
         wanted = queries.texts.LogFilter(state="undelivered")
-        return bool(self.house.database.read(lambda tx: queries.texts.log(tx, wanted)))
+        return bool(self.context.database.read(lambda tx: queries.texts.log(tx, wanted)))
 
     def _reply(self, number: int, body: str) -> None:
         sid = f"SM{number:032x}"
-        taken = inbound.take_in(self.house, InboundText(sid, phone(number), SENDER, body, None), clock.now())
-        elsewhere(lambda: runs.answer_now(self.house, taken))
+        taken = inbound.take_in(self.context, InboundText(sid, phone(number), SENDER, body, None), clock.now())
+        elsewhere(lambda: runs.answer_now(self.context, taken))
 
     @staticmethod
     def wait(until, seconds: float = 15) -> None:
@@ -144,6 +144,6 @@ class Town:
         """End the town."""
         with suppress(Exception):
             self._served.__exit__(None, None, None)
-        self.house.close()
+        self.context.close()
         self.twilio.close()
         clock.correct(timedelta(0))

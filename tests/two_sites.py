@@ -9,17 +9,17 @@ from conftest import NOW
 from people import raw
 
 from reminders import clock, plans, store
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.replies import inbound
 from reminders.sms import InboundText
 from reminders.store.database import schema
 
 
-def open_north(house: House) -> dict[str, int]:
+def open_north(context: AppContext) -> dict[str, int]:
     """Give the house a second site, `north`; the ids of both."""
 
     def work(tx: store.Transaction) -> dict[str, int]:
-        here = store.people.keep_default_site(tx, house.settings, NOW)
+        here = store.people.keep_default_site(tx, context.settings, NOW)
         site = tx.first(sa.select(schema.sites).where(schema.sites.c.id == here))
         tx.run(schema.sites.insert(), dict(site._mapping) | {"id": here + 1, "key": "north", "alias": "North Office"})
         sender = tx.first(sa.select(schema.senders))
@@ -27,24 +27,24 @@ def open_north(house: House) -> dict[str, int]:
         tx.run(schema.senders.insert(), dict(sender._mapping) | there)
         return {"main": here, "north": here + 1}
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
 def accept(
-    house: House, number: int = 1, site: str = "main", *, now: datetime = NOW, who="test", **changes: Any
+    context: AppContext, number: int = 1, site: str = "main", *, now: datetime = NOW, who="test", **changes: Any
 ) -> str:
     """Jordan's plan again, of patient MRN-<number> on a number of their own, at that site; its reference."""
     ref = f"DC-{number}" if site == "main" else f"DC-{site}-{number}"
     changes["plan"] = {"ref": ref, "site": site} | changes.get("plan", {})
     changes["patient"] = {"ref": f"MRN-{number}", "phone": f"202-555-01{number % 100:02}"} | changes.get("patient", {})
     known = replace(
-        house.database.read(lambda tx: house.known(tx, now)), ours=frozenset()
+        context.database.read(lambda tx: context.known(tx, now)), ours=frozenset()
     )  # 555-0101 is a patient's here
-    planning.accept(house, plans.read(raw(**changes), known), now, who=who)
+    planning.accept(context, plans.read(raw(**changes), known), now, who=who)
     return changes["plan"]["ref"]
 
 
-def hear(house: House, body: str, number: int = 1, sid: str = "SM1", to: str = "+15005550006") -> None:
+def hear(context: AppContext, body: str, number: int = 1, sid: str = "SM1", to: str = "+15005550006") -> None:
     """What patient MRN-<number> texts."""
     text = InboundText(sid, f"+1202555{100 + number % 100:04}", to, body, None)
-    inbound.take_in(house, text, clock.now())
+    inbound.take_in(context, text, clock.now())

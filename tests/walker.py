@@ -84,7 +84,7 @@ class Trouble(UserList):
 
 @contextmanager
 def walking(browser: Browser, town, role: str | None = None, *, javascript: bool = True, width: int = 1280, dark=False):
-    """A page of a fresh window in which somebody of that role is signed in; it must not have complained at the end."""
+    """A page of a fresh window in which someone of that role is signed in; it must not have complained at the end."""
     context = browser.new_context(
         base_url=town.url,
         java_script_enabled=javascript,
@@ -95,8 +95,8 @@ def walking(browser: Browser, town, role: str | None = None, *, javascript: bool
     trouble = Trouble()
     context.on("page", trouble.listen)
     if role is not None:
-        name = access.cookie_name(town.house.settings)
-        context.add_cookies([{"name": name, "value": token(town.house, role), "url": town.url}])
+        name = access.cookie_name(town.context.settings)
+        context.add_cookies([{"name": name, "value": token(town.context, role), "url": town.url}])
     page = context.new_page()
     try:
         yield page

@@ -22,25 +22,25 @@ def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> 
 
 
 class Caller:
-    """A client of the application on `house`; `client` is its address, `host` the Host it asks for.
+    """A client of the application on `context`; `client` is its address, `host` the Host it asks for.
 
-    With a `role` somebody with that role is signed in, at `site` or at every one.
+    With a `role` someone with that role is signed in, at `site` or at every one.
     """
 
     def __init__(
         self,
-        house,
+        context,
         *,
         role: str | None = None,
         site: str | None = None,
         client: str = "127.0.0.1",
         host: str = "127.0.0.1:8000",
     ) -> None:
-        self.house, self.app, self.client, self.host = house, create_app(house), client, host
+        self.context, self.app, self.client, self.host = context, create_app(context), client, host
         self.headers: dict[str, str] = {}
         self.cookies = httpx.Cookies()
         if role is not None:
-            staff.signed_in(self, house, role, site)
+            staff.signed_in(self, context, role, site)
 
     def request(self, method: str, path: str, **more) -> httpx.Response:
         async def call():
@@ -70,5 +70,5 @@ class Caller:
 
     def twilio(self, path: str, **form: str) -> httpx.Response:
         """A signed call, as Twilio makes it: of our account, unless the form says another."""
-        pairs = list(({"AccountSid": self.house.secrets.account_sid} | form).items())
-        return self.post(path, pairs, signature(self.house.settings.web.public_url + path, pairs))
+        pairs = list(({"AccountSid": self.context.secrets.account_sid} | form).items())
+        return self.post(path, pairs, signature(self.context.settings.web.public_url + path, pairs))

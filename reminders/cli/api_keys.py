@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
 
 Site = Annotated[str | None, typer.Option(metavar="S", help="Only for this site; default all of them.")]
 Scope = Annotated[
@@ -29,9 +29,9 @@ def make_key(
 
     now = clock.now()
     expires_at = now + timedelta(days=days) if days is not None else None
-    with the_house() as house:
+    with app_context() as context:
         try:
-            made = api_keys.make(house, name, scope, now, who=who(), site=site, expires_at=expires_at, made_by=login)
+            made = api_keys.make(context, name, scope, now, who=who(), site=site, expires_at=expires_at, made_by=login)
         except ValueError as refusal:
             end(Exit.REFUSED, f"Not made: {refusal}.")
     if json:
@@ -46,8 +46,8 @@ def list_keys(json: Json = False) -> None:
     from reminders import clock
     from reminders.service.office import api_keys
 
-    with the_house() as house:
-        found, zone = api_keys.listed(house), house.settings.site.zone
+    with app_context() as context:
+        found, zone = api_keys.listed(context), context.settings.site.zone
     now = clock.now()
     if json:
         print_json_lines(
@@ -91,8 +91,8 @@ def end_key(
     from reminders import clock
     from reminders.service.office import api_keys
 
-    with the_house() as house:
-        ended = api_keys.end(house, prefix, clock.now(), who=who())
+    with app_context() as context:
+        ended = api_keys.end(context, prefix, clock.now(), who=who())
     if ended is None:
         end(Exit.NOT_FOUND, f"There is no key {prefix}.")
     if json:

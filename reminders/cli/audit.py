@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
 
 Moment = Annotated[str | None, typer.Option(metavar="T", help="A date, or a date and time with its offset.")]
 
@@ -30,7 +30,7 @@ def list_audit(
     from reminders import clock, queries
     from reminders.queries.audit import Wanted
 
-    with the_house() as house:
+    with app_context() as context:
         wanted = Wanted(
             who=by,
             patient=patient,
@@ -40,7 +40,7 @@ def list_audit(
             kind="seen" if seen else None,
             limit=limit,
         )
-        rows = queries.audit.look(house.database, wanted, clock.now(), who=who(), values=values)
+        rows = queries.audit.look(context.database, wanted, clock.now(), who=who(), values=values)
     shown = [_said(row, values=values) for row in rows]
     if json:
         print_json_lines(shown)
@@ -98,16 +98,16 @@ def verify(
     """
     from reminders.service.office import audit, heads
 
-    with the_house() as house:
+    with app_context() as context:
         exported = []
         if head is not None:
             try:
-                exported = heads.read_all(house, head.read_text(encoding="utf-8"))
+                exported = heads.read_all(context, head.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 end(Exit.NOT_FOUND, f"{head} cannot be read: {getattr(error, 'strerror', None) or 'not text'}.")
             except audit.NoHead as refusal:
                 end(Exit.REFUSED, f"{head}: {refusal}.")
-        verdict = audit.verify(house, *exported)
+        verdict = audit.verify(context, *exported)
     if json:
         print_json(
             {
@@ -138,20 +138,20 @@ def head(
 ) -> None:
     """Print the head of the chain, signed, to keep elsewhere.
 
-    Keep it where nobody who can write to the database can: `audit verify --head FILE` holds the chain against it.
+    Keep it where no one who can write to the database can: `audit verify --head FILE` holds the chain against it.
     """
     del json  # it is JSON as it is
     from reminders import clock
     from reminders.service.office import audit, heads
 
-    with the_house() as house:
-        audit.chain(house, clock.now())
+    with app_context() as context:
+        audit.chain(context, clock.now())
         try:
-            if keep and not heads.keep(house, clock.now(), at_once=True):
+            if keep and not heads.keep(context, clock.now(), at_once=True):
                 end(Exit.REFUSED, "It is kept nowhere: set jobs.audit_head to a file or an https address first.")
         except heads.NotKept as refusal:
             end(Exit.REFUSED, f"{refusal}.")
-        exported = audit.export_head(house, clock.now())
+        exported = audit.export_head(context, clock.now())
     if exported is None:
         end(Exit.REFUSED, "Nothing is chained yet. The worker's chain job begins ten seconds after the first row.")
     print_json(exported)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, out, print_json, print_json_lines, print_table, who
 
 if TYPE_CHECKING:
     from reminders.queries.call_list import Call
@@ -37,8 +37,8 @@ def backup(
     from reminders import clock
     from reminders.service.operations import backups
 
-    with the_house() as house, _refusals():
-        made = backups.take(house, file, clock.now(), who=who())
+    with app_context() as context, _refusals():
+        made = backups.take(context, file, clock.now(), who=who())
     if json:
         print_json({"file": made.file, "bytes": made.bytes, "at": made.at})
     else:
@@ -64,11 +64,11 @@ def restore(
 
     if not yes:
         end(Exit.USAGE, "This replaces the database. Stop every worker and web process, then say --yes.")
-    with the_house(checked=False) as house, _refusals():
-        done = asyncio.run(backups.restore(house, file, clock.now(), who=who(), force=force))
+    with app_context(checked=False) as context, _refusals():
+        done = asyncio.run(backups.restore(context, file, clock.now(), who=who(), force=force))
         heard = None
         try:
-            heard = runs.with_gateway(house, lambda gateway: backups.catch_up(house, gateway, clock.now()))
+            heard = runs.with_gateway(context, lambda gateway: backups.catch_up(context, gateway, clock.now()))
         except Unreachable as away:
             err.print(f"Twilio could not be asked what was texted since ({away}); the worker does it before it sends.")
     if json:
@@ -97,11 +97,11 @@ def restore(
 
 
 def show_restored(json: Json = False) -> None:
-    """Show the texts of which nobody knows whether they went."""
+    """Show the texts of which no one knows whether they went."""
     from reminders.service.operations import backups
 
-    with the_house() as house:
-        looked_for, left = backups.open_doubts(house)
+    with app_context() as context:
+        looked_for, left = backups.open_doubts(context)
     if json:
         print_json_lines(_left(one) for one in left)
         return
@@ -125,7 +125,7 @@ def _print_left(left: "list[Left]") -> None:
     from reminders.wording.staff_words import clock_time
 
     print_table(
-        "Nobody knows whether these went before the restore",
+        "No one knows whether these went before the restore",
         ["Text", "Class", "Patient", "To", "Useful until"],
         [(one.text, one.class_, one.patient, one.to, clock_time(one.closes_at, one.zone)) for one in left],
         empty="No text waits for you.",
@@ -146,8 +146,8 @@ def _decide_restored(*, drop: bool, json: bool) -> None:
     from reminders import clock
     from reminders.service.operations import backups
 
-    with the_house() as house:
-        many = backups.decide(house, clock.now(), drop=drop, who=who())
+    with app_context() as context:
+        many = backups.decide(context, clock.now(), drop=drop, who=who())
     _print_ended(many, drop=drop, json=json)
 
 
@@ -164,8 +164,8 @@ def show_backlog(json: Json = False) -> None:
     from reminders.service.sending import backlog
     from reminders.wording.staff_words import clock_time
 
-    with the_house() as house:
-        held, zone = backlog.held(house), house.settings.site.zone
+    with app_context() as context:
+        held, zone = backlog.held(context), context.settings.site.zone
     if json:
         print_json({"texts": held.texts, "by": [{"until": until, "texts": many} for until, many in held.by]})
         return
@@ -191,8 +191,8 @@ def _end_backlog(*, drop: bool, json: bool) -> None:
     from reminders import clock
     from reminders.service.sending import backlog
 
-    with the_house() as house:
-        many = backlog.end(house, clock.now(), drop=drop, who=who())
+    with app_context() as context:
+        many = backlog.end(context, clock.now(), drop=drop, who=who())
     _print_ended(many, drop=drop, json=json)
 
 
@@ -210,8 +210,8 @@ def calls(
     from reminders.queries import call_list
     from reminders.queries.exports import PART_2_NOTICE
 
-    with the_house() as house:
-        found = call_list.ahead(house.database, clock.now(), timedelta(hours=hours), who=who())
+    with app_context() as context:
+        found = call_list.ahead(context.database, clock.now(), timedelta(hours=hours), who=who())
     if json:
         print_json_lines({**asdict(call), "notice": PART_2_NOTICE} for call in found)
         return

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from reminders.service import House
+    from reminders.service import AppContext
     from reminders.service.planning import Changes
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -56,29 +56,29 @@ class Voice:
 
 
 @contextmanager
-def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[House]":
-    """The house of this process, its schema checked. What goes wrong in ways a person can mend ends the command.
+def app_context(*, checked: bool = True, make_keys: bool = False) -> "Generator[AppContext]":
+    """What this process works on, its schema checked. What goes wrong in ways a person can mend ends the command.
 
     Only `make_keys` makes and keeps keys where there are none: a read in the wrong directory leaves nothing behind.
     """
     from reminders import queries
-    from reminders.service import House
+    from reminders.service import AppContext
     from reminders.service.operations import health, logs, upgrade
     from reminders.settings import SettingsError
     from reminders.sms import Unreachable
 
     logs.set_up(Voice.level)
-    house = None
+    context = None
     try:
-        house = House.open(make_keys=make_keys)
-        if made := house.secrets.new_keys_file:
+        context = AppContext.open(make_keys=make_keys)
+        if made := context.secrets.new_keys_file:
             err.print(
                 f"Warning: no keys were given, so new ones were made and are kept in {made}, beside the database. "
                 "Without that file nothing in the database can be read."
             )
         if checked:
-            upgrade.check(house.database)
-        yield house
+            upgrade.check(context.database)
+        yield context
     except (SettingsError, queries.WrongSchema, queries.Unreadable, health.NotReady) as refusal:
         end(Exit.REFUSED, str(refusal))
     except queries.CommitUncertain:
@@ -86,13 +86,13 @@ def the_house(*, checked: bool = True, make_keys: bool = False) -> "Generator[Ho
             Exit.UNREACHABLE, "The database went away while it wrote: what was asked may or may not be done. Repeat it."
         )
     except queries.Unavailable as away:
-        where = house.database.url if house is not None else "database"
+        where = context.database.url if context is not None else "database"
         end(Exit.UNREACHABLE, f"The database {where} cannot be used now: {away}. Nothing was changed.")
     except Unreachable as away:
         end(Exit.UNREACHABLE, f"Twilio could not be reached: {away}.")
     finally:
-        if house is not None:
-            house.close()
+        if context is not None:
+            context.close()
 
 
 def who() -> str:
@@ -101,7 +101,7 @@ def who() -> str:
 
 
 def _account(uid: int, sudo_user: str | None, login_uid: int | None) -> str:
-    """The account of the process, by its uid: LOGNAME and the like are anybody's to set.
+    """The account of the process, by its uid: LOGNAME and the like are anyone's to set.
 
     Where they differ from it, who called sudo, and who logged in as the kernel knows it, are beside it.
     """

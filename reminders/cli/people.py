@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from reminders import task_kinds
-from reminders.cli.output import Exit, Json, end, err, out, print_json, print_table, the_house, told, who
+from reminders.cli.output import Exit, Json, app_context, end, err, out, print_json, print_table, told, who
 
 if TYPE_CHECKING:
-    from reminders.service import House
+    from reminders.service import AppContext
     from reminders.service.people.patient_status import Person, Shown
     from reminders.service.people.reader_case import Done, Whom
 
@@ -49,22 +49,22 @@ def _consent(**said: Any) -> dict[str, Any]:
     return values
 
 
-def _do(patient: str, reader: str, site: str | None, verb: "Callable[[House, Whom, datetime], T | None]") -> T:
+def _do(patient: str, reader: str, site: str | None, verb: "Callable[[AppContext, Whom, datetime], T | None]") -> T:
     """Call a verb about one reader; what cannot be done ends the command with the reason."""
     from reminders import clock
     from reminders.plans import PlanRefused
     from reminders.service.people import reader_case
 
     whom = reader_case.Whom(patient, reader, site)
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = verb(house, whom, clock.now())
+            done = verb(context, whom, clock.now())
         except PlanRefused as refusal:
             end(Exit.REFUSED, "\n".join(f"{one}{_option_of(one.where)}" for one in refusal.problems))
         except reader_case.Refused as refusal:
             end(Exit.REFUSED, f"{patient}: {refusal}.")
     if done is None:
-        whose = "" if reader == "self" else f", or nobody {reader} among who gets texts about them"
+        whose = "" if reader == "self" else f", or no one {reader} among who gets texts about them"
         end(Exit.NOT_FOUND, f"There is no patient {patient}{whose}.")
     return done
 
@@ -110,7 +110,7 @@ def change_number(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Give somebody a new number; the old one stops at once.
+    """Give someone a new number; the old one stops at once.
 
     The new one needs a consent of its own: without it nothing goes.
     """
@@ -135,8 +135,8 @@ def change_number(
         patient,
         recipient,
         site,
-        lambda house, whom, now: phone_numbers.new_number(
-            house, whom, phone, now, who=who(), consent=consent or None, by_hand=True
+        lambda context, whom, now: phone_numbers.new_number(
+            context, whom, phone, now, who=who(), consent=consent or None, by_hand=True
         ),
     )
     _said("The old number gets nothing more of theirs.", done, json=json)
@@ -161,7 +161,7 @@ def record_consent(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Put on record what somebody said about texts.
+    """Put on record what someone said about texts.
 
     It never lifts a STOP that came from the phone: only START from that phone does.
     """
@@ -186,7 +186,7 @@ def record_consent(
         patient,
         recipient,
         site,
-        lambda house, whom, now: consents.record_consent(house, whom, consent, now, who=who(), by_hand=True),
+        lambda context, whom, now: consents.record_consent(context, whom, consent, now, who=who(), by_hand=True),
     )
     _said("It is on record.", done, json=json)
 
@@ -202,7 +202,7 @@ def verify(
     from reminders.service.people import phone_numbers
 
     done = _do(
-        patient, recipient, site, lambda house, whom, now: phone_numbers.verify(house, whom, how, now, who=who())
+        patient, recipient, site, lambda context, whom, now: phone_numbers.verify(context, whom, how, now, who=who())
     )
     _said("The number is verified.", done, json=json)
 
@@ -220,13 +220,13 @@ def opt_out(
 ) -> None:
     """Record a no that came another way than by text.
 
-    It works like a STOP, and at once, for everybody on that number.
+    It works like a STOP, and at once, for everyone on that number.
     """
     from reminders.service.people import consents
 
-    def record(house: "House", whom: "Whom", now: datetime) -> "consents.OptedOut | None":
-        at = _instant(received, house.settings.site.zone) if received is not None else now
-        return consents.record_opt_out(house, whom, now, how=how, received_at=at, by=by, who=who())
+    def record(context: "AppContext", whom: "Whom", now: datetime) -> "consents.OptedOut | None":
+        at = _instant(received, context.settings.site.zone) if received is not None else now
+        return consents.record_opt_out(context, whom, now, how=how, received_at=at, by=by, who=who())
 
     done = _do(patient, recipient, site, record)
     last = done.honour_by
@@ -253,14 +253,14 @@ def wrong_number(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Say that a number is somebody else's: nothing more goes to it."""
+    """Say that a number is someone else's: nothing more goes to it."""
     from reminders.service.people import phone_numbers
 
     done = _do(
         patient,
         recipient,
         site,
-        lambda house, whom, now: phone_numbers.mark_wrong(house, whom, now, who=who(), wrong=not undo),
+        lambda context, whom, now: phone_numbers.mark_wrong(context, whom, now, who=who(), wrong=not undo),
     )
     _said("The number is theirs after all." if undo else "Nothing more goes to this number.", done, json=json)
 
@@ -290,7 +290,7 @@ def add_recipient(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Let somebody of the family get texts too.
+    """Let someone of the family get texts too.
 
     It takes the patient's written consent that names them, and their own.
     """
@@ -321,8 +321,8 @@ def add_recipient(
         patient,
         "self",
         site,
-        lambda house, whom, now: supporters.add_recipient(
-            house, whom, person, now, who=who(), series=named, by_hand=True
+        lambda context, whom, now: supporters.add_recipient(
+            context, whom, person, now, who=who(), series=named, by_hand=True
         ),
     )
     _said(f"{key} is on record.", done, json=json)
@@ -344,7 +344,7 @@ def remove_recipient(
         patient,
         key,
         site,
-        lambda house, whom, now: supporters.remove_recipient(house, whom, now, who=who(), by_patient=by_patient),
+        lambda context, whom, now: supporters.remove_recipient(context, whom, now, who=who(), by_patient=by_patient),
     )
     _said(f"{key} gets no more texts.", done, json=json)
 
@@ -357,7 +357,7 @@ def say(
     site: Site = None,
     json: Json = False,
 ) -> None:
-    """Text somebody in words of your own, which must not tell."""
+    """Text someone in words of your own, which must not tell."""
     from reminders.service.people import staff_texts
     from reminders.wording import staff_words
 
@@ -366,7 +366,7 @@ def say(
         patient,
         recipient,
         site,
-        lambda house, whom, now: staff_texts.say(house, whom, words, now, who=who(), dry_run=dry_run),
+        lambda context, whom, now: staff_texts.say(context, whom, words, now, who=who(), dry_run=dry_run),
     )
     if json:
         print_json(
@@ -390,7 +390,7 @@ def card(patient: Patient, recipient: Reader = "self", site: Site = None, json: 
     from reminders.service.people import patient_status
 
     try:
-        said = _do(patient, recipient, site, lambda house, whom, _: patient_status.card(house, whom))
+        said = _do(patient, recipient, site, lambda context, whom, _: patient_status.card(context, whom))
     except wording.Unsayable as unsayable:
         end(Exit.REFUSED, f"There is no card: {unsayable}.")
     if json:
@@ -407,7 +407,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     from reminders.service.people import patient_status
     from reminders.wording import staff_words
 
-    person = _do(patient, "self", site, lambda house, whom, now: patient_status.show(house, whom, now, who=who()))
+    person = _do(patient, "self", site, lambda context, whom, now: patient_status.show(context, whom, now, who=who()))
     if json:
         print_json(_document(person))
         return
@@ -465,8 +465,8 @@ def hold(
     from reminders import clock
     from reminders.service.operations import retention
 
-    with the_house() as house:
-        changed = retention.hold(house, patient, clock.now(), who=who(), on=not ended, site=site)
+    with app_context() as context:
+        changed = retention.hold(context, patient, clock.now(), who=who(), on=not ended, site=site)
     if changed is None:
         end(Exit.NOT_FOUND, f"There is no patient {patient}.")
     if json:
@@ -489,9 +489,9 @@ def erase(
 
     if not yes:
         end(Exit.REFUSED, f"This cannot be undone. To erase {patient}, say --yes.")
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = retention.erase(house, patient, clock.now(), who=who(), site=site)
+            done = retention.erase(context, patient, clock.now(), who=who(), site=site)
         except Refused as refusal:
             end(Exit.REFUSED, f"{patient}: {refusal}.")
     if done is None:
@@ -517,7 +517,7 @@ def _given(one: "Shown") -> str:
 def _stands(one: "Shown") -> str:
     if one.why_not is not None:
         return f"nothing goes: {one.why_not}"
-    return "reminders wait: somebody may be in danger" if one.waits else "texts go"
+    return "reminders wait: someone may be in danger" if one.waits else "texts go"
 
 
 def _status(plan: Any) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_table, the_house, told, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_table, told, who
 
 if TYPE_CHECKING:
-    from reminders.service import House, planning
+    from reminders.service import AppContext, planning
     from reminders.service.planning.accepting import Previewed
 
 
@@ -32,11 +32,11 @@ def import_(
     from reminders import clock
     from reminders.service.planning import importing
 
-    with the_house() as house, Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with app_context() as context, Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         progress.add_task("Reading plans", total=None)
         try:
             report = importing.import_files(
-                house, paths, clock.now(), who=who(), dry_run=dry_run, all_or_nothing=all_or_nothing
+                context, paths, clock.now(), who=who(), dry_run=dry_run, all_or_nothing=all_or_nothing
             )
         except FileNotFoundError as missing:
             end(Exit.NOT_FOUND, f"There is no file {missing.filename}. Nothing was taken in.")
@@ -80,8 +80,10 @@ def preview(
 
     path, now = Path(plan), clock.now()
     try:
-        with the_house() as house:
-            texts, people = _preview(house, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, now)
+        with app_context() as context:
+            texts, people = _preview(
+                context, path if path.suffix in {".toml", ".json"} or path.is_file() else plan, now
+            )
     except PlanRefused as refusal:
         end(Exit.REFUSED, "\n".join(f"{path}: {problem}" for problem in refusal.problems))
     if texts is None:
@@ -103,7 +105,7 @@ def preview(
 
 
 def _preview(
-    house: "House", plan: Path | str, now: datetime
+    context: "AppContext", plan: Path | str, now: datetime
 ) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
     """The texts of a plan file, or of a plan by its reference, and of whom; None where there is none.
 
@@ -113,19 +115,21 @@ def _preview(
     from reminders.service import planning
 
     if isinstance(plan, str):
-        return _stored(house, plan, now)
-    known = house.database.read(lambda tx: house.known(tx, now))
+        return _stored(context, plan, now)
+    known = context.database.read(lambda tx: context.known(tx, now))
     try:
         document = intake.read_file(plan, known)
     except FileNotFoundError:
-        return _stored(house, str(plan), now)  # a reference may look like a file's name
+        return _stored(context, str(plan), now)  # a reference may look like a file's name
     except OSError as problem:
         end(Exit.REFUSED, f"{plan}: cannot be read: {problem.strerror}.")
-    texts = planning.preview(house, document, now)
+    texts = planning.preview(context, document, now)
     return texts, planning.people_in(document, texts)
 
 
-def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
+def _stored(
+    context: "AppContext", ref: str, now: datetime
+) -> "tuple[list[Previewed] | None, Sequence[planning.ToldOf]]":
     """The texts of a plan by its reference, and of whom; that they were read is noted."""
     from reminders import queries
     from reminders.queries import readings
@@ -136,9 +140,9 @@ def _stored(house: "House", ref: str, now: datetime) -> "tuple[list[Previewed] |
         if plan is not None:
             notes.add("plan texts read", "plans", plan.id)
 
-    readings.read(house.database, look, now, who=who())
-    texts = planning.preview_plan(house, ref, now)
-    return texts, planning.people_of(house, ref, texts) if texts is not None else ()
+    readings.read(context.database, look, now, who=who())
+    texts = planning.preview_plan(context, ref, now)
+    return texts, planning.people_of(context, ref, texts) if texts is not None else ()
 
 
 def _when(text: "Previewed", now: datetime) -> str:
@@ -170,7 +174,7 @@ def pause_plan(ref: Annotated[str, typer.Argument(metavar="PLAN_REF")], json: Js
 
 
 def resume_plan(ref: Annotated[str, typer.Argument(metavar="PLAN_REF")], json: Json = False) -> None:
-    """Take a paused plan up again; what lies ahead is planned anew."""
+    """Take a paused plan up again; what lies ahead is planned again."""
     _set_plan_status(ref, "active", json=json)
 
 
@@ -181,7 +185,7 @@ def end_plan(
 ) -> None:
     """End this plan for good and take its texts back.
 
-    Of who died all plans end, and nothing is sent to anybody about them again.
+    Of who died all plans end, and nothing is sent to anyone about them again.
     """
     from reminders.plans import ENDINGS
 
@@ -202,9 +206,9 @@ def transfer_plan(
     from reminders import clock
     from reminders.service.planning import changes
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = changes.transfer(house, ref, to, clock.now(), who=who())
+            done = changes.transfer(context, ref, to, clock.now(), who=who())
         except ValueError as refusal:
             end(Exit.REFUSED, f"{ref}: {refusal}.")
     if done is None:
@@ -223,9 +227,9 @@ def _set_plan_status(ref: str, status: str, *, json: bool, because: str | None =
     from reminders import clock
     from reminders.service.planning import changes
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = changes.set_plan_status(house, ref, status, clock.now(), who=who(), because=because)
+            done = changes.set_plan_status(context, ref, status, clock.now(), who=who(), because=because)
         except ValueError as refusal:
             end(Exit.REFUSED, f"{ref}: {refusal}.")
     if done is None:

@@ -178,7 +178,7 @@ class _Date:
 
 @dataclass(frozen=True, kw_only=True)
 class _LaidOut:
-    """A program on its dates, by day, and the most texts a week that the house's rules allow."""
+    """A program on its dates, by day, and the most texts a week that the rules of sending allow."""
 
     program: "Program"
     plan: "Plan"

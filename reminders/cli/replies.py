@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reminders.cli.output import Json, err, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Json, app_context, err, print_json_lines, print_table, who
 
 Since = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came from then on: 2026-12-01.")]
 Until = Annotated[str | None, typer.Option(metavar="T", help="Only replies that came before then.")]
@@ -32,14 +32,14 @@ def marks(
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
-    with the_house() as house:
-        here = house.database.read(queries.people.all_sites)
+    with app_context() as context:
+        here = context.database.read(queries.people.all_sites)
         if site is not None and site not in {one.key for one in here}:
             raise typer.BadParameter("there is no such site", param_hint="--site")
         sites = {one.id for one in here if site in {None, one.key}}
-        zone = house.settings.site.zone
+        zone = context.settings.site.zone
         found = marks.export(
-            house.database,
+            context.database,
             clock.now(),
             who=who(),
             sites=sites,

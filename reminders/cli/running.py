@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
 
 if TYPE_CHECKING:
     from reminders.service.operations.health import Check
@@ -16,8 +16,8 @@ def migrate(json: Json = False) -> None:
     from reminders import clock
     from reminders.service.operations import upgrade
 
-    with the_house(checked=False, make_keys=True) as house:
-        before, after = upgrade.migrate(house, clock.now())
+    with app_context(checked=False, make_keys=True) as context:
+        before, after = upgrade.migrate(context, clock.now())
     if json:
         print_json({"from": before, "to": after})
     else:
@@ -35,10 +35,10 @@ def doctor(
 
     from reminders.service.operations import health
 
-    with the_house(checked=False) as house:
+    with app_context(checked=False) as context:
         if not json:
-            err.print(house.place)
-        checks = asyncio.run(health.doctor(house, live=live))
+            err.print(context.place)
+        checks = asyncio.run(health.doctor(context, live=live))
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -96,18 +96,18 @@ def simulator(
     from reminders.simulator import Simulator, SimulatorSettings
     from reminders.simulator import run as run_simulator
 
-    with the_house(checked=False) as house:
-        if house.settings.twilio.live:
+    with app_context(checked=False) as context:
+        if context.settings.twilio.live:
             end(
                 Exit.REFUSED, "twilio.live is true: the pretend Twilio knows the real account's token, so it stays off."
             )
-        sender = house.settings.twilio.sender
+        sender = context.settings.twilio.sender
         settings = SimulatorSettings(
-            account_sid=house.secrets.account_sid,
-            auth_token=house.secrets.auth_token,
-            api_key=house.secrets.api_key,
-            api_secret=house.secrets.api_secret,
-            inbound_url=f"{(callbacks or house.settings.web.public_url).rstrip('/')}/sms/inbound",
+            account_sid=context.secrets.account_sid,
+            auth_token=context.secrets.auth_token,
+            api_key=context.secrets.api_key,
+            api_secret=context.secrets.api_secret,
+            inbound_url=f"{(callbacks or context.settings.web.public_url).rstrip('/')}/sms/inbound",
             senders=frozenset({sender, "+15005550006"} if sender.startswith("+") else {"+15005550006"}),
             services=frozenset({sender}) if sender.startswith("MG") else None,
         )
@@ -130,9 +130,9 @@ def web(
 
     from reminders.service.operations import health
 
-    with the_house() as house:
-        health.gate(house, webhooks=False)  # those ask this very process, so they are the worker's to check
-        host, chosen = house.settings.web.host, port or house.settings.web.port
+    with app_context() as context:
+        health.gate(context, webhooks=False)  # those ask this very process, so they are the worker's to check
+        host, chosen = context.settings.web.host, port or context.settings.web.port
     uvicorn.run(
         "reminders.web:create_app",
         factory=True,
@@ -148,7 +148,7 @@ def web(
 
 def make_key(
     both: Annotated[
-        bool, typer.Option("--all", help="Both secrets of a new house, as lines for its environment.")
+        bool, typer.Option("--all", help="Both secrets of a new installation, as lines for its environment.")
     ] = False,
 ) -> None:
     """Print a new sealing key, ready for REMINDERS_SEALING_KEYS.
@@ -172,7 +172,7 @@ def rotate_keys(
     index: Annotated[bool, typer.Option("--index", help="Also make a new phone index key.")] = False,
     json: Json = False,
 ) -> None:
-    """Seal everything anew with the first sealing key.
+    """Seal everything again with the first sealing key.
 
     Safe while everything runs, and safe to stop and repeat. Refused while a process is at work that could not open
     what the first key seals. After it the older keys may go.
@@ -182,21 +182,21 @@ def rotate_keys(
     from reminders import clock
     from reminders.service.operations import presence, sealing_keys
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            behind = presence.check_keys(house, clock.now())
+            behind = presence.check_keys(context, clock.now())
         except presence.NotOpenToAll as refusal:
             end(Exit.REFUSED, f"{refusal}.")
         resealed = 0
         with Progress(
-            TextColumn("Sealed anew: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
+            TextColumn("Sealed again: {task.completed}"), console=err, transient=True, disable=not err.is_terminal
         ) as progress:
             task = progress.add_task("", total=None)
-            for done in sealing_keys.reseal(house):
+            for done in sealing_keys.reseal(context):
                 resealed += done
                 progress.update(task, completed=resealed)
-        indexed = sealing_keys.finish(house, clock.now(), who=who(), index=index)
-        first = house.secrets.first_sealing_key
+        indexed = sealing_keys.finish(context, clock.now(), who=who(), index=index)
+        first = context.secrets.first_sealing_key
     if json:
         print_json({"resealed": resealed, "indexed": indexed, "key": first, "still_seal_with_another": behind})
     else:

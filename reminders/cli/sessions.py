@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, told, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, told, who
 
 if TYPE_CHECKING:
     from reminders.service.planning import Changes
@@ -18,7 +18,7 @@ Day = Annotated[datetime, typer.Argument(metavar="DATE", formats=["%Y-%m-%d"], h
 To = Annotated[datetime, typer.Option(formats=_WALL, help="The new wall-clock time, 2026-12-02T10:00.")]
 PlanRef = Annotated[str, typer.Argument(metavar="PLAN_REF")]
 Series = Annotated[str, typer.Argument(metavar="SERIES", help="The series' key in the plan.")]
-NoText = Annotated[bool, typer.Option("--no-text", help="Text nobody about a miss.")]
+NoText = Annotated[bool, typer.Option("--no-text", help="Text no one about a miss.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say who would get a text, and when; mark nothing.")]
 Site = Annotated[str | None, typer.Option(metavar="S", help="The site's key; default the default site.")]
 
@@ -37,14 +37,14 @@ def _change_session(session: str, on: date, *, to: datetime | None, site: str | 
     from reminders import clock
     from reminders.service.planning import changes
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = changes.change_session(house, session, on, clock.now(), who=who(), to=to, site=site)
+            done = changes.change_session(context, session, on, clock.now(), who=who(), to=to, site=site)
         except ValueError as refusal:
             end(Exit.REFUSED, f"{session}: {refusal}.")
     if done is None:
         end(Exit.NOT_FOUND, f"No visit of the session {session} stands on {on}.")
-    _say_changed(f"{session} on {on} is {'moved' if to else 'called off'} for everybody.", done, json=json)
+    _say_changed(f"{session} on {on} is {'moved' if to else 'called off'} for everyone.", done, json=json)
     if not json:
         err.print(f"Who knows: reminders sessions show {session} {on}. Until a text has gone: reminders sessions undo.")
 
@@ -64,9 +64,9 @@ def undo_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     from reminders import clock
     from reminders.service.planning import changes
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = changes.undo_session(house, session, on.date(), clock.now(), who=who(), site=site)
+            done = changes.undo_session(context, session, on.date(), clock.now(), who=who(), site=site)
         except ValueError as refusal:
             end(Exit.REFUSED, f"{session}: {refusal}.")
     if done is None:
@@ -83,8 +83,8 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     from reminders.service.planning import changes
     from reminders.wording import staff_words
 
-    with the_house() as house:
-        lines = changes.session_story(house, session, on.date(), clock.now(), site=site)
+    with app_context() as context:
+        lines = changes.session_story(context, session, on.date(), clock.now(), site=site)
     if not lines:
         end(Exit.NOT_FOUND, f"No visit of the session {session} stood on {on.date()}.")
     if json:
@@ -136,9 +136,9 @@ def _change_visit(plan: str, series: str, on: date, *, to: datetime | None, json
     from reminders import clock
     from reminders.service.planning import changes
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            done = changes.change_visit(house, plan, series, on, clock.now(), who=who(), to=to)
+            done = changes.change_visit(context, plan, series, on, clock.now(), who=who(), to=to)
         except ValueError as refusal:
             end(Exit.REFUSED, f"{plan}: {refusal}.")
     if done is None:
@@ -161,10 +161,10 @@ def mark_visit(
 
     if mark not in attendance.MARKS:
         raise typer.BadParameter(f"choose one of {', '.join(attendance.MARKS)}", param_hint="MARK")
-    with the_house() as house:
+    with app_context() as context:
         try:
             done = attendance.mark(
-                house,
+                context,
                 plan,
                 series,
                 on.date(),
@@ -198,10 +198,10 @@ def mark_session(
     from reminders import clock
     from reminders.service.planning import attendance
 
-    with the_house() as house:
+    with app_context() as context:
         try:
             done = attendance.mark_session(
-                house,
+                context,
                 session,
                 on.date(),
                 clock.now(),
@@ -261,13 +261,13 @@ def _mark_told(one: "Marked", *, dry_run: bool) -> str:
 
 
 def list_unmarked(json: Json = False) -> None:
-    """Show the visits of the last seven days that nobody marked."""
+    """Show the visits of the last seven days that no one marked."""
     from reminders import clock
     from reminders.service.planning import attendance
     from reminders.wording import staff_words
 
-    with the_house() as house:
-        rows = attendance.unmarked(house, clock.now())
+    with app_context() as context:
+        rows = attendance.unmarked(context, clock.now())
     if json:
         print_json_lines(
             {

@@ -1,6 +1,6 @@
 """Commands about tasks: what a person must do. List them, read one's whole story, take it, close it with an outcome.
 
-What a patient wrote is shown by `show` alone, and that somebody read it is put on record.
+What a patient wrote is shown by `show` alone, and that someone read it is put on record.
 """
 
 import sys
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from reminders import task_kinds
-from reminders.cli.output import Exit, Json, end, err, out, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, out, print_json, print_json_lines, print_table, who
 
 if TYPE_CHECKING:
     from reminders.queries.tasks import Event, Task
-    from reminders.service import House
+    from reminders.service import AppContext
 
 T = TypeVar("T")
 
@@ -53,9 +53,9 @@ def list_tasks(
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
     if kind is not None and kind not in task_kinds.KINDS:
         raise typer.BadParameter(f"choose from {', '.join(task_kinds.KINDS)}", param_hint="--kind")
-    with the_house() as house:
+    with app_context() as context:
         wanted = None if all_ else closed
-        found = queries.tasks.list_tasks(house.database, closed=wanted, owner=who() if mine else None, kind=kind)
+        found = queries.tasks.list_tasks(context.database, closed=wanted, owner=who() if mine else None, kind=kind)
     now = clock.now()
     if json:
         print_json_lines(queries.tasks.as_json(task, now) for task in found)
@@ -88,8 +88,8 @@ def show_task(number: Number, json: Json = False) -> None:
     from reminders.service.operations.legible import legible
 
     now = clock.now()
-    with the_house() as house, _refusals():
-        task, told = queries.tasks.show(house.database, number, now, who=who())
+    with app_context() as context, _refusals():
+        task, told = queries.tasks.show(context.database, number, now, who=who())
     if json:
         print_json(queries.tasks.opened_as_json(task, told, now))
         return
@@ -98,12 +98,12 @@ def show_task(number: Number, json: Json = False) -> None:
 
 
 def take_task(number: Number, json: Json = False) -> None:
-    """Take a task: it is yours, and nobody else is called."""
+    """Take a task: it is yours, and no one else is called."""
     from reminders import clock, queries
     from reminders.service import tasks
 
     now = clock.now()
-    task = _do(lambda house: tasks.take(house, number, now, who=who()))
+    task = _do(lambda context: tasks.take(context, number, now, who=who()))
     if json:
         print_json(queries.tasks.as_json(task, now))
     else:
@@ -120,7 +120,7 @@ def note_task(
     from reminders.service import tasks
 
     words, now = _words(note), clock.now()
-    task = _do(lambda house: tasks.remark(house, number, words, now, who=who()))
+    task = _do(lambda context: tasks.remark(context, number, words, now, who=who()))
     if json:
         print_json(queries.tasks.as_json(task, now))
     else:
@@ -148,7 +148,7 @@ def close_task(
         disclosed = tasks.Disclosure(_words(disclosed_to), _words(emergency))
     words, now = _words(note) if note is not None else None, clock.now()
     task, released = _do(
-        lambda house: tasks.close(house, number, outcome, now, who=who(), note=words, disclosed=disclosed)
+        lambda context: tasks.close(context, number, outcome, now, who=who(), note=words, disclosed=disclosed)
     )
     if json:
         print_json({**queries.tasks.as_json(task, now), "released": released})
@@ -164,7 +164,7 @@ def let_text_go(number: Number, json: Json = False) -> None:
     from reminders.service.sending import releasing
 
     now = clock.now()
-    went, outlook = _do(lambda house: releasing.send_now(house, number, now, who=who()))
+    went, outlook = _do(lambda context: releasing.send_now(context, number, now, who=who()))
     if not went:
         end(Exit.REFUSED, outlook.sentence(now))
     if json:
@@ -186,9 +186,9 @@ def _refusals() -> Generator[None]:
         end(Exit.REFUSED, f"Not done: {refusal}.")
 
 
-def _do(verb: "Callable[[House], T]") -> T:
-    with the_house() as house, _refusals():
-        return verb(house)
+def _do(verb: "Callable[[AppContext], T]") -> T:
+    with app_context() as context, _refusals():
+        return verb(context)
 
 
 def _words(given: str) -> str:
@@ -237,15 +237,15 @@ def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]
         if task.acknowledged_at is not None:
             alarm += f"; acknowledged {_when(task.acknowledged_at, task.zone, now)}"
         elif task.escalates_at is not None:
-            alarm += f"; nobody has acknowledged it; the next is called {_when(task.escalates_at, task.zone, now)}"
+            alarm += f"; no one has acknowledged it; the next is called {_when(task.escalates_at, task.zone, now)}"
     facts = {
-        "Patients": ", ".join(task.patients) or ("nobody we know" if task.to else None),
+        "Patients": ", ".join(task.patients) or ("no one we know" if task.to else None),
         "Phone": task.to,
         "Plan": task.plan,
         "Visit": f"{task.visit}, {_when(task.starts_at, task.zone, now)}" if task.visit and task.starts_at else None,
         "Due": _when(task.due_at, task.zone, now) + overdue,
         "Alarm": alarm,
-        "Owner": task.owner or "nobody yet",
+        "Owner": task.owner or "no one yet",
         "Outcome": _plain(task.outcome) or f"open; one of {', '.join(kind.outcomes)}",
     }
     yield f"Task {task.id}, {task.urgency}: {kind.title}"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
 
 
 def send(json: Json = False) -> None:
@@ -17,11 +17,11 @@ def send(json: Json = False) -> None:
     from reminders.service import sending
     from reminders.service.operations import health, runs
 
-    with the_house() as house:
-        health.gate(house)
+    with app_context() as context:
+        health.gate(context)
         with ThreadPoolExecutor(1) as executor:
             tally = runs.with_gateway(
-                house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
+                context, lambda gateway: sending.Dispatch(context, gateway, executor, threading.Event()).drain()
             )
     counts = {name: getattr(tally, name) for name in ("claimed", "accepted", "refused", "unknown", "suppressed")}
     if json:
@@ -38,8 +38,8 @@ def settle(json: Json = False) -> None:
     from reminders.service.operations import runs
     from reminders.service.sending import outcomes
 
-    with the_house() as house:
-        done = runs.with_gateway(house, lambda gateway: outcomes.settle(house, gateway, clock.now()))
+    with app_context() as context:
+        done = runs.with_gateway(context, lambda gateway: outcomes.settle(context, gateway, clock.now()))
     counts = {name: getattr(done, name) for name in ("released", "found", "uncertain", "expired")}
     if json:
         print_json(counts)
@@ -96,9 +96,9 @@ def log(
     typed |= {"number": number, "sid": sid, "since": since, "until": until, "when": when, "q": " ".join(words or [])}
     typed |= {"code": None if code is None else str(code), "hour": None if hour is None else str(hour)}
     fields = {name: value for name, value in typed.items() if value is not None}
-    with the_house() as house:
+    with app_context() as context:
         now = clock.now()
-        asked = house.database.read(lambda tx: delivery_log.ask(house, tx, {"when": "any"} | fields, now))
+        asked = context.database.read(lambda tx: delivery_log.ask(context, tx, {"when": "any"} | fields, now))
         for field, said in asked.problems.items():
             known = {"state": delivery_log.STATES, "reason": staff_words.REASONS, "class": staff_words.CLASSES}.get(
                 field
@@ -108,11 +108,11 @@ def log(
         assert asked.wanted is not None
         wanted = replace(asked.wanted, limit=limit)
         if as_csv:
-            delivery_log.note_export(house.database, asked, "csv", now, who=who())
-            for line in delivery_log.as_csv(house.database, wanted, notice=exports.NOTICE[:1]):
+            delivery_log.note_export(context.database, asked, "csv", now, who=who())
+            for line in delivery_log.as_csv(context.database, wanted, notice=exports.NOTICE[:1]):
                 sys.stdout.write(line)
             return
-        texts = house.database.read(lambda tx: queries.texts.log(tx, wanted))
+        texts = context.database.read(lambda tx: queries.texts.log(tx, wanted))
     if json:
         print_json_lines(map(delivery_log.in_full, texts))
     else:
@@ -142,10 +142,10 @@ def status(json: Json = False) -> None:
     from reminders import clock
     from reminders.service.operations import health
 
-    with the_house() as house:
+    with app_context() as context:
         if not json:
-            err.print(house.place)
-        now = health.status(house, clock.now())
+            err.print(context.place)
+        now = health.status(context, clock.now())
     if json:
         print_json(now.as_json())
     else:
@@ -180,18 +180,18 @@ def stats(
 
     if range_ not in {*service.RANGES, "all"}:
         raise typer.BadParameter("write 24h, 7d, 30d, 90d or all", param_hint="--range")
-    with the_house() as house:
+    with app_context() as context:
         now = clock.now()
 
         def look(tx: queries.Transaction) -> service.Numbers | None:
             place = queries.people.site_by_key(tx, site) if site is not None else None
             if site is not None and place is None:
                 return None
-            zone = place.zone if place is not None else house.settings.site.zone
+            zone = place.zone if place is not None else context.settings.site.zone
             sites = [place.id] if place is not None else None
             return service.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
 
-        found = house.database.read(look)
+        found = context.database.read(look)
     if found is None:
         end(Exit.NOT_FOUND, f"There is no site {site}.")
     if json:
@@ -232,8 +232,8 @@ def _pause_site(site: str | None, *, pause: bool, json: bool) -> None:
     from reminders import clock
     from reminders.service.operations import health
 
-    with the_house() as house:
-        changed = health.pause_site(house, site, clock.now(), pause=pause, who=who())
+    with app_context() as context:
+        changed = health.pause_site(context, site, clock.now(), pause=pause, who=who())
     if changed is None:
         end(Exit.NOT_FOUND, f"There is no site {site}.")
     if json:

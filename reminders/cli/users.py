@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reminders.cli.output import Exit, Json, end, err, print_json, print_json_lines, print_table, the_house, who
+from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from reminders.service import House
+    from reminders.service import AppContext
     from reminders.service.office.accounts import Invitation
 
 Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The login, such as ana.reyes.")]
@@ -26,13 +26,13 @@ def add(
     site: AtSite = None,
     json: Json = False,
 ) -> None:
-    """Add somebody, and print the path of their invitation once.
+    """Add someone, and print the path of their invitation once.
 
     They choose a password there and set up their second factor. It holds for three days.
     """
     from reminders.service.office import accounts
 
-    _invite(lambda house, now: accounts.invite(house, login, name, role, now, who=who(), site=site), json=json)
+    _invite(lambda context, now: accounts.invite(context, login, name, role, now, who=who(), site=site), json=json)
 
 
 def reset(
@@ -44,25 +44,25 @@ def reset(
 ) -> None:
     """Print a new invitation; the old password and all sign-ins end.
 
-    Lets somebody in again whose access had ended.
+    Lets someone in again whose access had ended.
     """
     from reminders.service.office import accounts
 
-    _invite(lambda house, now: accounts.reset(house, login, now, who=who(), factor=factor), json=json)
+    _invite(lambda context, now: accounts.reset(context, login, now, who=who(), factor=factor), json=json)
 
 
-def _invite(verb: "Callable[[House, datetime], Invitation]", *, json: bool) -> None:
+def _invite(verb: "Callable[[AppContext, datetime], Invitation]", *, json: bool) -> None:
     from reminders import clock
     from reminders.service.office import accounts
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            invitation = verb(house, clock.now())
+            invitation = verb(context, clock.now())
         except accounts.Refused as refusal:
             end(Exit.REFUSED, f"{refusal}.")
         except LookupError as nobody:
             end(Exit.NOT_FOUND, f"{nobody}.")
-        address = house.settings.web.public_url
+        address = context.settings.web.public_url
     if json:
         print_json({"login": invitation.login, "path": invitation.path, "until": invitation.until})
         return
@@ -76,21 +76,25 @@ def set_role(
     site: AtSite = None,
     json: Json = False,
 ) -> None:
-    """Give somebody a role at a site, or at every one.
+    """Give someone a role at a site, or at every one.
 
     It stands in for the one they had there, and holds from their next click on.
     """
     from reminders.service.office import accounts
 
-    _do(lambda house, now: accounts.set_role(house, login, None if role == "none" else role, now, who=who(), site=site))
+    _do(
+        lambda context, now: accounts.set_role(
+            context, login, None if role == "none" else role, now, who=who(), site=site
+        )
+    )
     _done("Done.", login, json=json)
 
 
 def end_access(login: Login, json: Json = False) -> None:
-    """End somebody's access: their sign-ins and API keys end at once."""
+    """End someone's access: their sign-ins and API keys end at once."""
     from reminders.service.office import accounts
 
-    _do(lambda house, now: accounts.end_access(house, login, now, who=who()))
+    _do(lambda context, now: accounts.end_access(context, login, now, who=who()))
     _done("Ended: sign-ins and keys hold no more.", login, json=json)
 
 
@@ -101,13 +105,13 @@ def _done(words: str, login: str, *, json: bool) -> None:
         err.print(words)
 
 
-def _do(verb: "Callable[[House, datetime], None]") -> None:
+def _do(verb: "Callable[[AppContext, datetime], None]") -> None:
     from reminders import clock
     from reminders.service.office import accounts
 
-    with the_house() as house:
+    with app_context() as context:
         try:
-            verb(house, clock.now())
+            verb(context, clock.now())
         except accounts.Refused as refusal:
             end(Exit.REFUSED, f"{refusal}.")
         except LookupError as nobody:
@@ -119,8 +123,8 @@ def list_users(json: Json = False) -> None:
     from reminders import clock
     from reminders.service.office import accounts
 
-    with the_house() as house:
-        members, now = accounts.everybody(house), clock.now()
+    with app_context() as context:
+        members, now = accounts.everybody(context), clock.now()
     if json:
         print_json_lines(
             {
@@ -146,5 +150,5 @@ def list_users(json: Json = False) -> None:
             )
             for one in members
         ],
-        empty="Nobody yet. The first one: reminders users add LOGIN --name NAME --role admin",
+        empty="No one yet. The first one: reminders users add LOGIN --name NAME --role admin",
     )

@@ -133,7 +133,7 @@ def environment_of(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_WEB__PORT": str(ports["web"]),
         "REMINDERS_WEB__DEMO": "true",
         "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',  # a demo may be shown in the evening
-        "REMINDERS_SENDING__WELCOME": "false",  # it would be the day's text of everybody who is entered here
+        "REMINDERS_SENDING__WELCOME": "false",  # it would be the day's text of everyone who is entered here
         "REMINDERS_SENDING__HORIZON_DAYS": "3",  # else the log page begins with two months of plans
         "REMINDERS_SENDING__LEASE_SECONDS": "15",
         "REMINDERS_SENDING__SETTLE_SECONDS": "6",  # look up what is unknown within seconds, not minutes
@@ -158,14 +158,14 @@ def environment_of(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether no one listens there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def free_port() -> int:
-    """A port at which nobody listens."""
+    """A port at which no one listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -41,7 +41,7 @@ from reminders.demo.scenes import (
     plan_of,
 )
 from reminders.queries.texts import LogFilter, Logged
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import accounts
 from reminders.service.operations import upgrade
 from reminders.service.planning import importing
@@ -63,12 +63,12 @@ def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
         ports = {"web": port if port and is_free(port) else free_port(), "api": free_port(), "phones": free_port()}
         stage = Stage(folder, ports, environment_of(folder, ports))
         with stopped_by_signals(stage):
-            # The house of this process must see what its children see: neither keys nor accounts of somebody's own.
+            # This process must see what its children see: neither keys nor accounts of someone's own.
             os.environ.clear()
             os.environ.update(stage.environment)
-            house = House.open(load(stage.environment, folder))
+            context = AppContext.open(load(stage.environment, folder))
             try:
-                Play(stage, house, console, pace).run(seconds)
+                Play(stage, context, console, pace).run(seconds)
             except Broken as broken:
                 console.print(str(broken), soft_wrap=True)
                 return 1
@@ -77,7 +77,7 @@ def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
                 return 1
             finally:
                 stage.close()
-                house.close()
+                context.close()
     console.print("Stopped. The database is gone; nothing left this machine.")
     return 0
 
@@ -85,8 +85,8 @@ def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
 class Play:
     """The day: what happens when, and the board that shows it."""
 
-    def __init__(self, stage: Stage, house: House, console: Console, pace: float) -> None:
-        self.stage, self.house, self.console, self.pace = stage, house, console, pace
+    def __init__(self, stage: Stage, context: AppContext, console: Console, pace: float) -> None:
+        self.stage, self.context, self.console, self.pace = stage, context, console, pace
         self.keys: dict[str, str] = {}
         self.documents: dict[str, dict[str, Any]] = {}
         self.began = clock.now()
@@ -95,9 +95,9 @@ class Play:
         """Play it, to its end or for so many seconds."""
         stage = self.stage
         stage.start("simulator")
-        upgrade.migrate(self.house, clock.now())
+        upgrade.migrate(self.context, clock.now())
         stage.start("web")  # which refuses to start on an empty database
-        accounts.keep_demo_staff(self.house, clock.now())
+        accounts.keep_demo_staff(self.context, clock.now())
         stage.wait_for("simulator", stage.phones("/counters"))
         if stage.stopping:
             return
@@ -163,7 +163,7 @@ class Play:
     def _play_an_hour_ago(self, scene: Scene, place: int) -> None:
         """Send a text by a clock set back an hour, and ask after it a quarter of an hour later.
 
-        The table of codes lets 45 minutes pass after 30003, longer than anybody watches; so the first try is made
+        The table of codes lets 45 minutes pass after 30003, longer than anyone watches; so the first try is made
         before the worker runs, with the very calls it makes, and its second falls into the demo.
         """
         opens_in = scene.visits[-1].opens_in / self.pace
@@ -172,13 +172,13 @@ class Play:
         opened = then + timedelta(seconds=opens_in)
 
         async def send_and_ask() -> None:
-            gateway = self.house.gateway()
+            gateway = self.context.gateway()
             try:
                 with ThreadPoolExecutor(1) as executor:
                     clock.correct(opened - clock.machine())
-                    await Dispatch(self.house, gateway, executor, threading.Event()).drain()
+                    await Dispatch(self.context, gateway, executor, threading.Event()).drain()
                 await asyncio.to_thread(self._wait_for_the_carrier, PHONES[place])
-                await outcomes.ask(self.house, gateway, opened + ASK_AFTER + timedelta(seconds=1))
+                await outcomes.ask(self.context, gateway, opened + ASK_AFTER + timedelta(seconds=1))
             finally:
                 clock.correct(timedelta(0))
                 await gateway.close()
@@ -211,7 +211,7 @@ class Play:
         self._take_in([path], now)
 
     def _take_in(self, paths: Sequence[Path], now: datetime) -> None:
-        report = importing.import_files(self.house, paths, now, who="demo")
+        report = importing.import_files(self.context, paths, now, who="demo")
         if report.refused:
             raise Broken("\n".join(f"{path.stem}: {problem}" for path, problem in report.refused))
 
@@ -235,18 +235,18 @@ class Play:
 
     def _text(self, phone: str, body: str) -> None:
         """A pretend phone texts us."""
-        post(self.stage.phones(f"/phones/{phone}/texts"), {"body": body, "to": self.house.settings.twilio.sender})
+        post(self.stage.phones(f"/phones/{phone}/texts"), {"body": body, "to": self.context.settings.twilio.sender})
 
     # The board
 
     def _texts(self) -> dict[str, Logged]:
         """By reference of the plan, the text each scene is about."""
         near = LogFilter(since=self.began - timedelta(days=5), until=self.began + timedelta(days=1), limit=1000)
-        found = self.house.database.read(lambda tx: queries.texts.log(tx, near))
+        found = self.context.database.read(lambda tx: queries.texts.log(tx, near))
         return {one.plan: one for one in found if one.plan is not None and self.keys.get(one.plan) == one.key}
 
     def _tell(self, rows: Mapping[str, Logged], told: dict[str, str]) -> None:
-        """Where nobody watches a screen, a line for each change."""
+        """Where no one watches a screen, a line for each change."""
         for place, ref in enumerate(REFS):
             if ref in rows and (said := outcome(rows[ref]).plain) != told.get(ref):
                 self.console.print(f"{self._time()}  {ref}  {SCENES[place].shows}: {said}", soft_wrap=True)

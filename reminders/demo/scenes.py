@@ -185,7 +185,7 @@ SCENES = (
     ),
     Scene(
         name="Kim Delacroix",
-        shows="nobody has the number",
+        shows="no one has the number",
         group=LOST,
         program="weekly-outpatient",
         enters=34,
@@ -414,7 +414,7 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
 def group_at(now: datetime, *, met: bool = True) -> list[dict[str, Any]]:
     """The plans of those who share a group: in three hours, or tomorrow morning where that is after midnight.
 
-    Some of them shared another one two hours ago, of which nobody has said yet who came; not so if they have not `met`.
+    Some of them shared another one two hours ago, of which no one has said yet who came; not so if they have not `met`.
     """
     wall = plans.to_wall(now, ZONE).replace(minute=0, second=0, microsecond=0)
     evening, morning = wall + timedelta(hours=4), wall - timedelta(hours=2)

@@ -40,7 +40,7 @@ def plan_files(paths: Iterable[Path]) -> list[Path]:
 
 def read_file(path: Path, known: Known) -> PlanDocument:
     """The plan document in a file. PlanRefused for bad content; OSError, such as FileNotFoundError, for a bad path."""
-    # A pipe would keep us waiting for whoever writes into it, so it is opened without waiting and then refused.
+    # A pipe would keep us waiting for the person who writes into it, so it is opened without waiting and then refused.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

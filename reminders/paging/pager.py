@@ -16,7 +16,7 @@ DEADLINE = 15.0
 
 
 class Pager:
-    """Tells contacts. While `live` is false nobody is woken: only a webhook on this machine is called.
+    """Tells contacts. While `live` is false no one is woken: only a webhook on this machine is called.
 
     A page that is not made for that reason counts as accepted, since it would be repeated until it is.
     """
@@ -41,7 +41,7 @@ class Pager:
                 if not answer.done():
                     answer.set_result(took)
 
-            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: no one waits any more
                 loop.call_soon_threadsafe(settle)
 
         # A thread of its own: in a shared pool a few services that hang would keep every other page waiting, and an

@@ -1,4 +1,4 @@
-"""Who is on call when, on the wall clock of the site, and who is told next when nobody answers (C-7, C-8).
+"""Who is on call when, on the wall clock of the site, and who is told next when no one answers (C-7, C-8).
 
 All of it is wall-clock time: a shift ends when the clocks on the wall say so, also in the night in which they change.
 """
@@ -19,7 +19,7 @@ _TO = "\N{EN DASH}"
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Somebody to page, and when.
+    """Someone to page, and when.
 
     `days` are the ISO weekdays on which a shift starts; it lasts from `starts` to the next `ends`, over midnight if
     need be, and round the clock where the two are equal. `place` is its place in the rota: what a log may call it.
@@ -82,8 +82,8 @@ class Rota:
         """Who is told at a step of the escalation: 0 at once, 1 after 15 minutes, 2 after 30, and so on (C-7).
 
         The first on duty, then the next, round again where they are fewer; at step 3 the supervisor, on duty or not,
-        else the last on duty; from then on everybody on duty and the supervisor. Several supervisors: those on duty,
-        or all of them. With nobody on duty it is the supervisor, else everybody there is: no page is dropped because
+        else the last on duty; from then on everyone on duty and the supervisor. Several supervisors: those on duty,
+        or all of them. With no one on duty it is the supervisor, else everyone there is: no page is dropped because
         the rota has a hole. Empty only where the rota is.
         """
         duty = self.on_duty(wall)
@@ -98,7 +98,7 @@ class Rota:
         return tuple(contact for contact in self.contacts if contact in duty or contact in supervisors)
 
     def gaps(self) -> tuple[str, ...]:
-        """The hours of the week in which nobody is on call, for a person to read: Sat 00:00 to Sun 08:00 (C-8)."""
+        """The hours of the week in which no one is on call, for a person to read: Sat 00:00 to Sun 08:00 (C-8)."""
         covered = bytearray(_WEEK)
         for contact in self.contacts:
             for start, length in contact.shifts():

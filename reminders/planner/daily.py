@@ -23,7 +23,7 @@ from reminders.planner.readers import (
 )
 from reminders.plans import Lead, to_instant, to_wall
 
-LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start helps nobody
+LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start helps no one
 BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours goes this long before they start …
 STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
 RED_WITHIN = timedelta(hours=72)
@@ -150,7 +150,7 @@ _AROUND = [timedelta(days=days) for days in range(-6, 7)]
 
 
 def is_red(visit: Visit, now: datetime) -> bool:
-    """Whether somebody must phone if no text goes about this visit: the first after discharge, or within 72 hours.
+    """Whether someone must phone if no text goes about this visit: the first after discharge, or within 72 hours.
 
     (docs/design.md#red.)
     """

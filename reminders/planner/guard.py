@@ -1,4 +1,4 @@
-"""Whether a text whose moment has come may really go, judged anew on what holds now (R0.3, promise 3). Called in the
+"""Whether a text whose moment has come may really go, judged again on what holds now (R0.3, promise 3). Called in the
 transaction that records the intent to send, with the rows it is judged on locked.
 """
 
@@ -54,7 +54,7 @@ class Due:
 
 
 def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
-    """Whether a text that is due may really go, judged anew on what holds at `now` (R0.3, promise 3).
+    """Whether a text that is due may really go, judged again on what holds at `now` (R0.3, promise 3).
 
     Called in the transaction that records the intent to send, with the rows it is judged on locked.
     """

@@ -13,7 +13,7 @@ from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, 
 from reminders.plans import to_wall
 
 NOTICE_WITHIN = timedelta(days=7)
-CORRECTED_WITHIN = timedelta(minutes=15)  # a slip of the pen at entry is nobody's news
+CORRECTED_WITHIN = timedelta(minutes=15)  # a slip of the pen at entry is no one's news
 SOON = QuietHours(starts=time(21), ends=time(8))  # notices about today or tomorrow
 BOOKED, CANCELLED, CLOSED = "booked", "cancelled", "closed"
 
@@ -24,7 +24,7 @@ class Sort(StrEnum):
     SAFETY = (
         "safety"  # a person in danger, or the answer that the law or the network asks for: at any hour, also after STOP
     )
-    ANSWER = "answer"  # to what somebody just texted: at any hour
+    ANSWER = "answer"  # to what someone just texted: at any hour
     WELCOME = "welcome"
     NOTICE = "notice"
     STAFF = "staff"
@@ -44,7 +44,7 @@ def sort_of(class_: str, wording: str | None) -> Sort:
 class Standing:
     """How a visit stands, or is known to stand: its wall clock at the place, when that is, and whether it is on.
 
-    `status` is booked, cancelled or closed (the site is, on that day); anything else is nobody's news.
+    `status` is booked, cancelled or closed (the site is, on that day); anything else is no one's news.
     """
 
     wall: datetime
@@ -210,7 +210,7 @@ def may_be_texted(reader: Reader, policy: Policy, *, dated: bool) -> Reason | No
 class Unplanned:
     """A text that no lead asked for, whose moment has come.
 
-    `reader` is None for a number that is nobody's; `opted_out` says whether the number sent STOP.
+    `reader` is None for a number that is no one's; `opted_out` says whether the number sent STOP.
     """
 
     sort: Sort
@@ -222,7 +222,7 @@ class Unplanned:
 
 
 def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait | Stop:
-    """Whether it may go now, judged anew: a STOP, a changed visit or the night may have come in between."""
+    """Whether it may go now, judged again: a STOP, a changed visit or the night may have come in between."""
     reader = due.reader
     if due.sort is Sort.SAFETY:
         return Go(due.visits)

@@ -1,4 +1,4 @@
-"""Who may be texted, about what, and when: readers, their quiet hours, visits, and the house rules
+"""Who may be texted, about what, and when: readers, their quiet hours, visits, and the site rules
 (docs/design.md#the-planner).
 
 Instants are aware UTC; wall-clock times are naive and belong to the zone beside them.
@@ -58,21 +58,21 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The house rules of a site: leads, the upper bounds of the caps, and the dates on which it is closed."""
+    """The rules of a site: leads, the upper bounds of the caps, and the dates on which it is closed."""
 
     leads: tuple[Lead, ...]
     series_leads: tuple[Lead, ...]
     per_day: int
     per_week: int
     closures: frozenset[date] = frozenset()
-    verify: bool = True  # a number that nobody verified gets no text about a visit (L-39)
+    verify: bool = True  # a number that no one verified gets no text about a visit (L-39)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """A recipient as the planner sees one: who may be texted, about what, how often, and at which hours.
 
-    `also_zones` are those the person may be in where nobody said which: a minute that is quiet in any is quiet (L-23).
+    `also_zones` are those the person may be in where no one said which: a minute that is quiet in any is quiet (L-23).
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""When a yes counts: what is missing to texts although somebody said yes, box by box.
+"""When a yes counts: what is missing to texts although someone said yes, box by box.
 
 A plan file or a program may bring a yes that does not count yet: it is kept, no text goes, and a note says why. A
 person who enters one by hand is stopped at the box instead, since they can put it right at once.
@@ -17,7 +17,7 @@ _OF_A_PATIENT = frozenset({Category.APPOINTMENTS, Category.MEETINGS, Category.WE
 
 
 class Said(Protocol):
-    """What somebody said about texts: a `Consent`, or one as it is on record."""
+    """What someone said about texts: a `Consent`, or one as it is on record."""
 
     @property
     def said(self) -> str:
@@ -86,7 +86,7 @@ def not_told(document: PlanDocument) -> tuple[tuple[str, str], ...]:
 
 
 def notes_on(document: PlanDocument, today: date) -> tuple[str, ...]:
-    """What somebody who hands in a plan should know of its consents, a sentence each."""
+    """What someone who hands in a plan should know of its consents, a sentence each."""
     missing = (f"a yes does not count yet: {one.where} {one.problem}" for one in uncounted_in(document, today))
     silent = (f"{key} gets no texts: {why}" for key, why in not_told(document))
     return (*missing, *silent)

@@ -1,7 +1,7 @@
 """How each sort of value in a plan document is read.
 
 One function a sort. Each takes whatever TOML or JSON gave and returns the value, or raises UnfitError. The words never
-repeat the value, which may be somebody's name in the wrong cell.
+repeat the value, which may be someone's name in the wrong cell.
 """
 
 import re
@@ -265,7 +265,7 @@ def region_of(e164: str) -> str:
 
 
 def is_fictional(e164: str) -> bool:
-    """Whether a number is nobody's: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
+    """Whether a number is no one's: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
     return bool(re.fullmatch(r"\+1(?:[2-9][0-9]{2}55501[0-9]{2}|500555[0-9]{4})", e164))
 
 

@@ -23,7 +23,7 @@ EARLIEST_YEAR = 2000  # of a discharge; earlier ones are slips of the keyboard
 MOST_SERIES = 200
 MOST_RECIPIENTS = 20
 MOST_VISITS_A_DAY = 12
-MOST_PROBLEMS = 100  # of one plan; nobody reads more at once
+MOST_PROBLEMS = 100  # of one plan; no one reads more at once
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _AnyNumber(Section):
 
 
 def read_phone(text: str, known: Known) -> str:
-    """The number of somebody who is to be texted, in any format, as E.164. Raises PlanRefused."""
+    """The number of someone who is to be texted, in any format, as E.164. Raises PlanRefused."""
     found = _Problems(known)
     return found.verdict(found.section(_Number, "number", {"phone": text})).phone
 
@@ -284,7 +284,7 @@ def _check_recipient(recipient: Recipient, known: Known) -> Iterator[tuple[str, 
     for field, problem in _check_consent(recipient.consent, known):
         yield f"consent.{field}", problem
     if recipient.consent.said == "yes" and recipient.part2_consent_on is None:
-        yield "part2_consent_on", "is missing; nobody else gets texts without the patient's written consent naming them"
+        yield "part2_consent_on", "is missing; no one else gets texts without the patient's written consent naming them"
 
 
 def _check_series(series: Series, names: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
@@ -292,7 +292,7 @@ def _check_series(series: Series, names: Collection[str], known: Known) -> Itera
         yield "starts", "lies more than five years ahead; check the year"
     for place, name in enumerate(series.for_):
         if name not in names:
-            yield f"for[{place}]", f"nobody in this plan has that key{closest(name, names)}"
+            yield f"for[{place}]", f"no one in this plan has that key{closest(name, names)}"
     yield from check_dates(series, known.zone)
 
 

@@ -55,7 +55,7 @@ _LISTS = {
     "BYWEEKNO": ("byweekno", 53, True),
     "BYSETPOS": ("bysetpos", 366, True),
 }
-# RFC 5545 §3.3.10: where a part must not stand. dateutil would take it and give dates nobody meant.
+# RFC 5545 §3.3.10: where a part must not stand. dateutil would take it and give dates no one meant.
 _MISPLACED = {
     "BYMONTHDAY": {"WEEKLY"},
     "BYYEARDAY": {"DAILY", "WEEKLY", "MONTHLY"},
@@ -265,7 +265,7 @@ def check_dates(series: Series, zone: str) -> Iterator[tuple[str, str]]:
     named = [*series.skip, *(old.date() for old in series.move)]
     if not named:
         return
-    # Beyond this nobody has agreed anything, and a daily rule would be walked for ever.
+    # Beyond this no one has agreed anything, and a daily rule would be walked for ever.
     last = min(max(named), series.starts.date() + timedelta(days=20 * 366))
     days: dict[date, datetime] = {}
     for wall in series.walls(zone):

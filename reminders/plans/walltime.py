@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 def zones() -> frozenset[str]:
     """The names of all IANA zones there are."""
     names = resources.files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
-    return frozenset(names) - {"Factory"}  # tzdata's word for "nobody has set a zone"
+    return frozenset(names) - {"Factory"}  # tzdata's word for "no one has set a zone"
 
 
 def is_zone(name: str) -> bool:

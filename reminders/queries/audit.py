@@ -39,7 +39,7 @@ class Entry:
 def look(
     database: Database, wanted: Wanted, now: datetime, *, who: str, values: bool = False, exported: bool = False
 ) -> list[Entry]:
-    """Rows of the audit, newest first. That somebody saw them, or took them out, is noted: they name patients."""
+    """Rows of the audit, newest first. That someone saw them, or took them out, is noted: they name patients."""
 
     def work(tx: store.Transaction, notes: readings.Notes) -> list[Entry]:
         found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
@@ -54,7 +54,7 @@ def look(
 def show(
     database: Database, audit_id: int, now: datetime, *, who: str, sites: frozenset[int] | None = None
 ) -> Entry | None:
-    """One row with its values; that somebody saw them is noted. None where there is none, at these sites."""
+    """One row with its values; that someone saw them is noted. None where there is none, at these sites."""
 
     def work(tx: store.Transaction, notes: readings.Notes) -> Entry | None:
         row = store.audit.by_id(tx, audit_id)

@@ -55,7 +55,7 @@ class Call:
 def visits_ahead(tx: Transaction, now: datetime, until: datetime) -> list[Call]:
     """Booked visits of running plans from `now` to `until`: first visits first, then by time; a row for each reader.
 
-    Patients are phoned whatever they said to texts; anybody else only with a consent of their own in force (L-48).
+    Patients are phoned whatever they said to texts; anyone else only with a consent of their own in force (L-48).
     """
     first_at = (
         sa.select(sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.queries import explanations, people, readings, texts
 from reminders.queries.counts import Facets, Span, facets, hours_of_day
 from reminders.queries.exports import BOM, NOTICE, harmless
@@ -86,7 +86,7 @@ class Question:
 
 
 def ask(
-    house: House,
+    context: AppContext,
     tx: store.Transaction,
     fields: Mapping[str, str],
     now: datetime,
@@ -104,7 +104,7 @@ def ask(
     if fields.get("q", "").strip():
         _take_words(chosen, problems, fields["q"])
     ids = {name: fields[by_id] for name, by_id in BY_ID.items() if fields.get(by_id)}
-    reading = _Reading(house, tx, chosen, problems, now, sites, ids, known_only=known_only)
+    reading = _Reading(context, tx, chosen, problems, now, sites, ids, known_only=known_only)
     wanted = reading.read()
     return Question(chosen, problems, None if problems else wanted, reading.found)
 
@@ -138,7 +138,7 @@ def _meaning(bare: str) -> str:
 
 @dataclass
 class _Reading:
-    house: House
+    context: AppContext
     tx: store.Transaction
     chosen: dict[str, str]
     problems: dict[str, str]
@@ -151,10 +151,10 @@ class _Reading:
     def read(self) -> LogFilter:
         places = {row.key: row for row in store.people.all_sites(self.tx) if self.sites is None or row.id in self.sites}
         site = self._one_of("site", places, "Choose a site from the list")
-        place = places.get(site or self.house.settings.site.key)
+        place = places.get(site or self.context.settings.site.key)
         plan = self._reference("plan", "plan", "in the plan, such as DC-2026-1187")
         patient = self._reference("patient", "patient", "in the plan, such as MRN-1042")
-        zone = place.zone if place is not None else self.house.settings.site.zone
+        zone = place.zone if place is not None else self.context.settings.site.zone
         since, until = self._when(zone)
         number = self._number()
         hour = self._hour()
@@ -237,7 +237,7 @@ class _Reading:
             return int(value)
         self.chosen["number"] = ""  # a phone number is repeated nowhere
         try:
-            phone = plans.find_phone(value, self.house.known(self.tx, self.now))
+            phone = plans.find_phone(value, self.context.known(self.tx, self.now))
         except (plans.PlanRefused, ValueError):
             self.problems["number"] = "Enter a whole phone number, such as (202) 555-0143"
             return None
@@ -245,7 +245,7 @@ class _Reading:
         # As many statements for no one's number as for another program's: time tells nothing of either.
         mine = LogFilter(number=found.id if found is not None else 0, sites=self.sites, limit=1)
         known = bool(texts.log(self.tx, mine))
-        if found is not None and not known and self.house.settings.sites.one_program:
+        if found is not None and not known and self.context.settings.sites.one_program:
             known = bool(store.people.recipients_on(self.tx, [found.id]))
         if found is None or not known:  # another program's is like no one's
             self.problems["number"] = "No text was ever planned for this number"
@@ -494,7 +494,7 @@ def whole(
 ) -> Whole | None:
     """One text in full; None where there is none of these sites. What was read of sealed fields is put on record.
 
-    `bodies` and `raw` are the sites where whoever asks may read what texts say, and what Twilio sent (None: all).
+    `bodies` and `raw` are the sites where the asker may read what texts say, and what Twilio sent (None: all).
     """
 
     def look(tx: store.Transaction, notes: readings.Notes) -> Whole | None:

@@ -28,7 +28,7 @@ _HAPPENED = {
     "not acted on by itself": "Stored, but nothing in it was acted on: read it and act",
     "answered within six hours": "Not answered again: it was answered within six hours",
     "not answered again so soon": "Not answered again so soon",
-    "nobody is on call": "NOBODY IS ON CALL",
+    "no one is on call": "NO ONE IS ON CALL",
     "paged": "Paged",
     "page not taken": "Page not taken yet, and repeated:",
     "overdue": "Due, and no one took it: on call was paged",
@@ -137,7 +137,7 @@ class Explained:
 
 
 WHO = {
-    "nobody": "Nobody need do anything.",
+    "nobody": "No one need do anything.",
     "coordinator": "The coordinator.",
     "ops": "Whoever runs the service (ops).",
 }

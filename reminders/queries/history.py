@@ -38,7 +38,7 @@ def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> Row[Any] |
 
 
 def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
-    """Text → what staff typed, of those texts that somebody typed."""
+    """Text → what staff typed, of those texts that someone typed."""
     query = sa.select(texts.c.id, texts.c.body_sealed).where(texts.c.id.in_(text_ids), texts.c.body_sealed.is_not(None))
     found = {}
     for row in tx.all(query):

@@ -43,7 +43,7 @@ __all__ = [
     "series_of",
 ]
 
-ENTERED = ("plan accepted", "plan changed")  # what the audit says of somebody who entered a plan
+ENTERED = ("plan accepted", "plan changed")  # what the audit says of someone who entered a plan
 
 
 @dataclass(frozen=True, slots=True)

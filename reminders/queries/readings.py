@@ -1,4 +1,4 @@
-"""That somebody read personal data is put on record here, and nowhere else (45 CFR 164.312(b)).
+"""That someone read personal data is put on record here, and nowhere else (45 CFR 164.312(b)).
 
 A page or an answer is read in a read-only transaction. What it shows is noted in a short one of its own, before
 anything is shown: on SQLite a long look would otherwise keep every webhook waiting for the write lock.

@@ -28,7 +28,7 @@ class ReplyFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedReply:
-    """An inbound text as it is listed. `patients` are the references of everybody it may be from; the number is masked.
+    """An inbound text as it is listed. `patients` are the references of everyone it may be from; the number is masked.
 
     `words` only where names were asked for. `task` is the open task that it belongs to.
     """

@@ -241,7 +241,7 @@ def _having(wanted: LogFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def _to_number(number_id: int) -> sa.Select[tuple[int]]:
-    """Texts that may be to a number, by the indexes there are: its readers', those that were tried, and nobody's."""
+    """Texts that may be to a number, by the indexes there are: its readers', those that were tried, and no one's."""
     readers = sa.select(recipients.c.id).where(recipients.c.number_id == number_id)
     own = sa.select(texts.c.id).where(texts.c.recipient_id.in_(readers))
     nobodys = sa.select(texts.c.id).where(texts.c.number_id == number_id, texts.c.recipient_id.is_(None))

@@ -77,9 +77,9 @@ MOST_TASKS = 50
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The day of some sites, as whoever looks may see it.
+    """The day of some sites, as the person who looks may see it.
 
-    `day` is the date on the house's clock. `queues` counts open tasks, `states` the day's texts by state: what the
+    `day` is the date on the site's clock. `queues` counts open tasks, `states` the day's texts by state: what the
     delivery log lists for that day. `holding` maps a held text to its task, `known` a patient to what they are called,
     `heard` a task to the latest reply, `silent` a visit to why no text goes about it.
     """

@@ -73,7 +73,7 @@ def list_visits(
     """Appointments that start from `since` on and before `until`, the earliest first; cancelled ones too.
 
     `plan` and `patient` are references, `session` a key. With `unmarked` only clinical visits of running plans of which
-    nobody said who came: give the moment as `until`. With `marked_since` only those that were marked since then.
+    no one said who came: give the moment as `until`. With `marked_since` only those that were marked since then.
     """
     places = places_of(tx, sites)
     query = _visits(places).order_by(schema.appointments.c.starts_at, schema.appointments.c.id).limit(limit)
@@ -189,9 +189,9 @@ def _read_visits(
 
 @dataclass(frozen=True, slots=True)
 class ListedSession:
-    """One date of a session: how many patients are in it, of how many nobody said who came, and how many came.
+    """One date of a session: how many patients are in it, of how many no one said who came, and how many came.
 
-    `status` is booked while any visit of it is on, held once it was and somebody is marked, else cancelled; of a
+    `status` is booked while any visit of it is on, held once it was and someone is marked, else cancelled; of a
     cancelled one `patients` are those who were in it. `how` it happens is None where its visits differ.
     """
 
@@ -228,7 +228,7 @@ def list_sessions(
 ) -> list[ListedSession]:
     """The dates of sessions from `since` on and before `until`, on the wall clock of their place, the earliest first.
 
-    What belongs to an ended plan counts only where somebody said who came.
+    What belongs to an ended plan counts only where someone said who came.
     """
     places = places_of(tx, sites)
     on = sa.func.substr(schema.appointments.c.wall, 1, 10)

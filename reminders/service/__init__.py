@@ -11,7 +11,7 @@ it all works, `presence` which processes are at work, `health_checks` what to do
 and puts its success on record. What people look at is read by `reminders.queries`.
 """
 
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import planning, sending, tasks
 from reminders.service.office import accounts, api_keys, audit, heads, signing_in, sites
 from reminders.service.operations import health, health_checks, logs, presence, runs
@@ -22,7 +22,7 @@ from reminders.service.sending import backlog, outcomes
 from reminders.service.tasks import oncall
 
 __all__ = [
-    "House",
+    "AppContext",
     "accounts",
     "api_keys",
     "attendance",

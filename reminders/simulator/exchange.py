@@ -23,7 +23,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How an answer travels, for whoever holds the socket. Durations are seconds.
+    """How an answer travels, for what holds the socket. Durations are seconds.
 
     After `after` seconds: `whole` writes it; `cut` promises all of it, writes half of the body and closes; `drip`
     writes a byte every `pace`; `close` ends the connection without a byte of answer; `reset` does so with an RST;
@@ -37,7 +37,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer. `headers` lack Content-Length and Connection: those belong to whoever writes it to a socket."""
+    """One HTTP answer. `headers` lack Content-Length and Connection: those belong to what writes it to a socket."""
 
     status: int
     headers: Mapping[str, str]

@@ -70,7 +70,7 @@ class PhoneFacts:
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name}: one of {', '.join(get_args(choices))}")
         if not isinstance(self.carrier, str):
-            # ruff: ignore[type-check-without-type-error] whoever sends wrong JSON sees one kind of error
+            # ruff: ignore[type-check-without-type-error] wrong JSON gives one kind of error
             raise ValueError("carrier: a text")
         for name in ("pumping_score", "lookup_error"):
             value = getattr(self, name)
@@ -94,7 +94,7 @@ def look_up(
 ) -> dict[str, Any]:
     """The answer about a number in E.164, or in `region`'s national format; `wanted` are some of FIELDS.
 
-    What was not wanted, and what needs data nobody gave, is null. `last_verified` is YYYYMMDD.
+    What was not wanted, and what needs data no one gave, is null. `last_verified` is YYYYMMDD.
     """
     parsed = _parsed(number, region)
     errors = ["NOT_A_NUMBER"] if parsed is None else _errors(parsed)

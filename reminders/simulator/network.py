@@ -227,7 +227,7 @@ class PhoneNetwork(Timeline):
     def _services_of(self, phone: str, number: str) -> list[str]:
         """The Messaging Services that know this phone and send from this number.
 
-        Where our one service is named, its numbers belong to it whoever texts them.
+        Where our one service is named, its numbers belong to it, no matter which phone texts them.
         """
         known, services = self._sticky.get(phone, {}), self.settings.services or ()
         pooled = number in self.settings.service_senders
@@ -382,7 +382,7 @@ class PhoneNetwork(Timeline):
         sent_at = turn_at + timedelta(seconds=sent_after)
         if sent_at > at + timedelta(seconds=message.valid_for):
             self._push(at + timedelta(seconds=message.valid_for), _Step(message, "failed", 30036))
-            return  # and it holds up nobody behind it
+            return  # and it holds up no one behind it
         pace = settings.sender_paces.get(sender, settings.segments_per_second)
         if pace > 0:
             self._free_at[sender] = turn_at + timedelta(seconds=message.segments / pace)

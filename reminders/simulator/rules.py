@@ -28,7 +28,7 @@ Fault = Literal[
     "callback_first",  # made and sent at once, answered after `seconds`: its first callback comes before the 201
     "stop_first",  # the phone texts STOP just before: not made, 21610
     "stop_meanwhile",  # made, and the phone texts STOP before the answer is out: the text arrives all the same
-    "refuse_connection",  # nobody listens for `seconds`
+    "refuse_connection",  # no one listens for `seconds`
     "refuse_page",  # the pretend pager answers a page with `status`
 ]
 Disorder = Literal[
@@ -37,7 +37,7 @@ Disorder = Literal[
     "burst",  # calls are kept, and let go all together every `seconds`
     "dropped",  # never made
     "doubled",  # made `copies` times more, with its token
-    "unknown_sid",  # and one like it about a message that nobody made
+    "unknown_sid",  # and one like it about a message that no one made
     "bad_signature",
     "no_signature",
     "former_token",  # signed with the token of before the last rotation
@@ -127,7 +127,7 @@ class Rule:
         Raises ValueError with the key and what is wrong with it.
         """
         if not isinstance(raw, Mapping):
-            # ruff: ignore[type-check-without-type-error] whoever sends wrong JSON sees one kind of error
+            # ruff: ignore[type-check-without-type-error] wrong JSON gives one kind of error
             raise ValueError("a rule is an object")
         match = raw.get("match", {})
         if not isinstance(match, Mapping) or not match.keys() <= {"to", "probability", "on", "about"}:
@@ -146,7 +146,7 @@ class Rule:
         for key in found.keys() - _KEYS[kinds[0]]:
             raise ValueError(f"{key}: means nothing to a rule of this kind")
         if rule.fault in _WHOLE and (found.keys() - _WHOLE[rule.fault]):
-            raise ValueError(f"{rule.fault}: concerns everybody; it takes {', '.join(sorted(_WHOLE[rule.fault]))} only")
+            raise ValueError(f"{rule.fault}: concerns everyone; it takes {', '.join(sorted(_WHOLE[rule.fault]))} only")
         return rule
 
     @property

@@ -70,7 +70,7 @@ class SimulatorSettings:
     """
 
     account_sid: str = "AC" + "0" * 32
-    auth_token: str = "simulator"  # ruff: ignore[hardcoded-password-string] known to everybody, of use to nobody
+    auth_token: str = "simulator"  # ruff: ignore[hardcoded-password-string] known to everyone, of use to no one
     former_token: str = "simulator once"  # ruff: ignore[hardcoded-password-string] the same
     api_key: str | None = None
     api_secret: str | None = None
@@ -127,7 +127,7 @@ class SimulatorSettings:
         Raises ValueError with the key and what is wrong with it. Account, token and key stay as they are.
         """
         if not isinstance(document, Mapping):
-            # ruff: ignore[type-check-without-type-error] whoever sends wrong JSON sees one kind of error
+            # ruff: ignore[type-check-without-type-error] wrong JSON gives one kind of error
             raise ValueError("settings are an object")
         values: dict[str, Any] = {}
         for key, value in document.items():

@@ -236,7 +236,7 @@ class Shell:
     """A simulator at work: `async with Shell(…) as shell`, then it answers on `shell.port` and `shell.control_port`.
 
     Takes a loopback `host` (NotLoopbackError otherwise) and two ports, 0 for any free one; OSError when one is taken.
-    Webhooks go to loopback only: to any other host they fail as if nobody listened, so that nothing leaves the machine.
+    Webhooks go to loopback only: to any other host they fail as if no one listened, so that nothing leaves the machine.
     """
 
     def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
@@ -313,7 +313,7 @@ class Shell:
         return response
 
     def _refuses_for(self) -> float:
-        """For how many seconds from now a rule says that nobody listens."""
+        """For how many seconds from now a rule says that no one listens."""
         until = self.simulator.refusing_until
         return 0.0 if until is None else (until - self._now()).total_seconds()
 

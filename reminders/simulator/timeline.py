@@ -33,9 +33,9 @@ class _Release:
 
 
 class Timeline(ABC):
-    """A seed, rules, and an agenda: everything happens at its own instant, in its order, however late anybody looks.
+    """A seed, rules, and an agenda: everything happens at its own instant, in its order, however late anyone looks.
 
-    Whoever stands on it says what happens (`_happen`) and when (`_push`).
+    A subclass says what happens (`_happen`) and when (`_push`).
     """
 
     def __init__(self, settings: SimulatorSettings, *, seed: int) -> None:
@@ -60,7 +60,7 @@ class Timeline(ABC):
     # What a test or a person sets
 
     def add_rule(self, rule: Rule, now: datetime) -> None:
-        """Let a rule hold from `now`; `refuse_connection` shows as `refusing_until`, for whoever holds the socket."""
+        """Let a rule hold from `now`; `refuse_connection` shows as `refusing_until`, for what holds the socket."""
         if rule.fault == "refuse_connection":
             self.refusing_until = now + timedelta(seconds=5.0 if rule.seconds is None else rule.seconds)
             self.counters["fault refuse_connection"] += 1
@@ -84,7 +84,7 @@ class Timeline(ABC):
     def forward(self, seconds: float, now: datetime) -> datetime:
         """Set the clock `seconds` ahead of what it says, `now`: what falls into them happens. The new now.
 
-        `ahead` is by how much it is ahead in all, for whoever tells the time.
+        `ahead` is by how much it is ahead in all, for what tells the time.
         """
         self.ahead += timedelta(seconds=seconds)
         self.advance(now + timedelta(seconds=seconds))

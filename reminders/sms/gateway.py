@@ -106,7 +106,7 @@ class Unreachable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 
 class _Answered(Exception):  # ruff: ignore[error-suffix-on-exception-name]  how such an answer leaves the SDK
-    """Twilio, or somebody on the way to it, answered with this HTTP status, and with this Twilio code if it had one."""
+    """Twilio, or someone on the way to it, answered with this HTTP status, and with this Twilio code if it had one."""
 
     def __init__(self, http: int, code: int | None) -> None:
         super().__init__(f"http {http}")
@@ -237,9 +237,9 @@ class Gateway:
         """The texts that people sent to one of our senders at `since` or later, oldest first, each with its `sent_at`.
 
         `to` is a number or a messaging service (MG…); Twilio filters by number only, so for a service the account's
-        whole list is read back to `since`. Whoever keeps a mark asks for some time before it again: the list lags, at
+        whole list is read back to `since`. What keeps a mark asks for some time before it again: the list lags, at
         times by hours (docs/twilio.md 2.5), and a text may appear in it later than younger ones. The list does not say
-        whether Twilio answered a keyword, so `opt_out_type` is None. A text of nobody (no From) is passed over, as from
+        whether Twilio answered a keyword, so `opt_out_type` is None. A text of no one (no From) is passed over, as from
         the webhook. `since` must be aware. Raises Unreachable, also when the list does not end.
 
         No filter on DateSent here either: of an inbound text that is when its webhook was called, which for the texts
@@ -293,7 +293,7 @@ class Gateway:
             return _seen(await self._messages(sid).fetch_async())
         except Exception as error:  # ruff: ignore[blind-except]  nothing unread may pass for an absent message
             if isinstance(error, _Answered) and error.http == 404 and error.code is not None:
-                return None  # without a code the 404 would be somebody else's page
+                return None  # without a code the 404 would be someone else's page
             raise _unreachable(error) from None
 
     async def check(self, sender: str) -> str | None:

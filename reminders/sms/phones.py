@@ -1,4 +1,4 @@
-"""The pretend phones, as somebody who holds one sees it: what it shows, and what can be done with it."""
+"""The pretend phones, as someone who holds one sees it: what it shows, and what can be done with it."""
 
 import json
 from collections.abc import Mapping

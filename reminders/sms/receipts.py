@@ -39,9 +39,9 @@ def is_signed(
 ) -> bool:
     """Whether one of our auth tokens signed this request (X-Twilio-Signature, HMAC-SHA1, constant time).
 
-    `public_url` is the configured one: what the request says of its host is anybody's. `path_and_query` are raw, as on
+    `public_url` is the configured one: what the request says of its host is anyone's. `path_and_query` are raw, as on
     the request line; `form` must keep blank values. `tokens` are several while one is being rotated. Never raises.
-    A signature carries no time and can be replayed: whoever acts on the form must be idempotent.
+    A signature carries no time and can be replayed: what acts on the form must be idempotent.
     """
     if not signature or not path_and_query.startswith("/"):
         return False
@@ -92,7 +92,7 @@ _FREE = {
     *("ChannelInstallSid", "ChannelMetadata", "ChannelPrefix", "ChannelStatusMessage", "MessageStatusReason"),
 }
 _NAME = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
-# A new parameter that comes right behind somebody's words has a name of several words, as nearly all have: else a word
+# A new parameter that comes right behind someone's words has a name of several words, as nearly all have: else a word
 # with a capital letter could be cut off the end of a text.
 _SEVERAL = re.compile(r"(?:[A-Z][a-z0-9]+){2,8}")
 _WORDS = {"inbound": "Body", "status": "ErrorMessage"}
@@ -178,7 +178,7 @@ def read_receipt(form: Form) -> Receipt | None:
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text somebody sent us.
+    """A text someone sent us.
 
     `opt_out_type` is STOP, START or HELP where the webhook says that Advanced Opt-Out has answered already, else None;
     `media` counts the pictures and files with it. `sent_at` is when Twilio got it (UTC, to the second) where it stands

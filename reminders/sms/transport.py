@@ -46,7 +46,7 @@ _WHY = {
 
 
 class NotSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names what is known of the wire
-    """The connection carried nothing: no byte of the request was written, so nobody can have taken it.
+    """The connection carried nothing: no byte of the request was written, so no one can have taken it.
 
     `why` is a fixed word: dns, refused, timeout, tls, reset, closed, or "curl" and libcurl's error number.
     """
@@ -71,7 +71,7 @@ class MaybeSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine: an address in 127.0.0.0/8, ::1, or the name localhost.
 
-    libcurl resolves that name itself, without asking anybody (RFC 6761 §6.3). Anything unclear is not loopback.
+    libcurl resolves that name itself, without asking anyone (RFC 6761 §6.3). Anything unclear is not loopback.
     """
     try:
         host = urlsplit(url).hostname or ""

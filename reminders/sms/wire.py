@@ -92,7 +92,7 @@ class Wire:
             return
         assert self._loop is not None
         at = self._loop.time() + milliseconds / 1000
-        # libcurl may be woken too early: it says anew when it wants to be.
+        # libcurl may be woken too early: it says again when it wants to be.
         if self._timer is None or at < self._timer.when():
             if self._timer is not None:
                 self._timer.cancel()

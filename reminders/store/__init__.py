@@ -1,7 +1,7 @@
-"""Where it all stands: every SQL statement of the house. Personal data is sealed before it reaches a table.
+"""Where it all stands: every statement that changes rows. Personal data is sealed before it reaches a table.
 
 Services open a transaction (`Database.write`, `.read`) and hand it to the questions and moves in the modules here, one
-for each thing that is asked about; nobody else builds a statement.
+for each thing that is asked about; no one else builds a statement.
 """
 
 from sqlalchemy.engine import Row

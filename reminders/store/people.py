@@ -43,7 +43,7 @@ def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
     return tx.first(_SITE_BY_KEY, {"key": key})
 
 
-# Statements that run for every plan taken in are made once: making one anew costs as much as running it.
+# Statements that run for every plan taken in are made once: making one again costs as much as running it.
 _SITE_BY_KEY = sa.select(sites).where(sites.c.key == sa.bindparam("key"))
 
 
@@ -219,7 +219,7 @@ _LOCKED_NUMBERS = _NUMBERS.with_for_update()
 def set_apart(tx: Transaction, phones: Collection[str], places: Collection[int], now: datetime) -> None:
     """Make these E.164 numbers what they would be if only the sites `places` had patients.
 
-    A number without a reader there is found no more, so that it is made anew; from one with readers there, those of
+    A number without a reader there is found no more, so that it is made again; from one with readers there, those of
     other sites and their texts go to a number that no one has. For a transaction that is rolled back: a preview is to
     say nothing of who else has a number.
     """
@@ -356,7 +356,7 @@ def words_of(name: str) -> set[str]:
 
 
 def index_name(tx: Transaction, patient_id: int, name: str | None) -> None:
-    """Let a patient be found by the words of this name alone; by none for None, as whoever erases them does."""
+    """Let a patient be found by the words of this name alone; by none for None, as an erasure does."""
     tx.run(name_words.delete().where(name_words.c.patient_id == patient_id))
     # The parts of a word with an apostrophe or hyphen find it as well: "smith", "jones", "o brien".
     parts = _HYPHENS.sub(" ", _APOSTROPHES.sub(" ", name)) if name else ""
@@ -393,7 +393,7 @@ def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
 
 
 def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
-    """Everybody who gets texts about this patient's visits."""
+    """Everyone who gets texts about this patient's visits."""
     return tx.all(_RECIPIENTS_OF, {"patient": patient_id})
 
 
@@ -408,7 +408,7 @@ def recipients_by_id(tx: Transaction, recipient_ids: Collection[int]) -> Sequenc
 
 
 def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:
-    """Everybody who is texted on these numbers, of whichever patient."""
+    """Everyone who is texted on these numbers, of whichever patient."""
     return tx.all(_RECIPIENTS_ON, {"numbers": list(number_ids)})
 
 
@@ -509,7 +509,7 @@ def record_consent(
     """Append a consent and put it in force; whether it said anything new.
 
     What is on record already, word for word, is no news: a file imported again cannot bring back a yes that was
-    revoked since. With `anew` it is news all the same: it was said again. A yes older than the record in force is kept
+    revoked since. With `again` it is news all the same: it was said again. A yes older than the record in force is kept
     but not in force.
     """
     values = asdict(given)
@@ -567,7 +567,7 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
     REMINDERS_SEALING_KEYS.
     """
     done = 0
-    # What belongs to a patient is sealed by the patient's key; of texts only those to nobody's numbers are not.
+    # What belongs to a patient is sealed by the patient's key; of texts only those to no one's numbers are not.
     to_nobody = sa.select(attempts.c.id).join(texts).where(texts.c.recipient_id.is_(None))
     for table, column, among in (
         (keys, keys.c.wrapped, sa.true()),
@@ -602,10 +602,10 @@ def rotate_keys(tx: Transaction, limit: int) -> int:
 
 
 def new_index_key(database: Database, now: datetime) -> int:
-    """Make a new index key and index every number and name anew by it; how many numbers.
+    """Make a new index key and index every number and name again by it; how many numbers.
 
     While everything runs: in small transactions, and what has not had its turn is found by the former key. It can be
-    stopped anywhere; another call begins anew and does what was left over.
+    stopped anywhere; another call begins again and does what was left over.
     """
     database.write(lambda tx: _replace_index_key(tx, now), again=True)
     indexed = 0
@@ -640,7 +640,7 @@ def _replace_index_key(tx: Transaction, now: datetime) -> None:
 def _index_some(
     tx: Transaction, *, table: sa.Table, after: int, index: Callable[[Transaction, Row[Any]], None]
 ) -> list[int]:
-    """Index the next rows of a table anew; their ids."""
+    """Index the next rows of a table again; their ids."""
     some = sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(_INDEXED_AT_ONCE)
     rows = tx.all(some.with_for_update())
     for row in rows:
@@ -649,7 +649,7 @@ def _index_some(
 
 
 def _index_number(tx: Transaction, row: Row[Any]) -> None:
-    if row.phone_sealed:  # else its person was erased, and nobody knows the number any more
+    if row.phone_sealed:  # else its person was erased, and no one knows the number any more
         mark = tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))
         tx.run(numbers.update().where(numbers.c.id == row.id).values(fingerprint=mark))
 

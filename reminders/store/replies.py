@@ -136,7 +136,7 @@ def site_spoken_to(tx: Transaction, address: str) -> Row[Any] | None:
 
 
 def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
-    """Everybody who is texted on a number, patients themselves first, with site, key and how their plans stand.
+    """Everyone who is texted on a number, patients themselves first, with site, key and how their plans stand.
 
     `current` is whether the patient has a plan that has not ended, `discharged_on` the latest discharge, `died` whether
     a plan ended with the patient's death.

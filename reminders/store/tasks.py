@@ -1,4 +1,4 @@
-"""What a person must do: tasks with their story, and the pages that call somebody.
+"""What a person must do: tasks with their story, and the pages that call someone.
 
 A task is found by its `key`, the natural name of what it is about: while one is open, the same cause adds to its story
 instead of opening another. Lock numbers, texts and attempts before tasks.
@@ -108,7 +108,7 @@ def add_event(
     reply_id: int | None = None,
     text_id: int | None = None,
 ) -> None:
-    """Append to a task's story. `detail` stands in the clear and names nobody; `note` is sealed."""
+    """Append to a task's story. `detail` stands in the clear and names no one; `note` is sealed."""
     event_id = new_id(now)
     place = Place("task_events", "note_sealed", event_id)
     sealed = tx.seal(place, note, key) if note else None
@@ -243,7 +243,7 @@ def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collect
 
 
 def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Answers to somebody in danger that did not reach them and of which no one was told: task_id, text_id, state,
+    """Answers to someone in danger that did not reach them and of which no one was told: task_id, text_id, state,
     error_code. Only of open tasks of the last day.
     """
     told = task_events.alias("told")
@@ -273,8 +273,8 @@ def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
 def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew: bool) -> tuple[int, int]:
     """Ring a task's alarm once more; which ring it is, and the step at which it stands.
 
-    One that nobody has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
-    An acknowledged one rings as if nobody had if `anew`, with a clock of its own; else its clock stays off.
+    One that no one has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
+    An acknowledged one rings as if no one had if `again`, with a clock of its own; else its clock stays off.
     """
     row = lock_task(tx, task_id)
     assert row is not None
@@ -304,7 +304,7 @@ def call(tx: Transaction, task_id: int, contacts: Iterable[str], now: datetime, 
 
 
 def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Tasks that nobody acknowledged in time, locked; the next step is due."""
+    """Tasks that no one acknowledged in time, locked; the next step is due."""
     query = sa.select(tasks).where(sa.text(ESCALATING), tasks.c.escalates_at <= now, sa.text(OPEN))
     return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
 
@@ -344,12 +344,12 @@ def unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
 
 
 def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:
-    """Drop the pages of a task that were not taken yet: somebody has it in hand."""
+    """Drop the pages of a task that were not taken yet: someone has it in hand."""
     tx.run(pages.update().where(pages.c.task_id == task_id, sa.text(OPEN_PAGE)).values(dropped_at=now))
 
 
 def take_pages(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 100) -> Sequence[Row[Any]]:
-    """Pages to send now: id, task_id, contact, tries, step; nobody else takes them before `busy_until`."""
+    """Pages to send now: id, task_id, contact, tries, step; no one else takes them before `busy_until`."""
     query = sa.select(pages).where(sa.text(OPEN_PAGE), pages.c.due_at <= now).order_by(pages.c.due_at)
     rows = tx.all(query.limit(limit).with_for_update(skip_locked=True))
     taken = pages.update().where(pages.c.id.in_([row.id for row in rows]))
@@ -368,12 +368,12 @@ def note_page(tx: Transaction, page: Row[Any], now: datetime, *, accepted: bool,
 
 
 def drop_page(tx: Transaction, page: Row[Any], now: datetime) -> None:
-    """A page to somebody who is not on the rota any more."""
+    """A page to someone who is not on the rota any more."""
     tx.run(pages.update().where(pages.c.id == page.id).values(dropped_at=now))
 
 
 def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
-    """Of these tasks those whose latest answer is known not to have reached anybody."""
+    """Of these tasks those whose latest answer is known not to have reached anyone."""
     query = (
         sa.select(task_events.c.task_id, task_events.c.what)
         .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_(("answered", "answer lost")))
@@ -384,7 +384,7 @@ def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
 
 
 def unaccepted_pages(tx: Transaction) -> int:
-    """How many pages nobody's service has taken after the first try."""
+    """How many pages no one's service has taken after the first try."""
     query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries > 0)
     return int(tx.value(query))
 
@@ -395,7 +395,7 @@ class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Urgent tasks that nobody has acknowledged: how many, and since when the first of them rings."""
+    """Urgent tasks that no one has acknowledged: how many, and since when the first of them rings."""
 
     count: int
     since: datetime | None
@@ -425,7 +425,7 @@ def open_by_urgency(tx: Transaction, sites: Collection[int] | None = None) -> di
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it is listed. `patients` are the references of everybody it may be about; the number is masked."""
+    """A task as it is listed. `patients` are the references of everyone it may be about; the number is masked."""
 
     id: int
     kind: str
@@ -496,7 +496,7 @@ def listed(
 
     Closed ones alone come with the latest first. `sites` are those whose tasks exist for the reader, by default all.
     `after` is the `place` of the last task of the page before, of open ones or of closed ones alone. `urgent` says
-    whether only urgent ones, or only others; `unowned` wants those that nobody took; `but` leaves a kind out.
+    whether only urgent ones, or only others; `unowned` wants those that no one took; `but` leaves a kind out.
     """
     urgent_first = sa.case((tasks.c.urgency == "urgent", 0), else_=1)
     open_first = sa.case((sa.text(f"tasks.{OPEN}"), 0), else_=1)

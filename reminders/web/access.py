@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reminders import clock
 from reminders.queries import readings
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import signing_in
 from reminders.service.office.accounts import PERMISSIONS, Actor
 from reminders.service.operations import proxies
@@ -104,16 +104,18 @@ class Needs:
             raise HTTPException(
                 403,
                 f"Your role ({roles}) does not let you {_DO[self.permission]}. "
-                "Somebody who administers users can change that.",
+                "Someone who administers users can change that.",
             )
         return actor
 
 
 def signed_in(request: Request) -> Actor:
     """Who is signed in. Raises SignInFirst."""
-    house: House = request.app.state.house
+    context: AppContext = request.app.state.context
     try:
-        actor = signing_in.enter(house, token_of(request), clock.now(), refresh=request.headers.get("x-refresh") == "1")
+        actor = signing_in.enter(
+            context, token_of(request), clock.now(), refresh=request.headers.get("x-refresh") == "1"
+        )
     except signing_in.NotSignedIn as need:
         raise SignInFirst(need) from None
     request.state.actor = actor  # for the frame of the page
@@ -131,13 +133,13 @@ class _Local:
     """Marks a route for this machine only."""
 
     async def __call__(self, request: Request) -> None:
-        """403 for anybody else."""
+        """403 for anyone else."""
         if not is_local(request):
             raise HTTPException(403)
 
 
 class _SignedIn:
-    """Marks a route for everybody who is signed in, whatever their role: their own account."""
+    """Marks a route for everyone who is signed in, whatever their role: their own account."""
 
     def __call__(self, request: Request) -> Actor:
         """The actor. Raises SignInFirst."""
@@ -169,8 +171,8 @@ def cookie_name(settings: Settings) -> str:
 
 def token_of(request: Request) -> str:
     """The token of the cookie; empty where there is none."""
-    house: House = request.app.state.house
-    return request.cookies.get(cookie_name(house.settings), "")
+    context: AppContext = request.app.state.context
+    return request.cookies.get(cookie_name(context.settings), "")
 
 
 def give_token(answer: Response, settings: Settings, token: str) -> None:
@@ -186,15 +188,15 @@ def take_token(answer: Response, settings: Settings) -> None:
 
 def device_of(request: Request) -> str:
     """The device token of the browser; empty where there is none."""
-    house: House = request.app.state.house
-    return request.cookies.get(_device_cookie(house.settings), "")
+    context: AppContext = request.app.state.context
+    return request.cookies.get(_device_cookie(context.settings), "")
 
 
-def give_device(answer: Response, house: House, token: str) -> None:
+def give_device(answer: Response, context: AppContext, token: str) -> None:
     """Let the browser be known again at the next sign-in of whoever is signed in by that token."""
     now = clock.now()
-    if device := signing_in.device_token(house, signing_in.enter(house, token, now), now):
-        name, age, https = _device_cookie(house.settings), signing_in.DEVICE_FOR, _is_https(house.settings)
+    if device := signing_in.device_token(context, signing_in.enter(context, token, now), now):
+        name, age, https = _device_cookie(context.settings), signing_in.DEVICE_FOR, _is_https(context.settings)
         answer.set_cookie(
             name, device, max_age=int(age.total_seconds()), path="/", secure=https, httponly=True, samesite="strict"
         )
@@ -210,8 +212,8 @@ def _is_https(settings: Settings) -> bool:
 
 def may_take_passwords(request: Request) -> bool:
     """Whether a password is safe on the way: over https, or without leaving this machine."""
-    house: House = request.app.state.house
-    return _is_https(house.settings) or is_local(request)
+    context: AppContext = request.app.state.context
+    return _is_https(context.settings) or is_local(request)
 
 
 # Where it comes from
@@ -221,7 +223,7 @@ def is_local(request: Request) -> bool:
     """Whether a request comes straight from this machine.
 
     The Host is looked at too, so that no page of another site can make a browser here ask for us under its own name;
-    and a request that a proxy passed on is somebody else's. The port must be the one we listen on: a proxy that says
+    and a request that a proxy passed on is someone else's. The port must be the one we listen on: a proxy that says
     nothing of whom it speaks for mostly names our address without it, or its own.
     """
     try:
@@ -240,7 +242,7 @@ def is_local(request: Request) -> bool:
 
 
 def passed_on(request: Request) -> str | None:
-    """The header by which a request says that somebody passed it on; the one that we believe before any other."""
+    """The header by which a request says that someone passed it on; the one that we believe before any other."""
     names = [name for name in request.headers if name in _PASSED_ON or name.startswith("x-forwarded")]
     return min(names, key=lambda name: (name != proxies.BELIEVED, name), default=None)
 
@@ -256,8 +258,8 @@ def _is_loopback(host: str) -> bool:
 
 def address_of(request: Request) -> str:
     """The address a request comes from: the peer's, or what a proxy of our own says (`web.proxies`)."""
-    house: House = request.app.state.house
-    ours = set(house.settings.web.proxies)
+    context: AppContext = request.app.state.context
+    ours = set(context.settings.web.proxies)
     # A proxy may write a line of its own behind the one that came: lines are one list, in the order they came.
     lines = request.headers.getlist("x-forwarded-for")
     hops = [hop.strip() for line in lines for hop in line.split(",")]
@@ -296,8 +298,8 @@ class SameOrigin:
     left alone. `refuse` draws the answer.
     """
 
-    def __init__(self, app: ASGIApp, *, house: House, refuse: Callable[[Request], Awaitable[Response]]) -> None:
-        self._app, self._house, self._refuse = app, house, refuse
+    def __init__(self, app: ASGIApp, *, context: AppContext, refuse: Callable[[Request], Awaitable[Response]]) -> None:
+        self._app, self._context, self._refuse = app, context, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -314,8 +316,8 @@ class SameOrigin:
         if site is not None:  # a browser that says so knows better than an Origin, which a proxy may write
             return False
         if site is None and origin is None:
-            return cookie_name(self._house.settings) not in request.cookies
-        parts = urlsplit(self._house.settings.web.public_url)
+            return cookie_name(self._context.settings) not in request.cookies
+        parts = urlsplit(self._context.settings.web.public_url)
         ours = {f"{parts.scheme}://{parts.netloc}".lower()}
         if is_local(request):
             ours.add(f"http://{request.headers['host']}".lower())

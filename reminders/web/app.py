@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import queries
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import logs, presence
 from reminders.service.replies import inbound
 from reminders.web import access, api, forwarded, monitors, sign_in, webhooks
@@ -87,14 +87,14 @@ class _Headed:
         await self._app(scope, receive, headed)
 
 
-def create_app(house: House | None = None) -> FastAPI:
-    """The web application on `house`, or on one opened from this process's settings; it closes the house at its end.
+def create_app(context: AppContext | None = None) -> FastAPI:
+    """The web application on `context`, or on one opened from this process's settings; it closes it at its end.
 
     Raises SettingsError.
     """
-    if house is None:
+    if context is None:
         logs.set_up()
-    home = house or House.open(quick=True)
+    home = context or AppContext.open(quick=True)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -112,13 +112,13 @@ def create_app(house: House | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # such a redirect would name the request's Host, which is anybody's
+        redirect_slashes=False,  # such a redirect would name the request's Host, which is anyone's
         lifespan=lifespan,
     )
-    app.state.house = home
+    app.state.context = home
     app.add_middleware(access.WithAddress)
-    app.add_middleware(forwarded.WatchProxies, house=home)
-    app.add_middleware(access.SameOrigin, house=home, refuse=_elsewhere)
+    app.add_middleware(forwarded.WatchProxies, context=home)
+    app.add_middleware(access.SameOrigin, context=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(access.SignInFirst, sign_in.ask)

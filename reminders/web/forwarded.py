@@ -1,4 +1,4 @@
-"""Proxies in front of us that nobody told us of."""
+"""Proxies in front of us that no one told us of."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import clock
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import logs, proxies
 from reminders.web import access
 
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 class WatchProxies:
     """Puts on record a proxy that says whom it speaks for and is not believed, so that ops hear of it.
 
-    Anybody may send such a header straight to us. So a peer on the internet at large counts only where the request was
-    a signed webhook or came from somebody signed in. Each is noted once in a while, behind the answer.
+    Anyone may send such a header straight to us. So a peer on the internet at large counts only where the request was
+    a signed webhook or came from someone signed in. Each is noted once in a while, behind the answer.
     """
 
     _AGAIN = 300.0  # seconds
     _MOST = 100
 
-    def __init__(self, app: ASGIApp, *, house: House) -> None:
-        self._app, self._house = app, house
+    def __init__(self, app: ASGIApp, *, context: AppContext) -> None:
+        self._app, self._context = app, context
         self._noted: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,13 +58,13 @@ class WatchProxies:
             address = ip_address((scope.get("client") or ("",))[0])
         except ValueError:
             return None
-        if str(address) in self._house.settings.web.proxies and header == proxies.BELIEVED:
+        if str(address) in self._context.settings.web.proxies and header == proxies.BELIEVED:
             return None
         is_vouched_for = "actor" in scope.get("state", {}) or (scope["path"].startswith("/sms/") and status // 100 == 2)
         return str(address) if is_vouched_for or not address.is_global else None
 
     def _note(self, peer: str, header: str) -> None:
         try:
-            proxies.note(self._house, peer, header, clock.now())
+            proxies.note(self._context, peer, header, clock.now())
         except Exception as error:  # ruff: ignore[blind-except]  the request was answered
             log.warning("an unknown proxy cannot be noted: %s", logs.describe(error))

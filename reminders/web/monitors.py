@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 from reminders import clock, queries
 from reminders.queries import statistics
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations import health, upgrade
 from reminders.web.access import ANYBODY, LOCAL
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 
@@ -25,16 +25,16 @@ async def healthz() -> dict[str, bool]:
 
 
 @router.get("/readyz", dependencies=[Depends(ANYBODY)])
-def readyz(house: TheHouse) -> JSONResponse:
+def readyz(context: TheContext) -> JSONResponse:
     """The database answers, its schema is this code's, and every job has succeeded lately. 503 otherwise.
 
     No other trouble counts: a balancer takes an unready process away, and while sending is paused replies must be
     heard. `reminders status` tells the rest.
     """
     try:
-        upgrade.check_again(house.database)
-        house.database.read(lambda tx: tx.fingerprints("+12025550100"))  # without it no reply is taken in
-        jobs = health.status(house, clock.now()).jobs
+        upgrade.check_again(context.database)
+        context.database.read(lambda tx: tx.fingerprints("+12025550100"))  # without it no reply is taken in
+        jobs = health.status(context, clock.now()).jobs
         troubles = [
             f"the {name} job has not succeeded {'yet' if job.last_success is None else 'lately'}"
             for name, job in jobs.items()
@@ -48,16 +48,16 @@ def readyz(house: TheHouse) -> JSONResponse:
 class _Figures(Collector):
     """The figures of one scrape, from the same queries as `status` and the log."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
 
     def collect(self) -> Iterator[Metric]:
-        figures = statistics.figures(self._house.database)
+        figures = statistics.figures(self._context.database)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state, count in figures.texts.items():
             texts.add_metric([state], count)
         yield texts
-        now = health.status(self._house, clock.now())
+        now = health.status(self._context, clock.now())
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
         yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
         yield GaugeMetricFamily(
@@ -71,13 +71,13 @@ class _Figures(Collector):
         for urgency, count in figures.tasks.items():
             tasks.add_metric([urgency], count)
         yield tasks
-        yield GaugeMetricFamily("reminders_tasks_ringing", "Urgent ones nobody has acknowledged", value=now.ringing)
+        yield GaugeMetricFamily("reminders_tasks_ringing", "Urgent ones no one has acknowledged", value=now.ringing)
         yield GaugeMetricFamily("reminders_pages_waiting", "Pages that no contact's service has taken", value=now.pages)
 
 
 @router.get("/metrics", dependencies=[Depends(LOCAL)])
-def metrics(house: TheHouse) -> Response:
+def metrics(context: TheContext) -> Response:
     """Prometheus figures, for this machine only."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(house))
+    registry.register(_Figures(context))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -64,7 +64,7 @@ class PlanForm:
         return _people(self.fields)
 
     def told(self, row: str) -> list[str]:
-        """Who is ticked as told of the visits of a row; everybody new is proposed for family sessions."""
+        """Who is ticked as told of the visits of a row; everyone new is proposed for family sessions."""
         return _told(self.fields, row) or ["self"]
 
     def explain(self, problems: Iterable[Problem]) -> dict[str, str]:
@@ -267,7 +267,7 @@ def _told(fields: Fields, row: str) -> list[str]:
     """Who is told of a row's visits; empty where it says nothing, and so the patient alone.
 
     `offered` are the people that the form has shown beside it: who came since is proposed for family sessions, and who
-    was renamed or dropped since is nobody any more.
+    was renamed or dropped since is no one any more.
     """
     people, offered, ticked = _people(fields), fields.all(f"{row}.offered"), fields.all(f"{row}.for")
     who = [name for name in ticked if name == "self" or name in people or name not in offered]
@@ -408,7 +408,7 @@ def fields_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     people = [other["key"] for other in document.get("recipients", ())]
     for number, one in enumerate(document.get("series", ())):
         pairs += _series_pairs(f"series.{number}", one)
-        if people:  # what was agreed stands: nobody is proposed to a series that did not name them
+        if people:  # what was agreed stands: no one is proposed to a series that did not name them
             pairs += [(f"series.{number}.for", "self")] if not one.get("for") else []
             pairs += [(f"series.{number}.offered", key) for key in people]
     return pairs
@@ -518,7 +518,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-_OF_FILES = (  # words that only somebody who writes a file can follow
+_OF_FILES = (  # words that only someone who writes a file can follow
     ("a yes counts only once they were told that others may see texts (L-38)", "without it their yes does not count"),
     ("; leave it out for the usual", ""),
     (", without quotes", ""),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from reminders import __version__, clock, lifecycle, queries, task_kinds
 from reminders.plans import to_wall
 from reminders.queries import explanations
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.operations.legible import legible
 from reminders.wording import staff_words
 
@@ -113,14 +113,14 @@ templates.filters["query"] = lambda fields: urlencode({name: value for name, val
 def draw(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of that template, in the frame that all pages share.
 
-    In the frame: the areas that whoever is signed in may look at, urgent tasks that nobody has taken, whether sending
+    In the frame: the areas that whoever is signed in may look at, urgent tasks that no one has taken, whether sending
     is paused, and the site's clock. `values` are the template's own. Raises Unavailable.
     """
     return HTMLResponse(templates.get_template(template).render(_frame(request) | values), status)
 
 
 def _frame(request: Request) -> dict[str, Any]:
-    house: House = request.app.state.house
+    context: AppContext = request.app.state.context
     actor = getattr(request.state, "actor", None)
     now = clock.now()
 
@@ -129,7 +129,7 @@ def _frame(request: Request) -> dict[str, Any]:
         paused = [(row.key, row.paused_at) for row in queries.people.paused_sites(tx) if row.id in sites]
         return paused, queries.tasks.alarms(tx, sites).count
 
-    paused, ringing = house.database.read(look) if actor is not None else ([], 0)
+    paused, ringing = context.database.read(look) if actor is not None else ([], 0)
     return {
         "path": request.url.path,
         "actor": actor,
@@ -137,15 +137,15 @@ def _frame(request: Request) -> dict[str, Any]:
         "more": [area for area in MORE if actor is not None and actor.may(area[2])],
         "paused": paused,
         "ringing": ringing,
-        "zone": house.settings.site.zone,
+        "zone": context.settings.site.zone,
         "now": now,
-        "demo": not house.settings.twilio.live,
+        "demo": not context.settings.twilio.live,
         "done": None,
     }
 
 
 def problem(request: Request, status: int, title: str, said: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that is not what was asked for: a page for a browser, one line for everybody else.
+    """An answer that is not what was asked for: a page for a browser, one line for everyone else.
 
     It is drawn without the database, which may be what is missing.
     """
@@ -156,7 +156,7 @@ def problem(request: Request, status: int, title: str, said: str, headers: Mappi
 
 
 def see(path: str, **fields: str) -> RedirectResponse:
-    """On to another page after something was done, so that going back or anew does not do it again.
+    """On to another page after something was done, so that going back or again does not do it again.
 
     `done` among the fields is a word that the page there knows what to say for; nothing else is repeated to people.
     """

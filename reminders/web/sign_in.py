@@ -14,13 +14,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 
 from reminders import clock
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import accounts, signing_in
 from reminders.web import access
 from reminders.web.access import ANYBODY, ROLES, SignInFirst, Themselves
 from reminders.web.forms import Fields, Form, read_form
 from reminders.web.render import draw
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 PUBLIC = [Depends(ANYBODY)]
@@ -29,7 +29,7 @@ MOST_KEPT = 64 * 1024  # characters; sealed and sent back they must fit a form
 
 
 async def ask(request: Request, error: Exception) -> Response:
-    """What somebody gets who must sign in first: the way there, and what they had typed goes with them."""
+    """What someone gets who must sign in first: the way there, and what they had typed goes with them."""
     assert isinstance(error, SignInFirst)
     if request.method in {"GET", "HEAD"}:
         there = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -42,14 +42,14 @@ _PATHS = {"password": "/sign-in", "code": "/sign-in/code", "enrol": "/enrol"}
 
 
 async def _keep(request: Request, was: int | None) -> str:
-    """The fields of a form, sealed; empty where nobody was signed in, or it is none."""
+    """The fields of a form, sealed; empty where no one was signed in, or it is none."""
     if was is None or not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return ""
     fields: Fields = getattr(request.state, "fields", None) or await read_form(request)
     if sum(len(name) + len(value) for name, value in fields.pairs) > MOST_KEPT:
         return ""
-    house: House = request.app.state.house
-    return signing_in.keep_form(house, was, request.url.path, fields.pairs, clock.now())
+    context: AppContext = request.app.state.context
+    return signing_in.keep_form(context, was, request.url.path, fields.pairs, clock.now())
 
 
 def _with_next(path: str, there: str) -> str:
@@ -64,9 +64,9 @@ def _safe(there: str) -> str:
 
 def _start(request: Request, *, need: str = "password", **values: Any) -> tuple[str, dict[str, Any]]:
     """The first page to come in by, and what it shows."""
-    house: House = request.app.state.house
+    context: AppContext = request.app.state.context
     name = "second-factor.html" if need == "code" else "sign-in.html"
-    demo = house.settings.web.demo and access.is_local(request)
+    demo = context.settings.web.demo and access.is_local(request)
     shown = dict(accounts.DEMO_STAFF) if demo else {}
     return name, {
         "next": "/",
@@ -95,7 +95,7 @@ def sign_in_page(request: Request, next: str = "/") -> Response:  # ruff: ignore
 
 
 @router.post("/sign-in", dependencies=PUBLIC)
-def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
+def sign_in(request: Request, context: TheContext, form: Form) -> Response:
     """Login and password → the second page."""
     _check_the_way(request)
     login, password = form["login"], form["password"]
@@ -109,7 +109,7 @@ def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
         return _page(request, _start(request, login=login, problems=problems, **carried), 422)
     try:
         where, device = access.address_of(request), access.device_of(request)
-        half = signing_in.sign_in(house, login, password, clock.now(), where=where, device=device)
+        half = signing_in.sign_in(context, login, password, clock.now(), where=where, device=device)
     except (signing_in.TooManyTries, signing_in.Busy) as refusal:
         problems = {"login": wait_words(refusal)}
         return too_many(_page(request, _start(request, login=login, problems=problems, **carried), 429), refusal)
@@ -120,26 +120,26 @@ def sign_in(request: Request, house: TheHouse, form: Form) -> Response:
         answer: Response = _page(request, _start(request, need="code", **carried))
     else:
         answer = RedirectResponse(_with_next("/enrol", carried["next"]), 303)
-    access.give_token(answer, house.settings, half.token)
+    access.give_token(answer, context.settings, half.token)
     return answer
 
 
 @router.post("/sign-in/demo", dependencies=PUBLIC)
-def enter_demo(request: Request, house: TheHouse, form: Form) -> Response:
+def enter_demo(request: Request, context: TheContext, form: Form) -> Response:
     """In the demo, on this machine: come in as one of its staff. 404 anywhere else."""
     token = None
     if access.is_local(request):
-        token = signing_in.enter_demo(house, form["login"], clock.now(), where=access.address_of(request))
+        token = signing_in.enter_demo(context, form["login"], clock.now(), where=access.address_of(request))
     if token is None:
         raise HTTPException(404)
     return _inside(request, token, _safe(form["next"]), form["kept"])
 
 
 @router.get("/sign-in/code", dependencies=PUBLIC)
-def second_page(request: Request, house: TheHouse, next: str = "/") -> Response:  # ruff: ignore[builtin-argument-shadowing]  as above
+def second_page(request: Request, context: TheContext, next: str = "/") -> Response:  # ruff: ignore[builtin-argument-shadowing]  as above
     """The form for the second factor, after the password."""
     try:
-        member = signing_in.unproved(house, access.token_of(request), clock.now())
+        member = signing_in.unproved(context, access.token_of(request), clock.now())
     except signing_in.NotSignedIn:
         return RedirectResponse(_with_next("/sign-in", _safe(next)), 303)
     if member.enrolled_at is None:
@@ -148,13 +148,13 @@ def second_page(request: Request, house: TheHouse, next: str = "/") -> Response:
 
 
 @router.post("/sign-in/code", dependencies=PUBLIC)
-def second_factor(request: Request, house: TheHouse, form: Form) -> Response:
+def second_factor(request: Request, context: TheContext, form: Form) -> Response:
     """The second factor, or a recovery code → in."""
     _check_the_way(request)
     code, carried = form["code"], {"next": _safe(form["next"]), "kept": form["kept"]}
     said = "Enter the code that your app shows now, or a recovery code you have not used"
     try:
-        token = signing_in.prove(house, access.token_of(request), code, clock.now()) if code else None
+        token = signing_in.prove(context, access.token_of(request), code, clock.now()) if code else None
     except signing_in.NotSignedIn as need:
         if need.need == "enrol":
             return RedirectResponse(_with_next("/enrol", carried["next"]), 303)
@@ -168,19 +168,19 @@ def second_factor(request: Request, house: TheHouse, form: Form) -> Response:
 
 
 def _inside(request: Request, token: str, there: str, kept: str) -> Response:
-    """Where somebody goes on who has just signed in: to the form they were filling in, or to the page they wanted."""
-    house: House = request.app.state.house
+    """Where someone goes on who has just signed in: to the form they were filling in, or to the page they wanted."""
+    context: AppContext = request.app.state.context
     form = None
     if kept:
-        actor = signing_in.enter(house, token, clock.now())
-        form = signing_in.kept_form(house, actor.id, kept, clock.now())
+        actor = signing_in.enter(context, token, clock.now())
+        form = signing_in.kept_form(context, actor.id, kept, clock.now())
         request.state.actor = actor
     if form is None:
         answer: Response = RedirectResponse(there, 303)
     else:
         answer = _page(request, ("carry-on.html", {"address": form[0], "fields": form[1], "next": there}))
-    access.give_token(answer, house.settings, token)
-    access.give_device(answer, house, token)
+    access.give_token(answer, context.settings, token)
+    access.give_device(answer, context, token)
     return answer
 
 
@@ -188,37 +188,37 @@ def _inside(request: Request, token: str, there: str, kept: str) -> Response:
 
 
 @router.get("/enrol", dependencies=PUBLIC)
-def enrol_page(request: Request, house: TheHouse, next: str = "/") -> Response:  # ruff: ignore[builtin-argument-shadowing]  as above
+def enrol_page(request: Request, context: TheContext, next: str = "/") -> Response:  # ruff: ignore[builtin-argument-shadowing]  as above
     """A second factor is offered, for an app to take up."""
     try:
-        member = signing_in.unproved(house, access.token_of(request), clock.now())
+        member = signing_in.unproved(context, access.token_of(request), clock.now())
     except signing_in.NotSignedIn:
         return RedirectResponse(_with_next("/sign-in", "/enrol"), 303)
     if member.enrolled_at is not None:
         return RedirectResponse(_with_next("/sign-in/code", _safe(next)), 303)
-    return _enrol_page(request, signing_in.offer_factor(house, member.id, member.login, clock.now()), _safe(next))
+    return _enrol_page(request, signing_in.offer_factor(context, member.id, member.login, clock.now()), _safe(next))
 
 
 @router.post("/enrol", dependencies=PUBLIC)
-def enrol(request: Request, house: TheHouse, form: Form) -> Response:
+def enrol(request: Request, context: TheContext, form: Form) -> Response:
     """The code that confirms it → the recovery codes, shown once."""
     _check_the_way(request)
     token, now, problem, there = access.token_of(request), clock.now(), "", _safe(form["next"])
     try:
-        member = signing_in.unproved(house, token, now)
-        done = signing_in.enrol(house, token, form["sealed"], form["code"], now)
+        member = signing_in.unproved(context, token, now)
+        done = signing_in.enrol(context, token, form["sealed"], form["code"], now)
     except signing_in.NotSignedIn as need:
         return RedirectResponse(_with_next(_PATHS[need.need], there), 303)
     except signing_in.TooManyTries as refusal:
         done, problem = None, wait_words(refusal)
     if done is None:
-        offered = signing_in.offered_again(house, member.id, member.login, form["sealed"], now)
+        offered = signing_in.offered_again(context, member.id, member.login, form["sealed"], now)
         problem = problem or "Enter the six digits that your app shows now for Reminders"
         return _enrol_page(request, offered, there, {"code": problem}, 422)
-    request.state.actor = signing_in.enter(house, done[0], now)
+    request.state.actor = signing_in.enter(context, done[0], now)
     answer = _page(request, ("recovery-codes.html", {"codes": done[1], "next": there}))
-    access.give_token(answer, house.settings, done[0])
-    access.give_device(answer, house, done[0])
+    access.give_token(answer, context.settings, done[0])
+    access.give_device(answer, context, done[0])
     return answer
 
 
@@ -250,32 +250,32 @@ def offer_of(offered: signing_in.Enrolment) -> dict[str, Any]:
 
 
 @router.get("/invitation/{token}", dependencies=PUBLIC)
-def invitation_page(request: Request, house: TheHouse, token: str) -> Response:
-    """The form in which somebody who was invited chooses a password. 404 for an invitation that does not hold."""
-    return _invitation_page(request, house, token)
+def invitation_page(request: Request, context: TheContext, token: str) -> Response:
+    """The form in which someone who was invited chooses a password. 404 for an invitation that does not hold."""
+    return _invitation_page(request, context, token)
 
 
 @router.post("/invitation/{token}", dependencies=PUBLIC)
-def take_up(request: Request, house: TheHouse, token: str, form: Form) -> Response:
+def take_up(request: Request, context: TheContext, token: str, form: Form) -> Response:
     """The password → the second factor."""
     _check_the_way(request)
     try:
-        half = signing_in.take_up(house, token, form["password"], clock.now(), where=access.address_of(request))
+        half = signing_in.take_up(context, token, form["password"], clock.now(), where=access.address_of(request))
     except accounts.Refused as refusal:
-        return _invitation_page(request, house, token, {"password": str(refusal)}, 422)
+        return _invitation_page(request, context, token, {"password": str(refusal)}, 422)
     except signing_in.Busy as refusal:
-        return too_many(_invitation_page(request, house, token, {"password": wait_words(refusal)}, 429), refusal)
+        return too_many(_invitation_page(request, context, token, {"password": wait_words(refusal)}, 429), refusal)
     except LookupError:
         raise _no_invitation() from None
     answer = RedirectResponse("/sign-in/code" if half.enrolled else "/enrol", 303)
-    access.give_token(answer, house.settings, half.token)
+    access.give_token(answer, context.settings, half.token)
     return answer
 
 
 def _invitation_page(
-    request: Request, house: House, token: str, problems: dict[str, str] | None = None, status: int = 200
+    request: Request, context: AppContext, token: str, problems: dict[str, str] | None = None, status: int = 200
 ) -> HTMLResponse:
-    member = signing_in.invited(house, token, clock.now())
+    member = signing_in.invited(context, token, clock.now())
     if member is None:
         raise _no_invitation()
     values = {
@@ -298,25 +298,25 @@ def _no_invitation() -> HTTPException:
 
 
 @router.post("/sign-out", dependencies=PUBLIC)
-def sign_out(request: Request, house: TheHouse) -> Response:
+def sign_out(request: Request, context: TheContext) -> Response:
     """End the sign-in, in the database and in the browser."""
-    signing_in.sign_out(house, access.token_of(request), clock.now())
+    signing_in.sign_out(context, access.token_of(request), clock.now())
     answer = RedirectResponse("/sign-in", 303)
-    access.take_token(answer, house.settings)
+    access.take_token(answer, context.settings)
     return answer
 
 
 @router.post("/sign-out/others")
-def end_others(house: TheHouse, actor: Themselves) -> Response:
+def end_others(context: TheContext, actor: Themselves) -> Response:
     """End one's sign-ins at all other browsers."""
-    signing_in.end_others(house, actor, clock.now())
+    signing_in.end_others(context, actor, clock.now())
     return RedirectResponse("/account?done=others", 303)
 
 
 def _check_the_way(request: Request) -> None:
     if not access.may_take_passwords(request):
         raise HTTPException(
-            403, "Over plain HTTP nobody can sign in from another machine. Set web.public_url to an https address."
+            403, "Over plain HTTP no one can sign in from another machine. Set web.public_url to an https address."
         )
 
 

@@ -88,7 +88,7 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "change_which": _OFFICE,
         "who": _OFFICE,
         "unknown": frozenset({"alias", "line24"}),
-        # To a number we do not know: not a word about anybody (L-44).
+        # To a number we do not know: not a word about anyone (L-44).
         "stranger": _OFFICE,
     }
 )

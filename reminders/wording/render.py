@@ -95,7 +95,7 @@ def reminder(
     return _reminder(tuple(visits), language, alias, phone, reader_zone, plans.to_wall(now, reader_zone).date())
 
 
-# Whoever comes at the same time to the same place is texted the same: it is written and checked once.
+# Those who come at the same time to the same place get the same text: it is written and checked once.
 @lru_cache(maxsize=1024)
 def _reminder(  # ruff: ignore[too-many-positional-arguments]  names would make a longer key
     visits: tuple[Visit, ...], language: str, alias: str, phone: str, reader_zone: str, today: date

@@ -55,7 +55,7 @@ KINDS = {
     "psychiatry": "Psychiatry",
     "check_up": "Check-up",
     "peer_mentor": "Peer mentor",
-    "house_meeting": "House meeting",
+    "house_meeting": "AppContext meeting",
     "wellness": "Wellness",
     "vocational": "Work and training",
 }
@@ -76,7 +76,7 @@ CATEGORIES = {
 
 
 HELD = {
-    "crisis": "Held: somebody may be in danger. Phone before the visit, or let the text go (reminders tasks).",
+    "crisis": "Held: someone may be in danger. Phone before the visit, or let the text go (reminders tasks).",
     "backlog": "Held since an outage: a person says whether it still goes (reminders backlog).",
     "restored": "Held since a restore: it may have gone after the backup was made. Twilio is asked; if it cannot tell,"
     " a person decides (reminders restored).",
@@ -118,7 +118,7 @@ MEANINGS = {
     "start": "START",
     "other": "Needs reading",
 }
-"""What a reply was taken to mean, by rules that miss things: a hint for whoever reads it."""
+"""What a reply was taken to mean, by rules that miss things: a hint for the person who reads it."""
 
 
 OUTCOMES = {
@@ -128,7 +128,7 @@ OUTCOMES = {
     "rebooked": "Found a new time",
     "not_needed": "Not needed",
     "welfare_check": "A welfare check was asked for",
-    "handed_over": "Handed over: somebody is with them",
+    "handed_over": "Handed over: someone is with them",
     "false_alarm": "False alarm",
     "released": "Let go",
     "dropped": "Dropped",

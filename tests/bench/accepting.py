@@ -15,7 +15,7 @@ from typing import Any
 import turn
 
 from reminders import clock, plans, store
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 
 
 def plan_of(number: int, today: date) -> dict[str, Any]:
@@ -43,22 +43,22 @@ def plan_of(number: int, today: date) -> dict[str, Any]:
     }
 
 
-def documents(house: House, many: int, now: datetime) -> list[plans.PlanDocument]:
+def documents(context: AppContext, many: int, now: datetime) -> list[plans.PlanDocument]:
     """The documents of that many patients, read and checked."""
-    known = replace(house.database.read(lambda tx: house.known(tx, now)), ours=frozenset())
+    known = replace(context.database.read(lambda tx: context.known(tx, now)), ours=frozenset())
     return [plans.read(plan_of(number, known.today), known) for number in range(many)]
 
 
-def measure(house: House, came: list[plans.PlanDocument], now: datetime) -> dict:
+def measure(context: AppContext, came: list[plans.PlanDocument], now: datetime) -> dict:
     """Take these documents in, then lay them down again a week later: seconds, and seconds of CPU."""
     used, began = time.process_time(), time.perf_counter()
     for document in came:
-        planning.accept(house, document, now, who="benchmark")
+        planning.accept(context, document, now, who="benchmark")
     accepted, cpu = time.perf_counter() - began, time.process_time() - used
-    texts = sum(house.database.read(store.texts.counts_by_state).values())
-    house.database.checkpoint()
+    texts = sum(context.database.read(store.texts.counts_by_state).values())
+    context.database.checkpoint()
     used, began = time.process_time(), time.perf_counter()
-    added = planning.extend(house, now + timedelta(days=7), limit=len(came)).added
+    added = planning.extend(context, now + timedelta(days=7), limit=len(came)).added
     extended, cpu_extended = time.perf_counter() - began, time.process_time() - used
     return {
         "accept": {"seconds": accepted, "cpu_seconds": cpu, "texts": texts},
@@ -68,11 +68,11 @@ def measure(house: House, came: list[plans.PlanDocument], now: datetime) -> dict
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
+    context = AppContext.open()
     now = clock.now()
-    store.migrate(house.database, now)
-    turn.say(json.dumps(measure(house, documents(house, told["messages"], now), now)))
-    house.close()
+    store.migrate(context.database, now)
+    turn.say(json.dumps(measure(context, documents(context, told["messages"], now), now)))
+    context.close()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import stored
 import turn
 
 from reminders import clock, store
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.sending import final_check
 from reminders.store.database import schema
 
@@ -25,26 +25,26 @@ AT_ONCE = 1_000
 CLAIMS = 6  # the first is not counted
 
 
-def fill(house: House, many: int, claim: int) -> None:
+def fill(context: AppContext, many: int, claim: int) -> None:
     """Migrate the empty database, lay down what will be claimed over the last month, and a past beside it."""
     now = clock.now()
-    store.migrate(house.database, now)
-    stored.lay_down(house, claim * CLAIMS, now, over=timedelta(days=30))
-    stored.remember(house, many, now)
+    store.migrate(context.database, now)
+    stored.lay_down(context, claim * CLAIMS, now, over=timedelta(days=30))
+    stored.remember(context, many, now)
 
 
-def measure(house: House, claim: int, scans: int) -> dict:
+def measure(context: AppContext, claim: int, scans: int) -> dict:
     """Milliseconds of a scan and of a claim, how much of the claim is the store's, and what else is told."""
     now = clock.now()
-    house.database.write(_as_laid_down)
-    house.database.checkpoint()
+    context.database.write(_as_laid_down)
+    context.database.checkpoint()
     earlier = now - timedelta(days=400)  # nothing was due then
-    scan = [_milliseconds(lambda: _scan(house, earlier)) for _ in range(scans)]
+    scan = [_milliseconds(lambda: _scan(context, earlier)) for _ in range(scans)]
     marks = []
-    while house.database.read(lambda tx: store.queue.scan(tx, now)).opened:
-        marks.append(_milliseconds(lambda: house.database.write(lambda tx: store.queue.mark_ready(tx, now))))
-    house.database.checkpoint()
-    ((sender, _),) = house.database.read(lambda tx: store.queue.scan(tx, now)).senders
+    while context.database.read(lambda tx: store.queue.scan(tx, now)).opened:
+        marks.append(_milliseconds(lambda: context.database.write(lambda tx: store.queue.mark_ready(tx, now))))
+    context.database.checkpoint()
+    ((sender, _),) = context.database.read(lambda tx: store.queue.scan(tx, now)).senders
     claims, of_store = [], []
     for _ in range(CLAIMS):
         begun: list = []
@@ -52,7 +52,7 @@ def measure(house: House, claim: int, scans: int) -> dict:
 
         def work(tx: store.Transaction, begun: list = begun) -> None:
             nonlocal spent
-            _, intents, _ = final_check.claim(house, tx, sender, claim, now)
+            _, intents, _ = final_check.claim(context, tx, sender, claim, now)
             spent -= time.perf_counter()
             begun.extend(store.claims.start(tx, intents, now, timedelta(minutes=2)))
 
@@ -64,13 +64,13 @@ def measure(house: House, claim: int, scans: int) -> dict:
             return taken
 
         with mock.patch.object(store.claims, "claim", locking):
-            claims.append(_milliseconds(lambda work=work: house.database.write(work)))
+            claims.append(_milliseconds(lambda work=work: context.database.write(work)))
         of_store.append((spent + time.perf_counter()) * 1000)  # since `start` began, the COMMIT is in it
         if len(begun) != claim:
             raise SystemExit(f"{len(begun)} of {claim} were claimed")
-        house.database.checkpoint()
+        context.database.checkpoint()
     return {
-        "stored": house.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.texts))),
+        "stored": context.database.read(lambda tx: tx.value(sa.select(sa.func.count()).select_from(schema.texts))),
         "claimed": claim,
         "idle_scan_ms": round(statistics.median(scan), 4),
         "mark_ready_ms": round(statistics.median(marks), 2),
@@ -78,13 +78,13 @@ def measure(house: House, claim: int, scans: int) -> dict:
         "database_ms": round(statistics.median(of_store[1:]), 2),
         "claims_ms": [round(one, 1) for one in claims],
         "peak_rss_mb": turn.peak_rss_mb(),
-        "bytes": _size(house),
-        "version": house.database.server_version,
+        "bytes": _size(context),
+        "version": context.database.server_version,
     }
 
 
-def _scan(house: House, now) -> None:
-    assert house.database.read(lambda tx: store.queue.scan(tx, now)) == store.queue.Scan(opened=False, senders=[])
+def _scan(context: AppContext, now) -> None:
+    assert context.database.read(lambda tx: store.queue.scan(tx, now)) == store.queue.Scan(opened=False, senders=[])
 
 
 def _as_laid_down(tx: store.Transaction) -> None:
@@ -105,20 +105,20 @@ def _milliseconds(work) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _size(house: House) -> int:
-    if house.database.dialect == "sqlite":
-        return Path(house.settings.database.url.removeprefix("sqlite:///")).stat().st_size
-    return house.database.read(lambda tx: tx.value(sa.text("SELECT pg_database_size(current_database())")))
+def _size(context: AppContext) -> int:
+    if context.database.dialect == "sqlite":
+        return Path(context.settings.database.url.removeprefix("sqlite:///")).stat().st_size
+    return context.database.read(lambda tx: tx.value(sa.text("SELECT pg_database_size(current_database())")))
 
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
+    context = AppContext.open()
     if told["do"] == "fill":
-        fill(house, told["stored"], told["claim"])
+        fill(context, told["stored"], told["claim"])
         return
-    turn.say(json.dumps(measure(house, told["claim"], told["scans"])))
-    house.close()
+    turn.say(json.dumps(measure(context, told["claim"], told["scans"])))
+    context.close()
 
 
 if __name__ == "__main__":

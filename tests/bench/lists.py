@@ -18,24 +18,24 @@ import turn
 
 from reminders.service.operations import counting
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # somebody who is signed in
+sys.path.insert(0, str(Path(__file__).parents[1]))  # someone who is signed in
 import routes
 from web_caller import Caller
 
 from reminders import clock
 from reminders.queries import statistics
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.store.database import schema
 
 ASKED = 20  # times each, after two that are not counted
 
 
-def pages(house: House) -> dict[str, str]:
+def pages(context: AppContext) -> dict[str, str]:
     """What is asked for, by what it is."""
     texts, half_a_year_ago = schema.texts, clock.now() - timedelta(days=180)
     then = sa.select(texts.c.opens_at, texts.c.id).where(texts.c.opens_at < half_a_year_ago)
-    row = house.database.read(lambda tx: tx.first(then.order_by(texts.c.opens_at.desc()).limit(1)))
-    ref = house.database.read(lambda tx: tx.value(sa.select(schema.plans.c.ref).limit(1)))
+    row = context.database.read(lambda tx: tx.first(then.order_by(texts.c.opens_at.desc()).limit(1)))
+    ref = context.database.read(lambda tx: tx.value(sa.select(schema.plans.c.ref).limit(1)))
     place = quote(f"{row.opens_at.isoformat()}~{row.id}")
     return {
         "the board": "/",
@@ -52,24 +52,24 @@ def pages(house: House) -> dict[str, str]:
     }
 
 
-def prepare(house: House) -> None:
+def prepare(context: AppContext) -> None:
     """Count every hour once, as the `tally` job does in several runs."""
-    while counting.tally(house, clock.now()) == counting.MOST:
+    while counting.tally(context, clock.now()) == counting.MOST:
         pass
 
 
-def measure(house: House) -> list[dict]:
+def measure(context: AppContext) -> list[dict]:
     """Milliseconds of each page, and of the numbers behind the charts."""
-    caller = Caller(house, role="admin")
+    caller = Caller(context, role="admin")
     there = {route.path for route in routes.walk(caller.app)}
     rows = []
-    for what, path in pages(house).items():
+    for what, path in pages(context).items():
         if path.partition("?")[0] in there:
             rows.append(_asked(what, partial(_get, caller, path)))
-    zone, now = house.settings.site.zone, clock.now()
+    zone, now = context.settings.site.zone, clock.now()
     for range_ in ("24h", "90d"):
         read = partial(statistics.numbers, now=now, range_=range_, zone=zone)
-        rows.append(_asked(f"the numbers of {range_}", lambda read=read: house.database.read(read)))
+        rows.append(_asked(f"the numbers of {range_}", lambda read=read: context.database.read(read)))
     return rows
 
 
@@ -95,12 +95,12 @@ def _asked(what: str, ask: Callable[[], object]) -> dict:
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
+    context = AppContext.open()
     if told["do"] == "prepare":
-        prepare(house)
+        prepare(context)
     else:
-        turn.say(json.dumps({"rows": measure(house)}))
-    house.close()
+        turn.say(json.dumps({"rows": measure(context)}))
+    context.close()
 
 
 if __name__ == "__main__":

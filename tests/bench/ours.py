@@ -18,42 +18,42 @@ import stored
 import turn
 
 from reminders import clock, store
-from reminders.service import House, sending
+from reminders.service import AppContext, sending
 from reminders.service.operations import runs
 
 
-def lay_down(house: House, messages: int) -> None:
+def lay_down(context: AppContext, messages: int) -> None:
     """Prepare an empty database and lay down that many due texts."""
     now = clock.now()
-    store.migrate(house.database, now)
-    stored.lay_down(house, messages, now)
+    store.migrate(context.database, now)
+    stored.lay_down(context, messages, now)
 
 
-def send(house: House) -> None:
+def send(context: AppContext) -> None:
     """Send until nothing is due. Where two workers share the work, one may find what is left locked by the other."""
     with ThreadPoolExecutor(1) as executor:
-        while any_due(house):
+        while any_due(context):
             runs.with_gateway(
-                house, lambda gateway: sending.Dispatch(house, gateway, executor, threading.Event()).drain()
+                context, lambda gateway: sending.Dispatch(context, gateway, executor, threading.Event()).drain()
             )
 
 
-def any_due(house: House) -> bool:
+def any_due(context: AppContext) -> bool:
     """Whether anything waits to be claimed."""
-    scan = house.database.read(lambda tx: store.queue.scan(tx, clock.now()))
+    scan = context.database.read(lambda tx: store.queue.scan(tx, clock.now()))
     return scan.opened or bool(scan.senders)
 
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
+    context = AppContext.open()
     if told["do"] == "lay down":
-        lay_down(house, told["messages"])
-        turn.say(json.dumps({"version": house.database.server_version}))
+        lay_down(context, told["messages"])
+        turn.say(json.dumps({"version": context.database.server_version}))
     else:
         gc.freeze()  # as the worker's line does when it starts
-        turn.take(lambda: send(house), lambda: house.database.read(store.texts.counts_by_state).get("sent", 0))
-    house.close()
+        turn.take(lambda: send(context), lambda: context.database.read(store.texts.counts_by_state).get("sent", 0))
+    context.close()
 
 
 if __name__ == "__main__":

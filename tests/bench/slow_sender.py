@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the clock of the simulatio
 from simulation.loop import Loop
 
 from reminders import clock, store
-from reminders.service import House, sending
+from reminders.service import AppContext, sending
 from reminders.service.sending import outcomes
 from reminders.sms import Accepted
 from reminders.store.database import schema
@@ -63,28 +63,28 @@ class Found:
     rss_mb: list[float]
 
 
-def lay_down(house: House, many: int, now: datetime) -> None:
+def lay_down(context: AppContext, many: int, now: datetime) -> None:
     """Lay down that many texts that are due now, on a sender with that pace."""
-    store.migrate(house.database, now)
+    store.migrate(context.database, now)
     longest = timedelta(seconds=many / PACE * LONGER)
-    stored.lay_down(house, many, now, closes=(longest / 20, longest))
+    stored.lay_down(context, many, now, closes=(longest / 20, longest))
 
 
-def run(house: House, many: int, now: datetime) -> Found:
+def run(context: AppContext, many: int, now: datetime) -> Found:
     """Let the time pass until nothing waits any more."""
     loop = Loop(lambda: 0.0)
-    dispatch = sending.Dispatch(house, _Wire(), None, threading.Event())
+    dispatch = sending.Dispatch(context, _Wire(), None, threading.Event())
     rss: list[float] = []
 
     async def send() -> None:
-        while _waiting(house):
+        while _waiting(context):
             await dispatch.drain()
             await asyncio.sleep(EACH)
 
     async def settle() -> None:
         while True:
             await asyncio.sleep(SETTLE_EACH)
-            await outcomes.settle(house, dispatch, clock.now())
+            await outcomes.settle(context, dispatch, clock.now())
             rss.append(turn.rss_mb())
 
     def machine() -> datetime:
@@ -100,21 +100,21 @@ def run(house: House, many: int, now: datetime) -> Found:
         loop.run_until_complete(asyncio.gather(beside, return_exceptions=True))
     simulated = loop.seconds
     loop.close()
-    return _judge(house, many, simulated, rss)
+    return _judge(context, many, simulated, rss)
 
 
-def _waiting(house: House) -> bool:
+def _waiting(context: AppContext) -> bool:
     return (
-        house.database.read(lambda tx: tx.first(sa.text("SELECT 1 FROM texts WHERE state = 'scheduled' LIMIT 1")))
+        context.database.read(lambda tx: tx.first(sa.text("SELECT 1 FROM texts WHERE state = 'scheduled' LIMIT 1")))
         is not None
     )
 
 
-def _judge(house: House, many: int, simulated: float, rss: list[float]) -> Found:
+def _judge(context: AppContext, many: int, simulated: float, rss: list[float]) -> Found:
     texts, attempts = schema.texts, schema.attempts
     query = sa.select(attempts.c.started_at, texts.c.closes_at).join(texts, texts.c.id == attempts.c.text_id)
-    gone = house.database.read(lambda tx: tx.all(query.order_by(attempts.c.started_at, texts.c.closes_at)))
-    states = house.database.read(store.texts.counts_by_state)
+    gone = context.database.read(lambda tx: tx.all(query.order_by(attempts.c.started_at, texts.c.closes_at)))
+    states = context.database.read(store.texts.counts_by_state)
     # A pass marks so many as ready: until all are, only those among them can be told apart.
     first = gone[0].started_at + timedelta(seconds=-(-many // READY_AT_ONCE)) if many > READY_AT_ONCE else None
     ordered = [row for row in gone if first is None or row.started_at > first]
@@ -139,15 +139,15 @@ def _judge(house: House, many: int, simulated: float, rss: list[float]) -> Found
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
+    context = AppContext.open()
     if told["do"] == "lay down":  # a process of its own: what it took to lay down is not what it takes to send
         now = clock.now()
-        lay_down(house, told["messages"], now)
+        lay_down(context, told["messages"], now)
         turn.say(json.dumps({"now": now.isoformat()}))
     else:
-        found = run(house, told["messages"], datetime.fromisoformat(told["now"]))
-        turn.say(json.dumps(vars(found) | {"version": house.database.server_version}))
-    house.close()
+        found = run(context, told["messages"], datetime.fromisoformat(told["now"]))
+        turn.say(json.dumps(vars(found) | {"version": context.database.server_version}))
+    context.close()
 
 
 if __name__ == "__main__":

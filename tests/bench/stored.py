@@ -1,13 +1,13 @@
 """A database with much in it: due texts by the hundred thousand, and a year of history under them.
 
 `lay_down` takes in one plan through the verb that the command line and the API use, and stamps as many more as are
-wanted: the same rows with ids, references, a number and a data key of their own, every sealed value sealed anew for its
+wanted: the same rows with ids, references, a number and a data key of their own, each sealed value sealed again for its
 place. Nothing tells them from rows that the verb wrote, but that writing them is quick.
 
 `remember` puts a past beside them, in SQL on either database: for each hundred texts a patient of four series and fifty
 visits, half of the texts gone (delivered, failed, expired …, an attempt for each that went) and half suppressed, as it
 is where a text of the day before stands for the one two hours ahead. What is sealed in it is the same few bytes
-everywhere: nobody opens it. A share of it lies in the future, and waits. Ids grow with time, as they do in earnest, so
+everywhere: no one opens it. A share of it lies in the future, and waits. Ids grow with time, as they do in earnest, so
 what is due now lies among a month of others' rows.
 """
 
@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import turn
 
 from reminders import plans, store
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.store.database import schema
 from reminders.store.database.ids import new_id
 from reminders.store.database.sealing import Place, fingerprint
@@ -59,16 +59,16 @@ def plan_of(number: int, starts: str, today: str) -> dict[str, Any]:
     }
 
 
-def accept_one(house: House, now: datetime, starts_at: datetime) -> None:
+def accept_one(context: AppContext, now: datetime, starts_at: datetime) -> None:
     """Take in the plan of the first patient, through the verb."""
-    known = replace(house.database.read(lambda tx: house.known(tx, now)), ours=frozenset())
-    starts = plans.to_wall(starts_at, house.settings.site.zone).isoformat(timespec="minutes") + ":00"
+    known = replace(context.database.read(lambda tx: context.known(tx, now)), ours=frozenset())
+    starts = plans.to_wall(starts_at, context.settings.site.zone).isoformat(timespec="minutes") + ":00"
     document = plans.read(plan_of(0, starts, known.today.isoformat()), known)
-    planning.accept(house, document, now, who="benchmark")
+    planning.accept(context, document, now, who="benchmark")
 
 
 def lay_down(
-    house: House,
+    context: AppContext,
     many: int,
     now: datetime,
     *,
@@ -79,22 +79,22 @@ def lay_down(
 
     Their windows shut 19 hours from now, or evenly spread between the two `closes`. The database is migrated and empty.
     """
-    accept_one(house, now, now + timedelta(hours=20))
-    pattern = house.database.read(_rows_of_plan)
-    index_key = house.database.read(partial(_index_key, house=house))
+    accept_one(context, now, now + timedelta(hours=20))
+    pattern = context.database.read(_rows_of_plan)
+    index_key = context.database.read(partial(_index_key, context=context))
     batch: dict[str, list[dict[str, Any]]] = {}
     for number in range(1, many):
         at = now - over + over * number / many
-        stamp = _Stamp(house, pattern, number, at, index_key)
+        stamp = _Stamp(context, pattern, number, at, index_key)
         for table in _STAMPED:
             batch.setdefault(table.name, []).extend(stamp.rows(table))
         if number % 2_000 == 0 or number == many - 1:
-            house.database.write(partial(_insert, batch=batch))
+            context.database.write(partial(_insert, batch=batch))
             batch = {}
     if closes is not None:
-        house.database.write(partial(_spread, now=now, closes=closes))
-    house.database.checkpoint()
-    waiting = house.database.read(store.texts.counts_by_state)
+        context.database.write(partial(_spread, now=now, closes=closes))
+    context.database.checkpoint()
+    waiting = context.database.read(store.texts.counts_by_state)
     if waiting != {"scheduled": many}:
         raise SystemExit(f"not {many} due texts were laid down but {waiting}")
 
@@ -118,9 +118,9 @@ class _Stamp:
     """The rows of the plan of one more patient."""
 
     def __init__(
-        self, house: House, pattern: dict[str, list[dict[str, Any]]], number: int, at: datetime, index_key: bytes
+        self, context: AppContext, pattern: dict[str, list[dict[str, Any]]], number: int, at: datetime, index_key: bytes
     ) -> None:
-        self._pattern, self._ring = pattern, house.database.ring
+        self._pattern, self._ring = pattern, context.database.ring
         self._number, self._phone = number, turn.phone(number)
         ids = {row["id"] for rows in pattern.values() for row in rows if "id" in row}
         self._new = {old: new_id(at) for old in sorted(ids)}
@@ -147,9 +147,9 @@ class _Stamp:
             yield row
 
 
-def _index_key(tx: store.Transaction, house: House) -> bytes:
+def _index_key(tx: store.Transaction, context: AppContext) -> bytes:
     row = tx.first(sa.select(schema.keys).where(schema.keys.c.purpose == "index"))
-    return house.database.index_key(row.id, row.wrapped)
+    return context.database.index_key(row.id, row.wrapped)
 
 
 def _insert(tx: store.Transaction, batch: dict[str, list[dict[str, Any]]]) -> None:
@@ -175,7 +175,7 @@ def _spread(tx: store.Transaction, now: datetime, closes: tuple[timedelta, timed
 
 
 class _SQLite:
-    """How SQLite says it. One connection, without a journal: a fill that breaks off is begun anew."""
+    """How SQLite says it. One connection, without a journal: a fill that breaks off is begun again."""
 
     def __init__(self, url: str) -> None:
         self._connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
@@ -285,7 +285,7 @@ class _PostgreSQL:
         self._connection.close()
 
 
-_SEALED = ("keys", "numbers", "patients", "name_words")  # of everybody, with what is sealed
+_SEALED = ("keys", "numbers", "patients", "name_words")  # of everyone, with what is sealed
 _PEOPLE = ("recipients", "consents", "plans", "series", "replies", "tasks")
 _MEANINGS = ("confirm", "confirm", "change", "other", "yes", "help", "stop", "confirm", "other", "who")
 _MANY = ("appointments", "texts", "text_items")
@@ -298,17 +298,17 @@ _DAY = 86_400_000_000  # microseconds
 _HOUR = 3_600_000_000
 
 
-def remember(house: House, stored: int, now: datetime) -> None:
+def remember(context: AppContext, stored: int, now: datetime) -> None:
     """Put a past beside what is laid down, so that `stored` texts are there in all; the house is closed by it."""
-    there = sum(house.database.read(store.texts.counts_by_state).values())
+    there = sum(context.database.read(store.texts.counts_by_state).values())
     patients = max(0, stored - there) // EACH
-    sites = house.database.write(partial(_more_sites, house=house, now=now))
+    sites = context.database.write(partial(_more_sites, context=context, now=now))
     past = _Past(patients, sites, now)
     for first in range(0, patients, 5_000):
         some = range(first, min(first + 5_000, patients))
-        house.database.write(partial(_know, past=past, some=some))
-    url, is_postgresql = house.settings.database.url, house.database.dialect == "postgresql"
-    house.close()
+        context.database.write(partial(_know, past=past, some=some))
+    url, is_postgresql = context.settings.database.url, context.database.dialect == "postgresql"
+    context.close()
     say = _PostgreSQL(url) if is_postgresql else _SQLite(url)
     kept = [(name, sql) for table in (*_MANY, "attempts") for name, sql in say.indexes(table)]
     for name, _ in kept:
@@ -358,7 +358,7 @@ def _know(tx: store.Transaction, past: "_Past", some: range) -> None:
         number = {"id": base, "fingerprint": tx.fingerprint(phone), "phone_sealed": sealed}
         rows["numbers"].append(number | {"verified_at": at, "last_texted_at": at})
         rows["keys"].append({"id": base, "purpose": "patient", "wrapped": wrapped, "made_at": at})
-        name = f"Somebody Of{patient}"
+        name = f"Someone Of{patient}"
         one = {"id": base, "ref": f"P-{patient}", "key_id": base, "legal_hold": False, "created_at": at}
         one |= {"site_id": past.site_of(patient)}
         rows["patients"].append(one | {"name_sealed": key.seal(Place("patients", "name_sealed", base), name)})
@@ -368,9 +368,9 @@ def _know(tx: store.Transaction, past: "_Past", some: range) -> None:
         tx.run_many(schema.metadata.tables[table].insert(), made)
 
 
-def _more_sites(tx: store.Transaction, house: House, now: datetime) -> list[tuple[int, int]]:
+def _more_sites(tx: store.Transaction, context: AppContext, now: datetime) -> list[tuple[int, int]]:
     """The ids of the sites and of their senders: the default one, and others like it."""
-    own = store.people.site_by_key(tx, house.settings.site.key)
+    own = store.people.site_by_key(tx, context.settings.site.key)
     (pattern,) = tx.all(sa.select(schema.senders).where(schema.senders.c.site_id == own.id))
     found = [(own.id, pattern.id)]
     for number in range(1, SITES):

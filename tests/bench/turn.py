@@ -13,7 +13,7 @@ _FICTION = 80_000  # numbers of fiction: a hundred in each of 800 area codes
 
 
 def phone(number: int) -> str:
-    """The n-th number that is nobody's: 555-0100 … 555-0199 in each area code, and then those that begin with 1 after
+    """The n-th number that is no one's: 555-0100 … 555-0199 in each area code, and then those that begin with 1 after
     the area code, which no exchange ever had.
     """
     if number < _FICTION:

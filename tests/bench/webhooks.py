@@ -23,7 +23,7 @@ import httpx
 import turn
 
 from reminders import clock, store
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import api_keys
 from reminders.service.planning import watch
 
@@ -56,7 +56,7 @@ def largest(number: int, today: date) -> dict[str, Any]:
 
 
 class Crisis:
-    """Somebody in danger who texts again and again: how long each webhook took, and what it was answered."""
+    """Someone in danger who texts again and again: how long each webhook took, and what it was answered."""
 
     def __init__(self, url: str, sender: str) -> None:
         self.seconds: list[float] = []
@@ -91,14 +91,14 @@ class Crisis:
                 self.answers.append(answer.status_code)
 
 
-def measure(house: House, url: str, rounds: int) -> dict[str, Any]:
+def measure(context: AppContext, url: str, rounds: int) -> dict[str, Any]:
     """Preview, accept and watch that many of the largest plans; how long the webhooks took meanwhile, and alone before.
 
     Raises SystemExit where anything was not answered as it should be.
     """
     now = clock.now()
-    key = api_keys.make(house, "benchmark", ("write", "people"), now, who="benchmark").text
-    sender = house.settings.twilio.sender
+    key = api_keys.make(context, "benchmark", ("write", "people"), now, who="benchmark").text
+    sender = context.settings.twilio.sender
     took: dict[str, list[float]] = {"preview": [], "accept": [], "watch": []}
     with Crisis(url, sender) as alone:
         time.sleep(rounds)
@@ -112,7 +112,7 @@ def measure(house: House, url: str, rounds: int) -> dict[str, Any]:
                 if answer.status_code not in {200, 201}:
                     raise SystemExit(f"{what}: {answer.status_code} {answer.text[:500]}")
             begun = time.perf_counter()
-            watch.look(house, clock.now())
+            watch.look(context, clock.now())
             took["watch"].append(time.perf_counter() - begun)
     if set(crisis.answers) | set(alone.answers) != {200}:
         raise SystemExit(f"webhooks were answered {sorted(set(crisis.answers))}")
@@ -133,9 +133,9 @@ def _at(waits: list[float], part: float) -> float:
 
 def main() -> None:
     told = turn.config()
-    house = House.open()
-    store.migrate(house.database, clock.now())
-    port = house.settings.web.port
+    context = AppContext.open()
+    store.migrate(context.database, clock.now())
+    port = context.settings.web.port
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {"REMINDERS_WEB__PUBLIC_URL": url}
     with subprocess.Popen(
@@ -150,10 +150,10 @@ def main() -> None:
                     break
                 except httpx.TransportError:
                     time.sleep(0.1)
-            turn.say(json.dumps(measure(house, url, told["messages"])))
+            turn.say(json.dumps(measure(context, url, told["messages"])))
         finally:
             web.terminate()
-    house.close()
+    context.close()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `tc netem` would need the kernel's help; this needs a port. A request that arrives draws its fate once. Whatever is
 forwarded at all is forwarded within `LATEST`: settling must be longer than any request can live (sending rule 5,
-promise 2), and a network that hands a request over a minute later keeps nobody's promise.
+promise 2), and a network that hands a request over a minute later keeps no one's promise.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """One run: real processes on one database, some hundred people, and no mercy; then calm, and the verdict.
 
 The simulator's pretend phones are the oracle. It is the one process that lives through everything, and Twilio heeds no
-STOP here (`default_opt_out` off): whoever texts one is protected by us alone.
+STOP here (`default_opt_out` off): the person who texts one is protected by us alone.
 """
 
 import heapq
@@ -32,7 +32,7 @@ from conftest import KEYS, PostgreSQL, environment, free_port
 from nursery import Nursery
 
 from reminders import clock, plans, store
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.operations import runs
 from reminders.service.planning import watch
 from reminders.service.sending import outcomes
@@ -111,7 +111,7 @@ def points() -> list[str]:
 
 
 def phone_of(number: int) -> str:
-    """The n-th number that is nobody's: 555-0100 … 555-0199 in each area code."""
+    """The n-th number that is no one's: 555-0100 … 555-0199 in each area code."""
     return f"+1{202 + number // 100}55501{number % 100:02d}"
 
 
@@ -156,7 +156,7 @@ class Run:
             KEYS,
             made_here=False,
         )
-        self.house = House(read, secrets, store.Database(plan.url, store.Ring(KEYS)))
+        self.context = AppContext(read, secrets, store.Database(plan.url, store.Ring(KEYS)))
         self.nursery = Nursery()
         self.alive: set[str] = set()
         self.frozen: dict[str, float] = {}
@@ -217,7 +217,9 @@ class Run:
         self.start(name)
 
     def _may_refuse_to_start(self) -> bool:
-        return self.plan.postgresql is not None  # web does, while the database is away; whoever runs it starts it again
+        return (
+            self.plan.postgresql is not None
+        )  # web does, while the database is away; the person who runs it starts it again
 
     def _stopped(self, name: str) -> None:
         if name in self.armed:
@@ -255,7 +257,7 @@ class Run:
     # The people
 
     def load(self, seconds: float) -> float:
-        """Everybody's texts, due over that many seconds, and what they will text us meanwhile; in how many it begins.
+        """Everyone's texts, due over that many seconds, and what they will text us meanwhile; in how many it begins.
 
         Laying down takes its time, and on a busy machine more: the first few say how much.
         """
@@ -283,8 +285,8 @@ class Run:
             documents.append(self._document(number, series))
         for first in range(0, len(documents), 50):
             some = documents[first : first + 50]
-            self.house.database.write(
-                lambda tx, some=some: [planning.accept_in(self.house, tx, one, now, "chaos") for one in some],
+            self.context.database.write(
+                lambda tx, some=some: [planning.accept_in(self.context, tx, one, now, "chaos") for one in some],
                 again=True,
             )
 
@@ -321,7 +323,7 @@ class Run:
             "series": series,
         }
         return plans.read(
-            raw, replace(self.house.database.read(lambda tx: self.house.known(tx, clock.now())), ours=frozenset())
+            raw, replace(self.context.database.read(lambda tx: self.context.known(tx, clock.now())), ours=frozenset())
         )
 
     def _accept_late(self, number: int) -> None:
@@ -337,7 +339,7 @@ class Run:
             shuts = clock.now() + timedelta(seconds=useful)
             try:
                 document = self._document(number, [_visit("late", shuts + timedelta(minutes=30), "60m")])
-                planning.accept(self.house, document, clock.now(), who="chaos")
+                planning.accept(self.context, document, clock.now(), who="chaos")
             except store.Unavailable:
                 time.sleep(0.5)
             else:
@@ -482,7 +484,7 @@ class Run:
             .join(schema.attempts, attempts.text_id == texts.id)
             .where(texts.state == "uncertain", attempts.look_at.is_not(None), attempts.looks < 2)
         )
-        found = self.house.database.read(lambda tx: [row.state for row in tx.all(waiting.union_all(unsettled))])
+        found = self.context.database.read(lambda tx: [row.state for row in tx.all(waiting.union_all(unsettled))])
         return [f"{count} {state}" for state, count in Counter(found).items()] + [
             f"{count} not taken in" for count in [len(self._unheard())] if count
         ]
@@ -491,10 +493,10 @@ class Run:
         """What the worker does in its own time: ask after the silent, and tell people of what did not arrive."""
         now = clock.now()
         runs.with_gateway(
-            self.house,
-            lambda gateway: outcomes.ask(self.house, gateway, now + outcomes.ASK_AFTER + timedelta(minutes=1)),
+            self.context,
+            lambda gateway: outcomes.ask(self.context, gateway, now + outcomes.ASK_AFTER + timedelta(minutes=1)),
         )
-        watch.look(self.house, now)
+        watch.look(self.context, now)
 
     def _look_at_answers_to_twilio(self) -> None:
         """A webhook that was answered was committed: to the millisecond, where the look came a little late."""
@@ -506,7 +508,7 @@ class Run:
     # The verdict
 
     def _judge(self) -> Verdict:
-        texts = self.house.database.read(self._texts)
+        texts = self.context.database.read(self._texts)
         made = [
             Made(one["sid"], one["to"], one["body"], datetime.fromisoformat(one["created_at"]))
             for one in self.ask("/messages")
@@ -517,7 +519,7 @@ class Run:
             texts,
             made,
             arrived,
-            stopped=self.house.database.read(self._stops),
+            stopped=self.context.database.read(self._stops),
             unheard=self._unheard(),
             ended_at=clock.now(),
         )
@@ -559,7 +561,7 @@ class Run:
     def _look_at_replies(self) -> None:
         """When we took in what phones texted, at the latest: the row's own time is that of the transaction's begin."""
         with suppress(store.Unavailable):
-            sids = self.house.database.read(lambda tx: [row.sid for row in tx.all(sa.select(schema.replies.c.sid))])
+            sids = self.context.database.read(lambda tx: [row.sid for row in tx.all(sa.select(schema.replies.c.sid))])
             seen_at = clock.now()
             for sid in sids:
                 self.taken_in.setdefault(sid, seen_at)
@@ -567,7 +569,7 @@ class Run:
     def _unheard(self) -> list[str]:
         """The texts from phones that we never took in."""
         sent = {entry["sid"] for number in range(self.plan.people) for entry in self._sent_by(number)}
-        heard = self.house.database.read(lambda tx: {row.sid for row in tx.all(sa.select(schema.replies.c.sid))})
+        heard = self.context.database.read(lambda tx: {row.sid for row in tx.all(sa.select(schema.replies.c.sid))})
         return sorted(sent - heard)
 
     def _sent_by(self, number: int) -> list[dict]:
@@ -584,10 +586,10 @@ class Run:
         return [] if found == [("ok",)] and not orphans else [f"the database file is not whole: {found[:3]}"]
 
     def _leaks(self) -> list[str]:
-        """INV10: nobody's number or name is in a log, whatever happened to whoever wrote it."""
+        """INV10: no one's number or name is in a log, whatever happened to whoever wrote it."""
         personal = re.compile(rb"555-?01\d\d|Invented Person")
         return [
-            f"{log.name} names somebody"
+            f"{log.name} names someone"
             for log in sorted(self.folder.glob("*.log"))
             if log.name != "simulator.log" and personal.search(log.read_bytes())
         ]
@@ -603,7 +605,7 @@ class Run:
             self.nursery.close()
             self.clerk.shutdown(cancel_futures=True)
         self.proxy.close()
-        self.house.close()
+        self.context.close()
 
 
 def _visit(key: str, starts: datetime, lead: str) -> dict:

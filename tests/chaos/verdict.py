@@ -47,7 +47,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was wrong, as sentences without anybody's number; and how the texts ended, for the record."""
+    """What was wrong, as sentences without anyone's number; and how the texts ended, for the record."""
 
     lost: list[str]
     doubled: list[str]

@@ -23,12 +23,12 @@ import psycopg
 import sqlalchemy as sa
 import staff
 from alembic import command
-from conftest import KEYS, KINDS, NOW, PostgreSQL, open_house
+from conftest import KEYS, KINDS, NOW, PostgreSQL, open_context
 from people import one_off
 from two_sites import accept, hear, open_north
 
 from reminders import __version__, clock, store
-from reminders.service import House, sending
+from reminders.service import AppContext, sending
 from reminders.service.office import api_keys, audit
 from reminders.service.operations import counting
 from reminders.service.sending import outcomes
@@ -64,30 +64,30 @@ def travel(at) -> None:
     clock.correct(at - clock.machine())
 
 
-def seed(house: House) -> None:
+def seed(context: AppContext) -> None:
     """Two sites, six patients with plans, and what came of their first texts; staff, a key of the API, the audit."""
     travel(NOW)
-    open_north(house)
+    open_north(context)
     for role, site in (("admin", None), ("coordinator", "main"), ("read_only", "north")):
-        staff.token(house, role, site)
-    api_keys.make(house, "importer", ["read", "write"], clock.now(), who="test", site="main")
+        staff.token(context, role, site)
+    api_keys.make(context, "importer", ["read", "write"], clock.now(), who="test", site="main")
     for number in range(1, 7):
-        accept(house, number, "north" if number == 5 else "main", series=[SOON, LATER] if number < 6 else [LATER])
+        accept(context, number, "north" if number == 5 else "main", series=[SOON, LATER] if number < 6 else [LATER])
     phones = Phones()
     with ThreadPoolExecutor(1) as executor:
-        asyncio.run(sending.Dispatch(house, phones, executor, threading.Event()).drain())
+        asyncio.run(sending.Dispatch(context, phones, executor, threading.Event()).drain())
     travel(NOW + timedelta(minutes=1))
-    refs = dict(house.database.read(lambda tx: [(row.sid, row.ref) for row in tx.all(sa.select(schema.attempts))]))
+    refs = dict(context.database.read(lambda tx: [(row.sid, row.ref) for row in tx.all(sa.select(schema.attempts))]))
     for number, (sid, ref) in enumerate(sorted((sid, ref) for sid, ref in refs.items() if sid)):
         ends = [("sent", 0), ("delivered", 0)] if number else [("sent", 0), ("undelivered", 30003)]
         for status, code in ends:
             form = {"MessageSid": sid, "MessageStatus": status} | ({"ErrorCode": str(code)} if code else {})
-            outcomes.receive(house, ref, Receipt(status, code, sid), form, clock.now())
-    hear(house, "C", 4, "SM1")
-    hear(house, "Can someone call me about the bus?", 5, "SM2", "+15005550009")
-    hear(house, "STOP", 6, "SM3")
-    counting.tally(house, clock.now())
-    audit.chain(house, clock.now())
+            outcomes.receive(context, ref, Receipt(status, code, sid), form, clock.now())
+    hear(context, "C", 4, "SM1")
+    hear(context, "Can someone call me about the bus?", 5, "SM2", "+15005550009")
+    hear(context, "STOP", 6, "SM3")
+    counting.tally(context, clock.now())
+    audit.chain(context, clock.now())
 
 
 @contextmanager
@@ -105,16 +105,16 @@ def databases() -> Generator[dict[str, str]]:
 def dump(url: str, folder: Path) -> str:
     """Migrate the empty database of `url`, seed it, and write all of it down as SQL."""
     laid_down = []
-    house = open_house(url, folder, twilio__segments_per_second="0")
-    engine = house.database._engine
+    context = open_context(url, folder, twilio__segments_per_second="0")
+    engine = context.database._engine
     try:
         with kept(engine, laid_down):
-            store.migrate(house.database, NOW)
-        seed(house)
-        if house.database.dialect == "postgresql":
+            store.migrate(context.database, NOW)
+        seed(context)
+        if context.database.dialect == "postgresql":
             return "".join([*(f"{statement};\n" for statement in laid_down), *rows(url)])
     finally:
-        house.close()
+        context.close()
         clock.correct(timedelta(0))
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
         return "\n".join(connection.iterdump()) + "\n"

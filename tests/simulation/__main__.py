@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 TESTS = Path(__file__).parents[1]
-sys.path[:1] = [str(TESTS), str(TESTS.parent)]  # nobody installs the tests, nor the house for them
+sys.path[:1] = [str(TESTS), str(TESTS.parent)]  # no one installs the tests, nor the house for them
 
 # ruff: disable[module-import-not-at-top-of-file]
 from simulation.clinic import Asked, Lived, kept, live_clinic, table

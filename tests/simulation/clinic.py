@@ -224,7 +224,7 @@ class Clinic(Story):
     # Its days
 
     def live(self) -> None:
-        """Everybody who comes, and every day of it."""
+        """Everyone who comes, and every day of it."""
         world, chosen = self.world, self.random
         self.finish_a_job("plan")
         self.finish_a_job("poll")
@@ -271,7 +271,7 @@ class Clinic(Story):
             self.plan_event(at, self.a_number_goes_bad)
 
     def run_until(self, ends: datetime) -> None:
-        """Live on until then: from what is due, or what somebody does, to the next."""
+        """Live on until then: from what is due, or what someone does, to the next."""
         world = self.world
         stuck = 0
         while world.now < ends:
@@ -300,7 +300,7 @@ class Clinic(Story):
             due.add("poll")
         if today != self._planned_on or not self._plan_fresh:
             self._planned_on, self._plan_fresh = today, True
-            runs.succeeded(self.world.desk.house, "send")  # as the scans that found nothing meanwhile
+            runs.succeeded(self.world.desk.context, "send")  # as the scans that found nothing meanwhile
             due |= {"plan", "watch"}
         for job in ("send", "settle", "ask", "plan", "poll", "page", "watch"):
             if job in due:
@@ -346,7 +346,7 @@ class Clinic(Story):
         number = next(self.phone_count)
         phone = f"+1{AREAS[number // 100]}55501{number % 100:02}"
         self.phones.append(phone)
-        self._prints |= self.world.desk.house.database.read(lambda tx: {bytes(tx.fingerprint(phone)): phone})
+        self._prints |= self.world.desk.context.database.read(lambda tx: {bytes(tx.fingerprint(phone)): phone})
         return phone
 
     def arrives(self, number: int) -> None:
@@ -478,7 +478,7 @@ class Clinic(Story):
             self.lived.figures["documents refused when read"] += 1
             self.world.said(f"{plan} is refused: {refused}")
             return False
-        done = self.person(lambda: planning.accept(self.world.desk.house, read, clock.now(), who="the desk"))
+        done = self.person(lambda: planning.accept(self.world.desk.context, read, clock.now(), who="the desk"))
         if done is None:
             return False
         self.raws[plan] = document
@@ -617,10 +617,10 @@ class Clinic(Story):
         on = None if rid == "once" else date.fromisoformat(rid)
         day = visit.wall.date() + timedelta(days=self.random.choice((0, 0, 1, 3)))
         to = None if off else datetime.combine(day, _at(self.random))
-        house, now = self.world.desk.house, self.world.now
+        context, now = self.world.desk.context, self.world.now
         if rid != "once" and len([one for one in self.oracle.ahead(ref, now) if one.wall.date() == on]) > 1:
             return  # the day alone would not say which
-        done = self.person(lambda: changes.change_visit(house, ref, series, on, clock.now(), who="the desk", to=to))
+        done = self.person(lambda: changes.change_visit(context, ref, series, on, clock.now(), who="the desk", to=to))
         if done is not None and done[0] is not None:
             self.oracle.moves(visit, to, now)
             self.world.said(f"{ref} {series}@{rid} is {'called off' if off else f'moved to {to}'}")
@@ -645,8 +645,8 @@ class Clinic(Story):
         to = (
             None if chosen.random() < 0.3 else datetime.combine(on + timedelta(days=chosen.choice((0, 1))), _at(chosen))
         )
-        house = self.world.desk.house
-        done = self.person(lambda: changes.change_session(house, session, on, clock.now(), who="the desk", to=to))
+        context = self.world.desk.context
+        done = self.person(lambda: changes.change_session(context, session, on, clock.now(), who="the desk", to=to))
         if done is not None and done[0] is not None:
             for visit in self.oracle.of_session(session, on, now):
                 self.oracle.moves(visit, to, now)
@@ -659,9 +659,9 @@ class Clinic(Story):
         closed = sorted(day for day, fact in self.oracle.closed.items() if fact.at(now) and day > today)
         lift = bool(closed) and chosen.random() < 0.5
         day = chosen.choice(closed) if lift else today + timedelta(days=chosen.choice((1, 2, 4, 9)))
-        house = self.world.desk.house
+        context = self.world.desk.context
         done = self.person(
-            lambda: sites.set_closure(house, "main", day, clock.now(), closed=not lift, sites=None, who="the desk")
+            lambda: sites.set_closure(context, "main", day, clock.now(), closed=not lift, sites=None, who="the desk")
         )
         if done is not None:
             self.oracle.closed[day].becomes(not lift, now)
@@ -669,9 +669,9 @@ class Clinic(Story):
             self.world.said(f"{day} is {'open again' if lift else 'closed'}")
 
     def _set_status(self, ref: str, status: str, because: str | None = None) -> None:
-        house = self.world.desk.house
+        context = self.world.desk.context
         done = self.person(
-            lambda: changes.set_plan_status(house, ref, status, clock.now(), who="the desk", because=because)
+            lambda: changes.set_plan_status(context, ref, status, clock.now(), who="the desk", because=because)
         )
         if done is not None:
             patient = self.oracle.courses[ref].patient
@@ -712,7 +712,7 @@ class Clinic(Story):
             self._again(self.oracle.courses[ref].patient, more)
 
     def _again(self, patient: str, more: dict) -> None:
-        """Another plan of somebody we know."""
+        """Another plan of someone we know."""
         person = self.oracle.people[patient, "self"]
         first = self.raws.get(f"P-{patient}")
         if first is None:
@@ -739,9 +739,9 @@ class Clinic(Story):
         today = wall_of(self.world.now, HOME).date().isoformat()
         given = self.random.random() < 0.8
         consent = raw()["consent"] | {"on": today, "categories": ALL_CATEGORIES} if given else None
-        house, whom = self.world.desk.house, reader_case.Whom(person.patient)
+        context, whom = self.world.desk.context, reader_case.Whom(person.patient)
         done = self.person(
-            lambda: phone_numbers.new_number(house, whom, phone, clock.now(), who="the desk", consent=consent)
+            lambda: phone_numbers.new_number(context, whom, phone, clock.now(), who="the desk", consent=consent)
         )
         if done is not None:
             now = self.world.now
@@ -761,8 +761,8 @@ class Clinic(Story):
         consent = raw()["consent"] | {"said": said, "on": today, "categories": list(categories)}
         if self.random.random() < 0.3:
             consent["per_week"] = self.random.choice((2, 3, 5))
-        house, whom = self.world.desk.house, reader_case.Whom(person.patient)
-        done = self.person(lambda: consents.record_consent(house, whom, consent, clock.now(), who="the desk"))
+        context, whom = self.world.desk.context, reader_case.Whom(person.patient)
+        done = self.person(lambda: consents.record_consent(context, whom, consent, clock.now(), who="the desk"))
         if done is not None:
             person.consent.becomes(consent if said == "yes" else None, now)
             if said == "yes":
@@ -774,13 +774,13 @@ class Clinic(Story):
     def says(self) -> None:
         person = self._some_person()
         if person is not None:
-            house, whom = self.world.desk.house, reader_case.Whom(person.patient)
+            context, whom = self.world.desk.context, reader_case.Whom(person.patient)
             words = "Please call us when you have a minute."
-            self.person(lambda: staff_texts.say(house, whom, words, clock.now(), who="the desk"))
+            self.person(lambda: staff_texts.say(context, whom, words, clock.now(), who="the desk"))
 
     def marks(self) -> None:
         """In the evening some of the day's visits are marked."""
-        house, now = self.world.desk.house, self.world.now
+        context, now = self.world.desk.context, self.world.now
         for ref, course in list(self.oracle.courses.items()):
             for (series, rid), visit in list(course.visits.items()):
                 begun = visit.status == "booked" and now - timedelta(hours=24) < visit.starts_at < now
@@ -790,7 +790,7 @@ class Clinic(Story):
                 on = None if rid == "once" else date.fromisoformat(rid)
                 self.person(
                     lambda ref=ref, series=series, on=on, what=what: attendance.mark(
-                        house, ref, series, on, clock.now(), what=what, who="the desk"
+                        context, ref, series, on, clock.now(), what=what, who="the desk"
                     )
                 )
 

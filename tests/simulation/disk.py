@@ -2,7 +2,7 @@
 
 Triggers of its own write down every move of a text and every attempt as the database saw them, in one order: what the
 promises are checked against. One engine serves all seeds and all simulated processes of a run (its statements stay
-compiled); what a process knows is in its House, which dies with it.
+compiled); what a process knows is in its AppContext, which dies with it.
 """
 
 import shutil
@@ -94,7 +94,7 @@ class Disk:
         self._writing = False
 
     def fresh(self) -> None:
-        """Begin anew with an empty, migrated database."""
+        """Begin again with an empty, migrated database."""
         self.forget()
         self.engine.dispose()
         if self._server is None:

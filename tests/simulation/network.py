@@ -67,13 +67,13 @@ class Line(gateway._Line, Wire):
 
 
 def _arrive(world, request: Request, answer: asyncio.Future) -> None:
-    """The request has come to Twilio, whether anybody still waits for its answer or not."""
+    """The request has come to Twilio, whether anyone still waits for its answer or not."""
     found = world.twilio.handle(request, world.now)
     world.arrived(request, found)
     world.arm()
     word = _LOST.get(found.transport.how, "")
     if word is None:
-        return  # nobody ever hears of it
+        return  # no one ever hears of it
     said = word or Response(found.status, found.body.decode())
     world.outside(found.transport.after + world.travel(), _answer, answer, said)
 
@@ -120,14 +120,14 @@ async def _serve(world, process, callback) -> tuple[int, bytes]:
     async def receive():  # ruff: ignore[unused-async]  starlette awaits it
         return {"type": "http.request", "body": body, "more_body": False}
 
-    house = process.house
+    context = process.context
     try:
-        form = await webhooks.signed_form(WebRequest(scope, receive), house)
+        form = await webhooks.signed_form(WebRequest(scope, receive), context)
         await asyncio.sleep(world.slowness())
         if "/status/" in place.path:
-            return webhooks.status(place.path.rsplit("/", 1)[1], form, house).status_code, b""
+            return webhooks.status(place.path.rsplit("/", 1)[1], form, context).status_code, b""
         later = BackgroundTasks()
-        answer = webhooks.inbound_text(form, house, later)
+        answer = webhooks.inbound_text(form, context, later)
     except HTTPException as refused:
         return refused.status_code, b""
     except (store.Unavailable, store.CommitUncertain):
@@ -135,17 +135,17 @@ async def _serve(world, process, callback) -> tuple[int, bytes]:
     world.promises.acknowledged(callback.sid)
     for task in later.tasks:
         assert task.func is runs.answer_now
-        process.begin(_answer_now(world, house, task.args[1]))
+        process.begin(_answer_now(world, context, task.args[1]))
     return answer.status_code, bytes(answer.body)
 
 
-async def _answer_now(world, house, taken) -> None:
+async def _answer_now(world, context, taken) -> None:
     """`runs.answer_now`, in this loop instead of one of its own."""
     if not (taken.urgent or taken.rang):
         return
-    line = house.gateway()
+    line = context.gateway()
     try:
-        await runs.answer(house, line, [taken])
+        await runs.answer(context, line, [taken])
     except Died:
         raise
     except Exception as error:  # ruff: ignore[blind-except]  as in the web process; what is no fault of ours is told

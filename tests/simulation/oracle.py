@@ -467,7 +467,7 @@ class Oracle:
             person = self.people.get(told.reader) if told.reader else None
             zone = person.zone if person else HOME
             name = (
-                f"{told.class_} {told.key} to {' '.join(told.reader or ('nobody',))} on {wall_of(told.at, zone):%m-%d}"
+                f"{told.class_} {told.key} to {' '.join(told.reader or ('no one',))} on {wall_of(told.at, zone):%m-%d}"
             )
             low = told.body.lower()
             if told.class_ != "answer" and any(word in low for word in TELLING):

@@ -251,7 +251,7 @@ class Promises:
                 self._check_caps(text, to, at, zone)
 
     def _unknowns(self, text: int, number: int) -> int:
-        """How many earlier attempts nobody knows the answer of."""
+        """How many earlier attempts no one knows the answer of."""
         query = "SELECT COUNT(*) FROM attempts WHERE text_id = ? AND number < ? AND answer = 'unknown'"
         return self._disk.look(query, text, number)[0][0]
 
@@ -434,9 +434,9 @@ class Promises:
 
     def _check_audit(self) -> None:
         """Chain what is new, and walk along it all."""
-        house = self._world.desk.house
-        audit.chain(house, clock.now())
-        verdict = audit.verify(house)
+        context = self._world.desk.context
+        audit.chain(context, clock.now())
+        verdict = audit.verify(context)
         if verdict.problems:
             self._break("INV8 the audit's chain holds", verdict.problems[0])
         if verdict.rows == 0 or verdict.waiting:
@@ -460,7 +460,7 @@ class Promises:
             is_of_visit = class_ in {
                 "reminder",
                 "notice",
-            }  # of an answer nobody need be told, but one in danger (oncall)
+            }  # of an answer no one need be told, but one in danger (oncall)
             is_unsure = state == "uncertain" and self._disk.instant(closes) > healed_at
             if is_unsure and is_of_visit and not self._is_told(text, closes):
                 self._break("INV7 an uncertain text is a person's", name)
@@ -487,9 +487,9 @@ class Promises:
                         self._break("no words twice in a day", f"{self.name(before)} and {self.name(text)}")
 
     def _is_told(self, text: int, closes: Any) -> bool:
-        """Whether a person was told of a text of which nobody knows.
+        """Whether a person was told of a text of which no one knows.
 
-        Nobody need be when its visit has begun, or while the plan is paused.
+        No one need be when its visit has begun, or while the plan is paused.
         """
         look = self._disk.look
         ahead = look(

@@ -211,7 +211,7 @@ class Story:
         self.random = world.random
         self.plans: dict[str, dict] = {}
         self.dates: set[tuple[str, date]] = set()
-        prints = world.desk.house.database.read(lambda tx: {tx.fingerprint(phone): phone for phone in PHONES})
+        prints = world.desk.context.database.read(lambda tx: {tx.fingerprint(phone): phone for phone in PHONES})
         world.phone_of = lambda print_: prints.get(bytes(print_))
         world.secrets = lambda: [
             *(name for _, _, _, person in PEOPLE for name in person.split()),
@@ -223,7 +223,7 @@ class Story:
         self.watched_at = world.began  # when the watch last looked, by the service's clock
 
     def begin(self) -> None:
-        """The service was started, and somebody has a plan."""
+        """The service was started, and someone has a plan."""
         self.finish_a_job("plan")
         self.finish_a_job("poll")
         self.a_plan(PEOPLE[0])
@@ -336,7 +336,7 @@ class Story:
             ahead = min(self.agenda().values(), default=None)
             wait = left if ahead is None else max(5.0, (ahead - clock.now()).total_seconds() + 1)
             self.wait(min(left, wait))
-            runs.succeeded(world.desk.house, "send")  # as the scans that found nothing meanwhile
+            runs.succeeded(world.desk.context, "send")  # as the scans that found nothing meanwhile
         raise Broken("the service comes to rest", f"{MOST_TICKS} rounds within {seconds:g} s")
 
     def finish_a_job(self, job: str) -> None:
@@ -356,26 +356,26 @@ class Story:
         return any(not one.is_acknowledged and self.world.polled_at <= one.until_listed for one in said)
 
     def acknowledge(self) -> None:
-        """Somebody on call takes what rings, some time after they were paged."""
+        """Someone on call takes what rings, some time after they were paged."""
         disk = self.world.disk
         since = disk.stored(clock.now() - timedelta(minutes=self.random.choice((3, 20, 50))))
         for (number,) in disk.look(
             "SELECT id FROM tasks WHERE closed_at IS NULL AND escalates_at IS NOT NULL AND rung_at < ?", since
         ):
-            self.person(lambda number=number: tasks.take(self.world.desk.house, number, clock.now(), who="on call"))
+            self.person(lambda number=number: tasks.take(self.world.desk.context, number, clock.now(), who="on call"))
             if self.is_ending:
                 self.close_crises()
 
     def close_crises(self) -> None:
-        """Everybody who may have been in danger is reached."""
-        house = self.world.desk.house
+        """Everyone who may have been in danger is reached."""
+        context = self.world.desk.context
         for (number,) in self.world.disk.look("SELECT id FROM tasks WHERE closed_at IS NULL AND kind = 'crisis'"):
-            self.person(lambda number=number: tasks.close(house, number, "reached", clock.now(), who="on call"))
+            self.person(lambda number=number: tasks.close(context, number, "reached", clock.now(), who="on call"))
 
     # People
 
     def person(self, what):
-        """Somebody at a desk does something; what came of it, None if the database was away or their process died."""
+        """Someone at a desk does something; what came of it, None if the database was away or their process died."""
         desk = self.world.desk
         found = []
 
@@ -489,7 +489,7 @@ class Story:
 
     def _accept(self, ref, document) -> bool:
         def accept():
-            return planning.accept(self.world.desk.house, document, clock.now(), who="the desk")
+            return planning.accept(self.world.desk.context, document, clock.now(), who="the desk")
 
         done = self.person(accept)
         if done is None:
@@ -510,9 +510,9 @@ class Story:
         if status == "ended" and self.random.random() < 0.6:
             return
         self.world.said(f"the plan of {ref} is {status} {why or ''}")
-        house = self.world.desk.house
+        context = self.world.desk.context
         self.person(
-            lambda: changes.set_plan_status(house, f"P-{ref}", status, clock.now(), who="the desk", because=why)
+            lambda: changes.set_plan_status(context, f"P-{ref}", status, clock.now(), who="the desk", because=why)
         )
 
     def a_session(self) -> None:
@@ -525,8 +525,8 @@ class Story:
             to = datetime.fromisoformat(f"{on}T{self.random.choice(HOURS)}:00")
             self.dates.add((key, on))
         self.world.said(f"the session of {day} is {'called off' if to is None else f'moved to {to}'}")
-        house = self.world.desk.house
-        done = self.person(lambda: changes.change_session(house, key, day, clock.now(), who="the desk", to=to))
+        context = self.world.desk.context
+        done = self.person(lambda: changes.change_session(context, key, day, clock.now(), who="the desk", to=to))
         self.world.said(f"that was {done}")
 
     def a_reply(self, sort: str | None = None) -> None:
@@ -569,13 +569,13 @@ class Story:
         what = self.random.choice(attendance.MARKS)
         on = None if key == "a" else day - timedelta(days=self.random.choice((0, 1)))
         self.world.said(f"{key} of {ref} is marked {what}")
-        house = self.world.desk.house
-        self.person(lambda: attendance.mark(house, f"P-{ref}", key, on, clock.now(), what=what, who="the desk"))
+        context = self.world.desk.context
+        self.person(lambda: attendance.mark(context, f"P-{ref}", key, on, clock.now(), what=what, who="the desk"))
 
     def a_life_changes(self) -> None:
         """A new phone, a no by voicemail, a number that is another's, a number checked, a text that staff typed."""
         ref, *_ = self.random.choice(PEOPLE)
-        whom, house, now = reader_case.Whom(ref), self.world.desk.house, clock.now()
+        whom, context, now = reader_case.Whom(ref), self.world.desk.context, clock.now()
         what = self.random.choice(("new phone", "old phone", "voicemail", "wrong", "not wrong", "verify", "say", "say"))
         self.world.said(f"{ref}: {what}")
         today = to_wall(now, ZONE).date()
@@ -585,22 +585,22 @@ class Story:
                 phone = ANOTHER if what == "new phone" else next(one for of, one, *_ in PEOPLE if of == ref)
                 given = self.random.choice((consent, None))
                 self.person(
-                    lambda: phone_numbers.new_number(house, whom, phone, clock.now(), who="the desk", consent=given)
+                    lambda: phone_numbers.new_number(context, whom, phone, clock.now(), who="the desk", consent=given)
                 )
             case "voicemail":
                 self.person(
                     lambda: consents.record_opt_out(
-                        house, whom, clock.now(), how="voicemail", received_at=now, by="A. Reyes", who="the desk"
+                        context, whom, clock.now(), how="voicemail", received_at=now, by="A. Reyes", who="the desk"
                     )
                 )
             case "verify":
-                self.person(lambda: phone_numbers.verify(house, whom, "read aloud", clock.now(), who="the desk"))
+                self.person(lambda: phone_numbers.verify(context, whom, "read aloud", clock.now(), who="the desk"))
             case "say":
                 words = "Please call us when you have a minute."
-                self.person(lambda: staff_texts.say(house, whom, words, clock.now(), who="the desk"))
+                self.person(lambda: staff_texts.say(context, whom, words, clock.now(), who="the desk"))
             case _:
                 wrong = what == "wrong"
-                self.person(lambda: phone_numbers.mark_wrong(house, whom, clock.now(), who="the desk", wrong=wrong))
+                self.person(lambda: phone_numbers.mark_wrong(context, whom, clock.now(), who="the desk", wrong=wrong))
         self.wait(self.random.choice((0, 0, 1)))
 
     def text(self, phone: str, body: str, sort: str) -> None:
@@ -613,8 +613,8 @@ class Story:
         world.arm()
 
     def staff(self) -> None:
-        """Somebody works on what stands on the board."""
-        world, house = self.world, self.world.desk.house
+        """Someone works on what stands on the board."""
+        world, context = self.world, self.world.desk.context
         rows = world.disk.look("SELECT id, kind FROM tasks WHERE closed_at IS NULL ORDER BY id")
         if not rows:
             return
@@ -622,14 +622,16 @@ class Story:
         world.said(f"the desk works on task {number}, {kind}")
         if kind == "backlog":
             drop = self.random.random() < 0.3
-            self.person(lambda: backlog.end(house, clock.now(), drop=drop, who="the desk"))
+            self.person(lambda: backlog.end(context, clock.now(), drop=drop, who="the desk"))
         elif kind == "held_text" and self.random.random() < 0.5:
-            self.person(lambda: tasks.let_text_go(house, number, clock.now(), who="the desk"))
+            self.person(lambda: tasks.let_text_go(context, number, clock.now(), who="the desk"))
         elif self.random.random() < 0.4:
-            self.person(lambda: tasks.take(house, number, clock.now(), who="the desk"))
+            self.person(lambda: tasks.take(context, number, clock.now(), who="the desk"))
         else:
             outcome = task_kinds.KINDS[kind].outcomes[0]
-            self.person(lambda: tasks.close(house, number, outcome, clock.now(), who="the desk", note=f"said {CANARY}"))
+            self.person(
+                lambda: tasks.close(context, number, outcome, clock.now(), who="the desk", note=f"said {CANARY}")
+            )
 
     # What goes wrong
 
@@ -782,11 +784,11 @@ class Story:
         world.twilio.refusing_until = None
         self.wait(60)
         healed_at = clock.now()
-        house = world.desk.house
+        context = world.desk.context
         self.is_ending = True
         self.close_crises()
         if disk.look("SELECT 1 FROM texts WHERE held = 'backlog' LIMIT 1"):
-            self.person(lambda: backlog.end(house, clock.now(), drop=False, who="the desk"))
+            self.person(lambda: backlog.end(context, clock.now(), drop=False, who="the desk"))
         world.said("— all is well again; two weeks pass")
         began = world.now
         for job in JOBS:
@@ -805,9 +807,9 @@ class Story:
 
     def _same_again(self) -> None:
         """Planning states what should be: twice is no change."""
-        house = self.world.desk.house
-        self.person(lambda: planning.extend(house, clock.now()))
+        context = self.world.desk.context
+        self.person(lambda: planning.extend(context, clock.now()))
         before = self.world.disk.look("SELECT id, state, due_at, closes_at, reason FROM texts ORDER BY id")
-        self.person(lambda: planning.extend(house, clock.now()))
+        self.person(lambda: planning.extend(context, clock.now()))
         if self.world.disk.look("SELECT id, state, due_at, closes_at, reason FROM texts ORDER BY id") != before:
             raise Broken("planning twice is planning once", "rows changed")

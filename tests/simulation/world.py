@@ -26,7 +26,7 @@ from simulation.loop import WHOSE, Died, Loop
 from simulation.promises import Promises
 
 from reminders import clock, conversation, crash, store
-from reminders.service import House, planning, sending
+from reminders.service import AppContext, planning, sending
 from reminders.service.operations import runs
 from reminders.service.planning import watch
 from reminders.service.replies import inbound
@@ -79,7 +79,7 @@ class Process:
             KEYS,
             made_here=False,
         )
-        self.house = House(world.settings, secrets, database)
+        self.context = AppContext(world.settings, secrets, database)
         self._line: Any = None
         self._sends = False
 
@@ -139,40 +139,40 @@ class Process:
 
     async def job(self, name: str) -> None:
         """Run a job once, as `runs.run` and the line do. Of successes only that of `send` is noted: others read it."""
-        world, house = self.world, self.house
+        world, context = self.world, self.context
         try:
             match name:
                 case "send":
                     await self._send()
                 case "settle":
-                    await self._with_line(lambda line: outcomes.settle(house, line, clock.now()))
+                    await self._with_line(lambda line: outcomes.settle(context, line, clock.now()))
                 case "ask":
-                    await self._with_line(lambda line: outcomes.ask(house, line, clock.now()))
+                    await self._with_line(lambda line: outcomes.ask(context, line, clock.now()))
                 case "poll":
                     began = world.now
                     await self._with_line(self._poll)
                     world.polled_at = began
                 case "plan":
-                    planning.extend(house, clock.now())
+                    planning.extend(context, clock.now())
                 case "page":
-                    oncall.escalate(house, clock.now())
-                    await oncall.deliver(house, clock.now())
+                    oncall.escalate(context, clock.now())
+                    await oncall.deliver(context, clock.now())
                 case "watch":
-                    watch.look(house, clock.now())
+                    watch.look(context, clock.now())
         except Exception as error:  # ruff: ignore[blind-except]  as in the service: it goes red and is run again
             world.met(error, f"the {name} job")
-            runs.failed(house, name, error)
+            runs.failed(context, name, error)
 
     async def _with_line(self, work) -> None:
-        line = self.house.gateway()
+        line = self.context.gateway()
         try:
             await work(line)
         finally:
             await line.close()
 
     async def _poll(self, line) -> None:
-        taken = await inbound.poll(self.house, line, clock.now())
-        await runs.answer(self.house, line, taken)
+        taken = await inbound.poll(self.context, line, clock.now())
+        await runs.answer(self.context, line, taken)
 
     async def _send(self) -> None:
         if self._sends:
@@ -181,8 +181,8 @@ class Process:
         try:
             if self._line is None:
                 stop = threading.Event()
-                self._line = sending.Dispatch(self.house, self.house.gateway(), None, stop, scanned=self._scanned)
-            backlog.check(self.house, clock.now())
+                self._line = sending.Dispatch(self.context, self.context.gateway(), None, stop, scanned=self._scanned)
+            backlog.check(self.context, clock.now())
             tally = await self._line.drain()
             if tally.claimed:
                 self.world.said(f"{self.name} sent: {tally.accepted} taken, {tally.refused} refused, {tally.unknown} ?")
@@ -190,7 +190,7 @@ class Process:
             self._sends = False
 
     def _scanned(self) -> None:
-        runs.succeeded(self.house, "send")
+        runs.succeeded(self.context, "send")
 
 
 class World:
@@ -202,7 +202,7 @@ class World:
         """`began` and `more` settings take the place of what the seed would choose."""
         self.seed = seed
         self.random = Random(f"the world of {seed}")
-        self._chance = Random(f"what nobody decides, of {seed}")  # the wire and the turns at the database
+        self._chance = Random(f"what no one decides, of {seed}")  # the wire and the turns at the database
         self.disk = disk
         self.counts: Counter[str] = Counter()
         self.trace: list[str] = []
@@ -266,7 +266,7 @@ class World:
             (ids, "_millisecond", 0),
             (ids, "_counter", 0),
             (gateway, "_Line", network.Line),
-            (oncall, "pager", lambda house: network.Phone()),
+            (oncall, "pager", lambda context: network.Phone()),
             (conversation, "understand", _understand),
         ):
             self._patches.enter_context(mock.patch.object(where, name, value))

@@ -1,4 +1,4 @@
-"""Staff: who they are, and what they may do where (45 CFR 164.312 (a)(2)(i): everybody has a login of their own).
+"""Staff: who they are, and what they may do where (45 CFR 164.312 (a)(2)(i): everyone has a login of their own).
 
 A *grant* gives a role at one site, or at every one. Several add up.
 """
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 
 _READING = frozenset({"look", "people"})
 _CARING = _READING | {"plan", "answer", "pause"}
@@ -121,7 +121,7 @@ class Invitation:
 
 
 def invite(
-    house: House, login: str, name: str, role: str, now: datetime, *, who: str, site: str | None = None
+    context: AppContext, login: str, name: str, role: str, now: datetime, *, who: str, site: str | None = None
 ) -> Invitation:
     """Add a member of staff with that role, at that site or at every one. Raises Refused."""
     login, name = fold(login), " ".join(name.split())
@@ -140,13 +140,15 @@ def invite(
         _note(tx, staff_id, "staff invited", now, who=who, after=f"{role} at {site or 'every site'}")
         return _invitation(tx, staff_id, login, now)
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def set_role(house: House, login: str, role: str | None, now: datetime, *, who: str, site: str | None = None) -> None:
+def set_role(
+    context: AppContext, login: str, role: str | None, now: datetime, *, who: str, site: str | None = None
+) -> None:
     """Give a role at a site, or at every one, in place of the one they had there; None takes it away.
 
-    Raises LookupError for a login nobody has, Refused for what would leave nobody to administer.
+    Raises LookupError for a login no one has, Refused for what would leave no one to administer.
     """
     if role is not None:
         _check_role(role)
@@ -167,10 +169,10 @@ def set_role(house: House, login: str, role: str | None, now: datetime, *, who: 
         said = {"before": before and f"{before} at {where}", "after": f"{role or 'nothing'} at {where}"}
         _note(tx, member.id, "role changed", now, who=who, **said)
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
-def end_access(house: House, login: str, now: datetime, *, who: str) -> None:
+def end_access(context: AppContext, login: str, now: datetime, *, who: str) -> None:
     """End a member of staff's access: their sign-ins and API keys end at once. Raises LookupError, Refused."""
 
     def work(tx: store.Transaction) -> None:
@@ -184,14 +186,14 @@ def end_access(house: House, login: str, now: datetime, *, who: str) -> None:
         keys = store.accounts.end_keys(tx, member.id, now)
         _note(tx, member.id, "access ended", now, who=who, after=f"sign-ins: {signed_in}, keys: {keys}")
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
-def reset(house: House, login: str, now: datetime, *, who: str, factor: bool = False) -> Invitation:
+def reset(context: AppContext, login: str, now: datetime, *, who: str, factor: bool = False) -> Invitation:
     """A new invitation: the old password and every sign-in end. Raises LookupError, Refused.
 
-    The second factor stays, so that whoever gets hold of the invitation alone does not come in; `factor` resets it
-    too, for somebody who has lost it and their recovery codes. Opens the access again where it had ended.
+    The second factor stays, so that the invitation alone lets no one in; `factor` resets it
+    too, for someone who has lost it and their recovery codes. Opens the access again where it had ended.
     """
 
     def work(tx: store.Transaction) -> Invitation:
@@ -205,10 +207,10 @@ def reset(house: House, login: str, now: datetime, *, who: str, factor: bool = F
         _note(tx, member.id, what, now, who=who, before="access had ended" if member.ended_at else None)
         return _invitation(tx, member.id, member.login, now)
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def end_sign_ins(house: House, login: str, now: datetime, *, who: str) -> int:
+def end_sign_ins(context: AppContext, login: str, now: datetime, *, who: str) -> int:
     """End all of a member of staff's sign-ins; how many. Raises LookupError."""
 
     def work(tx: store.Transaction) -> int:
@@ -217,13 +219,13 @@ def end_sign_ins(house: House, login: str, now: datetime, *, who: str) -> int:
         _note(tx, member.id, "sign-ins ended", now, who=who, after=str(ended))
         return ended
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def everybody(house: House, actor: Actor | None = None) -> list[Member]:
+def everybody(context: AppContext, actor: Actor | None = None) -> list[Member]:
     """All staff, by login; those whose access has ended too. Only whom that actor may administer, if one is given.
 
-    Who administers every site may administer everybody; who does so at some sites, whoever has roles there alone.
+    An administrator of every site may administer everyone; one of some sites, only those with roles there alone.
     """
 
     def work(tx: store.Transaction) -> list[Member]:
@@ -246,7 +248,7 @@ def everybody(house: House, actor: Actor | None = None) -> list[Member]:
             if actor is None or _administers(actor, granted[row.id])
         ]
 
-    return house.database.read(work)
+    return context.database.read(work)
 
 
 def _administers(actor: Actor, granted: Mapping[int | None, str]) -> bool:
@@ -255,17 +257,17 @@ def _administers(actor: Actor, granted: Mapping[int | None, str]) -> bool:
     return bool(granted) and set(granted) <= actor.sites("administer")
 
 
-def set_shortcuts(house: House, actor: Actor, now: datetime, *, on: bool) -> None:
+def set_shortcuts(context: AppContext, actor: Actor, now: datetime, *, on: bool) -> None:
     """Switch the keys of the pages on or off for oneself."""
 
     def work(tx: store.Transaction) -> None:
         store.accounts.change(tx, actor.id, shortcuts=on)
         _note(tx, actor.id, "shortcuts switched", now, who=actor.who, after="on" if on else "off")
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
-def keep_demo_staff(house: House, now: datetime) -> None:
+def keep_demo_staff(context: AppContext, now: datetime) -> None:
     """See to it that the demo's staff is there."""
 
     def work(tx: store.Transaction) -> None:
@@ -274,7 +276,7 @@ def keep_demo_staff(house: House, now: datetime) -> None:
             if staff_id is not None:
                 store.accounts.grant(tx, staff_id, None, role, now)
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
 def load(tx: store.Transaction, member: store.Row[Any], sign_in_id: int, ends_at: datetime) -> Actor:
@@ -292,17 +294,17 @@ def load(tx: store.Transaction, member: store.Row[Any], sign_in_id: int, ends_at
 
 
 def fold(login: str) -> str:
-    """A login as it is kept: nobody remembers in which case they chose it."""
+    """A login as it is kept: no one remembers in which case they chose it."""
     return login.strip().casefold()
 
 
 def is_login(login: str) -> bool:
-    """Whether a folded login could be somebody's."""
+    """Whether a folded login could be someone's."""
     return _LOGIN.fullmatch(login) is not None
 
 
 def mark(token: str) -> str:
-    """The fingerprint of a token that nobody can guess: 256 random bits need no key and no salt."""
+    """The fingerprint of a token that no one can guess: 256 random bits need no key and no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -315,7 +317,7 @@ def _invitation(tx: store.Transaction, staff_id: int, login: str, now: datetime)
 def _member(tx: store.Transaction, login: str) -> store.Row[Any]:
     member = store.accounts.by_login(tx, fold(login))
     if member is None:
-        raise LookupError(f"Nobody has the login {fold(login)}")
+        raise LookupError(f"No one has the login {fold(login)}")
     return member
 
 
@@ -334,12 +336,12 @@ def _check_role(role: str) -> None:
 
 
 def _keep_one(administrators: Mapping[int, bool], staff_id: int) -> None:
-    """An invitation is nobody yet: it may lapse, and its address may be wrong. So the last who came in by one stays."""
+    """An invitation is no one yet: it may lapse, and its address may be wrong. So the last who came in by one stays."""
     others = [works for one, works in administrators.items() if one != staff_id]
     if staff_id not in administrators:
         return
     if not others:
-        raise Refused("You cannot remove the last administrator. Make somebody else one first")
+        raise Refused("You cannot remove the last administrator. Make someone else one first")
     if administrators[staff_id] and not any(others):
         raise Refused(
             "You cannot remove the last administrator who can sign in. Wait until another one has signed in once"

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.store import Row
 
 SCOPES = {
@@ -71,7 +71,7 @@ class TooMany(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it sa
 
 
 def make(
-    house: House,
+    context: AppContext,
     name: str,
     scopes: Collection[str],
     now: datetime,
@@ -97,7 +97,7 @@ def make(
     secret = secrets.token_urlsafe(32)
 
     def work(tx: store.Transaction) -> Made:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         at = store.people.site_by_key(tx, site) if site is not None else None
         if site is not None and at is None:
             raise ValueError(f"there is no site {site}; there is {', '.join(store.people.site_keys(tx))}")
@@ -118,15 +118,15 @@ def make(
         store.records.note(tx, who=who, what="API key made", table="api_keys", row=key_id, now=now, after=prefix)
         return Made(prefix, f"rk_{prefix}_{secret}")
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def listed(house: House) -> Sequence[Row[Any]]:
+def listed(context: AppContext) -> Sequence[Row[Any]]:
     """Every key, the newest first: prefix, name, scopes, site, maker, made_at, seen_at, expires_at, ended_at."""
-    return house.database.read(store.api_keys.listed)
+    return context.database.read(store.api_keys.listed)
 
 
-def end(house: House, prefix: str, now: datetime, *, who: str) -> bool | None:
+def end(context: AppContext, prefix: str, now: datetime, *, who: str) -> bool | None:
     """End a key for good; whether it held until now, None where there is none."""
 
     def work(tx: store.Transaction) -> bool | None:
@@ -139,10 +139,10 @@ def end(house: House, prefix: str, now: datetime, *, who: str) -> bool | None:
         store.records.note(tx, who=who, what="API key ended", table="api_keys", row=row.id, now=now, after=prefix)
         return True
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def admit(house: House, text: str, now: datetime) -> Caller:
+def admit(context: AppContext, text: str, now: datetime) -> Caller:
     """Let the holder of a key in, and count the request. Raises NoKey and TooMany.
 
     The count is a bucket on the key's row, the same in every process: it holds a minute's worth and fills steadily.
@@ -154,15 +154,15 @@ def admit(house: House, text: str, now: datetime) -> Caller:
     def opens(row: Row[Any] | None) -> bool:
         return row is not None and hmac.compare_digest(row.secret, _fingerprint(shape[2])) and holds(row, now)
 
-    # A stranger takes no lock: they could keep everybody else from writing.
-    if not opens(house.database.read(lambda tx: store.api_keys.by_prefix(tx, shape[1], lock=False))):
+    # A stranger takes no lock: they could keep everyone else from writing.
+    if not opens(context.database.read(lambda tx: store.api_keys.by_prefix(tx, shape[1], lock=False))):
         raise NoKey
 
     def work(tx: store.Transaction) -> Caller:
         row = store.api_keys.by_prefix(tx, shape[1])
         if row is None or not opens(row):
             raise NoKey
-        most = float(house.settings.web.api_per_minute)
+        most = float(context.settings.web.api_per_minute)
         waited = max(timedelta(0), now - row.counted_at) if row.counted_at is not None else timedelta(minutes=1)
         allowance = min(most, row.allowance + most * (waited / timedelta(minutes=1)))
         if allowance < 1:
@@ -175,12 +175,12 @@ def admit(house: House, text: str, now: datetime) -> Caller:
             prefix=row.prefix,
             scopes=frozenset(row.scopes),
             sites=mine,
-            home=row.site or house.settings.site.key,
+            home=row.site or context.settings.site.key,
             every_site=row.site_id is None,
             left=int(allowance - 1),
         )
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def holds(row: Row[Any], now: datetime) -> bool:
@@ -213,7 +213,7 @@ class Repeated(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it s
         self.busy = busy
 
 
-def begin(house: House, caller: Caller, key: str, request: bytes, now: datetime) -> Answer | None:
+def begin(context: AppContext, caller: Caller, key: str, request: bytes, now: datetime) -> Answer | None:
     """Begin a request that carries an Idempotency-Key: None to do it, or what it was answered before.
 
     `request` is all of it that matters. Raises Repeated.
@@ -235,20 +235,22 @@ def begin(house: House, caller: Caller, key: str, request: bytes, now: datetime)
         said = json.loads(store.api_keys.open_answer(tx, row))
         return Answer(row.status, said["headers"], said["body"])
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def keep(house: House, caller: Caller, key: str, answer: Answer) -> None:
+def keep(context: AppContext, caller: Caller, key: str, answer: Answer) -> None:
     """Keep what was answered, for a day."""
     said = json.dumps({"headers": dict(answer.headers), "body": answer.body})
-    house.database.write(lambda tx: store.api_keys.keep_answer(tx, caller.key_id, key, answer.status, said), again=True)
+    context.database.write(
+        lambda tx: store.api_keys.keep_answer(tx, caller.key_id, key, answer.status, said), again=True
+    )
 
 
-def give_up(house: House, caller: Caller, key: str) -> None:
-    """The request was not done, so it may be made anew."""
-    house.database.write(lambda tx: store.api_keys.drop_answer(tx, caller.key_id, key), again=True)
+def give_up(context: AppContext, caller: Caller, key: str) -> None:
+    """The request was not done, so it may be made again."""
+    context.database.write(lambda tx: store.api_keys.drop_answer(tx, caller.key_id, key), again=True)
 
 
-def forget(house: House, now: datetime) -> int:
+def forget(context: AppContext, now: datetime) -> int:
     """Forget answers that are a day old; how many."""
-    return house.database.write(lambda tx: store.api_keys.drop_answers(tx, now - KEPT_FOR), again=True)
+    return context.database.write(lambda tx: store.api_keys.drop_answers(tx, now - KEPT_FOR), again=True)

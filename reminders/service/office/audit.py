@@ -1,7 +1,7 @@
-"""Who did what, and the proof that nobody has changed it since (45 CFR 164.312 (b) and (c), ASVS 16.4.2).
+"""Who did what, and the proof that no one has changed it since (45 CFR 164.312 (b) and (c), ASVS 16.4.2).
 
 The chain alone shows a changed or missing row in its middle. That its end was cut off, or that all of it was written
-anew, shows only against a *head* that was taken out of the database before: its place and hash, signed.
+again, shows only against a *head* that was taken out of the database before: its place and hash, signed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.store.office.audit import Head
 
 SETTLED_AFTER = timedelta(seconds=10)  # by then a transaction that was under way has written its row
@@ -44,22 +44,22 @@ class NoHead(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it say
     """A file that holds no head of ours; the text says what is the matter with it."""
 
 
-def chain(house: House, now: datetime) -> int:
+def chain(context: AppContext, now: datetime) -> int:
     """Chain what is new in the audit; how many rows."""
     done = 0
-    while many := house.database.write(lambda tx: store.audit.chain(tx, now - SETTLED_AFTER, BATCH), again=True):
+    while many := context.database.write(lambda tx: store.audit.chain(tx, now - SETTLED_AFTER, BATCH), again=True):
         done += many
         if many < BATCH:
             break
     return done
 
 
-def verify(house: House, *exported: Head) -> Verdict:
+def verify(context: AppContext, *exported: Head) -> Verdict:
     """Walk along the chain and check every row; and that each exported head still stands in it."""
-    gone = house.database.read(store.audit.erased_patients)
+    gone = context.database.read(store.audit.erased_patients)
     last, rows, erased = Head(0, store.audit.START), 0, 0
     problems: list[str] = []
-    while links := house.database.read(partial(store.audit.walk, after=last, limit=BATCH, gone=gone)):
+    while links := context.database.read(partial(store.audit.walk, after=last, limit=BATCH, gone=gone)):
         for one in links:
             rows += 1
             erased += one.erased
@@ -67,37 +67,37 @@ def verify(house: House, *exported: Head) -> Verdict:
                 problems.append(one.wrong)
         last = Head(links[-1].place, links[-1].hash)
     for head in exported:
-        there = house.database.read(partial(store.audit.hash_at, place=head.place))
+        there = context.database.read(partial(store.audit.hash_at, place=head.place))
         if there is None:
             problems.append(
                 f"the head was taken at row {head.place}, and the chain ends at row {last.place}: its end was cut "
                 "off, or an older backup was restored"
             )
         elif there != head.hash:
-            problems.append(f"row {head.place} is not the one that the head was taken at: the chain was written anew")
-    return Verdict(rows, last, tuple(problems), erased, house.database.read(store.audit.waiting))
+            problems.append(f"row {head.place} is not the one that the head was taken at: the chain was written again")
+    return Verdict(rows, last, tuple(problems), erased, context.database.read(store.audit.waiting))
 
 
-def note_verified(house: House, verdict: Verdict, now: datetime, *, who: str) -> None:
-    """Put on record that somebody walked along the chain, and what came out."""
+def note_verified(context: AppContext, verdict: Verdict, now: datetime, *, who: str) -> None:
+    """Put on record that someone walked along the chain, and what came out."""
     said = "whole" if verdict.ok else "; ".join(verdict.problems)
-    house.database.write(
+    context.database.write(
         lambda tx: store.records.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
         again=True,
     )
 
 
-def export_head(house: House, now: datetime) -> dict[str, Any] | None:
+def export_head(context: AppContext, now: datetime) -> dict[str, Any] | None:
     """The head of the chain, signed, to be kept outside of the database; None before there is one."""
-    head = house.database.read(store.audit.head)
+    head = context.database.read(store.audit.head)
     if not head.place:
         return None
     said = {"place": head.place, "hash": head.hash.hex(), "at": now.isoformat(timespec="seconds")}
-    key = _signing_key(house)
+    key = _signing_key(context)
     return said | {"key": key.public_key().public_bytes_raw().hex(), "signature": key.sign(_signed(said)).hex()}
 
 
-def read_head(house: House, text: str) -> Head:
+def read_head(context: AppContext, text: str) -> Head:
     """A head that was exported. Raises NoHead for one that was not signed by this service."""
     try:
         said = json.loads(text)
@@ -108,7 +108,7 @@ def read_head(house: House, text: str) -> Head:
         raise NoHead("its signature is wrong: the file was changed") from None
     except (ValueError, KeyError, TypeError):
         raise NoHead("it holds no head as `reminders audit head` writes it") from None
-    if key != _signing_key(house).public_key().public_bytes_raw():
+    if key != _signing_key(context).public_key().public_bytes_raw():
         raise NoHead("it was signed by another REMINDERS_SECRET_KEY than the one that is set now")
     return head
 
@@ -117,6 +117,6 @@ def _signed(said: Mapping[str, Any]) -> bytes:
     return json.dumps([said["place"], said["hash"], said["at"]]).encode()
 
 
-def _signing_key(house: House) -> Ed25519PrivateKey:
-    seed = hashlib.sha256(f"the audit's head|{house.secrets.secret_key}".encode()).digest()
+def _signing_key(context: AppContext) -> Ed25519PrivateKey:
+    seed = hashlib.sha256(f"the audit's head|{context.secrets.secret_key}".encode()).digest()
     return Ed25519PrivateKey.from_private_bytes(seed)

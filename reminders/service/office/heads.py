@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.office import audit
 from reminders.store.office.audit import Head
 
@@ -28,17 +28,17 @@ class NotKept(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it sa
     """The head could not be kept, or what was kept before does not stand in the chain. The message says which."""
 
 
-def keep(house: House, now: datetime, *, at_once: bool = False) -> bool:
+def keep(context: AppContext, now: datetime, *, at_once: bool = False) -> bool:
     """Keep the head where `jobs.audit_head` says, if that is a day ago, or `at_once`; whether it was kept now.
 
     A file whose last head stands in the chain no more is added to none the less, so that both are on record. Raises
     NotKept.
     """
-    place = house.settings.jobs.audit_head
-    last = last_kept(house)
+    place = context.settings.jobs.audit_head
+    last = last_kept(context)
     if place is None or not (at_once or last is None or now - last >= EVERY):
         return False
-    exported = audit.export_head(house, now)
+    exported = audit.export_head(context, now)
     if exported is None:
         return False
     line = json.dumps(exported)
@@ -46,23 +46,23 @@ def keep(house: House, now: datetime, *, at_once: bool = False) -> bool:
     if place.startswith("https://"):
         _post(place, line)
     else:
-        problem = _stands_no_more(house, Path(place))
+        problem = _stands_no_more(context, Path(place))
         _append(Path(place), line)
-    house.database.write(lambda tx: store.backup.set_mark(tx, _KEPT, now), again=True)
+    context.database.write(lambda tx: store.backup.set_mark(tx, _KEPT, now), again=True)
     if problem is not None:
         raise NotKept(problem)
     return True
 
 
-def last_kept(house: House) -> datetime | None:
+def last_kept(context: AppContext) -> datetime | None:
     """When a head was kept last."""
-    return house.database.read(store.backup.all_marks).get(_KEPT)
+    return context.database.read(store.backup.all_marks).get(_KEPT)
 
 
-def read_all(house: House, text: str) -> list[Head]:
+def read_all(context: AppContext, text: str) -> list[Head]:
     """Every head in a file: one, or one a line. Raises NoHead."""
     lines = list(_lines(text))
-    return [audit.read_head(house, line) for line in lines] if lines else [audit.read_head(house, text)]
+    return [audit.read_head(context, line) for line in lines] if lines else [audit.read_head(context, text)]
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _lines(text: str) -> Iterator[str]:
         yield from (line for line in whole.splitlines() if line.strip())
 
 
-def _stands_no_more(house: House, file: Path) -> str | None:
+def _stands_no_more(context: AppContext, file: Path) -> str | None:
     """What is wrong with the last head of the file, by the chain as it is now."""
     try:
         with file.open("rb") as there:
@@ -84,10 +84,10 @@ def _stands_no_more(house: House, file: Path) -> str | None:
     if not kept:
         return None
     try:
-        head = audit.read_head(house, kept.splitlines()[-1])
+        head = audit.read_head(context, kept.splitlines()[-1])
     except audit.NoHead as wrong:
         return f"the last head in jobs.audit_head: {wrong}"
-    if house.database.read(lambda tx: store.audit.hash_at(tx, head.place)) == head.hash:
+    if context.database.read(lambda tx: store.audit.hash_at(tx, head.place)) == head.hash:
         return None
     return "the last head in jobs.audit_head stands in the chain no more: run `reminders audit verify --head` on it"
 

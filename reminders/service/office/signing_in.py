@@ -4,8 +4,8 @@ A sign-in is a row in the database; the browser holds a token of 256 random bits
 with the password alone, and holds once the second factor is shown: the token is a new one then.
 
 Wrong tries are counted by login and address together, by address, and by login. Each may fail a number of times, then
-waits 4 s, and twice as long with every try. The wait of a login alone stays short, so that nobody can lock out
-somebody else. A browser in which somebody has signed in before carries a device token for that login, and is counted
+waits 4 s, and twice as long with every try. The wait of a login alone stays short, so that no one can lock out
+someone else. A browser in which someone has signed in before carries a device token for that login, and is counted
 by itself alone: who shares its address, as behind a proxy that does not say whom it speaks for, cannot lock it out.
 """
 
@@ -29,7 +29,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.office import accounts
 from reminders.service.office.accounts import Actor, mark
 from reminders.store.database.sealing import Place
@@ -39,7 +39,7 @@ RECOVERY_CODES = 10
 STEP_SECONDS = 30
 KEPT_FOR = timedelta(hours=1)
 SEEN_EVERY = timedelta(minutes=1)
-ISSUER = "Reminders"  # stands in an app on somebody's own phone, so it must not tell
+ISSUER = "Reminders"  # stands in an app on someone's own phone, so it must not tell
 
 DEVICE_FOR = timedelta(days=90)
 
@@ -73,7 +73,7 @@ class Busy(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
 
 
 class NotSignedIn(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
-    """Nobody is signed in by that token. `need` is what would help: `password`, `code` or `enrol`.
+    """No one is signed in by that token. `need` is what would help: `password`, `code` or `enrol`.
 
     `was` is the id of the member of staff whose sign-in it was or is; None for a stranger.
     """
@@ -103,50 +103,54 @@ class Enrolment:
 # Who it is
 
 
-def enter(house: House, token: str, now: datetime, *, refresh: bool = False) -> Actor:
+def enter(context: AppContext, token: str, now: datetime, *, refresh: bool = False) -> Actor:
     """Who is signed in by that token. A page that refreshes itself does not hold off the idle limit.
 
     Raises NotSignedIn.
     """
-    actor, seen_at = house.database.read(lambda tx: _enter(house, tx, token, now))
+    actor, seen_at = context.database.read(lambda tx: _enter(context, tx, token, now))
     if refresh or now - seen_at < SEEN_EVERY:
         return actor
 
     def note(tx: store.Transaction) -> Actor:
         store.accounts.seen(tx, actor.sign_in_id, now)
-        return _enter(house, tx, token, now)[0]
+        return _enter(context, tx, token, now)[0]
 
-    return house.database.write(note, again=True)
+    return context.database.write(note, again=True)
 
 
-def _enter(house: House, tx: store.Transaction, token: str, now: datetime) -> tuple[Actor, datetime]:
-    sign_in, member = _holding(house, tx, token, now)
+def _enter(context: AppContext, tx: store.Transaction, token: str, now: datetime) -> tuple[Actor, datetime]:
+    sign_in, member = _holding(context, tx, token, now)
     if sign_in.proved_at is None:
         raise NotSignedIn("code" if member.enrolled_at else "enrol", member.id)
-    return accounts.load(tx, member, sign_in.id, _ends_at(house, sign_in)), sign_in.seen_at
+    return accounts.load(tx, member, sign_in.id, _ends_at(context, sign_in)), sign_in.seen_at
 
 
-def _holding(house: House, tx: store.Transaction, token: str, now: datetime) -> tuple[store.Row[Any], store.Row[Any]]:
+def _holding(
+    context: AppContext, tx: store.Transaction, token: str, now: datetime
+) -> tuple[store.Row[Any], store.Row[Any]]:
     """The sign-in and whose it is, if it still holds. Raises NotSignedIn."""
     sign_in = store.accounts.sign_in_of(tx, mark(token)) if token else None
     member = sign_in and store.accounts.by_id(tx, sign_in.staff_id)
     if sign_in is None or member is None:
         raise NotSignedIn("password")
-    if sign_in.ended_at is not None or member.ended_at is not None or now >= _ends_at(house, sign_in):
+    if sign_in.ended_at is not None or member.ended_at is not None or now >= _ends_at(context, sign_in):
         raise NotSignedIn("password", member.id)
     return sign_in, member
 
 
-def _half(house: House, tx: store.Transaction, token: str, now: datetime) -> tuple[store.Row[Any], store.Row[Any]]:
+def _half(
+    context: AppContext, tx: store.Transaction, token: str, now: datetime
+) -> tuple[store.Row[Any], store.Row[Any]]:
     """As `_holding`, of one that waits for its second factor."""
-    sign_in, member = _holding(house, tx, token, now)
+    sign_in, member = _holding(context, tx, token, now)
     if sign_in.proved_at is not None:
         raise NotSignedIn("password", member.id)
     return sign_in, member
 
 
-def _ends_at(house: House, sign_in: store.Row[Any]) -> datetime:
-    web = house.settings.web
+def _ends_at(context: AppContext, sign_in: store.Row[Any]) -> datetime:
+    web = context.settings.web
     idle: datetime = sign_in.seen_at + timedelta(minutes=web.idle_minutes)
     longest: datetime = sign_in.started_at + timedelta(hours=web.longest_hours)
     return min(idle, longest)
@@ -155,72 +159,74 @@ def _ends_at(house: House, sign_in: store.Row[Any]) -> datetime:
 # In
 
 
-def sign_in(house: House, login: str, password: str, now: datetime, *, where: str, device: str = "") -> Half | None:
+def sign_in(
+    context: AppContext, login: str, password: str, now: datetime, *, where: str, device: str = ""
+) -> Half | None:
     """Begin a sign-in with a login and its password; None where they do not go together, whichever is wrong.
 
-    `device` is the token of a browser in which somebody signed in before; one that is none of this login's is worth
-    nothing. Takes the same time for a login that nobody has. Raises TooManyTries, Busy.
+    `device` is the token of a browser in which someone signed in before; one that is none of this login's is worth
+    nothing. Takes the same time for a login that no one has. Raises TooManyTries, Busy.
     """
     login = accounts.fold(login)
-    member = house.database.read(lambda tx: store.accounts.by_login(tx, login)) if accounts.is_login(login) else None
-    if _is_device_of(house, member, device, now):
+    member = context.database.read(lambda tx: store.accounts.by_login(tx, login)) if accounts.is_login(login) else None
+    if _is_device_of(context, member, device, now):
         kind, tries = _DEVICE, {_DEVICE: device}
     else:
         kind, tries = _BOTH, {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
-    tried = _try(house, tries, now)
+    tried = _try(context, tries, now)
     known = member is not None and member.password is not None and member.ended_at is None
     try:
         with _room_to_hash():
             right = _verify(member.password if member is not None and known else _nobodys(), password) and known
             stale = right and member is not None and _HASHER.check_needs_rehash(member.password)
             anew = _hash(password) if stale else None
-    except Busy:  # nobody looked at the password, so it was not a wrong one
-        house.database.write(lambda tx: store.accounts.forgive(tx, tried, ""), again=True)
+    except Busy:  # no one looked at the password, so it was not a wrong one
+        context.database.write(lambda tx: store.accounts.forgive(tx, tried, ""), again=True)
         raise
     if member is None or not right:
         staff_id = 0 if member is None else member.id
-        house.database.write(lambda tx: _note(tx, "a stranger", "sign-in refused", staff_id, now), again=True)
+        context.database.write(lambda tx: _note(tx, "a stranger", "sign-in refused", staff_id, now), again=True)
         return None
 
     def work(tx: store.Transaction) -> str:
-        _forgive(house, tx, tried, kind, tries[kind])
+        _forgive(context, tx, tried, kind, tries[kind])
         if anew is not None:
             store.accounts.change(tx, member.id, password=anew)
         return _begin(tx, member.id, now, where)
 
-    return Half(house.database.write(work), member.enrolled_at is not None)
+    return Half(context.database.write(work), member.enrolled_at is not None)
 
 
-def prove(house: House, token: str, code: str, now: datetime) -> str | None:
+def prove(context: AppContext, token: str, code: str, now: datetime) -> str | None:
     """Show the second factor, or a recovery code: the token of the whole sign-in, or None where the code is wrong.
 
     Raises NotSignedIn, TooManyTries.
     """
-    member = unproved(house, token, now)
+    member = unproved(context, token, now)
     if member.enrolled_at is None:
         raise NotSignedIn("enrol", member.id)
-    tried = _try(house, {_FACTOR: str(member.id)}, now)
+    tried = _try(context, {_FACTOR: str(member.id)}, now)
 
     def work(tx: store.Transaction) -> str | None:
-        sign_in, member = _half(house, tx, token, now)
-        how = _show(house, tx, member, code, now)
+        sign_in, member = _half(context, tx, token, now)
+        how = _show(context, tx, member, code, now)
         if how is None:
             _note(tx, "a stranger", "second factor refused", member.id, now)
             return None
-        _forgive(house, tx, tried, _FACTOR, str(member.id))
+        _forgive(context, tx, tried, _FACTOR, str(member.id))
         return _signed_in(tx, sign_in.id, member, now, how)
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def _show(house: House, tx: store.Transaction, member: store.Row[Any], code: str, now: datetime) -> str | None:
+def _show(context: AppContext, tx: store.Transaction, member: store.Row[Any], code: str, now: datetime) -> str | None:
     """Use up a code of the app, or a recovery code; which it was, None for neither."""
     typed = "".join(code.split()).replace("-", "").lower()
     secret = store.accounts.factor_of(tx, member)
     step = _step_of(secret, typed, now) if secret is not None else None
     if step is not None:
         return "code" if store.accounts.use_step(tx, member.id, step) else None
-    if store.accounts.use_recovery_code(tx, member.id, _keyed(house, "recovery", typed), now):
+    if store.accounts.use_recovery_code(tx, member.id, _keyed(context, "recovery", typed), now):
         return "recovery code"
     return None
 
@@ -233,69 +239,69 @@ def _step_of(secret: str, code: str, now: datetime) -> int | None:
     return found[-1] if found else None
 
 
-def offer_factor(house: House, staff_id: int, login: str, now: datetime) -> Enrolment:
+def offer_factor(context: AppContext, staff_id: int, login: str, now: datetime) -> Enrolment:
     """Offer a second factor. Nothing is kept until it is confirmed by a code."""
-    return _offered(house, _first(staff_id), login, pyotp.random_base32(), now)
+    return _offered(context, _first(staff_id), login, pyotp.random_base32(), now)
 
 
-def offered_again(house: House, staff_id: int, login: str, sealed: str, now: datetime) -> Enrolment:
+def offered_again(context: AppContext, staff_id: int, login: str, sealed: str, now: datetime) -> Enrolment:
     """The one that was offered, after a wrong code; another one where that is too long ago."""
-    secret = _unseal(house, _first(staff_id), sealed, now)
-    return _offered(house, _first(staff_id), login, secret or pyotp.random_base32(), now)
+    secret = _unseal(context, _first(staff_id), sealed, now)
+    return _offered(context, _first(staff_id), login, secret or pyotp.random_base32(), now)
 
 
 def _first(staff_id: int) -> str:
     return f"factor of {staff_id}"
 
 
-def _offered(house: House, use: str, login: str, secret: str, now: datetime) -> Enrolment:
+def _offered(context: AppContext, use: str, login: str, secret: str, now: datetime) -> Enrolment:
     uri = pyotp.TOTP(secret, interval=STEP_SECONDS).provisioning_uri(name=login, issuer_name=ISSUER)
-    return Enrolment(secret, uri, _seal(house, use, secret, now))
+    return Enrolment(secret, uri, _seal(context, use, secret, now))
 
 
-def unproved(house: House, token: str, now: datetime) -> store.Row[Any]:
+def unproved(context: AppContext, token: str, now: datetime) -> store.Row[Any]:
     """Who has shown a password, and may show or set up the second factor now. Raises NotSignedIn."""
-    return house.database.read(lambda tx: _half(house, tx, token, now)[1])
+    return context.database.read(lambda tx: _half(context, tx, token, now)[1])
 
 
-def enrol(house: House, token: str, sealed: str, code: str, now: datetime) -> tuple[str, list[str]] | None:
+def enrol(context: AppContext, token: str, sealed: str, code: str, now: datetime) -> tuple[str, list[str]] | None:
     """Put the offered second factor to use: the token of the whole sign-in, and the recovery codes, shown once.
 
-    None where the code is none of its. Raises NotSignedIn, also for whoever has a second factor already; TooManyTries.
+    None where the code is none of its. Raises NotSignedIn, also where there is a second factor already; TooManyTries.
     """
     codes = _recovery_codes()
-    member = unproved(house, token, now)
-    tried = _try(house, {_FACTOR: str(member.id)}, now)
+    member = unproved(context, token, now)
+    tried = _try(context, {_FACTOR: str(member.id)}, now)
 
     def work(tx: store.Transaction) -> str | None:
-        sign_in, member = _half(house, tx, token, now)
+        sign_in, member = _half(context, tx, token, now)
         if member.enrolled_at is not None:
             raise NotSignedIn("code", member.id)
-        secret = _unseal(house, _first(member.id), sealed, now)
+        secret = _unseal(context, _first(member.id), sealed, now)
         step = _step_of(secret, "".join(code.split()), now) if secret is not None else None
         if secret is None or step is None:
             return None
         store.accounts.keep_factor(tx, member.id, secret, step, now)
-        store.accounts.keep_recovery_codes(tx, member.id, [_keyed(house, "recovery", one) for one in codes], now)
-        _forgive(house, tx, tried, _FACTOR, str(member.id))
+        store.accounts.keep_recovery_codes(tx, member.id, [_keyed(context, "recovery", one) for one in codes], now)
+        _forgive(context, tx, tried, _FACTOR, str(member.id))
         _note(tx, f"staff:{member.login}", "second factor set up", member.id, now)
         return _signed_in(tx, sign_in.id, member, now, "new second factor")
 
-    fresh = house.database.write(work)
+    fresh = context.database.write(work)
     return None if fresh is None else (fresh, _in_groups(codes))
 
 
-def invited(house: House, token: str, now: datetime) -> store.Row[Any] | None:
+def invited(context: AppContext, token: str, now: datetime) -> store.Row[Any] | None:
     """Whom an invitation is for, while it holds."""
-    return house.database.read(lambda tx: store.accounts.by_invitation(tx, mark(token), now))
+    return context.database.read(lambda tx: store.accounts.by_invitation(tx, mark(token), now))
 
 
-def take_up(house: House, token: str, password: str, now: datetime, *, where: str) -> Half:
+def take_up(context: AppContext, token: str, password: str, now: datetime, *, where: str) -> Half:
     """Choose a password by an invitation, which is used up by it; the sign-in goes on with the second factor.
 
     Raises accounts.Refused with what is wrong with the password, LookupError where the invitation does not hold, Busy.
     """
-    member = invited(house, token, now)
+    member = invited(context, token, now)
     if member is None:
         raise LookupError("the invitation does not hold")
     if problem := check_password(password, member.login, member.name):
@@ -312,7 +318,7 @@ def take_up(house: House, token: str, password: str, now: datetime, *, where: st
         _note(tx, f"staff:{member.login}", "password chosen", member.id, now)
         return Half(_begin(tx, member.id, now, where), member.enrolled_at is not None)
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
 def check_password(password: str, login: str, name: str) -> str | None:
@@ -344,9 +350,9 @@ def _guesses(password: str, own: Sequence[str]) -> float:
     return float(found["guesses_log10"])
 
 
-def enter_demo(house: House, login: str, now: datetime, *, where: str) -> str | None:
+def enter_demo(context: AppContext, login: str, now: datetime, *, where: str) -> str | None:
     """The token of a whole sign-in as one of the demo's staff, without a password; None where there is none such."""
-    if not house.settings.web.demo or house.settings.twilio.live or login not in accounts.DEMO_STAFF:
+    if not context.settings.web.demo or context.settings.twilio.live or login not in accounts.DEMO_STAFF:
         return None
 
     def work(tx: store.Transaction) -> str | None:
@@ -355,35 +361,35 @@ def enter_demo(house: House, login: str, now: datetime, *, where: str) -> str | 
             return None
         return open_for(tx, member, now, where=where, how="demo")
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def device_token(house: House, actor: Actor, now: datetime) -> str:
+def device_token(context: AppContext, actor: Actor, now: datetime) -> str:
     """A token by which this browser is known again at the next sign-in of the actor, and of no one else.
 
     It lets no one in. It ends with the password, with the access, and after 90 days.
     """
-    member = house.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
+    member = context.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
     said = f"{actor.id}.{int((now + DEVICE_FOR).timestamp())}.{secrets.token_urlsafe(16)}"
-    return f"{said}.{_device_mark(house, member, said)}" if member is not None and member.password else ""
+    return f"{said}.{_device_mark(context, member, said)}" if member is not None and member.password else ""
 
 
-def _is_device_of(house: House, member: store.Row[Any] | None, device: str, now: datetime) -> bool:
+def _is_device_of(context: AppContext, member: store.Row[Any] | None, device: str, now: datetime) -> bool:
     if member is None or member.password is None or member.ended_at is not None:
         return False
     said, _, given = device.rpartition(".")
-    if not _same(_device_mark(house, member, said), given):
+    if not _same(_device_mark(context, member, said), given):
         return False
     whose, ends, _ = said.split(".")
     return int(whose) == member.id and now.timestamp() < int(ends)
 
 
-def _device_mark(house: House, member: store.Row[Any], said: str) -> str:
-    return _keyed(house, "device", f"{said}|{member.password}")
+def _device_mark(context: AppContext, member: store.Row[Any], said: str) -> str:
+    return _keyed(context, "device", f"{said}|{member.password}")
 
 
 def open_for(tx: store.Transaction, member: store.Row[Any], now: datetime, *, where: str, how: str) -> str:
-    """The token of a sign-in that holds for somebody who need not show anything more."""
+    """The token of a sign-in that holds for someone who need not show anything more."""
     token = secrets.token_urlsafe(32)
     store.accounts.begin(tx, member.id, mark(token), now, where=where, proved=True)
     store.accounts.change(tx, member.id, seen_at=now)
@@ -408,7 +414,7 @@ def _signed_in(tx: store.Transaction, sign_in_id: int, member: store.Row[Any], n
 # Out
 
 
-def sign_out(house: House, token: str, now: datetime) -> None:
+def sign_out(context: AppContext, token: str, now: datetime) -> None:
     """End the sign-in of that token, if it is one."""
 
     def work(tx: store.Transaction) -> None:
@@ -419,24 +425,24 @@ def sign_out(house: House, token: str, now: datetime) -> None:
         assert member is not None
         _note(tx, f"staff:{member.login}", "signed out", member.id, now)
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
-def end_others(house: House, actor: Actor, now: datetime) -> int:
-    """End all of somebody's sign-ins but the one they do it from; how many."""
+def end_others(context: AppContext, actor: Actor, now: datetime) -> int:
+    """End all of someone's sign-ins but the one they do it from; how many."""
 
     def work(tx: store.Transaction) -> int:
         ended = store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
         _note(tx, actor.who, "other sign-ins ended", actor.id, now, after=str(ended))
         return ended
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-# One's own account. Whoever changes what they come in by shows first that they still are who they were (ASVS 7.5.1).
+# One's own account. Changing what one signs in with asks first for what one signed in with (ASVS 7.5.1).
 
 
-def change_password(house: House, actor: Actor, new: str, now: datetime) -> None:
+def change_password(context: AppContext, actor: Actor, new: str, now: datetime) -> None:
     """A new password, and the end of all other sign-ins. After `confirm`. Raises accounts.Refused, Busy."""
     if problem := check_password(new, actor.login, actor.name):
         raise accounts.Refused(problem)
@@ -448,74 +454,76 @@ def change_password(house: House, actor: Actor, new: str, now: datetime) -> None
         store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
         _note(tx, actor.who, "password changed", actor.id, now)
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
-def offer_another_factor(house: House, actor: Actor, now: datetime, sealed: str | None = None) -> Enrolment | None:
+def offer_another_factor(
+    context: AppContext, actor: Actor, now: datetime, sealed: str | None = None
+) -> Enrolment | None:
     """Offer another second factor, after `confirm`; the one in use stays until `change_factor`.
 
     With `sealed` the one that was offered, after a wrong code; None where it was offered too long ago, or elsewhere.
     """
     use = _another(actor)
-    secret = pyotp.random_base32() if sealed is None else _unseal(house, use, sealed, now)
-    return None if secret is None else _offered(house, use, actor.login, secret, now)
+    secret = pyotp.random_base32() if sealed is None else _unseal(context, use, sealed, now)
+    return None if secret is None else _offered(context, use, actor.login, secret, now)
 
 
-def change_factor(house: House, actor: Actor, sealed: str, code: str, now: datetime) -> list[str] | None:
+def change_factor(context: AppContext, actor: Actor, sealed: str, code: str, now: datetime) -> list[str] | None:
     """The offered second factor in place of the one before: the new recovery codes. All other sign-ins end.
 
     None, and nothing changes, where the code is none of its or it was not offered here. Raises TooManyTries.
     """
     codes = _recovery_codes()
-    tried = _try(house, {_FACTOR: str(actor.id)}, now)
+    tried = _try(context, {_FACTOR: str(actor.id)}, now)
 
     def work(tx: store.Transaction) -> bool:
-        secret = _unseal(house, _another(actor), sealed, now)
+        secret = _unseal(context, _another(actor), sealed, now)
         step = _step_of(secret, "".join(code.split()), now) if secret is not None else None
         if secret is None or step is None:
             return False
         store.accounts.keep_factor(tx, actor.id, secret, step, now)
-        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(house, "recovery", one) for one in codes], now)
+        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(context, "recovery", one) for one in codes], now)
         store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
-        _forgive(house, tx, tried, _FACTOR, str(actor.id))
+        _forgive(context, tx, tried, _FACTOR, str(actor.id))
         _note(tx, actor.who, "second factor changed", actor.id, now)
         return True
 
-    return _in_groups(codes) if house.database.write(work) else None
+    return _in_groups(codes) if context.database.write(work) else None
 
 
 def _another(actor: Actor) -> str:
     return f"another factor of {actor.id} in {actor.sign_in_id}"
 
 
-def new_recovery_codes(house: House, actor: Actor, now: datetime) -> list[str]:
+def new_recovery_codes(context: AppContext, actor: Actor, now: datetime) -> list[str]:
     """Ten recovery codes in place of those before, shown once. After `confirm`."""
     codes = _recovery_codes()
 
     def work(tx: store.Transaction) -> None:
-        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(house, "recovery", one) for one in codes], now)
+        store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(context, "recovery", one) for one in codes], now)
         _note(tx, actor.who, "recovery codes made", actor.id, now)
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
     return _in_groups(codes)
 
 
-def confirm(house: House, actor: Actor, password: str, code: str, now: datetime) -> bool:
+def confirm(context: AppContext, actor: Actor, password: str, code: str, now: datetime) -> bool:
     """Whether password and second factor are those of the actor; the code is used up. Raises TooManyTries, Busy."""
-    tried = _try(house, {_FACTOR: str(actor.id)}, now)
-    member = house.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
+    tried = _try(context, {_FACTOR: str(actor.id)}, now)
+    member = context.database.read(lambda tx: store.accounts.by_id(tx, actor.id))
     with _room_to_hash():
         right = member is not None and _verify(member.password or _nobodys(), password) and bool(member.password)
 
     def work(tx: store.Transaction) -> bool:
         member = store.accounts.by_id(tx, actor.id)
-        if not right or member is None or _show(house, tx, member, code, now) is None:
+        if not right or member is None or _show(context, tx, member, code, now) is None:
             _note(tx, actor.who, "confirmation refused", actor.id, now)
             return False
-        _forgive(house, tx, tried, _FACTOR, str(actor.id))
+        _forgive(context, tx, tried, _FACTOR, str(actor.id))
         return True
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
 def _recovery_codes() -> list[str]:
@@ -529,27 +537,29 @@ def _in_groups(codes: list[str]) -> list[str]:
 # What a form had in it when the sign-in ended
 
 
-def keep_form(house: House, staff_id: int, path: str, fields: list[tuple[str, str]], now: datetime) -> str:
-    """Seal what somebody had typed, for the page where they sign in again."""
-    return _seal(house, "a form", {"staff": staff_id, "path": path, "fields": fields}, now)
+def keep_form(context: AppContext, staff_id: int, path: str, fields: list[tuple[str, str]], now: datetime) -> str:
+    """Seal what someone had typed, for the page where they sign in again."""
+    return _seal(context, "a form", {"staff": staff_id, "path": path, "fields": fields}, now)
 
 
-def kept_form(house: House, staff_id: int, kept: str, now: datetime) -> tuple[str, list[tuple[str, str]]] | None:
-    """The path of a kept form and its fields; None where it was somebody else's, too long ago, or none."""
-    form = _unseal(house, "a form", kept, now)
+def kept_form(context: AppContext, staff_id: int, kept: str, now: datetime) -> tuple[str, list[tuple[str, str]]] | None:
+    """The path of a kept form and its fields; None where it was someone else's, too long ago, or none."""
+    form = _unseal(context, "a form", kept, now)
     if form is None or form["staff"] != staff_id:
         return None
     return form["path"], [(name, value) for name, value in form["fields"]]
 
 
-def _seal(house: House, use: str, value: Any, now: datetime) -> str:
+def _seal(context: AppContext, use: str, value: Any, now: datetime) -> str:
     said = json.dumps({"at": now.timestamp(), "value": value}, ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(house.database.ring.seal(Place("browser", use, 0), said)).decode()
+    return base64.urlsafe_b64encode(context.database.ring.seal(Place("browser", use, 0), said)).decode()
 
 
-def _unseal(house: House, use: str, sealed: str, now: datetime) -> Any:
+def _unseal(context: AppContext, use: str, sealed: str, now: datetime) -> Any:
     try:
-        said = json.loads(house.database.ring.open(Place("browser", use, 0), base64.urlsafe_b64decode(sealed.encode())))
+        said = json.loads(
+            context.database.ring.open(Place("browser", use, 0), base64.urlsafe_b64decode(sealed.encode()))
+        )
     except (store.Unreadable, ValueError):
         return None
     age = timedelta(seconds=now.timestamp() - said["at"])
@@ -559,36 +569,36 @@ def _unseal(house: House, use: str, sealed: str, now: datetime) -> Any:
 # Wrong tries
 
 
-def _try(house: House, tries: Mapping[str, str], now: datetime) -> list[int]:
+def _try(context: AppContext, tries: Mapping[str, str], now: datetime) -> list[int]:
     """Count a try, before it is known whether it is a wrong one: many at once are counted as many.
 
     Raises TooManyTries.
     """
-    sources = {_keyed(house, kind, value): kind for kind, value in tries.items()}
+    sources = {_keyed(context, kind, value): kind for kind, value in tries.items()}
 
     def work(tx: store.Transaction) -> list[int] | int:
         wait = 0
         for source, (many, last) in store.accounts.wrong_tries(tx, sources, now - _COUNTED_FOR).items():
-            free, longest = _free_and_longest(house, sources[source])
+            free, longest = _free_and_longest(context, sources[source])
             if many >= free:
                 until = last + timedelta(seconds=min(longest, 4 * 2 ** min(many - free, 20)))
                 wait = max(wait, -int(-(until - now).total_seconds() // 1))
         return wait or store.accounts.note_try(tx, sources, now, forget=now - _COUNTED_FOR)
 
-    done = house.database.write(work)
+    done = context.database.write(work)
     if isinstance(done, int):
         raise TooManyTries(done)
     return done
 
 
-def _free_and_longest(house: House, kind: str) -> tuple[int, int]:
-    web = house.settings.web
+def _free_and_longest(context: AppContext, kind: str) -> tuple[int, int]:
+    web = context.settings.web
     free = web.tries_per_address if kind in {_ADDRESS, _LOGIN} else web.tries_per_login
     return free, _LONGEST[kind]
 
 
-def _forgive(house: House, tx: store.Transaction, tried: list[int], kind: str, value: str) -> None:
-    store.accounts.forgive(tx, tried, _keyed(house, kind, value))
+def _forgive(context: AppContext, tx: store.Transaction, tried: list[int], kind: str, value: str) -> None:
+    store.accounts.forgive(tx, tried, _keyed(context, kind, value))
 
 
 # Passwords
@@ -626,9 +636,9 @@ def _nobodys() -> str:
     return _HASHER.hash(secrets.token_urlsafe(16))
 
 
-def _keyed(house: House, use: str, value: str) -> str:
-    """A fingerprint of what somebody might guess: keyed, so that the database alone does not let them try."""
-    key = hashlib.sha256(f"{use}|{house.secrets.secret_key}".encode()).digest()
+def _keyed(context: AppContext, use: str, value: str) -> str:
+    """A fingerprint of what someone might guess: keyed, so that the database alone does not let them try."""
+    key = hashlib.sha256(f"{use}|{context.secrets.secret_key}".encode()).digest()
     return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()
 
 

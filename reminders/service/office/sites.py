@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.settings import SendingSettings, SiteSettings, TwilioSettings, explained, origin
 
 FIELDS = ("key", "alias", "phone", "line24", "zone", "region", "quiet_from", "quiet_to", "sender", "pace")
@@ -79,29 +79,29 @@ class Site:
         return mine | {"sender": used.address if used else "", "pace": f"{used.pace:g}" if used else ""}
 
 
-def listed(house: House, now: datetime, sites: Collection[int] | None = None) -> list[Site]:
+def listed(context: AppContext, now: datetime, sites: Collection[int] | None = None) -> list[Site]:
     """These sites (None: all), the default one first."""
 
     def look(tx: store.Transaction) -> list[Site]:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         rows = [row for row in store.people.all_sites(tx) if sites is None or row.id in sites]
         of_site: dict[int, list[Any]] = {}
         for row in store.people.senders_of(tx, [row.id for row in rows]):
             of_site.setdefault(row.site_id, []).append(row)
-        found = [_site(house, tx, row, of_site.get(row.id, [])) for row in rows]
-        return sorted(found, key=lambda site: (site.key != house.settings.site.key, site.key))
+        found = [_site(context, tx, row, of_site.get(row.id, [])) for row in rows]
+        return sorted(found, key=lambda site: (site.key != context.settings.site.key, site.key))
 
-    return house.database.write(look, again=True)
+    return context.database.write(look, again=True)
 
 
-def one(house: House, key: str, now: datetime, sites: Collection[int] | None = None) -> Site | None:
+def one(context: AppContext, key: str, now: datetime, sites: Collection[int] | None = None) -> Site | None:
     """The site of that key, if it is one of these."""
-    return next((site for site in listed(house, now, sites) if site.key == key), None)
+    return next((site for site in listed(context, now, sites) if site.key == key), None)
 
 
-def _site(house: House, tx: store.Transaction, row: store.Row[Any], senders: list[Any]) -> Site:
-    is_default = row.key == house.settings.site.key
-    used = store.people.sender_of(tx, row.id, house.settings.twilio.sender) if senders else None
+def _site(context: AppContext, tx: store.Transaction, row: store.Row[Any], senders: list[Any]) -> Site:
+    is_default = row.key == context.settings.site.key
+    used = store.people.sender_of(tx, row.id, context.settings.twilio.sender) if senders else None
     added = frozenset(map(date.fromisoformat, row.added_closures if is_default else row.closures))
     return Site(
         id=row.id,
@@ -120,16 +120,18 @@ def _site(house: House, tx: store.Transaction, row: store.Row[Any], senders: lis
             Sender(one.address, one.segments_per_second, one.id == used, one.stopped_until, one.stopped_code)
             for one in senders
         ),
-        from_settings={name: origin(house.settings, *place) for name, place in _SETTINGS.items()} if is_default else {},
+        from_settings={name: origin(context.settings, *place) for name, place in _SETTINGS.items()}
+        if is_default
+        else {},
     )
 
 
-def add(house: House, fields: Mapping[str, str], now: datetime, *, who: str) -> str:
+def add(context: AppContext, fields: Mapping[str, str], now: datetime, *, who: str) -> str:
     """Make a site with its sender; its key. Plans may name it from then on. Raises Refused."""
-    values, sender, pace = _checked(house, fields, now)
+    values, sender, pace = _checked(context, fields, now)
 
     def work(tx: store.Transaction) -> str:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         if store.people.sender_at(tx, sender) is not None:
             raise Refused({"sender": "Another site has this sender; what comes in by it could be for either"})
         site_id = store.people.add_site(tx, now, **values)
@@ -139,18 +141,18 @@ def add(house: House, fields: Mapping[str, str], now: datetime, *, who: str) -> 
         _note(tx, site_id, "site made", now, who, after=values | {"sender": sender, "pace": pace})
         return str(values["key"])
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
 def change(
-    house: House, key: str, fields: Mapping[str, str], now: datetime, *, sites: Collection[int] | None, who: str
+    context: AppContext, key: str, fields: Mapping[str, str], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> bool:
     """Change a site other than the default one, or its sender; whether there is such a site. Raises Refused.
 
-    Texts that stand are judged anew before they go: by these hours, and in these words.
+    Texts that stand are judged again before they go: by these hours, and in these words.
     """
-    values, sender, pace = _checked(house, {**fields, "key": key}, now)
-    if key == house.settings.site.key:
+    values, sender, pace = _checked(context, {**fields, "key": key}, now)
+    if key == context.settings.site.key:
         raise Refused({"key": "The default site is what the settings say. Change them there"})
 
     def work(tx: store.Transaction) -> bool:
@@ -166,13 +168,13 @@ def change(
         _note(tx, row.id, "site changed", now, who, before=before, after=values | {"sender": sender, "pace": pace})
         return True
 
-    return house.database.write(work)
+    return context.database.write(work)
 
 
-def _checked(house: House, fields: Mapping[str, str], now: datetime) -> tuple[dict[str, Any], str, float]:
+def _checked(context: AppContext, fields: Mapping[str, str], now: datetime) -> tuple[dict[str, Any], str, float]:
     """What a form says of a site and its sender, by the models that read the settings. Raises Refused."""
     problems: dict[str, str] = {}
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = context.database.read(lambda tx: context.known(tx, now))
     typed = {name: fields.get(name, "").strip() for name in FIELDS}
     for name in ("phone", "line24"):
         try:
@@ -199,19 +201,19 @@ def _checked(house: House, fields: Mapping[str, str], now: datetime) -> tuple[di
 
 
 def set_closure(
-    house: House, key: str, on: date, now: datetime, *, closed: bool, sites: Collection[int] | None, who: str
+    context: AppContext, key: str, on: date, now: datetime, *, closed: bool, sites: Collection[int] | None, who: str
 ) -> bool | None:
     """Say that a site is closed on a day, or no more; whether that was news, None where there is no such site.
 
-    No text goes about its own visits that day: each is judged anew before it goes. Raises Refused for a day that has
+    No text goes about its own visits that day: each is judged again before it goes. Raises Refused for a day that has
     passed, and for one that stands in the settings.
     """
-    is_default = key == house.settings.site.key
-    if not closed and is_default and on in house.settings.site.closures:
+    is_default = key == context.settings.site.key
+    if not closed and is_default and on in context.settings.site.closures:
         raise Refused({"on": "This day stands in the settings (site.closures). Change it there"})
 
     def work(tx: store.Transaction) -> bool | None:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         row = store.people.site_by_key(tx, key)
         if row is None or (sites is not None and row.id not in sites):
             return None
@@ -228,7 +230,7 @@ def set_closure(
         _note(tx, row.id, what, now, who, after={"day": day})
         return True
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def _note(tx: store.Transaction, site_id: int, what: str, now: datetime, who: str, **values: Mapping[str, Any]) -> None:

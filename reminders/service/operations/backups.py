@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.operations.health import STALE_AFTER, job_intervals
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
@@ -32,23 +32,23 @@ class Backup:
     at: datetime
 
 
-def take(house: House, target: Path, now: datetime, *, who: str) -> Backup:
+def take(context: AppContext, target: Path, now: datetime, *, who: str) -> Backup:
     """Take a backup while everything runs; `target` is a file, or a folder for a file with the date in its name.
 
     It is verified before it gets its name. Raises BadBackup, Unavailable.
     """
     if target.is_dir():
-        suffix = "db" if house.database.dialect == "sqlite" else "dump"
+        suffix = "db" if context.database.dialect == "sqlite" else "dump"
         target /= f"reminders-{now:%Y%m%dT%H%M%SZ}.{suffix}"
     # In the backup too: a restore goes by it.
-    house.database.write(lambda tx: store.backup.set_mark(tx, store.backup.BEGUN, now), again=True)
-    size = store.backup.write(house.settings.database.url, target, house.settings.database.client_folder)
+    context.database.write(lambda tx: store.backup.set_mark(tx, store.backup.BEGUN, now), again=True)
+    size = store.backup.write(context.settings.database.url, target, context.settings.database.client_folder)
 
     def note(tx: store.Transaction) -> None:
         store.backup.set_mark(tx, store.backup.TAKEN, now)
         store.records.note(tx, who=who, what="backup taken", table="marks", row=0, now=now)
 
-    house.database.write(note, again=True)
+    context.database.write(note, again=True)
     return Backup(target, size, now)
 
 
@@ -66,40 +66,40 @@ class Restored:
     doubted: int
 
 
-async def restore(house: House, file: Path, now: datetime, *, who: str, force: bool = False) -> Restored:
+async def restore(context: AppContext, file: Path, now: datetime, *, who: str, force: bool = False) -> Restored:
     """Make the database what it was at the backup; what is due by now, or soon, is held until Twilio was asked for it.
 
     All of it or nothing: the new database is finished before it takes the place of the old one. Into PostgreSQL only
     where the database is empty. With `force` also while a process seems to be at work. Raises BadBackup, WrongSchema,
     Unavailable, Unreadable.
     """
-    url, client_folder = house.settings.database.url, house.settings.database.client_folder
+    url, client_folder = context.settings.database.url, context.settings.database.client_folder
     revision = store.backup.revision_of(url, file, client_folder)
     if not store.backup.speaks(revision):
         raise BadBackup(f"the backup is of the schema {revision}, which is newer than this code; run the newer version")
     if not force:
-        await _refuse_at_work(house, now)
-    house.database.close()  # our own connections
-    if house.database.dialect == "sqlite":
-        return _restore_file(house, file, now, revision=revision, who=who, force=force)
-    if not house.database.read(store.backup.is_empty):
+        await _refuse_at_work(context, now)
+    context.database.close()  # our own connections
+    if context.database.dialect == "sqlite":
+        return _restore_file(context, file, now, revision=revision, who=who, force=force)
+    if not context.database.read(store.backup.is_empty):
         raise BadBackup(
             "a backup is restored into an empty database only, so that the present one stays as it is: make a new one "
             "(createdb), let database.url name it, and repeat this"
         )
     store.backup.load_dump(url, file, client_folder)
-    house.database.write(lambda tx: store.backup.set_revision(tx, revision, now))
-    backup_at, doubted = _guard(house, house.database, now, who)
+    context.database.write(lambda tx: store.backup.set_revision(tx, revision, now))
+    backup_at, doubted = _guard(context, context.database, now, who)
     return Restored(file, backup_at, (revision, store.head()), None, doubted)
 
 
-async def _refuse_at_work(house: House, now: datetime) -> None:
+async def _refuse_at_work(context: AppContext, now: datetime) -> None:
     """Raise BadBackup while a worker or the web process seems to be at work on the database."""
     try:
-        rows = house.database.read(store.records.runs)
+        rows = context.database.read(store.records.runs)
     except store.Unavailable:
-        rows = ()  # nobody works on what is not there, or damaged
-    intervals = job_intervals(house)
+        rows = ()  # no one works on what is not there, or damaged
+    intervals = job_intervals(context)
     fresh = [
         row.name
         for row in rows
@@ -110,27 +110,27 @@ async def _refuse_at_work(house: House, now: datetime) -> None:
     stop = "stop every worker and web process first, or say --force"
     if fresh:
         raise BadBackup(f"a worker seems to be at work: its {min(fresh)} job succeeded just now; {stop}")
-    web = house.settings.web
+    web = context.settings.web
     host = "127.0.0.1" if web.host in {"0.0.0.0", "::"} else web.host  # ruff: ignore[hardcoded-bind-all-interfaces]  compared, not bound
     if await is_shown(f"http://{host}:{web.port}", "/healthz"):
         raise BadBackup(f"a web process answers on port {web.port}; {stop}")
 
 
-def _restore_file(house: House, file: Path, now: datetime, *, revision: str, who: str, force: bool) -> Restored:
-    url = house.settings.database.url
+def _restore_file(context: AppContext, file: Path, now: datetime, *, revision: str, who: str, force: bool) -> Restored:
+    url = context.settings.database.url
     if not force and store.backup.is_open_elsewhere(url):
         raise BadBackup("another process has the database open; stop it first, or say --force")
     with store.backup.draft_of(url, file) as (address, draft):
-        database = store.Database(address, house.database.ring)
+        database = store.Database(address, context.database.ring)
         try:
-            backup_at, doubted = _guard(house, database, now, who)
+            backup_at, doubted = _guard(context, database, now, who)
         finally:
             database.close()
         aside = store.backup.put_in_place(url, draft, now)
     return Restored(file, backup_at, (revision, store.head()), aside, doubted)
 
 
-def _guard(house: House, database: store.Database, now: datetime, who: str) -> tuple[datetime, int]:
+def _guard(context: AppContext, database: store.Database, now: datetime, who: str) -> tuple[datetime, int]:
     """Bring a restored database to our schema and put in doubt what may have gone; (backup's moment, how many texts).
 
     Raises Unreadable where our keys do not open what is in it.
@@ -143,12 +143,12 @@ def _guard(house: House, database: store.Database, now: datetime, who: str) -> t
         backup_at = marks.get(store.backup.BEGUN)
         if backup_at is None:
             raise BadBackup("this database was not written by reminders backup: it does not say of which moment it is")
-        store.people.keep_default_site(tx, house.settings, now)  # also a sender that is new since is to rest
+        store.people.keep_default_site(tx, context.settings, now)  # also a sender that is new since is to rest
         doubted = store.backup.restored(tx, backup_at, now)
         task_id = outcomes.tell_of_restore(tx, now)
         detail = f"the backup is of {backup_at:%Y-%m-%d %H:%M} UTC; {doubted} texts are looked up"
         store.tasks.add_event(tx, task_id, now, what="restored", who=who, detail=detail)
-        oncall.ring(house, tx, task_id, now)
+        oncall.ring(context, tx, task_id, now)
         store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
         store.records.note(tx, who=who, what="restored", table="marks", row=0, now=now)
         return backup_at, doubted
@@ -156,22 +156,22 @@ def _guard(house: House, database: store.Database, now: datetime, who: str) -> t
     return database.write(work)
 
 
-async def catch_up(house: House, gateway: Gateway, now: datetime) -> int:
+async def catch_up(context: AppContext, gateway: Gateway, now: datetime) -> int:
     """After a restore: look for what went since the backup, then take in what people texted to us; how many texts.
 
     In this order, for a C or a Y speaks of what went before it. Nothing is answered here: what was answered before is
     looked for first. Raises Unreachable; then the worker does it, before it sends.
     """
-    await outcomes.settle(house, gateway, now)
-    return sum(one.fresh for one in await inbound.poll(house, gateway, now))
+    await outcomes.settle(context, gateway, now)
+    return sum(one.fresh for one in await inbound.poll(context, gateway, now))
 
 
-def open_doubts(house: House) -> tuple[int, list[Left]]:
+def open_doubts(context: AppContext) -> tuple[int, list[Left]]:
     """How many texts are still looked for after a restore, and those that are left to a person."""
-    return house.database.read(lambda tx: (store.backup.how_many(tx)[0], store.backup.left(tx)))
+    return context.database.read(lambda tx: (store.backup.how_many(tx)[0], store.backup.left(tx)))
 
 
-def decide(house: House, now: datetime, *, drop: bool, who: str) -> int:
+def decide(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
     """Let go what is left to a person after a restore, or drop it: then it counts as expired. How many texts."""
 
     def work(tx: store.Transaction) -> int:
@@ -184,4 +184,4 @@ def decide(house: House, now: datetime, *, drop: bool, who: str) -> int:
         store.records.note(tx, who=who, what=f"restored texts {outcome}", table="sites", row=site.id, now=now)
         return many
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)

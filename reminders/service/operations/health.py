@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reminders import clock, languages, store, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import is_fictional
 from reminders.service.office import heads
 from reminders.service.operations import presence, proxies
@@ -44,7 +44,7 @@ class JobHealth:
 class Status:
     """How the service does (README.md#commands). `troubles` says in words what keeps it from being ok.
 
-    `ringing` are the urgent tasks that nobody has acknowledged, `pages` those that no contact's service has taken.
+    `ringing` are the urgent tasks that no one has acknowledged, `pages` those that no contact's service has taken.
     """
 
     ok: bool
@@ -76,9 +76,9 @@ class Status:
         }
 
 
-def job_intervals(house: House) -> dict[str, float]:
+def job_intervals(context: AppContext) -> dict[str, float]:
     """The jobs that run here, and the seconds between two runs of each."""
-    jobs = house.settings.jobs
+    jobs = context.settings.jobs
     intervals = {
         "send": jobs.send_seconds,
         "settle": jobs.settle_seconds,
@@ -95,7 +95,7 @@ def job_intervals(house: House) -> dict[str, float]:
     return intervals
 
 
-def status(house: House, now: datetime) -> Status:
+def status(context: AppContext, now: datetime) -> Status:
     """How the service does at `now`. Health is the age of the last successful scan (sending rule 11). Raises
     Unavailable.
     """
@@ -104,7 +104,7 @@ def status(house: House, now: datetime) -> Status:
         depth = store.queue.depth(tx, now)
         rows = {row.name: row for row in store.records.runs(tx)}
         jobs, troubles = {}, []
-        for name, interval in job_intervals(house).items():
+        for name, interval in job_intervals(context).items():
             row = rows.get(name)
             last = row.last_success if row is not None else None
             age = (now - last).total_seconds() if last is not None else None
@@ -126,13 +126,13 @@ def status(house: House, now: datetime) -> Status:
         if alarms.since is not None:
             minutes = (now - alarms.since).total_seconds() / 60
             troubles.append(
-                f"urgent tasks that nobody has acknowledged: {alarms.count}, the oldest for {minutes:.0f} min"
+                f"urgent tasks that no one has acknowledged: {alarms.count}, the oldest for {minutes:.0f} min"
             )
         if pages:
             troubles.append(f"pages that were not taken and are repeated: {pages}")
-        troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(house, tx, now)]
-        if house.settings.twilio.live:
-            troubles += [f"nobody is on call: {hours}" for hours in oncall.rota(house).gaps()]
+        troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(context, tx, now)]
+        if context.settings.twilio.live:
+            troubles += [f"no one is on call: {hours}" for hours in oncall.rota(context).gaps()]
         return Status(
             ok=not troubles,
             jobs=jobs,
@@ -146,7 +146,7 @@ def status(house: House, now: datetime) -> Status:
             troubles=troubles,
         )
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _why_it_rests(sender: store.Row[Any], now: datetime) -> str:
@@ -155,15 +155,15 @@ def _why_it_rests(sender: store.Row[Any], now: datetime) -> str:
     return codes.look_up(sender.stopped_code or 0).meaning
 
 
-def pause_site(house: House, key: str | None, now: datetime, *, pause: bool, who: str) -> bool | None:
+def pause_site(context: AppContext, key: str | None, now: datetime, *, pause: bool, who: str) -> bool | None:
     """Stop or start all sending of a site, the default one where `key` is None; replies are still heard.
 
     Whether it changed anything; None where there is no such site.
     """
 
     def work(tx: store.Transaction) -> bool | None:
-        store.people.keep_default_site(tx, house.settings, now)
-        site = store.people.site_by_key(tx, key or house.settings.site.key)
+        store.people.keep_default_site(tx, context.settings, now)
+        site = store.people.site_by_key(tx, key or context.settings.site.key)
         if site is None:
             return None
         changed = store.people.pause_site(tx, site.id, now if pause else None) == 1
@@ -172,7 +172,7 @@ def pause_site(house: House, key: str | None, now: datetime, *, pause: bool, who
             store.records.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
         return changed
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +185,11 @@ class Check:
     fix: str | None = None
 
 
-async def doctor(house: House, *, live: bool = False) -> list[Check]:
+async def doctor(context: AppContext, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
-    checks = [*_database(house), _disk(), *_languages(), *await _senders(house)]
-    if house.settings.twilio.live or live:
-        checks += await go_live(house)
+    checks = [*_database(context), _disk(), *_languages(), *await _senders(context)]
+    if context.settings.twilio.live or live:
+        checks += await go_live(context)
     return [replace(check, fix=None) if check.ok else check for check in checks]
 
 
@@ -205,10 +205,10 @@ def _languages() -> Iterator[Check]:
         yield Check("language not offered", ok=False, detail=lacking, fix=fix)
 
 
-def _database(house: House) -> Iterator[Check]:
+def _database(context: AppContext) -> Iterator[Check]:
     try:
-        store.check(house.database)
-        yield Check("database", ok=True, detail=f"{house.database.dialect}, schema {store.head()}")
+        store.check(context.database)
+        yield Check("database", ok=True, detail=f"{context.database.dialect}, schema {store.head()}")
     except store.WrongSchema as wrong:
         yield Check("database", ok=False, detail=wrong.wrong, fix=wrong.fix)
         return
@@ -216,8 +216,8 @@ def _database(house: House) -> Iterator[Check]:
         yield Check("database", ok=False, detail=f"cannot be used: {away}", fix="check database.url and the server")
         return
     try:
-        house.database.read(lambda tx: tx.fingerprints("+12025550100"))
-        yield _sealing_keys(house)
+        context.database.read(lambda tx: tx.fingerprints("+12025550100"))
+        yield _sealing_keys(context)
     except LookupError as lost:
         yield Check(
             "phone index key", ok=False, detail=str(lost), fix="reminders keys rotate --index, which makes it again"
@@ -226,37 +226,37 @@ def _database(house: House) -> Iterator[Check]:
         yield Check(
             "sealing keys", ok=False, detail=str(error), fix="put the missing key back into REMINDERS_SEALING_KEYS"
         )
-    yield _keys_of_processes(house)
-    unknown = house.database.read(lambda tx: proxies.troubles(house, tx, clock.now()))
+    yield _keys_of_processes(context)
+    unknown = context.database.read(lambda tx: proxies.troubles(context, tx, clock.now()))
     yield Check(
         "proxies",
         ok=not unknown,
         detail="; ".join(said for said, _ in unknown) or "none that is not believed",
         fix="; ".join(fix for _, fix in unknown),
     )
-    for address, limit, begun in house.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
+    for address, limit, begun in context.database.read(lambda tx: store.queue.begun_today(tx, clock.now())):
         yield Check(
             "limit of the day",
             ok=begun < limit,
             detail=f"{begun} of {limit} segments that {address} may send a day",
             fix="what is over waits for midnight Pacific; call whom it would reach too late (reminders calls)",
         )
-    ahead = house.database.skew(clock.machine)
+    ahead = context.database.skew(clock.machine)
     yield Check(
         "clock",
         ok=abs(ahead) <= timedelta(seconds=2),
         detail=f"{ahead.total_seconds():+.1f} s from the database's",
         fix="set this machine's clock (NTP); a worker more than 2 s off does not send",
     )
-    if house.database.dialect == "sqlite":
-        open_to_all = [file.name for file in house.database.files() if file.stat().st_mode & 0o077]
+    if context.database.dialect == "sqlite":
+        open_to_all = [file.name for file in context.database.files() if file.stat().st_mode & 0o077]
         yield Check(
             "file modes",
             ok=not open_to_all,
             detail=f"others may read {', '.join(open_to_all)}" if open_to_all else "the database is its owner's alone",
             fix="chmod 600 these files, or run reminders migrate, which does it",
         )
-        version = house.database.server_version
+        version = context.database.server_version
         fixed = tuple(map(int, version.split("."))) >= FIXED_SQLITE
         advice = (
             ""
@@ -267,22 +267,22 @@ def _database(house: House) -> Iterator[Check]:
             )
         )
         yield Check("SQLite", ok=True, detail=version + advice)
-    yield from _backups(house, clock.now())
-    yield _audit_head(house, clock.now())
+    yield from _backups(context, clock.now())
+    yield _audit_head(context, clock.now())
     now = clock.now()
-    for name, job in status(house, now).jobs.items():
+    for name, job in status(context, now).jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
         detail = age + (f"; then {job.error}" if job.error else "")
         yield Check(f"job {name}", ok=job.fresh, detail=detail, fix="start `python -m jobs`, or read its log")
 
 
-def _sealing_keys(house: House) -> Check:
+def _sealing_keys(context: AppContext) -> Check:
     """The keys open what is there, and the one that seals is not older than a year, as far as that can be known.
 
     `reminders keys make` puts the month into a key's name; of other names it is known since when the key seals here.
     """
-    first = house.secrets.first_sealing_key
-    since = _month_of(first) or house.database.read(store.backup.sealing_since)
+    first = context.secrets.first_sealing_key
+    since = _month_of(first) or context.database.read(store.backup.sealing_since)
     detail = f"open what is sealed; {first} seals"
     if since is None or clock.now() - since <= KEY_AGE:
         return Check("sealing keys", ok=True, detail=detail)
@@ -294,10 +294,10 @@ def _sealing_keys(house: House) -> Check:
     )
 
 
-def _keys_of_processes(house: House) -> Check:
+def _keys_of_processes(context: AppContext) -> Check:
     """Whether every process at work can open what our first key seals."""
     try:
-        presence.check_keys(house, clock.now())
+        presence.check_keys(context, clock.now())
     except presence.NotOpenToAll as lacking:
         fix = "the same REMINDERS_SEALING_KEYS for every process, and restart them (docs/keys.md)"
         return Check("keys of processes", ok=False, detail=str(lacking), fix=fix)
@@ -309,13 +309,13 @@ def _month_of(name: str) -> datetime | None:
     return datetime(int(made[1]), int(made[2]), 1, tzinfo=UTC) if made is not None else None
 
 
-def _audit_head(house: House, now: datetime) -> Check:
+def _audit_head(context: AppContext, now: datetime) -> Check:
     """The head of the audit is kept outside of the database, lately; while not live it is said only."""
-    place, last = house.settings.jobs.audit_head, heads.last_kept(house)
+    place, last = context.settings.jobs.audit_head, heads.last_kept(context)
     if place is None:
-        detail = "kept nowhere but in the database, so that a chain that is cut off or written anew does not show"
-        fix = "set jobs.audit_head to a file or an https address where nobody writes who can write to the database"
-        return Check("audit head", ok=not house.settings.twilio.live, detail=detail, fix=fix)
+        detail = "kept nowhere but in the database, so that a chain that is cut off or written again does not show"
+        fix = "set jobs.audit_head to a file or an https address where no one writes who can write to the database"
+        return Check("audit head", ok=not context.settings.twilio.live, detail=detail, fix=fix)
     stale = last is None or now - last > heads.STALE
     return Check(
         "audit head",
@@ -325,20 +325,20 @@ def _audit_head(house: House, now: datetime) -> Check:
     )
 
 
-def _backups(house: House, now: datetime) -> Iterator[Check]:
+def _backups(context: AppContext, now: datetime) -> Iterator[Check]:
     """The last backup is of the last day; while not live it is said only. After a restore: whether it is over."""
-    marks = house.database.read(store.backup.all_marks)
+    marks = context.database.read(store.backup.all_marks)
     last = marks.get(store.backup.TAKEN)
     late = last is None or now - last > BACKUP_AGE
     age = f"the last one {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "none was ever taken"
     yield Check(
         "backup",
-        ok=not (late and house.settings.twilio.live),
+        ok=not (late and context.settings.twilio.live),
         detail=age,
         fix="let cron run `reminders backup FOLDER` every night, and keep the keys elsewhere (docs/restore.md)",
     )
-    if house.database.read(store.backup.in_doubt):
-        looked_for, left = house.database.read(store.backup.how_many)
+    if context.database.read(store.backup.in_doubt):
+        looked_for, left = context.database.read(store.backup.how_many)
         yield Check(
             "restore",
             ok=False,
@@ -347,14 +347,14 @@ def _backups(house: House, now: datetime) -> Iterator[Check]:
         )
 
 
-async def _senders(house: House) -> list[Check]:
+async def _senders(context: AppContext) -> list[Check]:
     """Twilio takes our credentials and knows the sender. While not live the simulator is asked, if it is there."""
-    gateway, sender = house.gateway(), house.settings.twilio.sender
+    gateway, sender = context.gateway(), context.settings.twilio.sender
     fix = "see TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN or the API key, and twilio.sender; compare them with the console"
     try:
         problem = await gateway.check(sender)
     except Unreachable as away:
-        if not house.settings.twilio.live:
+        if not context.settings.twilio.live:
             return [Check("sender", ok=True, detail=f"not asked: the simulator does not answer ({away})")]
         problem = f"Twilio cannot be reached: {away}"
         fix = "look at this machine's way to api.twilio.com, and at status.twilio.com"
@@ -370,9 +370,9 @@ def _disk() -> Check:
     return Check("disk", ok=enough, detail=f"{free / 1e9:.1f} GB free", fix=fix)
 
 
-async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
+async def go_live(context: AppContext, *, webhooks: bool = True) -> list[Check]:
     """What must be so before the first real text; without `webhooks` for the process that is to answer them."""
-    settings, site = house.settings, house.settings.site
+    settings, site = context.settings, context.settings.site
     checks = [
         Check(
             "alias", ok=not wording.check_alias(site.alias), detail=site.alias, fix="set site.alias to a neutral name"
@@ -382,13 +382,13 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
         real = not is_fictional(number)
         detail = "set" if real else "a number reserved for fiction"
         checks.append(Check(name, ok=real, detail=detail, fix="set site.phone and site.line24 to your own lines"))
-    checks.append(_on_call(house))
+    checks.append(_on_call(context))
     recorded = {
         "consent wording": (bool(settings.go_live.consent_wording), "set go_live.consent_wording (L-31)"),
         "BAA": (settings.go_live.baa_on is not None, "sign Twilio's BAA and set go_live.baa_on (L-39b)"),
         "QSOA": (settings.go_live.qsoa_on is not None, "sign the QSOA clause and set go_live.qsoa_on (L-45)"),
         "campaign": (settings.go_live.campaign_on is not None, "register 10DLC and set go_live.campaign_on (L-30)"),
-        "own keys": (not house.secrets.made_here, "set REMINDERS_SEALING_KEYS and REMINDERS_SECRET_KEY yourself"),
+        "own keys": (not context.secrets.made_here, "set REMINDERS_SEALING_KEYS and REMINDERS_SECRET_KEY yourself"),
         "public address": (
             settings.web.public_url.startswith("https://"),
             "set web.public_url to the https address that Twilio calls",
@@ -400,7 +400,7 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
     ]
     for path in ("/sms/status/doctor", "/sms/inbound") if webhooks else ():
         problem = await probe_webhook(
-            settings.web.public_url, path, house.secrets.auth_token, house.secrets.account_sid
+            settings.web.public_url, path, context.secrets.auth_token, context.secrets.account_sid
         )
         checks.append(
             Check(
@@ -423,17 +423,17 @@ async def go_live(house: House, *, webhooks: bool = True) -> list[Check]:
     return checks
 
 
-def _on_call(house: House) -> Check:
-    """Somebody is on call at every hour of the week, and each by a way to page them that is known (C-8)."""
+def _on_call(context: AppContext) -> Check:
+    """Someone is on call at every hour of the week, and each by a way to page them that is known (C-8)."""
     problem = fix = None
     try:
-        known = oncall.rota(house)
+        known = oncall.rota(context)
     except ValueError as wrong:
         return Check("on-call", ok=False, detail=str(wrong), fix="mend site.on_call")
     if not known.contacts:
         problem, fix = "nobody", "name at least one contact in site.on_call (C-8)"
     elif gaps := known.gaps():
-        problem, fix = f"nobody {', '.join(gaps)}", "give these hours of site.on_call to somebody (C-8)"
+        problem, fix = f"no one {', '.join(gaps)}", "give these hours of site.on_call to someone (C-8)"
     elif lost := [str(contact.place) for contact in known.contacts if messenger(contact.url) is None]:
         problem, fix = f"no known address: contact no. {', '.join(lost)}", "write an address of apprise's (README.md)"
     return Check("on-call", ok=problem is None, detail=problem or f"{len(known.contacts)}, without a gap", fix=fix)
@@ -443,7 +443,7 @@ class NotReady(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it s
     """`twilio.live` is true and the go-live checks do not pass. The message lists what is missing."""
 
 
-def gate(house: House, *, webhooks: bool = True) -> None:
+def gate(context: AppContext, *, webhooks: bool = True) -> None:
     """Refuse to go on live while anything that must be so is not, and without a whole language. Raises NotReady.
 
     While not live nothing else is asked. A language that lacks a part is named in the log; it is not offered.
@@ -454,9 +454,9 @@ def gate(house: House, *, webhooks: bool = True) -> None:
         raise NotReady(str(problem)) from None
     for one in lacking:
         log.warning("a language is not offered: %s", one)
-    if not house.settings.twilio.live:
+    if not context.settings.twilio.live:
         return
-    failed = [check for check in asyncio.run(go_live(house, webhooks=webhooks)) if not check.ok]
+    failed = [check for check in asyncio.run(go_live(context, webhooks=webhooks)) if not check.ok]
     if failed:
         lines = "\n".join(f"- {check.check}: {check.detail}; {check.fix}" for check in failed)
         raise NotReady(f"twilio.live is true, but this is not ready to text real people:\n{lines}")

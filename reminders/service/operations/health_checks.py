@@ -1,5 +1,5 @@
 """The lights of the health page: is each part well, and what to do where it is not. `status` and `doctor` are for
-programs and terminals; this is what somebody looks at who was called out of bed.
+programs and terminals; this is what someone looks at who was called out of bed.
 """
 
 import shutil
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from reminders import clock, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.operations import health, proxies
 from reminders.sms import codes
 from reminders.wording import staff_words
@@ -24,7 +24,7 @@ LITTLE_DISK = 500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """One light: `state` is ok, wait (nobody need hurry) or bad; what it says; and the line of the runbook."""
+    """One light: `state` is ok, wait (no one need hurry) or bad; what it says; and the line of the runbook."""
 
     name: str
     state: str
@@ -32,13 +32,13 @@ class Light:
     runbook: str
 
 
-def lights(house: House, now: datetime) -> list[Light]:
+def lights(context: AppContext, now: datetime) -> list[Light]:
     """Every light, what is bad first. Raises Unavailable."""
-    status = health.status(house, now)
-    zone = house.settings.site.zone
+    status = health.status(context, now)
+    zone = context.settings.site.zone
     found = list(_jobs(status))
-    found += house.database.read(lambda tx: [*_queue(house, tx, status, now), *_twilio(tx, now, zone)])
-    found += [_database(house), _clock(house), _disk(), _backup(house, now)]
+    found += context.database.read(lambda tx: [*_queue(context, tx, status, now), *_twilio(tx, now, zone)])
+    found += [_database(context), _clock(context), _disk(), _backup(context, now)]
     return sorted(found, key=lambda light: ("bad", "wait", "ok").index(light.state))
 
 
@@ -61,7 +61,7 @@ def _jobs(status: health.Status) -> Iterator[Light]:
     )
 
 
-def _queue(house: House, tx: store.Transaction, status: health.Status, now: datetime) -> Iterator[Light]:
+def _queue(context: AppContext, tx: store.Transaction, status: health.Status, now: datetime) -> Iterator[Light]:
     oldest = status.oldest_due_seconds
     late = oldest is not None and oldest > health.OVERDUE.total_seconds()
     yield Light(
@@ -85,7 +85,7 @@ def _queue(house: House, tx: store.Transaction, status: health.Status, now: date
         f"Paused at {', '.join(paused)}" if paused else "On at every site",
         "Resume it under Sites once the reason is gone. What is too late by then is not sent.",
     )
-    unknown = proxies.troubles(house, tx, now)
+    unknown = proxies.troubles(context, tx, now)
     yield Light(
         "Proxies",
         "bad" if unknown else "ok",
@@ -109,8 +109,8 @@ def _queue(house: House, tx: store.Transaction, status: health.Status, now: date
     yield Light(
         "Urgent tasks",
         "bad" if status.ringing else "ok",
-        f"{status.ringing} that nobody has taken" if status.ringing else "All are taken",
-        "Take them in the inbox: somebody may be in danger.",
+        f"{status.ringing} that no one has taken" if status.ringing else "All are taken",
+        "Take them in the inbox: someone may be in danger.",
     )
 
 
@@ -145,25 +145,25 @@ def _twilio(tx: store.Transaction, now: datetime, zone: str) -> Iterator[Light]:
     )
 
 
-def _database(house: House) -> Light:
+def _database(context: AppContext) -> Light:
     began = clock.now()
-    version = house.database.server_version
+    version = context.database.server_version
     took = (clock.now() - began).total_seconds()
     return Light(
         "Database",
         "ok" if took < 1 else "wait",
-        f"{'PostgreSQL' if house.database.dialect == 'postgresql' else 'SQLite'} {version.split()[0]},"
+        f"{'PostgreSQL' if context.database.dialect == 'postgresql' else 'SQLite'} {version.split()[0]},"
         f" answers in {took * 1000:.0f} ms",
         "When it is away nothing goes and nothing is lost. When it is slow: disk, locks, vacuum.",
     )
 
 
-def _clock(house: House) -> Light:
-    ahead = house.database.skew(clock.machine).total_seconds()
+def _clock(context: AppContext) -> Light:
+    ahead = context.database.skew(clock.machine).total_seconds()
     return Light(
         "Clock",
         "ok" if abs(ahead) <= 2 else "bad",
-        f"{ahead:+.1f} s from the database's" if house.database.dialect == "postgresql" else "This machine's own",
+        f"{ahead:+.1f} s from the database's" if context.database.dialect == "postgresql" else "This machine's own",
         "Set this machine's clock (NTP). A worker more than 2 s off does not send.",
     )
 
@@ -178,12 +178,12 @@ def _disk() -> Light:
     )
 
 
-def _backup(house: House, now: datetime) -> Light:
-    last = house.database.read(store.backup.all_marks).get(store.backup.TAKEN)
+def _backup(context: AppContext, now: datetime) -> Light:
+    last = context.database.read(store.backup.all_marks).get(store.backup.TAKEN)
     late = last is None or now - last > health.BACKUP_AGE
     return Light(
         "Backup",
-        ("bad" if house.settings.twilio.live else "wait") if late else "ok",
+        ("bad" if context.settings.twilio.live else "wait") if late else "ok",
         f"Last one {_spell((now - last).total_seconds())} ago" if last is not None else "None was ever taken",
         "Let cron run reminders backup FOLDER every night, and keep the sealing keys elsewhere (docs/restore.md).",
     )

@@ -1,6 +1,6 @@
 """What a process writes about itself: one line an event, to stderr, without personal data.
 
-An exception is written as its type and where it happened, never its text: a ValueError may carry somebody's name.
+An exception is written as its type and where it happened, never its text: a ValueError may carry someone's name.
 """
 
 import logging
@@ -32,7 +32,7 @@ def describe(error: BaseException) -> str:
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Log to stderr, ours at `level`, everybody else's warnings only.
+    """Log to stderr, ours at `level`, everyone else's warnings only.
 
     The SDK logs whole URLs at INFO, and a list by number has the number in its URL.
     """

@@ -1,7 +1,7 @@
 """Which processes are at work, and whether each can open what another one seals.
 
 Web process and worker put themselves on record, with the ids of their sealing keys, when they start and every few
-seconds from then on. `keys rotate` seals everything anew with a key that all of them must have: one that has not loses
+seconds from then on. `keys rotate` seals everything again with a key that all of them must have: one that has not loses
 every webhook from that moment on.
 """
 
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reminders import clock, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.operations import logs
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ FORGOTTEN_AFTER = timedelta(days=1)
 class Presence:
     """Keeps this process on record from `start` to `stop`."""
 
-    def __init__(self, house: House, kind: str) -> None:
-        self._house, self._kind = house, kind
+    def __init__(self, context: AppContext, kind: str) -> None:
+        self._context, self._kind = context, kind
         self._id: int | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -43,7 +43,7 @@ class Presence:
         self._thread.join(5)
         if (ours := self._id) is not None:
             try:
-                self._house.database.write(lambda tx: store.processes.leave(tx, ours), again=True)
+                self._context.database.write(lambda tx: store.processes.leave(tx, ours), again=True)
             except Exception as error:  # ruff: ignore[blind-except]  it is forgotten by itself, and the process ends
                 log.warning("that this process ends cannot be put on record: %s", logs.describe(error))
 
@@ -54,7 +54,7 @@ class Presence:
     def _note(self) -> None:
         try:
             now = clock.now()
-            self._id = self._house.database.write(lambda tx: self._noted(tx, now))
+            self._id = self._context.database.write(lambda tx: self._noted(tx, now))
         except Exception as error:  # ruff: ignore[blind-except]  the database is away, which others say louder
             log.warning("that this process is at work cannot be put on record: %s", logs.describe(error))
 
@@ -62,7 +62,7 @@ class Presence:
         if self._id is not None and store.processes.seen(tx, self._id, now):
             return self._id
         store.processes.forget(tx, now - FORGOTTEN_AFTER)
-        keys = self._house.database.ring.announced()
+        keys = self._context.database.ring.announced()
         return store.processes.arrive(tx, now, kind=self._kind, host=platform.node(), pid=os.getpid(), keys=keys)
 
 
@@ -70,10 +70,10 @@ class NotOpenToAll(Exception):  # ruff: ignore[error-suffix-on-exception-name]  
     """A process that is at work could not open what our first sealing key seals. The message names each."""
 
 
-def check_keys(house: House, now: datetime) -> list[str]:
+def check_keys(context: AppContext, now: datetime) -> list[str]:
     """Which live processes still seal with another key than our first one. Raises NotOpenToAll."""
-    rows = house.database.read(lambda tx: store.processes.live(tx, now - LIVE_FOR))
-    key_id, mark = next(iter(house.database.ring.announced().items()))
+    rows = context.database.read(lambda tx: store.processes.live(tx, now - LIVE_FOR))
+    key_id, mark = next(iter(context.database.ring.announced().items()))
     lacking = []
     for row in rows:
         theirs = dict(row.sealing_keys)

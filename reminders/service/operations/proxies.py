@@ -7,25 +7,25 @@ wait. What such a proxy named is not kept; its own address is, for a day.
 from datetime import datetime, timedelta
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 
 KEPT_FOR = timedelta(days=1)
 BELIEVED = "x-forwarded-for"
 
 
-def note(house: House, peer: str, header: str, now: datetime) -> None:
+def note(context: AppContext, peer: str, header: str, now: datetime) -> None:
     """A request came from `peer` with a forwarded header that is not gone by. Raises Unavailable."""
-    house.database.write(lambda tx: store.forwarders.note(tx, peer, header, now), again=True)
+    context.database.write(lambda tx: store.forwarders.note(tx, peer, header, now), again=True)
 
 
-def forget(house: House, now: datetime) -> None:
+def forget(context: AppContext, now: datetime) -> None:
     """Forget those that were not seen for a day."""
-    house.database.write(lambda tx: store.forwarders.forget(tx, now - KEPT_FOR), again=True)
+    context.database.write(lambda tx: store.forwarders.forget(tx, now - KEPT_FOR), again=True)
 
 
-def troubles(house: House, tx: store.Transaction, now: datetime) -> list[tuple[str, str]]:
+def troubles(context: AppContext, tx: store.Transaction, now: datetime) -> list[tuple[str, str]]:
     """What is wrong with each, and what to do about it."""
-    ours, found = house.settings.web.proxies, []
+    ours, found = context.settings.web.proxies, []
     for row in store.forwarders.seen(tx, now - KEPT_FOR):
         shares = "so all who come through it have one address, and share its limit of wrong passwords"
         if row.peer not in ours:

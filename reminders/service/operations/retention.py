@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.people.reader_case import Refused
 from reminders.service.planning.replanning import replan
 from reminders.store import Row
@@ -29,7 +29,9 @@ class Erased:
     ref: str
 
 
-def hold(house: House, patient: str, now: datetime, *, who: str, on: bool, site: str | None = None) -> bool | None:
+def hold(
+    context: AppContext, patient: str, now: datetime, *, who: str, on: bool, site: str | None = None
+) -> bool | None:
     """Put a patient under a legal hold, or end it: nothing of theirs is cleared or erased meanwhile (L-58).
 
     Whether it changed anything; None where there is no such patient.
@@ -43,16 +45,16 @@ def hold(house: House, patient: str, now: datetime, *, who: str, on: bool, site:
                 store.backup.forget_mark(tx, _PURGED)  # what was passed over has its turn
         return changed
 
-    return _about(house, patient, site, work)
+    return _about(context, patient, site, work)
 
 
-def erase(house: House, patient: str, now: datetime, *, who: str, site: str | None = None) -> Erased | None:
+def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: str | None = None) -> Erased | None:
     """Erase a patient: their key is destroyed, so that nothing which it sealed opens again. A backup made before holds
     the key until it is deleted.
 
     Their plans end, what was to go is taken back, open tasks about them close. Consents, opt-outs, outcomes and the
     audit stay by id (L-57). None where there is no such patient. Raises Refused under a legal hold (L-58), while
-    somebody may be in danger, and while a text is under way.
+    someone may be in danger, and while a text is under way.
     """
     trace: list[_Trace] = []
 
@@ -65,7 +67,7 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
         theirs = [one for one in numbers if not set(store.people.patients_on(tx, one)) - {row.id}]
         in_crisis, _ = store.tasks.in_crisis(tx, theirs, [])
         if in_crisis or any(task.kind in {"crisis", "supervisor"} for task in standing):
-            raise Refused("somebody may be in danger: close that task first")
+            raise Refused("someone may be in danger: close that task first")
         if store.retention.is_under_way(tx, row.id):
             raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
         for plan in store.plans.current_plans(tx, row.id):
@@ -79,15 +81,15 @@ def erase(house: House, patient: str, now: datetime, *, who: str, site: str | No
         others = {other for number in numbers for other in store.people.patients_on(tx, number)} - {row.id}
         store.retention.erase(tx, row, numbers, now, trace[-1].is_within)
         if others:  # they share the caps of a number
-            replan(house, tx, others, now)
+            replan(context, tx, others, now)
         _note(tx, row, store.audit.ERASED, now, who=who)  # so that the values which are gone are no tampering
         return Erased(retracted, f"erased-{row.id}")
 
-    done = _about(house, patient, site, work)
-    house.database.data_keys.clear()  # what was opened before is no longer at hand
+    done = _about(context, patient, site, work)
+    context.database.data_keys.clear()  # what was opened before is no longer at hand
     if done is not None:
-        _remove_files(house, trace[-1])
-        house.database.checkpoint()  # SQLite's write-ahead log holds pages as they were before
+        _remove_files(context, trace[-1])
+        context.database.checkpoint()  # SQLite's write-ahead log holds pages as they were before
     return done
 
 
@@ -139,9 +141,9 @@ def _trace(tx: store.Transaction, row: Row[Any], numbers: Collection[int]) -> _T
     return _Trace((words,), frozenset({row.ref.casefold()} | plan_refs), frozenset(one[-10:] for one in phones if one))
 
 
-def _remove_files(house: House, trace: _Trace) -> None:
+def _remove_files(context: AppContext, trace: _Trace) -> None:
     """Remove the plan files that were read, where they name them; a link is not followed."""
-    folder = house.settings.jobs.import_folder
+    folder = context.settings.jobs.import_folder
     for place in ("done", "refused") if folder is not None else ():
         inside = Path(folder, place) if folder is not None else Path(place)
         if inside.is_symlink() or not inside.is_dir():
@@ -151,27 +153,29 @@ def _remove_files(house: House, trace: _Trace) -> None:
                 file.unlink(missing_ok=True)
 
 
-def _about(house: House, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]) -> T | None:
+def _about(
+    context: AppContext, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]
+) -> T | None:
     def found(tx: store.Transaction) -> T | None:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        place = store.people.site_by_key(tx, site or context.settings.site.key)
         row = store.people.patient_by_ref(tx, place.id, patient) if place is not None else None
         return work(tx, row) if row is not None else None
 
-    return house.database.write(found, again=True)
+    return context.database.write(found, again=True)
 
 
 def _note(tx: store.Transaction, row: Row[Any], what: str, now: datetime, *, who: str) -> None:
     store.records.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
 
 
-def purge(house: House, now: datetime) -> int:
+def purge(context: AppContext, now: datetime) -> int:
     """Clear the words of what was sent and heard more than ninety days ago, a day of it in each transaction.
 
     How many rows. It goes on where it ended, so what is old and cleared is not looked at again.
     """
     cleared, until = 0, now - WORDS_FOR
     while True:
-        done = house.database.write(lambda tx: _clear_a_day(tx, until), again=True)
+        done = context.database.write(lambda tx: _clear_a_day(tx, until), again=True)
         if done is None:
             return cleared
         cleared += done

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import clock, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import planning, sending
 from reminders.service.office import api_keys, audit, heads
 from reminders.service.operations import counting, logs, proxies, retention
@@ -24,41 +24,41 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def run(house: House, name: str) -> None:
+def run(context: AppContext, name: str) -> None:
     """Run the job of that name once, and put its success or failure on record. Raises nothing that it met."""
     try:
-        _JOBS[name](house, clock.now())
+        _JOBS[name](context, clock.now())
     except Exception as error:  # ruff: ignore[blind-except]  a job fails, goes red and is run again; the process lives
-        failed(house, name, error)
+        failed(context, name, error)
     else:
-        succeeded(house, name)
+        succeeded(context, name)
 
 
-def succeeded(house: House, name: str) -> None:
+def succeeded(context: AppContext, name: str) -> None:
     """Put a job's success on record."""
     try:
         now = clock.now()
-        house.database.write(lambda tx: store.records.job_succeeded(tx, name, now), again=True)
+        context.database.write(lambda tx: store.records.job_succeeded(tx, name, now), again=True)
     except Exception as error:  # ruff: ignore[blind-except]  that it cannot be noted must not end who noted it
         log.warning("the %s job succeeded, which cannot be put on record: %s", name, type(error).__name__)
 
 
-def failed(house: House, name: str, error: Exception) -> None:
+def failed(context: AppContext, name: str, error: Exception) -> None:
     """Put a job's failure on record, as the sort of error it was."""
     log.error("the %s job failed: %s", name, logs.describe(error))
     word = str(error) if isinstance(error, store.Unavailable) else type(error).__name__
     try:
         now = clock.now()
-        house.database.write(lambda tx: store.records.job_failed(tx, name, now, word), again=True)
+        context.database.write(lambda tx: store.records.job_failed(tx, name, now, word), again=True)
     except Exception as away:  # ruff: ignore[blind-except]  as above
         log.warning("its failure cannot be put on record: %s", type(away).__name__)
 
 
-def with_gateway(house: House, work: Callable[[Gateway], Awaitable[T]]) -> T:
+def with_gateway(context: AppContext, work: Callable[[Gateway], Awaitable[T]]) -> T:
     """Run `work` with a line to Twilio of its own, and close it."""
 
     async def call() -> T:
-        gateway = house.gateway()
+        gateway = context.gateway()
         try:
             return await work(gateway)
         finally:
@@ -67,82 +67,82 @@ def with_gateway(house: House, work: Callable[[Gateway], Awaitable[T]]) -> T:
     return asyncio.run(call())
 
 
-def _settle(house: House, now: datetime) -> None:
-    with_gateway(house, lambda gateway: outcomes.settle(house, gateway, now))
+def _settle(context: AppContext, now: datetime) -> None:
+    with_gateway(context, lambda gateway: outcomes.settle(context, gateway, now))
 
 
-def _ask(house: House, now: datetime) -> None:
-    with_gateway(house, lambda gateway: outcomes.ask(house, gateway, now))
+def _ask(context: AppContext, now: datetime) -> None:
+    with_gateway(context, lambda gateway: outcomes.ask(context, gateway, now))
 
 
-def _poll(house: House, now: datetime) -> None:
+def _poll(context: AppContext, now: datetime) -> None:
     async def poll(gateway: Gateway) -> None:
         try:
-            taken = await inbound.poll(house, gateway, now)
+            taken = await inbound.poll(context, gateway, now)
         except inbound.NotAllTakenError as some:
-            await answer(house, gateway, some.taken)
+            await answer(context, gateway, some.taken)
             raise
-        await answer(house, gateway, taken)
+        await answer(context, gateway, taken)
 
-    with_gateway(house, poll)
+    with_gateway(context, poll)
 
 
-async def answer(house: House, gateway: Gateway, taken: Sequence[inbound.Taken]) -> None:
+async def answer(context: AppContext, gateway: Gateway, taken: Sequence[inbound.Taken]) -> None:
     """Send at once what was laid down in answer to these texts, and page; what fails here the worker does next."""
     urgent = [text for one in taken for text in one.urgent]
     if urgent:
         with ThreadPoolExecutor(1, "answers") as executor:
-            await sending.Dispatch(house, gateway, executor, threading.Event()).send_these(urgent)
+            await sending.Dispatch(context, gateway, executor, threading.Event()).send_these(urgent)
     if any(one.rang for one in taken):
-        await oncall.deliver(house, clock.now())
+        await oncall.deliver(context, clock.now())
 
 
-def answer_now(house: House, taken: inbound.Taken) -> None:
+def answer_now(context: AppContext, taken: inbound.Taken) -> None:
     """The same for the web process, after its commit. Raises nothing: the queue and the pages' outbox are the truth."""
     if not (taken.urgent or taken.rang):
         return
     try:
-        with_gateway(house, lambda gateway: answer(house, gateway, [taken]))
+        with_gateway(context, lambda gateway: answer(context, gateway, [taken]))
     except Exception as error:  # ruff: ignore[blind-except]  a worker sends the answer and the page within seconds
         log.error("an urgent answer is left to the worker: %s", logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
 
 
-def _page(house: House, now: datetime) -> None:
-    oncall.call_about_unread(house, now)
-    oncall.escalate(house, now)
-    asyncio.run(oncall.deliver(house, now))
+def _page(context: AppContext, now: datetime) -> None:
+    oncall.call_about_unread(context, now)
+    oncall.escalate(context, now)
+    asyncio.run(oncall.deliver(context, now))
 
 
-def _watch(house: House, now: datetime) -> None:
-    watch.look(house, now)
+def _watch(context: AppContext, now: datetime) -> None:
+    watch.look(context, now)
 
 
-def _tally(house: House, now: datetime) -> None:
-    counting.tally(house, now)
+def _tally(context: AppContext, now: datetime) -> None:
+    counting.tally(context, now)
 
 
-def _chain(house: House, now: datetime) -> None:
-    audit.chain(house, now)
-    heads.keep(house, now)
+def _chain(context: AppContext, now: datetime) -> None:
+    audit.chain(context, now)
+    heads.keep(context, now)
 
 
-def _plan(house: House, now: datetime) -> None:
-    api_keys.forget(house, now)
-    proxies.forget(house, now)
-    house.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
+def _plan(context: AppContext, now: datetime) -> None:
+    api_keys.forget(context, now)
+    proxies.forget(context, now)
+    context.database.write(lambda tx: store.drafts.forget(tx, now - store.drafts.FORGOTTEN_AFTER), again=True)
     try:
-        planning.extend(house, now)
+        planning.extend(context, now)
     finally:  # what is old goes, whatever a plan says
-        retention.purge(house, now)
+        retention.purge(context, now)
 
 
-def _import(house: House, now: datetime) -> None:
-    folder = house.settings.jobs.import_folder
+def _import(context: AppContext, now: datetime) -> None:
+    folder = context.settings.jobs.import_folder
     if folder is not None:
-        importing.import_folder(house, folder, now)
+        importing.import_folder(context, folder, now)
 
 
-_JOBS: dict[str, Callable[[House, datetime], None]] = {
+_JOBS: dict[str, Callable[[AppContext, datetime], None]] = {
     "settle": _settle,
     "ask": _ask,
     "plan": _plan,

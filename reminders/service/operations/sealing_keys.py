@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 
 AT_ONCE = 200  # values in one transaction
 
 
-def reseal(house: House) -> Iterator[int]:
+def reseal(context: AppContext) -> Iterator[int]:
     """Seal everything again with the first key: how many values, transaction by transaction. Safe to repeat."""
-    while done := house.database.write(lambda tx: store.people.rotate_keys(tx, AT_ONCE), again=True):
+    while done := context.database.write(lambda tx: store.people.rotate_keys(tx, AT_ONCE), again=True):
         yield done
 
 
-def finish(house: House, now: datetime, *, who: str, index: bool) -> int:
+def finish(context: AppContext, now: datetime, *, who: str, index: bool) -> int:
     """Put the rotation on record; with `index` make a new index key first. How many numbers it indexed."""
-    indexed = store.people.new_index_key(house.database, now) if index else 0
-    house.database.write(
+    indexed = store.people.new_index_key(context.database, now) if index else 0
+    context.database.write(
         lambda tx: store.records.note(tx, who=who, what="keys rotated", table="keys", row=0, now=now), again=True
     )
     return indexed

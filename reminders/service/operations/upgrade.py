@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.store import check, check_again
 
 __all__ = ["check", "check_again", "migrate"]
 
 
-def migrate(house: House, now: datetime) -> tuple[str | None, str]:
+def migrate(context: AppContext, now: datetime) -> tuple[str | None, str]:
     """Bring the database to this version's schema; from which to which (None: from an empty one). Safe to repeat."""
-    before, after = store.migrate(house.database, now)
-    house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
+    before, after = store.migrate(context.database, now)
+    context.database.write(lambda tx: store.people.keep_default_site(tx, context.settings, now), again=True)
     return before, after

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.planner.business_days import honour_by
 from reminders.plans import Problem
 from reminders.service import tasks
@@ -53,7 +53,7 @@ def ask_for_consent(case: ReaderCase) -> None:
 
 
 def record_consent(
-    house: House, whom: Whom, consent: Mapping[str, Any], now: datetime, *, who: str, by_hand: bool = False
+    context: AppContext, whom: Whom, consent: Mapping[str, Any], now: datetime, *, who: str, by_hand: bool = False
 ) -> Done | None:
     """Put on record what a reader said about texts to their number, as a plan's [consent] has it (L-50).
 
@@ -63,7 +63,7 @@ def record_consent(
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         given = read_consent(case, consent, by_hand=by_hand)
@@ -73,14 +73,14 @@ def record_consent(
         case.tell_what_stands_in_the_way()
         return case.done(case.replan())
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def read_consent(case: ReaderCase, consent: Mapping[str, Any] | None, *, by_hand: bool = False) -> ConsentGiven | None:
     """A consent as it was typed, read as a plan document's is; None where none was given. Raises PlanRefused."""
     if consent is None:
         return None
-    known = case.house.known(case.tx, case.now, case.site.key)
+    known = case.context.known(case.tx, case.now, case.site.key)
     own = case.reader.role == "self"
     born_on = store.people.open_birth(case.tx, case.patient) if own else None
     read = plans.read_consent(consent, known, born_on=born_on)
@@ -89,7 +89,7 @@ def read_consent(case: ReaderCase, consent: Mapping[str, Any] | None, *, by_hand
         raise plans.PlanRefused((Problem("consent.legal_basis", problem),))
     if not own and read.said == "yes" and case.reader.part2_consent_on is None:
         raise Refused(
-            "nobody else gets texts without the patient's written consent naming them; add them with its date"
+            "no one else gets texts without the patient's written consent naming them; add them with its date"
         )
     missing = plans.uncounted(read, known.today, own=own)
     if missing and by_hand:
@@ -103,7 +103,7 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
     before = store.people.consents_in_force(case.tx, [case.reader.id]).get(case.reader.id)
     fresh = store.people.record_consent(case.tx, case.reader, given, case.now)
     if not fresh:
-        case.notes.append("this is on record already, word for word; a yes that was withdrawn must be given anew")
+        case.notes.append("this is on record already, word for word; a yes that was withdrawn must be given again")
         return False
     case.note(f"consent: {given.said}", before=in_short(before), after=in_short(given))
     if given.said != "yes":
@@ -155,15 +155,15 @@ class OptedOut(Done):
 
 
 def record_opt_out(
-    house: House, whom: Whom, now: datetime, *, how: str, received_at: datetime, by: str, who: str
+    context: AppContext, whom: Whom, now: datetime, *, how: str, received_at: datetime, by: str, who: str
 ) -> OptedOut | None:
     """Put on record a no that came by voicemail, by e-mail or at the front desk: the same as a STOP, and at once.
 
-    `how` it came, `received_at` and to whom (`by`). It stops the number, for everybody on it, as a STOP would.
+    `how` it came, `received_at` and to whom (`by`). It stops the number, for everyone on it, as a STOP would.
     """
 
     def work(tx: store.Transaction) -> OptedOut | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         if received_at > now:
@@ -184,12 +184,12 @@ def record_opt_out(
         changes.retracted += store.texts.suppress_queued(tx, case.reader.number_id, "opted_out")
         return OptedOut(changes, tuple(case.notes), last)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def say_who_shares(case: ReaderCase) -> None:
     """Note that others are texted on this number too, where they may be known."""
-    known = sharing.known_readers(case.house, case.tx, case.reader.number_id, {case.site.id})
+    known = sharing.known_readers(case.context, case.tx, case.reader.number_id, {case.site.id})
     others = [one for one in known if one.id != case.reader.id]
     if others:
         case.notes.append(f"others are texted on this number too ({len(others)}); it holds for them as well")

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from reminders import planner, plans, store, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.people.reader_case import ReaderCase, Whom, find_reader, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
 from reminders.store import Row
@@ -16,7 +16,7 @@ from reminders.wording import staff_words
 class Shown:
     """One reader of a patient's texts. `why_not` says in words why nothing goes to them, None where texts go.
 
-    `waits` says that their reminders wait meanwhile, since somebody may be in danger (C-12); what staff types goes.
+    `waits` says that their reminders wait meanwhile, since someone may be in danger (C-12); what staff types goes.
     `missing` says in words what keeps a yes on record from counting.
     """
 
@@ -56,11 +56,11 @@ class Person:
     tasks: tuple[Row[Any], ...]
 
 
-def show(house: House, whom: Whom, now: datetime, *, who: str) -> Person | None:
-    """A patient, as far as texts go; None where there is none. That somebody read it is put on record."""
+def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person | None:
+    """A patient, as far as texts go; None where there is none. That someone read it is put on record."""
 
     def look(tx: store.Transaction) -> Person | None:
-        case = open_case(house, tx, replace(whom, recipient="self"), now, who=who)
+        case = open_case(context, tx, replace(whom, recipient="self"), now, who=who)
         if case is None:
             return None
         readers = store.people.recipients_of(tx, case.patient.id)
@@ -81,7 +81,7 @@ def show(house: House, whom: Whom, now: datetime, *, who: str) -> Person | None:
             tasks=tuple(store.attention.open_tasks_of(tx, case.patient.id)),
         )
 
-    return house.database.write(look, again=True)
+    return context.database.write(look, again=True)
 
 
 _MISSING = {
@@ -104,7 +104,9 @@ def _missing(case: ReaderCase, reader: Row[Any], consent: Any) -> tuple[str, ...
 
 def _shown(case: ReaderCase, reader: Row[Any], consent: Row[Any] | None, *, waits: bool) -> Shown:
     number = case.numbers[reader.number_id]
-    reason = planner.may_be_texted(reader_now(case.tx, reader, case.site, case.now), policy_of(case.house), dated=True)
+    reason = planner.may_be_texted(
+        reader_now(case.tx, reader, case.site, case.now), policy_of(case.context), dated=True
+    )
     return Shown(
         key=reader.key,
         role=reader.role,
@@ -129,11 +131,11 @@ def _shown(case: ReaderCase, reader: Row[Any], consent: Row[Any] | None, *, wait
     )
 
 
-def card(house: House, whom: Whom) -> str | None:
+def card(context: AppContext, whom: Whom) -> str | None:
     """The card to take home, in a reader's language; None where there is no such reader. Raises wording.Unsayable."""
 
     def look(tx: store.Transaction) -> str | None:
-        place = store.people.site_by_key(tx, whom.site or house.settings.site.key)
+        place = store.people.site_by_key(tx, whom.site or context.settings.site.key)
         patient = store.people.patient_by_ref(tx, place.id, whom.patient) if place is not None else None
         reader = find_reader(tx, patient.id, whom.recipient) if patient is not None else None
         if place is None or reader is None:
@@ -143,7 +145,7 @@ def card(house: House, whom: Whom) -> str | None:
             alias=place.alias,
             phone=place.phone,
             line24=place.line24,
-            sender=store.people.address_of(tx, place.id, house.settings.twilio.sender),
+            sender=store.people.address_of(tx, place.id, context.settings.twilio.sender),
         )
 
-    return house.database.read(look)
+    return context.database.read(look)

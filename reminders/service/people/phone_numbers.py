@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import tasks
 from reminders.service.people import sharing
 from reminders.service.people.consents import (
@@ -21,7 +21,7 @@ RIGHT_AFTER_ALL = "number is right after all"
 
 
 def new_number(
-    house: House,
+    context: AppContext,
     whom: Whom,
     phone: str,
     now: datetime,
@@ -33,15 +33,15 @@ def new_number(
     """Give a reader a new phone number: the old one gets nothing more of theirs from this moment on.
 
     `phone` in any format; `consent` as a plan's [consent] has it, given for the new number (L-50). Without it nothing
-    goes and somebody is asked to take it; with it the new number gets its welcome. Others on the old one keep theirs.
+    goes and someone is asked to take it; with it the new number gets its welcome. Others on the old one keep theirs.
     A yes that would not count is kept with a note; `by_hand` it is refused at the box that is missing. None where there
     is no such patient or recipient. Raises PlanRefused for what cannot be read, and Refused.
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        known = house.known(tx, now, whom.site)
+        known = context.known(tx, now, whom.site)
         number_id = store.people.keep_number(tx, plans.read_phone(phone, known), now)
-        case = open_case(house, tx, whom, now, number_id, who=who)
+        case = open_case(context, tx, whom, now, number_id, who=who)
         if case is None:
             return None
         old = case.reader.number_id
@@ -50,7 +50,7 @@ def new_number(
         given = read_consent(case, consent, by_hand=by_hand)
         others = {one.number_id for one in store.people.recipients_of(tx, case.patient.id) if one.key != whom.recipient}
         if number_id in others:
-            case.notes.append("somebody else who gets this patient's texts has the same number")
+            case.notes.append("someone else who gets this patient's texts has the same number")
         was, becomes = (store.people.phone_of(tx, one, case.numbers[one].phone_sealed) for one in (old, number_id))
         case.reader = store.people.keep_recipient(
             tx, patient_id=case.patient.id, key=whom.recipient, now=now, number_id=number_id
@@ -68,7 +68,7 @@ def new_number(
             ask_for_consent(case)
         return case.done(changes)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def _close_for_number(case: ReaderCase, old: int) -> None:
@@ -79,11 +79,11 @@ def _close_for_number(case: ReaderCase, old: int) -> None:
     store.tasks.close_by_key(case.tx, keys, case.now, outcome="done", why="there is a new number")
 
 
-def verify(house: House, whom: Whom, how: str, now: datetime, *, who: str) -> Done | None:
+def verify(context: AppContext, whom: Whom, how: str, now: datetime, *, who: str) -> Done | None:
     """Put on record that staff made sure of a reader's number, such as by reading the welcome text aloud (L-39)."""
 
     def work(tx: store.Transaction) -> Done | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         if case.number.wrong_since is not None:
@@ -96,17 +96,17 @@ def verify(house: House, whom: Whom, how: str, now: datetime, *, who: str) -> Do
         case.tell_what_stands_in_the_way()
         return case.done(case.replan())
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def mark_wrong(house: House, whom: Whom, now: datetime, *, who: str, wrong: bool = True) -> Done | None:
-    """Say that a reader's number is somebody else's, or with `wrong` false that it is theirs after all.
+def mark_wrong(context: AppContext, whom: Whom, now: datetime, *, who: str, wrong: bool = True) -> Done | None:
+    """Say that a reader's number is someone else's, or with `wrong` false that it is theirs after all.
 
-    A wrong one gets nothing more, and somebody is asked for the right one.
+    A wrong one gets nothing more, and someone is asked for the right one.
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         if (case.number.wrong_since is not None) == wrong:
@@ -140,4 +140,4 @@ def mark_wrong(house: House, whom: Whom, now: datetime, *, who: str, wrong: bool
             changes.retracted += store.texts.suppress_queued(tx, number_id, "number_bad")
         return case.done(changes)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)

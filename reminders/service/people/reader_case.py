@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.planning.replanning import replan
 from reminders.store import Row
 from reminders.store.planning.texts import Changes
@@ -29,14 +29,14 @@ class Done:
 
 
 class Refused(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  a verdict, in words for who asked
-    """It is not done; the message says why, and names nobody."""
+    """It is not done; the message says why, and names no one."""
 
 
 @dataclass
 class ReaderCase:
     """A patient with one of their readers, all numbers locked that may be touched."""
 
-    house: House
+    context: AppContext
     tx: store.Transaction
     now: datetime
     who: str
@@ -56,7 +56,7 @@ class ReaderCase:
         affected = {self.patient.id}
         for number_id in (self.reader.number_id, *others):
             affected.update(store.people.patients_on(self.tx, number_id))
-        return replan(self.house, self.tx, affected, self.now)
+        return replan(self.context, self.tx, affected, self.now)
 
     def note(self, what: str, *, before: str | None = None, after: str | None = None, number: bool = False) -> None:
         """Put on record what was done, on the reader or on their number."""
@@ -90,16 +90,16 @@ class ReaderCase:
             self.notes.append("this number is marked as a wrong one; nothing goes to it")
         elif number.bad_since is not None:
             self.notes.append("this number could not be reached; nothing goes to it")
-        if number.verified_at is None and self.house.settings.sending.welcome:
+        if number.verified_at is None and self.context.settings.sending.welcome:
             self.notes.append("this number is not verified: only the welcome text goes until its Y, or `people verify`")
 
 
 def open_case(
-    house: House, tx: store.Transaction, whom: Whom, now: datetime, *more: int, who: str
+    context: AppContext, tx: store.Transaction, whom: Whom, now: datetime, *more: int, who: str
 ) -> ReaderCase | None:
-    """The patient and the reader, with every number locked that planning anew may want, in one order for everybody."""
-    store.people.keep_default_site(tx, house.settings, now)
-    place = store.people.site_by_key(tx, whom.site or house.settings.site.key)
+    """The patient and the reader, with every number locked that planning again may want, in one order for everyone."""
+    store.people.keep_default_site(tx, context.settings, now)
+    place = store.people.site_by_key(tx, whom.site or context.settings.site.key)
     patient = store.people.patient_by_ref(tx, place.id, whom.patient) if place is not None else None
     reader = find_reader(tx, patient.id, whom.recipient) if patient is not None else None
     if place is None or patient is None or reader is None:
@@ -108,10 +108,10 @@ def open_case(
     for number_id in (reader.number_id, *more):
         concerned.update(store.people.patients_on(tx, number_id))
     numbers = store.people.lock_numbers(tx, {*store.people.numbers_of(tx, concerned), *more})
-    reader = find_reader(tx, patient.id, whom.recipient)  # as it is, now that nobody else changes it
+    reader = find_reader(tx, patient.id, whom.recipient)  # as it is, now that no one else changes it
     if reader is None or reader.number_id not in numbers:
-        raise Refused("somebody else changed this person at the same moment; look again")
-    return ReaderCase(house, tx, now, who, place, patient, reader, numbers)
+        raise Refused("someone else changed this person at the same moment; look again")
+    return ReaderCase(context, tx, now, who, place, patient, reader, numbers)
 
 
 def find_reader(tx: store.Transaction, patient_id: int, key: str) -> Row[Any] | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import tasks
 
 KINDS = {"number is wrong": "wrong_number", "number is bad": "number_bad", "number stop": "stop_asked"}
@@ -17,10 +17,10 @@ KINDS = {"number is wrong": "wrong_number", "number is bad": "number_bad", "numb
 
 
 def known_readers(
-    house: House, tx: store.Transaction, number_id: int, sites: Collection[int]
+    context: AppContext, tx: store.Transaction, number_id: int, sites: Collection[int]
 ) -> Sequence[store.Row[Any]]:
-    """Who is texted on a number, as far as somebody may know of it who works at these sites."""
-    if house.settings.sites.one_program:
+    """Who is texted on a number, as far as someone may know of it who works at these sites."""
+    if context.settings.sites.one_program:
         return store.people.recipients_on(tx, [number_id])
     return [one for site in sorted(sites) for one in store.people.recipients_at(tx, number_id, site)]
 

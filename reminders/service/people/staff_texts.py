@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from reminders import planner, plans, store, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.planner.notices import for_news
 from reminders.service.people.reader_case import Refused, Whom, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
@@ -31,30 +31,32 @@ class Typed:
     text: int | None = None
 
 
-def why_not_say(house: House, tx: store.Transaction, reader: Row[Any], site: Row[Any], now: datetime) -> str | None:
+def why_not_say(
+    context: AppContext, tx: store.Transaction, reader: Row[Any], site: Row[Any], now: datetime
+) -> str | None:
     """Why staff may not text a reader (a row of `recipients`) just now, in words; None where they may."""
     if store.plans.has_died(tx, reader.patient_id):
-        return "a plan of this patient ended with their death; nothing goes to anybody about them"
+        return "a plan of this patient ended with their death; nothing goes to anyone about them"
     if all(plan.status != "active" for plan in store.plans.current_plans(tx, reader.patient_id)):
         return "no plan of this patient is active, so nothing goes"
-    reason = planner.may_be_texted(reader_now(tx, reader, site, now), policy_of(house), dated=True)
+    reason = planner.may_be_texted(reader_now(tx, reader, site, now), policy_of(context), dated=True)
     return staff_words.REASONS[reason.value] if reason is not None else None
 
 
-def why_not_to(house: House, recipient_ids: Sequence[int], now: datetime) -> dict[int, str | None]:
+def why_not_to(context: AppContext, recipient_ids: Sequence[int], now: datetime) -> dict[int, str | None]:
     """Recipient → why staff may not text them just now, in words; None where they may."""
 
     def work(tx: store.Transaction) -> dict[int, str | None]:
         return {
-            row.id: why_not_say(house, tx, row, store.people.site_of_patient(tx, row.patient_id), now)
+            row.id: why_not_say(context, tx, row, store.people.site_of_patient(tx, row.patient_id), now)
             for row in store.people.recipients_by_id(tx, recipient_ids)
         }
 
-    return house.database.read(work)
+    return context.database.read(work)
 
 
 def say(
-    house: House,
+    context: AppContext,
     whom: Whom,
     body: str,
     now: datetime,
@@ -63,7 +65,7 @@ def say(
     dry_run: bool = False,
     once: str | None = None,
 ) -> Typed | None:
-    """Text somebody what staff typed: within four hours, at an hour at which they may be texted.
+    """Text someone what staff typed: within four hours, at an hour at which they may be texted.
 
     The privacy lint covers it like any text of ours. With `dry_run` it is only shown. Said twice with the same `once`,
     such as by a button that was pressed twice, it goes once: the second time `text` is None. None where there is no
@@ -76,11 +78,11 @@ def say(
     text_id = new_id(now)
 
     def work(tx: store.Transaction) -> Typed | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         reader = reader_now(tx, case.reader, case.site, now)
-        if (why := why_not_say(house, tx, case.reader, case.site, now)) is not None:
+        if (why := why_not_say(context, tx, case.reader, case.site, now)) is not None:
             raise Refused(why)
         window = Window(now, now + TYPED_FOR, planner.next_allowed(for_news(reader, now, now), now))
         if window.due_at >= window.closes_at:
@@ -89,7 +91,7 @@ def say(
         typed = Typed(said, length.count, length.encoding, window.due_at, reader.zone)
         if dry_run:
             return typed
-        sender_id = store.people.sender_of(tx, case.site.id, house.settings.twilio.sender)
+        sender_id = store.people.sender_of(tx, case.site.id, context.settings.twilio.sender)
         made = store.texts.add(
             tx,
             Addressee(case.reader.id, case.site.id, sender_id, case.reader.number_id),
@@ -104,13 +106,15 @@ def say(
             case.note("text typed", after=said)
         return replace(typed, text=made)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 SAMPLE_SENT = "test text sent"
 
 
-def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str, site: str | None = None) -> Typed:
+def send_sample(
+    context: AppContext, body: str, phone: str, now: datetime, *, who: str, site: str | None = None
+) -> Typed:
     """Text the words of a preview to a phone of staff's own, through the queue like every text; at any hour.
 
     Raises PlanRefused for a number that cannot be read, Refused for words that may not go or a number that is used for
@@ -123,12 +127,12 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
     text_id = new_id(now)
 
     def work(tx: store.Transaction) -> Typed:
-        store.people.keep_default_site(tx, house.settings, now)
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        store.people.keep_default_site(tx, context.settings, now)
+        place = store.people.site_by_key(tx, site or context.settings.site.key)
         if place is None:
             raise Refused("there is no such site")
-        number_id = store.people.keep_number(tx, plans.read_phone(phone, house.known(tx, now, place.key)), now)
-        most = house.settings.sending.samples_per_day
+        number_id = store.people.keep_number(tx, plans.read_phone(phone, context.known(tx, now, place.key)), now)
+        most = context.settings.sending.samples_per_day
         today = plans.to_instant(datetime.combine(plans.to_wall(now, place.zone), time()), place.zone)
         if store.records.count(tx, who=who, what=SAMPLE_SENT, since=today) >= most:
             raise Refused(f"you have sent {most} tests today, as many as one may (sending.samples_per_day)")
@@ -137,7 +141,7 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
             raise Refused("patients' texts go to this number; send the test to a phone of your own")
         if number.opted_out_at is not None:
             raise Refused(staff_words.REASONS["opted_out"] + "; it opens again when START comes from that phone")
-        sender_id = store.people.sender_of(tx, place.id, house.settings.twilio.sender)
+        sender_id = store.people.sender_of(tx, place.id, context.settings.twilio.sender)
         made = store.texts.add(
             tx,
             Addressee(None, place.id, sender_id, number_id),
@@ -151,4 +155,4 @@ def send_sample(house: House, body: str, phone: str, now: datetime, *, who: str,
             store.records.note(tx, who=who, what=SAMPLE_SENT, table="texts", row=made, now=now)
         return Typed(said, length.count, length.encoding, now, place.zone, made)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)

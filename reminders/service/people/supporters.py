@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import Problem
 from reminders.service.people.consents import ask_for_consent, in_short, take_consent
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, find_reader, open_case
@@ -16,7 +16,7 @@ from reminders.store.people import ConsentGiven
 
 
 def add_recipient(
-    house: House,
+    context: AppContext,
     whom: Whom,
     recipient: Mapping[str, Any],
     now: datetime,
@@ -34,16 +34,16 @@ def add_recipient(
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        known = house.known(tx, now, whom.site)
+        known = context.known(tx, now, whom.site)
         read = plans.read_recipient(recipient, known)
         if read.part2_consent_on is None:
-            problem = "is missing; nobody else gets texts without the patient's written consent naming them"
+            problem = "is missing; no one else gets texts without the patient's written consent naming them"
             raise plans.PlanRefused((Problem("recipient.part2_consent_on", problem),))
         not_yet = plans.uncounted(read.consent, known.today, own=False) if read.consent is not None else ()
         if not_yet and by_hand:
             raise plans.PlanRefused([Problem(f"recipient.{one.where}", one.problem) for one in not_yet])
         number_id = store.people.keep_number(tx, read.phone, now)
-        case = open_case(house, tx, whom, now, number_id, who=who)
+        case = open_case(context, tx, whom, now, number_id, who=who)
         if case is None:
             return None
         here = find_reader(tx, case.patient.id, read.key)
@@ -74,22 +74,24 @@ def add_recipient(
         else:
             given = consent_given(read.consent, known.today)
             if not take_consent(case, given) and given.said == "yes":
-                raise Refused("this consent is on record and was withdrawn since; take it anew")
+                raise Refused("this consent is on record and was withdrawn since; take it again")
             case.notes += [f"it does not count yet: {one.where} {one.problem}" for one in not_yet]
         case.tell_what_stands_in_the_way()
         return case.done(case.replan())
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def remove_recipient(house: House, whom: Whom, now: datetime, *, who: str, by_patient: bool = False) -> Done | None:
+def remove_recipient(
+    context: AppContext, whom: Whom, now: datetime, *, who: str, by_patient: bool = False
+) -> Done | None:
     """End another person's texts at once: they asked for it, or `by_patient` the patient withdrew the consent (L-52).
 
-    What was sent stays on record. They come back only with both consents anew.
+    What was sent stays on record. They come back only with both consents again.
     """
 
     def work(tx: store.Transaction) -> Done | None:
-        case = open_case(house, tx, whom, now, who=who)
+        case = open_case(context, tx, whom, now, who=who)
         if case is None:
             return None
         if case.reader.role == "self":
@@ -107,7 +109,7 @@ def remove_recipient(house: House, whom: Whom, now: datetime, *, who: str, by_pa
         changes.retracted += store.texts.retract_queued(tx, [case.reader.id], case.reader.number_id)
         return case.done(changes)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def _revoke(case: ReaderCase, how: str) -> None:
@@ -131,22 +133,22 @@ def _revoke(case: ReaderCase, how: str) -> None:
     store.people.record_consent(case.tx, case.reader, given, case.now, anew=True)
 
 
-def come_of_age(house: House, now: datetime) -> int:
+def come_of_age(context: AppContext, now: datetime) -> int:
     """Withdraw what others agreed to for patients who have turned 18, and guardians' own; how many (L-56).
 
     Their consent is theirs to give from that day on; a task asks for it. Safe at any time, and twice.
     """
-    rows = house.database.read(store.attention.of_minors)
-    return sum(house.database.write(partial(_grow_up, house, row=row, now=now), again=True) for row in rows)
+    rows = context.database.read(store.attention.of_minors)
+    return sum(context.database.write(partial(_grow_up, context, row=row, now=now), again=True) for row in rows)
 
 
-def _grow_up(house: House, tx: store.Transaction, *, row: Row[Any], now: datetime) -> bool:
+def _grow_up(context: AppContext, tx: store.Transaction, *, row: Row[Any], now: datetime) -> bool:
     born_on = store.people.open_birth(tx, row)
     today = plans.to_wall(now, row.zone).date()
-    # What was given by somebody of age is not about being under age.
+    # What was given by someone of age is not about being under age.
     if born_on is None or plans.is_minor(born_on, today) or not plans.is_minor(born_on, row.said_on):
         return False
-    case = open_case(house, tx, Whom(row.ref, row.recipient, row.site), now, who="the service")
+    case = open_case(context, tx, Whom(row.ref, row.recipient, row.site), now, who="the service")
     in_force = store.people.consents_in_force(tx, [case.reader.id]).get(case.reader.id) if case is not None else None
     if case is None or in_force is None or in_force.said != "yes" or in_force.said_on != row.said_on:
         return False

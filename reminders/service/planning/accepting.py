@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.lifecycle import UNTRIED, WENT, WITHDRAWN
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.planning.rendering import render, render_unplanned
@@ -36,7 +36,7 @@ SOURCE = "plan"  # plan files and the API speak of the same plans; other formats
 
 
 class ChangedSince(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
-    """Somebody else changed it since it was looked at; nothing was done."""
+    """Someone else changed it since it was looked at; nothing was done."""
 
 
 def hold_to(version: int | None, row: Row[Any]) -> None:
@@ -65,20 +65,28 @@ class Accepted:
         return "; ".join(self.notes) or None
 
 
-def accept(house: House, document: PlanDocument, now: datetime, *, who: str, version: int | None = None) -> Accepted:
+def accept(
+    context: AppContext, document: PlanDocument, now: datetime, *, who: str, version: int | None = None
+) -> Accepted:
     """Take in one plan document: one transaction, and idempotent by the plan's reference.
 
     Raises PlanRefused, and then nothing is changed; and ChangedSince where the plan is to stand in `version` and does
     not. `who` goes into the audit.
     """
-    return house.database.write(lambda tx: accept_in(house, tx, document, now, who, version=version), again=True)
+    return context.database.write(lambda tx: accept_in(context, tx, document, now, who, version=version), again=True)
 
 
 def accept_in(
-    house: House, tx: store.Transaction, document: PlanDocument, now: datetime, who: str, *, version: int | None = None
+    context: AppContext,
+    tx: store.Transaction,
+    document: PlanDocument,
+    now: datetime,
+    who: str,
+    *,
+    version: int | None = None,
 ) -> Accepted:
     """`accept`, inside a transaction of the caller's."""
-    store.people.keep_default_site(tx, house.settings, now)
+    store.people.keep_default_site(tx, context.settings, now)
     site = store.people.site_by_key(tx, document.plan.site)
     if site is None:
         raise PlanRefused((Problem("plan.site", "there is no site of that key"),))
@@ -117,7 +125,7 @@ def accept_in(
         "program": ", ".join(document.plan.programs) or None,
         "alongside": document.plan.alongside,
         "replaces": document.plan.replaces,
-        "laid_down_until": _horizon(house, site.zone, now),
+        "laid_down_until": _horizon(context, site.zone, now),
     }
     status = {"status": document.plan.status, "ended_because": document.plan.ended_because}
     if row is None:
@@ -140,9 +148,9 @@ def accept_in(
         sealed = store.plans.seal_document(key, plan_id, said)
         store.plans.change_plan(tx, row, now, document_sealed=sealed, **values)
     modes = {one.key: one.how for one in store.plans.series_of(tx, plan_id)} if row is not None else {}
-    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
+    _lay_down(context, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
     crash.point("K0")
-    changes = replan(house, tx, [patient_id], now)
+    changes = replan(context, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
     store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
     said_of_it = (*_notes(tx, document, plan_id, modes, zone=site.zone, now=now), *notes)
@@ -150,7 +158,7 @@ def accept_in(
 
 
 def enter(
-    house: House,
+    context: AppContext,
     document: PlanDocument,
     now: datetime,
     *,
@@ -158,13 +166,13 @@ def enter(
     plan_id: int | None = None,
     version: int | None = None,
 ) -> tuple[int, Accepted]:
-    """`accept` what somebody entered by hand: a new plan, or plan `plan_id` as they last saw it; the plan's id.
+    """`accept` what someone entered by hand: a new plan, or plan `plan_id` as they last saw it; the plan's id.
 
     Raises PlanRefused also for a new plan whose reference another has, and where the plan has changed since `version`.
     """
 
     def work(tx: store.Transaction) -> tuple[int, Accepted]:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         site = store.people.site_by_key(tx, document.plan.site)
         ref = document.plan.ref
         row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE) if site is not None else None
@@ -174,14 +182,14 @@ def enter(
         if plan_id is not None and (row is None or row.id != plan_id):
             raise PlanRefused((Problem("plan.ref", "belongs to the plan and stays as it is"),))
         if row is not None and version is not None and row.version != version:
-            raise PlanRefused((Problem("plan.ref", "was changed by somebody else meanwhile; open the plan anew"),))
-        accepted = accept_in(house, tx, document, now, who)
+            raise PlanRefused((Problem("plan.ref", "was changed by someone else meanwhile; open the plan again"),))
+        accepted = accept_in(context, tx, document, now, who)
         assert site is not None
         row = store.plans.plan_by_ref(tx, ref, site_id=site.id, source=SOURCE)
         assert row is not None
         return row.id, accepted
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def _notes(
@@ -245,7 +253,7 @@ def _keep_patient(
     site: Row[Any],
     now: datetime,
 ) -> tuple[int, DataKey]:
-    """Make the patient, or update the one there is; the id and the data key. PlanRefused for somebody else."""
+    """Make the patient, or update the one there is; the id and the data key. PlanRefused for someone else."""
     name: str | None = document.patient.name
     born_on = document.patient.born_on
     if patient is not None:
@@ -259,7 +267,7 @@ def _keep_patient(
 def _check_same_person(
     tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any] | None
 ) -> None:
-    """PlanRefused where the reference is of somebody with another number and another name or day of birth: mostly a
+    """PlanRefused where the reference is of someone with another number and another name or day of birth: mostly a
     slip in it.
     """
     names, phones = {_plain_name(store.people.open_name(tx, patient))}, set()
@@ -503,7 +511,7 @@ def _note_number(
 
 
 def _added_here(keys: Iterable[str], document: PlanDocument, before: dict[str, Any] | None) -> set[str]:
-    """The recipients of whom the plan's file never spoke: they were added here, and a new file takes nobody away."""
+    """The recipients of whom the plan's file never spoke: they were added here, and a new file takes no one away."""
     named = {"self", *(other.key for other in document.recipients)}
     named.update(other["key"] for other in (before or {}).get("recipients", ()))
     return set(keys) - named
@@ -528,12 +536,12 @@ def consent_given(consent: plans.Consent, today: date) -> ConsentGiven:
     )
 
 
-def _horizon(house: House, zone: str, now: datetime) -> date:
-    return plans.to_wall(now, zone).date() + timedelta(days=house.settings.sending.horizon_days)
+def _horizon(context: AppContext, zone: str, now: datetime) -> date:
+    return plans.to_wall(now, zone).date() + timedelta(days=context.settings.sending.horizon_days)
 
 
 def _lay_down(
-    house: House,
+    context: AppContext,
     tx: store.Transaction,
     document: PlanDocument,
     *,
@@ -546,11 +554,11 @@ def _lay_down(
 ) -> None:
     """Lay down the appointments whose texts open within the horizon."""
     agreed = document.all_series()
-    until = _horizon(house, site.zone, now)
+    until = _horizon(context, site.zone, now)
     ids, dropped = store.plans.keep_series(
         tx, plan_id=plan_id, site_id=site.id, zone=site.zone, key=key, agreed=agreed, kept=kept, now=now
     )
-    policy = policy_of(house)
+    policy = policy_of(context)
     dates: dict[int, Sequence[plans.Occurrence]] = dict.fromkeys(dropped, ())
     for one in agreed:
         ahead = max(lead.days for lead in (*map(Lead.parse, one.leads or ()), *policy.leads, *policy.series_leads))
@@ -569,33 +577,34 @@ def _lay_down(
     store.plans.lay_down(tx, dates, now)
 
 
-def extend(house: House, now: datetime, limit: int = 500) -> Changes:
+def extend(context: AppContext, now: datetime, limit: int = 500) -> Changes:
     """Lay down what has come within the horizon since; the `plan` job.
 
-    Each plan is a transaction of its own and is planned anew with it, so that also what only time changes (a consent
+    Each plan is a transaction of its own and is planned again with it, so that also what only time changes (a consent
     that expired, a day that passed) is put right daily. A closure that was announced or lifted is told at once. A plan
     or patient that cannot be planned costs only itself: the others have their turn, then the first error is raised.
     """
     changes = Changes()
 
     def prepare(tx: store.Transaction) -> tuple[Sequence[Row[Any]], plans.Known]:
-        store.people.keep_default_site(tx, house.settings, now)  # quiet hours set anew hold from now on
+        store.people.keep_default_site(tx, context.settings, now)  # quiet hours set again hold from now on
         store.queue.release_unreadable(tx, now)
-        behind = store.plans.plans_to_extend(tx, _horizon(house, house.settings.site.zone, now), limit)
+        behind = store.plans.plans_to_extend(tx, _horizon(context, context.settings.site.zone, now), limit)
         tx.load_data_keys({plan.key_id for plan in behind})
         # Each was judged when it was accepted; a number that only a demo may use is no news.
-        return behind, replace(house.known(tx, now), fictional_numbers=True, accepted=True)
+        return behind, replace(context.known(tx, now), fictional_numbers=True, accepted=True)
 
-    each = OneByOne(house, "plan", now)
-    behind, known = house.database.write(prepare, again=True)
+    each = OneByOne(context, "plan", now)
+    behind, known = context.database.write(prepare, again=True)
     for plan in behind:
-        extend_it = partial(_extend, house, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
+        extend_it = partial(_extend, context, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
         changes += (
-            each.do("plan", plan.id, partial(house.database.write, extend_it, again=True), plan_id=plan.id) or Changes()
+            each.do("plan", plan.id, partial(context.database.write, extend_it, again=True), plan_id=plan.id)
+            or Changes()
         )
-    for patient_id in house.database.read(partial(_who_knows_no_closure, now=now)):
-        replan_it = partial(_replan_one, house, patient_id=patient_id, now=now)
-        work = partial(house.database.write, replan_it, again=True)
+    for patient_id in context.database.read(partial(_who_knows_no_closure, now=now)):
+        replan_it = partial(_replan_one, context, patient_id=patient_id, now=now)
+        work = partial(context.database.write, replan_it, again=True)
         changes += each.do("patient", patient_id, work, patient_id=patient_id) or Changes()
     each.finish()
     return changes
@@ -606,12 +615,12 @@ def _who_knows_no_closure(tx: store.Transaction, *, now: datetime) -> list[int]:
     return [one for site in sites for one in store.attention.closures_untold(tx, site.id, site.closures, now)]
 
 
-def _replan_one(house: House, tx: store.Transaction, *, patient_id: int, now: datetime) -> Changes:
-    return replan(house, tx, [patient_id], now)
+def _replan_one(context: AppContext, tx: store.Transaction, *, patient_id: int, now: datetime) -> Changes:
+    return replan(context, tx, [patient_id], now)
 
 
 def _extend(
-    house: House, tx: store.Transaction, *, plan_id: int, key_id: int, known: plans.Known, now: datetime
+    context: AppContext, tx: store.Transaction, *, plan_id: int, key_id: int, known: plans.Known, now: datetime
 ) -> Changes:
     plan = store.plans.lock_plan(tx, plan_id)
     if plan is None or plan.status == "ended":
@@ -621,9 +630,9 @@ def _extend(
     keys = (one.key for one in store.people.recipients_of(tx, plan.patient_id))
     added_here = _added_here(keys, document, None)
     key = tx.data_key(key_id)
-    _lay_down(house, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
-    store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(house, site.zone, now)))
-    return replan(house, tx, [plan.patient_id], now)
+    _lay_down(context, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now)
+    store.plans.set_laid_down(tx, plan_id, max(plan.laid_down_until, _horizon(context, site.zone, now)))
+    return replan(context, tx, [plan.patient_id], now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -674,31 +683,31 @@ class Previewed:
 
 
 def preview(
-    house: House, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
+    context: AppContext, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
 ) -> list[Previewed]:
     """Every text this document would lay down: it is accepted, read and rolled back. Raises PlanRefused.
 
     `places` are the ids of the sites whose patients its reader may know of, None for all. Unless sites are one program,
     a number is planned as if no other site texted it: its caps and its STOP would tell of a patient there (SEC-6).
     """
-    return try_out(house, document, now, places=places)[1]
+    return try_out(context, document, now, places=places)[1]
 
 
 def try_out(
-    house: House, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
+    context: AppContext, document: PlanDocument, now: datetime, *, places: Collection[int] | None = None
 ) -> tuple[tuple[str, ...], list[Previewed]]:
     """`preview`, and before it what there is to think about, as `accept` would say it."""
 
     def tried(tx: store.Transaction) -> tuple[tuple[str, ...], list[Previewed]]:
-        if places is not None and not house.settings.sites.one_program:
+        if places is not None and not context.settings.sites.one_program:
             phones = {document.patient.phone, *(other.phone for other in document.recipients)}
             store.people.set_apart(tx, phones, places, now)
-        accepted = accept_in(house, tx, document, now, who="preview")
+        accepted = accept_in(context, tx, document, now, who="preview")
         plan = store.plans.lock_plan(tx, accepted.plan_id)
         assert plan is not None
-        return accepted.notes, texts_of(house, tx, plan, now)
+        return accepted.notes, texts_of(context, tx, plan, now)
 
-    return house.database.try_out(tried)
+    return context.database.try_out(tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -712,7 +721,7 @@ class ToldOf:
 
 
 def people_in(document: PlanDocument, texts: Sequence[Previewed]) -> list[ToldOf]:
-    """Everybody whom a plan names, the patient first, with what `texts`, its preview, hold for each."""
+    """Everyone whom a plan names, the patient first, with what `texts`, its preview, hold for each."""
     silent = dict(plans.not_told(document))
     people = [("self", "self"), *((other.key, other.role) for other in document.recipients)]
     found = []
@@ -725,17 +734,17 @@ def people_in(document: PlanDocument, texts: Sequence[Previewed]) -> list[ToldOf
     return found
 
 
-def people_of(house: House, ref: str, texts: Sequence[Previewed], *, site: str | None = None) -> list[ToldOf]:
+def people_of(context: AppContext, ref: str, texts: Sequence[Previewed], *, site: str | None = None) -> list[ToldOf]:
     """`people_in` of a plan that is stored; whoever was added here since is counted by their texts alone."""
 
     def look(tx: store.Transaction) -> PlanDocument | None:
         plan = store.plans.plan_by_ref(tx, ref, site=site, lock=False)
         if plan is None:
             return None
-        known = replace(house.known(tx, plan.changed_at), fictional_numbers=True)
+        known = replace(context.known(tx, plan.changed_at), fictional_numbers=True)
         return plans.read(json.loads(store.plans.document_of(tx, plan)), known)
 
-    document = house.database.read(look)
+    document = context.database.read(look)
     if document is None:
         return []
     named = people_in(document, texts)
@@ -746,19 +755,19 @@ def people_of(house: House, ref: str, texts: Sequence[Previewed], *, site: str |
     ]
 
 
-def preview_plan(house: House, ref: str, now: datetime, *, site: str | None = None) -> list[Previewed] | None:
+def preview_plan(context: AppContext, ref: str, now: datetime, *, site: str | None = None) -> list[Previewed] | None:
     """Every text laid down for a plan, of that site if one is named; None where there is no such plan."""
 
     def look(tx: store.Transaction) -> list[Previewed] | None:
         plan = store.plans.plan_by_ref(tx, ref, site=site, lock=False)
-        return None if plan is None else texts_of(house, tx, plan, now)
+        return None if plan is None else texts_of(context, tx, plan, now)
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
-def texts_of(house: House, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+def texts_of(context: AppContext, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
     """Every text laid down for a plan, answers left out, in the order in which they open."""
-    per_week = house.settings.sending.per_week
+    per_week = context.settings.sending.per_week
     drafts = store.texts.drafts(tx, plan_id=plan.id)
     visits = store.plans.visits_by_id(tx, {item for draft in drafts for item in draft.appointment_ids})
     texted = {item for draft in drafts if draft.state not in WITHDRAWN for item in draft.appointment_ids}
@@ -814,7 +823,7 @@ class Effect:
 
 
 def effects(
-    house: House, patient_id: int, work: Callable[[store.Transaction], T], now: datetime
+    context: AppContext, patient_id: int, work: Callable[[store.Transaction], T], now: datetime
 ) -> tuple[T, list[Effect]]:
     """What `work` would do to a patient's texts: it is done, looked at, and rolled back. What it gives comes first.
 
@@ -823,7 +832,7 @@ def effects(
 
     def texts(tx: store.Transaction) -> dict[int, Previewed]:
         current = store.plans.plans_of(tx, patient_id)
-        return {one.id: one for plan in current for one in texts_of(house, tx, plan, now)}
+        return {one.id: one for plan in current for one in texts_of(context, tx, plan, now)}
 
     def tried(tx: store.Transaction) -> tuple[T, list[Effect]]:
         before = texts(tx)
@@ -834,7 +843,7 @@ def effects(
         ]
         return done, sorted(changed, key=lambda one: one.opens_at)
 
-    return house.database.try_out(tried)
+    return context.database.try_out(tried)
 
 
 def _render_draft(

@@ -1,7 +1,7 @@
 """Who came: marks that a person sets, one visit or a whole session at a time, and what follows from a miss (C-15).
 
-A miss is only ever what somebody said. The text after it blames nobody, goes once for each visit, and is taken back
-when the mark is put right; in the first 30 days, and after two clinical misses in a row, somebody calls the same day.
+A miss is only ever what someone said. The text after it blames no one, goes once for each visit, and is taken back
+when the mark is put right; in the first 30 days, and after two clinical misses in a row, someone calls the same day.
 """
 
 import json
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reminders import planner, plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.planner import Reason
 from reminders.plans import Kind
 from reminders.service import tasks
@@ -36,10 +36,10 @@ _HELD = ("booked", "tentative", "attended", "missed")
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A visit of which somebody said who came: whether it was news, and what it brought about.
+    """A visit of which someone said who came: whether it was news, and what it brought about.
 
     `text` is how the text after a miss stands (a state, with the `reason` if it does not go, and when it goes, on the
-    reader's clock in `zone`), `call` whether somebody is to call. `reason` alone: there is none, and why.
+    reader's clock in `zone`), `call` whether someone is to call. `reason` alone: there is none, and why.
     """
 
     patient: str
@@ -56,7 +56,7 @@ class Marked:
 
 
 def mark(
-    house: House,
+    context: AppContext,
     plan_ref: str,
     series: str,
     on: date | None,
@@ -70,7 +70,7 @@ def mark(
 ) -> Marked | None:
     """Say `what` of one visit: the patient `attended`, was `late`, `missed` it, or `unmark` takes a mark back.
 
-    `on` is the day on which it stood, or was first written down for; a one-off needs none. Without `text` nobody is
+    `on` is the day on which it stood, or was first written down for; a one-off needs none. Without `text` no one is
     texted about a miss; with `dry_run` it is only said what would be. None where there is no such
     visit. Raises ValueError for a visit that has not begun or was called off.
     """
@@ -84,19 +84,19 @@ def mark(
         row = next((one for one in named if one.status in _HELD), None)
         if row is None:
             if named:
-                raise ValueError("it was called off, so nobody can have come")
+                raise ValueError("it was called off, so no one can have come")
             return None
-        return _mark(house, tx, row, now, what=what, who=who, text=text)
+        return _mark(context, tx, row, now, what=what, who=who, text=text)
 
-    return _do(house, work, dry_run=dry_run)
+    return _do(context, work, dry_run=dry_run)
 
 
-def _do(house: House, work: Callable[[store.Transaction], T], *, dry_run: bool) -> T:
-    return house.database.try_out(work) if dry_run else house.database.write(work, again=True)
+def _do(context: AppContext, work: Callable[[store.Transaction], T], *, dry_run: bool) -> T:
+    return context.database.try_out(work) if dry_run else context.database.write(work, again=True)
 
 
 def mark_these(
-    house: House,
+    context: AppContext,
     marks: Mapping[int, str],
     now: datetime,
     *,
@@ -107,7 +107,7 @@ def mark_these(
 ) -> list[Marked]:
     """Say of several visits who came, appointment → mark. Patient by patient, each in a transaction of its own.
 
-    About a miss of the appointments in `silent` nobody is texted; with `dry_run` it is only said what would be.
+    About a miss of the appointments in `silent` no one is texted; with `dry_run` it is only said what would be.
 
     Visits of other sites than these do not exist. Raises ValueError for one that has not begun or was called off, and
     then nothing is marked.
@@ -116,15 +116,15 @@ def mark_these(
     def look(tx: store.Transaction) -> Sequence[Row[Any]]:
         rows = store.plans.appointments_by_id(tx, store.plans.appointments_at(tx, sites, marks))
         if any(row.status not in _HELD for row in rows):
-            raise ValueError("one of them was called off, so nobody can have come")
+            raise ValueError("one of them was called off, so no one can have come")
         return rows
 
-    rows = house.database.read(look)
-    return _mark_each(house, rows, marks, now, who=who, silent=silent, dry_run=dry_run)
+    rows = context.database.read(look)
+    return _mark_each(context, rows, marks, now, who=who, silent=silent, dry_run=dry_run)
 
 
 def _mark_each(
-    house: House,
+    context: AppContext,
     rows: Sequence[Row[Any]],
     marks: Mapping[int, str],
     now: datetime,
@@ -143,19 +143,19 @@ def _mark_each(
     def mark_all(patient: int, mine: Sequence[int], tx: store.Transaction) -> list[Marked]:
         _lock(tx, {patient})
         held = [row for row in store.plans.appointments_by_id(tx, mine) if row.status in _HELD]
-        return [_mark(house, tx, row, now, what=marks[row.id], who=who, text=row.id not in silent) for row in held]
+        return [_mark(context, tx, row, now, what=marks[row.id], who=who, text=row.id not in silent) for row in held]
 
     steps = [partial(mark_all, patient, mine) for patient, mine in by_patient.items()]
     if dry_run:
-        each = house.database.try_each(steps) if steps else []
+        each = context.database.try_each(steps) if steps else []
     else:
-        each = [house.database.write(step, again=True) for step in steps]
+        each = [context.database.write(step, again=True) for step in steps]
     place = {row.id: at for at, row in enumerate(rows)}
     return sorted((one for done in each for one in done), key=lambda one: place[one.appointment])
 
 
 def mark_appointment(
-    house: House,
+    context: AppContext,
     appointment_id: int,
     now: datetime,
     *,
@@ -172,15 +172,15 @@ def mark_appointment(
         for row in store.plans.appointments_by_id(tx, [appointment_id]):
             hold_to(version, row)
             if row.status not in _HELD:
-                raise ValueError("it was called off, so nobody can have come")
-            return _mark(house, tx, row, now, what=what, who=who, text=text)
+                raise ValueError("it was called off, so no one can have come")
+            return _mark(context, tx, row, now, what=what, who=who, text=text)
         return None
 
-    return _do(house, work, dry_run=dry_run)
+    return _do(context, work, dry_run=dry_run)
 
 
 def mark_session(
-    house: House,
+    context: AppContext,
     key: str,
     on: date,
     now: datetime,
@@ -192,39 +192,39 @@ def mark_session(
     text: bool = True,
     dry_run: bool = False,
 ) -> list[Marked]:
-    """Say of everybody in a session on a date who came: these patients missed it or were late, all others attended.
+    """Say of everyone in a session on a date who came: these patients missed it or were late, all others attended.
 
-    Without `text` nobody is texted about a miss; with `dry_run` it is only said what would be. Patient by patient, each
+    Without `text` no one is texted about a miss; with `dry_run` it is only said what would be. Patient by patient, each
     in a transaction of its own; empty where nothing of that session stood on that date. Raises ValueError before it
-    began, and for a reference of nobody in it or named as both, and then nothing is marked.
+    began, and for a reference of no one in it or named as both, and then nothing is marked.
     """
 
     def look(tx: store.Transaction) -> Sequence[Row[Any]]:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        place = store.people.site_by_key(tx, site or context.settings.site.key)
         rows = store.plans.of_session(tx, place.id, key, on, _HELD) if place is not None else []
         if not rows:
             return []
         if both := set(missed) & set(late):
-            raise ValueError(f"somebody cannot both miss it and be late: {', '.join(sorted(both))}")
+            raise ValueError(f"someone cannot both miss it and be late: {', '.join(sorted(both))}")
         if unknown := {*missed, *late} - {row.patient_ref for row in rows}:
             raise ValueError(f"not in it on that day: {', '.join(sorted(unknown))}")
         return rows
 
-    rows = house.database.read(look)
+    rows = context.database.read(look)
     of = dict.fromkeys(missed, MISSED) | dict.fromkeys(late, LATE)
     marks = {row.id: of.get(row.patient_ref, ATTENDED) for row in rows}
-    return _mark_each(house, rows, marks, now, who=who, silent=() if text else marks, dry_run=dry_run)
+    return _mark_each(context, rows, marks, now, who=who, silent=() if text else marks, dry_run=dry_run)
 
 
-def unmarked(house: House, now: datetime) -> Sequence[Row[Any]]:
-    """The clinical visits of the last seven days of which nobody said who came: plan, patient, series, wall, zone …"""
+def unmarked(context: AppContext, now: datetime) -> Sequence[Row[Any]]:
+    """The clinical visits of the last seven days of which no one said who came: plan, patient, series, wall, zone …"""
 
     def look(tx: store.Transaction) -> list[Row[Any]]:
         since, until = now - MARK_BACK, now - MARK_AFTER
         sites = store.people.all_sites(tx)
         return [row for site in sites for row in store.attention.unmarked(tx, site.id, since, until)]
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
@@ -232,7 +232,7 @@ def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
 
 
 def _mark(
-    house: House, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str, text: bool = True
+    context: AppContext, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str, text: bool = True
 ) -> Marked:
     _check_begun(row, now)
     mark = None if what == UNMARK else what
@@ -247,7 +247,7 @@ def _mark(
             tx, who=who, what=said, table="appointments", row=row.id, now=now, before=was, after=becomes, key=key
         )
     site = store.people.site_of_patient(tx, row.patient_id)
-    state, reason = _text_after(house, tx, row, site, now, missed=mark == MISSED and text)
+    state, reason = _text_after(context, tx, row, site, now, missed=mark == MISSED and text)
     goes_at, zone = _goes(tx, row) if state == "scheduled" else (None, None)
     return Marked(
         patient=row.patient_ref,
@@ -280,14 +280,14 @@ def _goes(tx: store.Transaction, row: Row[Any]) -> tuple[datetime | None, str | 
 
 
 def _before(row: Row[Any]) -> str:
-    """How the visit stood before anybody said who came."""
+    """How the visit stood before anyone said who came."""
     if row.attendance is None:
         return str(row.status)
     return str(row.agreed_status) if row.agreed_status in store.plans.OPEN else "booked"
 
 
 def _text_after(
-    house: House, tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, missed: bool
+    context: AppContext, tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, missed: bool
 ) -> tuple[str | None, str | None]:
     """Lay down the text after a miss, once for each visit, or take it back; its state and reason."""
     person = next((one for one in store.people.recipients_of(tx, row.patient_id) if one.key == "self"), None)
@@ -306,7 +306,7 @@ def _text_after(
         return None, None
     if now - row.starts_at > TELL_WITHIN:
         return None, Reason.TOO_LATE.value
-    policy = policy_of(house)
+    policy = policy_of(context)
     reader = reader_now(tx, person, site, now)
     opens_at = max(row.starts_at + AFTER, now)
     window, waits = _window_after(tx, reader, person.number_id, opens_at, now)
@@ -321,7 +321,7 @@ def _text_after(
     if reason is None and any(plans.to_wall(text.due_at, reader.zone).date() == day for text in others):
         reason = Reason.MERGED_INTO  # one such text a day says it for all
     to = Addressee(
-        person.id, site.id, store.people.sender_of(tx, site.id, house.settings.twilio.sender), person.number_id
+        person.id, site.id, store.people.sender_of(tx, site.id, context.settings.twilio.sender), person.number_id
     )
     if here is None:
         store.texts.add(
@@ -376,7 +376,7 @@ def day_without_reminder(
 
 
 def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, news: bool) -> bool:
-    """Open and close the calls that this mark asks for; whether somebody is to call about this visit.
+    """Open and close the calls that this mark asks for; whether someone is to call about this visit.
 
     `row` is the visit as it stood before. Marks come in any order, so the one marked after it is looked at too.
     """

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from reminders import planner, plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.planning.accepting import hold_to
 from reminders.service.planning.replanning import policy_of, replan
 from reminders.store import Row
@@ -35,25 +35,25 @@ _DANGER = {
 
 
 def change_session(
-    house: House, key: str, on: date, now: datetime, *, who: str, to: datetime | None, site: str | None = None
+    context: AppContext, key: str, on: date, now: datetime, *, who: str, to: datetime | None, site: str | None = None
 ) -> Changes | None:
-    """Move a session on a date to another wall-clock time of its place, or call it off (`to` is None), for everybody.
+    """Move a session on a date to another wall-clock time of its place, or call it off (`to` is None), for everyone.
 
     What all their texts did, or None where no visit of that session stands on that date. Patient by patient, each in a
-    transaction of its own, so that a large group keeps nobody waiting; asked for again it goes on where it broke off.
+    transaction of its own, so that a large group keeps no one waiting; asked for again it goes on where it broke off.
     Raises ValueError for a time that has passed, and then nothing is changed.
     """
     done, any_changed = Changes(), False
-    for patient in house.database.read(lambda tx: _in_session(house, tx, key, on, now, to=to, site=site)):
-        change = partial(_change_session, house, key, on, now, patient=patient, who=who, to=to, site=site)
-        if (one := house.database.write(change, again=True)) is not None:
+    for patient in context.database.read(lambda tx: _in_session(context, tx, key, on, now, to=to, site=site)):
+        change = partial(_change_session, context, key, on, now, patient=patient, who=who, to=to, site=site)
+        if (one := context.database.write(change, again=True)) is not None:
             done += one
             any_changed = True
     return done if any_changed else None
 
 
 def try_session(
-    house: House, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None = None
+    context: AppContext, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None = None
 ) -> "tuple[Changes, list[Told]] | None":
     """What `change_session` would do to the texts, and who would know of it how: done, read and rolled back.
 
@@ -61,15 +61,15 @@ def try_session(
     """
 
     def tried(patient: int, tx: store.Transaction) -> tuple[Changes, list[Told]]:
-        done = _change_session(house, key, on, now, tx, patient=patient, who="preview", to=to, site=site)
-        told = _story(house, tx, key, on, now, site=site, patient=patient)
+        done = _change_session(context, key, on, now, tx, patient=patient, who="preview", to=to, site=site)
+        told = _story(context, tx, key, on, now, site=site, patient=patient)
         return done or Changes(), told
 
-    patients = house.database.read(lambda tx: _in_session(house, tx, key, on, now, to=to, site=site))
+    patients = context.database.read(lambda tx: _in_session(context, tx, key, on, now, to=to, site=site))
     if not patients:
         return None
-    each = house.database.try_each([partial(tried, patient) for patient in patients])
-    told = house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
+    each = context.database.try_each([partial(tried, patient) for patient in patients])
+    told = context.database.read(lambda tx: _story(context, tx, key, on, now, site=site))
     told = [one for one in told if one.patient_id not in patients] + [one for _, mine in each for one in mine]
     return _added_up(done for done, _ in each), sorted(told, key=_in_order)
 
@@ -82,10 +82,17 @@ def _added_up(each: Iterable[Changes]) -> Changes:
 
 
 def _in_session(
-    house: House, tx: store.Transaction, key: str, on: date, now: datetime, *, to: datetime | None, site: str | None
+    context: AppContext,
+    tx: store.Transaction,
+    key: str,
+    on: date,
+    now: datetime,
+    *,
+    to: datetime | None,
+    site: str | None,
 ) -> list[int]:
     """The patients whose visits of a session stand on a date. Raises ValueError for a time that has passed."""
-    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    place = store.people.site_by_key(tx, site or context.settings.site.key)
     rows = store.plans.of_session(tx, place.id, key, on) if place is not None else []
     for row in rows:
         _new_values(row, to, now)
@@ -93,7 +100,7 @@ def _in_session(
 
 
 def _change_session(
-    house: House,
+    context: AppContext,
     key: str,
     on: date,
     now: datetime,
@@ -105,22 +112,22 @@ def _change_session(
     site: str | None,
 ) -> Changes | None:
     """The same for one patient of it."""
-    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    place = store.people.site_by_key(tx, site or context.settings.site.key)
     if place is None:
         return None
     store.people.lock_numbers(tx, store.people.numbers_of(tx, {patient}))
-    # As they stand, now that nobody else changes them.
+    # As they stand, now that no one else changes them.
     rows = store.plans.of_session(tx, place.id, key, on, patient=patient)
     if not rows:
         return None
     for row in rows:
         if to is None or row.wall != _written(to):  # else it was moved before this was asked for again
             _change(tx, row, to, now, what=SESSION_MOVED if to is not None else SESSION_OFF, who=who)
-    return replan(house, tx, {patient}, now)
+    return replan(context, tx, {patient}, now)
 
 
 def change_visit(
-    house: House,
+    context: AppContext,
     plan_ref: str,
     series: str,
     on: date | None,
@@ -142,25 +149,31 @@ def change_visit(
             return None
         named = store.plans.appointments_named(tx, plan.id, series, on)
         row = next((one for one in named if one.status in store.plans.OPEN), None)
-        return change_one(house, tx, row.id, now, who=who, to=to) if row is not None else None
+        return change_one(context, tx, row.id, now, who=who, to=to) if row is not None else None
 
-    return house.database.write(change, again=True)
+    return context.database.write(change, again=True)
 
 
 def change(
-    house: House, appointment_id: int, now: datetime, *, who: str, to: datetime | None, version: int | None = None
+    context: AppContext,
+    appointment_id: int,
+    now: datetime,
+    *,
+    who: str,
+    to: datetime | None,
+    version: int | None = None,
 ) -> Changes | None:
     """Move the visit of that id to an instant, or with None call it off; None where it is not on any more.
 
     Raises ChangedSince where it does not stand in `version`, and ValueError for what cannot be.
     """
-    return house.database.write(
-        lambda tx: change_one(house, tx, appointment_id, now, who=who, to=to, version=version), again=True
+    return context.database.write(
+        lambda tx: change_one(context, tx, appointment_id, now, who=who, to=to, version=version), again=True
     )
 
 
 def change_one(
-    house: House,
+    context: AppContext,
     tx: store.Transaction,
     appointment_id: int,
     now: datetime,
@@ -175,11 +188,11 @@ def change_one(
     """
     for row in store.plans.appointments_by_id(tx, [appointment_id]):
         store.people.lock_numbers(tx, store.people.numbers_of(tx, [row.patient_id]))
-    for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that nobody else changes it
+    for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that no one else changes it
         hold_to(version, row)
         if row.status in store.plans.OPEN:
             _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
-            return replan(house, tx, [row.patient_id], now)
+            return replan(context, tx, [row.patient_id], now)
     return None
 
 
@@ -225,7 +238,7 @@ _STANDING = ("wall", "status", "known_wall", "known_status")  # how a visit stan
 
 
 def undo_session(
-    house: House, key: str, on: date, now: datetime, *, who: str, site: str | None = None
+    context: AppContext, key: str, on: date, now: datetime, *, who: str, site: str | None = None
 ) -> Changes | None:
     """Take back the last change of a session, as if it had never been made; `on` is the old date or the new one.
 
@@ -236,7 +249,7 @@ def undo_session(
 
     def look(tx: store.Transaction) -> dict[int, list[SessionChange]] | None:
         """What is taken back, patient by patient."""
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        place = store.people.site_by_key(tx, site or context.settings.site.key)
         ids, story = _touched(tx, place.id, key, on) if place is not None else (set(), {})
         if not ids:
             return None
@@ -257,14 +270,14 @@ def undo_session(
             if _stands_since(row, undoing[row.id]):
                 values = _values_before(row, undoing[row.id], now)
                 _write(tx, row, now, values, what=SESSION_UNDONE, who=who)
-        return replan(house, tx, {patient}, now)
+        return replan(context, tx, {patient}, now)
 
-    by_patient = house.database.read(look)
+    by_patient = context.database.read(look)
     if by_patient is None:
         return None
     done = Changes()
     for patient, mine in by_patient.items():  # who is told of the change meanwhile is told of this too
-        done += house.database.write(partial(undo, patient, mine), again=True)
+        done += context.database.write(partial(undo, patient, mine), again=True)
     return done
 
 
@@ -295,7 +308,7 @@ def _last_change(tx: store.Transaction, story: dict[int, list[SessionChange]]) -
     if not undoing:
         raise ValueError("its last change was taken back already")
     if store.plans.spoken_of(tx, undoing, since=at):
-        raise ValueError("a text about the change has gone; change it again, and everybody is told")
+        raise ValueError("a text about the change has gone; change it again, and everyone is told")
     return undoing
 
 
@@ -304,11 +317,13 @@ def _undoable(changes: Sequence[SessionChange]) -> SessionChange:
     return changes[-2] if changes[-1].what == SESSION_UNDONE and len(changes) > 1 else changes[-1]
 
 
-def last_change(house: House, key: str, on: date, *, site: str | None = None) -> tuple[datetime | None, str | None]:
+def last_change(
+    context: AppContext, key: str, on: date, *, site: str | None = None
+) -> tuple[datetime | None, str | None]:
     """When a session of that date was last changed, and why that cannot be taken back any more, if it cannot."""
 
     def look(tx: store.Transaction) -> tuple[datetime | None, str | None]:
-        place = store.people.site_by_key(tx, site or house.settings.site.key)
+        place = store.people.site_by_key(tx, site or context.settings.site.key)
         _, story = _touched(tx, place.id, key, on) if place is not None else (set(), {})
         last = [changes[-1] for changes in story.values()]
         at = max((one.at for one in last if one.what != SESSION_UNDONE), default=None)
@@ -318,7 +333,7 @@ def last_change(house: House, key: str, on: date, *, site: str | None = None) ->
             return at, str(why)
         return at, None
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _touched(
@@ -361,16 +376,16 @@ class Told:
     how: str = "in_person"
 
 
-def session_story(house: House, key: str, on: date, now: datetime, *, site: str | None = None) -> list[Told]:
-    """Who of a session knows how it stands: everybody whose visit stands on that date, or stood on it before a change.
+def session_story(context: AppContext, key: str, on: date, now: datetime, *, site: str | None = None) -> list[Told]:
+    """Who of a session knows how it stands: everyone whose visit stands on that date, or stood on it before a change.
 
     Empty where there is no such session on that date.
     """
-    return house.database.read(lambda tx: _story(house, tx, key, on, now, site=site))
+    return context.database.read(lambda tx: _story(context, tx, key, on, now, site=site))
 
 
 def _story(
-    house: House,
+    context: AppContext,
     tx: store.Transaction,
     key: str,
     on: date,
@@ -380,11 +395,11 @@ def _story(
     patient: int | None = None,
 ) -> list[Told]:
     """`session_story`, of one patient where one is given."""
-    place = store.people.site_by_key(tx, site or house.settings.site.key)
+    place = store.people.site_by_key(tx, site or context.settings.site.key)
     if place is None:
         return []
     ids, changed = _touched(tx, place.id, key, on, patient=patient)
-    policy = policy_of(house, frozenset(map(date.fromisoformat, place.closures)))
+    policy = policy_of(context, frozenset(map(date.fromisoformat, place.closures)))
     visits = store.plans.visits_by_id(tx, ids)
     texts: dict[int, list[Row[Any]]] = {}
     for text in store.texts.about_visits(tx, ids):
@@ -457,7 +472,7 @@ def _word(text: Row[Any], now: datetime) -> str:
 
 
 def set_plan_status(
-    house: House,
+    context: AppContext,
     ref: str,
     status: str,
     now: datetime,
@@ -470,8 +485,8 @@ def set_plan_status(
     """Pause, resume (`active`) or end a plan; what its texts did, or None where there is no such plan.
 
     `because` is needed to end one, and puts the reason right of one that has ended. A patient who died has no plan any
-    more: all of theirs end, and nothing goes to anybody about them. Raises ValueError when an ended plan is paused or
-    resumed: a person who comes back gets a new plan, and consents anew. Raises ChangedSince where the plan does not
+    more: all of theirs end, and nothing goes to anyone about them. Raises ValueError when an ended plan is paused or
+    resumed: a person who comes back gets a new plan, and consents again. Raises ChangedSince where the plan does not
     stand in `version`.
     """
 
@@ -480,13 +495,13 @@ def set_plan_status(
         if plan is None:
             return None
         hold_to(version, plan)
-        return _set_status(house, tx, plan, status, now, who=who, because=because)
+        return _set_status(context, tx, plan, status, now, who=who, because=because)
 
-    return house.database.write(change, again=True)
+    return context.database.write(change, again=True)
 
 
 def set_statuses(
-    house: House,
+    context: AppContext,
     plan_ids: Collection[int],
     status: str,
     now: datetime,
@@ -508,41 +523,48 @@ def set_statuses(
         for plan in store.plans.plans_by_id(tx, mine):
             if plan.status == status or (plan.status == "ended" and status != "ended"):
                 continue
-            texts += _set_status(house, tx, plan, status, now, who=who, because=because)
+            texts += _set_status(context, tx, plan, status, now, who=who, because=because)
             done += 1
         return done, texts
 
     by_patient: dict[int, list[int]] = {}
-    for plan in house.database.read(lambda tx: store.plans.plans_by_id(tx, plan_ids)):
+    for plan in context.database.read(lambda tx: store.plans.plans_by_id(tx, plan_ids)):
         by_patient.setdefault(plan.patient_id, []).append(plan.id)
     steps = [partial(change, mine) for mine in by_patient.values()]
     if dry_run:
-        each = house.database.try_each(steps) if steps else []
+        each = context.database.try_each(steps) if steps else []
     else:
-        each = [house.database.write(step, again=True) for step in steps]
+        each = [context.database.write(step, again=True) for step in steps]
     return sum(done for done, _ in each), _added_up(texts for _, texts in each)
 
 
 def _set_status(
-    house: House, tx: store.Transaction, plan: Row[Any], status: str, now: datetime, *, who: str, because: str | None
+    context: AppContext,
+    tx: store.Transaction,
+    plan: Row[Any],
+    status: str,
+    now: datetime,
+    *,
+    who: str,
+    because: str | None,
 ) -> Changes:
     if plan.status == status and (status != "ended" or plan.ended_because == because):
         return Changes()
     if plan.status == "ended" and status != "ended":
         raise ValueError("the plan has ended; import a new plan that replaces it")
     if status == "ended":
-        return _end(house, tx, plan, because or "other", now, who=who)
+        return _end(context, tx, plan, because or "other", now, who=who)
     store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
     _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
-    return replan(house, tx, [plan.patient_id], now)
+    return replan(context, tx, [plan.patient_id], now)
 
 
 def transfer(
-    house: House, ref: str, to_site: str, now: datetime, *, who: str, site: str | None = None
+    context: AppContext, ref: str, to_site: str, now: datetime, *, who: str, site: str | None = None
 ) -> Changes | None:
     """Hand a patient on to another of our sites: the plan ends here, and there they get a new one.
 
-    Consent was given to this site's texts, so no number goes along (L-36): they give it there anew. What the texts did,
+    Consent was given to this site's texts, so no number goes along (L-36): it is given there again. What the texts did,
     or None where there is no such plan. Raises ValueError where there is no such other site, or the plan has ended.
     """
 
@@ -557,13 +579,20 @@ def transfer(
             raise ValueError(f"{to_site} is no other site of ours; {there}")
         if plan.status == "ended":
             raise ValueError("the plan has ended")
-        return _end(house, tx, plan, "transferred", now, who=who, to=to_site)
+        return _end(context, tx, plan, "transferred", now, who=who, to=to_site)
 
-    return house.database.write(change, again=True)
+    return context.database.write(change, again=True)
 
 
 def _end(
-    house: House, tx: store.Transaction, plan: Row[Any], because: str, now: datetime, *, who: str, to: str | None = None
+    context: AppContext,
+    tx: store.Transaction,
+    plan: Row[Any],
+    because: str,
+    now: datetime,
+    *,
+    who: str,
+    to: str | None = None,
 ) -> Changes:
     died = because == "died"
     ending = [plan]
@@ -573,7 +602,7 @@ def _end(
     for one in ending:
         store.plans.change_plan(tx, one, now, status="ended", ended_because=because)
         _note(tx, one, "plan ended", now, who=who, after=because if to is None else f"{because} to {to}")
-    changes = replan(house, tx, [plan.patient_id], now)
+    changes = replan(context, tx, [plan.patient_id], now)
     for one in ending:
         changes.retracted += store.texts.retract_notices(tx, one.id)
     if died:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from reminders import intake, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import Known, PlanDocument, PlanRefused, Problem
 from reminders.service.planning.accepting import Accepted, accept_in
 from reminders.service.tasks.isolation import OneByOne
@@ -34,7 +34,7 @@ class _Refused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  carr
 
 
 def import_files(
-    house: House,
+    context: AppContext,
     paths: Iterable[Path],
     now: datetime,
     *,
@@ -49,17 +49,17 @@ def import_files(
     any other. With `dry_run` nothing is kept. Raises FileNotFoundError.
     """
     report = Imported()
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = context.database.read(lambda tx: context.known(tx, now))
     documents = _each_plan_once(_read(intake.plan_files(paths), known, report), report)
 
     batches = _by_patient(documents) if all_or_nothing else [[one] for one in documents]
     if all_or_nothing and batches and not report.refused:
-        for problems in house.database.try_each([partial(_try_each, house, batch, now, who) for batch in batches]):
+        for problems in context.database.try_each([partial(_try_each, context, batch, now, who) for batch in batches]):
             report.refused += problems
     for batch in [] if all_or_nothing and report.refused else batches:
         try:
-            accept = partial(_accept_each, house, batch, now, who)
-            done = house.database.try_out(accept) if dry_run else house.database.write(accept, again=True)
+            accept = partial(_accept_each, context, batch, now, who)
+            done = context.database.try_out(accept) if dry_run else context.database.write(accept, again=True)
         except _Refused as refusal:
             report.refused += refusal.args[0]
             continue
@@ -72,14 +72,14 @@ def import_files(
 
 
 def _accept_each(
-    house: House, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
+    context: AppContext, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
 ) -> list[Accepted]:
     """Accept all of these, or raise _Refused with what is wrong with any."""
     refused: list[tuple[Path, Problem]] = []
     done = []
     for path, document in batch:
         try:
-            done.append(accept_in(house, tx, document, now, who))
+            done.append(accept_in(context, tx, document, now, who))
         except PlanRefused as refusal:
             refused += [(path, problem) for problem in refusal.problems]
     if refused:
@@ -88,11 +88,11 @@ def _accept_each(
 
 
 def _try_each(
-    house: House, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
+    context: AppContext, batch: Sequence[tuple[Path, PlanDocument]], now: datetime, who: str, tx: store.Transaction
 ) -> list[tuple[Path, Problem]]:
     """What is wrong with any of these, if they were accepted together."""
     try:
-        _accept_each(house, batch, now, who, tx)
+        _accept_each(context, batch, now, who, tx)
     except _Refused as refusal:
         found: list[tuple[Path, Problem]] = refusal.args[0]
         return found
@@ -140,27 +140,27 @@ def _each_plan_once(
     return kept
 
 
-def import_folder(house: House, folder: Path, now: datetime) -> Imported:
+def import_folder(context: AppContext, folder: Path, now: datetime) -> Imported:
     """Take in what lies in the watched folder; the `import` job.
 
     An accepted file moves to `done/`; a refused one to `refused/`, its problems beside it in `<name>.problems.txt`. A
     file still being written is left for the next time: write it elsewhere and move it in, or be quicker than a minute.
     """
     report = Imported()
-    each = OneByOne(house, "import", now)
+    each = OneByOne(context, "import", now)
     paths = intake.plan_files([folder])
-    clashing = _clashing(house, paths, now)
+    clashing = _clashing(context, paths, now)
     for path in paths:
         # A file's name may name a person, so the task has a digest of it; the file is the one that stays in the folder.
         name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
-        each.do("file", name, partial(_import_one, house, folder, path, now, report=report, clash=clashing.get(path)))
+        each.do("file", name, partial(_import_one, context, folder, path, now, report=report, clash=clashing.get(path)))
     each.finish()
     return report
 
 
-def _clashing(house: House, paths: Sequence[Path], now: datetime) -> dict[Path, Problem]:
+def _clashing(context: AppContext, paths: Sequence[Path], now: datetime) -> dict[Path, Problem]:
     """The files of the folder that say different things of one plan."""
-    known = house.database.read(lambda tx: house.known(tx, now))
+    known = context.database.read(lambda tx: context.known(tx, now))
     report = Imported()
     documents = []
     for path in paths:
@@ -173,12 +173,14 @@ def _clashing(house: House, paths: Sequence[Path], now: datetime) -> dict[Path, 
 
 
 def _import_one(
-    house: House, folder: Path, path: Path, now: datetime, *, report: Imported, clash: Problem | None
+    context: AppContext, folder: Path, path: Path, now: datetime, *, report: Imported, clash: Problem | None
 ) -> None:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or abs(now.timestamp() - found.st_mtime) < 1:
-        return  # a link or a pipe is not ours to read: whoever drops files must not choose what we open
-    one = import_files(house, [path], now, who="import folder") if clash is None else Imported(refused=[(path, clash)])
+        return  # a link or a pipe is not ours to read: dropping files must not choose what we open
+    one = (
+        import_files(context, [path], now, who="import folder") if clash is None else Imported(refused=[(path, clash)])
+    )
     kept = _own_folder(folder / ("refused" if one.refused else "done"))
     name = _free_name(kept, path.name)
     if one.refused:
@@ -196,7 +198,7 @@ class UnsafeFolder(Exception):  # ruff: ignore[error-suffix-on-exception-name]  
 
 
 def _own_folder(folder: Path) -> Path:
-    """The folder, made if need be. Raises UnsafeFolder where somebody else could lead our files elsewhere."""
+    """The folder, made if need be. Raises UnsafeFolder where someone else could lead our files elsewhere."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():

@@ -1,4 +1,4 @@
-"""How often somebody may try a plan out: each preview computes all of its texts, one at a time in a process."""
+"""How often someone may try a plan out: each preview computes all of its texts, one at a time in a process."""
 
 import threading
 from collections import deque
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.office.api_keys import TooMany
 
 _WINDOW = timedelta(minutes=1)
@@ -14,15 +14,15 @@ _lock = threading.Lock()
 _seen: WeakKeyDictionary[store.Database, dict[str, deque[datetime]]] = WeakKeyDictionary()
 
 
-def admit(house: House, who: str, now: datetime) -> None:
+def admit(context: AppContext, who: str, now: datetime) -> None:
     """Count a preview of `who`, in this process. Raises TooMany above `web.previews_per_minute`."""
     with _lock:
-        everybody = _seen.setdefault(house.database, {})
+        everybody = _seen.setdefault(context.database, {})
         for name in [name for name, times in everybody.items() if times[-1] <= now - _WINDOW]:
             del everybody[name]
         times = everybody.setdefault(who, deque())
         while times and times[0] <= now - _WINDOW:
             times.popleft()
-        if len(times) >= house.settings.web.previews_per_minute:
+        if len(times) >= context.settings.web.previews_per_minute:
             raise TooMany(times[0] + _WINDOW - now)
         times.append(now)

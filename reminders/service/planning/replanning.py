@@ -1,4 +1,4 @@
-"""Planning anew: making a patient's texts what their visits, consents and numbers ask for now.
+"""Planning again: making a patient's texts what their visits, consents and numbers ask for now.
 
 Level-triggered: run late, twice or after a crash it gives the same rows. Reminders come from the planner; beside them
 stand the welcome, once for each reader and number, and notices of what a reader does not know yet.
@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from reminders import planner, plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.lifecycle import PLANNED, SAID_ONCE
 from reminders.planner import Gone, Policy, Reason, Standing
 from reminders.plans import Lead
@@ -23,9 +23,9 @@ GONE_COUNTS = timedelta(days=14)  # a rolling week on either side of today
 WELCOME_OPEN = timedelta(days=3)
 
 
-def policy_of(house: House, closures: frozenset[date] = frozenset()) -> Policy:
-    """The house rules of sending, with the dates on which a site is closed."""
-    sending = house.settings.sending
+def policy_of(context: AppContext, closures: frozenset[date] = frozenset()) -> Policy:
+    """The rules of sending, with the dates on which a site is closed."""
+    sending = context.settings.sending
     return Policy(
         leads=tuple(map(Lead.parse, sending.leads)),
         series_leads=tuple(map(Lead.parse, sending.series_leads)),
@@ -36,7 +36,7 @@ def policy_of(house: House, closures: frozenset[date] = frozenset()) -> Policy:
     )
 
 
-def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now: datetime) -> Changes:
+def replan(context: AppContext, tx: store.Transaction, patient_ids: Iterable[int], now: datetime) -> Changes:
     """Make the reminders of these patients what their visits, consents and numbers ask for now.
 
     Planned number by number, since caps belong to numbers: who shares one with them is planned along with them.
@@ -48,7 +48,7 @@ def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now:
     gone = store.texts.gone(tx, wanted, now - GONE_COUNTS)
     elsewhere = store.texts.gone_elsewhere(tx, [recipient.id for recipient in recipients], now - GONE_COUNTS)
     sites = {patient: store.people.site_of_patient(tx, patient) for patient in {one.patient_id for one in recipients}}
-    ahead = {patient: _visits_ahead(house, tx, patient, site, now) for patient, site in sites.items()}
+    ahead = {patient: _visits_ahead(context, tx, patient, site, now) for patient, site in sites.items()}
     changed = {
         patient: store.plans.perhaps_changed(tx, patient, [date.fromisoformat(day) for day in site.closures], now)
         for patient, site in sites.items()
@@ -60,7 +60,7 @@ def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now:
                 recipient=recipient,
                 site=sites[recipient.patient_id],
                 reader=_reader(recipient, sites[recipient.patient_id], number, consents.get(recipient.id), now),
-                to=_addressee(house, tx, recipient, sites[recipient.patient_id]),
+                to=_addressee(context, tx, recipient, sites[recipient.patient_id]),
                 visits=[one for one in ahead[recipient.patient_id] if recipient.key in one.recipients],
                 changed=[one for one in changed[recipient.patient_id] if recipient.key in one.recipients],
             )
@@ -69,7 +69,7 @@ def replan(house: House, tx: store.Transaction, patient_ids: Iterable[int], now:
         ]
         readers = {party.reader.id for party in parties}
         went = [one for one in elsewhere if one.reader in readers] + [one for _, one in gone.get(number_id, ())]
-        changes += _replan_number(house, tx, parties, went, now)
+        changes += _replan_number(context, tx, parties, went, now)
     return changes
 
 
@@ -86,13 +86,13 @@ class _Party:
 
 
 def _replan_number(
-    house: House, tx: store.Transaction, parties: Sequence[_Party], gone: Sequence[Gone], now: datetime
+    context: AppContext, tx: store.Transaction, parties: Sequence[_Party], gone: Sequence[Gone], now: datetime
 ) -> Changes:
     closures = {day for party in parties for day in party.site.closures}
-    policy = policy_of(house, frozenset(map(date.fromisoformat, closures)))
+    policy = policy_of(context, frozenset(map(date.fromisoformat, closures)))
     changes = Changes()
     for party in parties:
-        if house.settings.sending.welcome:
+        if context.settings.sending.welcome:
             changes += _welcome(tx, party, policy, now)
         changes += _notices(tx, party, policy, now)
     told = store.texts.told(tx, [party.recipient.id for party in parties], now - timedelta(days=2))
@@ -112,8 +112,8 @@ def _replan_number(
     return changes
 
 
-def _addressee(house: House, tx: store.Transaction, recipient: Row[Any], site: Row[Any]) -> Addressee:
-    sender_id = store.people.sender_of(tx, site.id, house.settings.twilio.sender)
+def _addressee(context: AppContext, tx: store.Transaction, recipient: Row[Any], site: Row[Any]) -> Addressee:
+    sender_id = store.people.sender_of(tx, site.id, context.settings.twilio.sender)
     return Addressee(recipient.id, site.id, sender_id, recipient.number_id)
 
 
@@ -218,7 +218,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
 
 
 def _is_phoned(row: Row[Any]) -> bool:
-    """Whether a notice would have said what another text said that day, so that somebody phones instead."""
+    """Whether a notice would have said what another text said that day, so that someone phones instead."""
     return bool(row.state == "suppressed" and row.reason == Reason.MERGED_INTO.value)
 
 
@@ -289,7 +289,7 @@ def _tell(
 
 
 def _is_wanted(reader: planner.Reader, wanted: planner.Notice) -> bool:
-    """Whether anybody expects to hear of it: what was never agreed to be texted about is not phoned about either."""
+    """Whether anyone expects to hear of it: what was never agreed to be texted about is not phoned about either."""
     if wanted.reason is Reason.CATEGORY_OFF:
         return False
     return reader.role == "self" or wanted.reason is not Reason.NO_CONSENT
@@ -374,9 +374,9 @@ def reader_now(tx: store.Transaction, recipient: Row[Any], site: Row[Any], now: 
 
 
 def _visits_ahead(
-    house: House, tx: store.Transaction, patient_id: int, site: Row[Any], now: datetime
+    context: AppContext, tx: store.Transaction, patient_id: int, site: Row[Any], now: datetime
 ) -> list[Scheduled]:
-    last = plans.to_wall(now, site.zone).date() + timedelta(days=house.settings.sending.horizon_days + 61)
+    last = plans.to_wall(now, site.zone).date() + timedelta(days=context.settings.sending.horizon_days + 61)
     until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
     return store.plans.visits_between(tx, patient_id, now - timedelta(days=2), until)
 

@@ -1,6 +1,6 @@
-"""The watch: what needs a person although nobody asked. Looks again and again, and opens each task once.
+"""The watch: what needs a person although no one asked. Looks again and again, and opens each task once.
 
-A missed first visit, a text that did not arrive, a number nobody verified: in the first weeks after discharge each is
+A missed first visit, a text that did not arrive, a number no one verified: in the first weeks after discharge each is
 work for a person the same day, not a line in a log (R0.9).
 """
 
@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import Kind
 from reminders.service import tasks
 from reminders.service.people import supporters
@@ -20,7 +20,7 @@ from reminders.service.tasks.isolation import OneByOne
 from reminders.store import Row
 
 REVIEWS = (7, 30, 90)  # days after discharge (S-5)
-REVIEW_FOR = 3  # days in which a review that nobody was told of is still opened
+REVIEW_FOR = 3  # days in which a review that no one was told of is still opened
 RED_WITHIN = timedelta(hours=72)
 UNCONFIRMED_WITHIN = timedelta(hours=24)
 ANSWER_WITHIN = timedelta(hours=3)
@@ -28,31 +28,31 @@ MARK_AFTER = timedelta(minutes=30)  # C-15
 MARK_BACK = timedelta(days=7)
 MARK_AT = time(18)  # the day's list, once those who mark at the end of the day have done so
 BEFORE_VISIT = timedelta(hours=2)
-# Whoever does one of these calls the patient, and can speak of the visit.
+# The person who does one of these calls the patient, and can speak of the visit.
 SAME_CALL = (
     *("unverified", "no_consent", "number_bad", "wrong_number", "stop_asked", "stop_early", "visit_or_texts"),
     *("undelivered", "uncertain", "tell_change"),  # a held text's task speaks of that text, not of another visit
 )
 
 
-def look(house: House, now: datetime) -> int:
+def look(context: AppContext, now: datetime) -> int:
     """Look at every site once, the `watch` job; how many tasks were opened. Safe at any time, and twice.
 
     Site by site and rule by rule: each reads first, and writes what is new in transactions of its own, a few tasks at
     a time. What fails costs only itself; its error is raised once all the others had their turn.
     """
-    each = OneByOne(house, "watch", now)
-    each.do("rule", "of age", partial(supporters.come_of_age, house, now))
-    house.database.write(lambda tx: store.people.keep_default_site(tx, house.settings, now), again=True)
+    each = OneByOne(context, "watch", now)
+    each.do("rule", "of age", partial(supporters.come_of_age, context, now))
+    context.database.write(lambda tx: store.people.keep_default_site(tx, context.settings, now), again=True)
     opened = 0
-    for site in house.database.read(store.people.all_sites):
+    for site in context.database.read(store.people.all_sites):
         for rule in _RULES:
-            if rule == "unverified" and not house.settings.sending.welcome:
+            if rule == "unverified" and not context.settings.sending.welcome:
                 continue
-            look_at = partial(house.database.read, partial(_read, _Look(house, site, now, each), rule))
+            look_at = partial(context.database.read, partial(_read, _Look(context, site, now, each), rule))
             changes = each.do(f"rule {rule} of site", site.id, look_at, site_id=site.id) or []
             for first in range(0, len(changes), AT_ONCE):
-                write = partial(_write, house, changes[first : first + AT_ONCE])
+                write = partial(_write, context, changes[first : first + AT_ONCE])
                 opened += each.do(f"rule {rule} of site", site.id, write, site_id=site.id) or 0
     each.finish()
     return opened
@@ -66,7 +66,7 @@ AT_ONCE = 5  # tasks that are written in one transaction
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    house: House
+    context: AppContext
     site: Row[Any]
     now: datetime
     each: OneByOne
@@ -78,7 +78,7 @@ def _read(at: _Look, rule: str, tx: store.Transaction) -> list[_Change]:
     return watch.changes()
 
 
-def _write(house: House, changes: Sequence[_Change]) -> int:
+def _write(context: AppContext, changes: Sequence[_Change]) -> int:
     """Write these changes at once, or, where one of them fails, each alone; how many tasks were opened.
 
     Raises the first error once all the others are written.
@@ -88,7 +88,7 @@ def _write(house: House, changes: Sequence[_Change]) -> int:
         return sum(change(tx) for change in some)
 
     try:
-        return house.database.write(partial(all_of, changes), again=True)
+        return context.database.write(partial(all_of, changes), again=True)
     except store.Unavailable:
         raise
     except Exception:
@@ -97,7 +97,7 @@ def _write(house: House, changes: Sequence[_Change]) -> int:
     opened, first = 0, None
     for change in changes:
         try:
-            opened += _write(house, [change])
+            opened += _write(context, [change])
         except Exception as error:  # ruff: ignore[blind-except]  the others have their turn
             first = first or error
     if first is not None:
@@ -109,7 +109,7 @@ class _Watch:
     """One look at a site: it only reads; what is to be written is kept as `changes`."""
 
     def __init__(self, at: _Look, tx: store.Transaction) -> None:
-        self._house = at.house
+        self._context = at.context
         self._tx = tx
         self._site = at.site
         self._now = at.now
@@ -212,18 +212,18 @@ class _Watch:
         """No text is on its way, although one was agreed to.
 
         Who never agreed to any, or sent STOP, is one task, not one a visit; so is, after the first 30 days, whose
-        number does not serve: somebody was told of that.
+        number does not serve: someone was told of that.
         """
         if row.texted:
             return False
         kind = Kind(row.kind)
-        unserved = row.lost or (self._house.settings.sending.welcome and not row.verified)
+        unserved = row.lost or (self._context.settings.sending.welcome and not row.verified)
         if not row.consented or row.opted_out or (unserved and not self._is_dangerous(row.discharged_on)):
             return bool(row.is_first)
         return kind.category("self").value in (row.categories or ()) and not kind.is_open_meeting
 
     def _somebody_calls(self, row: Row[Any], due_at: datetime) -> bool:
-        """Whether another task makes somebody call this patient before the visit anyway: of two calls one is noise.
+        """Whether another task makes someone call this patient before the visit anyway: of two calls one is noise.
 
         Such a task is due by `due_at` then. A closed one counts only if it is about this very visit and its outcome
         says that someone spoke to the patient.

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from reminders import conversation, crash, languages, planner, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import tasks
 from reminders.service.operations import logs
@@ -87,7 +87,7 @@ def warm_up() -> None:
     conversation.understand("good morning to you all")
 
 
-def take_in(house: House, text: InboundText, now: datetime, *, heard_by: str = "callback") -> Taken:
+def take_in(context: AppContext, text: InboundText, now: datetime, *, heard_by: str = "callback") -> Taken:
     """Store one inbound text and do what it asks for. A text that is brought twice is taken in once.
 
     `heard_by` is `callback`, or `list` for one that Twilio's list of messages brought. A text whose effects cannot be
@@ -95,19 +95,19 @@ def take_in(house: House, text: InboundText, now: datetime, *, heard_by: str = "
     Unavailable.
     """
     try:
-        return _take_in(house, text, now, heard_by=heard_by, by_hand=False)
+        return _take_in(context, text, now, heard_by=heard_by, by_hand=False)
     except store.Unavailable:
         raise
     except Exception as error:  # ruff: ignore[blind-except]  nothing that a person texted may be lost to a mistake of ours
         log.error("an inbound text is left to a person: %s", logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
-        return _take_in(house, text, now, heard_by=heard_by, by_hand=True)
+        return _take_in(context, text, now, heard_by=heard_by, by_hand=True)
 
 
-def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, by_hand: bool) -> Taken:
+def _take_in(context: AppContext, text: InboundText, now: datetime, *, heard_by: str, by_hand: bool) -> Taken:
     def work(tx: store.Transaction) -> Taken:
-        store.people.keep_default_site(tx, house.settings, now)
+        store.people.keep_default_site(tx, context.settings, now)
         number_id = store.people.keep_number(tx, text.sender, now)
-        number, readers, site = _party(house, tx, number_id, text.to)
+        number, readers, site = _party(context, tx, number_id, text.to)
         at = min(text.sent_at or now, now)
         asked = store.replies.last_asked(tx, number_id, at - ASKED)
         language = readers[0].language if readers else languages.DEFAULT
@@ -137,7 +137,7 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         if reply_id is None:
             return Taken(understood.answer, fresh=False)
         hearing = _Hearing(
-            house=house,
+            context=context,
             tx=tx,
             now=now,
             at=at,
@@ -157,32 +157,34 @@ def _take_in(house: House, text: InboundText, now: datetime, *, heard_by: str, b
         crash.point("K14")
         return Taken(understood.answer, fresh=True, urgent=tuple(hearing.urgent), rang=hearing.rang)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def _party(house: House, tx: store.Transaction, number_id: int, to: str) -> tuple[Row[Any], list[Row[Any]], Row[Any]]:
+def _party(
+    context: AppContext, tx: store.Transaction, number_id: int, to: str
+) -> tuple[Row[Any], list[Row[Any]], Row[Any]]:
     """A number, locked, with who is texted on it and the site that a text to our number `to` is for."""
     everybody = store.replies.readers_on(tx, number_id)
-    # Who shares a phone with somebody who died is heard like anybody else.
+    # Who shares a phone with someone who died is heard like anyone else.
     readers = [reader for reader in everybody if not reader.died] or list(everybody)
-    # All numbers of all of them at once and in order: planning anew will want them.
+    # All numbers of all of them at once and in order: planning again will want them.
     theirs = store.people.numbers_of(tx, {reader.patient_id for reader in everybody})
     number = store.people.lock_numbers(tx, [number_id, *theirs])[number_id]
-    site = store.replies.site_spoken_to(tx, to) or store.people.site_by_key(tx, house.settings.site.key)
+    site = store.replies.site_spoken_to(tx, to) or store.people.site_by_key(tx, context.settings.site.key)
     if readers:
         site = store.people.site_of_patient(tx, readers[0].patient_id)
     assert site is not None
     return number, readers, site
 
 
-def _hear_in_order(house: House, number_id: int, to: str, sent: dict[str, datetime], now: datetime) -> None:
+def _hear_in_order(context: AppContext, number_id: int, to: str, sent: dict[str, datetime], now: datetime) -> None:
     """Write down when these texts of a number were really sent, and let the last of its noes and STARTs hold.
 
     A webhook does not say when its text was sent, and one may overtake another (L-17).
     """
 
     def work(tx: store.Transaction) -> None:
-        number, readers, site = _party(house, tx, number_id, to)
+        number, readers, site = _party(context, tx, number_id, to)
         store.replies.set_sent_at(tx, sent)
         wishes = store.replies.wishes(tx, number_id, _WISHES)
         # Until the list has told of all of them, two clocks would be compared.
@@ -195,7 +197,7 @@ def _hear_in_order(house: House, number_id: int, to: str, sent: dict[str, dateti
         last = noes[-1:] if number.opted_out_at is None else starts[-1:] if own else []
         for wish in last:
             hearing = _Hearing(
-                house=house,
+                context=context,
                 tx=tx,
                 now=now,
                 at=wish.sent_at,
@@ -209,7 +211,7 @@ def _hear_in_order(house: House, number_id: int, to: str, sent: dict[str, dateti
             )
             hearing.hold({meaning for meaning in _WISHES if meaning in wish.meanings})
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
 def _understood(
@@ -246,7 +248,7 @@ def _with_twilios_word(understood: Understood, opt_out_type: str | None) -> Unde
 class _Hearing:
     """One inbound text on its way to its effects. The number is locked."""
 
-    house: House
+    context: AppContext
     tx: store.Transaction
     now: datetime
     at: datetime
@@ -372,7 +374,7 @@ class _Hearing:
         self._answer_once(self._call_about_slip(), name, ONCE_IN)
 
     def _call_about_slip(self) -> int:
-        """Somebody calls, in the first 30 days within the hour, whatever the hour (C-9, S-19)."""
+        """Someone calls, in the first 30 days within the hour, whatever the hour (C-9, S-19)."""
         dangerous = any(map(self._is_dangerous_time, self.readers))
         due_at = self.now + tasks.SLIP_DUE if dangerous else tasks.waking(self.now, self.site.zone)
         task_id, _ = self._open("slip", f"slip:{self.number.id}", "urgent" if dangerous else "soon", due_at)
@@ -430,7 +432,7 @@ class _Hearing:
         return closed
 
     def _ask_about_stop(self) -> None:
-        """A STOP in the first 30 days, or a CANCEL that may be about the visit: somebody calls, once (S-20, L-13)."""
+        """A STOP in the first 30 days, or a CANCEL that may be about the visit: someone calls, once (S-20, L-13)."""
         if not self.readers:
             return
         recent = store.replies.last_asked(self.tx, self.number.id, self.at - SOON_AFTER)
@@ -460,7 +462,7 @@ class _Hearing:
     def _after_stop(self, meanings: set[Meaning]) -> None:
         """Only START from that phone reopens (L-17): a person reads what came, and answers by phone.
 
-        HELP is answered whoever asks (L-34). A slip is called about as soon as any, which is all that is left.
+        HELP is answered, no matter who asks (L-34). A slip is called about as soon as any, which is all that is left.
         """
         if Meaning.POSSIBLE in meanings:
             self._possible(answer=False)
@@ -511,7 +513,7 @@ class _Hearing:
             self._answer("confirmed", recipient_id=visit.recipient_id, about=[visit.appointment_id])
 
     def _verify(self) -> bool:
-        """A Y from a number that nobody verified, after our welcome; whether it was one."""
+        """A Y from a number that no one verified, after our welcome; whether it was one."""
         if self.number.verified_at is not None or not store.replies.was_welcomed(self.tx, self.number.id):
             return False
         store.people.mark_number(self.tx, self.number.id, verified_at=self.now)
@@ -546,11 +548,11 @@ class _Hearing:
             self._open("reply", f"reply:{self.number.id}", "soon")
 
     def _is_strange(self) -> bool:
-        """Whether we do not know who writes: the number is nobody's, or turned out not to be who we thought."""
+        """Whether we do not know who writes: the number is no one's, or turned out not to be who we thought."""
         return not self.readers or self.number.wrong_since is not None
 
     def _stranger(self, meanings: set[Meaning], *, answer: bool = True) -> None:
-        """A number we do not know: no name and no time goes to it, not even that we know anybody (L-44)."""
+        """A number we do not know: no name and no time goes to it, not even that we know anyone (L-44)."""
         task_id, _ = self._open("stranger", f"stranger:{self.number.id}", "soon")
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._answer_once(task_id, "slip", ONCE_IN)
@@ -609,7 +611,7 @@ class _Hearing:
         return task_id, fresh
 
     def _ring(self, task_id: int) -> None:
-        oncall.ring(self.house, self.tx, task_id, self.now)
+        oncall.ring(self.context, self.tx, task_id, self.now)
         self.rang = True
 
     def _event(self, task_id: int, what: str, text_id: int | None) -> None:
@@ -670,7 +672,7 @@ class _Hearing:
             language=language,
             reply_id=self.reply_id,
         )
-        # What somebody may be waiting for is not left to the worker's next round.
+        # What someone may be waiting for is not left to the worker's next round.
         waited_for = planner.sort_of("answer", name) is planner.Sort.SAFETY or name in {"slip", "intent", "unknown"}
         if text_id is not None and waited_for:
             self.urgent.append(text_id)
@@ -682,7 +684,7 @@ class _Hearing:
         return max(self.now, min([due_at, *(at - timedelta(hours=1) for at in visits)]))
 
     def _replan(self) -> None:
-        replan(self.house, self.tx, {reader.patient_id for reader in self.readers}, self.now)
+        replan(self.context, self.tx, {reader.patient_id for reader in self.readers}, self.now)
 
     def _note(self, what: str) -> None:
         store.records.note(self.tx, who="the phone", what=what, table="numbers", row=self.number.id, now=self.now)
@@ -692,7 +694,7 @@ class _Hearing:
         if self.text.opt_out_type is not None:
             return True
         whole = self.text.body.strip().casefold()  # Twilio heeds whole messages only: not "Stop." and not "ok stop"
-        return self.house.settings.twilio.answers_keywords and whole in _TWILIOS_WORDS
+        return self.context.settings.twilio.answers_keywords and whole in _TWILIOS_WORDS
 
     def _is_outdone(self) -> bool:
         """Whether a no or a START that was sent after this no is here already: then that one holds."""
@@ -722,7 +724,7 @@ def _word(body: str) -> str:
     return re.sub(r"[^a-z]", "", body.casefold())
 
 
-async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
+async def poll(context: AppContext, gateway: Gateway, now: datetime) -> list[Taken]:
     """List what was texted to each sender since the last listing and take in whatever is missing, oldest first.
 
     A webhook that found us down is not repeated; the message stands in Twilio's list. Raises Unreachable when Twilio
@@ -730,39 +732,39 @@ async def poll(house: House, gateway: Gateway, now: datetime) -> list[Taken]:
     no other; it is tried again, and its task names it.
     """
     taken: list[Taken] = []
-    each = OneByOne(house, "poll", now)
-    for sender in house.database.read(store.replies.heard_until):
+    each = OneByOne(context, "poll", now)
+    for sender in context.database.read(store.replies.heard_until):
         mark = sender.heard_until
         since = now - LISTED_BACK
         if mark is not None:
             since = mark - (OVERLAP if mark.hour == now.hour else ONCE_AN_HOUR)
         messages = await gateway.inbound(to=sender.address, since=since)
-        known = house.database.read(partial(store.replies.known_sids, sids=[one.sid for one in messages]))
+        known = context.database.read(partial(store.replies.known_sids, sids=[one.sid for one in messages]))
         # Whichever came last of a STOP and a START holds, by one clock: ours may be minutes off Twilio's.
         times = {one.sid: one.sent_at for one in messages if one.sid in known and one.sent_at is not None}
         if wrong := {sid: at for sid, at in times.items() if known[sid] != at}:
-            wished = house.database.read(partial(store.replies.wished, sids=wrong, meanings=_WISHES))
+            wished = context.database.read(partial(store.replies.wished, sids=wrong, meanings=_WISHES))
             for number_id in sorted(set(wished.values())):
                 sent = {sid: wrong.pop(sid) for sid, of in wished.items() if of == number_id}
                 each.do(
-                    "wish of number", number_id, partial(_hear_in_order, house, number_id, sender.address, sent, now)
+                    "wish of number", number_id, partial(_hear_in_order, context, number_id, sender.address, sent, now)
                 )
-            house.database.write(partial(store.replies.set_sent_at, sent=wrong), again=True)
+            context.database.write(partial(store.replies.set_sent_at, sent=wrong), again=True)
         missing = [message for message in messages if message.sid not in known]
         heard = [
             each.do(
                 "inbound text",
                 message.sid,
-                partial(take_in, house, message, now, heard_by="list"),
+                partial(take_in, context, message, now, heard_by="list"),
                 site_id=sender.site_id,
             )
             for message in missing
         ]
         taken += [one for one in heard if one is not None]
-        # What could not be taken in is listed again, for as long as Twilio's list is a help to anybody in it.
+        # What could not be taken in is listed again, for as long as Twilio's list is a help to anyone in it.
         left = [message.sent_at for message, one in zip(missing, heard, strict=True) if one is None and message.sent_at]
         until = min([now, *(at for at in left if now - at < LISTED_BACK)])
-        house.database.write(partial(store.replies.set_heard_until, sender_id=sender.id, at=until), again=True)
+        context.database.write(partial(store.replies.set_heard_until, sender_id=sender.id, at=until), again=True)
     if fresh := sum(one.fresh for one in taken):
         log.warning("%d inbound texts came by the list, not by the webhook", fresh)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import tasks
 
 
@@ -16,7 +16,7 @@ class NoSuchReply(LookupError):  # ruff: ignore[error-suffix-on-exception-name] 
 
 
 def mark(
-    house: House,
+    context: AppContext,
     task_number: int,
     reply_id: int,
     now: datetime,
@@ -59,7 +59,7 @@ def mark(
             key=key,
         )
 
-    house.database.write(work, again=True)
+    context.database.write(work, again=True)
 
 
 _CALLED = {None: None, True: "danger", False: "no danger"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.tasks import oncall
 
 log = logging.getLogger(__name__)
@@ -18,13 +18,13 @@ OUTAGE = timedelta(minutes=10)  # nothing was scanned for so long
 KEY = "backlog"
 
 
-def check(house: House, now: datetime) -> int:
+def check(context: AppContext, now: datetime) -> int:
     """Hold what is overdue if there was an outage and too much of it piled up; how many texts.
 
     Call before the first claim of a worker, and before each after a pause: the age of the last successful scan says
     whether there was an outage. A rush hour is none, however much is due at once.
     """
-    limit = house.settings.sending.backlog
+    limit = context.settings.sending.backlog
     if not limit:
         return 0
 
@@ -36,27 +36,27 @@ def check(house: House, now: datetime) -> int:
         if not outage(tx):
             return 0
         many = store.queue.overdue(tx, now)
-        tell(house, tx, many, now)
+        tell(context, tx, many, now)
         return many
 
-    if not house.database.read(outage):
+    if not context.database.read(outage):
         return 0
-    many = house.database.write(tell_first, again=True)
-    while many and house.database.write(lambda tx: store.queue.hold_overdue(tx, now), again=True):
+    many = context.database.write(tell_first, again=True)
+    while many and context.database.write(lambda tx: store.queue.hold_overdue(tx, now), again=True):
         pass
     if many:
         log.warning("%d texts piled up in an outage and are held: reminders backlog", many)
     return many
 
 
-def tell(house: House, tx: store.Transaction, many: int, now: datetime) -> None:
+def tell(context: AppContext, tx: store.Transaction, many: int, now: datetime) -> None:
     """So many texts were held: open the task, and ring."""
     site = store.people.all_sites(tx)[0]
     task_id, _ = store.tasks.open_task(
         tx, kind="backlog", key=KEY, urgency="urgent", site_id=site.id, now=now, due_at=now + timedelta(minutes=30)
     )
     store.tasks.add_event(tx, task_id, now, what="held", who="the service", detail=f"{many} texts")
-    oncall.ring(house, tx, task_id, now)
+    oncall.ring(context, tx, task_id, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Held:
     by: tuple[tuple[datetime, int], ...]
 
 
-def held(house: House) -> Held:
+def held(context: AppContext) -> Held:
     """What is held since an outage."""
-    rows = house.database.read(store.queue.backlog)
+    rows = context.database.read(store.queue.backlog)
     hours: Counter[datetime] = Counter()
     for row in rows:
         begun = row.closes_at.replace(minute=0, second=0, microsecond=0)
@@ -77,10 +77,10 @@ def held(house: House) -> Held:
     return Held(hours.total(), tuple(sorted(hours.items())))
 
 
-def end(house: House, now: datetime, *, drop: bool, who: str) -> int:
+def end(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
     """Let what is held go, or drop it; how many texts. What is dropped counts as expired, and people are told."""
     many = 0
-    while some := house.database.write(lambda tx: store.queue.end_backlog(tx, now, drop=drop), again=True):
+    while some := context.database.write(lambda tx: store.queue.end_backlog(tx, now, drop=drop), again=True):
         many += some
 
     def close(tx: store.Transaction) -> None:
@@ -89,5 +89,5 @@ def end(house: House, now: datetime, *, drop: bool, who: str) -> int:
         site = store.people.all_sites(tx)[0]
         store.records.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
 
-    house.database.write(close, again=True)
+    context.database.write(close, again=True)
     return many

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from reminders import clock, crash, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.sending import final_check, recording
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
 from reminders.store.sending.answers import Answered
@@ -69,14 +69,14 @@ class Dispatch:
 
     def __init__(
         self,
-        house: House,
+        context: AppContext,
         gateway: Gateway,
         executor: Executor,
         stop: threading.Event,
         *,
         scanned: Callable[[], None] = lambda: None,
     ) -> None:
-        self._house = house
+        self._context = context
         self._gateway = gateway
         self._executor = executor
         self._stop = stop
@@ -89,8 +89,8 @@ class Dispatch:
         self._wanted = 0
         self._came: asyncio.Future[None] | None = None
         self._broken: Exception | None = None
-        self._lease = timedelta(seconds=house.settings.sending.lease_seconds)
-        self._deadline = house.settings.twilio.deadline_seconds
+        self._lease = timedelta(seconds=context.settings.sending.lease_seconds)
+        self._deadline = context.settings.twilio.deadline_seconds
 
     async def drain(self) -> Tally:
         """Send until nothing is due or `stop` is set, and all answers are recorded.
@@ -102,7 +102,7 @@ class Dispatch:
         trouble: Exception | None = None
         while True:
             turn = _Turn()
-            free = self._house.settings.twilio.in_flight - len(self._on_the_wire)
+            free = self._context.settings.twilio.in_flight - len(self._on_the_wire)
             if trouble is not None or self._stop.is_set():
                 free = 0
             if self._unrecorded or free > 0:
@@ -127,12 +127,12 @@ class Dispatch:
                 return tally
 
     async def send_these(self, text_ids: Sequence[int]) -> Tally:
-        """Send these texts now, out of their turn and past the sender's pace: an answer somebody may need in danger.
+        """Send these texts now, out of their turn and past the sender's pace: an answer someone may need in danger.
 
         What is not to be had, because a worker has it already, is that worker's. Raises Unavailable.
         """
         tally, begun, now = Tally(), _Turn(), clock.now()
-        take = partial(final_check.claim_these, self._house, text_ids=text_ids, now=now)
+        take = partial(final_check.claim_these, self._context, text_ids=text_ids, now=now)
         await self._in_database(partial(self._begin, take, now, tally, begun))
         self._put_on_the_wire(begun.started)
         if self._on_the_wire:
@@ -166,7 +166,7 @@ class Dispatch:
 
         While one half is written down and the next texts are claimed, the other half is on the wire.
         """
-        half = max(1, self._house.settings.twilio.in_flight // 2)
+        half = max(1, self._context.settings.twilio.in_flight // 2)
         for wanted, seconds in ((1, patience), (half, GATHER)):
             if not self._is_enough(wanted):
                 self._wanted, self._came = wanted, asyncio.get_running_loop().create_future()
@@ -180,13 +180,13 @@ class Dispatch:
         """Record a batch; if one answer cannot be written, the others are, and its lease brings it to the look-up."""
         now = clock.now()
         try:
-            recording.record(self._house, batch, now)
+            recording.record(self._context, batch, now)
         except (store.Unavailable, store.CommitUncertain):
             raise
         except Exception:  # ruff: ignore[blind-except]  found out below, one by one
             for one in batch:
                 try:
-                    recording.record(self._house, [one], now)
+                    recording.record(self._context, [one], now)
                 except store.Unavailable:
                     raise
                 except Exception as error:  # ruff: ignore[blind-except]  it goes red at the end of the pass
@@ -238,7 +238,7 @@ class Dispatch:
 
     def _scan(self, now: datetime) -> None:
         """Look which senders have work. While claims come back full, that holds for a moment."""
-        database = self._house.database
+        database = self._context.database
         self._scanned_at = time.monotonic()
         scan = database.read(lambda tx: store.queue.scan(tx, now))
         if scan.opened:
@@ -254,13 +254,13 @@ class Dispatch:
                 break
             budget = room if has_no_pace else self._reserve(sender, now, room)
             if budget:
-                take = partial(final_check.claim, self._house, sender=sender, limit=budget, now=now)
+                take = partial(final_check.claim, self._context, sender=sender, limit=budget, now=now)
                 self._begin(take, now, tally, turn, batch)
             else:
                 turn.paced = True
 
     def _reserve(self, sender: int, now: datetime, room: int) -> int:
-        return self._house.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
+        return self._context.database.write(lambda tx: store.queue.reserve(tx, sender, now, room), again=True)
 
     def _begin(
         self,
@@ -277,7 +277,7 @@ class Dispatch:
         def work(tx: store.Transaction) -> tuple[int, int]:
             begun.clear()
             if records:
-                recording.write_down(self._house, tx, batch, now)
+                recording.write_down(self._context, tx, batch, now)
             claimed, intents, suppressed = take(tx)
             crash.point("K2")
             begun.extend(store.claims.start(tx, intents, now, self._lease))
@@ -285,12 +285,12 @@ class Dispatch:
 
         crash.point("K1")
         try:
-            claimed, suppressed = self._house.database.write(work)
+            claimed, suppressed = self._context.database.write(work)
             turn.recorded = turn.recorded or records
         except store.CommitUncertain:
             # A coin toss (K8): whatever is on record was claimed by us, and nothing else was.
             refs = [one.ref for one in begun]
-            known = self._house.database.read(lambda tx: store.claims.which_started(tx, refs))
+            known = self._context.database.read(lambda tx: store.claims.which_started(tx, refs))
             begun = [one for one in begun if one.ref in known]
             claimed, suppressed = len(begun), 0
         if records:
@@ -303,7 +303,7 @@ class Dispatch:
 
     async def _send(self, one: Started, claimed_at: float) -> Answered:
         # A process that was stopped, or slept with its machine, may hold a lease that is nearly over; what it starts
-        # now could still be on the wire when somebody else takes over (K12). Both clocks are asked: one stands still
+        # now could still be on the wire when someone else takes over (K12). Both clocks are asked: one stands still
         # while the machine sleeps, the other can be set. Nothing was sent, and we know it.
         now = clock.now()
         passed = max(time.monotonic() - claimed_at, (now - one.started_at).total_seconds())
@@ -328,5 +328,5 @@ class Dispatch:
             again = now if code.rests_sender is not None else codes.again_at(code, one.number, now)
             return Answered(one, "refused", error_code=answer.code, what=answer.what or None, again_at=again)
         crash.point("K5")
-        settle = timedelta(seconds=self._deadline + self._house.settings.sending.settle_seconds)
+        settle = timedelta(seconds=self._deadline + self._context.settings.sending.settle_seconds)
         return Answered(one, "unknown", what=answer.what, look_at=one.started_at + settle)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.lifecycle import State
 from reminders.service import tasks
 from reminders.service.people import phone_numbers, reader_case
@@ -72,9 +72,9 @@ def why_not_again(text: Text, now: datetime) -> str | None:
 
 
 def try_again(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+    context: AppContext, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> Dealt:
-    """Queue again texts that certainly did not arrive; each is judged anew before it goes, as every text is."""
+    """Queue again texts that certainly did not arrive; each is judged again before it goes, as every text is."""
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
         found = store.outcomes.ended(tx, [text_id], sites)
@@ -92,14 +92,14 @@ def try_again(
         store.records.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
         return None
 
-    return _deal(house, text_ids, work)
+    return _deal(context, text_ids, work)
 
 
-def _deal(house: House, text_ids: Collection[int], work: Callable[..., str | None]) -> Dealt:
+def _deal(context: AppContext, text_ids: Collection[int], work: Callable[..., str | None]) -> Dealt:
     """Do it to one text after another; `work(tx, text_id=…)` says why one is left."""
     dealt = Dealt()
     for text_id in text_ids:
-        why = house.database.write(partial(work, text_id=text_id))
+        why = context.database.write(partial(work, text_id=text_id))
         if why is None:
             dealt.done += 1
         else:
@@ -108,9 +108,9 @@ def _deal(house: House, text_ids: Collection[int], work: Callable[..., str | Non
 
 
 def open_tasks(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+    context: AppContext, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> Dealt:
-    """Make a task of each of these texts: somebody calls about the visit."""
+    """Make a task of each of these texts: someone calls about the visit."""
 
     def work(tx: store.Transaction, text_id: int) -> str | None:
         found = store.outcomes.ended(tx, [text_id], sites)
@@ -136,24 +136,24 @@ def open_tasks(
         store.records.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
         return None
 
-    return _deal(house, text_ids, work)
+    return _deal(context, text_ids, work)
 
 
 def mark_numbers_wrong(
-    house: House, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
+    context: AppContext, text_ids: Collection[int], now: datetime, *, sites: Collection[int] | None, who: str
 ) -> Dealt:
-    """Say of the numbers of these texts that they are somebody else's: nothing more goes there."""
+    """Say of the numbers of these texts that they are someone else's: nothing more goes there."""
     dealt = Dealt()
-    wanted = house.database.read(lambda tx: store.outcomes.ended(tx, text_ids, sites))
+    wanted = context.database.read(lambda tx: store.outcomes.ended(tx, text_ids, sites))
     for _ in range(len(text_ids) - len(wanted)):
         dealt.leave("it is not there")
     for text in {text.number_id: text for text in wanted}.values():
         if text.patient is None or text.recipient is None:
-            dealt.leave("this number is nobody's")
+            dealt.leave("this number is no one's")
             continue
         try:
             done = phone_numbers.mark_wrong(
-                house, reader_case.Whom(text.patient, text.recipient, text.site), now, who=who
+                context, reader_case.Whom(text.patient, text.recipient, text.site), now, who=who
             )
         except reader_case.Refused as refusal:
             dealt.leave(str(refusal))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from reminders import planner, plans, store, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import tasks
 from reminders.service.operations import logs
 from reminders.service.planning import attendance
@@ -19,16 +19,18 @@ from reminders.wording import staff_words
 log = logging.getLogger(__name__)
 
 
-def claim(house: House, tx: store.Transaction, sender: int, limit: int, now: datetime) -> tuple[int, list[Intent], int]:
+def claim(
+    context: AppContext, tx: store.Transaction, sender: int, limit: int, now: datetime
+) -> tuple[int, list[Intent], int]:
     """Take up to `limit` due texts of a sender; how many, the intents to send, and how many were suppressed."""
     day = store.queue.day_of(tx, sender, now)
     if day is None:
-        return _judged(house, tx, store.claims.claim(tx, sender, limit, now), now)
+        return _judged(context, tx, store.claims.claim(tx, sender, limit, now), now)
     claimed, suppressed = 0, 0
     intents: list[Intent] = []
     if day.left:
         taken = store.claims.claim(tx, sender, min(limit, day.left), now)
-        claimed, intents, suppressed = _judged(house, tx, taken, now)
+        claimed, intents, suppressed = _judged(context, tx, taken, now)
     going = _within(day.left, intents)
     if not day.left or len(going) < len(intents):
         if day.is_settled and not going:
@@ -44,18 +46,18 @@ def _within(segments: int, intents: list[Intent]) -> list[Intent]:
 
 
 def claim_these(
-    house: House, tx: store.Transaction, text_ids: Sequence[int], now: datetime
+    context: AppContext, tx: store.Transaction, text_ids: Sequence[int], now: datetime
 ) -> tuple[int, list[Intent], int]:
     """The same for these texts, out of their turn."""
-    return _judged(house, tx, store.claims.claim_these(tx, text_ids, now), now)
+    return _judged(context, tx, store.claims.claim_these(tx, text_ids, now), now)
 
 
 def _judged(
-    house: House, tx: store.Transaction, taken: tuple[list[Claimed], list[int]], now: datetime
+    context: AppContext, tx: store.Transaction, taken: tuple[list[Claimed], list[int]], now: datetime
 ) -> tuple[int, list[Intent], int]:
     due, unreadable = taken
     _hold_unreadable(tx, unreadable)
-    intents, suppressed = judge(house, tx, due, now)
+    intents, suppressed = judge(context, tx, due, now)
     return len(due) + len(unreadable), intents, suppressed
 
 
@@ -66,7 +68,9 @@ def _hold_unreadable(tx: store.Transaction, text_ids: Sequence[int]) -> None:
         store.claims.hold_unreadable(tx, text_ids)
 
 
-def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: datetime) -> tuple[list[Intent], int]:
+def judge(
+    context: AppContext, tx: store.Transaction, claimed: Sequence[Claimed], now: datetime
+) -> tuple[list[Intent], int]:
     """Judge claimed texts once more and render those that go; the intents, and how many were suppressed.
 
     Fails closed: what cannot be said within the rules is not sent.
@@ -78,7 +82,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     going_to: dict[int, int] = {}
     unreadable: list[int] = []
     held = [one for one in claimed if one.held]
-    policies = {closures: policy_of(house, closures) for closures in {one.closures for one in claimed}}
+    policies = {closures: policy_of(context, closures) for closures in {one.closures for one in claimed}}
     for one in claimed:
         if one.held:
             continue
@@ -90,7 +94,7 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
         elif isinstance(weighed, Exception):  # a mistake of ours: it costs this text, and no other that is due with it
             log.error("text %s cannot be rendered: %s", one.text, logs.describe(weighed))
             stopped.setdefault(planner.Reason.NO_WORDING.value, []).append(one.text)
-            _name_it(house, tx, one, now)
+            _name_it(context, tx, one, now)
         elif isinstance(weighed, str):
             stopped.setdefault(weighed, []).append(one.text)
             tasks.tell_instead(tx, one, weighed, now)
@@ -130,8 +134,8 @@ def judge(house: House, tx: store.Transaction, claimed: Sequence[Claimed], now: 
     return intents, suppressed
 
 
-def _name_it(house: House, tx: store.Transaction, one: Claimed, now: datetime) -> None:
-    """A task for a text that a mistake of ours kept from going; of a notice somebody phones about its visits too."""
+def _name_it(context: AppContext, tx: store.Transaction, one: Claimed, now: datetime) -> None:
+    """A task for a text that a mistake of ours kept from going; of a notice someone phones about its visits too."""
     task_id, _ = store.tasks.open_task(
         tx,
         kind="stuck",
@@ -139,7 +143,7 @@ def _name_it(house: House, tx: store.Transaction, one: Claimed, now: datetime) -
         urgency="soon",
         site_id=one.site_id,
         now=now,
-        due_at=tasks.waking(now, house.settings.site.zone),
+        due_at=tasks.waking(now, context.settings.site.zone),
         patient_id=one.patient_id,
         text_id=one.text,
     )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reminders import crash, planner, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import Category
 from reminders.service import tasks
 from reminders.service.sending import backlog
@@ -34,7 +34,7 @@ CLOCKS_DIFFER = timedelta(seconds=60)  # Twilio's clock and ours; its list is to
 ASK_TIMES = (ASK_AFTER, timedelta(hours=1), timedelta(hours=24))  # after the answer (docs/design.md#the-life-of-a-text)
 
 
-def receive(house: House, ref: str, receipt: Receipt, form: dict[str, str], now: datetime) -> bool:
+def receive(context: AppContext, ref: str, receipt: Receipt, form: dict[str, str], now: datetime) -> bool:
     """Take in one status callback: the receipt is stored first, then the state moves, in one transaction.
 
     False for a `ref` that is none of ours. Doubled and disordered ones change nothing. Raises Unavailable: the web
@@ -48,26 +48,28 @@ def receive(house: House, ref: str, receipt: Receipt, form: dict[str, str], now:
         if attempt.sid is not None and receipt.sid and attempt.sid != receipt.sid:
             log.warning("a receipt names another message than attempt %d had", attempt.id)
         told = Heard(receipt.status, receipt.error_code, receipt.sid, "callback", json.dumps(form, sort_keys=True))
-        hear(house, tx, attempt.id, attempt.number_id, told=told, now=now)
+        hear(context, tx, attempt.id, attempt.number_id, told=told, now=now)
         crash.point("K9")
         return True
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-def hear(house: House, tx: store.Transaction, attempt_id: int, number_id: int, *, told: Heard, now: datetime) -> bool:
+def hear(
+    context: AppContext, tx: store.Transaction, attempt_id: int, number_id: int, *, told: Heard, now: datetime
+) -> bool:
     """Store what was heard of an attempt and do what it asks for; whether it was news."""
     code = codes.look_up(told.error_code) if told.error_code else None
     if code is not None and code.number:
-        store.people.lock_numbers(tx, [number_id])  # before any text: the order that everybody keeps
+        store.people.lock_numbers(tx, [number_id])  # before any text: the order that everyone keeps
     fresh = store.outcomes.hear(tx, attempt_id, told, now, ask_at=now + ASK_AFTER)
     if fresh and code is not None:
         react_to_number(tx, number_id, code, now)
         again_at = codes.again_at(code, codes.tries_spent(store.outcomes.tries_until(tx, attempt_id)), now)
         if again_at is not None and store.outcomes.try_again(tx, attempt_id, again_at, code.code):
             store.backup.doubt_again(tx, attempt_id, now)
-        react_to_sender(house, tx, store.outcomes.sender_of_attempt(tx, attempt_id), code, now)
-        oncall.tell_of_lost_answers(house, tx, now)
+        react_to_sender(context, tx, store.outcomes.sender_of_attempt(tx, attempt_id), code, now)
+        oncall.tell_of_lost_answers(context, tx, now)
     return fresh
 
 
@@ -82,31 +84,31 @@ class Settled:
     unreachable: int = 0
 
 
-async def settle(house: House, gateway: Gateway, now: datetime) -> Settled:
+async def settle(context: AppContext, gateway: Gateway, now: datetime) -> Settled:
     """Lapsed leases become uncertain, unknowns are looked up, shut windows expire (sending rule 5).
 
     Raises Unavailable. Twilio out of reach is no error: the look-up is made later, and proves nothing until then.
     """
-    database = house.database
-    rest = timedelta(seconds=house.settings.sending.settle_seconds)
-    busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
+    database = context.database
+    rest = timedelta(seconds=context.settings.sending.settle_seconds)
+    busy = timedelta(seconds=2 * context.settings.twilio.deadline_seconds)
     done = Settled()
     done.released = database.write(lambda tx: store.outcomes.release_lapsed(tx, now, rest), again=True)
     unsettled = database.write(lambda tx: store.outcomes.take_unsettled(tx, now, now + busy), again=True)
     answers = await _at_once([gateway.find(one.phone, since=one.started_at - CLOCKS_DIFFER) for one in unsettled])
-    each = OneByOne(house, "settle", now)
+    each = OneByOne(context, "settle", now)
     for one, seen in zip(unsettled, answers, strict=True):
         if seen is None:
             done.unreachable += 1
             continue
-        decide = partial(database.write, partial(_decide, house, one=one, seen=seen, now=now), again=True)
+        decide = partial(database.write, partial(_decide, context, one=one, seen=seen, now=now), again=True)
         done.found += bool(each.do("text", one.text, decide, text_id=one.text))
     if database.read(store.backup.in_doubt):
-        await _settle_doubts(house, gateway, now, done, each)
+        await _settle_doubts(context, gateway, now, done, each)
     while some := database.write(lambda tx: store.outcomes.expire(tx, now), again=True):
         done.expired += some
     database.write(lambda tx: tasks.tell_of_expired(tx, now), again=True)
-    database.write(lambda tx: oncall.tell_of_lost_answers(house, tx, now), again=True)
+    database.write(lambda tx: oncall.tell_of_lost_answers(context, tx, now), again=True)
     done.uncertain = database.read(lambda tx: store.queue.depth(tx, now)).uncertain
     database.checkpoint()
     each.finish()
@@ -127,7 +129,7 @@ async def _at_once(questions: Sequence[Coroutine[None, None, T]]) -> list[T | No
     return await asyncio.gather(*map(one, questions))
 
 
-def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[Seen], now: datetime) -> bool:
+def _decide(context: AppContext, tx: store.Transaction, *, one: Unsettled, seen: list[Seen], now: datetime) -> bool:
     """What a look-up means; whether the message was found.
 
     Twilio's list can prove that a text was taken, never that it was not, so it is asked twice, far apart, before the
@@ -150,9 +152,9 @@ def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[S
     if match is not None:
         crash.point("K11")
         told = Heard(match.status, match.error_code or 0, match.sid, "look-up", json.dumps({"sid": match.sid}))
-        hear(house, tx, one.attempt, one.number_id, told=told, now=now)
+        hear(context, tx, one.attempt, one.number_id, told=told, now=now)
         return True
-    settle_for = timedelta(seconds=house.settings.sending.settle_seconds)
+    settle_for = timedelta(seconds=context.settings.sending.settle_seconds)
     looks = one.looks + 1
     again_at: datetime | None = None
     if looks == 1:
@@ -161,16 +163,16 @@ def _decide(house: House, tx: store.Transaction, *, one: Unsettled, seen: list[S
         again_at = min(now + 9 * settle_for, one.closes_at)  # give up at twelve times, or when the window shuts
     if again_at is not None and again_at <= now:
         again_at = None
-    may_resend = looks >= 2 and house.settings.sending.on_unknown == "look-up"
+    may_resend = looks >= 2 and context.settings.sending.on_unknown == "look-up"
     if store.outcomes.looked(tx, one, again_at) and may_resend and store.outcomes.send_again(tx, one, now):
         store.backup.doubt_again(tx, one.attempt, now)
     return False
 
 
-async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Settled, each: OneByOne) -> None:
+async def _settle_doubts(context: AppContext, gateway: Gateway, now: datetime, done: Settled, each: OneByOne) -> None:
     """After a restore: find at Twilio what went since the backup, before any sender sends again (K13, F32)."""
-    database = house.database
-    busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
+    database = context.database
+    busy = timedelta(seconds=2 * context.settings.twilio.deadline_seconds)
     database.write(lambda tx: _sweep(tx, now), again=True)
     while numbers := database.write(lambda tx: store.backup.take_doubts(tx, now, now + busy), again=True):
         since = database.read(store.backup.all_marks)[store.backup.SINCE] - CLOCKS_DIFFER
@@ -180,9 +182,9 @@ async def _settle_doubts(house: House, gateway: Gateway, now: datetime, done: Se
             if seen is None:
                 done.unreachable += 1
             else:
-                decide = partial(_decide_doubts, house, number_id=number_id, seen=seen, now=now)
+                decide = partial(_decide_doubts, context, number_id=number_id, seen=seen, now=now)
                 done.found += each.do("number", number_id, partial(database.write, decide)) or 0
-    database.write(lambda tx: _end_doubts(house, tx, now), again=True)
+    database.write(lambda tx: _end_doubts(context, tx, now), again=True)
 
 
 def _phones(tx: store.Transaction, *, numbers: Sequence[store.Row[Any]]) -> dict[int, str]:
@@ -198,7 +200,7 @@ def _phones(tx: store.Transaction, *, numbers: Sequence[store.Row[Any]]) -> dict
 def _sweep(tx: store.Transaction, now: datetime) -> None:
     """Once, when every inbound text since the backup is in: what was laid down since may have gone before as well.
 
-    Answers to texts that were answered then, plans that were imported anew, texts that a START brought back.
+    Answers to texts that were answered then, plans that were imported again, texts that a START brought back.
     """
     marks = store.backup.all_marks(tx)
     if store.backup.GUARD not in marks or store.backup.SWEPT in marks:
@@ -208,7 +210,9 @@ def _sweep(tx: store.Transaction, now: datetime) -> None:
         store.backup.set_mark(tx, store.backup.SWEPT, now)
 
 
-def _decide_doubts(house: House, tx: store.Transaction, *, number_id: int, seen: list[Seen], now: datetime) -> int:
+def _decide_doubts(
+    context: AppContext, tx: store.Transaction, *, number_id: int, seen: list[Seen], now: datetime
+) -> int:
     """What Twilio's list means for the texts of a number that are in doubt; how many of them were found.
 
     A message that reads as a text would have read when the message was made is that text. Where there is none at all,
@@ -222,7 +226,7 @@ def _decide_doubts(house: House, tx: store.Transaction, *, number_id: int, seen:
     for message in reversed(seen):  # the oldest first
         if message.sid in taken or message.is_answer or message.created_at > until:
             continue
-        intent = next(filter(None, (_as_said(house, tx, text_id, message) for text_id in waiting)), None)
+        intent = next(filter(None, (_as_said(context, tx, text_id, message) for text_id in waiting)), None)
         if intent is None:
             unexplained += 1
             continue
@@ -232,9 +236,9 @@ def _decide_doubts(house: House, tx: store.Transaction, *, number_id: int, seen:
         store.backup.reopen(tx, text_id, message.created_at)
         (started,) = store.claims.start(tx, [intent], message.created_at, CLOCKS_DIFFER)
         told = Heard(message.status, message.error_code or 0, message.sid, "look-up", json.dumps({"sid": message.sid}))
-        hear(house, tx, started.attempt, number_id, told=told, now=now)
+        hear(context, tx, started.attempt, number_id, told=told, now=now)
         found += 1
-    again_at = now + timedelta(seconds=house.settings.sending.settle_seconds)
+    again_at = now + timedelta(seconds=context.settings.sending.settle_seconds)
     for row in waiting.values():
         first = row.looks == 0
         cleared = not first and not unexplained
@@ -242,7 +246,7 @@ def _decide_doubts(house: House, tx: store.Transaction, *, number_id: int, seen:
     return found
 
 
-def _as_said(house: House, tx: store.Transaction, text_id: int, message: Seen) -> Intent | None:
+def _as_said(context: AppContext, tx: store.Transaction, text_id: int, message: Seen) -> Intent | None:
     """The intent to send this text as it would have been written when `message` was made, if the message is it.
 
     Tried out and rolled back. Whether it may go now is not asked: a STOP since then did not keep it from going.
@@ -253,7 +257,7 @@ def _as_said(house: House, tx: store.Transaction, text_id: int, message: Seen) -
             claimed, _ = store.claims.claim_these(tx, [text_id], at)
             for one in claimed:
                 for verified in (True, False):
-                    intents, _ = judge(house, tx, [_unhindered(one, verified=verified)], at)
+                    intents, _ = judge(context, tx, [_unhindered(one, verified=verified)], at)
                     if intents and (intents[0].body, one.sender) == (message.body, message.sender):
                         return intents[0]
     return None
@@ -279,28 +283,28 @@ def _unhindered(one: Claimed, *, verified: bool) -> Claimed:
     return replace(one, due=due, unplanned=unplanned, held=False, closures=frozenset())
 
 
-def _end_doubts(house: House, tx: store.Transaction, now: datetime) -> None:
+def _end_doubts(context: AppContext, tx: store.Transaction, now: datetime) -> None:
     """Let go what did not go after all; the senders send again once nothing is looked for any more."""
     marks = store.backup.all_marks(tx)
     guarded = store.backup.GUARD in marks
     store.backup.hold_doubted(tx)
     if guarded and (store.backup.SWEPT not in marks or store.backup.are_open(tx)):
         return
-    at_most = house.settings.sending.backlog if guarded else 0
+    at_most = context.settings.sending.backlog if guarded else 0
     released, piled_up = store.backup.release(tx, now, late_since=now - backlog.OUTAGE, at_most=at_most)
     if piled_up:
-        backlog.tell(house, tx, piled_up, now)
+        backlog.tell(context, tx, piled_up, now)
     left = store.backup.how_many(tx)[1]
     key = store.backup.RESTORED
     if guarded:
         store.backup.wake_senders(tx, now)
         store.backup.forget_mark(tx, store.backup.GUARD)
         log.warning("after the restore: %d texts had not gone and go now, %d wait for a person", released, left)
-        detail = f"{released} texts had not gone; of {left} nobody knows"
+        detail = f"{released} texts had not gone; of {left} no one knows"
         task_id = tell_of_restore(tx, now)
         store.tasks.add_event(tx, task_id, now, what="looked up", who="the service", detail=detail)
         for one in store.backup.left(tx)[:LISTED]:
-            what = "nobody knows of this text"
+            what = "no one knows of this text"
             store.tasks.add_event(tx, task_id, now, what=what, who="the service", text_id=one.text)
     if not left:
         why = "every text was looked up"
@@ -322,19 +326,19 @@ def tell_of_restore(tx: store.Transaction, now: datetime) -> int:
     return task_id
 
 
-async def ask(house: House, gateway: Gateway, now: datetime) -> int:
-    """Ask Twilio after accepted texts of whose end nobody told us: 15 min, 1 h and 24 h on; how many were asked.
+async def ask(context: AppContext, gateway: Gateway, now: datetime) -> int:
+    """Ask Twilio after accepted texts of whose end no one told us: 15 min, 1 h and 24 h on; how many were asked.
 
-    After the last question without a final word the text is `unconfirmed`: that is all anybody knows.
+    After the last question without a final word the text is `unconfirmed`: that is all anyone knows.
     """
-    busy = timedelta(seconds=2 * house.settings.twilio.deadline_seconds)
-    silent = house.database.write(lambda tx: store.outcomes.take_unasked(tx, now, now + busy), again=True)
+    busy = timedelta(seconds=2 * context.settings.twilio.deadline_seconds)
+    silent = context.database.write(lambda tx: store.outcomes.take_unasked(tx, now, now + busy), again=True)
     answers = await _at_once([_fetch(gateway, row.sid) for row in silent])
-    each = OneByOne(house, "ask", now)
+    each = OneByOne(context, "ask", now)
     for row, answer in zip(silent, answers, strict=True):
         if answer is not None:
-            note = partial(_note_asked, house, row=row, seen=answer.seen, now=now)
-            each.do("attempt", row.id, partial(house.database.write, note, again=True))
+            note = partial(_note_asked, context, row=row, seen=answer.seen, now=now)
+            each.do("attempt", row.id, partial(context.database.write, note, again=True))
     each.finish()
     return len(silent)
 
@@ -349,11 +353,13 @@ async def _fetch(gateway: Gateway, sid: str | None) -> _Fetched:
     return _Fetched(await gateway.fetch(sid) if sid is not None else None)
 
 
-def _note_asked(house: House, tx: store.Transaction, *, row: store.Row[Any], seen: Seen | None, now: datetime) -> None:
+def _note_asked(
+    context: AppContext, tx: store.Transaction, *, row: store.Row[Any], seen: Seen | None, now: datetime
+) -> None:
     crash.point("K10")
     following = row.asks + 1
     next_at = row.answered_at + ASK_TIMES[following] if following < len(ASK_TIMES) else None
     if seen is not None:
         told = Heard(seen.status, seen.error_code or 0, seen.sid, "asking", json.dumps({"sid": seen.sid}))
-        hear(house, tx, row.id, row.number_id, told=told, now=now)
+        hear(context, tx, row.id, row.number_id, told=told, now=now)
     store.outcomes.asked(tx, row.id, row.asks, next_at)

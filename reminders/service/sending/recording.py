@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from reminders import crash, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service.people import sharing
 from reminders.service.tasks import oncall
 from reminders.sms import codes
@@ -14,13 +14,13 @@ LONGEST_REST = 300  # seconds
 NO_CONNECTION = "no connection"
 
 
-def record(house: House, answers: Sequence[Answered], now: datetime) -> None:
+def record(context: AppContext, answers: Sequence[Answered], now: datetime) -> None:
     """Write down a batch of answers and do what they ask for. Safe to repeat."""
-    house.database.write(lambda tx: write_down(house, tx, answers, now), again=True)
+    context.database.write(lambda tx: write_down(context, tx, answers, now), again=True)
     crash.point("K8")
 
 
-def write_down(house: House, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
+def write_down(context: AppContext, tx: store.Transaction, answers: Sequence[Answered], now: datetime) -> None:
     """The same within a transaction that does more."""
     refused = [  # What we did not even try, since its lease or window ran out, has no code and says nothing of anyone.
         (one, codes.look_up(one.error_code))
@@ -29,14 +29,14 @@ def write_down(house: House, tx: store.Transaction, answers: Sequence[Answered],
     ]
     theirs = {one.started.number_id for one, code in refused if code.number}
     if theirs:
-        store.people.lock_numbers(tx, theirs)  # before any text: the order that everybody keeps
+        store.people.lock_numbers(tx, theirs)  # before any text: the order that everyone keeps
     store.answers.record(tx, answers, now)
     for one, code in refused:
         react_to_number(tx, one.started.number_id, code, now)
     for one, code in refused:
-        react_to_sender(house, tx, one.started.sender_id, code, now)
+        react_to_sender(context, tx, one.started.sender_id, code, now)
     if any(one.started.answers_danger and one.answer != "accepted" for one in answers):
-        oncall.tell_of_lost_answers(house, tx, now)
+        oncall.tell_of_lost_answers(context, tx, now)
     # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
     working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
@@ -56,7 +56,9 @@ def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now
         sharing.tell_other_sites(tx, number_id, now, what="number is bad", but=None)
 
 
-def react_to_sender(house: House, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime) -> None:
+def react_to_sender(
+    context: AppContext, tx: store.Transaction, sender_id: int, code: codes.Code, now: datetime
+) -> None:
     """What an error code says about the sender or the account: it rests, and no patient pays for it.
 
     Ops are paged once, until it works again, where only a person can mend it.
@@ -79,4 +81,4 @@ def react_to_sender(house: House, tx: store.Transaction, sender_id: int, code: c
         store.tasks.add_event(
             tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
         )
-        oncall.ring(house, tx, task_id, now)
+        oncall.ring(context, tx, task_id, now)

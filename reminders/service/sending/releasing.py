@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reminders import planner, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.plans import to_wall
 from reminders.service import tasks
 from reminders.service.sending import final_check
@@ -50,7 +50,9 @@ class Outlook:
         return f"It waits until {day} at {hour}, because {self.why}."
 
 
-def what_would_happen(house: House, number: int, now: datetime, *, sites: Collection[int] | None = None) -> Outlook:
+def what_would_happen(
+    context: AppContext, number: int, now: datetime, *, sites: Collection[int] | None = None
+) -> Outlook:
     """What would happen to the text of a `held_text` task if it were let go at `now`. It changes nothing.
 
     Raises NoSuchTask and Settled, as `tasks.let_text_go` does.
@@ -59,17 +61,17 @@ def what_would_happen(house: House, number: int, now: datetime, *, sites: Collec
     def work(tx: store.Transaction) -> Outlook:
         text_id = tasks.held_text_of(tx, number, sites)
         if text_id is None:
-            return Outlook("stops", house.settings.site.zone, HELD_NO_MORE)
+            return Outlook("stops", context.settings.site.zone, HELD_NO_MORE)
         went = store.queue.let_one_go(tx, text_id, now)
         fate = store.queue.fate_of(tx, text_id)
         if not went:
             return Outlook("stops", fate.zone, HELD_NO_MORE)
-        return _forecast(house, tx, text_id, fate, now)
+        return _forecast(context, tx, text_id, fate, now)
 
-    return house.database.try_out(work)
+    return context.database.try_out(work)
 
 
-def _forecast(house: House, tx: store.Transaction, text_id: int, fate: Row[Any], now: datetime) -> Outlook:
+def _forecast(context: AppContext, tx: store.Transaction, text_id: int, fate: Row[Any], now: datetime) -> Outlook:
     if fate.paused_at is not None:
         return Outlook("waits", fate.zone, "the texts of this site are paused")
     at, why, until = max(now, fate.due_at), "its moment has not come", None
@@ -87,7 +89,7 @@ def _forecast(house: House, tx: store.Transaction, text_id: int, fate: Row[Any],
                 late = f"{why} until its time has passed" if until is not None else "its time has passed"
                 return Outlook("stops", fate.zone, late)
             return Outlook("waits", fate.zone, "it is being looked at")
-        intents, _ = final_check.judge(house, tx, due, at)
+        intents, _ = final_check.judge(context, tx, due, at)
         if intents:
             words = intents[0].body
             return Outlook("goes" if until is None else "waits", fate.zone, why if until else "", until, words)
@@ -103,15 +105,15 @@ def _forecast(house: House, tx: store.Transaction, text_id: int, fate: Row[Any],
 
 
 def send_now(
-    house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
+    context: AppContext, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
 ) -> tuple[bool, Outlook]:
     """Let a held text go if it can; whether it was released, and what was foreseen.
 
     What cannot go stays held, for a person to phone about. Raises NoSuchTask and Settled.
     """
-    outlook = what_would_happen(house, number, now, sites=sites)
+    outlook = what_would_happen(context, number, now, sites=sites)
     if not outlook.can_go:
         return False, outlook
-    if tasks.let_text_go(house, number, now, who=who, sites=sites):
+    if tasks.let_text_go(context, number, now, who=who, sites=sites):
         return True, outlook
     return False, Outlook("stops", outlook.zone, HELD_NO_MORE)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
 from reminders.store.tasks import NoSuchTask, Task
@@ -36,7 +36,7 @@ def waking(now: datetime, zone: str, spell: timedelta = SOON) -> datetime:
 
 
 def is_waking(now: datetime, zone: str) -> bool:
-    """Whether it is between 9 and 20 o'clock in `zone`, on a day from Monday to Friday: somebody is at the office."""
+    """Whether it is between 9 and 20 o'clock in `zone`, on a day from Monday to Friday: someone is at the office."""
     wall = plans.to_wall(now, zone)
     return wall.weekday() < 5 and AWAKE[0] <= wall.time() < AWAKE[1]
 
@@ -60,7 +60,7 @@ def tell_of_change(
     due_at: datetime,
     now: datetime,
 ) -> None:
-    """A change that no text can tell in time: somebody must phone."""
+    """A change that no text can tell in time: someone must phone."""
     store.tasks.open_task(
         tx,
         kind="tell_change",
@@ -79,7 +79,7 @@ _SAYS_ENOUGH = {"category_off", "not_booked", "paused"}  # not agreed to, or no 
 
 
 def tell_instead(tx: store.Transaction, one: Claimed, reason: str, now: datetime) -> None:
-    """A notice does not go at its moment, for `reason`: somebody phones about each visit it speaks of."""
+    """A notice does not go at its moment, for `reason`: someone phones about each visit it speaks of."""
     unplanned = one.unplanned
     if unplanned is None or unplanned.reader is None or one.patient_id is None or reason in _SAYS_ENOUGH:
         return
@@ -120,13 +120,13 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
 
 
 def nothing_to_tell(tx: store.Transaction, recipient_id: int, visit_id: int, now: datetime) -> None:
-    """The change was taken back: nobody need phone about it any more."""
+    """The change was taken back: no one need phone about it any more."""
     key = f"tell_change:{recipient_id}:{visit_id}"
     store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the change was taken back")
 
 
 def phone_instead(tx: store.Transaction, one: Claimed, now: datetime) -> None:
-    """A text of somebody who may be in danger does not go (C-12): somebody phones before the visit it is about."""
+    """A text of someone who may be in danger does not go (C-12): someone phones before the visit it is about."""
     visits = one.due.visits if one.due is not None else one.unplanned.visits if one.unplanned is not None else ()
     ahead = [visit.starts_at - timedelta(hours=1) for visit in visits if visit.starts_at > now]
     store.tasks.open_task(
@@ -148,7 +148,7 @@ class Settled(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  it s
     """The task is closed, or the outcome is none that it can have. The message says what would be right."""
 
 
-def take(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> Task:
+def take(context: AppContext, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> Task:
     """Take a task: it is `who`'s now, and the alarm is acknowledged. Raises NoSuchTask and Settled."""
 
     def work(tx: store.Transaction) -> Task:
@@ -162,7 +162,7 @@ def take(house: House, number: int, now: datetime, *, who: str, sites: Collectio
             store.records.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
         return _read(tx, number)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Disclosure:
 
 
 def close(
-    house: House,
+    context: AppContext,
     number: int,
     outcome: str,
     now: datetime,
@@ -193,7 +193,7 @@ def close(
     def work(tx: store.Transaction) -> tuple[Task, int]:
         number_id = store.tasks.number_of_task(tx, number)
         numbers: set[int] = set()
-        if number_id is not None:  # numbers before texts before tasks, as everybody locks
+        if number_id is not None:  # numbers before texts before tasks, as everyone locks
             own = [reader for reader in store.replies.readers_on(tx, number_id) if reader.role == "self"]
             numbers = {number_id, *store.people.numbers_of(tx, [reader.patient_id for reader in own])}
             store.people.lock_numbers(tx, numbers)
@@ -228,11 +228,11 @@ def close(
         store.records.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def remark(
-    house: House, number: int, note: str, now: datetime, *, who: str, sites: Collection[int] | None = None
+    context: AppContext, number: int, note: str, now: datetime, *, who: str, sites: Collection[int] | None = None
 ) -> Task:
     """Add a note to a task's story; it is sealed. Raises NoSuchTask."""
 
@@ -245,7 +245,7 @@ def remark(
         store.records.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
         return _read(tx, number)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def held_text_of(tx: store.Transaction, number: int, sites: Collection[int] | None) -> int | None:
@@ -259,7 +259,9 @@ def held_text_of(tx: store.Transaction, number: int, sites: Collection[int] | No
     return store.tasks.text_of_task(tx, number)
 
 
-def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None) -> bool:
+def let_text_go(
+    context: AppContext, number: int, now: datetime, *, who: str, sites: Collection[int] | None = None
+) -> bool:
     """Let the text go that a `held_text` task is about, although its patient may be in danger (C-12).
 
     Whether it was held and still of use. The task stays open until the text is handed over, which closes it: a text
@@ -283,7 +285,7 @@ def let_text_go(house: House, number: int, now: datetime, *, who: str, sites: Co
             store.records.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
         return went
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
 def _is_at(task: Any, sites: Collection[int] | None) -> bool:

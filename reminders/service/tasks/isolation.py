@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from reminders import store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.service import tasks
 from reminders.service.operations import logs
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class OneByOne:
     """One pass of a job over many rows. Call `finish` when all had their turn."""
 
-    house: House
+    context: AppContext
     job: str
     now: datetime
     _failed: dict[str, tuple[str, dict[str, int | None]]] = field(default_factory=dict)
@@ -53,14 +53,14 @@ class OneByOne:
     def finish(self) -> None:
         """Open a task for each row that failed, close those of rows that are well again. Raises the first error."""
         if self._failed:
-            self.house.database.write(self._tell, again=True)
+            self.context.database.write(self._tell, again=True)
         if self._done:
-            self.house.database.write(self._well_again, again=True)
+            self.context.database.write(self._well_again, again=True)
         if self._first is not None:
             raise self._first
 
     def _tell(self, tx: store.Transaction) -> None:
-        default = store.people.keep_default_site(tx, self.house.settings, self.now)
+        default = store.people.keep_default_site(tx, self.context.settings, self.now)
         for key, (detail, about) in self._failed.items():
             task_id, fresh = store.tasks.open_task(
                 tx,
@@ -69,7 +69,7 @@ class OneByOne:
                 urgency="soon",
                 site_id=about.get("site_id") or default,
                 now=self.now,
-                due_at=tasks.waking(self.now, self.house.settings.site.zone),
+                due_at=tasks.waking(self.now, self.context.settings.site.zone),
                 patient_id=about.get("patient_id"),
                 plan_id=about.get("plan_id"),
                 text_id=about.get("text_id"),

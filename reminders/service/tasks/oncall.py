@@ -1,6 +1,6 @@
 """On call: who is to be told, by which step, and the pages that tell them, repeated until their service takes them.
 
-A page says the number of a task, and at most that our answer reached nobody: nothing of a person (C-7, L-40).
+A page says the number of a task, and at most that our answer reached no one: nothing of a person (C-7, L-40).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reminders import plans, store
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.paging import Contact, Pager, Rota
 from reminders.service import tasks
 from reminders.store import Row
@@ -25,29 +25,29 @@ LONGEST = timedelta(minutes=2)
 UNREACHED = "our answer could not reach them: call now"
 
 
-def rota(house: House) -> Rota:
+def rota(context: AppContext) -> Rota:
     """Who is on call when, as settings say."""
-    return Rota.parse(house.settings.site.on_call)
+    return Rota.parse(context.settings.site.on_call)
 
 
-def on_duty(house: House, now: datetime) -> tuple[Contact, ...]:
+def on_duty(context: AppContext, now: datetime) -> tuple[Contact, ...]:
     """Who is on call now, by the wall clock of the default site."""
-    return rota(house).on_duty(plans.to_wall(now, house.settings.site.zone))
+    return rota(context).on_duty(plans.to_wall(now, context.settings.site.zone))
 
 
-def pager(house: House) -> Pager:
+def pager(context: AppContext) -> Pager:
     """What tells them; in development and demo nothing leaves the machine."""
-    return Pager(live=house.settings.twilio.live)
+    return Pager(live=context.settings.twilio.live)
 
 
-def ring(house: House, tx: store.Transaction, task_id: int, now: datetime, *, anew: bool = True) -> None:
+def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime, *, anew: bool = True) -> None:
     """Ring the alarm of an urgent task: page at once, and start its clock unless it runs.
 
-    While nobody has acknowledged it, it pages again and escalates as it would have: somebody who writes every ten
-    minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `anew`.
+    While no one has acknowledged it, it pages again and escalates as it would have: someone who writes every ten
+    minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `again`.
     """
     ring_number, step = store.tasks.ring(tx, task_id, now, EVERY, anew=anew)
-    called = dict.fromkeys([*_contacts(house, now, 0), *_contacts(house, now, step)])
+    called = dict.fromkeys([*_contacts(context, now, 0), *_contacts(context, now, step)])
     _call(tx, task_id, list(called), now, ring_number=ring_number, step=step)
 
 
@@ -56,7 +56,7 @@ def _call(
 ) -> None:
     store.tasks.call(tx, task_id, called, now, ring_number=ring_number, step=step)
     if not called:
-        store.tasks.add_event(tx, task_id, now, what="nobody is on call", who="the service")
+        store.tasks.add_event(tx, task_id, now, what="no one is on call", who="the service")
 
 
 def _names(known: Rota) -> Mapping[Contact, str]:
@@ -68,14 +68,14 @@ def _names(known: Rota) -> Mapping[Contact, str]:
     }
 
 
-def _contacts(house: House, now: datetime, step: int) -> list[str]:
-    known = rota(house)
+def _contacts(context: AppContext, now: datetime, step: int) -> list[str]:
+    known = rota(context)
     names = _names(known)
-    return [names[contact] for contact in known.at_step(plans.to_wall(now, house.settings.site.zone), step)]
+    return [names[contact] for contact in known.at_step(plans.to_wall(now, context.settings.site.zone), step)]
 
 
-def escalate(house: House, now: datetime) -> int:
-    """Take every alarm that nobody acknowledged in time a step further: 15, 30, 45 minutes, then every 15; how many.
+def escalate(context: AppContext, now: datetime) -> int:
+    """Take every alarm that no one acknowledged in time a step further: 15, 30, 45 minutes, then every 15; how many.
 
     Run late, it goes to the step that the clock says, so that an outage of ours does not slow the ladder down.
     """
@@ -84,24 +84,24 @@ def escalate(house: House, now: datetime) -> int:
         rows = store.tasks.escalating(tx, now)
         for row in rows:
             step = max(row.step + 1, (now - row.rung_at) // EVERY)
-            called = _contacts(house, now, step)
+            called = _contacts(context, now, step)
             store.tasks.change_task(tx, row.id, step=step, escalates_at=row.rung_at + EVERY * (step + 1))
             detail = f"{step * 15} minutes without acknowledgement"
             store.tasks.add_event(tx, row.id, now, what="escalated", who="the service", detail=detail)
             _call(tx, row.id, called, now, ring_number=row.rings, step=step)
         return len(rows)
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what somebody wrote
+UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what someone wrote
 
 
-def call_about_unread(house: House, now: datetime) -> int:
-    """Call somebody about each task that is due and that no one took: urgent ones, and replies of the first 30 days.
+def call_about_unread(context: AppContext, now: datetime) -> int:
+    """Call someone about each task that is due and that no one took: urgent ones, and replies of the first 30 days.
 
     A danger that no rule found lies in an ordinary task: it must not wait for the office to open. How many were rung;
-    from then on they escalate like any alarm until somebody takes them.
+    from then on they escalate like any alarm until someone takes them.
     """
 
     def work(tx: store.Transaction) -> int:
@@ -110,24 +110,24 @@ def call_about_unread(house: House, now: datetime) -> int:
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
             store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")
-            ring(house, tx, row.id, now)
+            ring(context, tx, row.id, now)
             rung += 1
         return rung
 
-    return house.database.write(work, again=True)
+    return context.database.write(work, again=True)
 
 
-async def deliver(house: House, now: datetime) -> tuple[int, int]:
+async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
     """Send the pages that are due; how many were taken, and how many are to be tried again.
 
     Safe in two processes at once: a page is taken for some seconds, and told at least once.
     """
-    taken = house.database.write(lambda tx: store.tasks.take_pages(tx, now, now + BUSY), again=True)
+    taken = context.database.write(lambda tx: store.tasks.take_pages(tx, now, now + BUSY), again=True)
     if not taken:
         return 0, 0
-    lost = house.database.read(lambda tx: store.tasks.with_lost_answers(tx, {page.task_id for page in taken}))
-    known = {name: contact for contact, name in _names(rota(house)).items()}
-    line = pager(house)
+    lost = context.database.read(lambda tx: store.tasks.with_lost_answers(tx, {page.task_id for page in taken}))
+    known = {name: contact for contact, name in _names(rota(context)).items()}
+    line = pager(context)
 
     async def one(page: Row[Any]) -> bool | None:
         contact = known.get(page.contact)
@@ -144,20 +144,20 @@ async def deliver(house: House, now: datetime) -> tuple[int, int]:
         for page, answer in zip(taken, answers, strict=True):
             if answer is None:  # off the rota since: who is on it now is called in their place
                 store.tasks.drop_page(tx, page, now)
-                called = _contacts(house, now, page.step)
+                called = _contacts(context, now, page.step)
                 _call(tx, page.task_id, called, now, ring_number=page.ring, step=page.step)
             else:
                 again_at = now + min(LONGEST, AGAIN * (page.tries + 1))
                 store.tasks.note_page(tx, page, now, accepted=answer, again_at=again_at)
 
-    house.database.write(note, again=True)
+    context.database.write(note, again=True)
     failed = sum(answer is False for answer in answers)
     if failed:
         log.error("%d pages were not taken; they are repeated", failed)
     return sum(answer is True for answer in answers), failed
 
 
-def tell_of_lost_answers(house: House, tx: store.Transaction, now: datetime) -> int:
+def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: datetime) -> int:
     """Ring again for every person in danger whom our answer could not reach; how many answers that was.
 
     Twilio refuses a number that sent STOP (21610), phones are off, windows shut: then only a call is left. Who has
@@ -165,11 +165,11 @@ def tell_of_lost_answers(house: House, tx: store.Transaction, now: datetime) -> 
     """
     lost = store.tasks.lost_answers(tx, now)
     for row in lost:
-        why = {"uncertain": "nobody knows whether our answer went", "unconfirmed": "nobody knows whether it arrived"}
+        why = {"uncertain": "no one knows whether our answer went", "unconfirmed": "no one knows whether it arrived"}
         said = why.get(row.state, UNREACHED)
         code = f" (code {row.error_code})" if row.error_code else ""
         store.tasks.add_event(
             tx, row.task_id, now, what="answer lost", who="the service", detail=said + code, text_id=row.text_id
         )
-        ring(house, tx, row.task_id, now, anew=False)
+        ring(context, tx, row.task_id, now, anew=False)
     return len(lost)

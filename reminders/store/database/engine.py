@@ -162,7 +162,7 @@ class Transaction(Statements):
         return self._database.ring
 
     def forget_index_key(self) -> None:
-        """Read the index key anew: it was replaced in this transaction."""
+        """Read the index key again: it was replaced in this transaction."""
         self._index_key = None
 
 
@@ -239,7 +239,7 @@ class Database:
         return [file for end in ("", "-wal", "-shm") if name and (file := Path(f"{name}{end}")).exists()]
 
     def keep_to_owner(self) -> None:
-        """Let nobody but their owner read or write the files of an SQLite database."""
+        """Let no one but their owner read or write the files of an SQLite database."""
         for file in self.files():
             file.chmod(0o600)
 
@@ -250,9 +250,9 @@ class Database:
     def write(self, work: Callable[[Transaction], T], *, again: bool = False) -> T:
         """Run `work` in a write transaction and commit it.
 
-        `work` is run anew after a deadlock, a lost connection or a lock that was not to be had, so it must not do
+        `work` is run again after a deadlock, a lost connection or a lock that was not to be had, so it must not do
         anything but talk to the database. `again` says that it begins by reading its own key, so that it may also be
-        run anew after a COMMIT that failed; otherwise CommitUncertain is raised then. Raises Unavailable.
+        run again after a COMMIT that failed; otherwise CommitUncertain is raised then. Raises Unavailable.
         """
         try:
             with self._turns.take(self._patience * self._tries) if self.dialect == "sqlite" else nullcontext():
@@ -311,7 +311,7 @@ class Database:
                 if committing and not again:
                     raise CommitUncertain(_short(error)) from None
                 if _has_been_beaten(error) and attempt < self._tries:
-                    continue  # somebody wrote the same key first: read it, and go by it
+                    continue  # someone wrote the same key first: read it, and go by it
                 if not _is_transient(error):
                     if isinstance(error, OperationalError | InterfaceError) or _is_no_database(error):
                         raise Unavailable(_short(error)) from None

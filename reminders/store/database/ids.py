@@ -37,7 +37,7 @@ def first_id(at: datetime) -> int:
 
 
 def new_ref(now: datetime) -> str:
-    """An attempt's `ref`: the millisecond and 84 random bits in the callback's address, so that nobody can guess one.
+    """An attempt's `ref`: the millisecond and 84 random bits in the callback's address, so that no one can guess one.
 
     It grows with time as ids do: at random places, every new attempt would write to another page of the refs' index,
     and in a busy second one that begins with the second is at a random place.

@@ -33,7 +33,7 @@ _MICROSECOND = timedelta(microseconds=1)
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware UTC instant: `timestamptz` on PostgreSQL, whole microseconds since 1970 on SQLite.
 
-    A naive value is refused: it would be somebody's wall clock.
+    A naive value is refused: it would be someone's wall clock.
     """
 
     impl = sa.BigInteger
@@ -167,7 +167,7 @@ sites = Table(
     Column("quiet_from", sa.String(5), nullable=False),
     Column("quiet_to", sa.String(5), nullable=False),
     Column("closures", sa.JSON, nullable=False),
-    # Of these what staff added to the closures that settings name: the default site is made what settings say anew.
+    # Of these what staff added to the closures that settings name: the default site is made what settings say again.
     Column("added_closures", sa.JSON, nullable=False, server_default="[]"),
     Column("paused_at", Instant),
 )
@@ -200,7 +200,7 @@ keys = Table(
     _partial_index("uq_keys_one_index", "purpose", where="purpose = 'index'", unique=True),
 )
 
-# Index keys that were replaced, while anything may be found by them alone: what is not indexed anew yet, and the
+# Index keys that were replaced, while anything may be found by them alone: what is not indexed again yet, and the
 # STOP of a person who was erased, whose number is known by nothing else.
 former_keys = Table(
     "former_keys",
@@ -210,7 +210,7 @@ former_keys = Table(
     Column("made_at", Instant, nullable=False),
 )
 
-# A number belongs to nobody: it does not cascade from patients, so no plan, import or edit can undo a STOP.
+# A number belongs to no one: it does not cascade from patients, so no plan, import or edit can undo a STOP.
 numbers = Table(
     "numbers",
     metadata,
@@ -263,7 +263,7 @@ recipients = Table(
     Column("texting_from", sa.String(5)),
     Column("texting_to", sa.String(5)),
     Column("weekly_digest", sa.Boolean, nullable=False),
-    Column("guessed_zones", sa.JSON, nullable=False),  # where nobody stated a zone: others the person may be in
+    Column("guessed_zones", sa.JSON, nullable=False),  # where no one stated a zone: others the person may be in
     Column("part2_consent_on", sa.Date),
     Column("entered_at", Instant, nullable=False),  # what was changed before, they never knew otherwise
     # The record in force: the newest for the present number. The records themselves are append-only.
@@ -419,7 +419,7 @@ texts = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False),
     Column("sender_id", ForeignKey("senders.id"), nullable=False),
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
-    Column("recipient_id", ForeignKey("recipients.id")),  # None: an answer to a number that is nobody's
+    Column("recipient_id", ForeignKey("recipients.id")),  # None: an answer to a number that is no one's
     Column("plan_id", ForeignKey("plans.id")),
     Column("class", sa.String(8), nullable=False),
     Column("key", sa.String(160), nullable=False),
@@ -536,7 +536,7 @@ replies = Table(
     Column("number_id", ForeignKey("numbers.id"), nullable=False),
     Column("sent_to", sa.String(64), nullable=False),
     Column("site_id", ForeignKey("sites.id"), nullable=False),
-    Column("patient_id", ForeignKey("patients.id")),  # whose key seals it; None: a number that is nobody's
+    Column("patient_id", ForeignKey("patients.id")),  # whose key seals it; None: a number that is no one's
     Column("body_sealed", sa.LargeBinary, nullable=False),
     Column("quoted", sa.JSON(none_as_null=True)),  # where in the body others' words stand, as pairs of places
     Column("doubt_sealed", sa.LargeBinary),  # the words for which the second reader took it for danger, sealed as it is
@@ -618,7 +618,7 @@ pages = Table(
     Column("due_at", Instant, nullable=False),  # when to try next
     Column("tries", sa.SmallInteger, nullable=False),
     Column("accepted_at", Instant),
-    Column("dropped_at", Instant),  # nobody is to be called any more: acknowledged, or off the rota
+    Column("dropped_at", Instant),  # no one is to be called any more: acknowledged, or off the rota
     UniqueConstraint("task_id", "ring", "step", "contact"),
     _partial_index("ix_pages_open", "due_at", where="accepted_at IS NULL AND dropped_at IS NULL"),
 )
@@ -633,7 +633,7 @@ job_runs = Table(
 )
 
 # A process that is at work: seen every few seconds, gone with its end. Its sealing keys stand by id and a check value
-# each (`Ring.announced`), so that `keys rotate` knows who could not open what it seals anew.
+# each (`Ring.announced`), so that `keys rotate` knows who could not open what it seals again.
 processes = Table(
     "processes",
     metadata,
@@ -646,7 +646,7 @@ processes = Table(
     Column("seen_at", Instant, nullable=False),
 )
 
-# A peer that says whom it speaks for and is believed in nothing (`web.proxies`), so that everybody behind it has one
+# A peer that says whom it speaks for and is believed in nothing (`web.proxies`), so that everyone behind it has one
 # address. Its own address is a proxy's; those it named are not kept.
 forwarders = Table(
     "forwarders",
@@ -723,7 +723,7 @@ doubts = Table(
     Index("ix_doubts_number_id", "number_id"),
 )
 
-# Staff. Their names are no secret of a patient, so they stand in the clear; what would let somebody in does not.
+# Staff. Their names are no secret of a patient, so they stand in the clear; what would let someone in does not.
 staff = Table(
     "staff",
     metadata,
@@ -742,7 +742,7 @@ staff = Table(
     Column("ended_at", Instant),
 )
 
-# What somebody may do, and where. A grant without a site holds at every site, also at those to come.
+# What someone may do, and where. A grant without a site holds at every site, also at those to come.
 grants = Table(
     "grants",
     metadata,
@@ -765,7 +765,7 @@ recovery_codes = Table(
     UniqueConstraint("staff_id", "fingerprint"),
 )
 
-# Somebody signed in at a browser. Only a fingerprint of the cookie's token is kept.
+# Someone signed in at a browser. Only a fingerprint of the cookie's token is kept.
 sign_ins = Table(
     "sign_ins",
     metadata,
@@ -826,7 +826,7 @@ api_answers = Table(
     Index("ix_api_answers_made_at", "made_at"),
 )
 
-# A plan that somebody has begun to enter. It is nobody's plan yet, so the sealing keys seal it.
+# A plan that someone has begun to enter. It is no one's plan yet, so the sealing keys seal it.
 drafts = Table(
     "drafts",
     metadata,

@@ -1,6 +1,6 @@
 """Whose turn it is to write to an SQLite database, which has one write lock.
 
-SQLite makes a waiter look again after longer and longer naps, up to a tenth of a second, and whoever asks at the right
+SQLite makes a waiter look again after longer and longer naps, up to a tenth of a second, and one that asks at the right
 moment takes the lock: on a busy service a crisis webhook was passed over for seconds. Here the threads of one process
 queue in the order in which they came, and only the first of them looks for the lock, every few milliseconds.
 """

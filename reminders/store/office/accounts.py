@@ -148,7 +148,7 @@ def prove(tx: Transaction, sign_in_id: int, mark: str, now: datetime) -> None:
 
 
 def seen(tx: Transaction, sign_in_id: int, now: datetime) -> None:
-    """Somebody did something: the idle limit begins anew."""
+    """Someone did something: the idle limit begins again."""
     tx.run(sign_ins.update().where(sign_ins.c.id == sign_in_id, sign_ins.c.seen_at < now).values(seen_at=now))
 
 

@@ -86,7 +86,7 @@ def open_answer(tx: Transaction, answer: Row[Any]) -> str:
 
 
 def drop_answer(tx: Transaction, key_id: int, key: str) -> None:
-    """The request was not done, so it may be made anew."""
+    """The request was not done, so it may be made again."""
     tx.run(api_answers.delete().where(api_answers.c.api_key_id == key_id, api_answers.c.key == key))
 
 

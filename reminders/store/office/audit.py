@@ -1,7 +1,7 @@
 """The audit: finding rows of it, and the chain that shows whether one was changed or taken out afterwards.
 
 `records.note` appends. Later a job gives each row its place, 1, 2, 3 …, and its hash over the row before and itself.
-Whoever changes a row must then change every hash after it, and the heads that were taken out of the database do not.
+Changing a row means changing every hash after it; the heads that were taken out of the database stay as they were.
 """
 
 import hashlib

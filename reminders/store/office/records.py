@@ -1,4 +1,4 @@
-"""What the house keeps about itself: when each job last succeeded, and who changed what."""
+"""What the service keeps about itself: when each job last succeeded, and who changed what."""
 
 import hashlib
 import json
@@ -105,7 +105,7 @@ def note(
 
     What is read by people ends in ` read`, what is taken out in ` exported`. Whose it is and at which site follows
     from the row, unless it is given. Each value carries 16 random bytes, and a digest of both stays beside them: it
-    proves later that a value is the one that was noted, also when it was sealed anew, and is of no use for guessing
+    proves later that a value is the one that was noted, also when it was sealed again, and is of no use for guessing
     one that an erasure has taken (data rule 1).
     """
     audit_id = new_id(now)

@@ -140,7 +140,7 @@ def _named(error: sqlite3.Error) -> str:
 
 
 def _environment(url: str) -> dict[str, str]:
-    """How the client reaches the server: all of it in the environment, for arguments are for everybody to read."""
+    """How the client reaches the server: all of it in the environment, for arguments are for everyone to read."""
     address = make_url(url).set(drivername="postgresql+psycopg")
     _, wanted = address.get_dialect()().create_connect_args(address)
     names = {known.keyword.decode(): known.envvar.decode() for known in pq.Conninfo.get_defaults() if known.envvar}
@@ -372,7 +372,7 @@ def doubt_again(tx: Transaction, attempt_id: int, now: datetime) -> bool:
 
 
 def hold_doubted(tx: Transaction) -> int:
-    """Hold what is in doubt, also where planning anew has let go of it; how many texts."""
+    """Hold what is in doubt, also where planning again has let go of it; how many texts."""
     open_ = sa.select(doubts.c.text_id).where(sa.not_(doubts.c.cleared))
     return tx.run(texts.update().where(texts.c.id.in_(open_), QUEUED).values(held="restored", ready=False))
 
@@ -384,7 +384,7 @@ def all_heard(tx: Transaction, since: datetime) -> bool:
 
 
 def take_doubts(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Numbers with doubts to look up now: id, phone_sealed; nobody else takes them before `busy_until`."""
+    """Numbers with doubts to look up now: id, phone_sealed; no one else takes them before `busy_until`."""
     query = sa.select(doubts.c.text_id, doubts.c.number_id).where(doubts.c.look_at <= now)
     rows = tx.all(query.order_by(doubts.c.look_at).limit(limit).with_for_update(skip_locked=True))
     tx.run(doubts.update().where(doubts.c.text_id.in_([row.text_id for row in rows])).values(look_at=busy_until))
@@ -460,7 +460,7 @@ def wake_senders(tx: Transaction, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A text of which nobody knows whether it went before a restore; the number is masked."""
+    """A text of which no one knows whether it went before a restore; the number is masked."""
 
     text: int
     class_: str
@@ -475,7 +475,7 @@ _LEFT = sa.and_(doubts.c.look_at.is_(None), sa.not_(doubts.c.cleared))
 
 
 def left(tx: Transaction) -> list[Left]:
-    """What a person is to decide: texts that were looked for twice, of which nobody knows whether they went."""
+    """What a person is to decide: texts that were looked for twice, of which no one knows whether they went."""
     query = (
         sa.select(texts, patients.c.ref, numbers.c.phone_sealed, sites.c.zone, doubts.c.number_id.label("asked"))
         .join(doubts, doubts.c.text_id == texts.c.id)

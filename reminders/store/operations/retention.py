@@ -112,8 +112,8 @@ def erase(
 ) -> None:
     """Destroy a patient's key, and empty what it sealed; the rows stay, by their ids.
 
-    Of `number_ids`, whose locks the caller holds, those that are nobody else's lose the phone itself; its fingerprint
-    stays, so that a STOP holds for ever. Nobody of theirs is on a real number any more. What staff typed into a consent
+    Of `number_ids`, whose locks the caller holds, those that are no one else's lose the phone itself; its fingerprint
+    stays, so that a STOP holds for ever. No one of theirs is on a real number any more. What staff typed into a consent
     or as a key stays, unless `is_in` says that it names them.
     """
     mine = sa.select(recipients.c.id).where(recipients.c.patient_id == patient.id)
@@ -145,7 +145,7 @@ def erase(
         tx.run(whose.values(ref=f"erased-{plan.id}", replaces=None, document_sealed=CLEARED))
     _take_out_words(tx, patient.id, is_in)
     index_name(tx, patient.id, None)
-    # Its reference names a person in another system, and may come again with a plan of somebody who returns.
+    # Its reference names a person in another system, and may come again with a plan of someone who returns.
     row = patients.update().where(patients.c.id == patient.id)
     tx.run(row.values(ref=f"erased-{patient.id}", name_sealed=None, born_on_sealed=None))
     tx.run(keys.update().where(keys.c.id == patient.key_id).values(wrapped=CLEARED))

@@ -5,7 +5,7 @@ add those up. An hour is the one in which a text's window opens, as the log's ti
 they came.
 
 What was counted is made true again and again, never kept up by the statements that move texts: an hour is counted
-anew when a text, attempt, receipt or reply was written that belongs to it, and else when its count is older than a
+again when a text, attempt, receipt or reply was written that belongs to it, and else when its count is older than a
 fiftieth of its distance from now (at least a minute, at most a day). So it does not matter how a text moved, whether
 the count came late, twice, or in two processes at once, or whether the database was restored: in the end it is exact.
 Where there are few texts nothing of this is asked, and they are counted there and then.
@@ -53,7 +53,7 @@ def instant(hour: int) -> datetime:
     return EPOCH + hour * HOUR
 
 
-# The job: which hours to count anew, counting them, keeping what was counted.
+# The job: which hours to count again, counting them, keeping what was counted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Counted:
 
 
 def due_hours(tx: Transaction, now: datetime) -> list[int]:
-    """The hours to count anew, the nearest to `now` first."""
+    """The hours to count again, the nearest to `now` first."""
     edges = [
         tx.first(sa.select(sa.func.min(column, type_=column.type).label("a"), sa.func.max(column, type_=column.type)))
         for column in (texts.c.opens_at, replies.c.received_at)
@@ -124,7 +124,7 @@ def count(tx: Transaction, first: int, last: int) -> Counted:
 
 
 def keep(tx: Transaction, counted: Counted, now: datetime) -> bool:
-    """Keep what was counted; False where somebody else counted one of these hours meanwhile, and nothing is changed."""
+    """Keep what was counted; False where someone else counted one of these hours meanwhile, and nothing is changed."""
     mine = tallied.c.hour.between(counted.first, counted.last)
     rows = tx.all(sa.select(tallied).where(mine).order_by(tallied.c.hour).with_for_update())
     if {row.hour: row.at for row in rows} != counted.before:

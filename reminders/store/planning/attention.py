@@ -1,4 +1,4 @@
-"""What needs a person although nobody asked: the questions that the watch asks of the rows, again and again.
+"""What needs a person although no one asked: the questions that the watch asks of the rows, again and again.
 
 Each is bounded by dates that have an index, so that it costs the same however much is stored.
 """
@@ -35,7 +35,7 @@ _OWN = sa.and_(recipients.c.patient_id == patients.c.id, recipients.c.role == "s
 
 
 def unverified(tx: Transaction, site_id: int, today: date) -> Sequence[Row[Any]]:
-    """Patients who are out, or leave today, and whose number nobody verified: recipient_id, patient_id, number_id."""
+    """Patients who are out, or leave today, and whose number no one verified: recipient_id, patient_id, number_id."""
     query = (
         sa.select(recipients.c.id.label("recipient_id"), patients.c.id.label("patient_id"), recipients.c.number_id)
         .join_from(plans, patients, patients.c.id == plans.c.patient_id)
@@ -155,7 +155,7 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
 
 
 def unmarked(tx: Transaction, site_id: int, since: datetime, until: datetime) -> Sequence[Row[Any]]:
-    """Clinical visits that began from `since` to `until` and of which nobody said who came.
+    """Clinical visits that began from `since` to `until` and of which no one said who came.
 
     appointment_id, plan (its reference), patient (reference), series, recurrence_id, wall, zone, starts_at, session_id.
     """
@@ -182,7 +182,7 @@ def unmarked(tx: Transaction, site_id: int, since: datetime, until: datetime) ->
 
 
 def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[Any]]:
-    """Texts of the last days about visits ahead that did not arrive, or of which nobody knows.
+    """Texts of the last days about visits ahead that did not arrive, or of which no one knows.
 
     text_id, class, state, number_id, patient_id, role, appointment_id, starts_at, discharged_on; one row a visit.
     """

@@ -1,4 +1,4 @@
-"""Plans that somebody has begun to enter: theirs alone, sealed, and gone when they are accepted or forgotten."""
+"""Plans that someone has begun to enter: theirs alone, sealed, and gone when they are accepted or forgotten."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import drafts
 from reminders.store.database.sealing import Place, Unreadable
 
-FORGOTTEN_AFTER = timedelta(days=14)  # personal data that became nobody's plan
+FORGOTTEN_AFTER = timedelta(days=14)  # personal data that became no one's plan
 
 
 def keep(
@@ -32,7 +32,7 @@ def forget(tx: Transaction, before: datetime) -> int:
 
 
 def forget_about(tx: Transaction, is_about: Callable[[str], bool]) -> int:
-    """Forget every draft that somebody is named in, as `is_about` says of all its words; how many.
+    """Forget every draft that someone is named in, as `is_about` says of all its words; how many.
 
     One that does not open goes too: no one can say whom it names.
     """

@@ -33,7 +33,7 @@ from reminders.store.office.records import noted
 
 OPEN = ("booked", "tentative")
 
-# Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
+# Statements that run for every plan taken in or laid down are made once: making one again costs as much as running it.
 
 
 def plan_by_ref(
@@ -591,7 +591,7 @@ def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date 
 
 
 def marked_visits(tx: Transaction, patient_id: int, since: datetime) -> Sequence[Row[Any]]:
-    """The patient's visits since then of which somebody said who came, oldest first."""
+    """The patient's visits since then of which someone said who came, oldest first."""
     query = _of_patients().where(plans.c.patient_id == patient_id, appointments.c.starts_at >= since)
     query = query.where(appointments.c.attendance.is_not(None))
     return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id))
@@ -666,7 +666,7 @@ def change_appointment(tx: Transaction, row: Row[Any], now: datetime, **values: 
 def mark_attendance(
     tx: Transaction, appointment_id: int, now: datetime, *, attendance: str | None, status: str
 ) -> None:
-    """Put on record whether somebody came; None takes a mark back."""
+    """Put on record whether someone came; None takes a mark back."""
     values = {"attendance": attendance, "status": status, "marked_at": now if attendance else None}
     tx.run(appointments.update().where(appointments.c.id == appointment_id).values(**values))
 

@@ -118,7 +118,7 @@ def _categories(names: tuple[str, ...]) -> frozenset[Category]:
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """Where texts go to, and from where; `recipient_id` is None for an answer to a number that is nobody's."""
+    """Where texts go to, and from where; `recipient_id` is None for an answer to a number that is no one's."""
 
     recipient_id: int | None
     site_id: int
@@ -196,7 +196,7 @@ def _items_of(tx: Transaction, text_ids: Sequence[int]) -> dict[int, set[int]]:
     return found
 
 
-# Statements that run for every plan taken in or laid down are made once: making one anew costs as much as running it.
+# Statements that run for every plan taken in or laid down are made once: making one again costs as much as running it.
 _NEW = (
     "id",
     "site_id",
@@ -625,7 +625,7 @@ def give_up(to: State, reason: str | None = None) -> sa.Update:
 
 
 def suppress_queued(tx: Transaction, number_id: int, reason: str) -> int:
-    """Take every queued text of a number out of the queue, but for answers to somebody who may be in danger; how many.
+    """Take every queued text of a number out of the queue, but for answers to someone who may be in danger; how many.
 
     The caller holds the number's lock.
     """

@@ -49,7 +49,7 @@ def record(tx: Transaction, answers: Sequence[Answered], now: datetime) -> None:
     for_good = [one for one in answers if one.answer == "refused" and one.again_at is None]
     again = [one for one in answers if one.answer == "refused" and one.again_at is not None]
     unknown = [one for one in answers if one.answer == "unknown"]
-    # Texts before attempts, as everybody does who locks both.
+    # Texts before attempts, as everyone does who locks both.
     _each(tx, _SENT, [(one.started.text, one.started.number, one.started.attempt) for one in accepted])
     _each(tx, _UNDELIVERED, [(one.started.text, one.started.number) for one in for_good])
     _each(tx, _WAITS, [(one.started.text, one.started.number, one.again_at, one.error_code) for one in again])

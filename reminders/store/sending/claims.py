@@ -49,7 +49,7 @@ class Claimed:
     """A claimed text, locked, with everything to judge, render and send it.
 
     `due` is judged for a reminder, `unplanned` for every other text. The visits of either are those that still name the
-    recipient. `data_key` is None for a number that is nobody's: then the sealing keys seal.
+    recipient. `data_key` is None for a number that is no one's: then the sealing keys seal.
     """
 
     text: int
@@ -60,7 +60,7 @@ class Claimed:
     typed: str | None = field(repr=False)
     was: Mapping[int, datetime]  # a notice: the wall clocks that its reader knew, by visit
     per_week: int | None
-    held: bool  # somebody on this number, or its patient, may be in danger (C-12)
+    held: bool  # someone on this number, or its patient, may be in danger (C-12)
     attempts: int
     closes_at: datetime
     number_id: int
@@ -83,8 +83,8 @@ class Claimed:
 def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[list[Claimed], list[int]]:
     """Lock up to `limit` ready texts of one sender, earliest deadline first, and read what they are judged on.
 
-    Rows that somebody else holds are passed over. What hangs on a locked number (recipient, consent, visits) is read
-    after the lock was had: whoever changes it holds that lock, so it is the state that holds when we commit. Second
+    Rows that someone else holds are passed over. What hangs on a locked number (recipient, consent, visits) is read
+    after the lock was had: what changes it holds that lock, so it is the state that holds when we commit. Second
     come the texts of which what is stored cannot be read: they are not judged at all.
     """
     values = {"sender": sender_id, "useful_at": now + USEFUL, "now": now, "at_most": limit}
@@ -93,7 +93,7 @@ def claim(tx: Transaction, sender_id: int, limit: int, now: datetime) -> tuple[l
 
 
 def claim_these(tx: Transaction, text_ids: Collection[int], now: datetime) -> tuple[list[Claimed], list[int]]:
-    """The same for these texts, out of their turn: an answer that somebody may be waiting for in danger."""
+    """The same for these texts, out of their turn: an answer that someone may be waiting for in danger."""
     rows = tx.rows(_THESE_ONES, {"ids": text_ids, "useful_at": now + USEFUL, "now": now})
     return _claimed(tx, rows, now)
 
@@ -239,7 +239,7 @@ def _one_claimed(
     )
 
 
-@lru_cache(maxsize=1024)  # a site's are on everybody's text
+@lru_cache(maxsize=1024)  # a site's are on everyone's text
 def _dates(days: tuple[str, ...]) -> frozenset[date]:
     return frozenset(map(date.fromisoformat, days))
 
@@ -375,7 +375,7 @@ class Started:
     body: str = field(repr=False)
     closes_at: datetime
     started_at: datetime
-    answers_danger: bool = False  # somebody may be waiting for it in danger
+    answers_danger: bool = False  # someone may be waiting for it in danger
     sender_rested: bool = False  # and nothing had been accepted since
 
 

@@ -39,7 +39,7 @@ _LAST_WORD = ("delivered", "canceled", "read")  # after the others Twilio may st
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What somebody told us of an attempt: a callback, a look-up, or an answer to our question."""
+    """What someone told us of an attempt: a callback, a look-up, or an answer to our question."""
 
     status: str
     error_code: int
@@ -58,7 +58,7 @@ def attempt_by_ref(tx: Transaction, ref: str) -> Row[Any] | None:
 
 
 def lock_text(tx: Transaction, text_id: Any) -> Row[Any]:
-    """One text, locked. Numbers, texts, attempts: in this order everybody locks."""
+    """One text, locked. Numbers, texts, attempts: in this order everyone locks."""
     row = tx.first(sa.select(texts).where(texts.c.id == text_id).with_for_update())
     assert row is not None
     return row
@@ -250,7 +250,7 @@ class Unsettled:
 
 
 def take_unsettled(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> list[Unsettled]:
-    """Attempts to look up now; nobody else takes them before `busy_until`."""
+    """Attempts to look up now; no one else takes them before `busy_until`."""
     following = attempts.alias("following")
     rows = tx.all(
         sa.select(
@@ -330,7 +330,7 @@ def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
 
 
 def take_unasked(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Accepted attempts whose end nobody told us yet, to be asked after now: id, sid, asks, answered_at, number_id."""
+    """Accepted attempts whose end no one told us yet, to be asked after now: id, sid, asks, answered_at, number_id."""
     rows = tx.all(
         sa.select(attempts.c.id, attempts.c.sid, attempts.c.asks, attempts.c.answered_at, attempts.c.number_id)
         .where(sa.text(UNASKED), attempts.c.ask_at <= now)

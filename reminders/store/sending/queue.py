@@ -34,7 +34,7 @@ from reminders.store.planning.texts import give_up
 READY_AT_ONCE = 2_000
 HELD_AT_ONCE = 1_000
 LOOKED_AGAIN = timedelta(milliseconds=250)  # a sender that is free is noticed by then
-OF_ANOTHER_CLOCK = timedelta(seconds=6)  # nobody reserves so far ahead: the clock was set back, and the sender is free
+OF_ANOTHER_CLOCK = timedelta(seconds=6)  # no one reserves so far ahead: the clock was set back, and the sender is free
 
 _NOW = sa.bindparam("now", type_=Instant())
 
@@ -274,7 +274,7 @@ _OVERDUE = sa.and_(
 
 
 def overdue(tx: Transaction, now: datetime) -> int:
-    """How many texts to which nobody is waiting for an answer are due and still of use."""
+    """How many texts to which no one is waiting for an answer are due and still of use."""
     query = sa.select(sa.func.count()).select_from(texts)
     return int(tx.value(query.where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now)))
 

@@ -30,12 +30,12 @@ from reminders import clock, intake, plans, queries
 from reminders.plans import Known, PlanRefused
 from reminders.plans import Problem as Wrong
 from reminders.queries import readings
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import api_keys
 from reminders.service.office.api_keys import Caller
 from reminders.web.api.problems import Refusal, answer, refusal_of
 from reminders.web.api.shapes import MOST_ROWS
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -76,8 +76,8 @@ class Door(APIRoute):
         return handle
 
     async def _let_in(self, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
-        house: House = request.app.state.house
-        caller = await run_in_threadpool(_caller, house, request.headers.get("authorization", ""))
+        context: AppContext = request.app.state.context
+        caller = await run_in_threadpool(_caller, context, request.headers.get("authorization", ""))
         request.state.caller = caller
         assert self.openapi_extra is not None
         require(caller, *self.openapi_extra["security"][0]["key"])
@@ -85,26 +85,26 @@ class Door(APIRoute):
         request = Request(request.scope, _limited(request))
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is None:
-            return _counted(request, await _answered(house, caller, request, inner))
+            return _counted(request, await _answered(context, caller, request, inner))
         if not re.fullmatch(r"[!-~]{1,128}", key):
             raise Refusal("malformed", "The Idempotency-Key must be 1 to 128 printable ASCII characters.")
         asked = json.dumps([request.url.path, request.url.query, request.headers.get("if-match")]).encode()
         asked += b"\n" + await _body(request)
-        known = await run_in_threadpool(api_keys.begin, house, caller, key, asked, clock.now())
+        known = await run_in_threadpool(api_keys.begin, context, caller, key, asked, clock.now())
         if known is not None:
-            await run_in_threadpool(_note, house, caller, request, known.body, "repeated answer read")
+            await run_in_threadpool(_note, context, caller, request, known.body, "repeated answer read")
             return _counted(request, Response(known.body, known.status, dict(known.headers)))
         try:
-            response = await _answered(house, caller, request, inner)
+            response = await _answered(context, caller, request, inner)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None or answer(refusal).status_code >= 500:
-                await run_in_threadpool(api_keys.give_up, house, caller, key)
+                await run_in_threadpool(api_keys.give_up, context, caller, key)
                 raise
             response = answer(refusal)
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         said = api_keys.Answer(response.status_code, headers, bytes(response.body).decode())
-        await run_in_threadpool(api_keys.keep, house, caller, key, said)
+        await run_in_threadpool(api_keys.keep, context, caller, key, said)
         return _counted(request, response)
 
     def _check_names(self, request: Request) -> None:
@@ -117,9 +117,9 @@ class Door(APIRoute):
 
 
 async def _answered(
-    house: House, caller: Caller, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
+    context: AppContext, caller: Caller, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
 ) -> Response:
-    """The answer. That it shows somebody is on record before it leaves: a reference alone is somebody."""
+    """The answer. That it shows someone is on record before it leaves: a reference alone is someone."""
     noted: list[str] = []
     kept = readings.noted_here.set(noted)
     try:
@@ -132,7 +132,7 @@ async def _answered(
     if response.status_code < 300 and (tried_out or (looked and not noted)):
         at = _AT.search(request.url.path)
         what = f"{at[1] if at is not None else 'answer'} read"
-        await run_in_threadpool(_note, house, caller, request, bytes(response.body).decode(), what)
+        await run_in_threadpool(_note, context, caller, request, bytes(response.body).decode(), what)
     return response
 
 
@@ -141,7 +141,7 @@ _TABLES = {"patients", "plans", "texts", "appointments"}
 _OF_NO_ONE = {"sites", "openapi", "docs"}
 
 
-def _note(house: House, caller: Caller, request: Request, body: str, what: str) -> None:
+def _note(context: AppContext, caller: Caller, request: Request, body: str, what: str) -> None:
     """Put on record whom an answer shows: one row, with the ids of what is in it."""
     at = _AT.search(request.url.path)
     area = at[1] if at is not None else ""
@@ -153,25 +153,25 @@ def _note(house: House, caller: Caller, request: Request, body: str, what: str) 
     one = isinstance(said, dict) and "items" not in said
     table, row = (area, int(ids[0])) if one and area in _TABLES and ids[0].isdecimal() else ("sites", min(caller.sites))
     now, after = clock.now(), " ".join(each for each in ids if each.isdecimal()) or None
-    readings.note(house.database, readings.Note(what, table, row, after=after), now=now, who=caller.who)
+    readings.note(context.database, readings.Note(what, table, row, after=after), now=now, who=caller.who)
 
 
 def _shown(name: str) -> str:
     return re.sub(r"[^\w-]", "?", name[:40])
 
 
-def _caller(house: House, authorization: str) -> Caller:
+def _caller(context: AppContext, authorization: str) -> Caller:
     scheme, _, text = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise api_keys.NoKey
-    return api_keys.admit(house, text.strip(), clock.now())
+    return api_keys.admit(context, text.strip(), clock.now())
 
 
 def _counted(request: Request, response: Response) -> Response:
     """How often this key may ask (draft-ietf-httpapi-ratelimit-headers)."""
     caller: Caller | None = getattr(request.state, "caller", None)
-    house: House = request.app.state.house
-    most = house.settings.web.api_per_minute
+    context: AppContext = request.app.state.context
+    most = context.settings.web.api_per_minute
     response.headers["RateLimit-Policy"] = f'"key";q={most};w=60'
     if caller is not None:
         response.headers["RateLimit"] = f'"key";r={caller.left};t=60'
@@ -179,8 +179,8 @@ def _counted(request: Request, response: Response) -> Response:
 
 
 def _limited(request: Request) -> Receive:
-    house: House = request.app.state.house
-    most, arrived = house.settings.web.api_bytes, 0
+    context: AppContext = request.app.state.context
+    most, arrived = context.settings.web.api_bytes, 0
 
     async def receive() -> Message:
         nonlocal arrived
@@ -284,22 +284,22 @@ def instant(at: datetime | None, name: str) -> datetime | None:
     return at.astimezone(UTC) if at is not None else None
 
 
-def known(house: House, tx: queries.Transaction, caller: Caller, now: datetime, site: object = None) -> Known:
+def known(context: AppContext, tx: queries.Transaction, caller: Caller, now: datetime, site: object = None) -> Known:
     """What a document of this caller is read against: other sites than theirs do not exist."""
     mine = frozenset({*caller.sites.values(), *([caller.home] if caller.every_site else ())})
     at = site if isinstance(site, str) and site in mine else caller.home
-    return replace(house.known(tx, now, at), site=caller.home, sites=mine)
+    return replace(context.known(tx, now, at), site=caller.home, sites=mine)
 
 
-def read_body(house: House, caller: Caller, model: type[M], body: Mapping[str, Any]) -> M:
+def read_body(context: AppContext, caller: Caller, model: type[M], body: Mapping[str, Any]) -> M:
     """The body of a request. Raises PlanRefused."""
     now = clock.now()
-    return plans.read_section(model, "body", body, house.database.read(lambda tx: known(house, tx, caller, now)))
+    return plans.read_section(model, "body", body, context.database.read(lambda tx: known(context, tx, caller, now)))
 
 
 @contextmanager
 def verdicts() -> Generator[None]:
-    """409 for what a verb will not do as things stand: it says why, and names nobody."""
+    """409 for what a verb will not do as things stand: it says why, and names no one."""
     try:
         yield
     except ValueError as refused:
@@ -307,7 +307,7 @@ def verdicts() -> Generator[None]:
 
 
 def look(
-    house: House,
+    context: AppContext,
     caller: Caller,
     work: Callable[[queries.Transaction], T],
     *,
@@ -318,7 +318,7 @@ def look(
 ) -> T:
     """Read something; with `names` what is sealed too, and then that it was read is put on record, once a request."""
     if not names:
-        return house.database.read(work)
+        return context.database.read(work)
     require(caller, "people")
     now = clock.now()
 
@@ -331,7 +331,7 @@ def look(
             notes.add(f"{of} read", at, on, after=after)
         return seen
 
-    return readings.read(house.database, noted, now, who=caller.who)
+    return readings.read(context.database, noted, now, who=caller.who)
 
 
 # Pages.
@@ -392,7 +392,7 @@ __all__ = [
     "On",
     "Text",
     "TheCaller",
-    "TheHouse",
+    "TheContext",
     "Version",
     "When",
     "etag",

@@ -1,7 +1,7 @@
 """The API described: the OpenAPI document, and a page to read it on and to try it out.
 
 The page is drawn from the document, so it can be read without JavaScript; with it Swagger UI takes its place, served
-from an installed package. Both are public: they say what there is, and nothing of anybody.
+from an installed package. Both are public: they say what there is, and nothing of anyone.
 """
 
 import json

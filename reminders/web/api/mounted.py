@@ -5,16 +5,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.web.api import manual, patients, plans, problems, sites, tasks, texts, visits
 
 ROUTERS = (plans.router, patients.router, visits.router, texts.router, tasks.router, sites.router)
 
 
-def create(house: House) -> FastAPI:
-    """The API on `house`, to be mounted at /api."""
+def create(context: AppContext) -> FastAPI:
+    """The API on `context`, to be mounted at /api."""
     api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    api.state.house, api.state.routers = house, ROUTERS
+    api.state.context, api.state.routers = context, ROUTERS
     for kind in (HTTPException, RequestValidationError, Exception):
         api.add_exception_handler(kind, problems.refuse)
     for router in ROUTERS:

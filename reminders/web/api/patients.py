@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from reminders import clock, plans, queries
 from reminders.plans import PlanRefused
 from reminders.queries.patients import ListedPatient, PatientFilter
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
 from reminders.service.people import consents, patient_status, phone_numbers
 from reminders.service.people.reader_case import Done, Whom
@@ -23,7 +23,7 @@ from reminders.web.api.access import (
     Limit,
     Names,
     TheCaller,
-    TheHouse,
+    TheContext,
     found,
     known,
     look,
@@ -56,7 +56,7 @@ Which = Annotated[str, Path(description="The patient's id.")]
 @router.get("/patients", **needs("read", gives=Page[Patient]))
 def list_patients(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -68,7 +68,7 @@ def list_patients(
     """Patients, who was entered last first."""
     wanted = PatientFilter(needs_attention=needs_attention, before=place(cursor, int), limit=limit + 1)
     rows = look(
-        house,
+        context,
         caller,
         lambda tx: queries.patients.list_patients(tx, caller.sites, wanted, clock.now(), names=names),
         names=names,
@@ -78,101 +78,101 @@ def list_patients(
 
 
 @router.post("/patients/search", **needs("people", gives=Page[Patient], takes=Search))
-def search_patients(*, house: TheHouse, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
+def search_patients(*, context: TheContext, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
     """Patients of that reference, of all these words in their name, or with a reader on that number."""
-    asked = read_body(house, caller, Search, body)
+    asked = read_body(context, caller, Search, body)
     before = place(asked.cursor or "", int)
     now = clock.now()
 
     def work(tx: queries.Transaction) -> list[ListedPatient]:
         try:
-            phone = plans.find_phone(asked.search, known(house, tx, caller, now))
+            phone = plans.find_phone(asked.search, known(context, tx, caller, now))
         except PlanRefused:
             phone = None
         wanted = PatientFilter(search=asked.search, phone=phone, before=before, limit=asked.limit + 1)
         return queries.patients.list_patients(tx, caller.sites, wanted, now, names=True)
 
-    rows = look(house, caller, work, names=True, of="patients")
+    rows = look(context, caller, work, names=True, of="patients")
     return page(request, response, rows, asked.limit)
 
 
 @router.get("/patients/{patient}", **needs("read", gives=PatientInFull))
-def get_patient(*, house: TheHouse, caller: TheCaller, patient: Which, names: Names = False) -> Any:
-    """One patient; with `names` also everybody who gets texts about them."""
-    one = the_patient(house, caller, patient)
+def get_patient(*, context: TheContext, caller: TheCaller, patient: Which, names: Names = False) -> Any:
+    """One patient; with `names` also everyone who gets texts about them."""
+    one = the_patient(context, caller, patient)
     shown = PatientInFull.model_validate(one)
     if names:
         require(caller, "people")
-        person = found(patient_status.show(house, Whom(one.ref, site=one.site), clock.now(), who=caller.who))
+        person = found(patient_status.show(context, Whom(one.ref, site=one.site), clock.now(), who=caller.who))
         seen = PatientInFull.model_validate({"readers": person.readers, **shown.model_dump(exclude={"readers"})})
         shown = seen.model_copy(update={"name": person.name})
     return shown
 
 
-def the_patient(house: House, caller: Caller, which: str) -> ListedPatient:
+def the_patient(context: AppContext, caller: Caller, which: str) -> ListedPatient:
     """The patient that an address names. 404 where there is none."""
     return found(
-        house.database.read(lambda tx: queries.patients.find_patient(tx, caller.sites, row_id(which), clock.now()))
+        context.database.read(lambda tx: queries.patients.find_patient(tx, caller.sites, row_id(which), clock.now()))
     )
 
 
 @router.post("/patients/{patient}/consent", **needs("write", gives=PatientDone, takes=NewConsent))
-def record_consent(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+def record_consent(*, context: TheContext, caller: TheCaller, patient: Which, body: Json) -> Any:
     """Put on record what a reader said about texts to their number. It never lifts a STOP that came from the phone."""
-    whom = _whom(house, caller, patient, read_body(house, caller, NewConsent, body).recipient)
+    whom = _whom(context, caller, patient, read_body(context, caller, NewConsent, body).recipient)
     with verdicts():
-        done = consents.record_consent(house, whom, body["consent"], clock.now(), who=caller.who)
+        done = consents.record_consent(context, whom, body["consent"], clock.now(), who=caller.who)
     return _done(done)
 
 
 @router.post("/patients/{patient}/verify", **needs("write", gives=PatientDone, takes=Verification))
-def verify(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
+def verify(*, context: TheContext, caller: TheCaller, patient: Which, body: Json) -> Any:
     """Put on record that staff made sure of a reader's number."""
-    asked = read_body(house, caller, Verification, body)
+    asked = read_body(context, caller, Verification, body)
     with verdicts():
         done = phone_numbers.verify(
-            house, _whom(house, caller, patient, asked.recipient), asked.how, clock.now(), who=caller.who
+            context, _whom(context, caller, patient, asked.recipient), asked.how, clock.now(), who=caller.who
         )
     return _done(done)
 
 
 @router.post("/patients/{patient}/number", **needs("write", gives=PatientDone, takes=NewNumber))
-def new_number(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
-    """Give a reader a new number. Without a consent for it nothing goes, and somebody is asked to take it."""
-    asked = read_body(house, caller, NewNumber, body)
-    whom = _whom(house, caller, patient, asked.recipient)
+def new_number(*, context: TheContext, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Give a reader a new number. Without a consent for it nothing goes, and someone is asked to take it."""
+    asked = read_body(context, caller, NewNumber, body)
+    whom = _whom(context, caller, patient, asked.recipient)
     consent = body.get("consent")
     with verdicts():
-        done = phone_numbers.new_number(house, whom, asked.phone, clock.now(), who=caller.who, consent=consent)
+        done = phone_numbers.new_number(context, whom, asked.phone, clock.now(), who=caller.who, consent=consent)
     return _done(done)
 
 
 @router.post("/patients/{patient}/opt-out", **needs("write", gives=PatientDone, takes=OptOut))
-def opt_out(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
-    """Put on record a no that came another way than by text. It holds at once, for everybody on the number."""
-    asked = read_body(house, caller, OptOut, body)
-    one = the_patient(house, caller, patient)
+def opt_out(*, context: TheContext, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Put on record a no that came another way than by text. It holds at once, for everyone on the number."""
+    asked = read_body(context, caller, OptOut, body)
+    one = the_patient(context, caller, patient)
     received_at = plans.to_instant(datetime.combine(asked.received_on, time()), one.zone)
     whom = Whom(one.ref, asked.recipient, one.site)
     with verdicts():
         done = consents.record_opt_out(
-            house, whom, clock.now(), how=asked.how, received_at=received_at, by=asked.by, who=caller.who
+            context, whom, clock.now(), how=asked.how, received_at=received_at, by=asked.by, who=caller.who
         )
     return _done(done)
 
 
 @router.post("/patients/{patient}/wrong", **needs("write", gives=PatientDone, takes=Wrong))
-def mark_wrong(*, house: TheHouse, caller: TheCaller, patient: Which, body: Json) -> Any:
-    """Say that a reader's number is somebody else's, or with `wrong` false that it is theirs after all."""
-    asked = read_body(house, caller, Wrong, body)
-    whom = _whom(house, caller, patient, asked.recipient)
+def mark_wrong(*, context: TheContext, caller: TheCaller, patient: Which, body: Json) -> Any:
+    """Say that a reader's number is someone else's, or with `wrong` false that it is theirs after all."""
+    asked = read_body(context, caller, Wrong, body)
+    whom = _whom(context, caller, patient, asked.recipient)
     with verdicts():
-        done = phone_numbers.mark_wrong(house, whom, clock.now(), who=caller.who, wrong=asked.wrong)
+        done = phone_numbers.mark_wrong(context, whom, clock.now(), who=caller.who, wrong=asked.wrong)
     return _done(done)
 
 
-def _whom(house: House, caller: Caller, which: str, recipient: str) -> Whom:
-    one = the_patient(house, caller, which)
+def _whom(context: AppContext, caller: Caller, which: str, recipient: str) -> Whom:
+    one = the_patient(context, caller, which)
     return Whom(one.ref, recipient, one.site)
 
 

@@ -14,7 +14,7 @@ from reminders import clock, plans, queries
 from reminders.plans import PlanDocument, PlanRefused, Problem
 from reminders.queries import readings
 from reminders.queries.plans import ListedPlan, PlanFilter
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.office.api_keys import Caller
 from reminders.service.planning import Changes, changes, previews
 from reminders.web.api.access import (
@@ -26,7 +26,7 @@ from reminders.web.api.access import (
     On,
     Text,
     TheCaller,
-    TheHouse,
+    TheContext,
     Version,
     etag,
     found,
@@ -81,7 +81,7 @@ def the_plan(tx: queries.Transaction, caller: Caller, which: str, *, names: bool
 @router.get("/plans", **needs("read", gives=Page[Plan]))
 def list_plans(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -122,14 +122,14 @@ def list_plans(
         )
         return queries.plans.list_plans(tx, sites, wanted, now, names=names)
 
-    rows = look(house, caller, work, names=names, of="plans")
+    rows = look(context, caller, work, names=names, of="plans")
     return page(request, response, rows, limit)
 
 
 @router.post("/plans/search", **needs("read", gives=Page[Plan], takes=PlanSearch))
-def search_plans(*, house: TheHouse, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
+def search_plans(*, context: TheContext, caller: TheCaller, request: Request, response: Response, body: Json) -> Any:
     """Plans by their reference, their patient's reference or their site, as `GET /plans` lists them."""
-    asked = read_body(house, caller, PlanSearch, body)
+    asked = read_body(context, caller, PlanSearch, body)
     sites = [number for number, key in caller.sites.items() if asked.site in {None, key}]
     before = place(asked.cursor or "", date, int)
     wanted = PlanFilter(ref=asked.ref, patient=asked.patient, before=before, limit=asked.limit + 1)
@@ -137,7 +137,7 @@ def search_plans(*, house: TheHouse, caller: TheCaller, request: Request, respon
     def work(tx: queries.Transaction) -> list[ListedPlan]:
         return queries.plans.list_plans(tx, sites, wanted, clock.now(), names=asked.names)
 
-    rows = look(house, caller, work, names=asked.names, of="plans")
+    rows = look(context, caller, work, names=asked.names, of="plans")
     return page(request, response, rows, asked.limit)
 
 
@@ -147,13 +147,13 @@ def search_plans(*, house: TheHouse, caller: TheCaller, request: Request, respon
     responses={200: {"model": PlanTaken, "description": "It was known before."}},
     **needs("write", gives=PlanTaken, takes=PlanDocument),
 )
-def take_plan(*, house: TheHouse, caller: TheCaller, response: Response, body: Json, version: Version) -> Any:
+def take_plan(*, context: TheContext, caller: TheCaller, response: Response, body: Json, version: Version) -> Any:
     """Take in a plan document. The same reference again updates the plan, the same document again changes nothing."""
-    return _take(house, caller, response, body, version=version)
+    return _take(context, caller, response, body, version=version)
 
 
 @router.get("/plans/{plan}", **needs("read", gives=Plan))
-def get_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, names: Names = False) -> Any:
+def get_plan(*, context: TheContext, caller: TheCaller, response: Response, plan: Which, names: Names = False) -> Any:
     """One plan."""
     row = 0
 
@@ -161,23 +161,23 @@ def get_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Wh
         return the_plan(tx, caller, plan, names=names)
 
     if names:
-        row = house.database.read(lambda tx: the_plan(tx, caller, plan)).id
-    one = look(house, caller, work, names=names, of="plan", table="plans", row=row)
+        row = context.database.read(lambda tx: the_plan(tx, caller, plan)).id
+    one = look(context, caller, work, names=names, of="plan", table="plans", row=row)
     etag(response, one.version)
     return one
 
 
 @router.put("/plans/{plan}", **needs("write", gives=PlanTaken, takes=PlanDocument))
 def change_plan(
-    *, house: TheHouse, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
+    *, context: TheContext, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
 ) -> Any:
     """Take in a new document of a plan that there is. The reference, the site and the patient stay."""
-    one = house.database.read(lambda tx: the_plan(tx, caller, plan))
-    return _take(house, caller, response, body, version=version, one=one)
+    one = context.database.read(lambda tx: the_plan(tx, caller, plan))
+    return _take(context, caller, response, body, version=version, one=one)
 
 
 def _take(
-    house: House,
+    context: AppContext,
     caller: Caller,
     response: Response,
     body: Json,
@@ -186,86 +186,86 @@ def _take(
     one: ListedPlan | None = None,
 ) -> Any:
     now = clock.now()
-    document = house.database.read(lambda tx: _document(house, tx, caller, body))
+    document = context.database.read(lambda tx: _document(context, tx, caller, body))
     if one is not None and (document.plan.ref, document.plan.site) != (one.ref, one.site):
         raise PlanRefused([Problem("plan", "reference and site must be those of the plan that the address names")])
-    done = planning.accept(house, document, now, who=caller.who, version=version)
-    shown = _shown(house, caller, done.plan_id, response)
+    done = planning.accept(context, document, now, who=caller.who, version=version)
+    shown = _shown(context, caller, done.plan_id, response)
     response.headers["Location"] = f"/api/v1/plans/{done.plan_id}"
     if not done.new:
         response.status_code = 200
     return {"plan": shown, "texts": done.texts, "changed": done.changed, "note": done.note, "notes": list(done.notes)}
 
 
-def _document(house: House, tx: queries.Transaction, caller: Caller, body: Json) -> PlanDocument:
+def _document(context: AppContext, tx: queries.Transaction, caller: Caller, body: Json) -> PlanDocument:
     said = body.get("plan")
     site = said.get("site") if isinstance(said, dict) else None
-    return plans.read(body, known(house, tx, caller, clock.now(), site))
+    return plans.read(body, known(context, tx, caller, clock.now(), site))
 
 
-def _shown(house: House, caller: Caller, plan_id: int, response: Response) -> ListedPlan:
+def _shown(context: AppContext, caller: Caller, plan_id: int, response: Response) -> ListedPlan:
     # A site that the plan itself brought is the caller's too, if every site is.
     sites = caller.sites
     if caller.every_site:
-        sites = house.database.read(lambda tx: {site.id: site.key for site in queries.people.all_sites(tx)})
-    one = found(house.database.read(lambda tx: queries.plans.find_plan(tx, sites, plan_id, clock.now())))
+        sites = context.database.read(lambda tx: {site.id: site.key for site in queries.people.all_sites(tx)})
+    one = found(context.database.read(lambda tx: queries.plans.find_plan(tx, sites, plan_id, clock.now())))
     etag(response, one.version)
     return one
 
 
 @router.get("/plans/{plan}/document", **needs("people", gives=dict[str, Any]))
-def get_document(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which) -> Any:
+def get_document(*, context: TheContext, caller: TheCaller, response: Response, plan: Which) -> Any:
     """The plan document as it was accepted; what was changed here since stands in the appointments."""
-    one = house.database.read(lambda tx: the_plan(tx, caller, plan))
+    one = context.database.read(lambda tx: the_plan(tx, caller, plan))
 
     def work(tx: queries.Transaction) -> str:
         row = queries.plans.plan_by_ref(tx, one.ref, site=one.site, lock=False)
         return queries.plans.document_of(tx, found(row))
 
-    said = look(house, caller, work, names=True, of="plan document", table="plans", row=one.id)
+    said = look(context, caller, work, names=True, of="plan document", table="plans", row=one.id)
     etag(response, one.version)
     return json.loads(said)
 
 
 @router.get("/plans/{plan}/preview", **needs("people", gives=Preview))
-def preview_plan(*, house: TheHouse, caller: TheCaller, plan: Which) -> Any:
+def preview_plan(*, context: TheContext, caller: TheCaller, plan: Which) -> Any:
     """Every text of a plan: when it goes and its words, or why it does not go."""
-    return _preview(house, caller, plan)
+    return _preview(context, caller, plan)
 
 
-def _preview(house: House, caller: Caller, which: str) -> Any:
-    one = house.database.read(lambda tx: the_plan(tx, caller, which))
+def _preview(context: AppContext, caller: Caller, which: str) -> Any:
+    one = context.database.read(lambda tx: the_plan(tx, caller, which))
     now = clock.now()
-    previews.admit(house, caller.who, now)
-    texts = found(planning.preview_plan(house, one.ref, now, site=one.site))
-    readings.note(house.database, readings.Note("texts read", "plans", one.id), now=now, who=caller.who)
-    people = planning.people_of(house, one.ref, texts, site=one.site)
+    previews.admit(context, caller.who, now)
+    texts = found(planning.preview_plan(context, one.ref, now, site=one.site))
+    readings.note(context.database, readings.Note("texts read", "plans", one.id), now=now, who=caller.who)
+    people = planning.people_of(context, one.ref, texts, site=one.site)
     return {"items": [text.as_json() for text in texts], "people": people}
 
 
 @router.post("/plans/{plan}/pause", **needs("write", gives=PlanDone))
-def pause_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
+def pause_plan(*, context: TheContext, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
     """Send nothing for this plan until it is resumed."""
-    return _set_status(house, caller, response, plan, "paused", version=version)
+    return _set_status(context, caller, response, plan, "paused", version=version)
 
 
 @router.post("/plans/{plan}/resume", **needs("write", gives=PlanDone))
-def resume_plan(*, house: TheHouse, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
-    """Take a paused plan up again; what lies ahead is planned anew."""
-    return _set_status(house, caller, response, plan, "active", version=version)
+def resume_plan(*, context: TheContext, caller: TheCaller, response: Response, plan: Which, version: Version) -> Any:
+    """Take a paused plan up again; what lies ahead is planned again."""
+    return _set_status(context, caller, response, plan, "active", version=version)
 
 
 @router.post("/plans/{plan}/end", **needs("write", gives=PlanDone, takes=Ending))
 def end_plan(
-    *, house: TheHouse, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
+    *, context: TheContext, caller: TheCaller, response: Response, plan: Which, body: Json, version: Version
 ) -> Any:
     """End this plan for good and take its texts back. Of who died all plans end."""
-    because = read_body(house, caller, Ending, body).because
-    return _set_status(house, caller, response, plan, "ended", version=version, because=because)
+    because = read_body(context, caller, Ending, body).because
+    return _set_status(context, caller, response, plan, "ended", version=version, because=because)
 
 
 def _set_status(
-    house: House,
+    context: AppContext,
     caller: Caller,
     response: Response,
     which: str,
@@ -274,16 +274,16 @@ def _set_status(
     version: int | None,
     because: str | None = None,
 ) -> Any:
-    one = house.database.read(lambda tx: the_plan(tx, caller, which))
+    one = context.database.read(lambda tx: the_plan(tx, caller, which))
     with verdicts():
         done: Changes | None = changes.set_plan_status(
-            house, one.ref, status, clock.now(), who=caller.who, because=because, site=one.site, version=version
+            context, one.ref, status, clock.now(), who=caller.who, because=because, site=one.site, version=version
         )
-    return {"texts": found(done), "plan": _shown(house, caller, one.id, response)}
+    return {"texts": found(done), "plan": _shown(context, caller, one.id, response)}
 
 
 @router.post("/preview", **needs("write", gives=Preview, takes=PlanDocument))
-def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
+def preview(*, context: TheContext, caller: TheCaller, body: Json) -> Any:
     """Every text that a plan document would lay down; nothing is kept.
 
     `{"ref": "DC-2026-1187"}` alone asks for the texts of a plan that there is, and needs the scope `people` too.
@@ -291,9 +291,9 @@ def preview(*, house: TheHouse, caller: TheCaller, body: Json) -> Any:
     if body.keys() == {"ref"}:
         require(caller, "people")
         ref = body["ref"]
-        return _preview(house, caller, f"~{ref if isinstance(ref, str) else ''}")
-    document = house.database.read(lambda tx: _document(house, tx, caller, body))
-    previews.admit(house, caller.who, clock.now())
+        return _preview(context, caller, f"~{ref if isinstance(ref, str) else ''}")
+    document = context.database.read(lambda tx: _document(context, tx, caller, body))
+    previews.admit(context, caller.who, clock.now())
     places = None if caller.every_site else caller.sites
-    texts = planning.preview(house, document, clock.now(), places=places)
+    texts = planning.preview(context, document, clock.now(), places=places)
     return {"items": [text.as_json() for text in texts], "people": planning.people_in(document, texts)}

@@ -165,8 +165,8 @@ class PlanOf(Shape):
 
 
 class Reader(Shape):
-    """Somebody who gets texts about a patient's appointments. `why_not` says why nothing goes to them; `waits`, that
-    reminders wait because somebody may be in danger.
+    """Someone who gets texts about a patient's appointments. `why_not` says why nothing goes to them; `waits`, that
+    reminders wait because someone may be in danger.
     """
 
     key: str
@@ -210,7 +210,7 @@ class Patient(Shape):
 
 
 class PatientInFull(Patient):
-    """A patient with everybody who gets texts about them; null unless `names` was asked for."""
+    """A patient with everyone who gets texts about them; null unless `names` was asked for."""
 
     readers: list[Reader] | None = None
 
@@ -259,7 +259,7 @@ class AppointmentDone(Shape):
 
 
 class Marked(Shape):
-    """Who came. `text` is how the text after a miss stands, `call` whether somebody is to call."""
+    """Who came. `text` is how the text after a miss stands, `call` whether someone is to call."""
 
     patient: str
     plan: str
@@ -372,7 +372,7 @@ class TextInFull(Text):
 
 
 class Reply(Shape):
-    """An inbound text. `patients` are the references of everybody it may be from."""
+    """An inbound text. `patients` are the references of everyone it may be from."""
 
     id: Id
     site: str
@@ -560,7 +560,7 @@ class Move(Section):
 
 
 class Attendance(Section):
-    """Who came: attended, late, missed, or unmark to take a mark back. Without `text` nobody is texted about a miss;
+    """Who came: attended, late, missed, or unmark to take a mark back. Without `text` no one is texted about a miss;
     with `dry_run` it is only said what would be.
     """
 
@@ -570,7 +570,7 @@ class Attendance(Section):
 
 
 class SessionAttendance(Section):
-    """The references of the patients who missed a session or were late; all others attended. Without `text` nobody is
+    """The references of the patients who missed a session or were late; all others attended. Without `text` no one is
     texted about a miss; with `dry_run` it is only said what would be.
     """
 
@@ -634,7 +634,7 @@ class OptOut(Section):
 
 
 class Wrong(Section):
-    """Whether a reader's number is somebody else's."""
+    """Whether a reader's number is someone else's."""
 
     recipient: Ref = "self"
     wrong: Flag = True

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query
 
 from reminders import clock, queries
 from reminders.queries import statistics
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
 from reminders.service.operations import health
-from reminders.web.api.access import Door, TheCaller, TheHouse, found, needs
+from reminders.web.api.access import Door, TheCaller, TheContext, found, needs
 from reminders.web.api.shapes import Page, Site, SitePaused, Stats
 
 router = APIRouter(route_class=Door)
@@ -18,35 +18,35 @@ Which = Annotated[str, Path(description="The site's key.")]
 
 
 @router.get("/sites", tags=["sites"], **needs("read", gives=Page[Site]))
-def list_sites(*, house: TheHouse, caller: TheCaller) -> Any:
+def list_sites(*, context: TheContext, caller: TheCaller) -> Any:
     """The sites of this key, all on one page."""
-    rows = house.database.read(queries.people.all_sites)
+    rows = context.database.read(queries.people.all_sites)
     return {"items": [row for row in rows if row.id in caller.sites], "next": None}
 
 
 @router.post("/sites/{site}/pause", tags=["sites"], **needs("operate", gives=SitePaused))
-def pause_site(*, house: TheHouse, caller: TheCaller, site: Which) -> Any:
+def pause_site(*, context: TheContext, caller: TheCaller, site: Which) -> Any:
     """Stop all sending of a site. Replies are still heard."""
-    return _pause(house, caller, site, pause=True)
+    return _pause(context, caller, site, pause=True)
 
 
 @router.post("/sites/{site}/resume", tags=["sites"], **needs("operate", gives=SitePaused))
-def resume_site(*, house: TheHouse, caller: TheCaller, site: Which) -> Any:
+def resume_site(*, context: TheContext, caller: TheCaller, site: Which) -> Any:
     """Start sending again; what is too late by now does not go."""
-    return _pause(house, caller, site, pause=False)
+    return _pause(context, caller, site, pause=False)
 
 
-def _pause(house: House, caller: Caller, site: str, *, pause: bool) -> dict[str, bool]:
+def _pause(context: AppContext, caller: Caller, site: str, *, pause: bool) -> dict[str, bool]:
     if site not in caller.sites.values():
         found(None)
-    changed = found(health.pause_site(house, site, clock.now(), pause=pause, who=caller.who))
+    changed = found(health.pause_site(context, site, clock.now(), pause=pause, who=caller.who))
     return {"paused": pause, "changed": changed}
 
 
 @router.get("/stats", tags=["stats"], **needs("read", gives=Stats))
 def get_stats(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     range_: Annotated[
         Literal["24h", "7d", "30d", "90d", "all"] | None, Query(alias="range", description="Numbers of this long too.")
@@ -55,15 +55,15 @@ def get_stats(
     """The numbers that `/metrics`, `reminders status --json` and, for a `range`, `reminders stats --json` show."""
     now = clock.now()
     sites = None if caller.every_site else caller.sites
-    figures = statistics.figures(house.database, sites)
-    said = health.status(house, now).as_json() | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    figures = statistics.figures(context.database, sites)
+    said = health.status(context, now).as_json() | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
     if not caller.every_site:
         said["troubles"] = None
     if range_ is not None:
-        zone, site = house.settings.site.zone, None
+        zone, site = context.settings.site.zone, None
         if not caller.every_site:
-            zone, site = house.database.read(lambda tx: _zone(tx, caller.home)), caller.home
-        counted = house.database.read(
+            zone, site = context.database.read(lambda tx: _zone(tx, caller.home)), caller.home
+        counted = context.database.read(
             lambda tx: statistics.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
         )
         said["numbers"] = counted.as_json()

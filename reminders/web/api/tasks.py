@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, queries
-from reminders.service import House, tasks
+from reminders.service import AppContext, tasks
 from reminders.service.office.api_keys import Caller
 from reminders.service.sending import releasing
 from reminders.web.api.access import (
@@ -18,7 +18,7 @@ from reminders.web.api.access import (
     Names,
     Text,
     TheCaller,
-    TheHouse,
+    TheContext,
     found,
     needs,
     page,
@@ -40,7 +40,7 @@ Number = Annotated[str, Path(description="The task's number.")]
 @router.get("/tasks", **needs("read", gives=Page[Task]))
 def list_tasks(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -52,7 +52,7 @@ def list_tasks(
 ) -> Any:
     """Open tasks, the urgent ones first, then by due time; or closed ones, the latest first."""
     after = place(cursor, int, datetime, int)
-    rows = house.database.read(
+    rows = context.database.read(
         lambda tx: queries.tasks.listed(
             tx, closed=status == "closed", owner=owner, kind=kind, sites=caller.sites, after=after, limit=limit + 1
         )
@@ -63,79 +63,79 @@ def list_tasks(
 
 
 @router.get("/tasks/{task}", **needs("read", gives=TaskInFull))
-def get_task(*, house: TheHouse, caller: TheCaller, task: Number, names: Names = False) -> Any:
+def get_task(*, context: TheContext, caller: TheCaller, task: Number, names: Names = False) -> Any:
     """One task with its story; what people wrote only with `names`."""
-    number = _number(house, caller, task)
+    number = _number(context, caller, task)
     now = clock.now()
     if names:
         require(caller, "people")
-        one, told = queries.tasks.show(house.database, number, now, who=caller.who)
+        one, told = queries.tasks.show(context.database, number, now, who=caller.who)
     else:
-        one, told = house.database.read(
+        one, told = context.database.read(
             lambda tx: (found(queries.tasks.by_number(tx, number)), queries.tasks.story(tx, number, words=False))
         )
     return queries.tasks.opened_as_json(one, told, now)
 
 
 @router.post("/tasks/{task}/take", **needs("write", gives=Task))
-def take_task(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
-    """Take a task: it is this key's, and nobody else is called."""
+def take_task(*, context: TheContext, caller: TheCaller, task: Number) -> Any:
+    """Take a task: it is this key's, and no one else is called."""
     return _do(
-        house,
+        context,
         caller,
         task,
-        lambda number, now: queries.tasks.as_json(tasks.take(house, number, now, who=caller.who), now),
+        lambda number, now: queries.tasks.as_json(tasks.take(context, number, now, who=caller.who), now),
     )
 
 
 @router.post("/tasks/{task}/note", **needs("write", gives=Task, takes=Note))
-def note_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -> Any:
+def note_task(*, context: TheContext, caller: TheCaller, task: Number, body: Json) -> Any:
     """Add a note to a task's story; it is kept sealed."""
-    said = read_body(house, caller, Note, body).note
+    said = read_body(context, caller, Note, body).note
     return _do(
-        house,
+        context,
         caller,
         task,
-        lambda number, now: queries.tasks.as_json(tasks.remark(house, number, said, now, who=caller.who), now),
+        lambda number, now: queries.tasks.as_json(tasks.remark(context, number, said, now, who=caller.who), now),
     )
 
 
 @router.post("/tasks/{task}/close", **needs("write", gives=TaskClosed, takes=Closing))
-def close_task(*, house: TheHouse, caller: TheCaller, task: Number, body: Json) -> Any:
+def close_task(*, context: TheContext, caller: TheCaller, task: Number, body: Json) -> Any:
     """Close a task with its outcome; texts held for it go again."""
-    said = read_body(house, caller, Closing, body)
+    said = read_body(context, caller, Closing, body)
     disclosed = tasks.Disclosure(said.disclosed.to, said.disclosed.emergency) if said.disclosed is not None else None
 
     def close(number: int, now: datetime) -> Any:
         one, released = tasks.close(
-            house, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
+            context, number, said.outcome, now, who=caller.who, note=said.note, disclosed=disclosed
         )
         return queries.tasks.as_json(one, now) | {"released": released}
 
-    return _do(house, caller, task, close)
+    return _do(context, caller, task, close)
 
 
 @router.post("/tasks/{task}/release", **needs("write", gives=Released))
-def release_text(*, house: TheHouse, caller: TheCaller, task: Number) -> Any:
+def release_text(*, context: TheContext, caller: TheCaller, task: Number) -> Any:
     """Let the held text go that a task is about."""
 
     def release(number: int, now: datetime) -> Any:
-        went, outlook = releasing.send_now(house, number, now, who=caller.who)
+        went, outlook = releasing.send_now(context, number, now, who=caller.who)
         return {"went": went, "says": outlook.sentence(now)}
 
-    return _do(house, caller, task, release)
+    return _do(context, caller, task, release)
 
 
-def _number(house: House, caller: Caller, task: str) -> int:
+def _number(context: AppContext, caller: Caller, task: str) -> int:
     """The number of a task of this caller's sites. 404 for any other."""
     number = row_id(task)
-    one = house.database.read(lambda tx: queries.tasks.by_number(tx, number))
+    one = context.database.read(lambda tx: queries.tasks.by_number(tx, number))
     if one is None or one.site not in caller.sites.values():
         return found(None)
     return number
 
 
-def _do(house: House, caller: Caller, task: str, verb: Callable[[int, datetime], T]) -> T:
-    number = _number(house, caller, task)
+def _do(context: AppContext, caller: Caller, task: str, verb: Callable[[int, datetime], T]) -> T:
+    number = _number(context, caller, task)
     with verdicts():
         return verb(number, clock.now())

@@ -9,7 +9,7 @@ from reminders import clock, queries
 from reminders.queries import delivery_log, explanations
 from reminders.queries.replies import ListedReply, ReplyFilter
 from reminders.queries.texts import LogFilter, Logged
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
 from reminders.web.api.access import (
     Cursor,
@@ -18,7 +18,7 @@ from reminders.web.api.access import (
     Names,
     Text,
     TheCaller,
-    TheHouse,
+    TheContext,
     When,
     found,
     instant,
@@ -44,7 +44,7 @@ Code = Annotated[int | None, Query(ge=1, le=999_999, description="A Twilio code 
 @router.get("/log", **needs("read", gives=Page[TextShape]))
 def list_log(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -66,7 +66,7 @@ def list_log(
         before=place(cursor, datetime, int),
         limit=limit + 1,
     )
-    rows = _log(house, caller, wanted, plan, patient)
+    rows = _log(context, caller, wanted, plan, patient)
     listed = page(request, response, [_Line(row) for row in rows], limit)
     return listed | {"items": [delivery_log.in_full(line.text) for line in listed["items"]]}
 
@@ -78,7 +78,7 @@ class _Line:
         self.text, self.place = text, (text.opens_at, text.text)
 
 
-def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, patient: str | None) -> list[Logged]:
+def _log(context: AppContext, caller: Caller, wanted: LogFilter, plan: str | None, patient: str | None) -> list[Logged]:
     def work(tx: queries.Transaction) -> list[Logged]:
         from dataclasses import replace
 
@@ -92,16 +92,18 @@ def _log(house: House, caller: Caller, wanted: LogFilter, plan: str | None, pati
             sites, narrowed = sites & {keys[of_patient.site]}, replace(narrowed, patient=of_patient.ref)
         return queries.texts.log(tx, replace(narrowed, sites=sites))
 
-    return house.database.read(work)
+    return context.database.read(work)
 
 
 router.get("/texts", name="list_texts", **needs("read", gives=Page[TextShape]))(list_log)
 
 
 @router.get("/texts/{text}", **needs("read", gives=TextInFull))
-def get_text(*, house: TheHouse, caller: TheCaller, text: Annotated[str, Path(description="The text's id.")]) -> Any:
+def get_text(
+    *, context: TheContext, caller: TheCaller, text: Annotated[str, Path(description="The text's id.")]
+) -> Any:
     """One text: what became of it in a sentence, and what is done about it."""
-    (one,) = _log(house, caller, LogFilter(text=row_id(text), limit=1), None, None) or [found(None)]
+    (one,) = _log(context, caller, LogFilter(text=row_id(text), limit=1), None, None) or [found(None)]
     advice = explanations.advice(one)
     more = {"we_do": advice[0], "you_do": advice[1]} if advice is not None else None
     return delivery_log.in_full(one) | {"became": explanations.tell(one), "advice": more}
@@ -110,7 +112,7 @@ def get_text(*, house: TheHouse, caller: TheCaller, text: Annotated[str, Path(de
 @router.get("/replies", tags=["replies"], **needs("read", gives=Page[Reply]))
 def list_replies(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -137,5 +139,5 @@ def list_replies(
         )
         return queries.replies.list_replies(tx, sites, wanted, names=names)
 
-    rows = look(house, caller, work, names=names, of="replies")
+    rows = look(context, caller, work, names=names, of="replies")
     return page(request, response, rows, limit)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, queries
 from reminders.queries.visits import ListedVisit
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
 from reminders.service.planning import attendance, changes
 from reminders.web.api.access import (
@@ -18,7 +18,7 @@ from reminders.web.api.access import (
     Names,
     On,
     TheCaller,
-    TheHouse,
+    TheContext,
     Version,
     When,
     etag,
@@ -55,7 +55,7 @@ Which = Annotated[str, Path(description="The appointment's id.")]
 @router.get("/appointments", tags=["appointments"], **needs("read", gives=Page[Appointment]))
 def list_appointments(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -67,7 +67,7 @@ def list_appointments(
     patient: Annotated[str | None, Query(max_length=19, description="A patient's id.")] = None,
     session: Annotated[str | None, Query(max_length=19, description="A session's id.")] = None,
     unmarked: Annotated[
-        bool, Query(description="Only clinical ones that began and of which nobody said who came.")
+        bool, Query(description="Only clinical ones that began and of which no one said who came.")
     ] = False,
     names: Names = False,
     limit: Limit = 100,
@@ -103,18 +103,18 @@ def list_appointments(
             **wanted,
         )
 
-    rows = look(house, caller, work, names=names, of="appointments")
+    rows = look(context, caller, work, names=names, of="appointments")
     return page(request, response, rows, limit)
 
 
 @router.get("/appointments/{appointment}", tags=["appointments"], **needs("read", gives=Appointment))
 def get_appointment(
-    *, house: TheHouse, caller: TheCaller, response: Response, appointment: Which, names: Names = False
+    *, context: TheContext, caller: TheCaller, response: Response, appointment: Which, names: Names = False
 ) -> Any:
     """One appointment."""
     wanted = row_id(appointment)
     one = look(
-        house,
+        context,
         caller,
         lambda tx: found(queries.visits.find_visit(tx, caller.sites, wanted, names=names)),
         names=names,
@@ -130,49 +130,53 @@ def get_appointment(
     "/appointments/{appointment}/move", tags=["appointments"], **needs("write", gives=AppointmentDone, takes=Move)
 )
 def move_appointment(
-    *, house: TheHouse, caller: TheCaller, response: Response, appointment: Which, body: Json, version: Version
+    *, context: TheContext, caller: TheCaller, response: Response, appointment: Which, body: Json, version: Version
 ) -> Any:
     """Move an appointment to another time; its readers are told as they need to know."""
-    return _change(house, caller, response, appointment, to=read_body(house, caller, Move, body).to, version=version)
+    return _change(
+        context, caller, response, appointment, to=read_body(context, caller, Move, body).to, version=version
+    )
 
 
 @router.post("/appointments/{appointment}/cancel", tags=["appointments"], **needs("write", gives=AppointmentDone))
 def cancel_appointment(
-    *, house: TheHouse, caller: TheCaller, response: Response, appointment: Which, version: Version
+    *, context: TheContext, caller: TheCaller, response: Response, appointment: Which, version: Version
 ) -> Any:
     """Call an appointment off."""
-    return _change(house, caller, response, appointment, to=None, version=version)
+    return _change(context, caller, response, appointment, to=None, version=version)
 
 
 def _change(
-    house: House, caller: Caller, response: Response, which: str, *, to: datetime | None, version: int | None
+    context: AppContext, caller: Caller, response: Response, which: str, *, to: datetime | None, version: int | None
 ) -> Any:
-    one = _appointment(house, caller, which)
+    one = _appointment(context, caller, which)
     with verdicts():
         now = clock.now()
-        done = changes.change(house, one.id, now, who=caller.who, to=to, version=version)
+        done = changes.change(context, one.id, now, who=caller.who, to=to, version=version)
         if done is None:
             raise ValueError("it is not on any more")
-    shown = _appointment(house, caller, which)
+    shown = _appointment(context, caller, which)
     etag(response, shown.version)
     return {"appointment": shown, "texts": done}
 
 
-def _appointment(house: House, caller: Caller, which: str) -> ListedVisit:
+def _appointment(context: AppContext, caller: Caller, which: str) -> ListedVisit:
     wanted = row_id(which)
-    return found(house.database.read(lambda tx: queries.visits.find_visit(tx, caller.sites, wanted)))
+    return found(context.database.read(lambda tx: queries.visits.find_visit(tx, caller.sites, wanted)))
 
 
 @router.post(
     "/appointments/{appointment}/attendance", tags=["appointments"], **needs("write", gives=Marked, takes=Attendance)
 )
-def mark_appointment(*, house: TheHouse, caller: TheCaller, appointment: Which, body: Json, version: Version) -> Any:
+def mark_appointment(
+    *, context: TheContext, caller: TheCaller, appointment: Which, body: Json, version: Version
+) -> Any:
     """Say who came."""
-    one = _appointment(house, caller, appointment)
-    said = read_body(house, caller, Attendance, body)
+    one = _appointment(context, caller, appointment)
+    said = read_body(context, caller, Attendance, body)
     with verdicts():
         done = attendance.mark_appointment(
-            house,
+            context,
             one.id,
             clock.now(),
             what=said.mark,
@@ -193,7 +197,7 @@ OnDate = Annotated[str, Path(description="The date on which it stands, or stood 
 @router.get("/sessions", tags=["sessions"], **needs("read", gives=Page[Session]))
 def list_sessions(
     *,
-    house: TheHouse,
+    context: TheContext,
     caller: TheCaller,
     request: Request,
     response: Response,
@@ -204,20 +208,20 @@ def list_sessions(
 ) -> Any:
     """The dates of sessions from `since` on (today) and before `until` (four weeks on), the earliest first."""
     after = place(cursor, date, int)
-    first = since or plans.to_wall(clock.now(), house.settings.site.zone).date()
+    first = since or plans.to_wall(clock.now(), context.settings.site.zone).date()
     first = min(max(first, date(2000, 1, 1)), date(2199, 1, 1))
     last = min(until or first + timedelta(weeks=4), date(2199, 12, 31))
-    rows = house.database.read(
+    rows = context.database.read(
         lambda tx: queries.visits.list_sessions(tx, caller.sites, first, last, after=after, limit=limit + 1)
     )
     return page(request, response, rows, limit)
 
 
 @router.get("/sessions/{session}/{on}", tags=["sessions"], **needs("read", gives=SessionInFull))
-def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: OnDate, names: Names = False) -> Any:
+def get_session(*, context: TheContext, caller: TheCaller, session: OfSession, on: OnDate, names: Names = False) -> Any:
     """A date of a session: its appointments, and who of its readers knows of a change."""
-    site, key, day = _session(house, caller, session, on)
-    told = changes.session_story(house, key, day, clock.now(), site=site)
+    site, key, day = _session(context, caller, session, on)
+    told = changes.session_story(context, key, day, clock.now(), site=site)
 
     def work(tx: queries.Transaction) -> list[ListedVisit]:
         start = plans.to_instant(datetime.combine(day, datetime.min.time()), "UTC")
@@ -226,16 +230,16 @@ def get_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: O
         rows = queries.visits.list_visits(tx, sites, *around, session=key, limit=1000, names=names)
         return [row for row in rows if row.wall.date() == day]
 
-    rows = look(house, caller, work, names=names, of="session")
+    rows = look(context, caller, work, names=names, of="session")
     if not (rows or told):
         found(None)
     return {"appointments": rows, "told": told}
 
 
-def _session(house: House, caller: Caller, session: str, on: str) -> tuple[str, str, date]:
+def _session(context: AppContext, caller: Caller, session: str, on: str) -> tuple[str, str, date]:
     """The keys of the site and of the session that an address names, and the date. 404 where there is none."""
     wanted = row_id(session)
-    key, site = found(house.database.read(lambda tx: queries.visits.find_session(tx, caller.sites, wanted)))
+    key, site = found(context.database.read(lambda tx: queries.visits.find_session(tx, caller.sites, wanted)))
     try:
         day = date.fromisoformat(on)
     except ValueError:
@@ -246,43 +250,43 @@ def _session(house: House, caller: Caller, session: str, on: str) -> tuple[str, 
 
 
 @router.post("/sessions/{session}/{on}/move", tags=["sessions"], **needs("write", gives=SessionDone, takes=Move))
-def move_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: OnDate, body: Json) -> Any:
-    """Move a session on a date to another time, for everybody in it."""
-    site, key, day = _session(house, caller, session, on)
-    to = read_body(house, caller, Move, body).to
+def move_session(*, context: TheContext, caller: TheCaller, session: OfSession, on: OnDate, body: Json) -> Any:
+    """Move a session on a date to another time, for everyone in it."""
+    site, key, day = _session(context, caller, session, on)
+    to = read_body(context, caller, Move, body).to
     with verdicts():
-        done = changes.change_session(house, key, day, clock.now(), who=caller.who, to=to, site=site)
+        done = changes.change_session(context, key, day, clock.now(), who=caller.who, to=to, site=site)
     return {"texts": found(done)}
 
 
 @router.post("/sessions/{session}/{on}/cancel", tags=["sessions"], **needs("write", gives=SessionDone))
-def cancel_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: OnDate) -> Any:
-    """Call a session on a date off, for everybody in it."""
-    site, key, day = _session(house, caller, session, on)
+def cancel_session(*, context: TheContext, caller: TheCaller, session: OfSession, on: OnDate) -> Any:
+    """Call a session on a date off, for everyone in it."""
+    site, key, day = _session(context, caller, session, on)
     with verdicts():
-        done = changes.change_session(house, key, day, clock.now(), who=caller.who, to=None, site=site)
+        done = changes.change_session(context, key, day, clock.now(), who=caller.who, to=None, site=site)
     return {"texts": found(done)}
 
 
 @router.post("/sessions/{session}/{on}/undo", tags=["sessions"], **needs("write", gives=SessionDone))
-def undo_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: OnDate) -> Any:
+def undo_session(*, context: TheContext, caller: TheCaller, session: OfSession, on: OnDate) -> Any:
     """Take the last change of a session back, as long as no text about it has gone."""
-    site, key, day = _session(house, caller, session, on)
+    site, key, day = _session(context, caller, session, on)
     with verdicts():
-        done = changes.undo_session(house, key, day, clock.now(), who=caller.who, site=site)
+        done = changes.undo_session(context, key, day, clock.now(), who=caller.who, site=site)
     return {"texts": found(done)}
 
 
 @router.post(
     "/sessions/{session}/{on}/attendance", tags=["sessions"], **needs("write", gives=AllMarked, takes=SessionAttendance)
 )
-def mark_session(*, house: TheHouse, caller: TheCaller, session: OfSession, on: OnDate, body: Json) -> Any:
+def mark_session(*, context: TheContext, caller: TheCaller, session: OfSession, on: OnDate, body: Json) -> Any:
     """Say who of a session came: those named missed it or were late, all others attended."""
-    site, key, day = _session(house, caller, session, on)
-    said = read_body(house, caller, SessionAttendance, body)
+    site, key, day = _session(context, caller, session, on)
+    said = read_body(context, caller, SessionAttendance, body)
     with verdicts():
         done = attendance.mark_session(
-            house,
+            context,
             key,
             day,
             clock.now(),

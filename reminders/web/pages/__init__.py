@@ -1,1 +1,1 @@
-"""The pages for people, one module for each thing that somebody comes to do."""
+"""The pages for people, one module for each thing that someone comes to do."""

@@ -10,14 +10,14 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, queries
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import accounts, signing_in
 from reminders.service.office.accounts import Actor
 from reminders.web.access import ROLES, Themselves
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.sign_in import offer_of, too_many, wait_words
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter(prefix="/account")
 
@@ -50,25 +50,25 @@ DEEDS: Mapping[str, _Deed] = MappingProxyType(
 
 
 @router.get("", response_class=HTMLResponse)
-def account(request: Request, house: TheHouse, actor: Themselves, done: str = "") -> HTMLResponse:
+def account(request: Request, context: TheContext, actor: Themselves, done: str = "") -> HTMLResponse:
     """Who I am here, what I may do, where I am signed in."""
     now = clock.now()
-    since = now - timedelta(minutes=house.settings.web.idle_minutes)
+    since = now - timedelta(minutes=context.settings.web.idle_minutes)
 
     def look(tx: queries.Transaction) -> tuple[list[queries.Row[Any]], int, dict[int | None, str]]:
         keys: dict[int | None, str] = {site.id: site.key for site in queries.people.all_sites(tx)}
         rows = list(queries.accounts.sign_ins_of(tx, actor.id, since))
         return rows, queries.accounts.recovery_codes_left(tx, actor.id), keys
 
-    rows, left, keys = house.database.read(look)
+    rows, left, keys = context.database.read(look)
     roles = [(ROLES[role], keys.get(site_id, "every site")) for site_id, role in actor.roles.items()]
     return draw(request, "account.html", sign_ins=rows, codes_left=left, roles=roles, done=DONE.get(done))
 
 
 @router.post("/shortcuts")
-def shortcuts(house: TheHouse, actor: Themselves) -> Response:
+def shortcuts(context: TheContext, actor: Themselves) -> Response:
     """Switch the keys of the pages on or off."""
-    accounts.set_shortcuts(house, actor, clock.now(), on=not actor.shortcuts)
+    accounts.set_shortcuts(context, actor, clock.now(), on=not actor.shortcuts)
     return see("/account", done="shortcuts")
 
 
@@ -79,7 +79,7 @@ def ask(request: Request, actor: Themselves, deed: str) -> HTMLResponse:
 
 
 @router.post("/do/{deed}")
-def do(request: Request, house: TheHouse, actor: Themselves, deed: str, form: Form) -> Response:
+def do(request: Request, context: TheContext, actor: Themselves, deed: str, form: Form) -> Response:
     """Do it, when password and code are right."""
     now = clock.now()
     problems = {}
@@ -94,32 +94,34 @@ def do(request: Request, house: TheHouse, actor: Themselves, deed: str, form: Fo
     if problems:
         return _form(request, actor, deed, problems)
     try:
-        right = signing_in.confirm(house, actor, form["password"], form["code"], now)
+        right = signing_in.confirm(context, actor, form["password"], form["code"], now)
         if not right:
             said = "Check both. A code is good once: after you used one, wait for the next"
             return _form(request, actor, deed, {"password": said})
-        return _do(request, house, actor, deed, form["new"])
+        return _do(request, context, actor, deed, form["new"])
     except (signing_in.TooManyTries, signing_in.Busy) as refusal:
         return too_many(_form(request, actor, deed, {"password": wait_words(refusal)}, 429), refusal)
 
 
-def _do(request: Request, house: House, actor: Actor, deed: str, new: str) -> Response:
+def _do(request: Request, context: AppContext, actor: Actor, deed: str, new: str) -> Response:
     now = clock.now()
     if deed == "password":
-        signing_in.change_password(house, actor, new, now)
+        signing_in.change_password(context, actor, new, now)
         return see("/account", done="password")
     if deed == "factor":
-        return _another_phone(request, signing_in.offer_another_factor(house, actor, now))
-    return draw(request, "recovery-codes.html", codes=signing_in.new_recovery_codes(house, actor, now), next="/account")
+        return _another_phone(request, signing_in.offer_another_factor(context, actor, now))
+    return draw(
+        request, "recovery-codes.html", codes=signing_in.new_recovery_codes(context, actor, now), next="/account"
+    )
 
 
 @router.post("/factor")
-def change_factor(request: Request, house: TheHouse, actor: Themselves, form: Form) -> Response:
+def change_factor(request: Request, context: TheContext, actor: Themselves, form: Form) -> Response:
     """The code that another phone shows → the recovery codes, shown once. Until then the phone in use stays."""
     now = clock.now()
-    offered = signing_in.offer_another_factor(house, actor, now, form["sealed"])
+    offered = signing_in.offer_another_factor(context, actor, now, form["sealed"])
     try:
-        codes = signing_in.change_factor(house, actor, form["sealed"], form["code"], now)
+        codes = signing_in.change_factor(context, actor, form["sealed"], form["code"], now)
     except signing_in.TooManyTries as refusal:
         return too_many(_another_phone(request, offered, wait_words(refusal), 429), refusal)
     if codes is None:

@@ -1,4 +1,4 @@
-"""The attendance sheet: who came to today's visits and to those of the last seven days that nobody marked yet."""
+"""The attendance sheet: who came to today's visits and to those of the last seven days that no one marked yet."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.queries import readings, today
 from reminders.queries.visits import ListedVisit
 from reminders.service.office.accounts import Actor
@@ -18,7 +18,7 @@ from reminders.service.planning.watch import MARK_BACK
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter(prefix="/attendance")
 
@@ -50,14 +50,14 @@ class Sitting:
 
 
 @router.get("", response_class=HTMLResponse)
-def sheet(request: Request, house: TheHouse, actor: Looking, done: str = "") -> HTMLResponse:
+def sheet(request: Request, context: TheContext, actor: Looking, done: str = "") -> HTMLResponse:
     """The sheet, by session. It prints with a box for each person."""
-    return _draw(request, house, actor, done=DONE.get(done))
+    return _draw(request, context, actor, done=DONE.get(done))
 
 
 def _draw(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     *,
     form: Fields | None = None,
@@ -65,7 +65,7 @@ def _draw(
     done: str | None = None,
 ) -> HTMLResponse:
     now, sites, people = clock.now(), actor.sites("look"), actor.sites("people")
-    zone = house.settings.site.zone
+    zone = context.settings.site.zone
     tomorrow = today.day_of(plans.to_wall(now, zone).date(), zone)[1]
 
     def visits(tx: queries.Transaction, since: datetime, until: datetime, **wanted: Any) -> list[ListedVisit]:
@@ -87,7 +87,7 @@ def _draw(
             visits(tx, back, now, marked_since=now - UNDO_FOR),
         )
 
-    to_mark, later, marked = readings.read(house.database, look, now, who=actor.who)
+    to_mark, later, marked = readings.read(context.database, look, now, who=actor.who)
     return draw(
         request,
         "attendance.html",
@@ -123,30 +123,30 @@ def _said(form: Fields) -> dict[int, str]:
 
 
 @router.post("")
-def mark(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
+def mark(request: Request, context: TheContext, actor: Planning, form: Form) -> Response:
     """Put on record who came to the visits of one sitting, or take those marks back."""
     said = _said(form)
     if not said:
         field = form["sitting"] if form["sitting"].startswith("sitting-") else "sheet"
-        return _draw(request, house, actor, form=form, problems={field: "Say of somebody whether they came"})
+        return _draw(request, context, actor, form=form, problems={field: "Say of someone whether they came"})
     now, mine = clock.now(), actor.sites("plan")
     missed = {number for number, what in said.items() if what == attendance.MISSED}
     ticked = {number for number in missed if form[f"text-{number}"]}
     try:
         if missed and not form["sure"]:
-            tried = attendance.mark_these(house, said, now, who=actor.who, sites=mine, dry_run=True)
+            tried = attendance.mark_these(context, said, now, who=actor.who, sites=mine, dry_run=True)
             if texted := [one for one in tried if one.text == "scheduled" and one.goes_at is not None]:
-                return _ask(request, house, actor, said, texted)
+                return _ask(request, context, actor, said, texted)
         silent = missed - ticked if form["sure"] else ()
-        attendance.mark_these(house, said, now, who=actor.who, sites=mine, silent=silent)
+        attendance.mark_these(context, said, now, who=actor.who, sites=mine, silent=silent)
     except ValueError as refusal:
-        return _draw(request, house, actor, form=form, problems={"sheet": f"Nothing was marked: {refusal}"})
+        return _draw(request, context, actor, form=form, problems={"sheet": f"Nothing was marked: {refusal}"})
     undone = set(said.values()) == {attendance.UNMARK}
     return see("/attendance", done="undone" if undone else "texted" if ticked else "marked")
 
 
 def _ask(
-    request: Request, house: House, actor: Actor, said: Mapping[int, str], texted: Sequence[attendance.Marked]
+    request: Request, context: AppContext, actor: Actor, said: Mapping[int, str], texted: Sequence[attendance.Marked]
 ) -> HTMLResponse:
     """Who would get a text about a miss and when, before anything is marked; each can be unticked."""
     now, people = clock.now(), actor.sites("people")
@@ -165,6 +165,6 @@ def _ask(
         "attendance-texts.html",
         said=said,
         texted=texted,
-        about=readings.read(house.database, look, now, who=actor.who),
+        about=readings.read(context.database, look, now, who=actor.who),
         soon=now + timedelta(minutes=5),
     )

@@ -1,4 +1,4 @@
-"""The audit: who did what, from where and on whom; what somebody saw or took out; and whether the record is whole."""
+"""The audit: who did what, from where and on whom; what someone saw or took out; and whether the record is whole."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from fastapi.responses import HTMLResponse, Response
 from reminders import clock, queries
 from reminders.plans import to_instant
 from reminders.queries.audit import Wanted
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office import audit
 from reminders.service.office.accounts import Actor
 from reminders.web.access import Auditing
 from reminders.web.forms import Form, RowId, day_in, row_id
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 
@@ -62,7 +62,7 @@ class _Question:
         return said | ({"patient_id": str(self.patient_id)} if self.patient_id else {})
 
 
-def _read(house: House, actor: Actor, fields: Mapping[str, str]) -> _Question:
+def _read(context: AppContext, actor: Actor, fields: Mapping[str, str]) -> _Question:
     chosen = {name: fields.get(name, "").strip() for name in FIELDS}
     problems, patient_id = _problems(chosen), None
     if "patient_id" in fields or (chosen["patient"] and "patient" not in problems):
@@ -73,7 +73,7 @@ def _read(house: House, actor: Actor, fields: Mapping[str, str]) -> _Question:
                 return queries.people.row_of_reference(tx, "patient", chosen["patient"], sites), chosen["patient"]
             return asked, queries.people.reference_of(tx, "patient", asked or 0, sites)
 
-        patient_id, ref = house.database.read(look)
+        patient_id, ref = context.database.read(look)
         if patient_id is None or ref is None:
             patient_id, problems["patient"] = None, _NO_ONE
         chosen["patient"] = ref or ""
@@ -86,35 +86,35 @@ _NO_ONE = "No patient here has this reference"
 @router.get("/audit", response_class=HTMLResponse)
 def page(
     request: Request,
-    house: TheHouse,
+    context: TheContext,
     actor: Auditing,
     before: str = "",
 ) -> Response:
     """Rows of the audit, newest first. 422 with the problems for filters that are none.
 
     A patient's reference in the address, as old links have it, leads to the address without it; 404 where it is
-    nobody's here. `before` is the id of the last row of the page before this one; one that is none is the newest page.
+    no one's here. `before` is the id of the last row of the page before this one; one that is none is the newest page.
     """
-    question = _read(house, actor, request.query_params)
+    question = _read(context, actor, request.query_params)
     if request.query_params.get("patient") and not question.problems:
         return see("/audit", **question.address)
-    return _page(request, house, actor, question, before)
+    return _page(request, context, actor, question, before)
 
 
 @router.post("/audit", response_class=HTMLResponse)
-def search(request: Request, house: TheHouse, actor: Auditing, form: Form) -> Response:
+def search(request: Request, context: TheContext, actor: Auditing, form: Form) -> Response:
     """The filters: on to the address that says the same without the reference."""
-    question = _read(house, actor, form.as_dict())
-    return _page(request, house, actor, question, "") if question.problems else see("/audit", **question.address)
+    question = _read(context, actor, form.as_dict())
+    return _page(request, context, actor, question, "") if question.problems else see("/audit", **question.address)
 
 
-def _page(request: Request, house: House, actor: Actor, question: _Question, before: str) -> HTMLResponse:
+def _page(request: Request, context: AppContext, actor: Actor, question: _Question, before: str) -> HTMLResponse:
     chosen, problems = question.chosen, question.problems
     after = _place(before)
     rows = []
     if not problems:
-        wanted = _wanted(house, actor, chosen, before=after, limit=PER_PAGE + 1)
-        rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who)
+        wanted = _wanted(context, actor, chosen, before=after, limit=PER_PAGE + 1)
+        rows = queries.audit.look(context.database, wanted, clock.now(), who=actor.who)
     asked = question.address
     shown = rows[:PER_PAGE]
     older = f"/audit?{urlencode(asked | {'before': str(shown[-1].id)})}" if len(rows) > PER_PAGE else None
@@ -130,31 +130,31 @@ def _page(request: Request, house: House, actor: Actor, question: _Question, bef
         problems=problems,
         kinds=KINDS,
         tables=TABLES,
-        chain=house.database.read(lambda tx: (queries.audit.head(tx).place, queries.audit.waiting(tx))),
+        chain=context.database.read(lambda tx: (queries.audit.head(tx).place, queries.audit.waiting(tx))),
         whole=actor.everywhere("audit"),
     )
 
 
 @router.get("/audit.csv")
-def export(request: Request, house: TheHouse, actor: Auditing) -> Response:
+def export(request: Request, context: TheContext, actor: Auditing) -> Response:
     """The same rows as CSV, without what stood before and after. That they were taken out is noted."""
-    question = _read(house, actor, request.query_params)
+    question = _read(context, actor, request.query_params)
     if question.problems:
         status = 404 if set(question.problems.values()) == {_NO_ONE} else 422
         raise HTTPException(status, ". ".join(question.problems.values()))
     if request.query_params.get("patient"):
         return see("/audit.csv", **question.address)
-    wanted = _wanted(house, actor, question.chosen, before=None, limit=MOST_EXPORTED)
-    rows = queries.audit.look(house.database, wanted, clock.now(), who=actor.who, exported=True)
+    wanted = _wanted(context, actor, question.chosen, before=None, limit=MOST_EXPORTED)
+    rows = queries.audit.look(context.database, wanted, clock.now(), who=actor.who, exported=True)
     name = f"audit-{clock.now():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(queries.audit.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/audit/{audit_id}", response_class=HTMLResponse)
-def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -> HTMLResponse:
+def entry(request: Request, context: TheContext, actor: Auditing, audit_id: RowId) -> HTMLResponse:
     """One row, with what stood there before and after. That it was looked at is noted."""
-    found = queries.audit.show(house.database, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
+    found = queries.audit.show(context.database, audit_id, clock.now(), who=actor.who, sites=_sites(actor))
     if found is None:
         raise HTTPException(404)
     before, after = _laid_out(found.before), _laid_out(found.after)
@@ -162,12 +162,12 @@ def entry(request: Request, house: TheHouse, actor: Auditing, audit_id: RowId) -
 
 
 @router.post("/audit/verify")
-def verify(request: Request, house: TheHouse, actor: Auditing) -> HTMLResponse:
+def verify(request: Request, context: TheContext, actor: Auditing) -> HTMLResponse:
     """Walk along the chain. 404 for whoever may not read all of the audit."""
     if not actor.everywhere("audit"):
         raise HTTPException(404)
-    verdict = audit.verify(house)
-    audit.note_verified(house, verdict, clock.now(), who=actor.who)
+    verdict = audit.verify(context)
+    audit.note_verified(context, verdict, clock.now(), who=actor.who)
     return draw(request, "audit-verdict.html", verdict=verdict)
 
 
@@ -183,7 +183,7 @@ def _sites(actor: Actor) -> frozenset[int] | None:
     return None if actor.everywhere("audit") else actor.sites("audit")
 
 
-def _wanted(house: House, actor: Actor, chosen: Mapping[str, str], *, before: int | None, limit: int) -> Wanted:
+def _wanted(context: AppContext, actor: Actor, chosen: Mapping[str, str], *, before: int | None, limit: int) -> Wanted:
     since, until = day_in(chosen["since"]), day_in(chosen["until"])
     who = chosen["who"]
     return Wanted(
@@ -191,16 +191,16 @@ def _wanted(house: House, actor: Actor, chosen: Mapping[str, str], *, before: in
         what=chosen["what"] or None,
         patient=chosen["patient"] or None,
         kind=chosen["kind"] or None,
-        since=_midnight(house, since) if since is not None else None,
-        until=_midnight(house, until + timedelta(days=1)) if until is not None else None,
+        since=_midnight(context, since) if since is not None else None,
+        until=_midnight(context, until + timedelta(days=1)) if until is not None else None,
         sites=_sites(actor),
         before=before,
         limit=limit,
     )
 
 
-def _midnight(house: House, day: date) -> datetime:
-    return to_instant(datetime.combine(day, time()), house.settings.site.zone).astimezone(UTC)
+def _midnight(context: AppContext, day: date) -> datetime:
+    return to_instant(datetime.combine(day, time()), context.settings.site.zone).astimezone(UTC)
 
 
 def _place(before: str) -> int | None:

@@ -16,7 +16,7 @@ from reminders.sms import codes
 from reminders.web.access import Looking
 from reminders.web.charts import Chart, columns, lines, log_scale
 from reminders.web.render import draw
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 
@@ -30,7 +30,7 @@ _SPELLS = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3_600, "1 
 
 
 @router.get("/health", response_class=HTMLResponse)
-def health(request: Request, house: TheHouse, actor: Looking, range: str = "24h", site: str = "") -> HTMLResponse:  # ruff: ignore[builtin-argument-shadowing]  the word in the address
+def health(request: Request, context: TheContext, actor: Looking, range: str = "24h", site: str = "") -> HTMLResponse:  # ruff: ignore[builtin-argument-shadowing]  the word in the address
     """The lights and the charts of a range; 404 for a range or a site there is none of."""
     now = clock.now()
 
@@ -38,16 +38,16 @@ def health(request: Request, house: TheHouse, actor: Looking, range: str = "24h"
         places = {row.key: row for row in queries.people.all_sites(tx) if row.id in actor.sites("look")}
         if range not in RANGES or (site and site not in places):
             raise HTTPException(404)
-        zone = places[site].zone if site else house.settings.site.zone
+        zone = places[site].zone if site else context.settings.site.zone
         sites = [places[site].id] if site else sorted(row.id for row in places.values())
         return statistics.numbers(tx, now, range_=range, zone=zone, sites=sites, site=site or None), list(places)
 
-    numbers, sites = house.database.read(look)
+    numbers, sites = context.database.read(look)
     tried = numbers.whole.handed_over + numbers.whole.not_delivered
     return draw(
         request,
         "health.html",
-        lights=health_checks.lights(house, now),
+        lights=health_checks.lights(context, now),
         numbers=numbers,
         whole=numbers.whole,
         tried=tried,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from reminders import clock, plans, queries, task_kinds
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.queries import explanations, inbox, readings
 from reminders.queries.tasks import Task
 from reminders.service import tasks
@@ -23,7 +23,7 @@ from reminders.service.tasks import oncall
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter(prefix="/inbox")
@@ -40,7 +40,7 @@ QUEUES = {
 }
 READ = "inbox read"
 DONE = {
-    "taken": "It is yours, and nobody else is called.",
+    "taken": "It is yours, and no one else is called.",
     "noted": "Your note is in the story.",
     "said": "Your text is on its way.",
     "twice": "That text was on its way already; it goes once.",
@@ -59,7 +59,7 @@ Judging = Annotated[Actor, Depends(Needs("judge"))]
 
 @router.get("", response_class=HTMLResponse)
 def inbox_page(
-    request: Request, house: TheHouse, actor: Looking, *, queue: str = "open", after: str = "", done: str = ""
+    request: Request, context: TheContext, actor: Looking, *, queue: str = "open", after: str = "", done: str = ""
 ) -> HTMLResponse:
     """A queue of tasks, the urgent first, then by when they are due. 404 for a queue that is none."""
     if queue not in QUEUES:
@@ -87,11 +87,11 @@ def inbox_page(
         }
         return found, more
 
-    found, more = house.database.read(look)
+    found, more = context.database.read(look)
     shown = found[:PER_PAGE]
     if shown:
         ids = [task.id for task in shown]
-        _note_reading(house, actor, ids, now, again=request.headers.get("x-refresh") == "1")
+        _note_reading(context, actor, ids, now, again=request.headers.get("x-refresh") == "1")
     older = None
     if len(found) > PER_PAGE:
         rank, at, number = shown[-1].place
@@ -106,17 +106,17 @@ def inbox_page(
         newest=f"/inbox?queue={queue}" if _place(after) else None,
         outcomes=staff_words.OUTCOMES,
         done=DONE.get(done),
-        now_clock=f"{plans.to_wall(now, house.settings.site.zone):%H:%M:%S}",
+        now_clock=f"{plans.to_wall(now, context.settings.site.zone):%H:%M:%S}",
         **more,
     )
 
 
-def _note_reading(house: House, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
+def _note_reading(context: AppContext, actor: Actor, shown: Collection[int], now: datetime, *, again: bool) -> None:
     def look(tx: queries.Transaction, notes: readings.Notes) -> None:
         site = min(actor.sites("look"), default=0)
         notes.add_unless_known(tx, READ, "sites", site, shown=shown, now=now, who=actor.who, again=again)
 
-    readings.read(house.database, look, now, who=actor.who)
+    readings.read(context.database, look, now, who=actor.who)
 
 
 def _place(after: str) -> tuple[int, datetime, int] | None:
@@ -131,15 +131,15 @@ def _place(after: str) -> tuple[int, datetime, int] | None:
 
 @router.get("/{number:int}", response_class=HTMLResponse)
 def task_page(
-    request: Request, house: TheHouse, actor: Looking, number: int, *, saved: str = "", done: str = ""
+    request: Request, context: TheContext, actor: Looking, number: int, *, saved: str = "", done: str = ""
 ) -> HTMLResponse:
     """One task: what was said, what to do, and what happened. `saved` names a reply to begin with."""
-    return _draw(request, house, actor, number, saved=saved, done=DONE.get(done))
+    return _draw(request, context, actor, number, saved=saved, done=DONE.get(done))
 
 
 def _draw(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     number: int,
     *,
@@ -153,7 +153,7 @@ def _draw(
     if not 0 < number < 2**31:
         raise HTTPException(404)
     found = inbox.open_task(
-        house.database, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
+        context.database, number, now, who=actor.who, sites=actor.sites("look"), people=actor.sites("people")
     )
     if found is None:
         raise HTTPException(404)
@@ -167,8 +167,8 @@ def _draw(
         "task.html",
         status=422 if problems else 200,
         opened=found,
-        why_not=staff_texts.why_not_to(house, [one.id for one in found.readers], now),
-        on_duty=[contact.name for contact in oncall.on_duty(house, now)],
+        why_not=staff_texts.why_not_to(context, [one.id for one in found.readers], now),
+        on_duty=[contact.name for contact in oncall.on_duty(context, now)],
         task=found.task,
         kind=task_kinds.KINDS[found.task.kind],
         happened=explanations.happened,
@@ -191,10 +191,10 @@ def _draw(
 _FIELDS = ("to", "words", "note", "outcome", "ended", "disclosed_to", "emergency")
 
 
-def _task(house: House, actor: Actor, number: int) -> Task:
+def _task(context: AppContext, actor: Actor, number: int) -> Task:
     """The task, if they may answer it. Raises 404."""
     sites = actor.sites("look")
-    found = house.database.read(lambda tx: queries.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
+    found = context.database.read(lambda tx: queries.tasks.by_number(tx, number, sites)) if 0 < number < 2**31 else None
     if found is None:
         raise HTTPException(404)
     if not actor.may("answer", found.site_id):
@@ -203,23 +203,23 @@ def _task(house: House, actor: Actor, number: int) -> Task:
 
 
 @router.post("/{number:int}/take")
-def take(house: TheHouse, actor: Answering, number: int) -> RedirectResponse:
+def take(context: TheContext, actor: Answering, number: int) -> RedirectResponse:
     """It is theirs from now on, and the alarm is acknowledged."""
-    _task(house, actor, number)
+    _task(context, actor, number)
     try:
-        tasks.take(house, number, clock.now(), who=actor.who, sites=actor.sites("answer"))
+        tasks.take(context, number, clock.now(), who=actor.who, sites=actor.sites("answer"))
     except tasks.Settled:
         return see(f"/inbox/{number}")
     return see(f"/inbox/{number}", done="taken")
 
 
 @router.post("/{number:int}/note")
-def note(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+def note(request: Request, context: TheContext, actor: Answering, number: int, form: Form) -> Response:
     """A note in the story; it is sealed."""
-    _task(house, actor, number)
+    _task(context, actor, number)
     if problem := _wrong_note(form["note"], "Write what is worth knowing"):
-        return _draw(request, house, actor, number, form=form, problems={"note": problem})
-    tasks.remark(house, number, form["note"], clock.now(), who=actor.who, sites=actor.sites("answer"))
+        return _draw(request, context, actor, number, form=form, problems={"note": problem})
+    tasks.remark(context, number, form["note"], clock.now(), who=actor.who, sites=actor.sites("answer"))
     return see(f"/inbox/{number}", done="noted")
 
 
@@ -233,34 +233,34 @@ _MARKS: Mapping[str, bool | None] = MappingProxyType({"danger": True, "harmless"
 
 
 @router.post("/{number:int}/mark")
-def mark(house: TheHouse, actor: Judging, number: int, form: Form) -> RedirectResponse:
+def mark(context: TheContext, actor: Judging, number: int, form: Form) -> RedirectResponse:
     """Say of a reply whether it was danger, or take that back. 404 for a reply that is not of this conversation."""
     reply = int(form["reply"]) if form["reply"].isascii() and form["reply"].isdigit() and len(form["reply"]) < 20 else 0
     if form["mark"] not in _MARKS or not (0 < number < 2**31 and 0 < reply < 2**63):
         raise HTTPException(404)
     danger = _MARKS[form["mark"]]
     try:
-        marks.mark(house, number, reply, clock.now(), danger=danger, who=actor.who, sites=actor.sites("judge"))
+        marks.mark(context, number, reply, clock.now(), danger=danger, who=actor.who, sites=actor.sites("judge"))
     except (tasks.NoSuchTask, marks.NoSuchReply):
         raise HTTPException(404) from None
     return see(f"/inbox/{number}", done="unmarked" if danger is None else "marked")
 
 
 @router.post("/{number:int}/say")
-def say(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+def say(request: Request, context: TheContext, actor: Answering, number: int, form: Form) -> Response:
     """Answer by a text; `do=check` shows how it reads and when it goes, and sends nothing."""
-    task = _task(house, actor, number)
+    task = _task(context, actor, number)
     here = {task.site_id}
-    found = inbox.open_task(house.database, number, clock.now(), who=actor.who, sites=here, people=here)
+    found = inbox.open_task(context.database, number, clock.now(), who=actor.who, sites=here, people=here)
     reader = next((one for one in found.readers if str(one.id) == form["to"]), None) if found is not None else None
     if reader is None:
-        return _draw(request, house, actor, number, form=form, problems={"to": "Choose whom the text goes to"})
+        return _draw(request, context, actor, number, form=form, problems={"to": "Choose whom the text goes to"})
     if not form["words"]:
-        return _draw(request, house, actor, number, form=form, problems={"words": "Write the text"})
+        return _draw(request, context, actor, number, form=form, problems={"words": "Write the text"})
     checking = form["do"] == "check"
     try:
         typed = staff_texts.say(
-            house,
+            context,
             reader_case.Whom(reader.patient, reader.key, reader.site),
             form["words"],
             clock.now(),
@@ -270,18 +270,18 @@ def say(request: Request, house: TheHouse, actor: Answering, number: int, form: 
         )
     except reader_case.Refused as refusal:
         said = str(refusal)
-        return _draw(request, house, actor, number, form=form, problems={"words": f"Not sent: {said}"})
+        return _draw(request, context, actor, number, form=form, problems={"words": f"Not sent: {said}"})
     if typed is None:
         raise HTTPException(404)
     if checking:
-        return _draw(request, house, actor, number, form=form, trying=typed)
+        return _draw(request, context, actor, number, form=form, trying=typed)
     return see(f"/inbox/{number}", done="said" if typed.text is not None else "twice")
 
 
 @router.post("/{number:int}/close")
-def close(request: Request, house: TheHouse, actor: Answering, number: int, form: Form) -> Response:
+def close(request: Request, context: TheContext, actor: Answering, number: int, form: Form) -> Response:
     """Close it with its outcome. An urgent one wants it in writing, too (C-13)."""
-    task = _task(house, actor, number)
+    task = _task(context, actor, number)
     problems = {}
     if form["outcome"] not in task_kinds.KINDS[task.kind].outcomes:
         problems["outcome"] = "Choose how it ended"
@@ -293,11 +293,11 @@ def close(request: Request, house: TheHouse, actor: Answering, number: int, form
         if not form[name] and (form["disclosed_to"] or form["emergency"]):
             problems[name] = f"Write {words}"
     if problems:
-        return _draw(request, house, actor, number, form=form, problems=problems)
+        return _draw(request, context, actor, number, form=form, problems=problems)
     disclosed = tasks.Disclosure(form["disclosed_to"], form["emergency"]) if form["disclosed_to"] else None
     try:
         _, released = tasks.close(
-            house,
+            context,
             number,
             form["outcome"],
             clock.now(),
@@ -307,35 +307,35 @@ def close(request: Request, house: TheHouse, actor: Answering, number: int, form
             sites=actor.sites("answer"),
         )
     except tasks.Settled as settled:
-        return _draw(request, house, actor, number, form=form, problems={"outcome": f"Not done: {settled}"})
+        return _draw(request, context, actor, number, form=form, problems={"outcome": f"Not done: {settled}"})
     return see(f"/inbox/{number}", done="released" if released else "closed")
 
 
 @router.get("/{number:int}/let-go", response_class=HTMLResponse)
-def send_now_page(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
+def send_now_page(request: Request, context: TheContext, actor: Answering, number: int) -> Response:
     """What would happen to the text that a task holds, and whether to send it now. It changes no text."""
-    task, now = _task(house, actor, number), clock.now()
+    task, now = _task(context, actor, number), clock.now()
     try:
-        outlook = releasing.what_would_happen(house, number, now, sites=actor.sites("answer"))
+        outlook = releasing.what_would_happen(context, number, now, sites=actor.sites("answer"))
     except tasks.Settled as settled:
-        return _draw(request, house, actor, number, problems={"let-go": f"Not done: {settled}"})
+        return _draw(request, context, actor, number, problems={"let-go": f"Not done: {settled}"})
     words = outlook.words if task.site_id in actor.sites("people") else None
     if words is not None:
-        readings.note(house.database, readings.Note("held text read", "tasks", number), now=now, who=actor.who)
+        readings.note(context.database, readings.Note("held text read", "tasks", number), now=now, who=actor.who)
     said = outlook.sentence(now)
     return draw(request, "send_now.html", task=task, outlook=outlook, said=said, words=words)
 
 
 @router.post("/{number:int}/let-go")
-def let_go(request: Request, house: TheHouse, actor: Answering, number: int) -> Response:
+def let_go(request: Request, context: TheContext, actor: Answering, number: int) -> Response:
     """Let the text go that a task holds, if it can."""
-    _task(house, actor, number)
+    _task(context, actor, number)
     now = clock.now()
     try:
-        went, outlook = releasing.send_now(house, number, now, who=actor.who, sites=actor.sites("answer"))
+        went, outlook = releasing.send_now(context, number, now, who=actor.who, sites=actor.sites("answer"))
         if went:
             return see(f"/inbox/{number}", done="gone" if outlook.what == "goes" else "waits")
         said = outlook.sentence(now)
     except tasks.Settled as settled:
         said = f"Not done: {settled}"
-    return _draw(request, house, actor, number, problems={"let-go": said})
+    return _draw(request, context, actor, number, problems={"let-go": said})

@@ -14,12 +14,12 @@ from reminders.queries import delivery_log
 from reminders.queries.counts import Facets, hour_of_day
 from reminders.queries.delivery_log import Question
 from reminders.queries.texts import LogFilter, Logged
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.sending import failed_texts
 from reminders.web.access import Actor, Exporting, Looking
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
@@ -38,54 +38,54 @@ _OF_PEOPLE = {*delivery_log.BY_ID.values(), "number"}
 
 
 @router.get("/log", response_class=HTMLResponse)
-def log(request: Request, house: TheHouse, actor: Looking) -> Response:
+def log(request: Request, context: TheContext, actor: Looking) -> Response:
     """The delivery log, newest first. 422 with the problems for filters that are none.
 
     A reference or a number in the address, as old links have it, leads to the address without it; 404 where it is
-    nobody's here, or the id is. `before` names the last line of the page before this one, `after` the first of the one
+    no one's here, or the id is. `before` names the last line of the page before this one, `after` the first of the one
     after it; what names nothing is the newest page.
     """
     fields = dict(request.query_params)
-    elsewhere = _without_references("/log", house, actor, fields, "look")
-    return elsewhere or _page(request, house, actor, fields)
+    elsewhere = _without_references("/log", context, actor, fields, "look")
+    return elsewhere or _page(request, context, actor, fields)
 
 
 def _without_references(
-    path: str, house: House, actor: Actor, fields: Mapping[str, str], permission: str
+    path: str, context: AppContext, actor: Actor, fields: Mapping[str, str], permission: str
 ) -> Response | None:
-    """On to the address that says the same without a reference; None where it has none, or one of nobody here.
+    """On to the address that says the same without a reference; None where it has none, or one of no one here.
 
     An address stands in the browser's history, in a proxy's log and in every screenshot (SEC-16).
     """
     if not any(fields.get(name) for name in (*delivery_log.BY_ID, "number", "q")):
         return None
-    asked = _ask(house, actor, fields, permission)
+    asked = _ask(context, actor, fields, permission)
     if asked.problems or all(fields.get(name) == said for name, said in asked.address.items() if name in _OF_PEOPLE):
         return None
     return see(path, **asked.address)
 
 
-def _ask(house: House, actor: Actor, fields: Mapping[str, str], permission: str = "look") -> Question:
+def _ask(context: AppContext, actor: Actor, fields: Mapping[str, str], permission: str = "look") -> Question:
     now, sites = clock.now(), actor.sites(permission)
-    return house.database.read(lambda tx: delivery_log.ask(house, tx, fields, now, sites=sites, known_only=True))
+    return context.database.read(lambda tx: delivery_log.ask(context, tx, fields, now, sites=sites, known_only=True))
 
 
 @router.post("/log", response_class=HTMLResponse)
-def search(request: Request, house: TheHouse, actor: Looking, form: Form) -> Response:
+def search(request: Request, context: TheContext, actor: Looking, form: Form) -> Response:
     """Search words, or the form: on to the address that says the same without a number or a reference."""
     fields = form.as_dict()
-    asked = _ask(house, actor, fields)
+    asked = _ask(context, actor, fields)
     if asked.chosen["number"] or "number" in asked.problems:  # that there is none is an answer about a person too
         site = min(actor.sites("look"), default=0)
-        delivery_log.note_read(house.database, (), clock.now(), who=actor.who, site=site, by_number=True)
+        delivery_log.note_read(context.database, (), clock.now(), who=actor.who, site=site, by_number=True)
     if asked.problems:
-        return _page(request, house, actor, fields | {"number": ""}, problems=asked.problems)
+        return _page(request, context, actor, fields | {"number": ""}, problems=asked.problems)
     return see("/log", **(asked.address or {"when": "any"}))
 
 
 def _page(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     fields: Mapping[str, str],
     *,
@@ -95,7 +95,7 @@ def _page(
     before, after = _place(fields.get("before", "")), _place(fields.get("after", ""))
 
     def look(tx: queries.Transaction) -> tuple[Question, list[Logged], Facets | None, dict[int, str], bool]:
-        asked = delivery_log.ask(house, tx, fields, now, sites=actor.sites("look"), known_only=True)
+        asked = delivery_log.ask(context, tx, fields, now, sites=actor.sites("look"), known_only=True)
         places = {row.id: row.key for row in queries.people.all_sites(tx) if row.id in actor.sites("look")}
         if asked.wanted is None or problems:
             return asked, [], None, places, True
@@ -104,11 +104,11 @@ def _page(
         any_text = bool(texts) or bool(queries.texts.log(tx, LogFilter(sites=asked.wanted.sites, limit=1)))
         return asked, texts, delivery_log.count(tx, asked.wanted), places, any_text
 
-    asked, texts, counts, places, any_text = house.database.read(look)
+    asked, texts, counts, places, any_text = context.database.read(look)
     wrong = problems or asked.problems
     by_number = bool(asked.chosen["number"] or fields.get("number"))
     seen = [one.text for one in texts[: PER_PAGE + 1]]
-    delivery_log.note_read(house.database, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
+    delivery_log.note_read(context.database, seen, now, who=actor.who, site=min(places, default=0), by_number=by_number)
     more = len(texts) > PER_PAGE
     going_back = after is not None and before is None
     shown = texts[1:] if more and going_back else texts[:PER_PAGE]
@@ -129,7 +129,7 @@ def _page(
         words=fields.get("q", "") if wrong else "" if typed == {"when": "past"} else _as_words(asked.fields),
         filtered=set(typed) - {"when"} or typed.get("when") not in {None, "past", "any"},
         any_text=any_text,
-        facets=_facets(counts, asked, places, house.settings.site.zone) if counts is not None else [],
+        facets=_facets(counts, asked, places, context.settings.site.zone) if counts is not None else [],
         total=delivery_log.about(counts.total) if counts is not None else "",
         many=counts.total if counts is not None else 0,
         counted_at=counts.counted_at if counts is not None else None,
@@ -247,28 +247,30 @@ def _most(counted: Mapping[Any, int]) -> list[tuple[Any, int]]:
 
 
 @router.get("/log/export/{form}")
-def export(request: Request, house: TheHouse, actor: Exporting, form: str) -> Response:
+def export(request: Request, context: TheContext, actor: Exporting, form: str) -> Response:
     """Every text that matches, as a file; who took what out is on record. 404 for a form there is none of."""
     if form not in delivery_log.FORMATS:
         raise HTTPException(404)
     now = clock.now()
     fields = dict(request.query_params)
-    elsewhere = _without_references(f"/log/export/{form}", house, actor, fields, "export")
+    elsewhere = _without_references(f"/log/export/{form}", context, actor, fields, "export")
     if elsewhere is not None:
         return elsewhere
-    asked = _ask(house, actor, fields, "export")
+    asked = _ask(context, actor, fields, "export")
     if asked.wanted is None:
-        return _page(request, house, actor, dict(request.query_params))
+        return _page(request, context, actor, dict(request.query_params))
     wanted = replace(asked.wanted, limit=2**62)
-    delivery_log.note_export(house.database, asked, form, now, who=actor.who)
+    delivery_log.note_export(context.database, asked, form, now, who=actor.who)
     headers = {"Content-Disposition": f'attachment; filename="texts-{now:%Y-%m-%d}.{form}"'}
     kind = delivery_log.FORMATS[form][1]
     if form == "xlsx":
         return StreamingResponse(
-            _pieces(delivery_log.as_workbook(house.database, wanted)), media_type=kind, headers=headers
+            _pieces(delivery_log.as_workbook(context.database, wanted)), media_type=kind, headers=headers
         )
     lines = (
-        delivery_log.as_csv(house.database, wanted) if form == "csv" else delivery_log.as_jsonl(house.database, wanted)
+        delivery_log.as_csv(context.database, wanted)
+        if form == "csv"
+        else delivery_log.as_jsonl(context.database, wanted)
     )
     return StreamingResponse(lines, media_type=kind, headers=headers)
 
@@ -283,7 +285,7 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
 
 
 @router.post("/log/do", response_class=HTMLResponse)
-def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Response:
+def do(request: Request, context: TheContext, actor: Looking, form: Form) -> Response:
     """Do it with the ticked texts; without `sure` say first what it would do. 403 for who may not."""
     action, back = form["do"], form["back"]
     if action not in ACTIONS:
@@ -296,20 +298,20 @@ def do(request: Request, house: TheHouse, actor: Looking, form: Form) -> Respons
         return see(f"/log?{back}&done=none" if back else "/log?done=none")
     now, sites = clock.now(), actor.sites(permission)
     if form["sure"] != "yes":
-        texts = house.database.read(
+        texts = context.database.read(
             lambda tx: [
                 text for one in ids for text in queries.texts.log(tx, LogFilter(text=one, sites=sites, limit=1))
             ]
         )
         site = min(actor.sites("look"), default=0)
         delivery_log.note_read(
-            house.database, [one.text for one in texts], now, who=actor.who, site=site, by_number=False
+            context.database, [one.text for one in texts], now, who=actor.who, site=site, by_number=False
         )
         return draw(request, "log-do.html", action=action, texts=texts, back=back, **_consequences(action, texts, now))
     verb = {"wrong": failed_texts.mark_numbers_wrong, "task": failed_texts.open_tasks, "again": failed_texts.try_again}[
         action
     ]
-    dealt = verb(house, ids, now, sites=sites, who=actor.who)
+    dealt = verb(context, ids, now, sites=sites, who=actor.who)
     return draw(request, "log-done.html", action=action, dealt=dealt, back=back)
 
 

@@ -1,4 +1,4 @@
-"""The pages that explain: how to use this, how well it can be used by everybody, and what is found in replies."""
+"""The pages that explain: how to use this, how well it can be used by everyone, and what is found in replies."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from reminders.queries import marks
 from reminders.service.office.accounts import Actor
 from reminders.web.access import ANYBODY, Needs
 from reminders.web.render import draw
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 
@@ -23,8 +23,8 @@ def manual(request: Request) -> HTMLResponse:
 
 @router.get("/help/replies", response_class=HTMLResponse)
 def found_in_replies(
-    request: Request, house: TheHouse, actor: Annotated[Actor, Depends(Needs("look"))]
+    request: Request, context: TheContext, actor: Annotated[Actor, Depends(Needs("look"))]
 ) -> HTMLResponse:
     """What is found, missed and falsely alarmed, how that was measured, and how to report a miss."""
-    counted = marks.tally(marks.listed(house.database, sites=actor.sites("look")))
+    counted = marks.tally(marks.listed(context.database, sites=actor.sites("look")))
     return draw(request, "replies.html", measured=conversation.measured(), tally=counted)

@@ -16,7 +16,7 @@ from reminders import clock, languages, plans, queries
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
 from reminders.queries import Row, history, readings
 from reminders.queries.patients import ListedPatient, PatientFilter
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.office.api_keys import TooMany
 from reminders.service.people import reader_case, sharing, staff_texts
@@ -26,7 +26,7 @@ from reminders.web.access import Planning
 from reminders.web.forms import Fields, Form, RowId, row_id
 from reminders.web.plan_form import LATER, REPEATS, WEEKDAYS, PlanForm, add_row, drop_row, fields_of, read_form, recurs
 from reminders.web.render import ago, draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
@@ -38,7 +38,7 @@ _ABOUT_A_PERSON = ("patient.", "consent.", "recipients.")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A site at which somebody may enter plans."""
+    """A site at which someone may enter plans."""
 
     id: int
     key: str
@@ -49,10 +49,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: who asks, of which house, and when."""
+    """One request: who asks, of which service, and when."""
 
     request: Request
-    house: House
+    context: AppContext
     actor: Actor
     now: datetime
 
@@ -93,7 +93,7 @@ class Seen:
 @router.get("/plans/new", response_class=HTMLResponse)
 def new(
     request: Request,
-    house: TheHouse,
+    context: TheContext,
     actor: Planning,
     *,
     draft: RowId | None = None,
@@ -102,11 +102,11 @@ def new(
     done: str = "",
 ) -> HTMLResponse:
     """The empty form; or a draft of one's own, or what is known of a patient who gets another plan."""
-    ask = Ask(request, house, actor, clock.now())
-    fields = Fields(_empty(actor, _places(house, actor)[0], ask.now))
+    ask = Ask(request, context, actor, clock.now())
+    fields = Fields(_empty(actor, _places(context, actor)[0], ask.now))
     draft_id = drafts.new_id(ask.now)
     if draft is not None:
-        (kept,) = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id, draft)) or (None,)
+        (kept,) = context.database.read(lambda tx: queries.drafts.mine(tx, actor.id, draft)) or (None,)
         if kept is None:
             raise HTTPException(404)
         fields, draft_id = Fields(list(kept.fields)), kept.id
@@ -117,36 +117,36 @@ def new(
 
 
 @router.post("/plans/new", response_class=HTMLResponse)
-def enter(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
-    """Look somebody up, add or drop a row, send a test, or start the plan. 422 with what is wrong, all of it kept."""
-    return _work(Ask(request, house, actor, clock.now()), form, None)
+def enter(request: Request, context: TheContext, actor: Planning, form: Form) -> Response:
+    """Look someone up, add or drop a row, send a test, or start the plan. 422 with what is wrong, all of it kept."""
+    return _work(Ask(request, context, actor, clock.now()), form, None)
 
 
 @router.post("/plans/preview", response_class=HTMLResponse)
-def preview(request: Request, house: TheHouse, actor: Planning, form: Form) -> HTMLResponse:
+def preview(request: Request, context: TheContext, actor: Planning, form: Form) -> HTMLResponse:
     """The page with the texts of what is typed so far; the script takes the parts that change from it."""
-    ask = Ask(request, house, actor, clock.now())
-    return _page(ask, form, draft_id=row_id(form["draft"]), plan=_plan_of(house, actor, form))
+    ask = Ask(request, context, actor, clock.now())
+    return _page(ask, form, draft_id=row_id(form["draft"]), plan=_plan_of(context, actor, form))
 
 
 @router.post("/plans/drafts/{draft_id}")
-def keep_draft(house: TheHouse, actor: Planning, form: Form, draft_id: RowId) -> Response:
-    """Keep the form as it is, for whoever types it alone."""
-    if not _keep(house, actor, form, draft_id):
+def keep_draft(context: TheContext, actor: Planning, form: Form, draft_id: RowId) -> Response:
+    """Keep the form as it is, for the person who types it alone."""
+    if not _keep(context, actor, form, draft_id):
         raise HTTPException(404)
     return Response(status_code=204)
 
 
 @router.post("/plans/drafts/{draft_id}/discard")
-def discard_draft(house: TheHouse, actor: Planning, draft_id: RowId) -> Response:
+def discard_draft(context: TheContext, actor: Planning, draft_id: RowId) -> Response:
     """Forget a draft."""
-    if not drafts.discard(house, actor.id, draft_id):
+    if not drafts.discard(context, actor.id, draft_id):
         raise HTTPException(404)
     return see("/plans", done="discarded")
 
 
 @router.get("/plans/{plan_id}/edit", response_class=HTMLResponse)
-def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> HTMLResponse:
+def edit(request: Request, context: TheContext, actor: Planning, plan_id: RowId) -> HTMLResponse:
     """The form filled from a plan as it was accepted."""
     now = clock.now()
 
@@ -157,18 +157,18 @@ def edit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId) -> 
         notes.add("plan document read", "plans", plan_id)
         return plan, queries.plans.document_of(tx, plan)
 
-    plan, document = readings.read(house.database, look, now, who=actor.who)
+    plan, document = readings.read(context.database, look, now, who=actor.who)
     fields = Fields([*fields_of(json.loads(document)), ("version", str(plan.version)), ("plan_id", str(plan.id))])
-    return _page(Ask(request, house, actor, now), fields, plan=plan)
+    return _page(Ask(request, context, actor, now), fields, plan=plan)
 
 
 @router.post("/plans/{plan_id}/edit", response_class=HTMLResponse)
-def change(request: Request, house: TheHouse, actor: Planning, form: Form, plan_id: RowId) -> Response:
+def change(request: Request, context: TheContext, actor: Planning, form: Form, plan_id: RowId) -> Response:
     """The same as for a new plan, of one there is."""
-    plan = house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
+    plan = context.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
     if plan is None:
         raise HTTPException(404)
-    return _work(Ask(request, house, actor, clock.now()), form, plan)
+    return _work(Ask(request, context, actor, clock.now()), form, plan)
 
 
 # What the buttons do.
@@ -190,7 +190,7 @@ def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
     if do == "find":
         return _page(ask, form, judged=False, found=_find(ask, form["find"]), **more)
     if do == "keep" and draft_id is not None and plan is None:
-        if not _keep(ask.house, ask.actor, form, draft_id):
+        if not _keep(ask.context, ask.actor, form, draft_id):
             raise HTTPException(404)
         return see("/plans/new", draft=str(draft_id), done="kept")
     if do == "sample":
@@ -202,28 +202,30 @@ def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
 
 def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
     plan: Row[Any] | None = more["plan"]
-    place = _place(_places(ask.house, ask.actor), form)
+    place = _place(_places(ask.context, ask.actor), form)
     read = read_form(form)
     known = plan.id if plan is not None else None
     problems = {}
     try:
-        document = _read(ask.house, read, place, ask.now)
+        document = _read(ask.context, read, place, ask.now)
         problems = read.explain(_uncounted(ask, document, place, plan))
         if not problems:
             version = row_id(form["version"])
-            plan_id, _ = planning.enter(ask.house, document, ask.now, who=ask.actor.who, plan_id=known, version=version)
+            plan_id, _ = planning.enter(
+                ask.context, document, ask.now, who=ask.actor.who, plan_id=known, version=version
+            )
     except PlanRefused as refused:
         problems = read.explain(refused.problems)
     if problems:
         return _page(ask, form, problems=problems, status=422, **more)
     draft_id = more["draft_id"]
     if draft_id is not None:
-        drafts.discard(ask.house, ask.actor.id, draft_id)
+        drafts.discard(ask.context, ask.actor.id, draft_id)
     return see(f"/plans/{plan_id}", done="changed" if plan is not None else "started")
 
 
 def _sample(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
-    place = _place(_places(ask.house, ask.actor), form)
+    place = _place(_places(ask.context, ask.actor), form)
     seen = _look(ask, form, place)
     going = [text for text in seen.texts if text.goes and text.text]
     problems, done = {}, None
@@ -232,7 +234,7 @@ def _sample(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
     else:
         try:
             staff_texts.send_sample(
-                ask.house, going[0].text or "", form["sample"], ask.now, who=ask.actor.who, site=place.key
+                ask.context, going[0].text or "", form["sample"], ask.now, who=ask.actor.who, site=place.key
             )
             done = DONE["sample"]
         except PlanRefused as refused:
@@ -250,34 +252,34 @@ def _sample(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
     )
 
 
-def _keep(house: House, actor: Actor, form: Fields, draft_id: int) -> bool:
-    places = _places(house, actor)
+def _keep(context: AppContext, actor: Actor, form: Fields, draft_id: int) -> bool:
+    places = _places(context, actor)
     site_id = _place(places, form).id
     pairs = [(name, value) for name, value in form.pairs if value and name not in {"do", "find", "sample"}]
-    return drafts.keep(house, draft_id, pairs, clock.now(), staff_id=actor.id, site_id=site_id)
+    return drafts.keep(context, draft_id, pairs, clock.now(), staff_id=actor.id, site_id=site_id)
 
 
 # What the page knows.
 
 
-def _places(house: House, actor: Actor) -> list[Place]:
-    rows = house.database.read(queries.people.all_sites)
+def _places(context: AppContext, actor: Actor) -> list[Place]:
+    rows = context.database.read(queries.people.all_sites)
     mine = actor.sites("plan")
     places = [Place(row.id, row.key, row.zone, row.region, row.alias) for row in rows if row.id in mine]
     if not places:
         raise HTTPException(403, "There is no site at which you may enter plans.")
-    return sorted(places, key=lambda one: one.key != house.settings.site.key)
+    return sorted(places, key=lambda one: one.key != context.settings.site.key)
 
 
 def _place(places: Sequence[Place], form: Fields) -> Place:
     return next((one for one in places if one.key == form["plan.site"]), places[0])
 
 
-def _plan_of(house: House, actor: Actor, form: Fields) -> Row[Any] | None:
+def _plan_of(context: AppContext, actor: Actor, form: Fields) -> Row[Any] | None:
     plan_id = row_id(form["plan_id"])
     if plan_id is None:
         return None
-    return house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
+    return context.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
 
 
 def _empty(actor: Actor, place: Place, now: datetime) -> list[tuple[str, str]]:
@@ -320,21 +322,21 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
         today = plans.to_wall(ask.now, patient.zone).date().isoformat()
         return [*pairs, ("plan.site", patient.site), ("plan.discharged_on", today), ("series.0.key", "")]
 
-    return readings.read(ask.house.database, look, ask.now, who=ask.actor.who)
+    return readings.read(ask.context.database, look, ask.now, who=ask.actor.who)
 
 
-def _known(house: House, tx: queries.Transaction, place: Place, now: datetime) -> plans.Known:
-    return replace(house.known(tx, now, place.key), sites=frozenset({place.key}))
+def _known(context: AppContext, tx: queries.Transaction, place: Place, now: datetime) -> plans.Known:
+    return replace(context.known(tx, now, place.key), sites=frozenset({place.key}))
 
 
-def _read(house: House, read: PlanForm, place: Place, now: datetime) -> PlanDocument:
-    known = house.database.read(lambda tx: _known(house, tx, place, now))
+def _read(context: AppContext, read: PlanForm, place: Place, now: datetime) -> PlanDocument:
+    known = context.database.read(lambda tx: _known(context, tx, place, now))
     return plans.read(read.table, known)
 
 
 def _admit(ask: Ask) -> None:
     try:
-        previews.admit(ask.house, ask.actor.who, ask.now)
+        previews.admit(ask.context, ask.actor.who, ask.now)
     except TooMany as refusal:
         wait = str(-(-refusal.wait // timedelta(seconds=1)))
         said = f"You looked at many plans within a minute. Wait {wait} seconds, then go on."
@@ -346,18 +348,18 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     seen = Seen(read, None, {}, [], (), [], [], None, [])
     refused: Sequence[Problem] = ()
     try:
-        seen.document = _read(ask.house, read, place, ask.now)
+        seen.document = _read(ask.context, read, place, ask.now)
         seen.agreed = agreed(seen.document, place.zone, ask.now)
-        refused = _uncounted(ask, seen.document, place, _plan_of(ask.house, ask.actor, form))
+        refused = _uncounted(ask, seen.document, place, _plan_of(ask.context, ask.actor, form))
         if not read.problems:
             if form["do"] != "start":  # what was tried out often enough is saved all the same
                 _admit(ask)
             places = ask.actor.sites("plan")
-            seen.remarks, seen.texts = planning.try_out(ask.house, seen.document, ask.now, places=places)
+            seen.remarks, seen.texts = planning.try_out(ask.context, seen.document, ask.now, places=places)
     except PlanRefused as refusal:
         refused = refusal.problems
     seen.problems = read.explain(refused)
-    ask.house.database.read(lambda tx: _who_is_here(ask, tx, seen, place))
+    ask.context.database.read(lambda tx: _who_is_here(ask, tx, seen, place))
     return seen
 
 
@@ -366,7 +368,7 @@ def _uncounted(ask: Ask, document: PlanDocument, place: Place, plan: Row[Any] | 
     found = plans.uncounted_in(document, plans.to_wall(ask.now, place.zone).date())
     if not found or plan is None:
         return list(found)
-    before = json.loads(ask.house.database.read(lambda tx: queries.plans.document_of(tx, plan)))
+    before = json.loads(ask.context.database.read(lambda tx: queries.plans.document_of(tx, plan)))
     said = json.loads(document.canonical())
     same = ["consent."] if said.get("consent") == before.get("consent") else []
     was = {other["key"]: other for other in before.get("recipients", ())}
@@ -403,7 +405,7 @@ def agreed(document: PlanDocument, zone: str, now: datetime) -> list[Agreed]:
 
 
 def _who_is_here(ask: Ask, tx: queries.Transaction, seen: Seen, place: Place) -> None:
-    """Note who has this reference or number already, so that nobody is entered twice and nobody's news goes astray."""
+    """Note who has this reference or number already, so that no one is entered twice and no one's news goes astray."""
     form = seen.form
     sites = ask.actor.sites("plan")
     ref = form.value("patient.ref")
@@ -417,7 +419,7 @@ def _who_is_here(ask: Ask, tx: queries.Transaction, seen: Seen, place: Place) ->
     if not form.value("patient.phone"):
         return
     try:
-        phone = plans.read_phone(form.value("patient.phone"), _known(ask.house, tx, place, ask.now))
+        phone = plans.read_phone(form.value("patient.phone"), _known(ask.context, tx, place, ask.now))
     except PlanRefused:
         return
     elsewhere = plans.other_zones(phone, form.value("patient.zone") or place.zone)
@@ -431,18 +433,18 @@ def _who_is_here(ask: Ask, tx: queries.Transaction, seen: Seen, place: Place) ->
     number = queries.people.number_by_phone(tx, phone)
     if number is None:
         return
-    readers = {one.patient_id for one in sharing.known_readers(ask.house, tx, number.id, sites)}
+    readers = {one.patient_id for one in sharing.known_readers(ask.context, tx, number.id, sites)}
     for other in sorted(readers - ({known.id} if known is not None else set())):
         row = history.patient(tx, sites, other)
         whom = row.ref if row is not None else "A patient of another site"
         said = f"{whom} is texted on this number too. They share its limit of texts a day."
         seen.notes.append((said, f"/patients/{row.id}" if row is not None else None))
-    if not readers and not ask.house.settings.sites.one_program:  # another program's number is like no one's
+    if not readers and not ask.context.settings.sites.one_program:  # another program's number is like no one's
         return
     if number.opted_out_at is not None:
         seen.notes.append(("This number has opted out. Nothing goes to it until START comes from that phone.", None))
     elif number.wrong_since is not None or number.bad_since is not None:
-        seen.notes.append(("Texts to this number did not arrive, or it is somebody else's. Ask for another.", None))
+        seen.notes.append(("Texts to this number did not arrive, or it is someone else's. Ask for another.", None))
 
 
 def _find(ask: Ask, words: str) -> list[ListedPatient]:
@@ -451,24 +453,26 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> list[ListedPatient]:
         sites = ask.actor.sites("people") & ask.actor.sites("plan")
-        found = queries.patients.list_patients(tx, sites, search_of(ask.house, tx, words, ask.now), ask.now, names=True)
+        found = queries.patients.list_patients(
+            tx, sites, search_of(ask.context, tx, words, ask.now), ask.now, names=True
+        )
         notes.add("patients list read", "sites", min(sites, default=0))
         return found
 
-    return readings.read(ask.house.database, look, ask.now, who=ask.actor.who)
+    return readings.read(ask.context.database, look, ask.now, who=ask.actor.who)
 
 
-def search_of(house: House, tx: queries.Transaction, words: str, now: datetime) -> PatientFilter:
-    """What somebody typed into a search box: a reference, words of a name, or a phone number in any format."""
-    return PatientFilter(search=words, phone=phone_in(house, tx, words, now), limit=20)
+def search_of(context: AppContext, tx: queries.Transaction, words: str, now: datetime) -> PatientFilter:
+    """What someone typed into a search box: a reference, words of a name, or a phone number in any format."""
+    return PatientFilter(search=words, phone=phone_in(context, tx, words, now), limit=20)
 
 
-def phone_in(house: House, tx: queries.Transaction, words: str, now: datetime) -> str | None:
+def phone_in(context: AppContext, tx: queries.Transaction, words: str, now: datetime) -> str | None:
     """The number that was typed, if it is one."""
     if sum(letter.isdigit() for letter in words) < 7:
         return None
     try:
-        return plans.find_phone(words, house.known(tx, now))
+        return plans.find_phone(words, context.known(tx, now))
     except PlanRefused:
         return None
 
@@ -489,12 +493,12 @@ def _page(
     status: int = 200,
     done: str | None = None,
 ) -> HTMLResponse:
-    places = _places(ask.house, ask.actor)
+    places = _places(ask.context, ask.actor)
     place = _place(places, fields)
     seen = _look(ask, fields, place)
     named = [plans.programs()[key] for key in dict.fromkeys(fields.all("plan.program")) if key in plans.programs()]
     kinds = {one.key: one.kind.value for one in seen.document.all_series()} if seen.document is not None else {}
-    drafts = ask.house.database.read(lambda tx: queries.drafts.mine(tx, ask.actor.id)) if plan is None else []
+    drafts = ask.context.database.read(lambda tx: queries.drafts.mine(tx, ask.actor.id)) if plan is None else []
     return draw(
         ask.request,
         "new_plan.html",

@@ -18,7 +18,7 @@ from reminders.queries import Row, explanations, history, readings
 from reminders.queries.history import Heard
 from reminders.queries.texts import LogFilter, Logged
 from reminders.queries.visits import ListedVisit
-from reminders.service import House
+from reminders.service import AppContext
 from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
 from reminders.service.people import consents, patient_status, phone_numbers, reader_case, staff_texts, supporters
@@ -30,7 +30,7 @@ from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
 from reminders.web.plan_form import LATER, PlanForm, consent_in, explain, recipient_in
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
@@ -49,7 +49,7 @@ DONE = {
     "add": "They were added.",
     "remove": "They get no more texts.",
     "pause": "Paused. Nothing goes until it is resumed.",
-    "resume": "Resumed. What lies ahead was planned anew.",
+    "resume": "Resumed. What lies ahead was planned again.",
     "end": "Ended. What was still to go was taken back.",
     "hold": "There is a legal hold. Nothing is cleared or erased until it ends.",
     "unhold": "The legal hold has ended.",
@@ -69,7 +69,7 @@ class Case:
     """A patient whose page is shown, and to whom."""
 
     request: Request
-    house: House
+    context: AppContext
     actor: Actor
     now: datetime
     row: Row[Any]
@@ -80,7 +80,7 @@ class Case:
         return Whom(self.row.ref, reader.key if reader is not None else "self", self.row.site)
 
     def reader(self, text: str) -> Row[Any]:
-        """The reader of that id among them; the patient where none is named. 404 for anybody else's."""
+        """The reader of that id among them; the patient where none is named. 404 for anyone else's."""
         if not text:
             return next(one for one in self.readers if one.role == "self")
         found = next((one for one in self.readers if str(one.id) == text), None)
@@ -89,7 +89,7 @@ class Case:
         return found
 
 
-def _case(request: Request, house: House, actor: Actor, patient_id: int, permission: str) -> Case:
+def _case(request: Request, context: AppContext, actor: Actor, patient_id: int, permission: str) -> Case:
     now = clock.now()
 
     def look(tx: queries.Transaction) -> Case:
@@ -99,9 +99,9 @@ def _case(request: Request, house: House, actor: Actor, patient_id: int, permiss
         readers = queries.people.recipients_of(tx, patient_id)
         if not readers:
             raise HTTPException(404)
-        return Case(request, house, actor, now, row, readers)
+        return Case(request, context, actor, now, row, readers)
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 # The page and its parts.
@@ -109,31 +109,31 @@ def _case(request: Request, house: House, actor: Actor, patient_id: int, permiss
 
 @router.get("/patients/{patient_id}", response_class=HTMLResponse)
 def timeline(
-    request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
+    request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
 ) -> HTMLResponse:
     """What happened, the latest first, and what is next."""
-    case = _case(request, house, actor, patient_id, "people")
-    return _page(case, "", done=_done(request, done), **house.database.read(lambda tx: _timeline(tx, case)))
+    case = _case(request, context, actor, patient_id, "people")
+    return _page(case, "", done=_done(request, done), **context.database.read(lambda tx: _timeline(tx, case)))
 
 
 @router.get("/patients/{patient_id}/messages", response_class=HTMLResponse)
 def messages(
-    request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
+    request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
 ) -> HTMLResponse:
     """The conversation: what went to the patient and their readers, and what came back."""
-    case = _case(request, house, actor, patient_id, "people")
+    case = _case(request, context, actor, patient_id, "people")
     return _messages(case, done=_done(request, done))
 
 
 @router.post("/patients/{patient_id}/messages", response_class=HTMLResponse)
-def say(request: Request, house: TheHouse, actor: Planning, form: Form, patient_id: RowId) -> Response:
+def say(request: Request, context: TheContext, actor: Planning, form: Form, patient_id: RowId) -> Response:
     """Show what was typed as it would go, and then send it. 422 with what keeps it from going; the words are kept."""
-    case = _case(request, house, actor, patient_id, "plan")
+    case = _case(request, context, actor, patient_id, "plan")
     reader = case.reader(form["reader"])
     typed, problems = None, {}
     try:
         sure = form["do"] == "send" and form["shown"] == form["body"]
-        typed = staff_texts.say(house, case.whom(reader), form["body"], case.now, who=actor.who, dry_run=not sure)
+        typed = staff_texts.say(context, case.whom(reader), form["body"], case.now, who=actor.who, dry_run=not sure)
         if sure and typed is not None:
             return see(f"/patients/{patient_id}/messages", done="said")
     except reader_case.Refused as refused:
@@ -142,37 +142,39 @@ def say(request: Request, house: TheHouse, actor: Planning, form: Form, patient_
 
 
 @router.get("/patients/{patient_id}/plans", response_class=HTMLResponse)
-def theirs(request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId) -> HTMLResponse:
+def theirs(request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId) -> HTMLResponse:
     """Every plan they have or had."""
-    return _page(_case(request, house, actor, patient_id, "people"), "plans")
+    return _page(_case(request, context, actor, patient_id, "people"), "plans")
 
 
 @router.get("/patients/{patient_id}/consent", response_class=HTMLResponse)
 def consent(
-    request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
+    request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId, *, done: str = ""
 ) -> HTMLResponse:
-    """Everything anybody of them ever said about texts."""
-    case = _case(request, house, actor, patient_id, "people")
-    said = house.database.read(lambda tx: history.consents_of(tx, patient_id))
+    """Everything anyone of them ever said about texts."""
+    case = _case(request, context, actor, patient_id, "people")
+    said = context.database.read(lambda tx: history.consents_of(tx, patient_id))
     return _page(case, "consent", said=said, categories=staff_words.CATEGORIES, done=_done(request, done))
 
 
 @router.get("/patients/{patient_id}/access", response_class=HTMLResponse)
 def access(
-    request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId, *, before: RowId | None = None
+    request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId, *, before: RowId | None = None
 ) -> HTMLResponse:
     """Who read or changed what of them."""
-    case = _case(request, house, actor, patient_id, "people")
-    rows = house.database.read(lambda tx: history.access(tx, patient_id, LOGGED + 1, before))
+    case = _case(request, context, actor, patient_id, "people")
+    rows = context.database.read(lambda tx: history.access(tx, patient_id, LOGGED + 1, before))
     older = f"/patients/{patient_id}/access?before={rows[LOGGED - 1].id}" if len(rows) > LOGGED else None
     newest = f"/patients/{patient_id}/access" if before is not None else None
     return _page(case, "access", rows=rows[:LOGGED], older=older, newest=newest)
 
 
 @router.post("/patients/{patient_id}/show", response_class=HTMLResponse)
-def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Form, patient_id: RowId) -> HTMLResponse:
+def show_number(
+    request: Request, context: TheContext, actor: SeeingPeople, form: Form, patient_id: RowId
+) -> HTMLResponse:
     """The number of a reader in full, to phone them; that it was shown is on record."""
-    case = _case(request, house, actor, patient_id, "people")
+    case = _case(request, context, actor, patient_id, "people")
     reader = case.reader(form["reader"])
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> str:
@@ -180,19 +182,19 @@ def show_number(request: Request, house: TheHouse, actor: SeeingPeople, form: Fo
         notes.add("number read", "recipients", reader.id)
         return queries.people.phone_of(tx, number.id, number.phone_sealed)
 
-    phone = readings.read(house.database, look, case.now, who=actor.who)
-    return _page(case, "", shown=(reader.key, phone), **house.database.read(lambda tx: _timeline(tx, case)))
+    phone = readings.read(context.database, look, case.now, who=actor.who)
+    return _page(case, "", shown=(reader.key, phone), **context.database.read(lambda tx: _timeline(tx, case)))
 
 
 @router.get("/patients/{patient_id}/card", response_class=HTMLResponse)
 def card(
-    request: Request, house: TheHouse, actor: SeeingPeople, patient_id: RowId, *, reader: str = ""
+    request: Request, context: TheContext, actor: SeeingPeople, patient_id: RowId, *, reader: str = ""
 ) -> HTMLResponse:
-    """The card to take home, to be printed: it names nobody."""
-    case = _case(request, house, actor, patient_id, "people")
+    """The card to take home, to be printed: it names no one."""
+    case = _case(request, context, actor, patient_id, "people")
     whose = case.reader(reader)
     try:
-        said = patient_status.card(house, case.whom(whose))
+        said = patient_status.card(context, case.whom(whose))
     except wording.Unsayable:
         said = None
     return draw(request, "card.html", card=said, language=whose.language, back=f"/patients/{patient_id}")
@@ -200,7 +202,7 @@ def card(
 
 def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
     """The head of a patient, and the part of that tab. That it was read is on record, once a request."""
-    person = patient_status.show(case.house, case.whom(), case.now, who=case.actor.who)
+    person = patient_status.show(case.context, case.whom(), case.now, who=case.actor.who)
     if person is None:
         raise HTTPException(404)
     own = next(one for one in person.readers if one.key == "self")
@@ -233,7 +235,7 @@ def _health(reader: Shown) -> tuple[str, str]:
     if reader.opted_out_at is not None:
         return "bad", "opted out"
     if reader.wrong_since is not None:
-        return "bad", "somebody else's"
+        return "bad", "someone else's"
     if reader.bad_since is not None:
         return "bad", "cannot be reached"
     return ("good", "checked") if reader.verified_at is not None else ("wait", "not checked yet")
@@ -363,7 +365,7 @@ def _messages(case: Case, **values: Any) -> HTMLResponse:
 
     values = {"typed": None, "reader": case.reader(""), "body": "", "problems": {}} | values
     status = 422 if values["problems"] else 200
-    return _page(case, "messages", talk=case.house.database.read(look), status=status, readers=case.readers, **values)
+    return _page(case, "messages", talk=case.context.database.read(look), status=status, readers=case.readers, **values)
 
 
 # What can be done.
@@ -401,7 +403,7 @@ def _new_number(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     consent = consent_in(form, "consent")
     return _texts_of(
         phone_numbers.new_number(
-            case.house,
+            case.context,
             case.whom(reader),
             form["phone"],
             case.now,
@@ -417,7 +419,7 @@ def _record_consent(case: Case, form: Fields, reader: Row[Any]) -> Changes | Non
     if consent is None:
         raise _Wrong(consent__said="Say whether they agreed to texts")
     return _texts_of(
-        consents.record_consent(case.house, case.whom(reader), consent, case.now, who=case.actor.who, by_hand=True)
+        consents.record_consent(case.context, case.whom(reader), consent, case.now, who=case.actor.who, by_hand=True)
     )
 
 
@@ -433,7 +435,7 @@ def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
         raise _Wrong(by="Say who received it")
     return _texts_of(
         consents.record_opt_out(
-            case.house,
+            case.context,
             case.whom(reader),
             case.now,
             how=form["how"],
@@ -448,18 +450,20 @@ def _verify(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     if not form["how"]:
         raise _Wrong(how="Say how you made sure, such as: read the welcome text aloud together")
     return _texts_of(
-        phone_numbers.verify(case.house, case.whom(reader), form["how"][:500], case.now, who=case.actor.who)
+        phone_numbers.verify(case.context, case.whom(reader), form["how"][:500], case.now, who=case.actor.who)
     )
 
 
 def _wrong(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del form
-    return _texts_of(phone_numbers.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who))
+    return _texts_of(phone_numbers.mark_wrong(case.context, case.whom(reader), case.now, who=case.actor.who))
 
 
 def _right(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del form
-    return _texts_of(phone_numbers.mark_wrong(case.house, case.whom(reader), case.now, who=case.actor.who, wrong=False))
+    return _texts_of(
+        phone_numbers.mark_wrong(case.context, case.whom(reader), case.now, who=case.actor.who, wrong=False)
+    )
 
 
 def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
@@ -473,7 +477,7 @@ def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     series = form.all("series") or None
     return _texts_of(
         supporters.add_recipient(
-            case.house, case.whom(), recipient, case.now, who=case.actor.who, series=series, by_hand=True
+            case.context, case.whom(), recipient, case.now, who=case.actor.who, series=series, by_hand=True
         )
     )
 
@@ -483,7 +487,9 @@ def _remove(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
         raise _Wrong(asked="Say who asked for it")
     by_patient = form["asked"] == "patient"
     return _texts_of(
-        supporters.remove_recipient(case.house, case.whom(reader), case.now, who=case.actor.who, by_patient=by_patient)
+        supporters.remove_recipient(
+            case.context, case.whom(reader), case.now, who=case.actor.who, by_patient=by_patient
+        )
     )
 
 
@@ -493,9 +499,9 @@ def _set_all(status: str) -> Verb:
         because = form["because"] or None
         if status == "ended" and because not in ENDINGS:
             raise _Wrong(because="Say why it ends")
-        current = case.house.database.read(lambda tx: queries.plans.current_plans(tx, case.row.id))
+        current = case.context.database.read(lambda tx: queries.plans.current_plans(tx, case.row.id))
         _, texts = changes.set_statuses(
-            case.house, [plan.id for plan in current], status, case.now, who=case.actor.who, because=because
+            case.context, [plan.id for plan in current], status, case.now, who=case.actor.who, because=because
         )
         return texts
 
@@ -505,7 +511,7 @@ def _set_all(status: str) -> Verb:
 def _hold(*, on: bool) -> Verb:
     def do(case: Case, form: Fields, reader: Row[Any]) -> Changes:
         del form, reader
-        retention.hold(case.house, case.row.ref, case.now, who=case.actor.who, on=on, site=case.row.site)
+        retention.hold(case.context, case.row.ref, case.now, who=case.actor.who, on=on, site=case.row.site)
         return Changes()
 
     return do
@@ -514,8 +520,8 @@ def _hold(*, on: bool) -> Verb:
 def _erase(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     del reader
     if form["ref"] != case.row.ref:
-        raise _Wrong(ref=f"Enter the reference {case.row.ref}, so that nobody is erased by mistake")
-    done = retention.erase(case.house, case.row.ref, case.now, who=case.actor.who, site=case.row.site)
+        raise _Wrong(ref=f"Enter the reference {case.row.ref}, so that no one is erased by mistake")
+    done = retention.erase(case.context, case.row.ref, case.now, who=case.actor.who, site=case.row.site)
     return Changes(retracted=done.retracted) if done is not None else None
 
 
@@ -528,7 +534,7 @@ DEEDS: Mapping[str, Deed] = MappingProxyType(
         "consent": Deed("Record what they said about texts", "Put it on record", _record_consent, tab="consent"),
         "opt-out": Deed("Record a no", "Put the no on record", _opt_out, danger=True, tab="consent"),
         "verify": Deed("The number was checked", "It is theirs", _verify),
-        "wrong": Deed("The number is somebody else's", "Mark it as wrong", _wrong, danger=True),
+        "wrong": Deed("The number is someone else's", "Mark it as wrong", _wrong, danger=True),
         "right": Deed("The number is theirs after all", "It is theirs", _right),
         "add": Deed("Add a supporter or guardian", "Add them", _add),
         "remove": Deed("No more texts to this person", "End their texts", _remove, danger=True),
@@ -541,10 +547,10 @@ DEEDS: Mapping[str, Deed] = MappingProxyType(
 
 @router.get("/patients/{patient_id}/do/{what}", response_class=HTMLResponse)
 def ask(
-    request: Request, house: TheHouse, actor: Planning, patient_id: RowId, what: str, *, reader: str = ""
+    request: Request, context: TheContext, actor: Planning, patient_id: RowId, what: str, *, reader: str = ""
 ) -> HTMLResponse:
     """The page on which something is done for a patient, with what follows from it."""
-    case = _case(request, house, actor, patient_id, "plan")
+    case = _case(request, context, actor, patient_id, "plan")
     today = plans.to_wall(case.now, case.row.zone)
     blank = [
         ("reader", reader),
@@ -560,9 +566,11 @@ def ask(
 
 
 @router.post("/patients/{patient_id}/do/{what}", response_class=HTMLResponse)
-def act(request: Request, house: TheHouse, actor: Planning, form: Form, *, patient_id: RowId, what: str) -> Response:
+def act(
+    request: Request, context: TheContext, actor: Planning, form: Form, *, patient_id: RowId, what: str
+) -> Response:
     """Do it. 422 with what keeps it from being done; what was typed is kept."""
-    case = _case(request, house, actor, patient_id, "plan")
+    case = _case(request, context, actor, patient_id, "plan")
     deed = _deed(case, what)
     try:
         texts = deed.do(case, form, case.reader(form["reader"]))
@@ -605,13 +613,13 @@ def _do_page(case: Case, what: str, form: Fields, problems: Mapping[str, str]) -
             "series": {one.key: f"{one.key} ({staff_words.KINDS[one.kind]})" for one in series},
         }
 
-    known = case.house.database.read(look)
+    known = case.context.database.read(look)
     status = {"pause": "paused", "resume": "active", "end": "ended"}.get(what)
     texts = None
     if status is not None:
         ids = [plan.id for plan in known["current"]]
         _, texts = changes.set_statuses(
-            case.house, ids, status, case.now, who=case.actor.who, because="other", dry_run=True
+            case.context, ids, status, case.now, who=case.actor.who, because="other", dry_run=True
         )
     return draw(
         case.request,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.queries import readings
 from reminders.queries.people import PhoneOf
 from reminders.service.office.accounts import Actor
@@ -14,7 +14,7 @@ from reminders.sms.phones import PhonesAway, PretendPhones
 from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter(prefix="/phones")
 
@@ -29,27 +29,27 @@ DONE = {
 SeeingPeople = Annotated[Actor, Depends(Needs("people"))]
 
 
-def _phones(house: House) -> PretendPhones:
+def _phones(context: AppContext) -> PretendPhones:
     """The phones. Raises 404 where texts are real."""
-    if house.settings.twilio.live:
+    if context.settings.twilio.live:
         raise HTTPException(404)
-    return PretendPhones(house.settings.twilio.phones_url)
+    return PretendPhones(context.settings.twilio.phones_url)
 
 
-def _clock(house: House) -> str:
-    return f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}"
+def _clock(context: AppContext) -> str:
+    return f"{plans.to_wall(clock.now(), context.settings.site.zone):%H:%M:%S}"
 
 
 @router.get("", response_class=HTMLResponse)
-def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLResponse:
+def phones_page(request: Request, context: TheContext, actor: SeeingPeople) -> HTMLResponse:
     """Every pretend phone that is known here, those with the latest news first."""
-    phones, now = _phones(house), clock.now()
+    phones, now = _phones(context), clock.now()
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> list[PhoneOf]:
         notes.add("pretend phones read", "numbers", 0)
         return queries.people.phones_at(tx, actor.sites("people"))
 
-    known = readings.read(house.database, look, now, who=actor.who)
+    known = readings.read(context.database, look, now, who=actor.who)
     try:
         shown, away = {one.number: one for one in phones.all()}, False
     except PhonesAway:
@@ -63,19 +63,19 @@ def phones_page(request: Request, house: TheHouse, actor: SeeingPeople) -> HTMLR
             for one in sorted(known, key=lambda one: order.get(one.phone, len(order)))
         ],
         away=away,
-        now_clock=_clock(house),
+        now_clock=_clock(context),
     )
 
 
 @router.get("/{key:int}", response_class=HTMLResponse)
-def phone_page(request: Request, house: TheHouse, actor: SeeingPeople, key: int, done: str = "") -> HTMLResponse:
+def phone_page(request: Request, context: TheContext, actor: SeeingPeople, key: int, done: str = "") -> HTMLResponse:
     """One phone's screen, and what its owner may do."""
-    return _draw(request, house, actor, key, done=DONE.get(done))
+    return _draw(request, context, actor, key, done=DONE.get(done))
 
 
 def _draw(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     key: int,
     *,
@@ -83,7 +83,7 @@ def _draw(
     problems: dict[str, str] | None = None,
     done: str | None = None,
 ) -> HTMLResponse:
-    phones, one = _phones(house), _one(house, actor, key)
+    phones, one = _phones(context), _one(context, actor, key)
     try:
         screen, away = phones.screen(one.phone), False
         is_on = next((phone.is_on for phone in phones.all() if phone.number == one.phone), True)
@@ -102,11 +102,11 @@ def _draw(
         body=body,
         problems=problems or {},
         done=done,
-        now_clock=_clock(house),
+        now_clock=_clock(context),
     )
 
 
-def _one(house: House, actor: Actor, key: int) -> PhoneOf:
+def _one(context: AppContext, actor: Actor, key: int) -> PhoneOf:
     now, sites = clock.now(), actor.sites("people")
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> PhoneOf | None:
@@ -115,33 +115,33 @@ def _one(house: House, actor: Actor, key: int) -> PhoneOf:
             notes.add("pretend phone read", "numbers", key)
         return found
 
-    found = readings.read(house.database, look, now, who=actor.who) if 0 < key < 2**63 else None
+    found = readings.read(context.database, look, now, who=actor.who) if 0 < key < 2**63 else None
     if found is None:
         raise HTTPException(404)
     return found
 
 
 @router.post("/{key:int}/text")
-def text(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
+def text(request: Request, context: TheContext, actor: SeeingPeople, key: int, form: Form) -> Response:
     """The phone texts us what was typed, or one of the quick answers."""
-    phones, one = _phones(house), _one(house, actor, key)
+    phones, one = _phones(context), _one(context, actor, key)
     body = form["quick"] or form["body"]
     if not body or len(body) > LONGEST:
         problem = "Type what the phone sends" if not body else f"Shorten it to {LONGEST} characters"
-        return _draw(request, house, actor, key, body=body, problems={"body": problem})
+        return _draw(request, context, actor, key, body=body, problems={"body": problem})
     try:
-        phones.text(one.phone, one.sender or house.settings.twilio.sender, body)
+        phones.text(one.phone, one.sender or context.settings.twilio.sender, body)
     except PhonesAway:
-        return _draw(request, house, actor, key, body=body, problems={"body": "The pretend phones do not answer"})
+        return _draw(request, context, actor, key, body=body, problems={"body": "The pretend phones do not answer"})
     return see(f"/phones/{key}", done="sent")
 
 
 @router.post("/{key:int}/switch")
-def switch(request: Request, house: TheHouse, actor: SeeingPeople, key: int, form: Form) -> Response:
+def switch(request: Request, context: TheContext, actor: SeeingPeople, key: int, form: Form) -> Response:
     """Switch the phone on or off."""
-    phones, one = _phones(house), _one(house, actor, key)
+    phones, one = _phones(context), _one(context, actor, key)
     try:
         phones.switch(one.phone, on=form["to"] == "on")
     except PhonesAway:
-        return _draw(request, house, actor, key, problems={"body": "The pretend phones do not answer"})
+        return _draw(request, context, actor, key, problems={"body": "The pretend phones do not answer"})
     return see(f"/phones/{key}", done="on" if form["to"] == "on" else "off")

@@ -15,7 +15,7 @@ from reminders.lifecycle import PLANNED
 from reminders.queries import Row, history, readings
 from reminders.queries.plans import ListedPlan, PlanFilter
 from reminders.queries.visits import ListedVisit
-from reminders.service import House, planning
+from reminders.service import AppContext, planning
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import cap_costs, changes
 from reminders.service.planning.accepting import Previewed
@@ -24,7 +24,7 @@ from reminders.web.forms import Fields, Form, RowId, day_in, row_id
 from reminders.web.pages.new_plan import phone_in
 from reminders.web.plan_form import recurs
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
@@ -33,9 +33,9 @@ PER_PAGE = 50
 VISITS = 12
 DONE = {
     "paused": "Paused. Nothing goes for it until it is resumed.",
-    "resumed": "Resumed. What lies ahead was planned anew.",
+    "resumed": "Resumed. What lies ahead was planned again.",
     "ended": "Ended. What was still to go was taken back.",
-    "transferred": "Handed on. The plan ended here; at the other site they get a new one and consent anew.",
+    "transferred": "Handed on. The plan ended here; at the other site they get a new one and consent again.",
     "started": "The plan has started. This page shows each of its texts and when it was delivered.",
     "changed": "The change is saved, and the texts follow it.",
     "moved": "The visit was moved, and its texts with it.",
@@ -54,7 +54,7 @@ ENDINGS = {
     "completed": "completed",
     "left": "left early",
     "readmitted": "readmitted",
-    "died": "the patient died: everything to anybody about them ends",
+    "died": "the patient died: everything to anyone about them ends",
     "other": "another reason",
 }
 BECAUSE = ENDINGS | {"transferred": "handed on to another site"}
@@ -68,7 +68,7 @@ _AFTER = {"pause": "paused", "resume": "resumed", "end": "ended"}
 @router.get("/plans", response_class=HTMLResponse)
 def listed(
     request: Request,
-    house: TheHouse,
+    context: TheContext,
     actor: Looking,
     *,
     status: str = "",
@@ -84,7 +84,7 @@ def listed(
     chosen["site"] = site.strip()
     problems = _problems(chosen)
     wanted = PlanFilter(limit=PER_PAGE + 1) if problems else _filter(chosen, actor, before)
-    rows = [] if problems else _rows(house, actor, wanted, chosen["site"])
+    rows = [] if problems else _rows(context, actor, wanted, chosen["site"])
     asked = {name: value for name, value in chosen.items() if value}
     older = None
     if len(rows) > PER_PAGE:
@@ -92,7 +92,7 @@ def listed(
         older = "/plans?" + urlencode(asked | {"before": f"{on}~{last}"})
     return _list(
         request,
-        house,
+        context,
         actor,
         rows[:PER_PAGE],
         status=422 if problems else 200,
@@ -105,21 +105,23 @@ def listed(
 
 
 @router.post("/plans", response_class=HTMLResponse)
-def search(request: Request, house: TheHouse, actor: SeeingPeople, form: Form) -> HTMLResponse:
-    """The plans of whoever has that reference, those words in their name, or that number. Nothing of it is in a URL."""
+def search(request: Request, context: TheContext, actor: SeeingPeople, form: Form) -> HTMLResponse:
+    """The plans of patients with that reference, those words in their name, or that number. None of it is in a URL."""
     words, now = form["search"][:200], clock.now()
     rows = []
     if words:
-        phone = house.database.read(lambda tx: phone_in(house, tx, words, now))
-        rows = _rows(house, actor, PlanFilter(search=words, phone=phone, limit=PER_PAGE))
-    return _list(request, house, actor, rows, searched=words, chosen={}, problems={})
+        phone = context.database.read(lambda tx: phone_in(context, tx, words, now))
+        rows = _rows(context, actor, PlanFilter(search=words, phone=phone, limit=PER_PAGE))
+    return _list(request, context, actor, rows, searched=words, chosen={}, problems={})
 
 
-def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPlan], **values: Any) -> HTMLResponse:
-    sites = house.database.read(queries.people.all_sites)
+def _list(
+    request: Request, context: AppContext, actor: Actor, rows: Sequence[ListedPlan], **values: Any
+) -> HTMLResponse:
+    sites = context.database.read(queries.people.all_sites)
     people = {site.key for site in sites if site.id in actor.sites("people")}
     may_change = {site.key for site in sites if site.id in actor.sites("plan")}
-    drafts = house.database.read(lambda tx: queries.drafts.mine(tx, actor.id)) if actor.may("plan") else []
+    drafts = context.database.read(lambda tx: queries.drafts.mine(tx, actor.id)) if actor.may("plan") else []
     values = {"older": None, "newest": None, "searched": None, "done": None} | values
     return draw(
         request,
@@ -138,12 +140,12 @@ def _list(request: Request, house: House, actor: Actor, rows: Sequence[ListedPla
     )
 
 
-def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[ListedPlan]:
+def _rows(context: AppContext, actor: Actor, wanted: PlanFilter, at: str = "") -> list[ListedPlan]:
     """The plans `at` a site, or at all, with names where names may be seen; that they were read is on record."""
     now, sites = clock.now(), actor.sites("look")
     may = actor.sites("people")
     if at:
-        rows = house.database.read(queries.people.all_sites)
+        rows = context.database.read(queries.people.all_sites)
         sites &= {row.id for row in rows if row.key == at}
     if wanted.search or wanted.phone:
         sites &= may
@@ -155,7 +157,7 @@ def _rows(house: House, actor: Actor, wanted: PlanFilter, at: str = "") -> list[
         notes.add_unless_known(tx, "plans list read", "sites", site, shown=shown, now=now, who=actor.who, again=False)
         return rows
 
-    return readings.read(house.database, look, now, who=actor.who)
+    return readings.read(context.database, look, now, who=actor.who)
 
 
 def _filter(chosen: dict[str, str], actor: Actor, before: str) -> PlanFilter:
@@ -193,30 +195,30 @@ def _place(before: str) -> tuple[date, int] | None:
 
 
 @router.post("/plans/together", response_class=HTMLResponse)
-def together(request: Request, house: TheHouse, actor: Planning, form: Form) -> Response:
+def together(request: Request, context: TheContext, actor: Planning, form: Form) -> Response:
     """What happens if the ticked plans are paused, resumed or ended, in numbers; and then it happens."""
     now, do = clock.now(), form["do"]
     if do not in _STATUS:
         raise HTTPException(400)
     ids = {found for one in form.all("plan") if (found := row_id(one)) is not None}
     wanted = PlanFilter(ids=ids, limit=PER_PAGE + 1)
-    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, actor.sites("plan"), wanted, now))
+    rows = context.database.read(lambda tx: queries.plans.list_plans(tx, actor.sites("plan"), wanted, now))
     problems = {} if rows else {"plan": "Tick the plans first"}
     because = form["because"] or None
     if do == "end" and form["sure"] and because not in ENDINGS:
         problems["because"] = "Say why they end"
     if form["sure"] and not problems:
         done, _ = changes.set_statuses(
-            house, [one.id for one in rows], _STATUS[do], now, who=actor.who, because=because
+            context, [one.id for one in rows], _STATUS[do], now, who=actor.who, because=because
         )
         return see("/plans", done=_AFTER[do] if done else "nothing")
     where = {"action": "/plans/together", "back": "/plans"}
-    return _ask_first(request, house, actor, rows, do, problems=problems, because=because, sites=(), **where)
+    return _ask_first(request, context, actor, rows, do, problems=problems, because=because, sites=(), **where)
 
 
 def _ask_first(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     plans: Sequence[ListedPlan],
     do: str,
@@ -226,7 +228,7 @@ def _ask_first(
 ) -> HTMLResponse:
     """What would come of it, in numbers, and whether it is meant."""
     stand, texts = changes.set_statuses(
-        house,
+        context,
         [one.id for one in plans],
         _STATUS.get(do, "ended"),
         clock.now(),
@@ -266,19 +268,19 @@ class Opened:
 
 @router.get("/plans/{plan_id}", response_class=HTMLResponse)
 def plan(
-    request: Request, house: TheHouse, actor: Looking, plan_id: RowId, *, every: str = "", done: str = ""
+    request: Request, context: TheContext, actor: Looking, plan_id: RowId, *, every: str = "", done: str = ""
 ) -> HTMLResponse:
     """One plan: what was agreed, its visits, and every text with what became of it."""
     now = clock.now()
-    again = request.headers.get("x-refresh") == "1"  # the same page, read anew by itself
+    again = request.headers.get("x-refresh") == "1"  # the same page, read again by itself
     opened = readings.read(
-        house.database,
-        lambda tx, notes: _open(house, tx, notes, actor, plan_id=plan_id, now=now, again=again),
+        context.database,
+        lambda tx, notes: _open(context, tx, notes, actor, plan_id=plan_id, now=now, again=again),
         now,
         who=actor.who,
     )
     visits = opened.visits if every else [one for one in opened.visits if one.starts_at > now][:VISITS]
-    may_see = actor.may("people", _site_id(house, opened.plan.site))
+    may_see = actor.may("people", _site_id(context, opened.plan.site))
     return draw(
         request,
         "plan.html",
@@ -293,7 +295,7 @@ def plan(
         bodies=opened.bodies,
         series=opened.series,
         may_see=may_see,
-        may_change=actor.may("plan", _site_id(house, opened.plan.site)),
+        may_change=actor.may("plan", _site_id(context, opened.plan.site)),
         kinds=staff_words.KINDS,
         words=STATES,
         blocked=BLOCKED,
@@ -304,7 +306,7 @@ def plan(
 
 
 def _open(
-    house: House,
+    context: AppContext,
     tx: queries.Transaction,
     notes: readings.Notes,
     actor: Actor,
@@ -321,55 +323,55 @@ def _open(
     notes.add_unless_known(tx, "plan page read", "plans", plan_id, shown=(), now=now, who=actor.who, again=again)
     (shown,) = queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = queries.visits.list_visits(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
-    texts = planning.texts_of(house, tx, row, now)
+    texts = planning.texts_of(context, tx, row, now)
     tried = [one.id for one in texts if one.state not in PLANNED]
     bodies = queries.texts.bodies(tx, tried) if names else {}
     return Opened(shown, visits, texts, bodies, queries.plans.series_of(tx, plan_id))
 
 
-def _site_id(house: House, key: str) -> int:
-    site = house.database.read(lambda tx: queries.people.site_by_key(tx, key))
+def _site_id(context: AppContext, key: str) -> int:
+    site = context.database.read(lambda tx: queries.people.site_by_key(tx, key))
     assert site is not None
     return int(site.id)
 
 
 @router.get("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)
-def ask(request: Request, house: TheHouse, actor: Planning, plan_id: RowId, do: str) -> HTMLResponse:
+def ask(request: Request, context: TheContext, actor: Planning, plan_id: RowId, do: str) -> HTMLResponse:
     """What happens if the plan is paused, resumed, ended or handed on."""
-    return _asked(request, house, actor, plan_id, do, problems={})
+    return _asked(request, context, actor, plan_id, do, problems={})
 
 
 @router.post("/plans/{plan_id}/change/{do}", response_class=HTMLResponse)
-def change(request: Request, house: TheHouse, actor: Planning, form: Form, *, plan_id: RowId, do: str) -> Response:
+def change(request: Request, context: TheContext, actor: Planning, form: Form, *, plan_id: RowId, do: str) -> Response:
     """Pause, resume, end or hand on one plan."""
-    row = _mine(house, actor, plan_id, do)
+    row = _mine(context, actor, plan_id, do)
     now, because = clock.now(), form["because"] or None
     try:
         if do == "transfer":
-            site = house.database.read(lambda tx: queries.people.site_of_patient(tx, row.patient_id))
-            changes.transfer(house, row.ref, form["to_site"], now, who=actor.who, site=site.key)
+            site = context.database.read(lambda tx: queries.people.site_of_patient(tx, row.patient_id))
+            changes.transfer(context, row.ref, form["to_site"], now, who=actor.who, site=site.key)
             return see(f"/plans/{plan_id}", done="transferred")
         if do == "end" and because not in ENDINGS:
-            return _asked(request, house, actor, plan_id, do, problems={"because": "Say why it ends"})
-        done, _ = changes.set_statuses(house, [plan_id], _STATUS[do], now, who=actor.who, because=because)
+            return _asked(request, context, actor, plan_id, do, problems={"because": "Say why it ends"})
+        done, _ = changes.set_statuses(context, [plan_id], _STATUS[do], now, who=actor.who, because=because)
     except ValueError as refused:
-        return _asked(request, house, actor, plan_id, do, problems={"to_site": _sentence(refused)})
+        return _asked(request, context, actor, plan_id, do, problems={"to_site": _sentence(refused)})
     return see(f"/plans/{plan_id}", done=_AFTER[do] if done else "nothing")
 
 
 def _asked(
-    request: Request, house: House, actor: Actor, plan_id: int, do: str, *, problems: dict[str, str]
+    request: Request, context: AppContext, actor: Actor, plan_id: int, do: str, *, problems: dict[str, str]
 ) -> HTMLResponse:
     now = clock.now()
-    row = _mine(house, actor, plan_id, do)
-    rows = house.database.read(lambda tx: queries.plans.list_plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
-    others = [site.key for site in house.database.read(queries.people.all_sites) if site.id != row.site_id]
+    row = _mine(context, actor, plan_id, do)
+    rows = context.database.read(lambda tx: queries.plans.list_plans(tx, [row.site_id], PlanFilter(ids=[plan_id]), now))
+    others = [site.key for site in context.database.read(queries.people.all_sites) if site.id != row.site_id]
     where = {"action": f"/plans/{plan_id}/change/{do}", "back": f"/plans/{plan_id}"}
-    return _ask_first(request, house, actor, rows, do, problems=problems, because=None, sites=others, **where)
+    return _ask_first(request, context, actor, rows, do, problems=problems, because=None, sites=others, **where)
 
 
-def _mine(house: House, actor: Actor, plan_id: int, do: str) -> Row[Any]:
-    row = house.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
+def _mine(context: AppContext, actor: Actor, plan_id: int, do: str) -> Row[Any]:
+    row = context.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
     if row is None or do not in {*_STATUS, "transfer"}:
         raise HTTPException(404)
     return row
@@ -384,39 +386,39 @@ def _sentence(error: Exception) -> str:
 
 
 @router.get("/plans/{plan_id}/visits/{visit_id}", response_class=HTMLResponse)
-def visit(request: Request, house: TheHouse, actor: Planning, plan_id: RowId, visit_id: RowId) -> HTMLResponse:
+def visit(request: Request, context: TheContext, actor: Planning, plan_id: RowId, visit_id: RowId) -> HTMLResponse:
     """Move one visit or call it off."""
-    found, _ = _visit(house, actor, plan_id, visit_id)
+    found, _ = _visit(context, actor, plan_id, visit_id)
     return _visit_page(request, actor, plan_id, found, Fields([]))
 
 
 @router.post("/plans/{plan_id}/visits/{visit_id}", response_class=HTMLResponse)
 def change_visit(
-    request: Request, house: TheHouse, actor: Planning, form: Form, *, plan_id: RowId, visit_id: RowId
+    request: Request, context: TheContext, actor: Planning, form: Form, *, plan_id: RowId, visit_id: RowId
 ) -> Response:
     """Show which texts change if the visit is moved or called off; once that was seen, do it."""
     now = clock.now()
-    found, patient_id = _visit(house, actor, plan_id, visit_id)
+    found, patient_id = _visit(context, actor, plan_id, visit_id)
     off = form["do"] in {"off", "off_sure"}
     to, problems = (None, {}) if off else _when(form)
     effects: list[planning.Effect] | None = None
     if not problems:
 
         def work(tx: queries.Transaction) -> object:
-            return changes.change_one(house, tx, visit_id, now, who=actor.who, to=to)
+            return changes.change_one(context, tx, visit_id, now, who=actor.who, to=to)
 
         try:
             if form["do"] in {"move_sure", "off_sure"} and (off or form["shown"] == f"{to:%Y-%m-%dT%H:%M}"):
-                if changes.change(house, visit_id, now, who=actor.who, to=to) is None:
+                if changes.change(context, visit_id, now, who=actor.who, to=to) is None:
                     raise HTTPException(409, "This visit is not on any more. Go back and look at the plan.")
                 return see(f"/plans/{plan_id}", done="off" if off else "moved")
-            _, effects = planning.effects(house, patient_id, work, now)
+            _, effects = planning.effects(context, patient_id, work, now)
         except ValueError as refused:
             problems["date"] = _sentence(refused)
     return _visit_page(request, actor, plan_id, found, form, to=to, off=off, problems=problems, effects=effects)
 
 
-def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
+def _visit(context: AppContext, actor: Actor, plan_id: int, visit_id: int) -> tuple[ListedVisit, int]:
     def look(tx: queries.Transaction) -> tuple[ListedVisit, int]:
         row = history.plan(tx, actor.sites("plan"), plan_id)
         found = queries.visits.find_visit(tx, actor.sites("plan"), visit_id)
@@ -424,7 +426,7 @@ def _visit(house: House, actor: Actor, plan_id: int, visit_id: int) -> tuple[Lis
             raise HTTPException(404)
         return found, row.patient_id
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _when(form: Fields) -> tuple[datetime | None, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Sessions: the dates that lie ahead, and one of them, to be moved or called off for everybody."""
+"""Sessions: the dates that lie ahead, and one of them, to be moved or called off for everyone."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, wording
-from reminders.app_context import House
+from reminders.app_context import AppContext
 from reminders.queries import readings
 from reminders.queries.listing import KnownAs
 from reminders.queries.visits import ListedSession, ListedVisit
@@ -18,7 +18,7 @@ from reminders.service.planning import changes
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter(prefix="/sessions")
@@ -27,8 +27,8 @@ WEEKS = 2
 MOST = 300
 READ = "session read"
 DONE = {
-    "moved": "The session is moved for everybody in it. See below who knows.",
-    "off": "The session is called off for everybody in it. See below who knows.",
+    "moved": "The session is moved for everyone in it. See below who knows.",
+    "off": "The session is called off for everyone in it. See below who knows.",
     "undone": "The session stands as it did before its last change.",
     "marked": "Who came is on record.",
 }
@@ -45,13 +45,13 @@ Planning = Annotated[Actor, Depends(Needs("plan"))]
 
 
 @router.get("", response_class=HTMLResponse)
-def sessions_page(request: Request, house: TheHouse, actor: Looking, since: str = "") -> HTMLResponse:
+def sessions_page(request: Request, context: TheContext, actor: Looking, since: str = "") -> HTMLResponse:
     """The sessions of two weeks, from today or from the date `since` on."""
     now = clock.now()
-    today = plans.to_wall(now, house.settings.site.zone).date()
+    today = plans.to_wall(now, context.settings.site.zone).date()
     first = day_in(since) or today
     until = first + timedelta(weeks=WEEKS)
-    found = house.database.read(
+    found = context.database.read(
         lambda tx: queries.visits.list_sessions(tx, actor.sites("look"), first, until, limit=MOST + 1)
     )
     days: dict[date, list[ListedSession]] = {}
@@ -101,7 +101,7 @@ class _Sheet:
 
     @property
     def is_held(self) -> bool:
-        """Whether it took place: somebody said who came, of all its visits that were on."""
+        """Whether it took place: someone said who came, of all its visits that were on."""
         return not self.is_on and any(one.attendance for one in self.visits)
 
     @property
@@ -115,20 +115,20 @@ class _Sheet:
 
 
 def _sheet(
-    house: House, actor: Actor, session_id: int, day: str, *, told: Sequence[changes.Told] | None = None
+    context: AppContext, actor: Actor, session_id: int, day: str, *, told: Sequence[changes.Told] | None = None
 ) -> _Sheet:
     """The sheet; `told` stands in for who knows now. Raises 404."""
     on, now = day_in(day), clock.now()
     sites = actor.sites("look")
     named = (
-        house.database.read(lambda tx: queries.visits.find_session(tx, sites, session_id))
+        context.database.read(lambda tx: queries.visits.find_session(tx, sites, session_id))
         if session_id < 2**63
         else None
     )
     if on is None or named is None:
         raise HTTPException(404)
     key, site = named
-    lines = told if told is not None else changes.session_story(house, key, on, now, site=site)
+    lines = told if told is not None else changes.session_story(context, key, on, now, site=site)
     if not lines:
         raise HTTPException(404)
 
@@ -149,7 +149,7 @@ def _sheet(
             calls=queries.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
         )
 
-    return house.database.read(look)
+    return context.database.read(look)
 
 
 def _visits(tx: queries.Transaction, site_id: int, key: str, on: date) -> list[ListedVisit]:
@@ -165,8 +165,8 @@ def _phones(tx: queries.Transaction, lines: Collection[changes.Told]) -> dict[in
     return {number: wording.shown_phone(phone) for number, phone in known.items() if phone is not None}
 
 
-def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
-    """Put on record that somebody read who is in it."""
+def _note(context: AppContext, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
+    """Put on record that someone read who is in it."""
     now = clock.now()
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> None:
@@ -176,20 +176,20 @@ def _note(house: House, actor: Actor, sheet: _Sheet, *, again: bool) -> None:
                 tx, READ, "sessions", sheet.session_id, shown=shown, now=now, who=actor.who, again=again
             )
 
-    readings.read(house.database, look, now, who=actor.who)
+    readings.read(context.database, look, now, who=actor.who)
 
 
 @router.get("/{session_id:int}/{on}", response_class=HTMLResponse)
 def session_page(
-    request: Request, house: TheHouse, actor: Looking, session_id: int, on: str, *, done: str = ""
+    request: Request, context: TheContext, actor: Looking, session_id: int, on: str, *, done: str = ""
 ) -> HTMLResponse:
     """Who is in a session on a date, and who knows how it stands; to be moved or called off for all."""
-    return _draw(request, house, actor, session_id, on, done=DONE.get(done))
+    return _draw(request, context, actor, session_id, on, done=DONE.get(done))
 
 
 def _draw(
     request: Request,
-    house: House,
+    context: AppContext,
     actor: Actor,
     session_id: int,
     on: str,
@@ -198,9 +198,9 @@ def _draw(
     problems: dict[str, str] | None = None,
     done: str | None = None,
 ) -> HTMLResponse:
-    sheet = _sheet(house, actor, session_id, on)
-    _note(house, actor, sheet, again=request.headers.get("x-refresh") == "1")
-    changed_at, stuck = changes.last_change(house, sheet.key, sheet.on, site=sheet.site)
+    sheet = _sheet(context, actor, session_id, on)
+    _note(context, actor, sheet, again=request.headers.get("x-refresh") == "1")
+    changed_at, stuck = changes.last_change(context, sheet.key, sheet.on, site=sheet.site)
     return draw(
         request,
         "session.html",
@@ -216,7 +216,7 @@ def _draw(
         problems=problems or {},
         reasons=staff_words.REASONS,
         done=done,
-        now_clock=f"{plans.to_wall(clock.now(), house.settings.site.zone):%H:%M:%S}",
+        now_clock=f"{plans.to_wall(clock.now(), context.settings.site.zone):%H:%M:%S}",
     )
 
 
@@ -241,21 +241,21 @@ def _wanted(form: Fields) -> tuple[datetime | None, dict[str, str]]:
 
 @router.post("/{session_id:int}/{on}/preview", response_class=HTMLResponse)
 def preview(
-    request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form
+    request: Request, context: TheContext, actor: Planning, session_id: int, on: str, *, form: Form
 ) -> HTMLResponse:
     """What moving it or calling it off would do: tried in the database, and rolled back."""
-    sheet = _mine(house, actor, session_id, on)
+    sheet = _mine(context, actor, session_id, on)
     to, problems = _wanted(form)
     if not problems:
         try:
-            tried = changes.try_session(house, sheet.key, sheet.on, clock.now(), to=to, site=sheet.site)
+            tried = changes.try_session(context, sheet.key, sheet.on, clock.now(), to=to, site=sheet.site)
         except ValueError as refusal:
             problems["to_on" if to is not None else "what"] = f"Not possible: {refusal}"
         else:
             if tried is None:
                 raise HTTPException(404)
-            would = _sheet(house, actor, session_id, on, told=tried[1])
-            _note(house, actor, would, again=False)
+            would = _sheet(context, actor, session_id, on, told=tried[1])
+            _note(context, actor, would, again=False)
             return draw(
                 request,
                 "session-preview.html",
@@ -267,18 +267,18 @@ def preview(
                 form={name: form[name] for name in ("what", "to_on", "to_at")},
                 reasons=staff_words.REASONS,
             )
-    return _draw(request, house, actor, session_id, on, form=form, problems=problems)
+    return _draw(request, context, actor, session_id, on, form=form, problems=problems)
 
 
 @router.post("/{session_id:int}/{on}/change")
-def change(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str, *, form: Form) -> Response:
-    """Move it or call it off, for everybody."""
-    sheet = _mine(house, actor, session_id, on)
+def change(request: Request, context: TheContext, actor: Planning, session_id: int, on: str, *, form: Form) -> Response:
+    """Move it or call it off, for everyone."""
+    sheet = _mine(context, actor, session_id, on)
     to, problems = _wanted(form)
     if not problems:
         try:
             done = changes.change_session(
-                house, sheet.key, sheet.on, clock.now(), who=actor.who, to=to, site=sheet.site
+                context, sheet.key, sheet.on, clock.now(), who=actor.who, to=to, site=sheet.site
             )
         except ValueError as refusal:
             problems["to_on" if to is not None else "what"] = f"Not done: {refusal}"
@@ -286,26 +286,26 @@ def change(request: Request, house: TheHouse, actor: Planning, session_id: int, 
             if done is None:
                 problems["what"] = "Nothing of it stands on that date any more; see below what became of it"
     if problems:
-        return _draw(request, house, actor, session_id, on, form=form, problems=problems)
+        return _draw(request, context, actor, session_id, on, form=form, problems=problems)
     where = to.date() if to is not None else sheet.on
     return see(f"/sessions/{session_id}/{where}", done="moved" if to is not None else "off")
 
 
 @router.post("/{session_id:int}/{on}/undo")
-def undo(request: Request, house: TheHouse, actor: Planning, session_id: int, on: str) -> Response:
+def undo(request: Request, context: TheContext, actor: Planning, session_id: int, on: str) -> Response:
     """Take its last change back, as long as no text about it has gone."""
-    sheet = _mine(house, actor, session_id, on)
+    sheet = _mine(context, actor, session_id, on)
     try:
-        changes.undo_session(house, sheet.key, sheet.on, clock.now(), who=actor.who, site=sheet.site)
+        changes.undo_session(context, sheet.key, sheet.on, clock.now(), who=actor.who, site=sheet.site)
     except ValueError as refusal:
-        return _draw(request, house, actor, session_id, on, problems={"undo": f"Not taken back: {refusal}"})
-    now = _sheet(house, actor, session_id, on)
+        return _draw(request, context, actor, session_id, on, problems={"undo": f"Not taken back: {refusal}"})
+    now = _sheet(context, actor, session_id, on)
     return see(f"/sessions/{session_id}/{now.told[0].wall.date()}", done="undone")
 
 
-def _mine(house: House, actor: Actor, session_id: int, on: str) -> _Sheet:
+def _mine(context: AppContext, actor: Actor, session_id: int, on: str) -> _Sheet:
     """The sheet, if they may plan at its site. Raises 404, and 403."""
-    sheet = _sheet(house, actor, session_id, on)
+    sheet = _sheet(context, actor, session_id, on)
     if not actor.may("plan", sheet.site_id):
         raise HTTPException(403, "Your role does not let you change plans of this site.")
     return sheet

@@ -12,13 +12,13 @@ from reminders.service.tasks import oncall
 from reminders.web.access import Actor, Administering, Looking, Operating, Pausing
 from reminders.web.forms import Form, day_in
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 
 router = APIRouter()
 
 DONE = {
     "made": "The site is there. Plans may name it now.",
-    "changed": "The site is changed. Texts that stand are judged anew before they go.",
+    "changed": "The site is changed. Texts that stand are judged again before they go.",
     "paused": "Sending is paused. Replies are still heard.",
     "resumed": "Sending is on again. What is too late by now does not go.",
     "closed": "The closure is entered. No text goes about the site's own visits that day.",
@@ -27,8 +27,8 @@ DONE = {
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def _site(house: TheHouse, actor: Actor, key: str, permission: str = "look") -> Site:
-    found = sites.one(house, key, clock.now(), actor.sites("look"))
+def _site(context: TheContext, actor: Actor, key: str, permission: str = "look") -> Site:
+    found = sites.one(context, key, clock.now(), actor.sites("look"))
     if found is None:
         raise HTTPException(404)
     if not actor.may(permission, found.id):
@@ -37,13 +37,13 @@ def _site(house: TheHouse, actor: Actor, key: str, permission: str = "look") -> 
 
 
 @router.get("/sites", response_class=HTMLResponse)
-def list_sites(request: Request, house: TheHouse, actor: Looking, done: str = "") -> HTMLResponse:
+def list_sites(request: Request, context: TheContext, actor: Looking, done: str = "") -> HTMLResponse:
     """The sites, and who is on call."""
-    rota = oncall.rota(house)
+    rota = oncall.rota(context)
     return draw(
         request,
         "sites.html",
-        sites=sites.listed(house, clock.now(), actor.sites("look")),
+        sites=sites.listed(context, clock.now(), actor.sites("look")),
         contacts=[_shift(contact) for contact in rota.contacts],
         gaps=rota.gaps(),
         may_add=actor.may("administer"),
@@ -59,10 +59,10 @@ def _shift(contact: Contact) -> tuple[str, str, str, bool]:
 
 
 @router.get("/sites/new", response_class=HTMLResponse)
-def new_site(request: Request, house: TheHouse, actor: Administering) -> HTMLResponse:
+def new_site(request: Request, context: TheContext, actor: Administering) -> HTMLResponse:
     """The form for another site."""
     del actor
-    default = house.settings
+    default = context.settings
     chosen = dict.fromkeys(FIELDS, "") | {"zone": default.site.zone, "region": default.site.region, "pace": "1"}
     quiet = default.sending.quiet_hours
     chosen |= {"quiet_from": f"{quiet[0]:%H:%M}", "quiet_to": f"{quiet[1]:%H:%M}"}
@@ -70,13 +70,13 @@ def new_site(request: Request, house: TheHouse, actor: Administering) -> HTMLRes
 
 
 @router.post("/sites/new", response_class=HTMLResponse)
-def add_site(request: Request, house: TheHouse, actor: Administering, form: Form) -> Response:
+def add_site(request: Request, context: TheContext, actor: Administering, form: Form) -> Response:
     """Make a site. 403 for who administers some sites only, 422 with the problems."""
     if not actor.may("administer", 0):
-        raise HTTPException(403, "Only somebody who administers every site can add one.")
+        raise HTTPException(403, "Only someone who administers every site can add one.")
     chosen = {name: form[name] for name in FIELDS}
     try:
-        key = sites.add(house, chosen, clock.now(), who=actor.who)
+        key = sites.add(context, chosen, clock.now(), who=actor.who)
     except Refused as refusal:
         more = {"chosen": chosen, "problems": refusal.problems, "longest": wording.LONGEST_ALIAS}
         return draw(request, "site-new.html", status=422, **more)
@@ -84,14 +84,14 @@ def add_site(request: Request, house: TheHouse, actor: Administering, form: Form
 
 
 @router.get("/sites/{key}", response_class=HTMLResponse)
-def show_site(request: Request, house: TheHouse, actor: Looking, key: str, done: str = "") -> HTMLResponse:
+def show_site(request: Request, context: TheContext, actor: Looking, key: str, done: str = "") -> HTMLResponse:
     """One site."""
-    return _draw(request, house, actor, _site(house, actor, key), done=DONE.get(done))
+    return _draw(request, context, actor, _site(context, actor, key), done=DONE.get(done))
 
 
 def _draw(
     request: Request,
-    house: TheHouse,
+    context: TheContext,
     actor: Actor,
     site: Site,
     *,
@@ -105,7 +105,7 @@ def _draw(
         "site.html",
         status=422 if problems else 200,
         site=site,
-        is_default=site.key == house.settings.site.key,
+        is_default=site.key == context.settings.site.key,
         chosen=chosen or site.fields,
         problems=problems or {},
         closure=closure,
@@ -118,55 +118,55 @@ def _draw(
 
 
 @router.post("/sites/{key}", response_class=HTMLResponse)
-def change_site(request: Request, house: TheHouse, actor: Administering, key: str, form: Form) -> Response:
+def change_site(request: Request, context: TheContext, actor: Administering, key: str, form: Form) -> Response:
     """Change a site. 422 with the problems."""
-    site = _site(house, actor, key, "administer")
+    site = _site(context, actor, key, "administer")
     chosen = {name: form[name] for name in FIELDS} | {"key": key}
     try:
-        sites.change(house, key, chosen, clock.now(), sites=actor.sites("administer"), who=actor.who)
+        sites.change(context, key, chosen, clock.now(), sites=actor.sites("administer"), who=actor.who)
     except Refused as refusal:
-        return _draw(request, house, actor, site, chosen=chosen, problems=refusal.problems)
+        return _draw(request, context, actor, site, chosen=chosen, problems=refusal.problems)
     return see(f"/sites/{key}", done="changed")
 
 
 @router.post("/sites/{key}/closures", response_class=HTMLResponse)
-def change_closures(request: Request, house: TheHouse, actor: Administering, key: str, form: Form) -> Response:
+def change_closures(request: Request, context: TheContext, actor: Administering, key: str, form: Form) -> Response:
     """Enter a closure, or take one back (`open`). 422 with the problems."""
-    site = _site(house, actor, key, "administer")
+    site = _site(context, actor, key, "administer")
     is_back = bool(form["open"])
     typed = form["open"] or form["on"]
     on = day_in(typed)
     if on is None:
         problems = {"on": "Enter a date, such as 2026-12-25"}
-        return _draw(request, house, actor, site, problems=problems, closure=typed)
+        return _draw(request, context, actor, site, problems=problems, closure=typed)
     try:
         sites.set_closure(
-            house, key, on, clock.now(), closed=not is_back, sites=actor.sites("administer"), who=actor.who
+            context, key, on, clock.now(), closed=not is_back, sites=actor.sites("administer"), who=actor.who
         )
     except Refused as refusal:
-        return _draw(request, house, actor, site, problems=refusal.problems, closure=typed)
+        return _draw(request, context, actor, site, problems=refusal.problems, closure=typed)
     return see(f"/sites/{key}", done="open" if is_back else "closed")
 
 
 @router.get("/sites/{key}/pause", response_class=HTMLResponse)
-def ask_to_pause(request: Request, house: TheHouse, actor: Pausing, key: str) -> HTMLResponse:
+def ask_to_pause(request: Request, context: TheContext, actor: Pausing, key: str) -> HTMLResponse:
     """What pausing would hold up."""
-    site, now = _site(house, actor, key, "pause"), clock.now()
-    waiting = house.database.read(lambda tx: queries.texts.waiting(tx, site.id, now))
+    site, now = _site(context, actor, key, "pause"), clock.now()
+    waiting = context.database.read(lambda tx: queries.texts.waiting(tx, site.id, now))
     return draw(request, "site-pause.html", site=site, waiting=waiting)
 
 
 @router.post("/sites/{key}/pause")
-def pause(house: TheHouse, actor: Pausing, key: str) -> Response:
+def pause(context: TheContext, actor: Pausing, key: str) -> Response:
     """Stop all sending of a site."""
-    _site(house, actor, key, "pause")
-    health.pause_site(house, key, clock.now(), pause=True, who=actor.who)
+    _site(context, actor, key, "pause")
+    health.pause_site(context, key, clock.now(), pause=True, who=actor.who)
     return see(f"/sites/{key}", done="paused")
 
 
 @router.post("/sites/{key}/resume")
-def resume(house: TheHouse, actor: Operating, key: str) -> Response:
+def resume(context: TheContext, actor: Operating, key: str) -> Response:
     """Start it again."""
-    _site(house, actor, key, "operate")
-    health.pause_site(house, key, clock.now(), pause=False, who=actor.who)
+    _site(context, actor, key, "operate")
+    health.pause_site(context, key, clock.now(), pause=False, who=actor.who)
     return see(f"/sites/{key}", done="resumed")

@@ -10,20 +10,20 @@ from reminders.queries import delivery_log, explanations
 from reminders.service.sending import failed_texts
 from reminders.web.access import Looking
 from reminders.web.render import draw
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
 
 
 @router.get("/texts/{text}", response_class=HTMLResponse)
-def show(request: Request, house: TheHouse, actor: Looking, text: str) -> HTMLResponse:
+def show(request: Request, context: TheContext, actor: Looking, text: str) -> HTMLResponse:
     """One text. Its words are for who may see people, what Twilio sent for who may see that; reads are recorded."""
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
         raise HTTPException(404)
     now = clock.now()
     found = delivery_log.whole(
-        house.database,
+        context.database,
         int(text),
         now,
         sites=actor.sites("look"),

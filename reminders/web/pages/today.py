@@ -15,13 +15,13 @@ from reminders.service.sending import backlog
 from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording import staff_words
 
 router = APIRouter()
 
 DONE = {
-    "taken": "It is yours, and nobody else is called.",
+    "taken": "It is yours, and no one else is called.",
     "gone": "The text goes within seconds.",
     "released": "What was held goes on its way, the most urgent first.",
     "dropped": "What was held is dropped. It counts as too late to send.",
@@ -31,20 +31,20 @@ HELD = {"backlog": "since an outage", "restored": "since the database was restor
 
 @router.get("/", response_class=HTMLResponse)
 def board(
-    request: Request, house: TheHouse, actor: Annotated[Actor, Depends(Needs("look"))], done: str = ""
+    request: Request, context: TheContext, actor: Annotated[Actor, Depends(Needs("look"))], done: str = ""
 ) -> HTMLResponse:
     """What must be done now, what goes out today, and what became of the day's texts."""
     now = clock.now()
     again = request.headers.get("x-refresh") == "1"
-    zone = house.settings.site.zone
+    zone = context.settings.site.zone
     found = today.board(
-        house.database, zone, actor.sites("look"), actor.sites("people"), now, who=actor.who, again=again
+        context.database, zone, actor.sites("look"), actor.sites("people"), now, who=actor.who, again=again
     )
     return draw(
         request,
         "today.html",
         board=found,
-        sender=health.status(house, now).jobs["send"],
+        sender=health.status(context, now).jobs["send"],
         now_clock=f"{plans.to_wall(now, zone):%H:%M:%S}",
         done=DONE.get(done),
         logged=lambda state: in_the_log(found, state),
@@ -67,26 +67,26 @@ def _decides(actor: Actor) -> bool:
 
 @router.get("/held/{why}", response_class=HTMLResponse)
 def confirm_held(
-    request: Request, house: TheHouse, actor: Annotated[Actor, Depends(Needs("operate"))], why: str
+    request: Request, context: TheContext, actor: Annotated[Actor, Depends(Needs("operate"))], why: str
 ) -> HTMLResponse:
     """What would go and what would be dropped, in numbers."""
     if why not in HELD or not _decides(actor):
         raise HTTPException(404)
     now = clock.now()
-    by = backlog.held(house).by if why == "backlog" else ()
-    many = house.database.read(lambda tx: today.held_by_reason(tx, actor.all_sites)).get(why, 0)
-    looked_for = backups.open_doubts(house)[0] if why == "restored" else 0
+    by = backlog.held(context).by if why == "backlog" else ()
+    many = context.database.read(lambda tx: today.held_by_reason(tx, actor.all_sites)).get(why, 0)
+    looked_for = backups.open_doubts(context)[0] if why == "restored" else 0
     return draw(request, "held.html", why=why, since=HELD[why], many=many, by=by, looked_for=looked_for, at=now)
 
 
 @router.post("/held/{why}")
 def decide_held(
-    house: TheHouse, actor: Annotated[Actor, Depends(Needs("operate"))], why: str, form: Form
+    context: TheContext, actor: Annotated[Actor, Depends(Needs("operate"))], why: str, form: Form
 ) -> RedirectResponse:
     """Let what is held go, or drop it."""
     if why not in HELD or not _decides(actor) or form["do"] not in {"release", "drop"}:
         raise HTTPException(404)
     drop = form["do"] == "drop"
     verb = backlog.end if why == "backlog" else backups.decide
-    verb(house, clock.now(), drop=drop, who=actor.who)
+    verb(context, clock.now(), drop=drop, who=actor.who)
     return see("/", done="dropped" if drop else "released")

@@ -10,7 +10,7 @@ from reminders import languages, wording
 from reminders.web.access import Looking
 from reminders.web.forms import Form
 from reminders.web.render import draw
-from reminders.web.webhooks import TheHouse
+from reminders.web.webhooks import TheContext
 from reminders.wording.segments import segments
 
 router = APIRouter()
@@ -39,31 +39,31 @@ class Sample:
 
 
 @router.get("/wording", response_class=HTMLResponse)
-def show(request: Request, house: TheHouse, actor: Looking) -> HTMLResponse:
+def show(request: Request, context: TheContext, actor: Looking) -> HTMLResponse:
     """Every text of the catalogue."""
     del actor
-    return _page(request, house)
+    return _page(request, context)
 
 
 @router.post("/wording", response_class=HTMLResponse)
-def try_out(request: Request, house: TheHouse, actor: Looking, form: Form) -> HTMLResponse:
+def try_out(request: Request, context: TheContext, actor: Looking, form: Form) -> HTMLResponse:
     """Try a sentence: whether it might be sent, and if not why. Nothing is kept of it."""
     del actor
     typed = form["sentence"]
     if len(typed) > LONGEST:
-        return _page(request, house, typed[:LONGEST], {"sentence": f"Shorten it to {LONGEST} characters"})
+        return _page(request, context, typed[:LONGEST], {"sentence": f"Shorten it to {LONGEST} characters"})
     sent = wording.plainer(typed)
-    return _page(request, house, typed, verdict=(sent, wording.check_typed(sent), segments(sent)))
+    return _page(request, context, typed, verdict=(sent, wording.check_typed(sent), segments(sent)))
 
 
 def _page(
     request: Request,
-    house: TheHouse,
+    context: TheContext,
     typed: str = "",
     problems: Mapping[str, str] | None = None,
     verdict: object = None,
 ) -> HTMLResponse:
-    site = house.settings.site
+    site = context.settings.site
     refused = dict(wording.refused_words())
     return draw(
         request,
