@@ -30,7 +30,7 @@ LATER = NOW + timedelta(minutes=1)
 
 def note(context, what="plan changed", *, after="(202) 555-0143", **more):
     values = {"who": WHO, "what": what, "table": "marks", "row": 0, "now": NOW, "after": after} | more
-    context.database.write(lambda tx: store.records.note(tx, **values))
+    context.database.write(lambda tx: store.audit_log.note(tx, **values))
 
 
 def rows(context):
@@ -80,11 +80,11 @@ def test_every_row_of_every_table_that_belongs_to_a_patient_is_found_by_them(con
             schema.texts,
         ):
             row = first(tx, table)
-            store.records.note(tx, who="x", what=table.name, table=table.name, row=row.id, now=clock.now())
+            store.audit_log.note(tx, who="x", what=table.name, table=table.name, row=row.id, now=clock.now())
         for table in (schema.sites, schema.senders):
             row = first(tx, table)
-            store.records.note(tx, who="y", what=table.name, table=table.name, row=row.id, now=clock.now())
-        store.records.note(tx, who="y", what="tasks", table="tasks", row=12345, now=clock.now())
+            store.audit_log.note(tx, who="y", what=table.name, table=table.name, row=row.id, now=clock.now())
+        store.audit_log.note(tx, who="y", what="tasks", table="tasks", row=12345, now=clock.now())
 
     context.database.write(work)
     found = queries.audit.look(context.database, Wanted(who="x", patient="MRN-1"), clock.now(), who=WHO)
@@ -300,7 +300,9 @@ def test_an_erased_patient_leaves_the_chain_whole(context, travel, cleared):
     def erase(tx, *, noted):
         patient = tx.first(sa.select(schema.patients))
         if noted:
-            store.records.note(tx, who=WHO, what=store.audit.ERASED, table="patients", row=patient.id, now=clock.now())
+            store.audit_log.note(
+                tx, who=WHO, what=store.audit.ERASED, table="patients", row=patient.id, now=clock.now()
+            )
         # As an erasure does: the key is destroyed; what is left of the values may be cleared too.
         tx.run(schema.keys.update().where(schema.keys.c.id == patient.key_id).values(wrapped=store.retention.CLEARED))
         if cleared:

@@ -27,6 +27,7 @@ from reminders.service.sending import backlog, outcomes
 from reminders.settings import DatabaseSettings
 from reminders.sms import Unreachable
 from reminders.store.database import schema
+from reminders.store.office import job_runs
 from reminders.store.operations.backup import BadBackup
 
 SENDER = "+15005550006"
@@ -517,7 +518,7 @@ def rows_of(context) -> int:
 def write_audit(context, stop, written):
     while not stop.is_set():
         context.database.write(
-            lambda tx: store.records.note(tx, who="test", what="noise", table="sites", row=0, now=clock.now())
+            lambda tx: store.audit_log.note(tx, who="test", what="noise", table="sites", row=0, now=clock.now())
         )
         written.append(None)
         time.sleep(0.005)  # SQLite's busy handler is unfair: who writes without a pause lets no one else in
@@ -633,7 +634,7 @@ def test_a_restore_is_refused_while_a_worker_or_the_web_process_is_at_work(clini
         pytest.skip("PostgreSQL's is restored into another database, which is empty")
     accept(clinic, 1, opens(30))
     backup = take(clinic, tmp_path)
-    clinic.database.write(lambda tx: store.records.job_succeeded(tx, "settle", clock.now()))
+    clinic.database.write(lambda tx: job_runs.job_succeeded(tx, "settle", clock.now()))
     refuse(clinic, backup.file, "settle job succeeded just now.*--force")
     travel(after(5))
     with contextlib.closing(sqlite3.connect(store.backup.file_of(clinic.settings.database.url))) as other:
@@ -644,7 +645,7 @@ def test_a_restore_is_refused_while_a_worker_or_the_web_process_is_at_work(clini
         refuse(clinic, backup.file, "web process answers on port")
     finally:
         web.close()
-    clinic.database.write(lambda tx: store.records.job_succeeded(tx, "settle", clock.now()))
+    clinic.database.write(lambda tx: job_runs.job_succeeded(tx, "settle", clock.now()))
     clinic.database.close()
     restore(clinic, backup.file, force=True)
     assert clinic.database.read(store.backup.in_doubt)

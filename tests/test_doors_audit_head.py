@@ -18,7 +18,7 @@ from reminders.store.database import schema
 
 
 def noted(context, what: str, at) -> None:
-    context.database.write(lambda tx: store.records.note(tx, who="test", what=what, table="sites", row=1, now=at))
+    context.database.write(lambda tx: store.audit_log.note(tx, who="test", what=what, table="sites", row=1, now=at))
     audit.chain(context, at + timedelta(minutes=1))
 
 

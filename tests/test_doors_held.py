@@ -14,6 +14,7 @@ from reminders import clock, store
 from reminders.service import planning
 from reminders.service.planning import attendance, changes, importing
 from reminders.store.database import engine
+from reminders.store.office import job_runs
 
 MEMBERS, FEW = 6, 2
 DAY = date(2026, 12, 7)
@@ -144,19 +145,19 @@ def test_s1_whoever_reads_for_long_makes_no_checkpoint_keep_writers_out(tmp_path
     reading, over = threading.Event(), threading.Event()
 
     def export(tx: store.Transaction) -> None:
-        store.records.runs(tx)
+        job_runs.runs(tx)
         reading.set()
         over.wait(10)
 
     reader = threading.Thread(target=database.read, args=[export])
     reader.start()
     assert reading.wait(10)
-    database.write(lambda tx: store.records.job_succeeded(tx, "send", NOW))
+    database.write(lambda tx: job_runs.job_succeeded(tx, "send", NOW))
     checkpoint = threading.Thread(target=database.checkpoint)
     begun = time.monotonic()
     checkpoint.start()
     time.sleep(0.05)
-    database.write(lambda tx: store.records.job_succeeded(tx, "watch", NOW))
+    database.write(lambda tx: job_runs.job_succeeded(tx, "watch", NOW))
     took = time.monotonic() - begun
     over.set()
     reader.join()
@@ -173,6 +174,6 @@ def test_s1_the_write_ahead_log_is_folded_in_before_it_is_long(tmp_path, sqlite_
     monkeypatch.setattr(engine, "_LONGEST_LOG", 50_000)
     database = store.Database(f"sqlite:///{path}", store.Ring(KEYS))
     for number in range(40):
-        database.write(lambda tx, number=number: store.records.job_succeeded(tx, f"job {number}", clock.now()))
+        database.write(lambda tx, number=number: job_runs.job_succeeded(tx, f"job {number}", clock.now()))
     assert path.with_name("x.db-wal").stat().st_size < 100_000
     database.close()

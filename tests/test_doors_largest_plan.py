@@ -12,6 +12,7 @@ from reminders import clock, store
 from reminders.plans import PlanRefused
 from reminders.service import planning
 from reminders.service.planning import watch
+from reminders.store.office import job_runs
 
 
 def largest(supporters: int = 5):
@@ -66,12 +67,12 @@ def test_s1_a_preview_on_sqlite_does_not_hold_the_write_lock(tmp_path, sqlite_te
     database = store.Database(f"sqlite:///{path}", store.Ring(KEYS), patience=1)
 
     def tried(tx: store.Transaction) -> list[str]:
-        database.write(lambda other: store.records.job_succeeded(other, "send", NOW))  # raises where it has to wait
-        store.records.job_succeeded(tx, "watch", NOW)
-        return [run.name for run in store.records.runs(tx)]
+        database.write(lambda other: job_runs.job_succeeded(other, "send", NOW))  # raises where it has to wait
+        job_runs.job_succeeded(tx, "watch", NOW)
+        return [run.name for run in job_runs.runs(tx)]
 
     assert database.try_out(tried) == ["watch"]
-    assert [run.name for run in database.read(store.records.runs)] == ["send"]
+    assert [run.name for run in database.read(job_runs.runs)] == ["send"]
     database.close()
 
 

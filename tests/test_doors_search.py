@@ -92,6 +92,6 @@ def test_s16_a_search_is_on_record_as_the_list_is(api, names):
     listed, searched = rows(context)
     assert (searched.what, searched.table, searched.row_id) == (listed.what, listed.table, listed.row_id)
     assert searched.what == "plans read"
-    shown = [context.database.read(lambda tx, row=row: store.records.noted(tx, row)[1]) for row in (listed, searched)]
+    shown = [context.database.read(lambda tx, row=row: store.audit_log.noted(tx, row)[1]) for row in (listed, searched)]
     assert shown[0] == shown[1]
     assert len(shown[1].split()) == 2

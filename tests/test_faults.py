@@ -33,6 +33,7 @@ from reminders.service.sending import outcomes
 from reminders.sms import Accepted
 from reminders.sms.receipts import InboundText
 from reminders.store.database import schema
+from reminders.store.office import job_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW in New York: the window shuts 45 minutes on
@@ -295,17 +296,17 @@ def test_f23_a_transaction_refused_as_read_only_is_run_again(database, database_
     def work(tx):
         if next(tries) == 1:
             tx.run(sa.text("SET TRANSACTION READ ONLY"))
-        store.records.job_succeeded(tx, "send", NOW)
+        job_runs.job_succeeded(tx, "send", NOW)
 
     database.write(work)
-    assert [row.name for row in database.read(store.records.runs)] == ["send"]
+    assert [row.name for row in database.read(job_runs.runs)] == ["send"]
     assert next(tries) == 3
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_f24_of_two_that_lock_each_other_out_both_succeed_in_the_end(database):
     for name in ("one", "two"):
-        database.write(lambda tx, name=name: store.records.job_succeeded(tx, name, NOW))
+        database.write(lambda tx, name=name: job_runs.job_succeeded(tx, name, NOW))
     meet = threading.Barrier(2)
 
     def both(first, second):
@@ -326,7 +327,7 @@ def test_f24_of_two_that_lock_each_other_out_both_succeed_in_the_end(database):
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(both, "one", "two"), threads.submit(both, "two", "one")]:
             done.result(30)
-    assert {row.last_error for row in database.read(store.records.runs)} == {"xx"}
+    assert {row.last_error for row in database.read(job_runs.runs)} == {"xx"}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -353,8 +354,8 @@ def test_f24_a_lock_that_is_never_had_ends_in_unavailable(database_url):
     with holder.connect() as connection:
         connection.execute(sa.text("LOCK TABLE job_runs IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(store.Unavailable):
-            impatient.write(lambda tx: store.records.job_succeeded(tx, "send", NOW))
-    assert impatient.read(store.records.runs) == []
+            impatient.write(lambda tx: job_runs.job_succeeded(tx, "send", NOW))
+    assert impatient.read(job_runs.runs) == []
     holder.dispose()
     impatient.close()
 
@@ -467,7 +468,7 @@ def test_f29_a_database_that_may_grow_no_more_says_so_and_sends_nothing(unpaced)
             lambda tx: [tx.run(schema.job_runs.insert(), big | {"name": f"{n:032d}"}) for n in range(2000)]
         )
     assert "SQLITE_FULL" in str(said.value)
-    assert unpaced.database.read(store.records.runs) == []
+    assert unpaced.database.read(job_runs.runs) == []
     sa.event.remove(unpaced.database._engine, "connect", full)
     unpaced.database._engine.dispose()
     assert drain(unpaced, phones).accepted == 5

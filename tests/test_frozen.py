@@ -18,6 +18,7 @@ from reminders import store
 from reminders.service.operations import runs
 from reminders.store.database import migrate, schema, shape
 from reminders.store.database.sealing import Place
+from reminders.store.office import job_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 DATABASE = ROOT / "reminders" / "store" / "database"
@@ -260,7 +261,7 @@ def test_a_database_that_a_release_left_is_migrated_and_goes_on(name, tmp_path, 
         for job in JOBS:
             runs.run(context, job)
         send(context)
-        assert {row.name: row.last_error for row in context.database.read(store.records.runs)} == dict.fromkeys(JOBS)
+        assert {row.name: row.last_error for row in context.database.read(job_runs.runs)} == dict.fromkeys(JOBS)
         assert {message.to for message in twilio.created()} == {f"+1202555010{number}" for number in (1, 3, 4, 5)}
         assert len(twilio.created()) == 4
         assert sealed_values_open(context) > 44

@@ -26,6 +26,7 @@ from reminders.service.sending import backlog, outcomes
 from reminders.settings import Secrets
 from reminders.sms.receipts import read_receipt
 from reminders.store.database import schema
+from reminders.store.office import job_runs
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
@@ -123,7 +124,7 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
     visit = one_off("visit", f"{wall:%Y-%m-%dT%H:%M:%S}", leads=["90m"])
     for number in range(6):
         accept(context, number, visit, plan={"ref": f"DC-{number}", "discharged_on": "2026-11-20"})
-    context.database.write(lambda tx: store.records.job_succeeded(tx, "send", now - timedelta(hours=1)))
+    context.database.write(lambda tx: job_runs.job_succeeded(tx, "send", now - timedelta(hours=1)))
     line = Line(context)
     line.start()
     line.wake()
@@ -356,7 +357,7 @@ def test_the_doctor_finds_sealing_keys_that_are_too_old(line, travel, name, at, 
     if not well:
         assert "reminders keys rotate" in check.fix
         context.database.write(
-            lambda tx: store.records.note(tx, who="t", what="keys rotated", table="keys", row=0, now=clock.now())
+            lambda tx: store.audit_log.note(tx, who="t", what="keys rotated", table="keys", row=0, now=clock.now())
         )
         assert doctor(context)["sealing keys"].ok is (name == "k1")
 

@@ -231,7 +231,7 @@ def auditor(here) -> Browser:
         for minutes in range(3):
             at = clock.now() + timedelta(minutes=minutes)
             values = {"what": "patient read", "table": "patients", "row": patient, "now": at}
-            store.records.note(tx, who="staff:ben.okonkwo", **values)
+            store.audit_log.note(tx, who="staff:ben.okonkwo", **values)
 
     here.database.write(read)
     return Browser(here, role="read_only")
@@ -274,7 +274,7 @@ def test_a_filter_that_makes_no_sense_says_what_to_do(auditor, query):
 def test_every_entry_can_be_reached_by_going_back(auditor, here):
     def many(tx):
         for _ in range(250):
-            store.records.note(tx, who="x", what="y", table="marks", row=0, now=clock.now())
+            store.audit_log.note(tx, who="x", what="y", table="marks", row=0, now=clock.now())
 
     here.database.write(many)
     path, seen = "/audit?who=x", []

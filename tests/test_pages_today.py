@@ -201,7 +201,7 @@ def test_reading_the_board_is_on_record_once_and_not_each_ten_seconds(here, trav
     assert audited(here, today.READ) == 1
     caller.page("/")
     assert audited(here, today.READ) == 2
-    travel(clock.now() + store.records.SAME_READING)
+    travel(clock.now() + store.audit_log.SAME_READING)
     caller.request("GET", "/", headers={"x-refresh": "1"})
     assert audited(here, today.READ) == 3
     Caller(here, role="ops").page("/")

@@ -61,7 +61,7 @@ def mark_all(context, caller):
 def audited(context, what):
     query = sa.select(schema.audit).where(schema.audit.c.what == what).order_by(schema.audit.c.id)
     return context.database.read(
-        lambda tx: [(row.who, row.row_id, store.records.noted(tx, row)) for row in tx.all(query)]
+        lambda tx: [(row.who, row.row_id, store.audit_log.noted(tx, row)) for row in tx.all(query)]
     )
 
 

@@ -187,12 +187,12 @@ def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(context):
     Program(context, key).get("/patients?names=true")
     (patient,) = context.database.read(lambda tx: tx.all(sa.select(schema.patients)))
     row = {"who": "test", "table": "patients", "row": patient.id, "now": NOW}
-    context.database.write(lambda tx: store.records.note(tx, what="patient changed", before="a", after="b", **row))
+    context.database.write(lambda tx: store.audit_log.note(tx, what="patient changed", before="a", after="b", **row))
     audit.chain(context, NOW + timedelta(minutes=1))
     mine = schema.audit.c.patient_id == patient.id
     blank = schema.audit.update().where(mine).values(before_sealed=None, after_sealed=None)
     context.database.write(lambda tx: tx.run(blank))
-    context.database.write(lambda tx: store.records.note(tx, what=store.audit.ERASED, **row))
+    context.database.write(lambda tx: store.audit_log.note(tx, what=store.audit.ERASED, **row))
     assert not audit.verify(context).ok
     context.database.write(lambda tx: tx.run(schema.keys.update().values(wrapped=b"")))
     context.database.data_keys.clear()

@@ -72,7 +72,7 @@ def test_s5_the_log_a_number_looked_for_and_the_audit_are_on_record(two):
     browser = Caller(two, role="admin")
     browser.get("/log?when=any")
     (row,) = rows(two, what="log read")
-    shown = two.database.read(lambda tx: store.records.noted(tx, row))[1]
+    shown = two.database.read(lambda tx: store.audit_log.noted(tx, row))[1]
     assert set(shown.split()) == {str(one) for one in ids(two, schema.texts)}
     for phone in ("202-555-0101", "202-555-0199"):  # a patient's, and no one's: either is an answer
         before = len(rows(two, what="log of a number read"))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reminders import clock, store
 from reminders.store.database import schema
 from reminders.store.database.ids import new_id, new_ref
+from reminders.store.office import job_runs
 
 
 def begun_with(database, call) -> list[str]:
@@ -73,34 +74,34 @@ def test_f34_an_empty_or_newer_database_is_refused(tmp_path, database):
 def test_an_instant_keeps_its_microseconds_and_comes_back_in_utc(database):
     east = timezone(timedelta(hours=5, minutes=45))
     at = datetime(2026, 11, 30, 20, 45, 0, 123456, tzinfo=east)
-    database.write(lambda tx: store.records.job_succeeded(tx, "send", at))
-    (row,) = database.read(store.records.runs)
+    database.write(lambda tx: job_runs.job_succeeded(tx, "send", at))
+    (row,) = database.read(job_runs.runs)
     assert row.last_success == at
     assert row.last_success.tzinfo is UTC
 
 
 def test_a_naive_instant_is_refused(database):
     with pytest.raises(sa.exc.StatementError, match="must carry its zone"):
-        database.write(lambda tx: store.records.job_succeeded(tx, "send", datetime(2026, 11, 30)))
+        database.write(lambda tx: job_runs.job_succeeded(tx, "send", datetime(2026, 11, 30)))
 
 
 def test_a_failed_transaction_leaves_nothing(database):
     def half(tx):
-        store.records.job_succeeded(tx, "send", NOW)
+        job_runs.job_succeeded(tx, "send", NOW)
         raise KeyError("half way")
 
     with pytest.raises(KeyError):
         database.write(half)
-    assert database.read(store.records.runs) == []
+    assert database.read(job_runs.runs) == []
 
 
 def test_a_trial_leaves_nothing_and_says_what_would_be(database):
     def tried(tx):
-        store.records.job_succeeded(tx, "send", NOW)
-        return len(store.records.runs(tx))
+        job_runs.job_succeeded(tx, "send", NOW)
+        return len(job_runs.runs(tx))
 
     assert database.try_out(tried) == 1
-    assert database.read(store.records.runs) == []
+    assert database.read(job_runs.runs) == []
 
 
 def test_constraints_are_the_same_on_both(database):
@@ -115,11 +116,11 @@ def test_constraints_are_the_same_on_both(database):
 
 
 def test_rule_6_writers_wait_for_each_other_and_lose_nothing(database):
-    database.write(lambda tx: store.records.job_succeeded(tx, "count", NOW))
+    database.write(lambda tx: job_runs.job_succeeded(tx, "count", NOW))
     seconds = sa.select(schema.job_runs.c.last_success).where(schema.job_runs.c.name == "count")
 
     def add_one(tx):
-        store.records.job_succeeded(tx, "count", tx.value(seconds.with_for_update()) + timedelta(seconds=1))
+        job_runs.job_succeeded(tx, "count", tx.value(seconds.with_for_update()) + timedelta(seconds=1))
 
     def add_many():
         for _ in range(20):
@@ -142,9 +143,9 @@ def test_promise_4_an_uncertain_commit_is_told_apart(database, monkeypatch):
 
     monkeypatch.setattr(sa.engine.RootTransaction, "commit", commit_and_lose_the_answer)
     with pytest.raises(store.CommitUncertain):
-        database.write(lambda tx: store.records.job_succeeded(tx, "send", NOW))
+        database.write(lambda tx: job_runs.job_succeeded(tx, "send", NOW))
     monkeypatch.undo()
-    (row,) = database.read(store.records.runs)  # it had happened
+    (row,) = database.read(job_runs.runs)  # it had happened
     assert row.last_success == NOW
 
 
@@ -158,9 +159,9 @@ def test_work_that_reads_its_own_key_is_run_again_after_an_uncertain_commit(data
             raise sa.exc.OperationalError("COMMIT", {}, ConnectionError("the line went dead"))
 
     monkeypatch.setattr(sa.engine.RootTransaction, "commit", commit)
-    database.write(lambda tx: store.records.job_succeeded(tx, "send", NOW), again=True)
+    database.write(lambda tx: job_runs.job_succeeded(tx, "send", NOW), again=True)
     monkeypatch.undo()
-    assert len(database.read(store.records.runs)) == 1
+    assert len(database.read(job_runs.runs)) == 1
 
 
 def test_f21_a_database_that_is_away_says_so(tmp_path):

@@ -73,7 +73,7 @@ def _entry(tx: store.Transaction, row: store.Row[Any], *, values: bool) -> Entry
     erased = False
     if values:
         try:
-            before, after = store.records.noted(tx, row)
+            before, after = store.audit_log.noted(tx, row)
             erased = row.said is not None and before is None and after is None
         except (LookupError, store.Unreadable):
             erased = True

@@ -469,7 +469,7 @@ def note_read(
     """Put on record that `who` saw these lines of the log, or, where there is none, looked for a number."""
     if shown or by_number:
         what = "log of a number read" if by_number else "log read"
-        readings.note(database, readings.Note(what, "sites", site, after=store.records.seen(shown)), now=now, who=who)
+        readings.note(database, readings.Note(what, "sites", site, after=store.audit_log.seen(shown)), now=now, who=who)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from reminders import store
 from reminders.store import Database, Transaction
-from reminders.store.office.records import came_from, noted_here
+from reminders.store.office.audit_log import came_from, noted_here
 
 __all__ = ["Note", "Notes", "came_from", "note", "noted_here", "read"]
 
@@ -61,10 +61,10 @@ class Notes:
         `again` says that an open page refreshed itself, which is no new reading for some minutes unless it shows a
         row more.
         """
-        since = now - store.records.SAME_READING
-        if again and store.records.has_noted(tx, who=who, what=what, table=table, row=row, since=since, shown=shown):
+        since = now - store.audit_log.SAME_READING
+        if again and store.audit_log.has_noted(tx, who=who, what=what, table=table, row=row, since=since, shown=shown):
             return
-        self.add(what, table, row, after=store.records.seen(shown))
+        self.add(what, table, row, after=store.audit_log.seen(shown))
 
 
 def read(database: Database, work: Callable[[Transaction, Notes], T], now: datetime, *, who: str) -> T:
@@ -85,7 +85,7 @@ def note(database: Database, *notes: Note, now: datetime, who: str) -> None:
 
     def keep(tx: Transaction) -> None:
         for one in notes:
-            store.records.note(
+            store.audit_log.note(
                 tx,
                 who=who,
                 what=one.what,

@@ -10,7 +10,7 @@ from reminders.store import people, replies, tasks
 from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.database.migrate import WrongSchema, check, check_again, current, head, migrate
 from reminders.store.database.sealing import Ring, Unreadable
-from reminders.store.office import accounts, api_keys, audit, records
+from reminders.store.office import accounts, api_keys, audit, audit_log, job_runs
 from reminders.store.operations import backup, forwarders, processes, retention, tallies
 from reminders.store.planning import attention, drafts, plans, texts
 from reminders.store.sending import answers, claims, outcomes, queue
@@ -29,6 +29,7 @@ __all__ = [
     "api_keys",
     "attention",
     "audit",
+    "audit_log",
     "backup",
     "check",
     "check_again",
@@ -37,13 +38,13 @@ __all__ = [
     "drafts",
     "forwarders",
     "head",
+    "job_runs",
     "migrate",
     "outcomes",
     "people",
     "plans",
     "processes",
     "queue",
-    "records",
     "replies",
     "retention",
     "tallies",

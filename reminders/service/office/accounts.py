@@ -358,4 +358,4 @@ def _note(
     before: str | None = None,
     after: str | None = None,
 ) -> None:
-    store.records.note(tx, who=who, what=what, table="staff", row=staff_id, now=now, before=before, after=after)
+    store.audit_log.note(tx, who=who, what=what, table="staff", row=staff_id, now=now, before=before, after=after)

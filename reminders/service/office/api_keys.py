@@ -115,7 +115,7 @@ def make(
             made_by=maker,
             expires_at=expires_at,
         )
-        store.records.note(tx, who=who, what="API key made", table="api_keys", row=key_id, now=now, after=prefix)
+        store.audit_log.note(tx, who=who, what="API key made", table="api_keys", row=key_id, now=now, after=prefix)
         return Made(prefix, f"rk_{prefix}_{secret}")
 
     return context.database.write(work)
@@ -136,7 +136,7 @@ def end(context: AppContext, prefix: str, now: datetime, *, who: str) -> bool | 
         if row.ended_at is not None:
             return False
         store.api_keys.change(tx, row.id, ended_at=now)
-        store.records.note(tx, who=who, what="API key ended", table="api_keys", row=row.id, now=now, after=prefix)
+        store.audit_log.note(tx, who=who, what="API key ended", table="api_keys", row=row.id, now=now, after=prefix)
         return True
 
     return context.database.write(work, again=True)

@@ -82,7 +82,7 @@ def note_verified(context: AppContext, verdict: Verdict, now: datetime, *, who: 
     """Put on record that someone walked along the chain, and what came out."""
     said = "whole" if verdict.ok else "; ".join(verdict.problems)
     context.database.write(
-        lambda tx: store.records.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
+        lambda tx: store.audit_log.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
         again=True,
     )
 

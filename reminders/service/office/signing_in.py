@@ -649,4 +649,4 @@ def _same(one: str, other: str) -> bool:
 def _note(
     tx: store.Transaction, who: str, what: str, staff_id: int, now: datetime, *, after: str | None = None
 ) -> None:
-    store.records.note(tx, who=who, what=what, table="staff", row=staff_id, now=now, after=after)
+    store.audit_log.note(tx, who=who, what=what, table="staff", row=staff_id, now=now, after=after)

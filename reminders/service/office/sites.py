@@ -235,4 +235,4 @@ def set_closure(
 
 def _note(tx: store.Transaction, site_id: int, what: str, now: datetime, who: str, **values: Mapping[str, Any]) -> None:
     before, after = (json.dumps(values.get(name), sort_keys=True) for name in ("before", "after"))
-    store.records.note(tx, who=who, what=what, table="sites", row=site_id, now=now, before=before, after=after)
+    store.audit_log.note(tx, who=who, what=what, table="sites", row=site_id, now=now, before=before, after=after)

@@ -16,6 +16,7 @@ from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
 from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
+from reminders.store.office import job_runs
 from reminders.store.operations.backup import BadBackup, Left
 
 __all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
@@ -46,7 +47,7 @@ def take(context: AppContext, target: Path, now: datetime, *, who: str) -> Backu
 
     def note(tx: store.Transaction) -> None:
         store.backup.set_mark(tx, store.backup.TAKEN, now)
-        store.records.note(tx, who=who, what="backup taken", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what="backup taken", table="marks", row=0, now=now)
 
     context.database.write(note, again=True)
     return Backup(target, size, now)
@@ -96,7 +97,7 @@ async def restore(context: AppContext, file: Path, now: datetime, *, who: str, f
 async def _refuse_at_work(context: AppContext, now: datetime) -> None:
     """Raise BadBackup while a worker or the web process seems to be at work on the database."""
     try:
-        rows = context.database.read(store.records.runs)
+        rows = context.database.read(job_runs.runs)
     except store.Unavailable:
         rows = ()  # no one works on what is not there, or damaged
     intervals = job_intervals(context)
@@ -150,7 +151,7 @@ def _guard(context: AppContext, database: store.Database, now: datetime, who: st
         store.tasks.add_event(tx, task_id, now, what="restored", who=who, detail=detail)
         oncall.ring(context, tx, task_id, now)
         store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
-        store.records.note(tx, who=who, what="restored", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what="restored", table="marks", row=0, now=now)
         return backup_at, doubted
 
     return database.write(work)
@@ -181,7 +182,7 @@ def decide(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
             why = f"{many} texts {outcome}"
             store.tasks.close_by_key(tx, [store.backup.RESTORED], now, outcome=outcome, why=why)
         site = store.people.all_sites(tx)[0]
-        store.records.note(tx, who=who, what=f"restored texts {outcome}", table="sites", row=site.id, now=now)
+        store.audit_log.note(tx, who=who, what=f"restored texts {outcome}", table="sites", row=site.id, now=now)
         return many
 
     return context.database.write(work, again=True)

@@ -19,6 +19,7 @@ from reminders.service.tasks import oncall
 from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
 from reminders.sms.probe import is_shown, probe_webhook
+from reminders.store.office import job_runs
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def status(context: AppContext, now: datetime) -> Status:
 
     def look(tx: store.Transaction) -> Status:
         depth = store.queue.depth(tx, now)
-        rows = {row.name: row for row in store.records.runs(tx)}
+        rows = {row.name: row for row in job_runs.runs(tx)}
         jobs, troubles = {}, []
         for name, interval in job_intervals(context).items():
             row = rows.get(name)
@@ -169,7 +170,7 @@ def pause_site(context: AppContext, key: str | None, now: datetime, *, pause: bo
         changed = store.people.pause_site(tx, site.id, now if pause else None) == 1
         if changed:
             what = "sending paused" if pause else "sending resumed"
-            store.records.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
+            store.audit_log.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
         return changed
 
     return context.database.write(work, again=True)

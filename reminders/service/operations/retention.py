@@ -165,7 +165,7 @@ def _about(
 
 
 def _note(tx: store.Transaction, row: Row[Any], what: str, now: datetime, *, who: str) -> None:
-    store.records.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
+    store.audit_log.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
 
 
 def purge(context: AppContext, now: datetime) -> int:

@@ -18,6 +18,7 @@ from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
 from reminders.sms import Gateway
+from reminders.store.office import job_runs
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def succeeded(context: AppContext, name: str) -> None:
     """Put a job's success on record."""
     try:
         now = clock.now()
-        context.database.write(lambda tx: store.records.job_succeeded(tx, name, now), again=True)
+        context.database.write(lambda tx: job_runs.job_succeeded(tx, name, now), again=True)
     except Exception as error:  # ruff: ignore[blind-except]  that it cannot be noted must not end who noted it
         log.warning("the %s job succeeded, which cannot be put on record: %s", name, type(error).__name__)
 
@@ -49,7 +50,7 @@ def failed(context: AppContext, name: str, error: Exception) -> None:
     word = str(error) if isinstance(error, store.Unavailable) else type(error).__name__
     try:
         now = clock.now()
-        context.database.write(lambda tx: store.records.job_failed(tx, name, now, word), again=True)
+        context.database.write(lambda tx: job_runs.job_failed(tx, name, now, word), again=True)
     except Exception as away:  # ruff: ignore[blind-except]  as above
         log.warning("its failure cannot be put on record: %s", type(away).__name__)
 

@@ -69,7 +69,7 @@ def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person 
         shown = tuple(
             _shown(case, one, consents.get(one.id), waits=bool(patients) or one.number_id in numbers) for one in readers
         )
-        store.records.note(tx, who=who, what="patient read", table="patients", row=case.patient.id, now=now)
+        store.audit_log.note(tx, who=who, what="patient read", table="patients", row=case.patient.id, now=now)
         return Person(
             ref=whom.patient,
             site=case.site.key,

@@ -60,7 +60,7 @@ class ReaderCase:
 
     def note(self, what: str, *, before: str | None = None, after: str | None = None, number: bool = False) -> None:
         """Put on record what was done, on the reader or on their number."""
-        store.records.note(
+        store.audit_log.note(
             self.tx,
             who=self.who,
             what=what,

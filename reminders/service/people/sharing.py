@@ -49,7 +49,7 @@ def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, wh
         if new:
             said = f"{what}: said outside of this site"
             whose = {"site": place.site_id, "patient": place.patient_id}
-            store.records.note(tx, who=_AS, what=said, table="tasks", row=task, now=now, **whose)
+            store.audit_log.note(tx, who=_AS, what=said, table="tasks", row=task, now=now, **whose)
 
 
 def keys_at_other_sites(tx: store.Transaction, number_id: int) -> list[str]:

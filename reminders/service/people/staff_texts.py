@@ -134,7 +134,7 @@ def send_sample(
         number_id = store.people.keep_number(tx, plans.read_phone(phone, context.known(tx, now, place.key)), now)
         most = context.settings.sending.samples_per_day
         today = plans.to_instant(datetime.combine(plans.to_wall(now, place.zone), time()), place.zone)
-        if store.records.count(tx, who=who, what=SAMPLE_SENT, since=today) >= most:
+        if store.audit_log.count(tx, who=who, what=SAMPLE_SENT, since=today) >= most:
             raise Refused(f"you have sent {most} tests today, as many as one may (sending.samples_per_day)")
         number = store.people.lock_numbers(tx, [number_id])[number_id]
         if store.people.recipients_on(tx, [number_id]):
@@ -152,7 +152,7 @@ def send_sample(
             body=said,
         )
         if made is not None:
-            store.records.note(tx, who=who, what=SAMPLE_SENT, table="texts", row=made, now=now)
+            store.audit_log.note(tx, who=who, what=SAMPLE_SENT, table="texts", row=made, now=now)
         return Typed(said, length.count, length.encoding, now, place.zone, made)
 
     return context.database.write(work, again=True)

@@ -152,7 +152,9 @@ def accept_in(
     crash.point("K0")
     changes = replan(context, tx, [patient_id], now)
     what = "plan changed" if row is not None else "plan accepted"
-    store.records.note(tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key)
+    store.audit_log.note(
+        tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key
+    )
     said_of_it = (*_notes(tx, document, plan_id, modes, zone=site.zone, now=now), *notes)
     return Accepted(document.plan.ref, changed=True, texts=changes, notes=said_of_it, new=row is None, plan_id=plan_id)
 

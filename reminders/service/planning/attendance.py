@@ -243,7 +243,7 @@ def _mark(
         key = store.plans.data_key_of_patient(tx, row.patient_id)
         was, becomes = json.dumps([row.attendance, row.status]), json.dumps([mark, status])
         said = f"marked {what}" if mark else "mark taken back"
-        store.records.note(
+        store.audit_log.note(
             tx, who=who, what=said, table="appointments", row=row.id, now=now, before=was, after=becomes, key=key
         )
     site = store.people.site_of_patient(tx, row.patient_id)

@@ -221,7 +221,7 @@ def _write(tx: store.Transaction, row: Row[Any], now: datetime, values: dict[str
     after = {"wall": row.wall, "status": row.status} | {
         name: values[name] for name in ("wall", "status") if name in values
     }
-    store.records.note(
+    store.audit_log.note(
         tx,
         who=who,
         what=what,
@@ -616,7 +616,7 @@ def _end(
 def _note(
     tx: store.Transaction, plan: Row[Any], what: str, now: datetime, *, who: str, after: str | None = None
 ) -> None:
-    store.records.note(
+    store.audit_log.note(
         tx,
         who=who,
         what=what,

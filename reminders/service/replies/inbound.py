@@ -687,7 +687,7 @@ class _Hearing:
         replan(self.context, self.tx, {reader.patient_id for reader in self.readers}, self.now)
 
     def _note(self, what: str) -> None:
-        store.records.note(self.tx, who="the phone", what=what, table="numbers", row=self.number.id, now=self.now)
+        store.audit_log.note(self.tx, who="the phone", what=what, table="numbers", row=self.number.id, now=self.now)
 
     def _twilio_answered(self) -> bool:
         """Whether Twilio has answered this word itself: of two confirmations one is too many (L-14)."""

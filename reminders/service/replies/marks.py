@@ -47,7 +47,7 @@ def mark(
         except (LookupError, store.Unreadable):
             raise NoSuchReply(reply_id) from None
         store.replies.mark(tx, reply, key, danger=danger, who=who, now=now)
-        store.records.note(
+        store.audit_log.note(
             tx,
             who=who,
             what="reply marked" if danger is not None else "reply mark taken back",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.service.tasks import oncall
+from reminders.store.office import job_runs
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def check(context: AppContext, now: datetime) -> int:
         return 0
 
     def outage(tx: store.Transaction) -> bool:
-        last = next((row.last_success for row in store.records.runs(tx) if row.name == "send"), None)
+        last = next((row.last_success for row in job_runs.runs(tx) if row.name == "send"), None)
         return last is not None and now - last > OUTAGE and store.queue.overdue(tx, now) > limit
 
     def tell_first(tx: store.Transaction) -> int:
@@ -87,7 +88,7 @@ def end(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
         outcome = "dropped" if drop else "released"
         store.tasks.close_by_key(tx, [KEY], now, outcome=outcome, why=f"{many} texts {outcome}")
         site = store.people.all_sites(tx)[0]
-        store.records.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
+        store.audit_log.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
 
     context.database.write(close, again=True)
     return many

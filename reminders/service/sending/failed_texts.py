@@ -89,7 +89,7 @@ def try_again(
         if not store.outcomes.try_again(tx, attempt_id, now, text.attempts[-1].error_code or 0):
             return "something happened to it just now: look again"
         store.backup.doubt_again(tx, attempt_id, now)
-        store.records.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
+        store.audit_log.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
         return None
 
     return _deal(context, text_ids, work)
@@ -133,7 +133,7 @@ def open_tasks(
         if not is_new:
             return "there is a task already"
         store.tasks.add_event(tx, task, now, what="asked for", who=who)
-        store.records.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
+        store.audit_log.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
         return None
 
     return _deal(context, text_ids, work)

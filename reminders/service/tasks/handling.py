@@ -159,7 +159,7 @@ def take(context: AppContext, number: int, now: datetime, *, who: str, sites: Co
         store.tasks.stop_calling(tx, number, now)
         if row.owner != who or row.acknowledged_at is None:
             store.tasks.add_event(tx, number, now, what="taken", who=who)
-            store.records.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
+            store.audit_log.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -225,7 +225,7 @@ def close(
             for task_id in store.tasks.about_released(tx, numbers - here):  # each ends when its text is handed over
                 detail = "open until it is handed over"
                 store.tasks.add_event(tx, task_id, now, what="sent on its way", who=who, detail=detail)
-        store.records.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
+        store.audit_log.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
     return context.database.write(work, again=True)
@@ -242,7 +242,7 @@ def remark(
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         store.tasks.add_event(tx, number, now, what="note", who=who, note=note, key=key)
-        store.records.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
+        store.audit_log.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -282,7 +282,7 @@ def let_text_go(
             store.tasks.add_event(
                 tx, number, now, what="sent on its way", who=who, detail="open until it is handed over", text_id=text_id
             )
-            store.records.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
+            store.audit_log.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
         return went
 
     return context.database.write(work, again=True)

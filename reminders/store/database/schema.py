@@ -854,7 +854,7 @@ audit = Table(
     Column("where", sa.String(45)),  # the address it came from
     Column("before_sealed", sa.LargeBinary),
     Column("after_sealed", sa.LargeBinary),
-    # A digest of both values, each with chance added, so that it tells nothing once they are gone (`records.note`).
+    # A digest of both values, each with chance added, so that it tells nothing once they are gone (`audit_log.note`).
     Column("said", sa.LargeBinary(32)),
     # Its place in the chain and its hash over itself and the row before, once the chain job has come by.
     Column("place", sa.BigInteger, unique=True),

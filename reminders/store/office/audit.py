@@ -1,6 +1,6 @@
 """The audit: finding rows of it, and the chain that shows whether one was changed or taken out afterwards.
 
-`records.note` appends. Later a job gives each row its place, 1, 2, 3 …, and its hash over the row before and itself.
+`audit_log.note` appends. Later a job gives each row its place, 1, 2, 3 …, and its hash over the row before and itself.
 Changing a row means changing every hash after it; the heads that were taken out of the database stay as they were.
 """
 
@@ -18,7 +18,7 @@ from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id
 from reminders.store.database.schema import audit, keys, patients, sites
 from reminders.store.database.sealing import Unreadable
-from reminders.store.office.records import digest, noted_salted
+from reminders.store.office.audit_log import digest, noted_salted
 
 START = bytes(32)
 """What stands before the first row."""

@@ -29,7 +29,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
-from reminders.store.office.records import noted
+from reminders.store.office.audit_log import noted
 
 OPEN = ("booked", "tentative")
 

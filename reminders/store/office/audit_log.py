@@ -1,9 +1,9 @@
-"""What the service keeps about itself: when each job last succeeded, and who changed what."""
+"""Who changed what, and who looked at what: only ever appended to (45 CFR 164.312 (b))."""
 
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,6 @@ from reminders.store.database.ids import first_id, new_id
 from reminders.store.database.schema import (
     appointments,
     audit,
-    job_runs,
     patients,
     plans,
     recipients,
@@ -30,27 +29,6 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import DataKey, Place, Unreadable
 
 SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
-
-
-def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
-    """Note a job's last success (sending rule 11: health is its age)."""
-    _keep_run(tx, name, last_success=at)
-
-
-def job_failed(tx: Transaction, name: str, at: datetime, error: str) -> None:
-    """Note a job's last failure; `error` is the sort of error, never its text."""
-    _keep_run(tx, name, last_error_at=at, last_error=error[:200])
-
-
-def _keep_run(tx: Transaction, name: str, **values: Any) -> None:
-    if not tx.run(job_runs.update().where(job_runs.c.name == name).values(**values)):
-        tx.insert_new(job_runs, {"name": name})
-        tx.run(job_runs.update().where(job_runs.c.name == name).values(**values))
-
-
-def runs(tx: Transaction) -> Sequence[Row[Any]]:
-    """Every job's last success and last error."""
-    return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
 
 
 def count(tx: Transaction, *, who: str, what: str, since: datetime) -> int:
