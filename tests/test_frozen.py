@@ -75,6 +75,16 @@ def refused(database, words: str) -> None:
         assert shape.read(connection) == before
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_model_is_of_the_shape_on_record(kind, tmp_path, request):
+    """Also in what Alembic does not compare: conditions of indexes, CHECKs and defaults."""
+    database = store.Database(empty(kind, tmp_path, request, "of_model"), store.Ring(KEYS))
+    with database.migrating() as connection:
+        schema.metadata.create_all(connection)
+        assert shape.differences(shape.read(connection), shape.recorded(store.head(), kind)) == []
+    database.close()
+
+
 BY_HAND = [
     (
         "ALTER TABLE patients ADD COLUMN nick TEXT",

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from importlib.resources import as_file, files
 
 import sqlalchemy as sa
@@ -46,6 +47,7 @@ def _config() -> Generator[Config]:
         yield config
 
 
+@cache
 def head() -> str:
     """The revision this code speaks."""
     with _config() as config:
@@ -54,9 +56,10 @@ def head() -> str:
     return revision
 
 
-def _known() -> set[str]:
+@cache
+def _known() -> frozenset[str]:
     with _config() as config:
-        return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        return frozenset(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
 
 
 def current(database: Database) -> str | None:
@@ -171,7 +174,7 @@ def _keep_fingerprint(tx: Transaction, revision: str, now: datetime) -> None:
     if differs := shape.differences(shape.read(tx.connection), wanted):
         raise WrongSchema(
             f"after the migration to {revision} the database differs: {shape.in_words(differs)}",
-            "nothing was changed; " + _ITS_OWN,
+            "nothing was changed; report it with the version of the database",
         )
     values = {"revision": revision, "fingerprint": shape.fingerprint(wanted), "version": __version__, "made_at": now}
     tx.run(schema.shapes.insert(), values)
