@@ -25,6 +25,7 @@ from simulation.loop import Loop
 
 from reminders import clock, store
 from reminders.service import AppContext, sending
+from reminders.service.sending import dispatch as dispatching
 from reminders.service.sending import outcomes
 from reminders.sms import Accepted
 from reminders.store.database import schema
@@ -92,7 +93,7 @@ def run(context: AppContext, many: int, now: datetime) -> Found:
 
     with (
         mock.patch.object(clock, "machine", machine),
-        mock.patch.object(sending, "time", SimpleNamespace(monotonic=loop.time)),
+        mock.patch.object(dispatching, "time", SimpleNamespace(monotonic=loop.time)),
     ):
         beside = loop.create_task(settle())
         loop.run_until_complete(send())
