@@ -30,8 +30,8 @@ def _template(sqlite_template, tmp_path_factory):
     """A house with two sites; everything there is stands at `main`, but for staff."""
     folder = tmp_path_factory.mktemp("access")
     ids._millisecond = 0  # another test may have lived later, and the first of a kind is meant to be ours
-    shutil.copy(sqlite_template, folder / "house.db")
-    context = open_context(f"sqlite:///{folder / 'context.db'}", folder, web__demo="true")
+    shutil.copy(sqlite_template, folder / "reminders.db")
+    context = open_context(f"sqlite:///{folder / 'reminders.db'}", folder, web__demo="true")
     clock.correct(NOW - clock.machine())
     series = [
         one_off("visit", "2026-12-03T15:00:00", session="oak-monday", leads=["2h"]),
@@ -64,9 +64,9 @@ def _template(sqlite_template, tmp_path_factory):
 
 @pytest.fixture
 def two_sites(_template, tmp_path, travel):
-    shutil.copy(_template / "house.db", tmp_path / "house.db")
+    shutil.copy(_template / "reminders.db", tmp_path / "reminders.db")
     travel(NOW + timedelta(minutes=1))  # after what the template holds: ids grow with time
-    opened = open_context(f"sqlite:///{tmp_path / 'context.db'}", tmp_path, web__demo="true")
+    opened = open_context(f"sqlite:///{tmp_path / 'reminders.db'}", tmp_path, web__demo="true")
     yield opened
     opened.close()
 

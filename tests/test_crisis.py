@@ -84,7 +84,7 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
         clinic.page()
         assert sorted(clinic.pager.called()) == called, minute
     assert (
-        "urgent tasks that nobody has acknowledged: 1, the oldest for 75 min"
+        "urgent tasks that no one has acknowledged: 1, the oldest for 75 min"
         in health.status(clinic.context, clock.now()).troubles
     )
 
@@ -263,7 +263,7 @@ def test_c8_with_nobody_on_call_the_text_is_answered_and_the_gap_is_red(database
         clinic.text("i want to die")
         assert len(clinic.received()) == 1
         task = the(clinic, "crisis")
-        assert "nobody is on call" in [event.what for event in clinic.story(task.id)]
+        assert "no one is on call" in [event.what for event in clinic.story(task.id)]
         assert clinic.context.settings.site.on_call == ()
     finally:
         clinic.close()

@@ -30,8 +30,8 @@ VALUES = st.one_of(st.sampled_from(["", "START", "STOP", "0", "1", "STARTSTOP", 
 @pytest.fixture(scope="module")
 def door(sqlite_template, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    (folder / "house.db").write_bytes(sqlite_template.read_bytes())
-    context = open_context(f"sqlite:///{folder / 'context.db'}", folder)
+    (folder / "reminders.db").write_bytes(sqlite_template.read_bytes())
+    context = open_context(f"sqlite:///{folder / 'reminders.db'}", folder)
     yield Caller(context)
     context.close()
 

@@ -406,20 +406,20 @@ def test_live_needs_every_secret(name, tmp_path):
 
 
 def beside(tmp_path, **environ):
-    return load({"DATABASE_URL": f"sqlite:///{tmp_path}/context.db", **environ}, tmp_path)
+    return load({"DATABASE_URL": f"sqlite:///{tmp_path}/reminders.db", **environ}, tmp_path)
 
 
 def test_a_missing_key_is_made_once_and_kept_beside_the_database(tmp_path):
     settings = beside(tmp_path)
     first = secrets(settings, {})
     assert first.made_here
-    assert first.new_keys_file == tmp_path / "house.keys"
+    assert first.new_keys_file == tmp_path / "reminders.keys"
     assert stat.S_IMODE(first.new_keys_file.stat().st_mode) == 0o600
     again = secrets(settings, {})
     assert again.made_here
     assert again.new_keys_file is None
     assert (again.sealing_keys, again.secret_key) == (first.sealing_keys, first.secret_key)
-    assert [path.name for path in tmp_path.iterdir()] == ["house.keys"]
+    assert [path.name for path in tmp_path.iterdir()] == ["reminders.keys"]
 
 
 def test_a_given_key_is_used_and_only_the_missing_one_made(tmp_path):
@@ -430,18 +430,18 @@ def test_a_given_key_is_used_and_only_the_missing_one_made(tmp_path):
 
 
 def test_a_database_address_with_options_has_its_keys_beside_the_file(tmp_path):
-    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/context.db?timeout=5"}, tmp_path)
-    assert secrets(settings, {}).new_keys_file == tmp_path / "house.keys"
+    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/reminders.db?timeout=5"}, tmp_path)
+    assert secrets(settings, {}).new_keys_file == tmp_path / "reminders.keys"
 
 
 def test_keys_that_cannot_be_kept_or_read_are_an_error_that_names_the_file(tmp_path):
-    with pytest.raises(SettingsError, match=r"gone/house\.keys"):
-        secrets(load({"DATABASE_URL": f"sqlite:///{tmp_path}/gone/context.db"}, tmp_path), {})
+    with pytest.raises(SettingsError, match=r"gone/reminders\.keys"):
+        secrets(load({"DATABASE_URL": f"sqlite:///{tmp_path}/gone/reminders.db"}, tmp_path), {})
     for text in ("", "{}", "[1]", "not json"):
-        (tmp_path / "house.keys").write_text(text, encoding="utf-8")
-        with pytest.raises(SettingsError, match=r"house\.keys: holds no keys"):
+        (tmp_path / "reminders.keys").write_text(text, encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"reminders\.keys: holds no keys"):
             secrets(beside(tmp_path), {})
-        assert (tmp_path / "house.keys").read_text(encoding="utf-8") == text
+        assert (tmp_path / "reminders.keys").read_text(encoding="utf-8") == text
 
 
 def test_processes_that_start_together_agree_on_the_keys(tmp_path):
@@ -451,7 +451,7 @@ def test_processes_that_start_together_agree_on_the_keys(tmp_path):
     )
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("REMINDERS_", "TWILIO_"))},
-        "DATABASE_URL": f"sqlite:///{tmp_path}/context.db",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/reminders.db",
         "PYTHONPATH": str(ROOT),
     }
     started = [
@@ -473,7 +473,7 @@ def test_processes_that_start_together_agree_on_the_keys(tmp_path):
         said.append(process.communicate(timeout=30)[0].strip())
         assert process.returncode == 0
     assert len(set(said)) == 1
-    assert said[0] == json.loads((tmp_path / "house.keys").read_text(encoding="utf-8"))["REMINDERS_SECRET_KEY"]
+    assert said[0] == json.loads((tmp_path / "reminders.keys").read_text(encoding="utf-8"))["REMINDERS_SECRET_KEY"]
 
 
 def test_secrets_show_nothing():

@@ -77,7 +77,7 @@ def called(who: str | None, actor: Any = None) -> str:
     """What to call whoever did something: `you`, a login of ours, or the program."""
     if actor is not None and who == actor.who:
         return "you"
-    return (who or "nobody").removeprefix("staff:")
+    return (who or "no one").removeprefix("staff:")
 
 
 templates = Environment(

@@ -432,7 +432,7 @@ def _on_call(context: AppContext) -> Check:
     except ValueError as wrong:
         return Check("on-call", ok=False, detail=str(wrong), fix="mend site.on_call")
     if not known.contacts:
-        problem, fix = "nobody", "name at least one contact in site.on_call (C-8)"
+        problem, fix = "no one", "name at least one contact in site.on_call (C-8)"
     elif gaps := known.gaps():
         problem, fix = f"no one {', '.join(gaps)}", "give these hours of site.on_call to someone (C-8)"
     elif lost := [str(contact.place) for contact in known.contacts if messenger(contact.url) is None]:
