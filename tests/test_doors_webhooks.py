@@ -164,6 +164,8 @@ def test_s2_a_name_that_is_cut_off_is_refused():
     assert is_legal(form, account_sid=ACCOUNT, of="status")
     again = sorted([*form, ("S", "ms"), ("Si", "dSM" + "a" * 32)])
     assert not is_legal(again, account_sid=ACCOUNT, of="status")
+    grown = {name: value for name, value in inbound("").items() if name != "NumMedia"} | {"MediaContentType0S": "TART"}
+    assert not is_legal(list(grown.items()), account_sid=ACCOUNT, of="inbound")
     for of, form, name in (
         ("inbound", inbound("hello"), "ChannelMetadata"),
         *(("status", status(), name) for name in ("ChannelStatusMessage", "EventType", "MessageStatusReason")),

@@ -142,7 +142,8 @@ def _is_legal(name: str, value: str) -> bool:
     if _is_known(name):
         return True
     is_cut_off = any(known.startswith(name) for known in _KNOWN)  # the rest of that name stands in a value
-    return _NAME.fullmatch(name) is not None and not is_cut_off and not _is_run_together(name + value)
+    has_grown = _MEDIUM.match(name) is not None  # a numbered name with the beginning of its value
+    return _NAME.fullmatch(name) is not None and not is_cut_off and not has_grown and not _is_run_together(name + value)
 
 
 def _is_run_together(joined: str) -> bool:
