@@ -166,6 +166,9 @@ def test_s2_a_name_that_is_cut_off_is_refused():
     assert not is_legal(again, account_sid=ACCOUNT, of="status")
     grown = {name: value for name, value in inbound("").items() if name != "NumMedia"} | {"MediaContentType0S": "TART"}
     assert not is_legal(list(grown.items()), account_sid=ACCOUNT, of="inbound")
+    torn = inbound("") | {"ToState": "To", "Zip": ""}
+    assert not is_legal([pair for pair in torn.items() if pair[0] != "ToZip"], account_sid=ACCOUNT, of="inbound")
+    assert is_legal([*inbound("").items(), ("Zip", "")], account_sid=ACCOUNT, of="inbound")  # a name that is new
     for of, form, name in (
         ("inbound", inbound("hello"), "ChannelMetadata"),
         *(("status", status(), name) for name in ("ChannelStatusMessage", "EventType", "MessageStatusReason")),

@@ -7,6 +7,7 @@ from collections import UserDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
@@ -122,10 +123,19 @@ def is_legal(form: Form, *, account_sid: str, of: str) -> bool:
         return False
     if of == "status" and values.get("SmsStatus", values["MessageStatus"]) != values["MessageStatus"]:
         return False
+    if any(_is_torn(before, name) for (_, before), (name, _) in pairwise(sorted(form))):
+        return False
     words = _WORDS[of] if _WORDS[of] in values else "From"
     return all(
         _is_legal(name, value) and (_is_known(name) or not words < name < "From" or bool(_SEVERAL.fullmatch(name)))
         for name, value in form
+    )
+
+
+def _is_torn(before: str, name: str) -> bool:
+    """Whether a name is the end of one that we know, and the value before it, as they are signed, ends in its start."""
+    return not _is_known(name) and any(
+        known.endswith(name) and before.endswith(known.removesuffix(name)) for known in _KNOWN
     )
 
 
