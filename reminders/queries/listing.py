@@ -1,7 +1,6 @@
 """What several lists say of a patient or a plan, and how a list is cut into pages."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from reminders.queries.people import searched_marks
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
-from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.database.sealing import Place
 from reminders.store.planning.plans import OPEN
 from reminders.store.planning.texts import reader_of
 
@@ -77,18 +76,11 @@ def _literal(place: tuple[Any, int], columns: Sequence[sa.ColumnElement[Any]]) -
     return sa.tuple_(*(sa.literal(value, column.type) for value, column in zip(place, columns, strict=True)))
 
 
-def open_sealed(tx: Transaction, place: Place, sealed: bytes) -> str | None:
-    """What is sealed there; None where it does not open any more, because the person was erased."""
-    with suppress(LookupError, Unreadable):
-        return tx.open(place, sealed)
-    return None
-
-
 def names_of(tx: Transaction, of: Mapping[int, Row[Any]]) -> dict[int, str | None]:
     """Patient → name, from rows with `name_sealed` and `key_id`."""
     tx.load_data_keys([row.key_id for row in of.values()])
     return {
-        patient_id: open_sealed(tx, Place("patients", "name_sealed", patient_id), row.name_sealed)
+        patient_id: tx.open_if_legible(Place("patients", "name_sealed", patient_id), row.name_sealed)
         for patient_id, row in of.items()
         if row.name_sealed is not None
     }

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from reminders.queries.listing import OPEN_TASK, ids_of, open_sealed, places_of, stands_before
+from reminders.queries.listing import OPEN_TASK, ids_of, places_of, stands_before
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
@@ -119,7 +119,7 @@ def list_replies(
             meaning=row.meaning,
             meanings=tuple(row.meanings),
             media=row.media,
-            words=open_sealed(tx, Place("replies", "body_sealed", row.id), row.body_sealed) if names else None,
+            words=tx.open_if_legible(Place("replies", "body_sealed", row.id), row.body_sealed) if names else None,
             task=waiting.get(row.id),
         )
         for row in rows

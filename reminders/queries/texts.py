@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from reminders import lifecycle
 from reminders.lifecycle import HANDED_OVER, State
-from reminders.queries.listing import open_sealed
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     CLASSES,
@@ -312,7 +311,7 @@ def tries(tx: Transaction, text_id: int, *, bodies: bool, raw: bool) -> list[Tri
     heard: dict[int, list[Heard]] = {}
     told = sa.select(receipts).where(receipts.c.attempt_id.in_([row.id for row in rows]))
     for row in tx.all(told.order_by(receipts.c.heard_at, receipts.c.id)):
-        words = open_sealed(tx, Place("receipts", "raw_sealed", row.id), row.raw_sealed) if raw else None
+        words = tx.open_if_legible(Place("receipts", "raw_sealed", row.id), row.raw_sealed) if raw else None
         heard.setdefault(row.attempt_id, []).append(
             Heard(row.status, row.error_code, row.heard_at, row.heard_by, words)
         )
@@ -324,7 +323,7 @@ def tries(tx: Transaction, text_id: int, *, bodies: bool, raw: bool) -> list[Tri
             template=row.template,
             language=row.language,
             encoding=row.encoding,
-            body=open_sealed(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) if bodies else None,
+            body=tx.open_if_legible(Place("attempts", "body_sealed", row.id), row.body_sealed) if bodies else None,
             heard=tuple(heard.get(row.id, ())),
         )
         for row, attempt in zip(rows, shown, strict=True)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.plans import Kind
-from reminders.queries.listing import OWN, names_of, open_sealed, places_of, stands_after
+from reminders.queries.listing import OWN, names_of, places_of, stands_after
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
@@ -152,7 +152,7 @@ def _read_visits(
 
     def staff_only(row: Row[Any], column: str) -> str | None:
         sealed = row._mapping[column]
-        return open_sealed(tx, Place("series", column, row.of_series), sealed) if names and sealed else None
+        return tx.open_if_legible(Place("series", column, row.of_series), sealed) if names and sealed else None
 
     return [
         ListedVisit(

@@ -443,9 +443,7 @@ def _because(tx: Transaction, reply: Row[Any]) -> tuple[str, ...]:
 
 def open_words(tx: Transaction, table: str, row_id: int, sealed: bytes, column: str = "body_sealed") -> str | None:
     """What is sealed there; None where the person was erased."""
-    with suppress(LookupError, Unreadable):
-        return tx.open(Place(table, column, row_id), sealed)
-    return None
+    return tx.open_if_legible(Place(table, column, row_id), sealed)
 
 
 # What clinicians say of them.

@@ -20,11 +20,9 @@ from reminders.service.tasks.handling import (
     waking,
 )
 from reminders.store.tasks import NoSuchTask
-from reminders.task_kinds import KINDS
 
 __all__ = [
     "CRISIS_DUE",
-    "KINDS",
     "SLIP_DUE",
     "Disclosure",
     "NoSuchTask",

@@ -506,7 +506,7 @@ def bodies_since(tx: Transaction, number_id: int, since: datetime, but: int) -> 
         attempts.c.number_id == number_id, attempts.c.started_at >= since, attempts.c.text_id != but
     )
     query = query.where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
-    found = (_opened(tx, Place("attempts", "body_sealed", row.id), row.body_sealed) for row in tx.all(query))
+    found = (tx.open_if_legible(Place("attempts", "body_sealed", row.id), row.body_sealed) for row in tx.all(query))
     return {body for body in found if body is not None}
 
 
@@ -681,12 +681,6 @@ def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[
 # What people see. One query for web, CLI and API, so that all show the same.
 
 
-def _opened(tx: Transaction, place: Place, sealed: bytes) -> str | None:
-    with suppress(LookupError, Unreadable):
-        return tx.open(place, sealed)
-    return None
-
-
 def last_attempt(tx: Transaction, text_id: int) -> int:
     """The id of a text's last attempt."""
     mine = sa.select(attempts.c.id).where(attempts.c.text_id == text_id)
@@ -775,7 +769,9 @@ def drafts(tx: Transaction, *, plan_id: int) -> list[Drafted]:
             per_week=row.per_week,
             verified=row.verified_at is not None,
             was=was.get(row.id, {}),
-            body=_opened(tx, Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None,
+            body=tx.open_if_legible(Place("texts", "body_sealed", row.id), row.body_sealed)
+            if row.body_sealed
+            else None,
         )
         for row in rows
     ]
