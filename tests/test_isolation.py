@@ -50,6 +50,19 @@ def test_long_run_1_a_plan_that_cannot_be_planned_stops_no_other(context, travel
     assert list(task.patients) == []  # it is for operations
 
 
+def test_long_run_1_plans_that_always_fail_take_no_ones_turn(context, travel):
+    for number in (1, 2, 3):
+        accept(context, number, series=[one_off("visit", "2027-01-27T15:00:00")])
+    unreadable(context, "DC-1")
+    unreadable(context, "DC-2")
+    later = wall("2026-12-20T10:00")
+    travel(later)
+    with pytest.raises(Exception):  # ruff: ignore[pytest-raises-too-broad, assert-raises-exception]  whatever it is
+        planning.extend(context, later, limit=1)
+    days = dict(context.database.read(lambda tx: tx.all(sa.select(schema.plans.c.ref, schema.plans.c.laid_down_until))))
+    assert days["DC-3"] > days["DC-1"] == days["DC-2"]
+
+
 def test_long_run_1_any_error_in_one_plan_costs_only_that_plan(context, travel, monkeypatch):
     for number in (1, 2, 3):
         accept(context, number)

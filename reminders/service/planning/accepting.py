@@ -587,23 +587,32 @@ def extend(context: AppContext, now: datetime, limit: int = 500) -> Changes:
     or patient that cannot be planned costs only itself: the others have their turn, then the first error is raised.
     """
     changes = Changes()
+    until = _horizon(context, context.settings.site.zone, now)
 
-    def prepare(tx: store.Transaction) -> tuple[Sequence[Row[Any]], plans.Known]:
+    def prepare(tx: store.Transaction) -> plans.Known:
         store.people.keep_default_site(tx, context.settings, now)  # quiet hours set again hold from now on
         store.queue.release_unreadable(tx, now)
-        behind = store.plans.plans_to_extend(tx, _horizon(context, context.settings.site.zone, now), limit)
-        tx.load_data_keys({plan.key_id for plan in behind})
         # Each was judged when it was accepted; a number that only a demo may use is no news.
-        return behind, replace(context.known(tx, now), fictional_numbers=True, accepted=True)
+        return replace(context.known(tx, now), fictional_numbers=True, accepted=True)
+
+    def next_page(tx: store.Transaction) -> Sequence[Row[Any]]:
+        behind = store.plans.plans_to_extend(tx, until, limit - extended, after)
+        tx.load_data_keys({plan.key_id for plan in behind})
+        return behind
 
     each = OneByOne(context, "plan", now)
-    behind, known = context.database.write(prepare, again=True)
-    for plan in behind:
-        extend_it = partial(_extend, context, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
-        changes += (
-            each.do("plan", plan.id, partial(context.database.write, extend_it, again=True), plan_id=plan.id)
-            or Changes()
-        )
+    known = context.database.write(prepare, again=True)
+    extended, after = 0, (date.min, 0)
+    # Plans that fail stay behind and come first each time: they do not count, or enough of them would stop the rest.
+    while extended < limit and (behind := context.database.read(next_page)):
+        for plan in behind:
+            extend_it = partial(_extend, context, plan_id=plan.id, key_id=plan.key_id, known=known, now=now)
+            work = partial(context.database.write, extend_it, again=True)
+            done = each.do("plan", plan.id, work, plan_id=plan.id)
+            if done is not None:
+                changes += done
+                extended += 1
+        after = (behind[-1].laid_down_until, behind[-1].id)
     for patient_id in context.database.read(partial(_who_knows_no_closure, now=now)):
         replan_it = partial(_replan_one, context, patient_id=patient_id, now=now)
         work = partial(context.database.write, replan_it, again=True)

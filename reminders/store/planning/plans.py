@@ -108,15 +108,20 @@ def name_in_series(
     return named
 
 
-def plans_to_extend(tx: Transaction, until: date, limit: int) -> Sequence[Row[Any]]:
-    """Current plans whose appointments are laid down only up to a day before `until`; the furthest behind first.
+def plans_to_extend(
+    tx: Transaction, until: date, limit: int, after: tuple[date, int] = (date.min, 0)
+) -> Sequence[Row[Any]]:
+    """Current plans whose appointments are on record only up to a day before `until`; the furthest behind first.
 
-    Each with the id of its patient's data key.
+    Each with its `laid_down_until` and the id of its patient's data key. `after` is the (`laid_down_until`, id) of the
+    last plan of the page before.
     """
     behind = sa.text("status <> 'ended'")
-    query = sa.select(plans.c.id, patients.c.key_id).join(patients, patients.c.id == plans.c.patient_id)
+    query = sa.select(plans.c.id, plans.c.laid_down_until, patients.c.key_id)
+    query = query.join(patients, patients.c.id == plans.c.patient_id)
     query = query.where(behind, plans.c.laid_down_until < until)
-    return tx.all(query.order_by(plans.c.laid_down_until).limit(limit))
+    query = query.where(sa.tuple_(plans.c.laid_down_until, plans.c.id) > sa.tuple_(*map(sa.literal, after)))
+    return tx.all(query.order_by(plans.c.laid_down_until, plans.c.id).limit(limit))
 
 
 def lock_plan(tx: Transaction, plan_id: int) -> Row[Any] | None:
