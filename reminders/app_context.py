@@ -11,6 +11,7 @@ from reminders.settings import Secrets, Settings, without_password
 from reminders.settings import load as load_settings
 from reminders.settings import secrets as load_secrets
 from reminders.sms import Gateway
+from reminders.wording import house_style
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class AppContext:
         nothing yet. Raises SettingsError.
         """
         settings = settings or load_settings()
+        house_style.use(settings.site.region)
         secrets = load_secrets(settings, make=make_keys)
         if secrets.made_here:
             log.info("sealing keys were generated on this machine; fine for a demo, refused when live")

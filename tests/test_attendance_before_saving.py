@@ -66,7 +66,7 @@ def test_screens_18_nothing_is_marked_before_it_is_said_who_gets_a_text(three, t
     asked = ana.request("POST", "/attendance", data=marks)
     assert asked.status_code == 200
     assert "2 patients get a text now" in words(asked)
-    assert words(asked).count("Jordan Alvarez missed group, Mon 30 Nov 2026, 18:00: now") == 2
+    assert words(asked).count("Jordan Alvarez missed group, Mon, Nov 30, 2026, 6:00 pm: now") == 2
     assert missed_texts(three) == []
     assert "attended" not in {
         row.status for row in three.database.read(lambda tx: tx.all(sa.select(schema.appointments)))
@@ -85,7 +85,7 @@ def test_screens_18_a_text_that_waits_for_the_morning_says_when(three, travel):
     ids, ana = visits(three, NOW + timedelta(hours=11)), Caller(three, role="coordinator")
     asked = words(ana.request("POST", "/attendance", data={f"visit-{ids['MRN-1']}": "missed"}))
     assert "1 patient gets a text Nothing is marked yet" in asked
-    assert "Tue 1 Dec 2026, 09:00" in asked
+    assert "Tue, Dec 1, 2026, 9:00 am" in asked
 
 
 def test_screens_18_last_week_s_visit_sends_nothing_and_asks_nothing(three, travel):

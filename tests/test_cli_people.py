@@ -99,7 +99,7 @@ def test_attendance_by_visit_by_session_and_what_is_left_to_mark(run):
     assert (done["mark"], done["text"], done["call"]) == ("missed", "scheduled", True)
     said = run("attendance", "session", "oak-group", "2026-12-03", "--late", "MRN-1", "--missed", "MRN-2")
     assert "MRN-1, group@once: late." in said.stderr
-    assert "MRN-2, group@once: missed. A text without blame goes Fri 4 Dec 2026, 09:00. There is a task" in said.stderr
+    assert "MRN-2, group@once: missed. A text without blame goes Fri, Dec 4, 2026, 9:00 am. There" in said.stderr
     assert run.lines("attendance", "list") == []
     assert "Every visit" in run("attendance", "list").stderr
     assert "MRN-7" in run("attendance", "session", "oak-group", "2026-12-03", "--missed", "MRN-7", code=1).stderr

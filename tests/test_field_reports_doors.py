@@ -128,5 +128,5 @@ def test_screens_32_a_preview_shows_the_welcome_when_it_goes(run):
     (welcome,) = [text for text in run.json("preview", path) if text["class"] == "welcome"]
     assert welcome["goes_at"] > welcome["opens_at"]
     shown = " ".join(run("preview", path).stdout.split())
-    assert "Tue 1 Dec 2026, 09:00 self Oak Street Office: You will get t" in shown
+    assert "Tue, Dec 1, 2026, 9:00 am self Oak Street Office: You will get t" in shown
     assert "22:00" not in shown

@@ -217,15 +217,15 @@ def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript
     before = {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"}
     with walking(chromium, town, "coordinator", javascript=javascript) as page:
         page.goto(f"/plans/{plan.id}")
-        page.get_by_role("row", name=re.compile(r"Thu 3 Dec")).get_by_role("link", name=re.compile(r"Move")).click()
+        page.get_by_role("row", name=re.compile(r"Thu, Dec 3")).get_by_role("link", name=re.compile(r"Move")).click()
         page.get_by_role("textbox", name="New date").fill("2026-12-04")
         page.get_by_role("textbox", name="New time").fill("11:00")
         page.get_by_role("button", name="See what changes", exact=True).click()
-        expect(page.locator("#effects")).to_contain_text("Fri 4 Dec 2026, 11:00")
+        expect(page.locator("#effects")).to_contain_text("Fri, Dec 4, 2026, 11:00 am")
         stands_in_nobodys_way(page, javascript)
         assert {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"} == before
         page.get_by_role("button", name="Move it").click()
-        expect(page.get_by_role("main")).to_contain_text("Fri 4 Dec 2026, 11:00")
+        expect(page.get_by_role("main")).to_contain_text("Fri, Dec 4, 2026, 11:00 am")
     after = {text.key for text in texts_of(town, "DC-3") if text.state == "scheduled"}
     assert "day:2026-12-04:1d@17:00" in after - before
     assert "day:2026-12-03:1d@17:00" in before - after

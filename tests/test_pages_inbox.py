@@ -223,7 +223,7 @@ def test_checking_shows_how_it_reads_and_sends_nothing(here):
     answer = post(caller, task, "say", to=to, words="It\N{RIGHT SINGLE QUOTATION MARK}s behind the house", do="check")
     assert answer.status_code == 200
     assert "It's behind the house" in Page(answer).said("p")
-    assert "As it will read · 1 segment · goes 10:00" in said(answer)
+    assert "As it will read · 1 segment · goes 10:00 am" in said(answer)
     assert not [text for text in logged(here) if text.class_ == "staff"]
 
 

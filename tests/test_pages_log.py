@@ -84,7 +84,7 @@ def test_eight_columns_that_are_all_there_on_a_phone(here):
     assert shown.said("caption") == ["1 text, newest first"]
     headings = ["Window opens", "To", "Patient", "Text", "State", "What became of it", "Tries", "Segments"]
     assert shown.said("th") == headings == [one["data-label"] for one in shown.all("td")]
-    assert shown.said("time") == ["Mon 30 Nov 2026, 10:00"]
+    assert shown.said("time") == ["Mon, Nov 30, 2026, 10:00 am"]
     assert shown.said("td")[2] == "MRN-1 plan DC-1"
     text = logged(here)[0].text
     assert {"href": f"/texts/{text}"} in shown.all("a")
@@ -93,8 +93,8 @@ def test_eight_columns_that_are_all_there_on_a_phone(here):
 def test_the_readers_own_clock_is_shown_where_it_differs(here):
     series = [one_off("v", "2026-12-03T15:00:00", leads=["2h"])]
     accept(here, patient={"zone": "America/Los_Angeles"}, series=series)
-    assert page(here, "/log?when=any").said("time") == ["Thu 3 Dec 2026, 13:00"]
-    assert "Thu 3 Dec 2026, 10:00 where they are" in page(here, "/log?when=any").said("td")[0]
+    assert page(here, "/log?when=any").said("time") == ["Thu, Dec 3, 2026, 1:00 pm"]
+    assert "Thu, Dec 3, 2026, 10:00 am where they are" in page(here, "/log?when=any").said("td")[0]
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -264,7 +264,7 @@ def test_empty_pages_say_what_to_do(here, travel):
     assert {"href": "/log"} in nothing_found.all("a")
     assert not nothing_found.all("table")
     travel(NOW + timedelta(days=3))
-    assert page(here, "/log").said("time") == page(here, "/log?when=past").said("time") == ["Wed 2 Dec 2026, 17:00"]
+    assert page(here, "/log").said("time") == page(here, "/log?when=past").said("time") == ["Wed, Dec 2, 2026, 5:00 pm"]
     assert not page(here, "/log?when=ahead").all("table")
 
 

@@ -64,8 +64,8 @@ def test_the_head_says_who_it_is_what_stands_and_what_is_next(here, ana, path):
     said = words(page)
     assert "Jordan Alvarez" in said
     assert "Texts go" in said
-    assert "Mon 30 Nov 2026, 10:00 now America/New_York" in said
-    assert "Next visit Thu 3 Dec 2026, 15:00" in said
+    assert "Mon, Nov 30, 2026, 10:00 am now America/New_York" in said
+    assert "Next visit Thu, Dec 3, 2026, 3:00 pm" in said
     assert "5550101" not in page.text
     assert "0101" in page.text
     assert "Jordan" not in re.search(r"<title>(.*?)</title>", page.text, re.DOTALL)[1]
@@ -90,7 +90,7 @@ def test_the_timeline_puts_texts_replies_and_visits_in_order(here, ana, path):
 
 def test_a_text_is_seen_and_then_sent_and_a_telling_word_is_named_and_refused(here, ana, path):
     seen = ana.post(f"{path}/messages", [("body", "Please call us today."), ("do", "look")])
-    assert "Goes Mon 30 Nov 2026, 10:00" in words(seen)
+    assert "Goes Mon, Nov 30, 2026, 10:00 am" in words(seen)
     assert [one for one in logged(here) if one.class_ == "staff"] == []
     unseen = ana.post(f"{path}/messages", [("body", "Please call."), ("shown", "Please call us."), ("do", "send")])
     assert (unseen.status_code, [one for one in logged(here) if one.class_ == "staff"]) == (200, [])

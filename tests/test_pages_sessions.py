@@ -102,10 +102,10 @@ def test_it_moves_with_everybody_and_comes_back_until_a_text_went(here):
     assert "Move it to Wednesday 2 December, 10:30?" in said(caller.request("POST", f"{path}/preview", data=form))
     moved = caller.request("POST", f"{path}/change", data=form).headers["location"]
     assert moved == f"{the_page(here, '2026-12-02')}?done=moved"
-    assert "Wed 2 Dec, 10:30" in said(caller.page(moved))
+    assert "Wed, Dec 2, 10:30 am" in said(caller.page(moved))
     undone = caller.request("POST", f"{the_page(here, '2026-12-02')}/undo").headers["location"]
     assert undone == f"{path}?done=undone"
-    assert "Mon 30 Nov, 18:00" in said(caller.page(undone))
+    assert "Mon, Nov 30, 6:00 pm" in said(caller.page(undone))
 
     caller.request("POST", f"{path}/change", data={"what": "off"})
     here.database.write(spoken)

@@ -131,7 +131,7 @@ def test_a_closure_is_entered_and_taken_back_and_settings_do_not_undo_it(here):
         assert post(here, f"/sites/{key}/closures", on="2026-12-03").headers["location"] == f"/sites/{key}?done=closed"
         assert sites.one(here, key, NOW).closures == (date(2026, 12, 3),)  # also once the settings were read again
         shown = Page(Caller(here, role="admin").page(f"/sites/{key}"))
-        assert any(line.startswith("Thu 3 Dec 2026") for line in shown.said("li"))
+        assert any(line.startswith("Thu, Dec 3, 2026") for line in shown.said("li"))
         assert post(here, f"/sites/{key}/closures", open="2026-12-03").headers["location"] == f"/sites/{key}?done=open"
         assert sites.one(here, key, soon).closures == ()
     for typed, said in (
@@ -187,7 +187,7 @@ def test_the_rota_is_shown_without_an_address(sqlite_template, tmp_path, travel)
     text = Caller(opened, role="ops").page("/sites").text
     shown = Page(Caller(opened, role="ops").page("/sites"))
     assert "Night nurse" in shown.said("td")
-    assert "20:00 to 08:00" in shown.said("td")
+    assert "8:00 pm to 8:00 am" in shown.said("td")
     assert any("No one is on call" in line for line in shown.said("p"))
     assert "secret" not in text
     opened.close()

@@ -103,7 +103,7 @@ def test_a_text_that_waits_says_when_it_is_tried_next(here):
     tried(here, code=30003, heard=[("undelivered", 9)], state="undelivered")
     set_text(here, state="scheduled", waits_code=30003, due_at=NOW + timedelta(minutes=40))
     shown, text = page(here)
-    assert "Next try Mon 30 Nov 2026, 10:40, try 2" in " ".join(text.split())
+    assert "Next try Mon, Nov 30, 2026, 10:40 am, try 2" in " ".join(text.split())
     assert shown.said("li")[-1].startswith("Next try")
 
 

@@ -138,7 +138,7 @@ def test_an_empty_board_says_what_comes_next(here):
     assert "Make a plan" in words
     accept(here, 1, series=[one_off("visit", "2026-12-03T15:00:00", leads=["1d@17:00"])])
     (words,) = Page(caller.page("/")).said("main")
-    assert "Next text: Wed 2 Dec, 17:00 to Jordan A." in words
+    assert "Next text: Wed, Dec 2, 5:00 pm to Jordan A." in words
 
 
 def test_the_sections_stand_in_order_of_urgency(here):

@@ -634,7 +634,7 @@ def test_promise_5_what_could_tell_is_not_sent(line, twilio):
     accept(line)
 
     def rename(tx):
-        tx.run(schema.sites.update().values(alias="Sober AppContext"))
+        tx.run(schema.sites.update().values(alias="Sober House"))
 
     line.database.write(rename)
     assert send(line).suppressed == 1

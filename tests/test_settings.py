@@ -260,7 +260,7 @@ def test_every_wrong_key_is_named_at_once(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("word", ["Recovery AppContext", "Oak Rehab", "Detox Center"])
+@pytest.mark.parametrize("word", ["Recovery House", "Oak Rehab", "Detox Center"])
 def test_l43_an_alias_that_tells_is_refused_with_the_word_named(word, tmp_path):
     in_file(tmp_path, f"[site]\nalias = '{word}'\n")
     said = refusal({}, tmp_path)

@@ -103,10 +103,12 @@ def end_key(
 
 def _when(at: datetime | None, zone: str) -> str | None:
 
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
-    return staff_words.clock_time(at, zone) if at is not None else None
+    return house_style.clock_time(at, zone) if at is not None else None
 
 
 def _until(at: datetime | None) -> str:
-    return f"until {at:%Y-%m-%d}" if at is not None else "yes"
+    from reminders.wording import house_style
+
+    return f"until {house_style.day(at)}" if at is not None else "yes"

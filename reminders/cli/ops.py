@@ -122,7 +122,7 @@ def _left(one: "Left") -> dict[str, Any]:
 
 
 def _print_left(left: "list[Left]") -> None:
-    from reminders.wording.staff_words import clock_time
+    from reminders.wording.house_style import clock_time
 
     print_table(
         "No one knows whether these went before the restore",
@@ -162,7 +162,7 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
 def show_backlog(json: Json = False) -> None:
     """Show what is held since an outage, by hour of deadline."""
     from reminders.service.sending import backlog
-    from reminders.wording.staff_words import clock_time
+    from reminders.wording.house_style import clock_time
 
     with app_context() as context:
         held, zone = backlog.held(context), context.settings.site.zone
@@ -209,6 +209,7 @@ def calls(
     from reminders import clock
     from reminders.queries import call_list
     from reminders.queries.exports import PART_2_NOTICE
+    from reminders.wording import house_style
 
     with app_context() as context:
         found = call_list.ahead(context.database, clock.now(), timedelta(hours=hours), who=who())
@@ -223,7 +224,7 @@ def calls(
         [
             (
                 "FIRST" if call.is_first else "",
-                f"{call.wall:%a} {call.wall.day} {call.wall:%b, %H:%M} {call.zone}",
+                f"{house_style.moment(call.wall, year=False)} {call.zone}",
                 call.patient,
                 call.name,
                 call.phone + (" (wrong number)" if call.is_wrong else ""),

@@ -359,7 +359,7 @@ def say(
 ) -> None:
     """Text someone in words of your own, which must not tell."""
     from reminders.service.people import staff_texts
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
     words = sys.stdin.read() if text == "-" else text
     typed = _do(
@@ -380,7 +380,7 @@ def say(
         )
         return
     print(typed.body)
-    when = staff_words.clock_time(typed.goes_at, typed.zone)
+    when = house_style.clock_time(typed.goes_at, typed.zone)
     err.print(f"{'Would go' if dry_run else 'Goes'} {when}, in {typed.segments} segments ({typed.encoding}).")
 
 
@@ -405,7 +405,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     That you read it is put on record.
     """
     from reminders.service.people import patient_status
-    from reminders.wording import staff_words
+    from reminders.wording import house_style, staff_words
 
     person = _do(patient, "self", site, lambda context, whom, now: patient_status.show(context, whom, now, who=who()))
     if json:
@@ -434,7 +434,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         ["When", "Plan", "Visit", "How", "Status"],
         [
             (
-                staff_words.clock_time(row.starts_at, row.zone),
+                house_style.clock_time(row.starts_at, row.zone),
                 row.plan_ref,
                 f"{row.series_key}@{row.recurrence_id}",
                 staff_words.MODES[row.how],
@@ -448,7 +448,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
         "Open tasks",
         ["No.", "What", "Urgency", "Due", "Owner"],
         [
-            (task.id, _title(task.kind), task.urgency, staff_words.clock_time(task.due_at, person.zone), task.owner)
+            (task.id, _title(task.kind), task.urgency, house_style.clock_time(task.due_at, person.zone), task.owner)
             for task in person.tasks
         ],
         empty="No open tasks.",

@@ -147,11 +147,11 @@ def _stored(
 
 def _when(text: "Previewed", now: datetime) -> str:
     """When a text goes or went; of one that does not go, when it would have."""
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
     if not text.goes:
-        return staff_words.clock_time(text.opens_at, text.zone)
-    when = staff_words.clock_time(text.goes_at, text.zone)
+        return house_style.clock_time(text.opens_at, text.zone)
+    when = house_style.clock_time(text.goes_at, text.zone)
     return f"{when}\n(as soon as it may)" if text.state == "scheduled" and text.goes_at <= now else when
 
 

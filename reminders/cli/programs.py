@@ -251,6 +251,7 @@ class _LaidOut:
     def show(self) -> None:
         """All of it for people."""
         from reminders.plans import Mode
+        from reminders.wording import house_style
         from reminders.wording.staff_words import MODES
 
         texts = {week["week"]: f"{week['texts']} of {self.per_week}" for week in self.weeks()}
@@ -259,10 +260,10 @@ class _LaidOut:
             series = found.series
             what = _name_and_kind(series) + (f", {series.minutes} min" if series.minutes else "")
             what += "" if series.how is Mode.IN_PERSON else f", {MODES[series.how]}"
-            at = _clock(found.at) or "left open"
+            at = house_style.hour(found.at) if found.at is not None else "left open"
             # A week is named once, where it begins.
             shown = found.week if found.week in texts else None
-            rows.append((shown, f"{found.on:%a} {found.on}", at, what, series.status, texts.pop(found.week, None)))
+            rows.append((shown, house_style.day(found.on), at, what, series.status, texts.pop(found.week, None)))
         columns = ["Week", "Day", "Time", "What", "Status", "Texts that week"]
         print_table(f"{self.program.key}: {self.program.title}", columns, rows, empty="It has no dates.")
         for line in self.remarks():
@@ -271,8 +272,10 @@ class _LaidOut:
     def remarks(self) -> list[str]:
         """What the table does not say, a sentence or two a line."""
         plan = self.plan
+        from reminders.wording import house_style
+
         said = [
-            f"Discharge {plan.discharged_on:%a %Y-%m-%d}; week 1 starts {plan.week_1_starts_on:%a %Y-%m-%d}.",
+            f"Discharge {house_style.day(plan.discharged_on)}; week 1 starts {house_style.day(plan.week_1_starts_on)}.",
             f"{len(self.dates)} sessions in {self.program.weeks} weeks; closures and holidays are not looked at.",
         ]
         if left_open := self.program.open_times(plan.program_times):

@@ -28,7 +28,7 @@ def marks(
     """
     from reminders import clock, queries
     from reminders.queries import marks
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -58,7 +58,7 @@ def marks(
             ["Came", "Site", "Marked", "Outcome", "Understood", *(["Words"] if words else [])],
             [
                 (
-                    staff_words.clock_time(one.received_at, zone),
+                    house_style.clock_time(one.received_at, zone),
                     one.site,
                     "danger" if one.danger else "no danger",
                     marks.outcome(one),

@@ -81,7 +81,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
     """
     from reminders import clock
     from reminders.service.planning import changes
-    from reminders.wording import staff_words
+    from reminders.wording import house_style, staff_words
 
     with app_context() as context:
         lines = changes.session_story(context, session, on.date(), clock.now(), site=site)
@@ -112,7 +112,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
             (
                 line.patient,
                 line.recipient,
-                f"{line.status} {line.wall:%a %d %b %H:%M}, {staff_words.MODES[line.how]}",
+                f"{line.status} {house_style.moment(line.wall, year=False)}, {staff_words.MODES[line.how]}",
                 line.told,
                 " ".join(filter(None, (line.state, staff_words.REASONS.get(line.reason or "")))),
             )
@@ -243,14 +243,14 @@ def _marked(one: "Marked") -> dict[str, Any]:
 
 def _mark_told(one: "Marked", *, dry_run: bool) -> str:
 
-    from reminders.wording import staff_words
+    from reminders.wording import house_style, staff_words
 
     words = [f"{one.patient}, {one.visit}: {one.mark}."]
     if one.text == "suppressed" or (one.text is None and one.reason is not None):
         words.append(f"No text goes: {staff_words.REASONS.get(one.reason or '', one.reason)}.")
     elif one.text == "scheduled":
         when = (
-            staff_words.clock_time(one.goes_at, one.zone)
+            house_style.clock_time(one.goes_at, one.zone)
             if one.goes_at is not None and one.zone is not None
             else "soon"
         )
@@ -264,7 +264,7 @@ def list_unmarked(json: Json = False) -> None:
     """Show the visits of the last seven days that no one marked."""
     from reminders import clock
     from reminders.service.planning import attendance
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
     with app_context() as context:
         rows = attendance.unmarked(context, clock.now())
@@ -285,7 +285,7 @@ def list_unmarked(json: Json = False) -> None:
         "Visits to mark",
         ["When", "Patient", "Plan", "Series", "Date"],
         [
-            (staff_words.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10])
+            (house_style.clock_time(row.starts_at, row.zone), row.patient, row.plan, row.series, row.wall[:10])
             for row in rows
         ],
         empty="Every visit of the last seven days is marked.",

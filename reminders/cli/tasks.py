@@ -201,9 +201,9 @@ def _words(given: str) -> str:
 
 def _when(at: datetime, zone: str, now: datetime) -> str:
 
-    from reminders.wording import staff_words
+    from reminders.wording import house_style
 
-    return staff_words.clock_time(at, zone).replace(f" {now:%Y},", ",")
+    return house_style.clock_time(at, zone, now)
 
 
 def _whom(task: "Task") -> str:

@@ -1,7 +1,6 @@
 """Commands about texts: send them, settle them, see what became of them, stop and start."""
 
 import sys
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -88,7 +87,7 @@ def log(
 
     from reminders import clock, queries
     from reminders.queries import delivery_log, explanations, exports
-    from reminders.wording import staff_words
+    from reminders.wording import house_style, staff_words
 
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv", param_hint="--csv")
@@ -121,20 +120,16 @@ def log(
             ["Window opens", "To", "Plan", "State", "What became of it"],
             [
                 (
-                    _this_year(staff_words.clock_time(text.opens_at, text.zone), now),
+                    house_style.clock_time(text.opens_at, text.zone, now),
                     f"…{text.to[-4:]}",
                     text.plan,
                     staff_words.STATES[text.state],
-                    _this_year(explanations.tell(text), now),
+                    explanations.tell(text, now),
                 )
                 for text in texts
             ],
             empty="No texts.",
         )
-
-
-def _this_year(said: str, now: datetime) -> str:
-    return said.replace(f" {now:%Y},", ",")
 
 
 def status(json: Json = False) -> None:

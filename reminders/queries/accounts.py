@@ -8,7 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
-from reminders.store.database.schema import recovery_codes, sign_ins
+from reminders.store.database.schema import recovery_codes, sign_ins, staff
+
+
+def names(tx: Transaction) -> dict[str, str]:
+    """Login → name, of all staff there ever were."""
+    return {row.login: row.name for row in tx.all(sa.select(staff.c.login, staff.c.name))}
 
 
 def recovery_codes_left(tx: Transaction, staff_id: int) -> int:

@@ -10,11 +10,11 @@ from reminders.lifecycle import RANK, SHOWS_ITS_CODE, SHOWS_WHAT_IT_MET, TO_GO
 from reminders.queries.texts import Logged, LoggedAttempt, Tried
 from reminders.sms import codes
 from reminders.store.tasks import Event
+from reminders.wording.house_style import clock_time
 from reminders.wording.staff_words import (
     HELD,
     REASONS,
     STATES,
-    clock_time,
 )
 
 _HAPPENED = {
@@ -64,32 +64,33 @@ def became(event: Event) -> str | None:
     return said
 
 
-def tell(text: Logged) -> str:
-    """One honest sentence: what became of this text."""
+def tell(text: Logged, now: datetime | None = None) -> str:
+    """One honest sentence: what became of this text; without the year of `now` in its times."""
     last = text.attempts[-1] if text.attempts else None
     zone = text.zone
     if text.held is not None:
         return HELD.get(text.held, "Held for a person.")
     if text.state == "scheduled":
         again = f" The last try: {_met(last)}." if last is not None and last.answer else ""
-        return f"Goes {clock_time(text.due_at, zone)}.{again}"
+        return f"Goes {clock_time(text.due_at, zone, now)}.{again}"
     if text.state == "suppressed":
         return f"Does not go: {REASONS.get(text.reason or '', text.reason or 'no reason given')}."
     if text.state == "cancelled":
         return "Taken back before it went: the visit was changed or called off."
     if text.state == "expired":
-        return f"Could not be handed over before {clock_time(text.closes_at, zone)}. Phone the patient."
+        return f"Could not be handed over before {clock_time(text.closes_at, zone, now)}. Phone the patient."
     if last is None:
         return STATES[text.state] + "."
-    handed = f"Handed over {clock_time(last.started_at, zone)}"
-    heard = clock_time(last.status_at, zone) if last.status_at else ""
+    started = clock_time(last.started_at, zone, now)
+    handed = f"Handed over {started}"
+    heard = clock_time(last.status_at, zone, now) if last.status_at else ""
     return {
-        "sending": f"On its way to the phone network since {clock_time(last.started_at, zone)}.",
+        "sending": f"On its way to the phone network since {started}.",
         "sent": f"{handed}; the phone network has not said yet whether it arrived.",
         "delivered": f"{handed}; the phone network confirmed delivery {heard}. That is no proof of reading.",
         "undelivered": f"Not delivered: {_met(last)}.",
         "unconfirmed": f"{handed}; the phone network never said whether it arrived.",
-        "uncertain": f"Tried {clock_time(last.started_at, zone)}; no answer came back, so it may or may not have gone.",
+        "uncertain": f"Tried {started}; no answer came back, so it may or may not have gone.",
     }[text.state]
 
 

@@ -10,6 +10,8 @@ from fastapi import Depends, HTTPException, Request
 from pydantic import BeforeValidator
 from starlette.requests import ClientDisconnect
 
+from reminders.wording import house_style
+
 MOST_BYTES = 256 * 1024
 MOST_FIELDS = 2_000
 MOST_SECONDS = 20.0
@@ -19,7 +21,7 @@ class Fields:
     """The fields of a form, in the order in which they were sent. Values are stripped; a missing one is empty."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self.pairs = [(name, value.replace("\0", "\ufffd").strip()) for name, value in pairs]
+        self.pairs = [(name, _as_sent(name, value.replace("\0", "\ufffd").strip())) for name, value in pairs]
 
     def __getitem__(self, name: str) -> str:
         """The last value of that name, or an empty string."""
@@ -35,6 +37,19 @@ class Fields:
     def as_dict(self) -> dict[str, str]:
         """Name → last value."""
         return dict(self.pairs)
+
+
+_DATES_AND_TIMES = re.compile(r"(?:^|[._])(?:on|date|since|until|time|at|from|to)$|\.program_times\.")
+
+
+def _as_sent(name: str, value: str) -> str:
+    """A date or a time as a date or time field sends it, whichever way it was typed; anything else as it is."""
+    if not value or not _DATES_AND_TIMES.search(name):
+        return value
+    if (day := house_style.read_day(value)) is not None:
+        return day.isoformat()
+    at = house_style.read_hour(value)
+    return value if at is None or re.fullmatch(r"\d\d:\d\d(:\d\d)?", value) else f"{at:%H:%M}"
 
 
 async def read_form(request: Request) -> Fields:

@@ -13,6 +13,7 @@ from typing import Any
 
 from reminders.plans import Kind, Problem
 from reminders.web.forms import Fields
+from reminders.wording import house_style
 
 MOST_ROWS = 60
 
@@ -377,7 +378,7 @@ def recurs(repeats: str | None) -> str:
     if count := parts.get("COUNT"):
         said += f", {count} times"
     if until := parts.get("UNTIL"):
-        said += f", until {until[:4]}-{until[4:6]}-{until[6:8]}"
+        said += f", until {house_style.day(date(int(until[:4]), int(until[4:6]), int(until[6:8])))}"
     return said
 
 

@@ -1,22 +1,24 @@
 """How a page is drawn: the templates, what stands on every page, and what is said when a page cannot be had."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
-from reminders import __version__, clock, lifecycle, queries, task_kinds
-from reminders.plans import to_wall
+from reminders import __version__, clock, lifecycle, plans, queries, task_kinds
 from reminders.queries import explanations
 from reminders.service import AppContext
 from reminders.service.operations.legible import legible
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 AREAS = (
     ("Today", "/", "look"),
@@ -53,15 +55,6 @@ def ago(at: datetime, now: datetime) -> str:
     return f"{amount} ago" if spell >= timedelta(0) else f"in {amount}"
 
 
-def near(at: datetime, zone: str, now: datetime) -> str:
-    """An instant on the wall clock of `zone`, as short as today's date allows: `17:55`, `Thu 26 Nov, 09:00`."""
-    wall, today = to_wall(at, zone), to_wall(now, zone).date()
-    if wall.date() == today:
-        return f"{wall:%H:%M}"
-    year = f" {wall.year}" if wall.year != today.year else ""
-    return f"{wall:%a} {wall.day} {wall:%b}{year}, {wall:%H:%M}"
-
-
 def short_name(name: str) -> str:
     """A person's first name and the first letter of the last: `Jordan A.`."""
     first, *others = name.split() or [name]
@@ -73,11 +66,25 @@ def shown(text: object) -> Markup:
     return Markup("<bdi>{}</bdi>").format(legible(str(text)))
 
 
-def called(who: str | None, actor: Any = None) -> str:
-    """What to call whoever did something: `you`, a login of ours, or the program."""
+@pass_context
+def called(frame: Context, who: str | None, actor: Any = None) -> str:
+    """What to call whoever did something: `you`, a person's name, or the program."""
     if actor is not None and who == actor.who:
         return "you"
-    return (who or "no one").removeprefix("staff:")
+    kind, _, login = (who or "no one").rpartition(":")
+    return (frame["names"]().get(login) or login) if kind == "staff" else who or "no one"
+
+
+def programs_named(keys: str | None) -> str:
+    """The titles of a plan's programs (their keys, with commas between); empty for none."""
+    known = plans.programs()
+    return ", ".join(known[key].title if key in known else key for key in re.findall(r"[^,\s]+", keys or ""))
+
+
+def wall_hour(typed: str) -> str:
+    """A time as settings and fields hold it, in the house style; what is no time as it is."""
+    at = house_style.read_hour(typed)
+    return typed if at is None else house_style.hour(at)
 
 
 templates = Environment(
@@ -99,14 +106,19 @@ templates.globals.update(
     reasons=staff_words.REASONS,
     kinds=task_kinds.KINDS,
     called=called,
-    near=near,
+    programs=programs_named,
+    wall_hour=wall_hour,
+    wall_of=datetime.fromisoformat,
+    near=house_style.near,
+    style=house_style,
     ago=ago,
     version=__version__,
 )
 templates.filters["legible"] = legible
 templates.filters["shown"] = shown
 templates.filters["short_name"] = short_name
-templates.filters["clock_time"] = staff_words.clock_time
+templates.filters["clock_time"] = house_style.clock_time
+templates.filters["phone"] = house_style.phone
 templates.filters["query"] = lambda fields: urlencode({name: value for name, value in fields.items() if value})
 
 
@@ -139,6 +151,7 @@ def _frame(request: Request) -> dict[str, Any]:
         "ringing": ringing,
         "zone": context.settings.site.zone,
         "now": now,
+        "names": cache(lambda: context.database.read(queries.accounts.names)),
         "demo": not context.settings.twilio.live,
         "done": None,
     }

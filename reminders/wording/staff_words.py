@@ -3,6 +3,7 @@
 from datetime import date, datetime
 
 from reminders.plans import to_wall
+from reminders.wording import house_style
 
 STATES = {
     "scheduled": "Planned",
@@ -55,7 +56,7 @@ KINDS = {
     "psychiatry": "Psychiatry",
     "check_up": "Check-up",
     "peer_mentor": "Peer mentor",
-    "house_meeting": "AppContext meeting",
+    "house_meeting": "House meeting",
     "wellness": "Wellness",
     "vocational": "Work and training",
 }
@@ -173,14 +174,8 @@ def _days_before(key: str, at: datetime, zone: str) -> str:
     return {0: "the same day", 1: "the day before"}.get(days, f"{days} days before")
 
 
-def clock_time(at: datetime, zone: str) -> str:
-    """An instant on the wall clock of `zone`, as pages and tables show it."""
-    wall = to_wall(at, zone)
-    return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
-
-
 def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
-    """Why a text goes when it goes: `the day before, at 17:00`, from its window not from the lead that asked for it.
+    """Why a text goes when it goes: `the day before, at 5:00 pm`, from its window not from the lead that asked for it.
 
     `at` is when its window opens, `zone` its reader's.
     """
@@ -188,4 +183,4 @@ def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
         return {"welcome": "the welcome", "notice": "news of a change", "staff": "typed by staff"}.get(class_, class_)
     if _is_digest(key):
         return "the week ahead, in one text"
-    return f"{_days_before(key, at, zone)}, at {to_wall(at, zone):%H:%M}"
+    return f"{_days_before(key, at, zone)}, at {house_style.hour(to_wall(at, zone))}"

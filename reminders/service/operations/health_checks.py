@@ -12,7 +12,7 @@ from reminders import clock, store
 from reminders.app_context import AppContext
 from reminders.service.operations import health, proxies
 from reminders.sms import codes
-from reminders.wording import staff_words
+from reminders.wording import house_style
 
 HEARTBEAT = timedelta(seconds=60)
 SILENT = timedelta(minutes=10)  # callbacks come within seconds
@@ -124,7 +124,7 @@ def _twilio(tx: store.Transaction, now: datetime, zone: str) -> Iterator[Light]:
     yield Light(
         "Callbacks",
         "bad" if silent else "ok",
-        f"Last one {staff_words.clock_time(heard, zone)}" if heard is not None else "None came yet",
+        f"Last one {house_style.clock_time(heard, zone)}" if heard is not None else "None came yet",
         "Twilio takes texts but does not tell us how they end. Is web.public_url right and reachable from outside, does"
         " its certificate hold, is the web process up? reminders doctor --live tries it. Meanwhile we ask Twilio.",
     )

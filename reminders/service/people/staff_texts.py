@@ -13,7 +13,7 @@ from reminders.service.planning.replanning import policy_of, reader_now
 from reminders.store import Row
 from reminders.store.database.ids import new_id
 from reminders.store.planning.texts import Addressee, Window
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 from reminders.wording.segments import segments
 
 TYPED_FOR = timedelta(hours=4)
@@ -86,7 +86,7 @@ def say(
             raise Refused(why)
         window = Window(now, now + TYPED_FOR, planner.next_allowed(for_news(reader, now, now), now))
         if window.due_at >= window.closes_at:
-            at = staff_words.clock_time(window.due_at, reader.zone)
+            at = house_style.clock_time(window.due_at, reader.zone)
             raise Refused(f"it is too late at night, or too early, where they are: texts may go from {at}")
         typed = Typed(said, length.count, length.encoding, window.due_at, reader.zone)
         if dry_run:

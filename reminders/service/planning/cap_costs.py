@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from reminders.planner import Reason
 from reminders.service.planning.accepting import Previewed
+from reminders.wording import house_style
 
 CAPS = {Reason.CAP_DAY.value, Reason.CAP_WEEK.value}
 
@@ -27,7 +28,7 @@ class CapCost:
         texts = f"{self.texts} text{'' if self.texts == 1 else 's'} a week"
         without = len(self.days)
         stay = "1 stays" if without == 1 else f"{without} stay"
-        week = f"in the week of {self.monday:%b} {self.monday.day}"
+        week = f"in the week of {house_style.month_day(self.monday)}"
         return f"{self.visits} visits, {texts}: {stay} without a reminder {week}"
 
 

@@ -11,7 +11,7 @@ from reminders.plans import to_wall
 from reminders.service import tasks
 from reminders.service.sending import final_check
 from reminders.store import Row
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 MOST_WAITS = 20  # a text that waits is judged again at the end of each wait
 HELD_NO_MORE = "it is held no more, or its time has passed"
@@ -45,9 +45,8 @@ class Outlook:
         if self.until is None:
             return f"It waits, because {self.why}."
         wall, today = to_wall(self.until, self.zone), to_wall(now, self.zone).date()
-        day = "today" if wall.date() == today else f"{wall:%a}, {wall:%b} {wall.day}"
-        hour = f"{wall.hour % 12 or 12}:{wall:%M} {'am' if wall.hour < 12 else 'pm'}"
-        return f"It waits until {day} at {hour}, because {self.why}."
+        day = "today" if wall.date() == today else house_style.day(wall, year=False)
+        return f"It waits until {day} at {house_style.hour(wall)}, because {self.why}."
 
 
 def what_would_happen(

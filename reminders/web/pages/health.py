@@ -17,6 +17,7 @@ from reminders.web.access import Looking
 from reminders.web.charts import Chart, columns, lines, log_scale
 from reminders.web.render import draw
 from reminders.web.webhooks import TheContext
+from reminders.wording import house_style
 
 router = APIRouter()
 
@@ -85,7 +86,7 @@ def _log(point: Point, numbers: Numbers, **more: str) -> str:
 
 def _label(at: datetime, numbers: Numbers) -> str:
     wall = plans.to_wall(at, numbers.zone)
-    return f"{wall:%H:%M}" if numbers.range == "24h" else f"{wall.day} {wall:%b}"
+    return house_style.hour(wall) if numbers.range == "24h" else house_style.month_day(wall)
 
 
 def _charts(numbers: Numbers) -> list[Chart]:

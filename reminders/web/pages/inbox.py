@@ -24,7 +24,7 @@ from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 router = APIRouter(prefix="/inbox")
 
@@ -106,7 +106,7 @@ def inbox_page(
         newest=f"/inbox?queue={queue}" if _place(after) else None,
         outcomes=staff_words.OUTCOMES,
         done=DONE.get(done),
-        now_clock=f"{plans.to_wall(now, context.settings.site.zone):%H:%M:%S}",
+        now_clock=house_style.hour(plans.to_wall(now, context.settings.site.zone), seconds=True),
         **more,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import IO, Any
 from urllib.parse import urlencode
 
@@ -20,7 +20,7 @@ from reminders.web.access import Actor, Exporting, Looking
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 router = APIRouter()
 
@@ -190,7 +190,7 @@ def _said(asked: Question) -> list[tuple[str, str]]:
         if name == "number":
             word = "texts to one number"
         elif name == "hour":
-            word = f"{int(value):02}:00 to {int(value):02}:59"
+            word = f"{house_style.hour(time(int(value)))} to {house_style.hour(time(int(value), 59))}"
         rest = {**asked.address, delivery_log.BY_ID.get(name, name): ""}
         said.append((word, _link(rest) if any(rest.values()) else _link({"when": "any"})))
     return said
@@ -219,7 +219,11 @@ def _facets(
             "site",
             [(places[site], places[site], many) for site, many in _most(counts.by["site_id"]) if site in places],
         ),
-        ("Hour of day", "hour", [(str(hour), f"{hour:02}:00", many) for hour, many in sorted(hours.items())]),
+        (
+            "Hour of day",
+            "hour",
+            [(str(hour), house_style.hour(time(hour)), many) for hour, many in sorted(hours.items())],
+        ),
     ]
     drawn = []
     for title, name, values in found:

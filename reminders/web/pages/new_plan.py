@@ -517,7 +517,6 @@ def _page(
         early=any(one.startswith(planning.NO_EARLY_VISIT) for one in seen.remarks),
         remarks=[one[:1].upper() + one[1:] for one in seen.remarks if not one.startswith(planning.NO_EARLY_VISIT)],
         agreed=seen.agreed,
-        wall_words=wall_words,
         number=seen.number,
         current=seen.current,
         plan=plan,
@@ -539,11 +538,6 @@ def _page(
         later=LATER,
         done=done,
     )
-
-
-def wall_words(wall: datetime) -> str:
-    """A wall clock as pages show it: `Thu 3 Dec 2026, 15:00`."""
-    return f"{wall:%a} {wall.day} {wall:%b %Y, %H:%M}"
 
 
 def _name_of_draft(draft: queries.drafts.Draft) -> str:

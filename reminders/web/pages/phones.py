@@ -15,6 +15,7 @@ from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
+from reminders.wording import house_style
 
 router = APIRouter(prefix="/phones")
 
@@ -37,7 +38,7 @@ def _phones(context: AppContext) -> PretendPhones:
 
 
 def _clock(context: AppContext) -> str:
-    return f"{plans.to_wall(clock.now(), context.settings.site.zone):%H:%M:%S}"
+    return house_style.hour(plans.to_wall(clock.now(), context.settings.site.zone), seconds=True)
 
 
 @router.get("", response_class=HTMLResponse)

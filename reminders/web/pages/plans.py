@@ -434,7 +434,7 @@ def _when(form: Fields) -> tuple[datetime | None, dict[str, str]]:
     if day_in(form["date"]) is None:
         problems["date"] = "Enter the new date"
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:00)?", form["time"]):
-        problems["time"] = "Enter the new time, such as 15:00"
+        problems["time"] = "Enter the new time, such as 3:00 pm"
     if problems:
         return None, problems
     return datetime.fromisoformat(f"{form['date']}T{form['time'][:5]}"), {}

@@ -19,7 +19,7 @@ from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 router = APIRouter(prefix="/sessions")
 
@@ -216,7 +216,7 @@ def _draw(
         problems=problems or {},
         reasons=staff_words.REASONS,
         done=done,
-        now_clock=f"{plans.to_wall(clock.now(), context.settings.site.zone):%H:%M:%S}",
+        now_clock=house_style.hour(plans.to_wall(clock.now(), context.settings.site.zone), seconds=True),
     )
 
 
@@ -229,11 +229,11 @@ def _wanted(form: Fields) -> tuple[datetime | None, dict[str, str]]:
     problems = {}
     day = day_in(form["to_on"])
     if day is None:
-        problems["to_on"] = "Enter the new date, such as 2026-12-16"
+        problems["to_on"] = "Enter the new date, such as 12/16/2026"
     try:
         at = datetime.strptime(form["to_at"], "%H:%M").time()  # ruff: ignore[call-datetime-strptime-without-zone]  a wall clock
     except ValueError:
-        problems["to_at"] = "Enter the new time, such as 10:30"
+        problems["to_at"] = "Enter the new time, such as 10:30 am"
     if problems or day is None:
         return None, problems
     return datetime.combine(day, at), {}

@@ -13,6 +13,7 @@ from reminders.web.access import Actor, Administering, Looking, Operating, Pausi
 from reminders.web.forms import Form, day_in
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
+from reminders.wording import house_style
 
 router = APIRouter()
 
@@ -54,7 +55,7 @@ def list_sites(request: Request, context: TheContext, actor: Looking, done: str 
 def _shift(contact: Contact) -> tuple[str, str, str, bool]:
     days = ", ".join(_DAYS[day - 1] for day in sorted(contact.days)) if len(contact.days) < 7 else "every day"
     all_day = contact.starts == contact.ends
-    hours = "day and night" if all_day else f"{contact.starts:%H:%M} to {contact.ends:%H:%M}"
+    hours = "day and night" if all_day else f"{house_style.hour(contact.starts)} to {house_style.hour(contact.ends)}"
     return contact.name, days or "no day", hours, contact.supervisor
 
 

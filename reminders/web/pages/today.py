@@ -16,7 +16,7 @@ from reminders.web.access import Needs
 from reminders.web.forms import Form
 from reminders.web.render import draw, see
 from reminders.web.webhooks import TheContext
-from reminders.wording import staff_words
+from reminders.wording import house_style, staff_words
 
 router = APIRouter()
 
@@ -45,7 +45,7 @@ def board(
         "today.html",
         board=found,
         sender=health.status(context, now).jobs["send"],
-        now_clock=f"{plans.to_wall(now, zone):%H:%M:%S}",
+        now_clock=house_style.hour(plans.to_wall(now, zone), seconds=True),
         done=DONE.get(done),
         logged=lambda state: in_the_log(found, state),
         which=staff_words.which_text,
