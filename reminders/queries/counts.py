@@ -17,6 +17,7 @@ from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     figures,
     hour_of,
+    reply_counts,
     tallied,
     tallies,
     texts,
@@ -28,6 +29,7 @@ from reminders.store.operations.tallies import (
     MORE,
     hour_at,
     instant,
+    kept_reply_rows,
     reply_rows,
     spells,
     stretches,
@@ -162,6 +164,8 @@ def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figu
         query = sa.select(*columns, sa.func.sum(figures.c.many).label("sum"))
         for total in tx.all(query.where(*_of(figures, whole, span)).group_by(*groups)):
             found[total.hour, total.what, total.name] += int(total.sum)
+        for hour, _, what, name, many in kept_reply_rows(tx, *_of(reply_counts, whole, span)):
+            found[hour if by_hour else 0, what, name] += many
     return [Figure(*key, many) for key, many in found.items()]
 
 
