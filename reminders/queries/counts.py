@@ -30,7 +30,7 @@ from reminders.store.operations.tallies import (
     hour_at,
     instant,
     kept_reply_rows,
-    reply_rows,
+    replies_between,
     spells,
     stretches,
     text_rows,
@@ -153,7 +153,7 @@ def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figu
     found: Counter[tuple[int, str, str]] = Counter()
     for part in rest:
         since, until = part.since or EPOCH, part.until or instant(_LAST)
-        for row in spells(tx, since, until) + reply_rows(tx, since, until):
+        for row in spells(tx, since, until) + replies_between(tx, since, until):
             if _is_in(row, span):
                 hour, _, what, name, many = row
                 found[hour if by_hour else 0, what, name] += many

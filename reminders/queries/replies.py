@@ -14,11 +14,11 @@ from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
-from reminders.store.operations.tallies import hours_with, instant, stretches
+from reminders.store.operations.tallies import hour_at, hours_with, instant, stretches
 from reminders.store.replies import Reading, readings_of
 
-_AT_ONCE = 500
-_HOURS_AT_ONCE = 24 * 7
+_AT_ONCE = 200
+_HOURS_AT_ONCE = 24 * 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +156,32 @@ def _read(
             if len(some) < _AT_ONCE:
                 break
             before = some[-1].received_at, some[-1].id
+        if len(found) == wanted.limit:
+            break
     return found, readings
 
 
 def _parts(
     tx: Transaction, query: sa.Select[Any], places: Collection[int], wanted: ReplyFilter
 ) -> Iterator[sa.Select[Any]]:
-    """The query, or instead of it the same of the hours, the latest first, that may hold the meaning that is wanted."""
+    """The query, or instead of it the same of the hours, the latest first, that may hold the meaning that is wanted.
+
+    The counts of two weeks are opened at once: a page of what many say looks no further back.
+    """
     assert wanted.meaning is not None
     if wanted.patient is not None or wanted.waiting:  # of few, whenever they came
         yield query
         return
+    came = schema.replies.c.received_at
+    edges = (sa.func.min(came, type_=came.type), sa.func.max(came, type_=came.type))
+    oldest, newest = (tx.value(sa.select(edge)) for edge in edges)
+    if oldest is None or newest is None:
+        return
     until = wanted.before[0] if wanted.before is not None else wanted.until
-    hours = hours_with(tx, wanted.meaning, places, wanted.since, until)
-    for first, last in reversed(list(stretches(hours, at_most=_HOURS_AT_ONCE))):
-        came = schema.replies.c.received_at
-        yield query.where(came >= instant(first), came < instant(last + 1))
+    lowest, high = hour_at(max(oldest, wanted.since or oldest)), hour_at(min(newest, until or newest))
+    while high >= lowest:
+        low = max(lowest, high - _HOURS_AT_ONCE + 1)
+        hours = hours_with(tx, wanted.meaning, places, low, high)
+        for first, last in reversed(list(stretches(hours, at_most=_HOURS_AT_ONCE))):
+            yield query.where(came >= instant(first), came < instant(last + 1))
+        high = low - 1

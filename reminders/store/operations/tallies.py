@@ -23,7 +23,6 @@ import sqlalchemy as sa
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id, new_id
 from reminders.store.database.schema import (
-    Instant,
     attempts,
     figures,
     hour_of,
@@ -244,6 +243,25 @@ def kept_reply_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> lis
     ]
 
 
+def replies_between(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+    """As `reply_rows`, for a page: opened are only replies of hours that are not whole, or not counted since."""
+    edges = tx.first(sa.select(sa.func.min(tallied.c.hour).label("first"), sa.func.max(tallied.c.hour).label("last")))
+    looked_at: datetime | None = tx.value(sa.select(marks.c.at).where(marks.c.name == MARK))
+    if edges is None or edges.first is None or looked_at is None:
+        return reply_rows(tx, since, until)
+    first = max(edges.first, -(-(since - EPOCH) // HOUR))
+    stop = min(edges.last + 1, hour_at(until), hour_at(looked_at - OVERLAP))
+    if first >= stop:
+        return reply_rows(tx, since, until)
+    mine = sa.select(tallied.c.hour).where(tallied.c.hour >= first, tallied.c.hour < stop)
+    holes = set(range(first, stop)) - {row.hour for row in tx.all(mine)}
+    rest = [(since, instant(first)), (instant(stop), until)]
+    rest += [(instant(a), instant(b + 1)) for a, b in stretches(holes, at_most=stop - first)]
+    found = [row for begin, end in rest for row in reply_rows(tx, begin, end)]
+    kept = kept_reply_rows(tx, reply_counts.c.hour >= first, reply_counts.c.hour < stop)
+    return found + [row for row in kept if row[0] not in holes]
+
+
 def _opened(tx: Transaction, row_id: int, sealed: bytes) -> dict[str, int]:
     said = tx.open_if_legible(Place("reply_counts", "counts_sealed", row_id), sealed)
     return json.loads(said) if said else {}
@@ -261,18 +279,8 @@ def _sealed(tx: Transaction, rows: Iterable[tuple[Any, ...]], now: datetime) -> 
     return sealed
 
 
-def hours_with(
-    tx: Transaction, meaning: str, sites: Collection[int], since: datetime | None, until: datetime | None
-) -> set[int]:
-    """The hours in which a reply of that meaning came to these sites, or may have: those not counted since are among
-    them.
-    """
-    edges = sa.func.min(replies.c.received_at, type_=Instant), sa.func.max(replies.c.received_at, type_=Instant)
-    first, last = (tx.value(sa.select(edge)) for edge in edges)
-    if first is None or last is None:
-        return set()
-    lowest = hour_at(max(first, since or first))
-    highest = hour_at(min(last, until or last))
+def hours_with(tx: Transaction, meaning: str, sites: Collection[int], lowest: int, highest: int) -> set[int]:
+    """Of these hours those in which a reply of that meaning came to these sites, or may have: not counted since."""
     counted = {row.hour for row in tx.all(sa.select(tallied.c.hour).where(tallied.c.hour.between(lowest, highest)))}
     looked_at: datetime | None = tx.value(sa.select(marks.c.at).where(marks.c.name == MARK))
     known = hour_at(looked_at - OVERLAP) if looked_at is not None else lowest
