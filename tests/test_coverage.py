@@ -162,13 +162,15 @@ def test_code_2_a_lead_on_the_day_itself_is_labeled_and_goes_that_day(line):
     accept(line, series=[weekly("therapy", "2026-12-03T15:00:00", leads=["0d@08:00"])])
     text = next(text for text in logged(line) if text.key == "day:2026-12-03:0d@08:00")
     assert text.opens_at == wall("2026-12-03T09:00")
-    assert staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the same day, at 09:00"
+    assert staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the same day, at 9:00 am"
 
 
 def test_code_2_a_short_lead_moved_to_the_evening_before_is_labeled_so(line):
     accept(line, series=[weekly("therapy", "2026-12-03T10:30:00", leads=["2h"])])
     text = next(text for text in logged(line) if text.key == "day:2026-12-03:2h")
-    assert staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the day before, at 19:00"
+    assert (
+        staff_words.lead_words(text.class_, text.key, text.opens_at, text.reader_zone) == "the day before, at 7:00 pm"
+    )
 
 
 WEEK = [

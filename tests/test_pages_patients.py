@@ -83,8 +83,8 @@ def test_the_timeline_puts_texts_replies_and_visits_in_order(here, ana, path):
     hear(here, "Running late, sorry", 1)
     page = words(ana.page(path))
     coming, past = page.split("What happened")
-    assert coming.index("Text, 3 days before, at 17:00") < coming.index("Text, the day before, at 17:00")
-    assert coming.index("Text, the day before, at 17:00") < coming.index("Therapy, one to one: booked")
+    assert coming.index("Text, 3 days before, at 5:00 pm") < coming.index("Text, the day before, at 5:00 pm")
+    assert coming.index("Text, the day before, at 5:00 pm") < coming.index("Therapy, one to one: booked")
     assert "They wrote (change) Running late, sorry" in past
 
 

@@ -99,7 +99,7 @@ def test_it_moves_with_everybody_and_comes_back_until_a_text_went(here):
     group(here)
     caller, path = Caller(here, role="coordinator"), the_page(here)
     form = {"what": "move", "to_on": "2026-12-02", "to_at": "10:30"}
-    assert "Move it to Wednesday 2 December, 10:30?" in said(caller.request("POST", f"{path}/preview", data=form))
+    assert "Move it to Wednesday, December 2, 10:30 am?" in said(caller.request("POST", f"{path}/preview", data=form))
     moved = caller.request("POST", f"{path}/change", data=form).headers["location"]
     assert moved == f"{the_page(here, '2026-12-02')}?done=moved"
     assert "Wed, Dec 2, 10:30 am" in said(caller.page(moved))
@@ -258,7 +258,7 @@ def test_visits_that_nobody_shares_are_marked_one_by_one(here, travel):
     travel(NOW + timedelta(hours=4))
     caller, visits = Caller(here, role="coordinator"), sheet(here)
     shown = Page(caller.page("/attendance"))
-    assert "Individual visits, Monday 30 November" in shown.said("h2")
+    assert "Individual visits, Monday, November 30" in shown.said("h2")
     assert {one["value"] for one in shown.all("input") if "checked" in one} == {""}
     assert caller.request("POST", "/attendance", data={"sitting": "sitting-1"}).status_code == 422
     caller.request("POST", "/attendance", data={f"visit-{visits['MRN-1']}": "late", f"visit-{visits['MRN-2']}": ""})

@@ -81,7 +81,7 @@ def test_a_site_is_added_by_its_form(here):
         ("line24", "", "Enter a whole phone number"),
         ("zone", "Denver", "not an IANA time zone"),
         ("region", "usa", "two capital letters"),
-        ("quiet_from", "9 pm", "no wall-clock time"),
+        ("quiet_from", "9ish", "no wall-clock time"),
         ("sender", "555", "must be a phone number"),
         ("sender", "+15005550006", "Another site has this sender"),
         ("pace", "fast", "must be a number"),

@@ -12,7 +12,7 @@ from reminders.cli.output import Exit, Json, app_context, end, err, out, print_j
 
 if TYPE_CHECKING:
     from reminders.service import AppContext
-    from reminders.service.people.patient_status import Person, Shown
+    from reminders.service.people.patient_status import Person, PlanShown, Shown
     from reminders.service.people.reader_case import Done, Whom
 
 T = TypeVar("T")
@@ -520,7 +520,7 @@ def _stands(one: "Shown") -> str:
     return "reminders wait: someone may be in danger" if one.waits else "texts go"
 
 
-def _status(plan: Any) -> str:
+def _status(plan: "PlanShown") -> str:
     return f"{plan.status} ({plan.ended_because})" if plan.ended_because else str(plan.status)
 
 

@@ -17,6 +17,7 @@ from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     figures,
     hour_of,
+    reply_counts,
     tallied,
     tallies,
     texts,
@@ -28,7 +29,8 @@ from reminders.store.operations.tallies import (
     MORE,
     hour_at,
     instant,
-    reply_rows,
+    kept_reply_rows,
+    replies_between,
     spells,
     stretches,
     text_rows,
@@ -151,7 +153,7 @@ def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figu
     found: Counter[tuple[int, str, str]] = Counter()
     for part in rest:
         since, until = part.since or EPOCH, part.until or instant(_LAST)
-        for row in spells(tx, since, until) + reply_rows(tx, since, until):
+        for row in spells(tx, since, until) + replies_between(tx, since, until):
             if _is_in(row, span):
                 hour, _, what, name, many = row
                 found[hour if by_hour else 0, what, name] += many
@@ -162,6 +164,8 @@ def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figu
         query = sa.select(*columns, sa.func.sum(figures.c.many).label("sum"))
         for total in tx.all(query.where(*_of(figures, whole, span)).group_by(*groups)):
             found[total.hour, total.what, total.name] += int(total.sum)
+        for hour, _, what, name, many in kept_reply_rows(tx, *_of(reply_counts, whole, span)):
+            found[hour if by_hour else 0, what, name] += many
     return [Figure(*key, many) for key, many in found.items()]
 
 

@@ -23,7 +23,7 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import Place, Unreadable
 from reminders.store.people import masked_of
-from reminders.store.replies import mark_of
+from reminders.store.replies import mark_of, readings_of
 
 
 def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> Row[Any] | None:
@@ -79,13 +79,21 @@ def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
     theirs = sa.select(replies).where(replies.c.number_id.in_(readers))
     theirs = theirs.where(sa.or_(replies.c.patient_id == patient_id, replies.c.patient_id.is_(None)))
     found = []
-    for row in tx.all(theirs.order_by(replies.c.received_at.desc(), replies.c.id.desc()).limit(limit)):
+    rows = tx.all(theirs.order_by(replies.c.received_at.desc(), replies.c.id.desc()).limit(limit))
+    readings = readings_of(tx, rows)
+    for row in rows:
         words = None
         with suppress(LookupError, Unreadable):
             words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
         found.append(
             Heard(
-                row.id, row.received_at, tuple(readers[row.number_id]), row.meaning, row.media, words, mark_of(tx, row)
+                row.id,
+                row.received_at,
+                tuple(readers[row.number_id]),
+                readings[row.id].meaning,
+                row.media,
+                words,
+                mark_of(tx, row),
             )
         )
     return found

@@ -16,7 +16,7 @@ from reminders.store.database.schema import (
     replies,
     sites,
 )
-from reminders.store.replies import open_words, said_of
+from reminders.store.replies import open_words, reading_of, said_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,7 @@ def marked(
         said = said_of(tx, row)
         if said is None:
             continue
+        reading = reading_of(tx, row.id, row.reading_sealed)
         yield Marked(
             id=row.id,
             site=row.site,
@@ -176,9 +177,9 @@ def marked(
             danger=bool(said["danger"]),
             by=said["by"],
             at=datetime.fromisoformat(said["at"]),
-            meaning=row.meaning,
-            meanings=tuple(row.meanings),
-            rules=tuple(row.rules),
+            meaning=reading.meaning,
+            meanings=reading.meanings,
+            rules=reading.rules,
             lexicon=row.lexicon,
             words=open_words(tx, "replies", row.id, row.body_sealed) if row.site_id in words else None,
         )

@@ -25,7 +25,15 @@ from reminders.queries.listing import (
 )
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
-from reminders.store.planning.plans import OPEN, current_plans, document_of, plan_by_ref, plans_of, series_of
+from reminders.store.planning.plans import (
+    OPEN,
+    current_plans,
+    document_of,
+    plan_by_ref,
+    plans_of,
+    series_of,
+    why_ended,
+)
 
 __all__ = [
     "ENTERED",
@@ -217,7 +225,7 @@ def _plans(
             program=row.program,
             discharged_on=row.discharged_on,
             status=row.status,
-            ended_because=row.ended_because,
+            ended_because=why_ended(tx, row),
             blocked=blocked.get(row.patient_id),
             next_visit=visits.get(row.id),
             next_text=next_texts.get(row.id),

@@ -1,16 +1,24 @@
 """Replies."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Row
 
 from reminders.queries.listing import OPEN_TASK, ids_of, places_of, stands_before
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
+from reminders.store.operations.tallies import hour_at, hours_with, instant, stretches
+from reminders.store.replies import Reading, readings_of
+
+_AT_ONCE = 200
+_HOURS_AT_ONCE = 24 * 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,6 @@ def list_replies(
         .join(schema.numbers, schema.numbers.c.id == schema.replies.c.number_id)
         .where(schema.replies.c.site_id.in_(places))
         .order_by(schema.replies.c.received_at.desc(), schema.replies.c.id.desc())
-        .limit(wanted.limit)
     )
     of_task = (
         sa.select(schema.task_events.c.reply_id, schema.task_events.c.task_id)
@@ -72,8 +79,6 @@ def list_replies(
         .where(sa.text(OPEN_TASK))
     )
     of_task = of_task.where(schema.task_events.c.reply_id.is_not(None))
-    if wanted.meaning is not None:
-        query = query.where(schema.replies.c.meaning == wanted.meaning)
     if wanted.waiting:
         query = query.where(schema.replies.c.id.in_(of_task.with_only_columns(schema.task_events.c.reply_id)))
     if wanted.patient is not None:
@@ -89,7 +94,7 @@ def list_replies(
         query = query.where(schema.replies.c.received_at < wanted.until)
     if wanted.before is not None:
         query = query.where(stands_before(wanted.before, schema.replies.c.received_at, schema.replies.c.id))
-    rows = tx.all(query)
+    rows, readings = _read(tx, query, places, wanted)
     waiting = {
         row.reply_id: row.task_id for row in tx.all(of_task.where(schema.task_events.c.reply_id.in_(ids_of(rows))))
     }
@@ -116,11 +121,67 @@ def list_replies(
             number_id=row.number_id,
             patient_ids=tuple(one for one, _ in on_number.get(row.number_id, ())),
             patients=tuple(ref for _, ref in on_number.get(row.number_id, ())),
-            meaning=row.meaning,
-            meanings=tuple(row.meanings),
+            meaning=readings[row.id].meaning,
+            meanings=readings[row.id].meanings,
             media=row.media,
             words=tx.open_if_legible(Place("replies", "body_sealed", row.id), row.body_sealed) if names else None,
             task=waiting.get(row.id),
         )
         for row in rows
     ]
+
+
+def _read(
+    tx: Transaction, query: sa.Select[Any], places: Collection[int], wanted: ReplyFilter
+) -> tuple[list[Row[Any]], dict[int, Reading]]:
+    """The rows of a page, and what each was taken to mean; what is wanted of that is looked for in what is opened."""
+    if wanted.meaning is None:
+        rows = list(tx.all(query.limit(wanted.limit)))
+        return rows, readings_of(tx, rows)
+    found: list[Row[Any]] = []
+    readings: dict[int, Reading] = {}
+    for part in _parts(tx, query, places, wanted):
+        before = None
+        while len(found) < wanted.limit:
+            rest = (
+                part
+                if before is None
+                else part.where(stands_before(before, schema.replies.c.received_at, schema.replies.c.id))
+            )
+            some: Sequence[Row[Any]] = tx.all(rest.limit(_AT_ONCE))
+            opened = readings_of(tx, some)
+            hits = (row for row in some if opened[row.id].meaning == wanted.meaning)
+            found += islice(hits, wanted.limit - len(found))
+            readings |= opened
+            if len(some) < _AT_ONCE:
+                break
+            before = some[-1].received_at, some[-1].id
+        if len(found) == wanted.limit:
+            break
+    return found, readings
+
+
+def _parts(
+    tx: Transaction, query: sa.Select[Any], places: Collection[int], wanted: ReplyFilter
+) -> Iterator[sa.Select[Any]]:
+    """The query, or instead of it the same of the hours, the latest first, that may hold the meaning that is wanted.
+
+    The counts of two weeks are opened at once: a page of what many say looks no further back.
+    """
+    assert wanted.meaning is not None
+    if wanted.patient is not None or wanted.waiting:  # of few, whenever they came
+        yield query
+        return
+    came = schema.replies.c.received_at
+    edges = (sa.func.min(came, type_=came.type), sa.func.max(came, type_=came.type))
+    oldest, newest = (tx.value(sa.select(edge)) for edge in edges)
+    if oldest is None or newest is None:
+        return
+    until = wanted.before[0] if wanted.before is not None else wanted.until
+    lowest, high = hour_at(max(oldest, wanted.since or oldest)), hour_at(min(newest, until or newest))
+    while high >= lowest:
+        low = max(lowest, high - _HOURS_AT_ONCE + 1)
+        hours = hours_with(tx, wanted.meaning, places, low, high)
+        for first, last in reversed(list(stretches(hours, at_most=_HOURS_AT_ONCE))):
+            yield query.where(came >= instant(first), came < instant(last + 1))
+        high = low - 1

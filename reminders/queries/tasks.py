@@ -17,6 +17,7 @@ from reminders.store.database.schema import (
     tasks,
 )
 from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.replies import readings_of
 from reminders.store.tasks import OPEN, Event, NoSuchTask, Task, alarms, by_number, latest_by_key, listed, story
 from reminders.task_kinds import KINDS
 
@@ -161,16 +162,20 @@ def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
         .group_by(task_events.c.task_id)
     )
     query = (
-        sa.select(task_events.c.task_id, replies.c.id, replies.c.body_sealed, replies.c.meaning, replies.c.received_at)
+        sa.select(
+            task_events.c.task_id, replies.c.id, replies.c.body_sealed, replies.c.reading_sealed, replies.c.received_at
+        )
         .join(replies, replies.c.id == task_events.c.reply_id)
         .where(task_events.c.id.in_(latest))
     )
     found = {}
-    for row in tx.all(query):
+    rows = tx.all(query)
+    readings = readings_of(tx, rows)
+    for row in rows:
         words = None
         with suppress(LookupError, Unreadable):
             words = tx.open(Place("replies", "body_sealed", row.id), row.body_sealed)
-        found[row.task_id] = Heard(words, row.meaning, row.received_at)
+        found[row.task_id] = Heard(words, readings[row.id].meaning, row.received_at)
     return found
 
 

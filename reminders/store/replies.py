@@ -27,7 +27,7 @@ from reminders.store.database.schema import (
     text_items,
     texts,
 )
-from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.database.sealing import DataKey, Place, Unreadable, data_key_of, padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,40 @@ class Said:
     sent_at: datetime
     quoted: tuple[tuple[int, int], ...] = ()
     because: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reply was taken to mean: the meaning that was answered, all of them, the ids of the rules that fired."""
+
+    meaning: str
+    meanings: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+ILLEGIBLE = Reading("illegible")  # its person was erased, or it does not open
+_PADDED = 256
+
+
+def seal_reading(tx: Transaction, reply_id: int, reading: Reading, key: DataKey | None) -> bytes:
+    """A reading, sealed for its reply, as long as any other."""
+    said = json.dumps([reading.meaning, reading.meanings, reading.rules])
+    return tx.seal(Place("replies", "reading_sealed", reply_id), padded(said, _PADDED), key)
+
+
+def reading_of(tx: Transaction, reply_id: int, sealed: bytes) -> Reading:
+    """What is sealed there as a reply's `reading_sealed`."""
+    said = open_words(tx, "replies", reply_id, sealed, "reading_sealed")
+    if not said:
+        return ILLEGIBLE
+    meaning, meanings, rules = json.loads(said)
+    return Reading(meaning, tuple(meanings), tuple(rules))
+
+
+def readings_of(tx: Transaction, rows: Collection[Row[Any]]) -> dict[int, Reading]:
+    """The readings of many replies, by id, with their keys read in one go."""
+    tx.load_data_keys({key_id for row in rows if (key_id := data_key_of(row.reading_sealed)) is not None})
+    return {row.id: reading_of(tx, row.id, row.reading_sealed) for row in rows}
 
 
 def known_sids(tx: Transaction, sids: Collection[str]) -> dict[str, datetime]:
@@ -77,6 +111,7 @@ def keep(
     """Store an inbound text, sealed by its patient's key where it has one; its id, or None when it was here before."""
     reply_id = new_id(now)
     place, why = (Place("replies", column, reply_id) for column in ("body_sealed", "doubt_sealed"))
+    reading = Reading(said.meaning, said.meanings, said.rules)
     fresh = tx.insert_new(
         replies,
         {
@@ -88,11 +123,9 @@ def keep(
             "patient_id": patient_id,
             "body_sealed": tx.seal(place, said.body, key),
             "quoted": [list(place) for place in said.quoted] or None,
-            "doubt_sealed": tx.seal(why, json.dumps(said.because, ensure_ascii=False), key) if said.because else None,
+            "doubt_sealed": tx.seal(why, padded(json.dumps(said.because), _PADDED), key),
             "media": said.media,
-            "meaning": said.meaning,
-            "meanings": list(said.meanings),
-            "rules": list(said.rules),
+            "reading_sealed": seal_reading(tx, reply_id, reading, key),
             "lexicon": said.lexicon,
             "heard_by": said.heard_by,
             "sent_at": said.sent_at,
@@ -138,13 +171,13 @@ def site_spoken_to(tx: Transaction, address: str) -> Row[Any] | None:
 def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
     """Everyone who is texted on a number, patients themselves first, with site, key and how their plans stand.
 
-    `current` is whether the patient has a plan that has not ended, `discharged_on` the latest discharge, `died` whether
-    a plan ended with the patient's death.
+    `current` is whether the patient has a plan that has not ended, `ended` whether one that has, `discharged_on` the
+    latest discharge.
     """
     theirs = plans.c.patient_id == recipients.c.patient_id
     latest = sa.select(sa.func.max(plans.c.discharged_on)).where(theirs).scalar_subquery()
     current = sa.select(plans.c.id).where(theirs, plans.c.status != "ended").exists()
-    died = sa.select(plans.c.id).where(theirs, plans.c.ended_because == "died").exists()
+    ended = sa.select(plans.c.id).where(theirs, plans.c.status == "ended").exists()
     query = (
         sa.select(
             recipients,
@@ -152,7 +185,7 @@ def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
             patients.c.key_id,
             latest.label("discharged_on"),
             current.label("current"),
-            died.label("died"),
+            ended.label("ended"),
         )
         .join(patients, patients.c.id == recipients.c.patient_id)
         .where(recipients.c.number_id == number_id)
@@ -267,10 +300,10 @@ def answers_since(tx: Transaction, number_id: int, since: datetime) -> int:
 
 def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collection[str], *, but: int) -> bool:
     """Whether a text from that number, sent at `at` or later, had one of these meanings; without the reply `but`."""
-    query = sa.select(replies.c.meanings).where(
+    query = sa.select(replies.c.id, replies.c.reading_sealed).where(
         replies.c.number_id == number_id, replies.c.sent_at >= at, replies.c.id != but
     )
-    return any(set(row.meanings) & set(meanings) for row in tx.all(query))
+    return any(set(one.meanings) & set(meanings) for one in readings_of(tx, tx.all(query)).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,25 +322,29 @@ class Wish:
 def wishes(tx: Transaction, number_id: int, meanings: Collection[str]) -> list[Wish]:
     """The texts from a number that had one of these meanings, in the order in which they were sent."""
     query = sa.select(replies).where(replies.c.number_id == number_id).order_by(replies.c.sent_at, replies.c.id)
+    rows = tx.all(query)
+    readings = readings_of(tx, rows)
     return [
         Wish(
             row.id,
             row.sid,
             row.sent_to,
-            frozenset(row.meanings),
+            frozenset(readings[row.id].meanings),
             row.sent_at,
             row.received_at,
             open_words(tx, "replies", row.id, row.body_sealed) or "",
         )
-        for row in tx.all(query)
-        if set(row.meanings) & set(meanings)
+        for row in rows
+        if set(readings[row.id].meanings) & set(meanings)
     ]
 
 
 def wished(tx: Transaction, sids: Collection[str], meanings: Collection[str]) -> dict[str, int]:
     """Which of these inbound texts had one of these meanings, each with its number."""
-    query = sa.select(replies.c.sid, replies.c.number_id, replies.c.meanings).where(replies.c.sid.in_(sids))
-    return {row.sid: row.number_id for row in tx.all(query) if set(row.meanings) & set(meanings)}
+    columns = (replies.c.id, replies.c.sid, replies.c.number_id, replies.c.reading_sealed)
+    rows = tx.all(sa.select(*columns).where(replies.c.sid.in_(sids)))
+    readings = readings_of(tx, rows)
+    return {row.sid: row.number_id for row in rows if set(readings[row.id].meanings) & set(meanings)}
 
 
 def confirm(tx: Transaction, appointment_id: int, recipient_id: int, version: int, now: datetime) -> None:
@@ -405,7 +442,7 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             "in",
             row.received_at,
             open_words(tx, "replies", row.id, row.body_sealed),
-            row.meaning,
+            reading_of(tx, row.id, row.reading_sealed).meaning,
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
             reply=row.id,
@@ -461,7 +498,7 @@ def mark(
     """Seal with a reply whether it was danger, by whom and when that was said; with None it is marked no more."""
     sealed = None
     if danger is not None:
-        said = json.dumps({"danger": danger, "by": who, "at": now.isoformat()})
+        said = padded(json.dumps({"danger": danger, "by": who, "at": now.isoformat()}), _PADDED)
         sealed = tx.seal(Place("replies", "mark_sealed", reply.id), said, key)
     tx.run(replies.update().where(replies.c.id == reply.id).values(mark_sealed=sealed))
 

@@ -33,6 +33,7 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import DataKey, Place
 from reminders.store.people import masked_of, recipients_of
+from reminders.store.replies import reading_of
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -555,7 +556,7 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
         sa.select(
             task_events,
             replies.c.body_sealed.label("said"),
-            replies.c.rules,
+            replies.c.reading_sealed,
             texts.c.state,
             texts.c.wording,
             texts.c.reason,
@@ -580,7 +581,7 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
                 who=row.who,
                 detail=row.detail,
                 words=said,
-                rules=tuple(row.rules or ()),
+                rules=reading_of(tx, row.reply_id, row.reading_sealed).rules if row.reading_sealed is not None else (),
                 text_id=row.text_id,
                 text_state=row.state,
                 text_wording=row.wording,

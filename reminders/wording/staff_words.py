@@ -118,6 +118,7 @@ MEANINGS = {
     "who": "Asks who we are",
     "start": "START",
     "other": "Needs reading",
+    "illegible": "Not to be read any more",
 }
 """What a reply was taken to mean, by rules that miss things: a hint for the person who reads it."""
 

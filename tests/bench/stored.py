@@ -219,9 +219,6 @@ class _SQLite:
     def json(self, text: str) -> str:
         return f"'{text}'"
 
-    def as_json(self, text: str) -> str:
-        return text
-
     def finish(self, _: Sequence[str]) -> None:
         self._connection.close()
 
@@ -274,9 +271,6 @@ class _PostgreSQL:
     def json(self, text: str) -> str:
         return f"'{text}'::json"
 
-    def as_json(self, text: str) -> str:
-        return f"({text})::json"
-
     def finish(self, tables: Sequence[str]) -> None:
         for table in tables:
             self.run(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
@@ -287,7 +281,6 @@ class _PostgreSQL:
 
 _SEALED = ("keys", "numbers", "patients", "name_words")  # of everyone, with what is sealed
 _PEOPLE = ("recipients", "consents", "plans", "series", "replies", "tasks")
-_MEANINGS = ("confirm", "confirm", "change", "other", "yes", "help", "stop", "confirm", "other", "who")
 _MANY = ("appointments", "texts", "text_items")
 _CODES = (30003, 30005, 30006, 30007, 30008, 30034)
 _REASONS = ("merged_into", "merged_into", "cap_day", "quiet_hours", "no_consent")
@@ -478,7 +471,7 @@ class _Past:
                     "ref": "'P-' || i",
                     "version": "1",
                     "status": f"CASE WHEN {is_over} THEN 'ended' ELSE 'active' END",
-                    "ended_because": f"CASE WHEN {is_over} THEN 'completed' END",
+                    "ended_because_sealed": f"CASE WHEN {is_over} THEN {say.sealed(69)} END",
                     "discharged_on": day,
                     "program": _chosen("i", ["matrix-iop", "iop", "weekly-cbt"]),
                     "alongside": "false",
@@ -513,8 +506,6 @@ class _Past:
         is_open = f"(i % 100 = 7 AND {self._t} > {self._now - 60 * _DAY})"
         at = f"({self._t} + {_DAY})"
         heard = f"(CASE WHEN {at} < {self._now} THEN {at} ELSE {self._t} END)"
-        meaning = _chosen("i + r", _MEANINGS)
-        quoted = f"'[\"' || {meaning} || '\"]'"
         return {
             "replies": (
                 ("r", 2),
@@ -527,9 +518,8 @@ class _Past:
                     "patient_id": self._base,
                     "body_sealed": say.sealed(60),
                     "media": "0",
-                    "meaning": meaning,
-                    "meanings": say.as_json(quoted),
-                    "rules": say.json("[]"),
+                    "doubt_sealed": say.sealed(293),
+                    "reading_sealed": say.sealed(293),
                     "lexicon": "'2026-11'",
                     "heard_by": "'callback'",
                     "sent_at": say.at(past),

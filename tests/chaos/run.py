@@ -555,8 +555,10 @@ class Run:
     def _stops(self, tx: store.Transaction) -> dict[str, datetime]:
         """When we took in whose STOP."""
         numbers, replies = self._numbers(tx), schema.replies.c
-        rows = tx.all(sa.select(replies.number_id, replies.sid).where(replies.meaning == "stop"))
-        return {numbers[row.number_id]: self.taken_in[row.sid] for row in rows}
+        rows = tx.all(sa.select(replies.id, replies.number_id, replies.sid, replies.reading_sealed))
+        readings = store.replies.readings_of(tx, rows)
+        stops = (row for row in rows if readings[row.id].meaning == "stop")
+        return {numbers[row.number_id]: self.taken_in[row.sid] for row in stops}
 
     def _look_at_replies(self) -> None:
         """When we took in what phones texted, at the latest: the row's own time is that of the transaction's begin."""

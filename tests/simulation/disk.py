@@ -20,6 +20,7 @@ from simulation.loop import WHOSE, Died
 from reminders import store
 from reminders.store.database import engine as store_engine
 from reminders.store.database import schema
+from reminders.store.database.sealing import DataKey, Place, data_key_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,6 +125,16 @@ class Disk:
             self._server.close()
 
     # What is seen from outside, of what is committed
+
+    def opened(self, table: str, column: str, row: int, sealed: bytes) -> str:
+        """What is sealed there, past the service; empty where the person was erased."""
+        place, ring = Place(table, column, row), store.Ring(KEYS)
+        if not sealed:
+            return ""
+        if (key := data_key_of(sealed)) is None:
+            return ring.open(place, sealed).decode()
+        ((wrapped,),) = self.look("SELECT wrapped FROM keys WHERE id = ?", key)
+        return DataKey(key, ring.unwrap(key, wrapped)).open(place, sealed) if wrapped else ""
 
     def look(self, query: str, *values: Any) -> list[tuple]:
         """Ask the database, past the service; `?` stands for each of the values."""

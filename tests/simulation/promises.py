@@ -311,8 +311,8 @@ class Promises:
                 self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M} was acknowledged")
         if new := stored.keys() - self._meanings.keys():
             self._meanings |= {
-                sid: frozenset(json.loads(said) if isinstance(said, str) else said)
-                for sid, said in self._disk.look("SELECT sid, meanings FROM replies")
+                sid: frozenset(self._reading(reply, sealed)[1])
+                for sid, reply, sealed in self._disk.look("SELECT sid, id, reading_sealed FROM replies")
                 if sid in new
             }
         numbers = {
@@ -355,7 +355,12 @@ class Promises:
         return bool(refused) or recorded or self._has_died()
 
     def _has_died(self) -> bool:
-        return bool(self._disk.look("SELECT 1 FROM plans WHERE ended_because = 'died' LIMIT 1"))
+        ended = self._disk.look("SELECT id, ended_because_sealed FROM plans WHERE status = 'ended'")
+        return any(self._disk.opened("plans", "ended_because_sealed", *row).rstrip() == "died" for row in ended)
+
+    def _reading(self, reply: int, sealed: bytes) -> list:
+        """The meaning of a reply that was answered, all of them, and the rules that fired."""
+        return json.loads(self._disk.opened("replies", "reading_sealed", reply, sealed))
 
     def _was_put_on_record(self, number: int, *what: str) -> bool:
         query = """SELECT what FROM audit WHERE "table" = 'numbers' AND row_id = ?"""
@@ -512,7 +517,7 @@ class Promises:
         return bool(rows)
 
     def _check_all_replies(self) -> None:
-        stored = {row[0]: row for row in self._disk.look("SELECT sid, id, meaning, number_id FROM replies")}
+        stored = {row[0]: row for row in self._disk.look("SELECT sid, id, reading_sealed FROM replies")}
         answered = {row[0] for row in self._disk.look("SELECT reply_id FROM texts WHERE reply_id IS NOT NULL")}
         tasked = {row[0] for row in self._disk.look("SELECT reply_id FROM task_events WHERE reply_id IS NOT NULL")}
         alarming = "SELECT e.reply_id FROM task_events e JOIN tasks t ON t.id = e.task_id WHERE t.kind IN"
@@ -524,7 +529,8 @@ class Promises:
             if row is None:
                 self._break("each inbound text is stored", f"the {said.sort} of {said.at:%m-%d %H:%M}")
                 continue
-            _, reply, meaning, _ = row
+            _, reply, sealed = row
+            meaning = self._reading(reply, sealed)[0]
             if said.sort in NO_PERSONS and (meaning in NO_PERSONS[said.sort] or reply in alarmed):
                 self._break(
                     "a reaction or an automatic reply stops nothing and rings no one",

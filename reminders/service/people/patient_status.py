@@ -43,6 +43,18 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanShown:
+    """A plan of a patient, in one line."""
+
+    id: int
+    ref: str
+    status: str
+    ended_because: str | None
+    discharged_on: date
+    program: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A patient as staff sees them: who gets texts, which plans there are, the next visits, what is to be done."""
 
@@ -51,7 +63,7 @@ class Person:
     zone: str
     name: str | None = field(repr=False)
     readers: tuple[Shown, ...]
-    plans: tuple[Row[Any], ...]
+    plans: tuple[PlanShown, ...]
     visits: tuple[Row[Any], ...]
     tasks: tuple[Row[Any], ...]
 
@@ -76,7 +88,12 @@ def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person 
             zone=case.site.zone,
             name=store.people.shown_name(tx, case.patient),
             readers=shown,
-            plans=tuple(store.plans.plans_of(tx, case.patient.id)),
+            plans=tuple(
+                PlanShown(
+                    plan.id, plan.ref, plan.status, store.plans.why_ended(tx, plan), plan.discharged_on, plan.program
+                )
+                for plan in store.plans.plans_of(tx, case.patient.id)
+            ),
             visits=tuple(store.plans.next_visits(tx, case.patient.id, now, 5)),
             tasks=tuple(store.attention.open_tasks_of(tx, case.patient.id)),
         )

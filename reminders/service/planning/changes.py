@@ -548,7 +548,7 @@ def _set_status(
     who: str,
     because: str | None,
 ) -> Changes:
-    if plan.status == status and (status != "ended" or plan.ended_because == because):
+    if plan.status == status and (status != "ended" or store.plans.why_ended(tx, plan) == because):
         return Changes()
     if plan.status == "ended" and status != "ended":
         raise ValueError("the plan has ended; import a new plan that replaces it")
@@ -623,7 +623,7 @@ def _note(
         table="plans",
         row=plan.id,
         now=now,
-        before=plan.ended_because or plan.status,
+        before=store.plans.why_ended(tx, plan) or plan.status,
         after=after,
         key=store.plans.data_key_of_patient(tx, plan.patient_id),
     )

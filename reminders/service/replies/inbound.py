@@ -166,7 +166,8 @@ def _party(
     """A number, locked, with who is texted on it and the site that a text to our number `to` is for."""
     everybody = store.replies.readers_on(tx, number_id)
     # Who shares a phone with someone who died is heard like anyone else.
-    readers = [reader for reader in everybody if not reader.died] or list(everybody)
+    dead = _dead(tx, everybody)
+    readers = [reader for reader in everybody if reader.patient_id not in dead] or list(everybody)
     # All numbers of all of them at once and in order: planning again will want them.
     theirs = store.people.numbers_of(tx, {reader.patient_id for reader in everybody})
     number = store.people.lock_numbers(tx, [number_id, *theirs])[number_id]
@@ -306,7 +307,7 @@ class _Hearing:
             if meanings & _DANGER:
                 self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
             self._open("reply", f"reply:{self.number.id}", "soon")
-        elif any(reader.died for reader in self.readers):
+        elif _dead(self.tx, self.readers):
             self._of_the_dead(meanings)
         elif meanings == {Meaning.REACTION}:
             self._reacted(was_stopped=was_stopped)
@@ -328,7 +329,7 @@ class _Hearing:
             wrong = "wrong_since" in closed
             store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
             self._note("number is wrong" if wrong else "number stop")
-        if meanings & _DANGER and not any(reader.died for reader in self.readers):
+        if meanings & _DANGER and not _dead(self.tx, self.readers):
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
         task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
         self._event(task_id, "not acted on by itself", None)
@@ -337,7 +338,7 @@ class _Hearing:
         """A no or a START, heard and answered before, holds after all: it was sent last."""
         if wishes & _NO:
             self._stop(wishes & _NO, was_stopped=False, answer=False)
-        elif not any(reader.died for reader in self.readers):
+        elif not _dead(self.tx, self.readers):
             self._start(answer=False)
 
     # Danger (C-2 … C-13).
@@ -718,6 +719,12 @@ class _Hearing:
             return False
         at = store.people.recorded_at(self.tx, "numbers", self.number.id, *what)
         return at is not None and at > self.text.sent_at
+
+
+def _dead(tx: store.Transaction, readers: Sequence[Row[Any]]) -> set[int]:
+    """The patients among these readers who died: what is sealed is opened only where a plan ended."""
+    ended = {reader.patient_id for reader in readers if reader.ended}
+    return store.plans.who_died(tx, ended) if ended else set()
 
 
 def _word(body: str) -> str:

@@ -18,7 +18,7 @@ from reminders import __version__
 from reminders.store.database import schema, shape
 from reminders.store.database.engine import Database, Transaction
 from reminders.store.database.ids import new_id
-from reminders.store.database.sealing import Place
+from reminders.store.database.sealing import Place, Unreadable
 
 _NAMED = 3
 
@@ -160,12 +160,67 @@ def migrate(database: Database, now: datetime) -> tuple[str | None, str]:
         tx = Transaction(database, connection)
         before, after = _standing(tx), head()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        config.attributes["seals"] = _Seals(tx)
+        try:
+            if before not in {None, after}:
+                _refuse_other_keys(tx)
+            command.upgrade(config, "head")
+        except Unreadable as error:
+            raise WrongSchema(
+                f"the migration seals what stood in the clear, and {error}; nothing was changed",
+                "put every sealing key of this database into REMINDERS_SEALING_KEYS and run it again",
+            ) from None
         if before != after:
+            _refuse_lost_references(tx)
             _keep_fingerprint(tx, after, now)
         _keep_index_key(tx, now, is_new=before is None)
+    if before not in {None, after}:
+        database.rewrite(config.attributes.get("took_from", ()))
     database.keep_to_owner()
     return before, after
+
+
+class _Seals:
+    """What a migration may ask of the keys: it gives text and ids, so that it holds on to nothing of ours."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def seal(self, table: str, column: str, row_id: int, text: str, key_id: int | None) -> bytes:
+        """Seal `text` for that place by the patient's key of that id, or by the sealing keys: empty where it is gone.
+
+        Raises Unreadable.
+        """
+        try:
+            key = self._tx.data_key(key_id) if key_id is not None else None
+        except LookupError:
+            return b""
+        return self._tx.seal(Place(table, column, row_id), text, key)
+
+    def open(self, table: str, column: str, row_id: int, sealed: bytes) -> str | None:
+        """What is sealed there; None where its key is gone. Raises Unreadable."""
+        try:
+            return self._tx.open(Place(table, column, row_id), sealed)
+        except LookupError:
+            return None
+
+
+def _refuse_other_keys(tx: Transaction) -> None:
+    """Raise Unreadable where the sealing keys at hand are not those of this database."""
+    row = tx.first(sa.select(schema.keys.c.id, schema.keys.c.wrapped).where(schema.keys.c.purpose == "index"))
+    if row is not None:
+        tx.ring.unwrap(row.id, row.wrapped)
+
+
+def _refuse_lost_references(tx: Transaction) -> None:
+    """SQLite watches no references while it is migrated: see that none was lost. Raises WrongSchema."""
+    if tx.connection.dialect.name == "sqlite":
+        lost = tx.first(sa.text('SELECT "table" AS child, parent FROM pragma_foreign_key_check'))
+        if lost is not None:
+            raise WrongSchema(
+                f"a row of {lost.child} refers to a row of {lost.parent} that is not there",
+                "nothing was changed; restore a backup (docs/restore.md)",
+            )
 
 
 def _keep_fingerprint(tx: Transaction, revision: str, now: datetime) -> None:

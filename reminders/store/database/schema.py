@@ -307,7 +307,7 @@ plans = Table(
     Column("ref", sa.String(64), nullable=False),
     Column("version", sa.Integer, nullable=False),
     Column("status", sa.String(8), nullable=False),
-    Column("ended_because", sa.String(16)),
+    Column("ended_because_sealed", sa.LargeBinary),
     Column("discharged_on", sa.Date, nullable=False),
     Column("program", sa.String(400)),
     Column("alongside", sa.Boolean, nullable=False),
@@ -318,7 +318,7 @@ plans = Table(
     Column("changed_at", Instant, nullable=False),
     UniqueConstraint("site_id", "source", "ref"),
     _one_of("status", ("active", "paused", "ended"), "status"),
-    CheckConstraint("(status = 'ended') = (ended_because IS NOT NULL)", name="ended_because"),
+    CheckConstraint("(status = 'ended') = (ended_because_sealed IS NOT NULL)", name="ended_because"),
     Index("ix_plans_patient_id", "patient_id"),
     Index("ix_plans_ref", "ref"),
     Index("ix_plans_discharged_on", "discharged_on", "id"),
@@ -539,11 +539,10 @@ replies = Table(
     Column("patient_id", ForeignKey("patients.id")),  # whose key seals it; None: a number that is no one's
     Column("body_sealed", sa.LargeBinary, nullable=False),
     Column("quoted", sa.JSON(none_as_null=True)),  # where in the body others' words stand, as pairs of places
-    Column("doubt_sealed", sa.LargeBinary),  # the words for which the second reader took it for danger, sealed as it is
+    # The words for which the second reader took it for danger, sealed as it is; none are sealed too, and as long.
+    Column("doubt_sealed", sa.LargeBinary),
     Column("media", sa.SmallInteger, nullable=False),
-    Column("meaning", sa.String(16), nullable=False),  # the one that was answered
-    Column("meanings", sa.JSON, nullable=False),
-    Column("rules", sa.JSON, nullable=False),  # ids of the lexicon's rules that fired, never words of the text
+    Column("reading_sealed", sa.LargeBinary, nullable=False),  # what it was taken to mean, and by which rules
     Column("lexicon", sa.String(32), nullable=False),
     Column("heard_by", sa.String(8), nullable=False),  # callback or list
     Column("sent_at", Instant, nullable=False),  # by Twilio's clock where we know it
@@ -672,7 +671,7 @@ tallies = Table(
 )
 
 # What else is counted by the hour: how long texts took to be handed over (`lag`) and Twilio to say how they ended
-# (`word`), each by the seconds that are not exceeded, and replies by meaning.
+# (`word`), each by the seconds that are not exceeded.
 figures = Table(
     "figures",
     metadata,
@@ -681,6 +680,17 @@ figures = Table(
     Column("what", sa.String(8), primary_key=True),
     Column("name", sa.String(16), primary_key=True),
     Column("many", sa.Integer, nullable=False),
+)
+
+# Replies by meaning, counted by the hour in which they came: sealed, since an hour may hold one reply.
+reply_counts = Table(
+    "reply_counts",
+    metadata,
+    _id(),
+    Column("hour", sa.Integer, nullable=False),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("counts_sealed", sa.LargeBinary, nullable=False),
+    UniqueConstraint("hour", "site_id"),
 )
 
 # When each hour was counted last.

@@ -131,6 +131,11 @@ def sealing_key_of(sealed: bytes) -> str | None:
     return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
 
 
+def padded(text: str, size: int) -> str:
+    """`text` with spaces after it, up to a multiple of `size`: a seal is as long as what it holds, which would tell."""
+    return text + " " * (-len(text.encode()) % size)
+
+
 def fingerprint(index_key: bytes, value: str) -> bytes:
     """The keyed fingerprint by which an E.164 number is found. Equal numbers only."""
     return hmac.new(index_key, value.encode(), hashlib.sha256).digest()

@@ -129,11 +129,14 @@ def erase(
         texts.update().where(texts.c.recipient_id.in_(mine)).values(body_sealed=None),
         replies.update()
         .where(sa.or_(replies.c.patient_id == patient.id, replies.c.number_id.in_(own)))
-        .values(body_sealed=CLEARED, quoted=None, mark_sealed=None, doubt_sealed=None),
+        .values(body_sealed=CLEARED, quoted=None, reading_sealed=CLEARED, mark_sealed=None, doubt_sealed=None),
         task_events.update().where(task_events.c.task_id.in_(their_tasks)).values(note_sealed=None),
         series.update()
         .where(series.c.plan_id.in_(sa.select(plans.c.id).where(plans.c.patient_id == patient.id)))
         .values(place_sealed=None, with_sealed=None),
+        plans.update()
+        .where(plans.c.patient_id == patient.id, plans.c.ended_because_sealed.is_not(None))
+        .values(ended_because_sealed=CLEARED),
         numbers.update().where(numbers.c.id.in_(own)).values(phone_sealed=CLEARED),
     ):
         tx.run(statement)

@@ -11,7 +11,9 @@ the count came late, twice, or in two processes at once, or whether the database
 Where there are few texts nothing of this is asked, and they are counted there and then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from reminders.store.database.engine import Transaction
-from reminders.store.database.ids import first_id
+from reminders.store.database.ids import first_id, new_id
 from reminders.store.database.schema import (
     attempts,
     figures,
@@ -27,11 +29,14 @@ from reminders.store.database.schema import (
     marks,
     receipts,
     replies,
+    reply_counts,
     seconds_between,
     tallied,
     tallies,
     texts,
 )
+from reminders.store.database.sealing import Place, padded
+from reminders.store.replies import readings_of
 
 MARK = "tallied"  # up to when what was written has been looked at
 OVERLAP = timedelta(minutes=10)  # a transaction may commit so much later than its rows' ids say
@@ -65,6 +70,7 @@ class Counted:
     before: Mapping[int, datetime]
     tallies: frozenset[tuple[Any, ...]]
     figures: frozenset[tuple[Any, ...]]
+    replies: frozenset[tuple[Any, ...]]
 
 
 def due_hours(tx: Transaction, now: datetime) -> list[int]:
@@ -113,13 +119,13 @@ def count(tx: Transaction, first: int, last: int) -> Counted:
     """Count the hours `first` to `last`. Changes nothing."""
     before = {row.hour: row.at for row in tx.all(sa.select(tallied).where(tallied.c.hour.between(first, last)))}
     until = instant(last + 1)
-    measured = spells(tx, instant(first), until)
     return Counted(
         first,
         last,
         before,
         frozenset(text_rows(tx, texts.c.opens_at >= instant(first), texts.c.opens_at < until)),
-        frozenset(measured + reply_rows(tx, instant(first), until)),
+        frozenset(spells(tx, instant(first), until)),
+        frozenset(reply_rows(tx, instant(first), until)),
     )
 
 
@@ -135,6 +141,10 @@ def keep(tx: Transaction, counted: Counted, now: datetime) -> bool:
         if frozenset(tuple(row) for row in tx.all(sa.select(table).where(here))) != fresh:
             tx.run(table.delete().where(here))
             tx.run_many(table.insert(), [dict(zip(names, row, strict=True)) for row in sorted(fresh)])
+    mine_too = reply_counts.c.hour.between(counted.first, counted.last)
+    if frozenset(kept_reply_rows(tx, mine_too)) != counted.replies:
+        tx.run(reply_counts.delete().where(mine_too))
+        tx.run_many(reply_counts.insert(), _sealed(tx, counted.replies, now))
     new = [{"hour": hour, "at": now} for hour in range(counted.first, counted.last + 1) if hour not in counted.before]
     tx.run(tallied.update().where(mine).values(at=now))
     tx.run_many(tallied.insert(), new)
@@ -206,14 +216,77 @@ def _as_is(value: object) -> sa.ColumnElement[Any]:
 
 
 def reply_rows(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
-    """The replies of these hours as the rows of `figures`, counted now."""
-    hour = hour_of(replies.c.received_at).label("hour")
-    query = (
-        sa.select(hour, replies.c.site_id, replies.c.meaning, sa.func.count().label("many"))
-        .where(replies.c.received_at >= since, replies.c.received_at < until)
-        .group_by(hour, replies.c.site_id, replies.c.meaning)
-    )
-    return [(row.hour, row.site_id, "reply", row.meaning, row.many) for row in tx.all(query)]
+    """The replies of these hours by hour, site and meaning, as `spells` gives its own; opened and counted now."""
+    columns = (replies.c.id, replies.c.site_id, replies.c.received_at, replies.c.reading_sealed)
+    query = sa.select(*columns).where(replies.c.received_at >= since, replies.c.received_at < until)
+    order = (replies.c.received_at, replies.c.id)
+    found: Counter[tuple[int, int, str]] = Counter()
+    after: sa.ColumnElement[bool] = sa.true()
+    while rows := tx.all(query.where(after).order_by(*order).limit(_AT_ONCE)):
+        readings = readings_of(tx, rows)
+        found.update((hour_at(row.received_at), row.site_id, readings[row.id].meaning) for row in rows)
+        at = sa.literal(rows[-1].received_at, replies.c.received_at.type)
+        after = sa.tuple_(*order) > sa.tuple_(at, sa.literal(rows[-1].id))
+    return [(hour, site_id, "reply", meaning, many) for (hour, site_id, meaning), many in found.items()]
+
+
+_AT_ONCE = 2_000
+_PADDED = 256
+
+
+def kept_reply_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[tuple[Any, ...]]:
+    """The same as they were counted, of the rows of `reply_counts` for which these conditions hold."""
+    return [
+        (row.hour, row.site_id, "reply", meaning, many)
+        for row in tx.all(sa.select(reply_counts).where(*conditions))
+        for meaning, many in _opened(tx, row.id, row.counts_sealed).items()
+    ]
+
+
+def replies_between(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+    """As `reply_rows`, for a page: opened are only replies of hours that are not whole, or not counted since."""
+    edges = tx.first(sa.select(sa.func.min(tallied.c.hour).label("first"), sa.func.max(tallied.c.hour).label("last")))
+    looked_at: datetime | None = tx.value(sa.select(marks.c.at).where(marks.c.name == MARK))
+    if edges is None or edges.first is None or looked_at is None:
+        return reply_rows(tx, since, until)
+    first = max(edges.first, -(-(since - EPOCH) // HOUR))
+    stop = min(edges.last + 1, hour_at(until), hour_at(looked_at - OVERLAP))
+    if first >= stop:
+        return reply_rows(tx, since, until)
+    mine = sa.select(tallied.c.hour).where(tallied.c.hour >= first, tallied.c.hour < stop)
+    holes = set(range(first, stop)) - {row.hour for row in tx.all(mine)}
+    rest = [(since, instant(first)), (instant(stop), until)]
+    rest += [(instant(a), instant(b + 1)) for a, b in stretches(holes, at_most=stop - first)]
+    found = [row for begin, end in rest for row in reply_rows(tx, begin, end)]
+    kept = kept_reply_rows(tx, reply_counts.c.hour >= first, reply_counts.c.hour < stop)
+    return found + [row for row in kept if row[0] not in holes]
+
+
+def _opened(tx: Transaction, row_id: int, sealed: bytes) -> dict[str, int]:
+    said = tx.open_if_legible(Place("reply_counts", "counts_sealed", row_id), sealed)
+    return json.loads(said) if said else {}
+
+
+def _sealed(tx: Transaction, rows: Iterable[tuple[Any, ...]], now: datetime) -> list[dict[str, Any]]:
+    counts: dict[tuple[int, int], dict[str, int]] = {}
+    for hour, site_id, _, meaning, many in sorted(rows):
+        counts.setdefault((hour, site_id), {})[meaning] = many
+    sealed = []
+    for (hour, site_id), of_hour in counts.items():
+        row_id = new_id(now)
+        said = tx.seal(Place("reply_counts", "counts_sealed", row_id), padded(json.dumps(of_hour), _PADDED))
+        sealed.append({"id": row_id, "hour": hour, "site_id": site_id, "counts_sealed": said})
+    return sealed
+
+
+def hours_with(tx: Transaction, meaning: str, sites: Collection[int], lowest: int, highest: int) -> set[int]:
+    """Of these hours those in which a reply of that meaning came to these sites, or may have: not counted since."""
+    counted = {row.hour for row in tx.all(sa.select(tallied.c.hour).where(tallied.c.hour.between(lowest, highest)))}
+    looked_at: datetime | None = tx.value(sa.select(marks.c.at).where(marks.c.name == MARK))
+    known = hour_at(looked_at - OVERLAP) if looked_at is not None else lowest
+    found = {hour for hour in range(lowest, highest + 1) if hour not in counted or hour >= known}
+    here = reply_counts.c.hour.between(lowest, highest), reply_counts.c.site_id.in_(sites)
+    return found | {row[0] for row in kept_reply_rows(tx, *here) if row[3] == meaning}
 
 
 # Asking: the counts of a span of time.

@@ -28,7 +28,7 @@ from reminders.store.database.schema import (
     text_items,
     texts,
 )
-from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.database.sealing import DataKey, Place, Unreadable, padded
 from reminders.store.office.audit_log import noted
 
 OPEN = ("booked", "tentative")
@@ -82,8 +82,30 @@ def plans_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
 
 def has_died(tx: Transaction, patient_id: int) -> bool:
     """Whether a plan of theirs ended with the patient's death."""
-    died = sa.select(plans.c.id).where(plans.c.patient_id == patient_id, plans.c.ended_because == "died")
-    return tx.first(died.limit(1)) is not None
+    return patient_id in who_died(tx, [patient_id])
+
+
+def who_died(tx: Transaction, patient_ids: Collection[int]) -> set[int]:
+    """Of these patients those of whom a plan ended with their death."""
+    columns = (plans.c.id, plans.c.patient_id, plans.c.ended_because_sealed)
+    ended = sa.select(*columns).where(plans.c.patient_id.in_(patient_ids), plans.c.status == "ended")
+    return {row.patient_id for row in tx.all(ended) if why_ended(tx, row) == "died"}
+
+
+_PADDED = 32
+
+
+def why_ended(tx: Transaction, plan: Row[Any]) -> str | None:
+    """Why a plan ended; None where it has not, or its patient was erased."""
+    if plan.ended_because_sealed is None:
+        return None
+    because = tx.open_if_legible(Place("plans", "ended_because_sealed", plan.id), plan.ended_because_sealed)
+    return because.rstrip() or None if because is not None else None
+
+
+def _seal_why(key: DataKey, plan_id: int, because: str | None) -> bytes | None:
+    place = Place("plans", "ended_because_sealed", plan_id)
+    return key.seal(place, padded(because, _PADDED)) if because is not None else None
 
 
 def name_in_series(
@@ -132,7 +154,9 @@ def lock_plan(tx: Transaction, plan_id: int) -> Row[Any] | None:
 _LOCKED = sa.select(plans).where(plans.c.id == sa.bindparam("plan")).with_for_update()
 
 
-def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **values: Any) -> int:
+def add_plan(
+    tx: Transaction, key: DataKey, *, document: str, ended_because: str | None, now: datetime, **values: Any
+) -> int:
     """A new plan; its id."""
     plan_id = new_id(now)
     sealed = key.seal(Place("plans", "document_sealed", plan_id), document)
@@ -142,6 +166,7 @@ def add_plan(tx: Transaction, key: DataKey, *, document: str, now: datetime, **v
             "id": plan_id,
             "version": 1,
             "document_sealed": sealed,
+            "ended_because_sealed": _seal_why(key, plan_id, ended_because),
             "created_at": now,
             "changed_at": now,
             **values,
@@ -154,7 +179,10 @@ _ADD_PLAN = plans.insert()
 
 
 def change_plan(tx: Transaction, plan: Row[Any], now: datetime, **values: Any) -> None:
-    """Write a change to a plan, as its next version."""
+    """Write a change to a plan, as its next version; `ended_because` is sealed."""
+    if "ended_because" in values:
+        key = data_key_of_patient(tx, plan.patient_id)
+        values["ended_because_sealed"] = _seal_why(key, plan.id, values.pop("ended_because"))
     tx.run(plans.update().where(plans.c.id == plan.id).values(version=plan.version + 1, changed_at=now, **values))
 
 
