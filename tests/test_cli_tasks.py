@@ -221,12 +221,12 @@ def test_times_are_the_sites_and_a_task_past_its_time_is_overdue(desk):
     desk.clinic.text("call me about oranges", STRANGER)
     desk.clinic.travel(datetime(2026, 11, 30, 19, 30, tzinfo=UTC))
     assert "Mon, Nov 30" in desk().stdout
-    assert ", 14:00, overdue" in desk().stdout
+    assert ", 2:00 pm, overdue" in desk().stdout
     (task,) = desk.lines()
     assert task["overdue"] is True
     assert task["due_at"].startswith("2026-11-30T19:00:")
     assert clock.now().year == 2026
-    assert ", 14:00, overdue" in desk("show", 1).stdout
+    assert ", 2:00 pm, overdue" in desk("show", 1).stdout
 
 
 def test_that_somebody_read_a_task_is_put_on_record(desk):

@@ -1,4 +1,4 @@
-"""Staff reads what people of the region would write; no page shows a machine's words (screens 14, 15, 23, 26)."""
+"""Staff reads what people of the region would write; no page shows a machine's words (screens 14, 15 and 26)."""
 
 import re
 import shutil

@@ -215,7 +215,7 @@ def test_a_sender_that_is_silent_is_a_red_bar(here, travel):
     assert "No texts are going out" not in caller.page("/").text
     travel(clock.now() + timedelta(minutes=14))
     bar = Page(caller.page("/"))
-    assert any("The sender last checked in 14 min ago (10:00). See what to do" in said for said in bar.said("p"))
+    assert any("The sender last checked in 14 min ago (10:00 am). See what to do" in said for said in bar.said("p"))
     assert bar.by_id("sender")["data-refresh"] == "10"
 
 

@@ -536,7 +536,7 @@ def test_l39_a_typed_text_needs_a_verified_number(welcoming):
 
 def test_l22_a_typed_text_waits_for_the_morning_only_within_its_window(context):
     accept(context)
-    with pytest.raises(Refused, match="08:00"):
+    with pytest.raises(Refused, match="8:00 am"):
         staff_texts.say(context, JORDAN, "See you soon.", wall("2026-11-30T22:00"), who="test")
     typed = staff_texts.say(context, JORDAN, "See you soon.", wall("2026-12-01T06:00"), who="test")
     assert typed.goes_at == wall("2026-12-01T08:00")

@@ -199,11 +199,11 @@ def _words(given: str) -> str:
     return words
 
 
-def _when(at: datetime, zone: str, now: datetime) -> str:
+def _when(at: datetime, zone: str, now: datetime, *, seconds: bool = False) -> str:
 
     from reminders.wording import house_style
 
-    return house_style.clock_time(at, zone, now)
+    return house_style.clock_time(at, zone, now, seconds=seconds)
 
 
 def _whom(task: "Task") -> str:
@@ -253,7 +253,7 @@ def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]
     yield f"To do: {kind.to_do}"
     yield f"What happened (times of the site, {task.zone})"
     for event in told:
-        yield f"  {_when(event.at, task.zone, now)}:{event.at:%S}  {_told(event)}"
+        yield f"  {_when(event.at, task.zone, now, seconds=True)}  {_told(event)}"
 
 
 def _told(event: "Event") -> str:

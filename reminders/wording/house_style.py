@@ -51,15 +51,15 @@ def hour(at: time | datetime, *, seconds: bool = False) -> str:
     return _plain(said).replace("AM", "am").replace("PM", "pm")
 
 
-def moment(wall: datetime, *, year: bool = True, long: bool = False) -> str:
+def moment(wall: datetime, *, year: bool = True, long: bool = False, seconds: bool = False) -> str:
     """A wall clock: `Sat, Nov 28, 2026, 9:04 pm`."""
-    return f"{day(wall, year=year, long=long)}, {hour(wall)}"
+    return f"{day(wall, year=year, long=long)}, {hour(wall, seconds=seconds)}"
 
 
-def clock_time(at: datetime, zone: str, now: datetime | None = None) -> str:
+def clock_time(at: datetime, zone: str, now: datetime | None = None, *, seconds: bool = False) -> str:
     """An instant on the wall clock of `zone`, without the year if that is the year of `now`."""
     wall = to_wall(at, zone)
-    return moment(wall, year=now is None or to_wall(now, zone).year != wall.year)
+    return moment(wall, year=now is None or to_wall(now, zone).year != wall.year, seconds=seconds)
 
 
 def near(at: datetime, zone: str, now: datetime) -> str:

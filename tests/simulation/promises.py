@@ -389,11 +389,11 @@ class Promises:
             heard_by = max(said.at if said.is_acknowledged else said.until_listed, since)
             could_be_heard = said.is_acknowledged or self._world.polled_at >= said.until_listed
             if could_be_heard and true_now - heard_by > PAGED_WITHIN:
-                self._check_crisis(said)
+                self._check_crisis(said, since)
         if self.broken is not None:
             raise self.broken
 
-    def _check_crisis(self, said: Said) -> None:
+    def _check_crisis(self, said: Said, since: datetime) -> None:
         rows = self._disk.look(
             "SELECT e.task_id, t.kind FROM task_events e JOIN tasks t ON t.id = e.task_id"
             " JOIN replies r ON r.id = e.reply_id WHERE r.sid = ? AND t.kind IN ('crisis', 'supervisor')",
@@ -406,18 +406,25 @@ class Promises:
         pages = self._disk.look("SELECT tries, dropped_at FROM pages WHERE task_id = ?", rows[0][0])
         if not any(tries or dropped for tries, dropped in pages):
             self._break("every crisis is paged within 60 s", f"that of {when}, {len(pages)} pages")
-        if rows[0][1] == "crisis" and not self._answered_danger(said.sid):
+        if rows[0][1] == "crisis" and not self._answered_danger(said.sid, since):
             self._break("every crisis is answered within 60 s", f"that of {when}")
 
-    def _answered_danger(self, sid: str) -> bool:
-        """Whether an answer to danger was tried since that text, or in the six hours before it."""
+    def _answered_danger(self, sid: str, since: datetime) -> bool:
+        """Whether an answer to danger was tried since that text, or in the six hours before it.
+
+        One whose hours were over before the service ran, from `since` on, is of no use any more: its task says so.
+        """
         rows = self._disk.look(
-            "SELECT t.attempts, t.opens_at, r.received_at FROM texts t JOIN replies r ON r.number_id = t.number_id"
+            "SELECT t.attempts, t.opens_at, t.closes_at, r.received_at"
+            " FROM texts t JOIN replies r ON r.number_id = t.number_id"
             " WHERE r.sid = ? AND t.class = 'answer' AND t.wording IN ('crisis', 'overdose')",
             sid,
         )
         instant = self._disk.instant
-        return any(tries and instant(heard) - instant(opens) < timedelta(hours=6) for tries, opens, heard in rows)
+        return any(
+            (tries or instant(closes) < since + PAGED_WITHIN) and instant(heard) - instant(opens) < timedelta(hours=6)
+            for tries, opens, closes, heard in rows
+        )
 
     # At the end
 
