@@ -159,7 +159,7 @@ def test_field_report_13_one_patient_under_two_spellings_of_a_reference_is_noted
 def test_field_report_7_a_plus_without_the_1_has_two_readings(typed):
     problem = refusal(patient={"phone": typed})["patient.phone"]
     assert "two ways" in problem
-    assert "write +1 before a number of US" in problem
+    assert "write +1 before a number in US" in problem
 
 
 def test_field_report_7_a_number_elsewhere_is_noted_and_refused_where_it_is_not_allowed(context):

@@ -396,7 +396,7 @@ def recipient(**changes):
 @pytest.mark.parametrize(
     ("data", "where", "problem"),
     [
-        (recipient(key="self"), "recipients[0].key", "self is the patient"),
+        (recipient(key="self"), "recipients[0].key", "self means the patient"),
         (recipient(role="sponsor"), "recipients[0].role", "guardian, supporter"),
         (recipient(consent=YES), "recipients[0].part2_consent_on", "written consent naming them"),
         (
