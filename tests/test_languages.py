@@ -20,7 +20,7 @@ from reminders.conversation.rules import files
 from reminders.service.operations import health
 
 PACKAGE = Path(reminders.__file__).parent
-ENGLISH = (PACKAGE / "wording" / "catalogue" / "en.toml").read_text(encoding="utf-8")
+ENGLISH = (PACKAGE / "wording" / "catalog" / "en.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_w5_english_and_spanish_are_whole_and_nothing_else_is_offered():
 
 
 def test_w5_a_third_language_with_a_catalog_alone_is_not_whole_and_each_part_it_lacks_is_named(package):
-    (package / "wording" / "catalogue" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
+    (package / "wording" / "catalog" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
     lacks = languages.look(package)["fr"].lacks
     assert set(lacks) == {"lexicon", "saved replies", "words", "label"}
     assert lacks["lexicon"] == "conversation/lexicon/fr.toml is missing or cannot be read"
@@ -55,10 +55,10 @@ def test_w5_a_third_language_with_a_catalog_alone_is_not_whole_and_each_part_it_
 
 
 SPANISH_PARTS = {
-    "catalog": lambda at: (at / "wording" / "catalogue" / "es.toml").unlink(),
+    "catalog": lambda at: (at / "wording" / "catalog" / "es.toml").unlink(),
     "lexicon": lambda at: (at / "conversation" / "lexicon" / "es.toml").unlink(),
-    "a text": lambda at: change(at / "wording" / "catalogue" / "es.toml", "\ncrisis = ", "\n# crisis = "),
-    "a broken catalog": lambda at: change(at / "wording" / "catalogue" / "es.toml", "[texts]", "[texts"),
+    "a text": lambda at: change(at / "wording" / "catalog" / "es.toml", "\ncrisis = ", "\n# crisis = "),
+    "a broken catalog": lambda at: change(at / "wording" / "catalog" / "es.toml", "[texts]", "[texts"),
     "a meaning": lambda at: (at / "conversation" / "lexicon" / "es.toml").write_text(
         'language = "es"\n[crisis.x]\nsay = ["x"]\n'
     ),
@@ -78,7 +78,7 @@ def test_w5_without_any_one_part_a_language_is_not_whole(package, part):
 
 def test_w5_without_english_nothing_starts(package):
     (package / "conversation" / "lexicon" / "en.toml").unlink()
-    with pytest.raises(ValueError, match="the default language is not whole: en: lexicon: "):
+    with pytest.raises(ValueError, match="the default language is not complete: en: lexicon: "):
         languages.look(package)
 
 
@@ -132,7 +132,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
 def test_w5_through_a_real_process_a_half_language_is_named_by_doctor_and_not_offered(tmp_path, sqlite_template):
     shutil.copytree(PACKAGE, tmp_path / "reminders")
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    (tmp_path / "reminders" / "wording" / "catalogue" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
+    (tmp_path / "reminders" / "wording" / "catalog" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
     said = subprocess.run(
         [sys.executable, "-m", "reminders", "doctor", "--json"],
         cwd=tmp_path,

@@ -63,7 +63,7 @@ def test_the_wheel_carries_its_data(installed):
     for name in (
         "reminders/settings.toml",
         "reminders/sms/codes.toml",
-        "reminders/wording/catalogue/es.toml",
+        "reminders/wording/catalog/es.toml",
         "reminders/wording/telling_words.toml",
         "reminders/conversation/opt_words.toml",
         "reminders/plans/programs/matrix-iop.toml",

@@ -491,7 +491,7 @@ def test_what_names_nothing_is_not_found(ana, path):
 def test_a_preview_is_quick_enough_to_type_along(here, ana):
     del here
     more = form(("plan.program", "matrix-iop"), ("plan.program_times.relapse-prevention", "17:30"))
-    ana.post("/plans/preview", more)  # the first one reads programs and catalogues
+    ana.post("/plans/preview", more)  # the first one reads programs and catalogs
     began = time.monotonic()
     answer = ana.post("/plans/preview", more)
     assert time.monotonic() - began < 2

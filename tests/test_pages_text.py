@@ -128,7 +128,7 @@ def test_a_code_nobody_knows_is_said_so_with_a_link(here):
     assert 'href="https://www.twilio.com/docs/api/errors/39999"' in text
 
 
-def test_the_catalogue_of_codes_has_meaning_advice_class_and_owner():
+def test_the_catalog_of_codes_has_meaning_advice_class_and_owner():
     assert len(CODES) >= 60
     for code in CODES:
         known = codes.look_up(code)

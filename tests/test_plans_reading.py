@@ -15,7 +15,7 @@ from reminders.plans import (
     Lead,
     PlanRefused,
     Problem,
-    catalogue,
+    catalog,
     is_fictional,
     occurrences,
     read,
@@ -181,9 +181,9 @@ def test_no_person_shows_in_a_repr():
 
 
 @pytest.mark.parametrize("tag", ["es", "es-MX", "ES-419", "en-US"])
-def test_a_language_with_a_region_uses_its_catalogue(tag):
+def test_a_language_with_a_region_uses_its_catalog(tag):
     assert read(plan("patient.language", tag), KNOWN).patient.language == tag
-    assert catalogue(tag) in KNOWN.languages
+    assert catalog(tag) in KNOWN.languages
 
 
 @pytest.mark.parametrize("value", [tomllib.loads("a = 2026-12-05T10:00:30")["a"], "2026-12-05 10:00:30"])

@@ -803,7 +803,7 @@ def test_l2_no_text_of_ours_sells_or_asks_for_a_favour():
             assert not re.search(offer, text.body, re.IGNORECASE), text.body
 
 
-def test_l2_whatever_goes_is_a_text_of_the_catalogue_or_typed_for_one_person(office):
+def test_l2_whatever_goes_is_a_text_of_the_catalog_or_typed_for_one_person(office):
     office.remind()
     lay_down_typed(office)
     office.text("hello, a question")

@@ -37,7 +37,7 @@ __all__ = ["asking", "office"]  # fixtures
 
 
 def templates(office):
-    """Which texts of the catalogue went, oldest first."""
+    """Which texts of the catalog went, oldest first."""
     rows = office.context.database.read(
         lambda tx: tx.all(sa.select(schema.attempts.c.template).order_by(schema.attempts.c.id))
     )
@@ -250,9 +250,9 @@ def test_w9_the_numbers_in_texts_are_the_sites_own(database_url, tmp_path, trave
         office.close()
 
 
-def test_w9_the_catalogue_has_no_number_of_its_own_but_988_and_911():
+def test_w9_the_catalog_has_no_number_of_its_own_but_988_and_911():
     for language in wording.languages():
-        text = resources.files("reminders.wording").joinpath("catalogue", f"{language}.toml").read_text("utf-8")
+        text = resources.files("reminders.wording").joinpath("catalog", f"{language}.toml").read_text("utf-8")
         said = [line for line in text.splitlines() if not line.startswith("#")]
         assert set(re.findall(r"\d{3,}", " ".join(said))) <= {"2026", "988", "911"}
 

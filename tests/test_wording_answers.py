@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reminders import plans
 from reminders.plans.walltime import zones
 from reminders.wording import Rendered, Unsayable, Visit, answer, languages, telling_words
-from reminders.wording.catalogue import TEXTS
+from reminders.wording.catalog import TEXTS
 from reminders.wording.segments import segments
 
 NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
@@ -161,7 +161,7 @@ def test_only_answers_welcomes_and_notices_are_asked_for_here(wording):
 
 @pytest.mark.parametrize("wording", ["confirmed", "moved", "called_off", "closed"])
 def test_a_text_that_says_a_day_needs_its_visit(wording):
-    with pytest.raises(ValueError, match=f"{wording} says a day"):
+    with pytest.raises(ValueError, match=f"{wording} names a day"):
         say(wording)
 
 

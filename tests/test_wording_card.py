@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_wording_catalogue import english_syllables, spanish_syllables, words_and_sentences
+from test_wording_catalog import english_syllables, spanish_syllables, words_and_sentences
 
 from reminders.wording import Unsayable, card, card_parts, languages, telling_words
 from reminders.wording.card import WIDTH

@@ -10,7 +10,7 @@ from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocume
 from reminders.plans.fields import (
     Known,
     UnfitError,
-    catalogue,
+    catalog,
     is_fictional,
     other_zones,
     read_zone,
@@ -53,7 +53,7 @@ __all__ = [
     "Recipient",
     "Series",
     "UnfitError",
-    "catalogue",
+    "catalog",
     "expand",
     "find_phone",
     "is_fictional",

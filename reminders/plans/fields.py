@@ -230,8 +230,8 @@ def _zone(value: object, info: ValidationInfo) -> str:
     return read_zone(value)
 
 
-def catalogue(tag: str) -> str:
-    """The code of the catalogue that serves a BCP 47 language tag: its primary language, so `es-MX` gives `es`."""
+def catalog(tag: str) -> str:
+    """The code of the catalog that serves a BCP 47 language tag: its primary language, so `es-MX` gives `es`."""
     return tag.partition("-")[0].lower()
 
 
@@ -242,7 +242,7 @@ def _language(value: object, info: ValidationInfo) -> str:
         raise UnfitError(f"must be a language tag in quotes, one of {offered}")
     tag = value.strip()
     well_formed = re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,7}", tag)
-    if not well_formed or catalogue(tag) not in languages:
+    if not well_formed or catalog(tag) not in languages:
         raise UnfitError(
             f"there are no texts in this language; choose one of {offered}, alone or with a region as in es-MX"
         )
