@@ -367,5 +367,5 @@ def test_words_that_no_message_could_equal_are_an_error(bad):
 
 
 def test_words_said_of_visits_must_be_opt_out_words():
-    with pytest.raises(ValueError, match=r"opt_words\.toml: of_visits: no opt-out words: postpone"):
+    with pytest.raises(ValueError, match=r"opt_words\.toml: of_visits: not opt-out words: postpone"):
         _compile(LISTED | {"of_visits": ["postpone"]})
