@@ -187,7 +187,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
         {"fault": "error_after_create", "status": 503},
         {"fault": "not_json"},
         {"fault": "too_many"},
-        {"fault": "unauthorised"},
+        {"fault": "unauthorized"},
     ]
     for minute, fault in enumerate(faults):
         office.twilio.rule(to=PHONE, times=1, **fault)

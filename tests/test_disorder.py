@@ -323,7 +323,7 @@ def test_s10_8_made_and_not_told_of_nor_called_back_about_is_found_in_a_lagging_
     assert (text.state, len(text.attempts), len(clinic.truth())) == ("delivered", 1, 1)
 
 
-@pytest.mark.parametrize("fault", ["too_many", "unauthorised"])
+@pytest.mark.parametrize("fault", ["too_many", "unauthorized"])
 def test_s10_8_not_processed_is_asked_for_again(clinic, fault):
     text = live(clinic, {"fault": fault, "times": 1})
     is_right(clinic, text)

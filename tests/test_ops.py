@@ -141,7 +141,7 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
 @pytest.mark.parametrize("code", [20003, 21606, 30034, 21660])
 def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(clinic, twilio, travel, code):
     context = clinic.context
-    fault = {"fault": "unauthorised"} if code == 20003 else {"fault": "refuse", "code": code}
+    fault = {"fault": "unauthorized"} if code == 20003 else {"fault": "refuse", "code": code}
     twilio.rule(**fault)
     for number in range(3):
         accept(context, number, opens(0))

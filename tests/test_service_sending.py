@@ -144,7 +144,7 @@ def test_a_landline_is_not_tried_again(line, twilio):
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("too_many", 20429), ("unauthorised", 20003)],
+    [("too_many", 20429), ("unauthorized", 20003)],
 )
 def test_f10_f11_a_refusal_of_twilios_own_spends_no_patients_try(line, twilio, fault, code, travel):
     twilio.rule(fault=fault, times=1)

@@ -440,7 +440,7 @@ def ask_with(caller, **rule):
     ("rule", "status", "code"),
     [
         ({"fault": "too_many"}, 429, 20429),
-        ({"fault": "unauthorised"}, 401, 20003),
+        ({"fault": "unauthorized"}, 401, 20003),
         ({"fault": "error_before_create"}, 500, 20500),
         ({"fault": "error_before_create", "status": 503}, 503, 20503),
         ({"fault": "refuse", "code": 21635}, 400, 21635),

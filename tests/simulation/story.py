@@ -94,7 +94,7 @@ WEATHER = (
     {"fault": "callback_first", "seconds": 2},
     {"fault": "callback_first", "seconds": 45},
     {"fault": "too_many"},
-    {"fault": "unauthorised", "times": 1},
+    {"fault": "unauthorized", "times": 1},
     {"fault": "refuse", "code": 21614},
     {"fault": "refuse", "code": 21610},
     {"fault": "refuse", "code": 30001},
