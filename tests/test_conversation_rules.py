@@ -1,4 +1,4 @@
-"""The pattern language, and how it refuses what it cannot mean."""
+"""The pattern language, and how it refuses invalid patterns."""
 
 import copy
 import tomllib

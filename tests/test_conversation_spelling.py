@@ -1,5 +1,5 @@
 # ruff: file-ignore[ambiguous-unicode-character-string]  look-alike letters are what is tested
-"""From what was typed to the words that were meant."""
+"""From typed text to the intended words."""
 
 import pytest
 from hypothesis import given

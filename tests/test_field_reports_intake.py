@@ -1,4 +1,4 @@
-"""Field reports 5 to 15: what comes in by files, forms and the API, and was taken for something else."""
+"""Field reports 5 to 15: data from files, forms and the API that was misunderstood."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ def accept(context, **changes) -> planning.Accepted:
 
 
 def stands(context, key: str = "self", ref: str = "MRN-1"):
-    """The patient's name, and the reader's row, number and consent, as they stand."""
+    """The patient's name, and the reader's current row, number and consent."""
 
     def look(tx):
         site = store.people.site_by_key(tx, "main")

@@ -1,4 +1,4 @@
-"""docs/go-live.md: what it tells an ops person to paste, press and type is what this service and Twilio understand."""
+"""docs/go-live.md: this service and Twilio understand everything that it tells ops to paste, press and type."""
 
 import re
 import tomllib

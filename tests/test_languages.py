@@ -1,4 +1,4 @@
-"""Which languages there are: one is offered where all of its parts are there; doctor names what others lack (W-5)."""
+"""Languages: one is offered if all of its parts exist; `doctor` names what others lack (W-5)."""
 
 import json
 import os
@@ -25,7 +25,7 @@ ENGLISH = (PACKAGE / "wording" / "catalog" / "en.toml").read_text(encoding="utf-
 
 @pytest.fixture
 def package(tmp_path):
-    """The folders that make a language, to be changed."""
+    """A copy of the folders with the parts of a language, to change."""
     for part in ("wording", "conversation"):
         shutil.copytree(PACKAGE / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     shutil.copy(PACKAGE / "languages.toml", tmp_path)
@@ -84,7 +84,7 @@ def test_w5_without_english_nothing_starts(package):
 
 @pytest.fixture
 def half_spanish(monkeypatch):
-    """Spanish has lost its lexicon, as doctor and all others see it."""
+    """Spanish without its lexicon, as `doctor` and everything else see it."""
     there = languages._languages()
     lost = languages.Language("es", "Spanish", {"lexicon": "is missing"})
     monkeypatch.setattr(languages, "_languages", lambda: there | {"es": lost})
@@ -104,7 +104,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     clinic.accept(patient={"language": "es"})
     request.getfixturevalue("half_spanish")
 
-    # No plan can name it, and what is planned does not go: it is red, for a person.
+    # No plan can name it, and planned texts are not sent: they are red, for a person.
     with pytest.raises(plans.PlanRefused, match="no texts in this language; choose one of en"):
         clinic.context.database.read(
             lambda tx: plans.read(raw(patient={"language": "es"}), clinic.context.known(tx, clock.now()))
@@ -115,7 +115,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     assert stopped == {"no_wording"}
     assert clinic.received() == []
 
-    # Danger is answered in every language there is, HELP and the rest in English, and a person reads the rest.
+    # Danger is answered in every existing language, HELP and the rest in English, and a person reads the rest.
     clinic.text("me quiero morir")
     (answer,) = [text for text in clinic.texts() if text.wording == "crisis"]
     assert answer.attempts[0].answer == "accepted"

@@ -1,4 +1,4 @@
-"""How a visit happens: in person, by phone or by video. It decides the words; a text never holds a link (L-35)."""
+"""How a visit takes place: in person, by phone or by video. It decides the words; no text contains a link (L-35)."""
 
 import json
 from datetime import datetime

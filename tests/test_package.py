@@ -1,4 +1,4 @@
-"""What is installed works from an empty folder: the wheel carries its data."""
+"""The installed package works from an empty folder: the wheel contains its data."""
 
 import json
 import os

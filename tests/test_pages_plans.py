@@ -1,4 +1,4 @@
-"""The coordinator's pages: entering a plan with every text in sight, the list, one plan, one visit."""
+"""The coordinator's pages: entering a plan with all its texts shown, the list, one plan, one visit."""
 
 import html
 import re
@@ -63,7 +63,7 @@ def field(answer, name: str) -> str:
 
 
 def bubbles(answer) -> list[tuple[str, str, bool]]:
-    """What the preview shows: when each text opens, its words, and whether it goes."""
+    """What the preview shows: when each window opens, the words, and whether the text is sent."""
     part = answer.text.split('id="texts"', 1)[1].split("</section>", 1)[0]
     found = []
     for one in re.findall(r'<li class="bubble out( not)?">(.*?)</li>', part, re.DOTALL):

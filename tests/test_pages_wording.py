@@ -1,4 +1,4 @@
-"""The wording on its page: every text in every language with what it takes, and a box that says why not."""
+"""The wording page: every text in every language with its size, and a field that says why a text is refused."""
 
 import re
 import shutil

@@ -106,7 +106,7 @@ YES = {"said": "yes", "on": "2026-11-30", "how": "form", "by": "A. Reyes", "cate
 
 
 def plan(change="", value=None, base=MINIMAL):
-    """MINIMAL with one thing set, named as in `series[0].kind`; `...` takes it away."""
+    """MINIMAL with one value set, named as in `series[0].kind`; `...` removes it."""
     data = copy.deepcopy(base)
     *steps, last = [int(s) if s.isdigit() else s for s in re.findall(r"\w+", change)] if change else [None]
     table = data
@@ -591,7 +591,7 @@ def test_a_plan_with_garbage_in_any_place_is_refused_or_read(changes):
             for step in steps:
                 table = table[step]
             table[last] = value
-        except (KeyError, IndexError, TypeError):  # an earlier change took this place away
+        except (KeyError, IndexError, TypeError):  # an earlier change removed this place
             continue
     check_read(data)
 

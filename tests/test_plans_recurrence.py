@@ -229,7 +229,7 @@ starts_at = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)).map(lambd
 
 @st.composite
 def rules(draw):
-    """A start and a rule that takes in its own start, with its COUNT if it has one."""
+    """A start and a rule that includes it, with its COUNT if it has one."""
     starts = draw(starts_at)
     frequency = draw(st.sampled_from(["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]))
     parts = [f"FREQ={frequency}", f"INTERVAL={draw(st.integers(1, 5))}"]
