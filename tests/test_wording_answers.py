@@ -1,4 +1,4 @@
-"""The texts that are no reminders, as they are sent."""
+"""The texts that are not reminders, as they are sent."""
 
 from datetime import UTC, datetime
 
@@ -119,7 +119,7 @@ def test_w3_the_old_day_is_left_out_where_it_does_not_fit():
 @pytest.mark.parametrize("wording", ["crisis", "overdose"])
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_c3_neither_length_nor_alias_stops_the_answer_to_a_crisis(wording, language):
-    line24 = "+12025550101" * 12  # no phone is so long; whatever is set, the words go out
+    line24 = "+12025550101" * 12  # no phone number is that long; whatever is set, the words are sent
     found = say(wording, language=language, alias="Oak Detox", line24=line24)
     assert (found.template, "911" in found.body, "988" in found.body) == (wording, True, True)
     assert telling_words(say(wording, language=language).body) == ()

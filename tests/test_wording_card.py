@@ -1,4 +1,4 @@
-"""The card that is printed for the person to take home (issue 4, item 2)."""
+"""The printed card for the person to take home (issue 4, item 2)."""
 
 import re
 

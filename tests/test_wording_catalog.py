@@ -1,4 +1,4 @@
-"""What every text of every catalog must be (W-1 … W-7), at its longest."""
+"""The requirements for every text of every catalog (W-1 … W-7), at its longest."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from reminders.wording.catalog import TEXTS, _read, _read_folder, catalogs
 from reminders.wording.segments import segments
 
 ENGLISH = resources.files("reminders.wording").joinpath("catalog/en.toml").read_text(encoding="utf-8")
-URGENT = {"crisis", "overdose", "slip", "intent"}  # the room an alias would take is needed for what helps
+URGENT = {"crisis", "overdose", "slip", "intent"}  # the room of an alias is needed for what helps
 EVERY = [(code, rendered) for code in sorted(languages()) for rendered in samples(code)]
 every_text = pytest.mark.parametrize(
     ("language", "rendered"), EVERY, ids=[f"{code}-{rendered.template}" for code, rendered in EVERY]
@@ -205,7 +205,7 @@ def test_e11_after_a_missed_visit_r_is_enough_for_a_new_time():
 
 
 def words_and_sentences(body):
-    """The words of a text, less numbers and the office's own name, and how many sentences they stand in.
+    """The words of a text, without numbers and the office's name, and the number of sentences.
 
     As Flesch counts them, a colon ends one too.
     """
@@ -220,7 +220,7 @@ def english_syllables(word):
 
 
 def spanish_syllables(word):
-    # A weak vowel joins its neighbour; two strong ones stand apart.
+    # A weak vowel joins its neighbor; two strong ones are separate.
     return max(1, len(re.findall(r"[iuüy]?[aeoáéó][iuüy]?|[iuüíúy]+", word.lower())))
 
 

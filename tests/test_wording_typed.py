@@ -1,5 +1,5 @@
 # ruff: file-ignore[ambiguous-unicode-character-string]  look-alike letters are what is tested
-"""What keeps a text that staff typed from being sent, and what a word processor's signs become."""
+"""Why a text typed by staff is refused, and how word-processor characters are replaced."""
 
 import tomllib
 import unicodedata
