@@ -240,7 +240,7 @@ def test_twilios_environment_does_not_move_the_simulators_address(monkeypatch):
 
 
 def test_a_key_without_its_secret_is_refused():
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="needs its secret"):
         gateway("http://127.0.0.1:4010", api_key="SK0")
 
 
