@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import KNOWN, one_off, raw
 
-from reminders import clock, plans, queries
+from reminders import clock, plans, queries, task_kinds
 from reminders.plans import read
 from reminders.service import AppContext, planning, tasks
 from reminders.service.operations import health, runs
@@ -309,7 +309,7 @@ SPELLS = st.integers(1, 40).map(lambda quarters: timedelta(minutes=15 * quarters
 @given(MOMENTS, ZONES, SPELLS)
 def test_due_after_so_many_waking_hours_weekends_included_and_whatever_the_clocks_do(moment, zone, spell):
     now = moment.replace(tzinfo=UTC)
-    due = tasks.waking(now, zone, spell)
+    due = task_kinds.waking(now, zone, spell)
     passed, day = timedelta(0), plans.to_wall(now, zone).date()
     while day <= plans.to_wall(due, zone).date():
         opens, shuts = (datetime.combine(day, at, ZoneInfo(zone)).astimezone(UTC) for at in (time(9), time(20)))
@@ -330,7 +330,7 @@ def test_due_after_so_many_waking_hours_weekends_included_and_whatever_the_clock
     ],
 )
 def test_due_times_one_by_one(now, due):
-    assert tasks.waking(local(now), NEW_YORK) == local(due)
+    assert task_kinds.waking(local(now), NEW_YORK, timedelta(hours=4)) == local(due)
 
 
 # Who is on call.

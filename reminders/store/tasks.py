@@ -7,7 +7,7 @@ instead of opening another. Lock numbers, texts and attempts before tasks.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
@@ -34,6 +34,8 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import DataKey, Place
 from reminders.store.people import masked_of, recipients_of
 from reminders.store.replies import reading_of
+from reminders.task_kinds import CRISIS, HELD_TEXT, KINDS, UNVERIFIED, About, Cause, Kind, closed_by
+from reminders.wording import staff_words
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
@@ -45,39 +47,45 @@ _GRAVEST = ("urgent", "soon", "normal")
 
 def open_task(
     tx: Transaction,
+    kind: Kind,
     *,
-    kind: str,
-    key: str,
-    urgency: str,
     site_id: int,
+    zone: str,
     now: datetime,
-    due_at: datetime,
+    visits: Iterable[datetime] = (),
+    until: datetime | None = None,
+    grave: bool = False,
     once: bool = False,
-    **about: int | None,
+    **about: Unpack[About],
 ) -> tuple[int, bool]:
-    """The open task of that key, made if there is none; its number, and whether it is new.
+    """The open task of that kind about that, made if there is none; its number, and whether it is new.
 
-    `about` are the rows it is about (`patient_id`, `number_id`, `plan_id`, `appointment_id`, `text_id`). With `once` a
-    closed task of that key counts too: what was dealt with does not come back. An open one whose time was later is now
-    due at `due_at`, and one that was less urgent is as urgent as this.
+    It is due by the rule of its kind, at a site in `zone`: `visits` are those it is about, after `until` it is of no
+    use. With `once` a closed task about that counts too: what was dealt with does not come back. An open one that was
+    due later, or less urgent, is due and as urgent as this.
     """
+    key = kind.key(**about)
+    urgency = "urgent" if grave else kind.urgency
+    due_at = (kind.grave if grave and kind.grave else kind.due).by(now, zone, visits=visits, until=until)
     found = tx.first(sa.select(tasks).where(tasks.c.key == key).order_by(tasks.c.id.desc()).limit(1).with_for_update())
     if found is not None and (found.closed_at is None or once):
         graver = _GRAVEST.index(urgency) < _GRAVEST.index(found.urgency)
         if found.closed_at is None and (due_at < found.due_at or graver):
             values = {"due_at": min(due_at, found.due_at)} | ({"urgency": urgency} if graver else {})
             tx.run(tasks.update().where(tasks.c.id == found.id).values(**values))
+        if kind.read and found.closed_at is None:
+            _unheard_again(tx, found.id, due_at)
         return found.id, False
     row = {
         "site_id": site_id,
-        "kind": kind,
+        "kind": kind.name,
         "key": key,
         "urgency": urgency,
         "opened_at": now,
         "due_at": due_at,
         "rings": 0,
         "step": 0,
-        **about,
+        **{name: value for name, value in about.items() if name in tasks.c},
     }
     made = tx.first(tasks.insert().values(**row).returning(tasks.c.id))
     assert made is not None
@@ -140,26 +148,33 @@ def number_of_task(tx: Transaction, task_id: int) -> int | None:
     return int(found) if found is not None else None
 
 
-def open_keys(tx: Transaction, kind: str) -> list[str]:
-    """The keys of the open tasks of that kind."""
-    query = sa.select(tasks.c.key).where(sa.text(OPEN), tasks.c.kind == kind)
+def open_keys(tx: Transaction, kind: Kind, site_id: int | None = None) -> list[str]:
+    """The keys of the open tasks of that kind, of a site or of all."""
+    query = sa.select(tasks.c.key).where(sa.text(OPEN), tasks.c.kind == kind.name)
+    if site_id is not None:
+        query = query.where(tasks.c.site_id == site_id)
+    return [row.key for row in tx.all(query.order_by(tasks.c.id))]
+
+
+def verified_since(tx: Transaction) -> list[str]:
+    """The keys of the open tasks about a number that no one had verified and someone has by now."""
+    query = sa.select(tasks.c.key).join(numbers, numbers.c.id == tasks.c.number_id)
+    query = query.where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == UNVERIFIED.name, numbers.c.verified_at.is_not(None))
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
 
 
 SPOKEN = ("reached", "rebooked")  # outcomes that say that someone spoke to the patient
 
 
-def calls_about(
-    tx: Transaction, kinds: Collection[str], *, patient_id: int, number_id: int, appointment_id: int | None
-) -> Sequence[Row[Any]]:
-    """Tasks of these kinds that make someone call a patient: id, appointment_id, due_at, closed_at.
+def calls_about(tx: Transaction, *, patient_id: int, number_id: int, appointment_id: int | None) -> Sequence[Row[Any]]:
+    """Tasks of the kinds that make someone call a patient: id, appointment_id, due_at, closed_at.
 
     Open ones about the patient, or about their number where they name no one; and closed ones about this visit whose
     outcome says that someone spoke to the patient.
     """
     return tx.all(
         sa.select(tasks.c.id, tasks.c.appointment_id, tasks.c.due_at, tasks.c.closed_at)
-        .where(tasks.c.kind.in_(kinds))
+        .where(tasks.c.kind.in_([kind.name for kind in KINDS.values() if kind.calls]))
         .where(
             sa.or_(
                 tasks.c.patient_id == patient_id,
@@ -187,7 +202,7 @@ def handed_over_after_all(tx: Transaction, site_id: int) -> list[str]:
     query = (
         sa.select(tasks.c.key)
         .join(texts, texts.c.id == tasks.c.text_id)
-        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
+        .where(tasks.c.kind == HELD_TEXT.name, sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
         .where(texts.c.state.in_(HANDED_OVER))
     )
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
@@ -198,7 +213,7 @@ def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
     query = (
         sa.select(tasks.c.id)
         .join(texts, texts.c.id == tasks.c.text_id)
-        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
+        .where(tasks.c.kind == HELD_TEXT.name, sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
         .where(texts.c.state == "scheduled", texts.c.held.is_(None))
     )
     return [row.id for row in tx.all(query)]
@@ -207,7 +222,7 @@ def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
 def tell_stopped(tx: Transaction, text_ids: Collection[int], why: str, now: datetime) -> None:
     """Texts do not go after all: the open tasks that hold them say why, and stay open for a person to phone."""
     query = sa.select(tasks.c.id, tasks.c.text_id).where(
-        tasks.c.kind == "held_text", sa.text(OPEN), tasks.c.text_id.in_(text_ids)
+        tasks.c.kind == HELD_TEXT.name, sa.text(OPEN), tasks.c.text_id.in_(text_ids)
     )
     for row in tx.all(query):
         add_event(tx, row.id, now, what="not sent", who="the service", detail=why, text_id=row.text_id)
@@ -218,16 +233,20 @@ def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
     tx.run(tasks.update().where(tasks.c.id == task_id).values(**values))
 
 
-def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outcome: str, why: str) -> int:
-    """Close open tasks whose cause is gone by itself; how many."""
-    rows = tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update())
-    for row in rows:
-        change_task(tx, row.id, closed_at=now, outcome=outcome, escalates_at=None)
+def close_by_key(tx: Transaction, keys: Collection[str], cause: Cause, now: datetime, **values: int) -> None:
+    """Close the open ones of these tasks, for there is nothing left to do; `values` are the numbers of the cause."""
+    for row in tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update()):
+        change_task(tx, row.id, closed_at=now, outcome=cause.outcome, escalates_at=None)
+        why = staff_words.CAUSES[cause.code].format_map(values)
         add_event(tx, row.id, now, what="closed", who="the service", detail=why)
-    return len(rows)
 
 
-_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis")
+def close_all(tx: Transaction, cause: Cause, now: datetime, about: Iterable[About]) -> None:
+    """Close the open tasks about each of these, of every kind that such a cause closes by itself."""
+    close_by_key(tx, [kind.key(**one) for one in about for kind in closed_by(cause)], cause, now)
+
+
+_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name)
 ANY_CRISIS = _CRISIS.exists()
 _IN_CRISIS = Prepared(_CRISIS)
 
@@ -261,7 +280,7 @@ def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
         .join(texts, texts.c.id == task_events.c.text_id)
         .join(tasks, tasks.c.id == task_events.c.task_id)
         .where(task_events.c.what == "answered", task_events.c.at > now - timedelta(days=1))
-        .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis", ~known.exists())
+        .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name, ~known.exists())
         .where(texts.c.state.in_(NOT_SURE_TO_BE_HEARD))
         .order_by(task_events.c.id)
     )
@@ -310,8 +329,11 @@ def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row
     return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
 
 
-def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limit: int = 200) -> Sequence[Row[Any]]:
-    """Open tasks that are due, that no one has heard, and for which no one was called: urgent ones, and of `kinds`.
+_UNREAD = [kind.name for kind in KINDS.values() if kind.read]
+
+
+def overdue_unheard(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
+    """Open tasks that are due, that no one has heard, and for which no one was called: urgent and unread ones.
 
     Locked; each with the zone of its site and `discharged_on`, the latest discharge of anyone on its number.
     """
@@ -327,7 +349,7 @@ def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limi
         .join(sites, sites.c.id == tasks.c.site_id)
         .where(sa.text(f"tasks.{OPEN}"), tasks.c.due_at <= now, tasks.c.rung_at.is_(None))
         .where(tasks.c.acknowledged_at.is_(None))
-        .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(kinds)))
+        .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(_UNREAD)))
         .order_by(tasks.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True, of=tasks)
@@ -335,7 +357,7 @@ def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limi
     return tx.all(query)
 
 
-def unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
+def _unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
     """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
 
     Its owner stays. One that was not taken keeps its time and its alarm.

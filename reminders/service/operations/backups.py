@@ -18,6 +18,7 @@ from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
 from reminders.store.office import job_runs
 from reminders.store.operations.backup import BadBackup, Left
+from reminders.task_kinds import DROPPED, RELEASED, RESTORED
 
 __all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
 
@@ -177,12 +178,11 @@ def decide(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
 
     def work(tx: store.Transaction) -> int:
         many = store.backup.end_left(tx, now, drop=drop)
-        outcome = "dropped" if drop else "released"
+        cause = DROPPED if drop else RELEASED
         if not store.backup.in_doubt(tx):
-            why = f"{many} texts {outcome}"
-            store.tasks.close_by_key(tx, [store.backup.RESTORED], now, outcome=outcome, why=why)
+            store.tasks.close_by_key(tx, [RESTORED.key()], cause, now, texts=many)
         site = store.people.all_sites(tx)[0]
-        store.audit_log.note(tx, who=who, what=f"restored texts {outcome}", table="sites", row=site.id, now=now)
+        store.audit_log.note(tx, who=who, what=f"restored texts {cause.outcome}", table="sites", row=site.id, now=now)
         return many
 
     return context.database.write(work, again=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reminders import store
+from reminders import store, task_kinds
 from reminders.app_context import AppContext
 from reminders.service.people.reader_case import Refused
 from reminders.service.planning.replanning import replan
@@ -66,7 +66,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         standing = store.attention.open_tasks_of(tx, row.id)
         theirs = [one for one in numbers if not set(store.people.patients_on(tx, one)) - {row.id}]
         in_crisis, _ = store.tasks.in_crisis(tx, theirs, [])
-        if in_crisis or any(task.kind in {"crisis", "supervisor"} for task in standing):
+        if in_crisis or any(task.kind in {task_kinds.CRISIS.name, task_kinds.SUPERVISOR.name} for task in standing):
             raise Refused("someone may be in danger: close that task first")
         if store.retention.is_under_way(tx, row.id):
             raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
@@ -77,7 +77,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         store.api_keys.empty_answers(tx, _GONE, 410)
         retracted = store.texts.retract_all(tx, [reader.id for reader in store.people.recipients_of(tx, row.id)])
         keys = [task.key for task in standing]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the person was erased")
+        store.tasks.close_by_key(tx, keys, task_kinds.ERASED, now)
         others = {other for number in numbers for other in store.people.patients_on(tx, number)} - {row.id}
         store.retention.erase(tx, row, numbers, now, trace[-1].is_within)
         if others:  # they share the caps of a number

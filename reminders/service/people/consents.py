@@ -13,11 +13,11 @@ from reminders import plans, store
 from reminders.app_context import AppContext
 from reminders.planner.business_days import honour_by
 from reminders.plans import Problem
-from reminders.service import tasks
 from reminders.service.people import sharing
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, open_case
 from reminders.service.planning.accepting import consent_given
 from reminders.store.people import ConsentGiven
+from reminders.task_kinds import CONSENT_TAKEN, NO_CONSENT, About
 
 OPTED_OUT_HERE = "opt-out recorded"  # in the audit: staff wrote it down, no phone sent it
 OPTED_OUT_AGAIN = "opt-out recorded again"  # the number had stopped before
@@ -27,26 +27,26 @@ _NO = {"stop", "stop_asked"}  # what the phone itself says; its START ends it
 # A new phone.
 
 
-_ABOUT_A_NUMBER = {"number_bad", "wrong_number", "who"}
-
-
 def ask_for_consent(case: ReaderCase) -> None:
     """A task for each running plan, the one that the watch would open."""
     for plan in store.plans.current_plans(case.tx, case.patient.id):
         if plan.status == "active":
-            own = case.reader.role == "self"
             store.tasks.open_task(
                 case.tx,
-                kind="no_consent",
-                key=f"no_consent:{plan.id}" if own else f"no_consent:{plan.id}:{case.reader.id}",
-                urgency="normal",
+                NO_CONSENT,
                 site_id=case.site.id,
+                zone=case.site.zone,
                 now=case.now,
-                due_at=tasks.waking(case.now, case.site.zone),
                 patient_id=case.patient.id,
                 number_id=case.reader.number_id,
                 plan_id=plan.id,
+                recipient_id=_not_the_patient(case),
             )
+
+
+def _not_the_patient(case: ReaderCase) -> int | None:
+    """Whose consent a task asks for; the patient's own goes without saying."""
+    return None if case.reader.role == "self" else case.reader.id
 
 
 # Consent, and what makes a number sure.
@@ -116,9 +116,9 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
         return False
     if case.reader.role == "self" and not given.warned_of_risk:
         return False  # it does not count yet (L-38)
-    suffix = "" if case.reader.role == "self" else f":{case.reader.id}"
-    keys = [f"no_consent:{plan.id}{suffix}" for plan in store.plans.current_plans(case.tx, case.patient.id)]
-    store.tasks.close_by_key(case.tx, keys, case.now, outcome="done", why="consent was taken")
+    current = store.plans.current_plans(case.tx, case.patient.id)
+    about = [About(plan_id=plan.id, recipient_id=_not_the_patient(case)) for plan in current]
+    store.tasks.close_all(case.tx, CONSENT_TAKEN, case.now, about)
     return True
 
 

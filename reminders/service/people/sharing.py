@@ -10,9 +10,9 @@ from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
-from reminders.service import tasks
+from reminders.task_kinds import NUMBER_BAD, STOP_ASKED, WRONG_NUMBER
 
-KINDS = {"number is wrong": "wrong_number", "number is bad": "number_bad", "number stop": "stop_asked"}
+KINDS = {"number is wrong": WRONG_NUMBER, "number is bad": NUMBER_BAD, "number stop": STOP_ASKED}
 """What was said of a number, and what a site does about it."""
 
 
@@ -37,14 +37,13 @@ def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, wh
             continue
         task, new = store.tasks.open_task(
             tx,
-            kind=KINDS[what],
-            key=_key(KINDS[what], number_id, place.site_id),
-            urgency="soon",
+            KINDS[what],
             site_id=place.site_id,
+            zone=place.zone,
             now=now,
-            due_at=tasks.waking(now, place.zone),
             patient_id=place.patient_id,
             number_id=number_id,
+            at_site=place.site_id,
         )
         if new:
             said = f"{what}: said outside of this site"
@@ -52,13 +51,4 @@ def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, wh
             store.audit_log.note(tx, who=_AS, what=said, table="tasks", row=task, now=now, **whose)
 
 
-def keys_at_other_sites(tx: store.Transaction, number_id: int) -> list[str]:
-    """The keys of the tasks that `tell_other_sites` may have opened."""
-    return [_key(KINDS["number is wrong"], number_id, place.site_id) for place in store.people.sites_on(tx, number_id)]
-
-
 _AS = "elsewhere"
-
-
-def _key(kind: str, number_id: int, site_id: int) -> str:
-    return f"{kind}:{number_id}:at:{site_id}"

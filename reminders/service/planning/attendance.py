@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from reminders import planner, plans, store
+from reminders import planner, plans, store, task_kinds
 from reminders.app_context import AppContext
 from reminders.planner import Reason
 from reminders.plans import Kind
@@ -395,18 +395,15 @@ def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, 
 
 
 def _call(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, needed: bool) -> None:
-    key = f"missed:{row.id}"
     if not needed:
-        store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the mark was put right")
+        store.tasks.close_all(tx, task_kinds.MARK_PUT_RIGHT, now, [task_kinds.About(appointment_id=row.id)])
         return
     store.tasks.open_task(
         tx,
-        kind="missed",
-        key=key,
-        urgency="soon",
+        task_kinds.MISSED,
         site_id=site.id,
+        zone=site.zone,
         now=now,
-        due_at=tasks.waking(now, site.zone),
         patient_id=row.patient_id,
         plan_id=row.plan_id,
         appointment_id=row.id,

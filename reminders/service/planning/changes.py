@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reminders import planner, plans, store
+from reminders import planner, plans, store, task_kinds
 from reminders.app_context import AppContext
 from reminders.service.planning.accepting import hold_to
 from reminders.service.planning.replanning import policy_of, replan
@@ -22,16 +22,6 @@ HEARD_WITHIN = timedelta(hours=1)  # a phone that is on takes a text in minutes
 DELIVERED, ON_ITS_WAY, NO_ANSWER = "delivered", "on its way", "no answer"
 TO_PHONE, NOT_TOLD = "must be phoned", "not told"
 _ANY = ("booked", "tentative", "cancelled", "attended", "missed")
-_DANGER = {
-    "crisis",
-    "possible",
-    "slip",
-    "supervisor",
-    "reply",
-    "stranger",
-    "who",
-    "wrong_number",
-}  # tasks that outlive the visits
 
 
 def change_session(
@@ -608,8 +598,9 @@ def _end(
     if died:
         readers = [one.id for one in store.people.recipients_of(tx, plan.patient_id)]
         changes.retracted += store.texts.retract_all(tx, readers)  # tried ones too
-        keys = [task.key for task in store.attention.open_tasks_of(tx, plan.patient_id) if task.kind not in _DANGER]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the plan ended")
+        standing = store.attention.open_tasks_of(tx, plan.patient_id)
+        keys = [task.key for task in standing if not task_kinds.KINDS[task.kind].outlives]
+        store.tasks.close_by_key(tx, keys, task_kinds.PLAN_ENDED, now)
     return changes
 
 

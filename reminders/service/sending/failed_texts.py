@@ -9,9 +9,9 @@ from typing import Protocol
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.lifecycle import State
-from reminders.service import tasks
 from reminders.service.people import phone_numbers, reader_case
 from reminders.sms import codes
+from reminders.task_kinds import UNCERTAIN, UNDELIVERED
 
 
 @dataclass(slots=True)
@@ -117,15 +117,12 @@ def open_tasks(
         if not found:
             return "it is not there"
         (text,) = found
-        kind = "uncertain" if text.state == State.UNCERTAIN else "undelivered"
         task, is_new = store.tasks.open_task(
             tx,
-            kind=kind,
-            key=f"{kind}:{text_id}",
-            urgency="soon",
+            UNCERTAIN if text.state == State.UNCERTAIN else UNDELIVERED,
             site_id=text.site_id,
+            zone=text.site_zone,
             now=now,
-            due_at=tasks.waking(now, text.site_zone),
             text_id=text_id,
             number_id=text.number_id,
             patient_id=text.patient_id,

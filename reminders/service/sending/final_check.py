@@ -14,6 +14,7 @@ from reminders.service.planning import attendance
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of
 from reminders.store.sending.claims import Claimed, Intent
+from reminders.task_kinds import STUCK
 from reminders.wording import staff_words
 
 log = logging.getLogger(__name__)
@@ -138,14 +139,15 @@ def _name_it(context: AppContext, tx: store.Transaction, one: Claimed, now: date
     """A task for a text that a mistake of ours kept from going; of a notice someone phones about its visits too."""
     task_id, _ = store.tasks.open_task(
         tx,
-        kind="stuck",
-        key=f"stuck:send:text:{one.text}",
-        urgency="soon",
+        STUCK,
         site_id=one.site_id,
+        zone=context.settings.site.zone,
         now=now,
-        due_at=tasks.waking(now, context.settings.site.zone),
         patient_id=one.patient_id,
         text_id=one.text,
+        job="send",
+        what="text",
+        row=one.text,
     )
     store.tasks.add_event(tx, task_id, now, what="cannot be processed", who="the service", text_id=one.text)
     tasks.tell_instead(tx, one, planner.Reason.NO_WORDING.value, now)

@@ -5,7 +5,7 @@ A task says what happened and what to do, never who it is about in words: patien
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 from reminders import plans, store
@@ -13,26 +13,9 @@ from reminders.app_context import AppContext
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
 from reminders.store.tasks import NoSuchTask, Task
-from reminders.task_kinds import KINDS
+from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About
 
-AWAKE = (time(9), time(20))  # waking hours, weekends included
-SOON = timedelta(hours=4)
 MOST_DANGEROUS = 30  # days after discharge (S-19)
-CRISIS_DUE = timedelta(minutes=15)
-SLIP_DUE = timedelta(minutes=60)
-
-
-def waking(now: datetime, zone: str, spell: timedelta = SOON) -> datetime:
-    """The instant at which `spell` of waking hours (9 to 20 o'clock in `zone`) has passed since `now`."""
-    wall, left = plans.to_wall(now, zone), spell
-    while True:
-        opens, shuts = (datetime.combine(wall.date(), at) for at in AWAKE)
-        wall = max(wall, opens)
-        if wall < shuts:
-            if wall + left <= shuts:
-                return plans.to_instant(wall + left, zone).astimezone(UTC)
-            left -= shuts - wall
-        wall = datetime.combine(wall.date() + timedelta(days=1), AWAKE[0])
 
 
 def is_waking(now: datetime, zone: str) -> bool:
@@ -57,18 +40,18 @@ def tell_of_change(
     recipient_id: int,
     number_id: int,
     visit_id: int,
-    due_at: datetime,
+    until: datetime,
     now: datetime,
 ) -> None:
-    """A change that no text can tell in time: someone must phone."""
+    """A change that no text can tell in time: someone must phone, at the latest when a text could go until."""
     store.tasks.open_task(
         tx,
-        kind="tell_change",
-        key=f"tell_change:{recipient_id}:{visit_id}",
-        urgency="soon",
+        TELL_CHANGE,
         site_id=site.id,
+        zone=site.zone,
         now=now,
-        due_at=max(now, min(due_at, waking(now, site.zone))),
+        until=until,
+        recipient_id=recipient_id,
         patient_id=patient_id,
         number_id=number_id,
         appointment_id=visit_id,
@@ -93,7 +76,7 @@ def tell_instead(tx: store.Transaction, one: Claimed, reason: str, now: datetime
             recipient_id=unplanned.reader.id,
             number_id=one.number_id,
             visit_id=visit_id,
-            due_at=one.closes_at,
+            until=one.closes_at,
             now=now,
         )
 
@@ -102,7 +85,7 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
     """Notices whose window shut before they went: a task for each visit they speak of, once; how many are new."""
     made = 0
     for row in store.texts.untold(tx, now):
-        key = f"tell_change:{row.recipient_id}:{row.appointment_id}"
+        key = TELL_CHANGE.key(recipient_id=row.recipient_id, appointment_id=row.appointment_id)
         if store.tasks.opened_since(tx, key, row.opens_at):
             continue
         tell_of_change(
@@ -112,7 +95,7 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
             recipient_id=row.recipient_id,
             number_id=row.number_id,
             visit_id=row.appointment_id,
-            due_at=row.closes_at,
+            until=row.closes_at,
             now=now,
         )
         made += 1
@@ -121,22 +104,20 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
 
 def nothing_to_tell(tx: store.Transaction, recipient_id: int, visit_id: int, now: datetime) -> None:
     """The change was taken back: no one need phone about it any more."""
-    key = f"tell_change:{recipient_id}:{visit_id}"
-    store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the change was taken back")
+    store.tasks.close_all(tx, TAKEN_BACK, now, [About(recipient_id=recipient_id, appointment_id=visit_id)])
 
 
 def phone_instead(tx: store.Transaction, one: Claimed, now: datetime) -> None:
     """A text of someone who may be in danger does not go (C-12): someone phones before the visit it is about."""
     visits = one.due.visits if one.due is not None else one.unplanned.visits if one.unplanned is not None else ()
-    ahead = [visit.starts_at - timedelta(hours=1) for visit in visits if visit.starts_at > now]
     store.tasks.open_task(
         tx,
-        kind="held_text",
-        key=f"held_text:{one.text}",
-        urgency="soon",
+        HELD_TEXT,
         site_id=one.site_id,
+        zone=one.reader_zone,
         now=now,
-        due_at=max(now, min([one.closes_at, *ahead])),
+        visits=[visit.starts_at for visit in visits if visit.starts_at > now],
+        until=one.closes_at,
         patient_id=one.patient_id,
         number_id=one.number_id,
         text_id=one.text,
@@ -218,7 +199,7 @@ def close(
             store.tasks.add_event(tx, number, now, what="disclosed", who=who, detail=law, note=told, key=key)
         store.tasks.add_event(tx, number, now, what="closed", who=who, detail=outcome, note=note, key=key)
         released = 0
-        if row.kind == "crisis":
+        if row.kind == CRISIS.name:
             here, theirs = store.tasks.in_crisis(tx, numbers, [])
             del theirs
             released = store.queue.let_go(tx, numbers - here, "crisis", now)
@@ -254,7 +235,7 @@ def held_text_of(tx: store.Transaction, number: int, sites: Collection[int] | No
     if number_id is not None:
         store.people.lock_numbers(tx, [number_id])
     row = _open_one(tx, number, sites)
-    if row.kind != "held_text":
+    if row.kind != HELD_TEXT.name:
         raise Settled("this task holds no text")
     return store.tasks.text_of_task(tx, number)
 
@@ -275,7 +256,7 @@ def let_text_go(
         text_id = store.tasks.text_of_task(tx, number)
         went = text_id is not None and store.queue.let_one_go(tx, text_id, now)
         row = _open_one(tx, number, sites)
-        if row.kind != "held_text":
+        if row.kind != HELD_TEXT.name:
             raise Settled("this task holds no text")
         if went:
             store.tasks.change_task(tx, number, owner=row.owner or who[:64])

@@ -94,9 +94,6 @@ def escalate(context: AppContext, now: datetime) -> int:
     return context.database.write(work, again=True)
 
 
-UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what someone wrote
-
-
 def call_about_unread(context: AppContext, now: datetime) -> int:
     """Call someone about each task that is due and that no one took: urgent ones, and replies of the first 30 days.
 
@@ -106,7 +103,7 @@ def call_about_unread(context: AppContext, now: datetime) -> int:
 
     def work(tx: store.Transaction) -> int:
         rung = 0
-        for row in store.tasks.overdue_unheard(tx, now, UNREAD):
+        for row in store.tasks.overdue_unheard(tx, now):
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
             store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")

@@ -15,6 +15,7 @@ from reminders.queries.listing import KnownAs
 from reminders.queries.visits import ListedSession, ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import changes
+from reminders.task_kinds import TELL_CHANGE
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
@@ -111,7 +112,11 @@ class _Sheet:
 
     def call(self, one: changes.Told) -> Any:
         """The task to phone that reader of the change, if there is one."""
-        return self.calls.get(f"tell_change:{one.recipient_id}:{one.visit_id}")
+        return self.calls.get(_call_about(one))
+
+
+def _call_about(one: changes.Told) -> str:
+    return TELL_CHANGE.key(recipient_id=one.recipient_id, appointment_id=one.visit_id)
 
 
 def _sheet(
@@ -146,7 +151,7 @@ def _sheet(
             told=lines,
             known=queries.listing.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
             phones=_phones(tx, lines) if seen else {},
-            calls=queries.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
+            calls=queries.tasks.latest_by_key(tx, [_call_about(one) for one in lines]),
         )
 
     return context.database.read(look)
