@@ -1,4 +1,4 @@
-"""What a person may have to do: one row for each kind of task. Pure data, and the clock that its due times follow.
+"""What a person may have to do: one row for each kind of task, and what may happen in its story. Pure data.
 
 A row has the kind's words, how urgent it is and when it is due, what its key names, how it may end, and what closes it
 by itself. Whoever opens a task says only its kind and what it is about.
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TypedDict, Unpack
 
@@ -60,6 +61,36 @@ class Due:
         return max(now, min(ends))
 
 
+class Happened(StrEnum):
+    """What may happen in the story of a task; the values are stored."""
+
+    OPENED = "opened"
+    TEXT_CAME = "a text came"
+    ANSWERED = "answered"
+    ANSWERED_BEFORE = "answered within six hours"
+    ANSWERED_ENOUGH = "not answered again so soon"
+    ANSWER_LOST = "answer lost"
+    NOT_ACTED_ON = "not acted on by itself"
+    SENT_ON = "sent on its way"
+    NOT_SENT = "not sent"
+    CANNOT_BE_PROCESSED = "cannot be processed"
+    PAGED = "paged"
+    PAGE_NOT_TAKEN = "page not taken"
+    NO_ONE_ON_CALL = "no one is on call"
+    OVERDUE = "overdue"
+    ESCALATED = "escalated"
+    TAKEN = "taken"
+    ASKED_FOR = "asked for"
+    NOTE = "note"
+    DISCLOSED = "disclosed"
+    HELD = "held"
+    STOPPED = "stopped"
+    RESTORED = "restored"
+    LOOKED_UP = "looked up"
+    UNKNOWN_TEXT = "no one knows of this text"
+    CLOSED = "closed"
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a task closes though no one closed it, and the outcome that it has then."""
@@ -68,25 +99,25 @@ class Cause:
     outcome: str
 
 
-START_CAME = Cause("start came", "not_needed")
-CONFIRMED = Cause("confirmed by text", "done")
+START_CAME = Cause("start_came", "not_needed")
+CONFIRMED = Cause("confirmed_by_text", "done")
 VERIFIED = Cause("verified", "done")
-VERIFIED_BY_TEXT = Cause("verified by its Y", "done")
-VERIFIED_BY_STAFF = Cause("verified by staff", "done")
-CONSENT_TAKEN = Cause("consent taken", "done")
-NEW_NUMBER = Cause("new number", "done")
-RIGHT_NUMBER = Cause("right after all", "not_needed")
-TAKEN_BACK = Cause("change taken back", "not_needed")
-HANDED_OVER = Cause("text handed over", "done")
-MARK_PUT_RIGHT = Cause("mark put right", "not_needed")
-ALL_MARKED = Cause("all marked", "done")
-WELL_AGAIN = Cause("well again", "done")
-TEXTS_GO_AGAIN = Cause("texts go again", "not_needed")
-ALL_LOOKED_UP = Cause("all looked up", "not_needed")
+VERIFIED_BY_TEXT = Cause("verified_by_text", "done")
+VERIFIED_BY_STAFF = Cause("verified_by_staff", "done")
+CONSENT_TAKEN = Cause("consent_taken", "done")
+NEW_NUMBER = Cause("new_number", "done")
+RIGHT_NUMBER = Cause("right_after_all", "not_needed")
+TAKEN_BACK = Cause("change_taken_back", "not_needed")
+HANDED_OVER = Cause("text_handed_over", "done")
+MARK_PUT_RIGHT = Cause("mark_put_right", "not_needed")
+ALL_MARKED = Cause("all_marked", "done")
+WELL_AGAIN = Cause("well_again", "done")
+TEXTS_GO_AGAIN = Cause("texts_go_again", "not_needed")
+ALL_LOOKED_UP = Cause("all_looked_up", "not_needed")
 # These belong to no kind: a person decides, or everything that is about a patient ends.
 RELEASED = Cause("released", "released")
 DROPPED = Cause("dropped", "dropped")
-PLAN_ENDED = Cause("plan ended", "not_needed")
+PLAN_ENDED = Cause("plan_ended", "not_needed")
 ERASED = Cause("erased", "not_needed")
 
 

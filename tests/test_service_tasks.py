@@ -15,6 +15,7 @@ from people import KNOWN, one_off, raw
 
 from reminders import clock, plans, queries, task_kinds
 from reminders.plans import read
+from reminders.queries import explanations
 from reminders.service import AppContext, planning, tasks
 from reminders.service.operations import health, runs
 from reminders.service.replies import inbound
@@ -95,7 +96,10 @@ def test_l39_its_y_closes_the_task(welcoming):
     welcoming.text("Y")
     assert welcoming.tasks("unverified") == []
     (task,) = welcoming.tasks("unverified", closed=True)
-    assert (task.outcome, welcoming.story(task.id)[-1].detail) == ("done", "the number was verified by its Y")
+    assert (task.outcome, explanations.detail(welcoming.story(task.id)[-1])) == (
+        "done",
+        "the number was verified by its Y",
+    )
 
 
 def test_l39_so_does_a_plan_that_says_how_it_was_verified(welcoming):

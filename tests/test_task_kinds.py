@@ -9,8 +9,11 @@ import pytest
 
 import reminders
 from reminders import task_kinds
-from reminders.task_kinds import KINDS, Cause, Due, Kind
-from reminders.wording import staff_words
+from reminders.queries import explanations
+from reminders.store import tasks
+from reminders.store.tasks import Event
+from reminders.task_kinds import KINDS, Cause, Due, Happened, Kind
+from reminders.wording import task_words
 
 SOURCE = Path(reminders.__file__).parent
 DOC = (SOURCE.parent / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -123,8 +126,72 @@ def test_finding_4_every_row_is_used_and_every_cause_closes_something():
     assert set(NAMES.values()) - used == set()
     assert {id(kind) for kind in KINDS.values()} | {id(cause) for cause in CAUSES} == NAMES.keys()
     assert all((cause in BY_HAND) != bool(task_kinds.closed_by(cause)) for cause in CAUSES)
-    assert staff_words.CAUSES.keys() == {cause.code for cause in CAUSES}
+    assert task_words.CAUSES.keys() == {cause.code for cause in CAUSES}
     assert all(cause.outcome in kind.outcomes for cause in CAUSES for kind in task_kinds.closed_by(cause))
+
+
+# What happened in a task is a code with values (finding 7).
+
+
+def _written():
+    """Each call that adds to a story, with the code that it adds and the names of its values, where it names them."""
+    for name, node in NODES:
+        if isinstance(node, ast.Call) and _called(node) in {"add_event", "_event"} and name != "store/replies.py":
+            code = next((one.attr for one in node.args if ast.unparse(one).startswith("Happened.")), None)
+            given = next((one for one in node.args if isinstance(one, ast.Dict)), None)
+            yield name, code, {key.value for key in given.keys if key} if given else None
+
+
+def test_finding_7_a_story_is_added_to_by_code():
+    written = list(_written())
+    assert {code for _, code, _ in written if code} >= {one.name for one in Happened} - {"PAGED", "PAGE_NOT_TAKEN"}
+    # Where no code stands, one is handed on.
+    assert [name for name, code, _ in written if code is None] == ["service/replies/inbound.py", "store/tasks.py"]
+
+
+def test_finding_7_every_code_has_words_and_every_value_a_place_in_them():
+    assert task_words.HAPPENED.keys() == set(Happened)
+    assert task_words.DETAILS.keys() <= set(Happened)
+    looked_up = {"STOPPED": {"meaning"}}
+    for name, code, given in _written():
+        if code is not None and given is not None and code != "CLOSED":
+            wanted = set(re.findall(r"{(\w+)", task_words.DETAILS[Happened[code]])) - looked_up.get(code, set())
+            assert given == wanted, (name, code)
+
+
+def _event(what, values):
+    return Event(AT, what, "the service", values, None, (), None, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("what", "stored", "words"),
+    [
+        ("closed", '{"cause": "released", "texts": 40}', "Closed: 40 texts released"),
+        ("closed", '{"outcome": "handed_over"}', "Closed: handed over"),
+        ("answer lost", '{"state": "undelivered", "code": 21610}', f"Lost {task_words.UNREACHED} (code 21610)"),
+        ("answer lost", '{"state": "uncertain"}', "Lost no one knows whether our answer went"),
+        ("a text came", '{"sent_at": "2026-12-04T15:00:30+00:00"}', "A text came sent 15:00 UTC, heard later"),
+        ("not sent", '{"reason": "opted_out"}', "It did not go: this number has opted out"),
+        ("disclosed", None, "Told to medical personnel 42 CFR 2.51"),
+        ("no one is on call", None, "NO ONE IS ON CALL"),
+        # As 0.2.0 stored them, and what no version of ours does.
+        ("closed", "the number was verified by its Y", "Closed: the number was verified by its Y"),
+        ("closed", "handed_over", "Closed: handed over"),
+        ("answer lost", "no one knows (code 30003)", "Lost no one knows (code 30003)"),
+        ("paged", "First", "Paged First"),
+        ("held", "40 texts", "Held: 40 texts"),
+        ("something else", "5", "something else 5"),
+        ("closed", '{"cause": "of another kind"}', "Closed: of another kind"),
+    ],
+)  # fmt: skip
+def test_finding_7_what_happened_is_put_into_words_old_sentences_as_they_are(what, stored, words):
+    assert explanations.happened(_event(what, tasks._unpacked(stored))) == words
+
+
+def test_finding_7_values_fit_their_column_whatever_they_are():
+    packed = tasks._packed({"what": "\\" * 300, "row": '"' * 300, "error": "é" * 300})
+    assert len(packed) <= tasks.task_events.c.detail.type.length
+    assert tasks._unpacked(packed).keys() == {"what", "row", "error"}
 
 
 # The document says what the table says.
@@ -151,7 +218,7 @@ def _row(kind: Kind) -> tuple[str, str, str, str]:
     return (
         kind.urgency,
         _due_words(kind.due) + grave,
-        "; ".join(staff_words.CAUSES[cause.code] for cause in kind.closed_by),
+        "; ".join(task_words.CAUSES[cause.code] for cause in kind.closed_by),
         outcomes,
     )
 

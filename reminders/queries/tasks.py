@@ -82,7 +82,7 @@ def opened_as_json(one: Task, story_of_it: list[Event], now: datetime) -> dict[s
                 "at": event.at,
                 "what": event.what,
                 "who": event.who,
-                "detail": event.detail,
+                "detail": explanations.detail(event),
                 "words": event.words,
                 "rules": list(event.rules),
                 "text": str(event.text_id) if event.text_id is not None else None,

@@ -4,7 +4,8 @@ A task is found by its `key`, the natural name of what it is about: while one is
 instead of opening another. Lock numbers, texts and attempts before tasks.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Unpack
@@ -34,14 +35,14 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import DataKey, Place
 from reminders.store.people import masked_of, recipients_of
 from reminders.store.replies import reading_of
-from reminders.task_kinds import CRISIS, HELD_TEXT, KINDS, UNVERIFIED, About, Cause, Kind, closed_by
-from reminders.wording import staff_words
+from reminders.task_kinds import CRISIS, HELD_TEXT, KINDS, UNVERIFIED, About, Cause, Happened, Kind, closed_by
 
 OPEN = "closed_at IS NULL"
 ESCALATING = "escalates_at IS NOT NULL"
 OPEN_PAGE = "accepted_at IS NULL AND dropped_at IS NULL"
 
 
+LONGEST_DETAIL = 200
 _GRAVEST = ("urgent", "soon", "normal")
 
 
@@ -89,7 +90,7 @@ def open_task(
     }
     made = tx.first(tasks.insert().values(**row).returning(tasks.c.id))
     assert made is not None
-    add_event(tx, made.id, now, what="opened", who="the service")
+    add_event(tx, made.id, now, Happened.OPENED)
     return made.id, True
 
 
@@ -108,16 +109,16 @@ def add_event(
     tx: Transaction,
     task_id: int,
     now: datetime,
+    what: Happened,
+    values: Mapping[str, str | int] | None = None,
     *,
-    what: str,
-    who: str,
-    detail: str | None = None,
+    who: str = "the service",
     note: str | None = None,
     key: DataKey | None = None,
     reply_id: int | None = None,
     text_id: int | None = None,
 ) -> None:
-    """Append to a task's story. `detail` stands in the clear and names no one; `note` is sealed."""
+    """Append to a task's story. `values` stand in the clear and name no one; `note` is sealed."""
     event_id = new_id(now)
     place = Place("task_events", "note_sealed", event_id)
     sealed = tx.seal(place, note, key) if note else None
@@ -129,12 +130,33 @@ def add_event(
             "at": now,
             "what": what,
             "who": who[:64],
-            "detail": detail[:200] if detail else None,
+            "detail": _packed(values) if values else None,
             "note_sealed": sealed,
             "reply_id": reply_id,
             "text_id": text_id,
         },
     )
+
+
+def _packed(values: Mapping[str, str | int]) -> str:
+    """As JSON that fits its column: a long word loses its end before a story loses a line."""
+    for longest in (80, 40, 20):
+        cut = {name: value[:longest] if isinstance(value, str) else value for name, value in values.items()}
+        packed = json.dumps(cut, ensure_ascii=False)
+        if len(packed) <= LONGEST_DETAIL:
+            break
+    return packed
+
+
+def _unpacked(detail: str | None) -> Mapping[str, Any]:
+    """The values of what happened; before 0.3.0 a sentence was stored, which is what was `said`."""
+    if detail is None:
+        return {}
+    try:
+        values = json.loads(detail)
+    except ValueError:
+        values = None
+    return values if isinstance(values, dict) else {"said": detail}
 
 
 def lock_task(tx: Transaction, task_id: int) -> Row[Any] | None:
@@ -219,13 +241,13 @@ def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
     return [row.id for row in tx.all(query)]
 
 
-def tell_stopped(tx: Transaction, text_ids: Collection[int], why: str, now: datetime) -> None:
+def tell_stopped(tx: Transaction, text_ids: Collection[int], reason: str, now: datetime) -> None:
     """Texts do not go after all: the open tasks that hold them say why, and stay open for a person to phone."""
     query = sa.select(tasks.c.id, tasks.c.text_id).where(
         tasks.c.kind == HELD_TEXT.name, sa.text(OPEN), tasks.c.text_id.in_(text_ids)
     )
     for row in tx.all(query):
-        add_event(tx, row.id, now, what="not sent", who="the service", detail=why, text_id=row.text_id)
+        add_event(tx, row.id, now, Happened.NOT_SENT, {"reason": reason}, text_id=row.text_id)
 
 
 def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
@@ -237,8 +259,7 @@ def close_by_key(tx: Transaction, keys: Collection[str], cause: Cause, now: date
     """Close the open ones of these tasks, for there is nothing left to do; `values` are the numbers of the cause."""
     for row in tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update()):
         change_task(tx, row.id, closed_at=now, outcome=cause.outcome, escalates_at=None)
-        why = staff_words.CAUSES[cause.code].format_map(values)
-        add_event(tx, row.id, now, what="closed", who="the service", detail=why)
+        add_event(tx, row.id, now, Happened.CLOSED, {"cause": cause.code, **values})
 
 
 def close_all(tx: Transaction, cause: Cause, now: datetime, about: Iterable[About]) -> None:
@@ -267,7 +288,7 @@ def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
     error_code. Only of open tasks of the last day.
     """
     told = task_events.alias("told")
-    known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == "answer lost")
+    known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == Happened.ANSWER_LOST)
     of_last = (
         sa.select(attempts.c.error_code)
         .where(attempts.c.text_id == texts.c.id)
@@ -279,7 +300,7 @@ def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
         sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, of_last.label("error_code"))
         .join(texts, texts.c.id == task_events.c.text_id)
         .join(tasks, tasks.c.id == task_events.c.task_id)
-        .where(task_events.c.what == "answered", task_events.c.at > now - timedelta(days=1))
+        .where(task_events.c.what == Happened.ANSWERED, task_events.c.at > now - timedelta(days=1))
         .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name, ~known.exists())
         .where(texts.c.state.in_(NOT_SURE_TO_BE_HEARD))
         .order_by(task_events.c.id)
@@ -386,8 +407,8 @@ def note_page(tx: Transaction, page: Row[Any], now: datetime, *, accepted: bool,
     if not tx.run(mine.values(accepted_at=now) if accepted else mine.values(due_at=again_at)):
         return
     if accepted or page.tries == 0:
-        what = "paged" if accepted else "page not taken"
-        add_event(tx, page.task_id, now, what=what, who="the service", detail=page.contact)
+        what = Happened.PAGED if accepted else Happened.PAGE_NOT_TAKEN
+        add_event(tx, page.task_id, now, what, {"contact": page.contact})
 
 
 def drop_page(tx: Transaction, page: Row[Any], now: datetime) -> None:
@@ -399,11 +420,11 @@ def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
     """Of these tasks those whose latest answer is known not to have reached anyone."""
     query = (
         sa.select(task_events.c.task_id, task_events.c.what)
-        .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_(("answered", "answer lost")))
+        .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_((Happened.ANSWERED, Happened.ANSWER_LOST)))
         .order_by(task_events.c.id)
     )
     latest = {row.task_id: row.what for row in tx.all(query)}
-    return {task_id for task_id, what in latest.items() if what == "answer lost"}
+    return {task_id for task_id, what in latest.items() if what == Happened.ANSWER_LOST}
 
 
 def unaccepted_pages(tx: Transaction) -> int:
@@ -484,7 +505,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a task's story. `words` are an inbound text or a note: personal.
+    """One line of a task's story: what happened (one of `Happened`), with its values.
+
+    `words` are an inbound text or a note: personal.
 
     `text_id` names a text of ours, with its wording, state, reason, and the code that its last attempt met.
     """
@@ -492,7 +515,7 @@ class Event:
     at: datetime
     what: str
     who: str
-    detail: str | None
+    values: Mapping[str, Any]
     words: str | None = field(repr=False)
     rules: tuple[str, ...]
     text_id: int | None
@@ -601,7 +624,7 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
                 at=row.at,
                 what=row.what,
                 who=row.who,
-                detail=row.detail,
+                values=_unpacked(row.detail),
                 words=said,
                 rules=reading_of(tx, row.reply_id, row.reading_sealed).rules if row.reading_sealed is not None else (),
                 text_id=row.text_id,

@@ -185,27 +185,3 @@ def lead_words(class_: str, key: str, at: datetime, zone: str) -> str:
     if _is_digest(key):
         return "the week ahead, in one text"
     return f"{_days_before(key, at, zone)}, at {house_style.hour(to_wall(at, zone))}"
-
-
-CAUSES = {
-    "start came": "START came from that phone",
-    "confirmed by text": "the visit was confirmed by text",
-    "verified": "the number is verified",
-    "verified by its Y": "the number was verified by its Y",
-    "verified by staff": "staff verified the number",
-    "consent taken": "consent was taken",
-    "new number": "there is a new number",
-    "right after all": "the number is right after all",
-    "change taken back": "the change was taken back",
-    "text handed over": "its text was handed over",
-    "mark put right": "the mark was put right",
-    "all marked": "every visit is marked",
-    "well again": "it can be processed again",
-    "texts go again": "texts go out again",
-    "all looked up": "every text was looked up",
-    "released": "{texts} texts released",
-    "dropped": "{texts} texts dropped",
-    "plan ended": "the plan ended",
-    "erased": "the person was erased",
-}
-"""Why a task was closed though no one closed it."""

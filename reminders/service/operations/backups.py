@@ -18,7 +18,7 @@ from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
 from reminders.store.office import job_runs
 from reminders.store.operations.backup import BadBackup, Left
-from reminders.task_kinds import DROPPED, RELEASED, RESTORED
+from reminders.task_kinds import DROPPED, RELEASED, RESTORED, Happened
 
 __all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
 
@@ -148,8 +148,9 @@ def _guard(context: AppContext, database: store.Database, now: datetime, who: st
         store.people.keep_default_site(tx, context.settings, now)  # also a sender that is new since is to rest
         doubted = store.backup.restored(tx, backup_at, now)
         task_id = outcomes.tell_of_restore(tx, now)
-        detail = f"the backup is of {backup_at:%Y-%m-%d %H:%M} UTC; {doubted} texts are looked up"
-        store.tasks.add_event(tx, task_id, now, what="restored", who=who, detail=detail)
+        store.tasks.add_event(
+            tx, task_id, now, Happened.RESTORED, {"backup_at": backup_at.isoformat(), "texts": doubted}, who=who
+        )
         oncall.ring(context, tx, task_id, now)
         store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
         store.audit_log.note(tx, who=who, what="restored", table="marks", row=0, now=now)

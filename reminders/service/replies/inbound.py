@@ -27,7 +27,7 @@ from reminders.sms import Gateway, InboundText
 from reminders.store import Row
 from reminders.store.planning.texts import Addressee, Window
 from reminders.store.replies import Said
-from reminders.task_kinds import About
+from reminders.task_kinds import About, Happened
 
 log = logging.getLogger(__name__)
 
@@ -332,7 +332,7 @@ class _Hearing:
         if meanings & _DANGER and not _dead(self.tx, self.readers):
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
         task_id, _ = self._open(task_kinds.REPLY)
-        self._event(task_id, "not acted on by itself", None)
+        self._event(task_id, Happened.NOT_ACTED_ON)
 
     def hold(self, wishes: set[Meaning]) -> None:
         """A no or a START, heard and answered before, holds after all: it was sent last."""
@@ -350,17 +350,17 @@ class _Hearing:
         # 911 may follow 988, never the other way round; neither comes twice.
         before = ("crisis", "overdose") if which is Meaning.CRISIS else ("overdose",)
         if self._answered(before, ONCE_IN):
-            self._event(task_id, "answered within six hours", None)
+            self._event(task_id, Happened.ANSWERED_BEFORE)
             return
         if conversation.is_automatic(self.text.body) and self._is_answered_enough():
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
             return
         # Who knows what a stranger reads, or who reads a language that is not whole (C-3)?
         known = self.readers and languages.offered_code(self.readers[0].language) is not None
         for language in [None] if known else list(languages.offered()):
             text_id = self._answer(which.value, language=language)
             if text_id is not None:
-                self._event(task_id, "answered", text_id)
+                self._event(task_id, Happened.ANSWERED, text_id)
 
     def _possible(self, *, answer: bool = True) -> None:
         """No rule knows it, and it may be danger: at the top of the inbox, to be read within the hour.
@@ -407,11 +407,11 @@ class _Hearing:
         if wrong:
             task_id, _ = self._open(task_kinds.WRONG_NUMBER)
             if answer and not was_stopped:
-                self._event(task_id, "answered", self._answer("wrong_number"))
+                self._event(task_id, Happened.ANSWERED, self._answer("wrong_number"))
         elif Meaning.STOP_ASKED in meanings and Meaning.STOP not in meanings:
             task_id, _ = self._open(task_kinds.STOP_ASKED)
             if answer:
-                self._event(task_id, "answered", self._answer("stop_asked", useful=CONFIRM_STOP_IN))
+                self._event(task_id, Happened.ANSWERED, self._answer("stop_asked", useful=CONFIRM_STOP_IN))
         else:
             self._ask_about_stop()
             if answer and not self._twilio_answered():
@@ -537,7 +537,7 @@ class _Hearing:
         if not tasks.is_waking(self.now, self.site.zone):
             since = self.now if not self._says_the_same(ONCE_IN) else self.now - ONCE_IN
         if store.replies.answered_since(self.tx, self.number.id, ("unknown",), since):
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
             return
         self._answer_once(task_id, "unknown", timedelta())
 
@@ -605,9 +605,9 @@ class _Hearing:
             number_id=self.number.id,
             appointment_id=appointment_id,
         )
-        later = f"sent {self.at:%H:%M} UTC, heard later" if self.now - self.at > timedelta(minutes=1) else None
+        later = {"sent_at": self.at.isoformat()} if self.now - self.at > timedelta(minutes=1) else None
         store.tasks.add_event(
-            self.tx, task_id, self.now, what="a text came", who="the phone", reply_id=self.reply_id, detail=later
+            self.tx, task_id, self.now, Happened.TEXT_CAME, later, who="the phone", reply_id=self.reply_id
         )
         return task_id, fresh
 
@@ -615,17 +615,17 @@ class _Hearing:
         oncall.ring(self.context, self.tx, task_id, self.now)
         self.rang = True
 
-    def _event(self, task_id: int, what: str, text_id: int | None) -> None:
-        store.tasks.add_event(self.tx, task_id, self.now, what=what, who="the service", text_id=text_id)
+    def _event(self, task_id: int, what: Happened, text_id: int | None = None) -> None:
+        store.tasks.add_event(self.tx, task_id, self.now, what, text_id=text_id)
 
     def _answered(self, names: tuple[str, ...], within: timedelta) -> bool:
         return store.replies.answered_since(self.tx, self.number.id, names, self.now - within)
 
     def _answer_once(self, task_id: int, name: str, within: timedelta) -> None:
         if self._answered((name,), within) or self._is_answered_enough() or self._says_the_same(SAME_WORDS_IN):
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
         else:
-            self._event(task_id, "answered", self._answer(name))
+            self._event(task_id, Happened.ANSWERED, self._answer(name))
 
     def _is_answered_enough(self) -> bool:
         """Whether the number got all the automatic answers that it may get within the hour (C-3)."""

@@ -12,7 +12,7 @@ from reminders import store
 from reminders.app_context import AppContext
 from reminders.service.tasks import oncall
 from reminders.store.office import job_runs
-from reminders.task_kinds import BACKLOG, DROPPED, RELEASED
+from reminders.task_kinds import BACKLOG, DROPPED, RELEASED, Happened
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def tell(context: AppContext, tx: store.Transaction, many: int, now: datetime) -
     """So many texts were held: open the task, and ring."""
     site = store.people.all_sites(tx)[0]
     task_id, _ = store.tasks.open_task(tx, BACKLOG, site_id=site.id, zone=site.zone, now=now)
-    store.tasks.add_event(tx, task_id, now, what="held", who="the service", detail=f"{many} texts")
+    store.tasks.add_event(tx, task_id, now, Happened.HELD, {"texts": many})
     oncall.ring(context, tx, task_id, now)
 
 

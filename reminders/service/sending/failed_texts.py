@@ -11,7 +11,7 @@ from reminders.app_context import AppContext
 from reminders.lifecycle import State
 from reminders.service.people import phone_numbers, reader_case
 from reminders.sms import codes
-from reminders.task_kinds import UNCERTAIN, UNDELIVERED
+from reminders.task_kinds import UNCERTAIN, UNDELIVERED, Happened
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ def open_tasks(
         )
         if not is_new:
             return "there is a task already"
-        store.tasks.add_event(tx, task, now, what="asked for", who=who)
+        store.tasks.add_event(tx, task, now, Happened.ASKED_FOR, who=who)
         store.audit_log.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
         return None
 

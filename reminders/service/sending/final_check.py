@@ -14,8 +14,7 @@ from reminders.service.planning import attendance
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of
 from reminders.store.sending.claims import Claimed, Intent
-from reminders.task_kinds import STUCK
-from reminders.wording import staff_words
+from reminders.task_kinds import STUCK, Happened
 
 log = logging.getLogger(__name__)
 
@@ -149,13 +148,13 @@ def _name_it(context: AppContext, tx: store.Transaction, one: Claimed, now: date
         what="text",
         row=one.text,
     )
-    store.tasks.add_event(tx, task_id, now, what="cannot be processed", who="the service", text_id=one.text)
+    store.tasks.add_event(tx, task_id, now, Happened.CANNOT_BE_PROCESSED, text_id=one.text)
     tasks.tell_instead(tx, one, planner.Reason.NO_WORDING.value, now)
 
 
 def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
     """They do not go after all; where a person had released one, its task says why, and stays open."""
-    store.tasks.tell_stopped(tx, text_ids, staff_words.REASONS.get(reason, reason), now)
+    store.tasks.tell_stopped(tx, text_ids, reason, now)
     return store.claims.suppress(tx, text_ids, reason)
 
 

@@ -23,7 +23,7 @@ from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
 from reminders.store.sending.claims import Claimed, Intent
 from reminders.store.sending.outcomes import Heard, Unsettled
-from reminders.task_kinds import ALL_LOOKED_UP, RESTORED
+from reminders.task_kinds import ALL_LOOKED_UP, RESTORED, Happened
 
 log = logging.getLogger(__name__)
 
@@ -300,12 +300,10 @@ def _end_doubts(context: AppContext, tx: store.Transaction, now: datetime) -> No
         store.backup.wake_senders(tx, now)
         store.backup.forget_mark(tx, store.backup.GUARD)
         log.warning("after the restore: %d texts had not gone and go now, %d wait for a person", released, left)
-        detail = f"{released} texts had not gone; of {left} no one knows"
         task_id = tell_of_restore(tx, now)
-        store.tasks.add_event(tx, task_id, now, what="looked up", who="the service", detail=detail)
+        store.tasks.add_event(tx, task_id, now, Happened.LOOKED_UP, {"went": released, "left": left})
         for one in store.backup.left(tx)[:LISTED]:
-            what = "no one knows of this text"
-            store.tasks.add_event(tx, task_id, now, what=what, who="the service", text_id=one.text)
+            store.tasks.add_event(tx, task_id, now, Happened.UNKNOWN_TEXT, text_id=one.text)
     if not left:
         store.tasks.close_by_key(tx, [RESTORED.key()], ALL_LOOKED_UP, now)
 

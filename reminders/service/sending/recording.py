@@ -9,7 +9,7 @@ from reminders.service.people import sharing
 from reminders.service.tasks import oncall
 from reminders.sms import codes
 from reminders.store.sending.answers import Answered
-from reminders.task_kinds import SENDER_FAULT, TEXTS_GO_AGAIN, About
+from reminders.task_kinds import SENDER_FAULT, TEXTS_GO_AGAIN, About, Happened
 
 LONGEST_REST = 300  # seconds
 NO_CONNECTION = "no connection"
@@ -73,7 +73,5 @@ def react_to_sender(
         tx, SENDER_FAULT, site_id=site.id, zone=site.zone, now=now, sender_id=sender_id
     )
     if fresh:
-        store.tasks.add_event(
-            tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
-        )
+        store.tasks.add_event(tx, task_id, now, Happened.STOPPED, {"code": code.code})
         oncall.ring(context, tx, task_id, now)

@@ -13,7 +13,7 @@ from reminders.app_context import AppContext
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
 from reminders.store.tasks import NoSuchTask, Task
-from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About
+from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About, Happened
 
 MOST_DANGEROUS = 30  # days after discharge (S-19)
 
@@ -139,7 +139,7 @@ def take(context: AppContext, number: int, now: datetime, *, who: str, sites: Co
         )
         store.tasks.stop_calling(tx, number, now)
         if row.owner != who or row.acknowledged_at is None:
-            store.tasks.add_event(tx, number, now, what="taken", who=who)
+            store.tasks.add_event(tx, number, now, Happened.TAKEN, who=who)
             store.audit_log.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
         return _read(tx, number)
 
@@ -195,17 +195,15 @@ def close(
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         if disclosed is not None:
             told = f"To: {disclosed.to}\nEmergency: {disclosed.emergency}"
-            law = "42 CFR 2.51"
-            store.tasks.add_event(tx, number, now, what="disclosed", who=who, detail=law, note=told, key=key)
-        store.tasks.add_event(tx, number, now, what="closed", who=who, detail=outcome, note=note, key=key)
+            store.tasks.add_event(tx, number, now, Happened.DISCLOSED, who=who, note=told, key=key)
+        store.tasks.add_event(tx, number, now, Happened.CLOSED, {"outcome": outcome}, who=who, note=note, key=key)
         released = 0
         if row.kind == CRISIS.name:
             here, theirs = store.tasks.in_crisis(tx, numbers, [])
             del theirs
             released = store.queue.let_go(tx, numbers - here, "crisis", now)
             for task_id in store.tasks.about_released(tx, numbers - here):  # each ends when its text is handed over
-                detail = "open until it is handed over"
-                store.tasks.add_event(tx, task_id, now, what="sent on its way", who=who, detail=detail)
+                store.tasks.add_event(tx, task_id, now, Happened.SENT_ON, who=who)
         store.audit_log.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
@@ -222,7 +220,7 @@ def remark(
         if row is None or not _is_at(row, sites):
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
-        store.tasks.add_event(tx, number, now, what="note", who=who, note=note, key=key)
+        store.tasks.add_event(tx, number, now, Happened.NOTE, who=who, note=note, key=key)
         store.audit_log.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
         return _read(tx, number)
 
@@ -260,9 +258,7 @@ def let_text_go(
             raise Settled("this task holds no text")
         if went:
             store.tasks.change_task(tx, number, owner=row.owner or who[:64])
-            store.tasks.add_event(
-                tx, number, now, what="sent on its way", who=who, detail="open until it is handed over", text_id=text_id
-            )
+            store.tasks.add_event(tx, number, now, Happened.SENT_ON, who=who, text_id=text_id)
             store.audit_log.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
         return went
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.service.operations import logs
-from reminders.task_kinds import STUCK, WELL_AGAIN, About
+from reminders.task_kinds import STUCK, WELL_AGAIN, About, Happened
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class OneByOne:
             raise
         except Exception as error:  # ruff: ignore[blind-except]  whatever it is, the other rows have their turn
             log.error("%s %s cannot be processed by the %s job: %s", what, row, self.job, logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
-            self._failed[key] = (f"{what} {row}: {type(error).__name__}", site_id, about)
+            self._failed[key] = (type(error).__name__, site_id, about)
             self._first = self._first or error
             return None
         self._done.add(key)
@@ -73,14 +73,13 @@ class OneByOne:
     def _tell(self, tx: store.Transaction) -> None:
         default = store.people.keep_default_site(tx, self.context.settings, self.now)
         zone = self.context.settings.site.zone
-        for detail, site_id, about in self._failed.values():
+        for error, site_id, about in self._failed.values():
             task_id, fresh = store.tasks.open_task(
                 tx, STUCK, site_id=site_id or default, zone=zone, now=self.now, **about
             )
             if fresh:
-                store.tasks.add_event(
-                    tx, task_id, self.now, what="cannot be processed", who="the service", detail=detail
-                )
+                why: dict[str, str | int] = {"what": about["what"], "row": about["row"], "error": error}
+                store.tasks.add_event(tx, task_id, self.now, Happened.CANNOT_BE_PROCESSED, why)
 
     def _well_again(self, tx: store.Transaction) -> None:
         open_ones = set(store.tasks.open_keys(tx, STUCK)) & (self._done - self._failed.keys())

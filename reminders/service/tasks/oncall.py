@@ -15,6 +15,8 @@ from reminders.app_context import AppContext
 from reminders.paging import Contact, Pager, Rota
 from reminders.service import tasks
 from reminders.store import Row
+from reminders.task_kinds import Happened
+from reminders.wording.task_words import UNREACHED
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,6 @@ EVERY = timedelta(minutes=15)  # to acknowledge, and between two steps of the es
 BUSY = timedelta(seconds=45)
 AGAIN = timedelta(seconds=20)
 LONGEST = timedelta(minutes=2)
-UNREACHED = "our answer could not reach them: call now"
 
 
 def rota(context: AppContext) -> Rota:
@@ -56,7 +57,7 @@ def _call(
 ) -> None:
     store.tasks.call(tx, task_id, called, now, ring_number=ring_number, step=step)
     if not called:
-        store.tasks.add_event(tx, task_id, now, what="no one is on call", who="the service")
+        store.tasks.add_event(tx, task_id, now, Happened.NO_ONE_ON_CALL)
 
 
 def _names(known: Rota) -> Mapping[Contact, str]:
@@ -86,8 +87,7 @@ def escalate(context: AppContext, now: datetime) -> int:
             step = max(row.step + 1, (now - row.rung_at) // EVERY)
             called = _contacts(context, now, step)
             store.tasks.change_task(tx, row.id, step=step, escalates_at=row.rung_at + EVERY * (step + 1))
-            detail = f"{step * 15} minutes without acknowledgement"
-            store.tasks.add_event(tx, row.id, now, what="escalated", who="the service", detail=detail)
+            store.tasks.add_event(tx, row.id, now, Happened.ESCALATED, {"minutes": step * 15})
             _call(tx, row.id, called, now, ring_number=row.rings, step=step)
         return len(rows)
 
@@ -106,7 +106,7 @@ def call_about_unread(context: AppContext, now: datetime) -> int:
         for row in store.tasks.overdue_unheard(tx, now):
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
-            store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")
+            store.tasks.add_event(tx, row.id, now, Happened.OVERDUE)
             ring(context, tx, row.id, now)
             rung += 1
         return rung
@@ -162,11 +162,7 @@ def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: dateti
     """
     lost = store.tasks.lost_answers(tx, now)
     for row in lost:
-        why = {"uncertain": "no one knows whether our answer went", "unconfirmed": "no one knows whether it arrived"}
-        said = why.get(row.state, UNREACHED)
-        code = f" (code {row.error_code})" if row.error_code else ""
-        store.tasks.add_event(
-            tx, row.task_id, now, what="answer lost", who="the service", detail=said + code, text_id=row.text_id
-        )
+        values = {"state": row.state} | ({"code": row.error_code} if row.error_code else {})
+        store.tasks.add_event(tx, row.task_id, now, Happened.ANSWER_LOST, values, text_id=row.text_id)
         ring(context, tx, row.task_id, now, anew=False)
     return len(lost)
