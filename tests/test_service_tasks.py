@@ -274,6 +274,21 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
         clinic.close()
 
 
+def test_r09_the_watch_only_reads_a_notice_that_lost_its_number(clinic):
+    """Settling opens its task. The watch looks in a transaction that may change nothing, and no rule of it fails."""
+    clinic.accept(series=[one_off("visit", "2026-12-04T15:00:00")])
+    as_if = {"class": "notice", "state": "suppressed", "reason": "opted_out"}
+
+    def lose(tx):
+        tx.run(schema.texts.update().values(as_if))
+        tx.run(schema.text_items.update().values(tells="2026-12-04T15:00:00"))
+
+    clinic.context.database.write(lose)
+    assert opened_at(clinic, "stuck", ["2026-11-30T10:05"]) == []
+    settle(clinic.context)
+    assert [task.visit for task in clinic.tasks("tell_change")] == ["visit@once"]
+
+
 def mark(clinic, status):
     appointments = schema.appointments
     clinic.context.database.write(lambda tx: tx.run(appointments.update().values(status=status)))

@@ -1,4 +1,4 @@
-"""What a person must do: tasks with their story, and the pages that call someone.
+"""What a person must do: tasks with their story.
 
 A task is found by its `key`, the natural name of what it is about: while one is open, the same cause adds to its story
 instead of opening another. Lock numbers, texts and attempts before tasks.
@@ -6,14 +6,15 @@ instead of opening another. Lock numbers, texts and attempts before tasks.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from itertools import starmap
 from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.lifecycle import HANDED_OVER, NOT_SURE_TO_BE_HEARD
+from reminders.lifecycle import HANDED_OVER
 from reminders.store.database.engine import Transaction
 from reminders.store.database.fast_path import Prepared
 from reminders.store.database.ids import new_id
@@ -21,7 +22,6 @@ from reminders.store.database.schema import (
     appointments,
     attempts,
     numbers,
-    pages,
     patients,
     plans,
     recipients,
@@ -38,8 +38,6 @@ from reminders.store.replies import reading_of
 from reminders.task_kinds import CRISIS, HELD_TEXT, KINDS, UNVERIFIED, About, Cause, Happened, Kind, closed_by
 
 OPEN = "closed_at IS NULL"
-ESCALATING = "escalates_at IS NOT NULL"
-OPEN_PAGE = "accepted_at IS NULL AND dropped_at IS NULL"
 
 
 LONGEST_DETAIL = 200
@@ -92,6 +90,15 @@ def open_task(
     assert made is not None
     add_event(tx, made.id, now, Happened.OPENED)
     return made.id, True
+
+
+def _unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
+    """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
+
+    Its owner stays. One that was not taken keeps its time and its alarm.
+    """
+    taken = tasks.update().where(tasks.c.id == task_id, tasks.c.acknowledged_at.is_not(None))
+    tx.run(taken.values(acknowledged_at=None, due_at=due_at, rung_at=None, escalates_at=None, step=0))
 
 
 def opened_since(tx: Transaction, key: str, since: datetime) -> bool:
@@ -149,7 +156,7 @@ def _packed(values: Mapping[str, str | int]) -> str:
 
 
 def _unpacked(detail: str | None) -> Mapping[str, Any]:
-    """The values of what happened; before 0.3.0 a sentence was stored, which is what was `said`."""
+    """The values of what happened; 0.2.0 stored a sentence, which is what was `said`."""
     if detail is None:
         return {}
     try:
@@ -159,9 +166,31 @@ def _unpacked(detail: str | None) -> Mapping[str, Any]:
     return values if isinstance(values, dict) else {"said": detail}
 
 
-def lock_task(tx: Transaction, task_id: int) -> Row[Any] | None:
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A task that is locked for a change."""
+
+    id: int
+    kind: str
+    site_id: int
+    patient_id: int | None
+    due_at: datetime
+    owner: str | None
+    acknowledged_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    rings: int
+    rung_at: datetime | None
+    step: int
+
+
+_LOCKED: sa.Select[Any] = sa.select(*(tasks.c[one.name] for one in fields(Locked))).with_for_update()
+
+
+def lock_task(tx: Transaction, task_id: int) -> Locked | None:
     """One task, locked for a change."""
-    return tx.first(sa.select(tasks).where(tasks.c.id == task_id).with_for_update())
+    row = tx.first(_LOCKED.where(tasks.c.id == task_id))
+    return Locked(**row._mapping) if row is not None else None
 
 
 def number_of_task(tx: Transaction, task_id: int) -> int | None:
@@ -188,14 +217,23 @@ def verified_since(tx: Transaction) -> list[str]:
 SPOKEN = ("reached", "rebooked")  # outcomes that say that someone spoke to the patient
 
 
-def calls_about(tx: Transaction, *, patient_id: int, number_id: int, appointment_id: int | None) -> Sequence[Row[Any]]:
-    """Tasks of the kinds that make someone call a patient: id, appointment_id, due_at, closed_at.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A task that makes someone call a patient."""
+
+    id: int
+    due_at: datetime
+    closed_at: datetime | None
+
+
+def calls_about(tx: Transaction, *, patient_id: int, number_id: int, appointment_id: int | None) -> list[Call]:
+    """Tasks of the kinds that make someone call a patient.
 
     Open ones about the patient, or about their number where they name no one; and closed ones about this visit whose
     outcome says that someone spoke to the patient.
     """
-    return tx.all(
-        sa.select(tasks.c.id, tasks.c.appointment_id, tasks.c.due_at, tasks.c.closed_at)
+    rows = tx.all(
+        sa.select(tasks.c.id, tasks.c.due_at, tasks.c.closed_at)
         .where(tasks.c.kind.in_([kind.name for kind in KINDS.values() if kind.calls]))
         .where(
             sa.or_(
@@ -211,6 +249,7 @@ def calls_about(tx: Transaction, *, patient_id: int, number_id: int, appointment
         )
         .order_by(tasks.c.id)
     )
+    return list(starmap(Call, rows))
 
 
 def text_of_task(tx: Transaction, task_id: int) -> int | None:
@@ -283,177 +322,8 @@ def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collect
     return there & set(number_ids), {row.patient_id for row in tx.all(own)}
 
 
-def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Answers to someone in danger that did not reach them and of which no one was told: task_id, text_id, state,
-    error_code. Only of open tasks of the last day.
-    """
-    told = task_events.alias("told")
-    known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == Happened.ANSWER_LOST)
-    of_last = (
-        sa.select(attempts.c.error_code)
-        .where(attempts.c.text_id == texts.c.id)
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, of_last.label("error_code"))
-        .join(texts, texts.c.id == task_events.c.text_id)
-        .join(tasks, tasks.c.id == task_events.c.task_id)
-        .where(task_events.c.what == Happened.ANSWERED, task_events.c.at > now - timedelta(days=1))
-        .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name, ~known.exists())
-        .where(texts.c.state.in_(NOT_SURE_TO_BE_HEARD))
-        .order_by(task_events.c.id)
-    )
-    return tx.all(query)
-
-
-# Paging.
-
-
-def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew: bool) -> tuple[int, int]:
-    """Ring a task's alarm once more; which ring it is, and the step at which it stands.
-
-    One that no one has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
-    An acknowledged one rings as if no one had if `again`, with a clock of its own; else its clock stays off.
-    """
-    row = lock_task(tx, task_id)
-    assert row is not None
-    ringing = row.rung_at is not None and row.acknowledged_at is None
-    values: dict[str, Any] = {"rings": row.rings + 1}
-    if not ringing and (anew or row.rung_at is None):
-        values |= {"rung_at": now, "step": 0, "acknowledged_at": None, "escalates_at": now + every}
-    change_task(tx, task_id, **values)
-    return row.rings + 1, row.step if ringing else 0
-
-
-def call(tx: Transaction, task_id: int, contacts: Iterable[str], now: datetime, *, ring_number: int, step: int) -> None:
-    """Put pages to these contacts of the rota into the outbox."""
-    for contact in contacts:
-        tx.insert_new(
-            pages,
-            {
-                "id": new_id(now),
-                "task_id": task_id,
-                "ring": ring_number,
-                "step": step,
-                "contact": contact[:80],
-                "due_at": now,
-                "tries": 0,
-            },
-        )
-
-
-def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Tasks that no one acknowledged in time, locked; the next step is due."""
-    query = sa.select(tasks).where(sa.text(ESCALATING), tasks.c.escalates_at <= now, sa.text(OPEN))
-    return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
-
-
-_UNREAD = [kind.name for kind in KINDS.values() if kind.read]
-
-
-def overdue_unheard(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Open tasks that are due, that no one has heard, and for which no one was called: urgent and unread ones.
-
-    Locked; each with the zone of its site and `discharged_on`, the latest discharge of anyone on its number.
-    """
-    latest = (
-        sa.select(sa.func.max(plans.c.discharged_on))
-        .select_from(recipients)
-        .join(plans, plans.c.patient_id == recipients.c.patient_id)
-        .where(recipients.c.number_id == tasks.c.number_id)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(tasks.c.id, tasks.c.kind, tasks.c.urgency, sites.c.zone, latest.label("discharged_on"))
-        .join(sites, sites.c.id == tasks.c.site_id)
-        .where(sa.text(f"tasks.{OPEN}"), tasks.c.due_at <= now, tasks.c.rung_at.is_(None))
-        .where(tasks.c.acknowledged_at.is_(None))
-        .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(_UNREAD)))
-        .order_by(tasks.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=tasks)
-    )
-    return tx.all(query)
-
-
-def _unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
-    """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
-
-    Its owner stays. One that was not taken keeps its time and its alarm.
-    """
-    taken = tasks.update().where(tasks.c.id == task_id, tasks.c.acknowledged_at.is_not(None))
-    tx.run(taken.values(acknowledged_at=None, due_at=due_at, rung_at=None, escalates_at=None, step=0))
-
-
-def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:
-    """Drop the pages of a task that were not taken yet: someone has it in hand."""
-    tx.run(pages.update().where(pages.c.task_id == task_id, sa.text(OPEN_PAGE)).values(dropped_at=now))
-
-
-def take_pages(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 100) -> Sequence[Row[Any]]:
-    """Pages to send now: id, task_id, contact, tries, step; no one else takes them before `busy_until`."""
-    query = sa.select(pages).where(sa.text(OPEN_PAGE), pages.c.due_at <= now).order_by(pages.c.due_at)
-    rows = tx.all(query.limit(limit).with_for_update(skip_locked=True))
-    taken = pages.update().where(pages.c.id.in_([row.id for row in rows]))
-    tx.run(taken.values(due_at=busy_until, tries=pages.c.tries + 1))
-    return rows
-
-
-def note_page(tx: Transaction, page: Row[Any], now: datetime, *, accepted: bool, again_at: datetime) -> None:
-    """What came of a page: taken by the contact's service, or to be tried again."""
-    mine = pages.update().where(pages.c.id == page.id, pages.c.accepted_at.is_(None))
-    if not tx.run(mine.values(accepted_at=now) if accepted else mine.values(due_at=again_at)):
-        return
-    if accepted or page.tries == 0:
-        what = Happened.PAGED if accepted else Happened.PAGE_NOT_TAKEN
-        add_event(tx, page.task_id, now, what, {"contact": page.contact})
-
-
-def drop_page(tx: Transaction, page: Row[Any], now: datetime) -> None:
-    """A page to someone who is not on the rota any more."""
-    tx.run(pages.update().where(pages.c.id == page.id).values(dropped_at=now))
-
-
-def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
-    """Of these tasks those whose latest answer is known not to have reached anyone."""
-    query = (
-        sa.select(task_events.c.task_id, task_events.c.what)
-        .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_((Happened.ANSWERED, Happened.ANSWER_LOST)))
-        .order_by(task_events.c.id)
-    )
-    latest = {row.task_id: row.what for row in tx.all(query)}
-    return {task_id for task_id, what in latest.items() if what == Happened.ANSWER_LOST}
-
-
-def unaccepted_pages(tx: Transaction) -> int:
-    """How many pages no one's service has taken after the first try."""
-    query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries > 0)
-    return int(tx.value(query))
-
-
 class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
     """There is no task of that number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alarms:
-    """Urgent tasks that no one has acknowledged: how many, and since when the first of them rings."""
-
-    count: int
-    since: datetime | None
-
-
-def alarms(tx: Transaction, sites: Collection[int] | None = None) -> Alarms:
-    """What rings now, at these sites or at all."""
-    since = sa.func.min(sa.func.coalesce(tasks.c.rung_at, tasks.c.opened_at), type_=tasks.c.opened_at.type)
-    query = sa.select(sa.func.count().label("open"), since.label("since")).select_from(tasks)
-    if sites is not None:
-        query = query.where(tasks.c.site_id.in_(sites))
-    row = tx.first(query.where(sa.text(OPEN), tasks.c.urgency == "urgent", tasks.c.acknowledged_at.is_(None)))
-    assert row is not None
-    return Alarms(row.open, row.since)
 
 
 def open_by_urgency(tx: Transaction, sites: Collection[int] | None = None) -> dict[str, int]:
@@ -573,11 +443,21 @@ def listed(
     return _read(tx, tx.all(query), sites)
 
 
-def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
-    """Key → the latest task of that key: id, key, due_at, closed_at, outcome."""
-    columns = (tasks.c.id, tasks.c.key, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
-    query = sa.select(*columns).where(tasks.c.key.in_(keys))
-    return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The latest task of a key."""
+
+    id: int
+    due_at: datetime
+    closed_at: datetime | None
+    outcome: str | None
+
+
+def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Latest]:
+    """Key → the latest task of that key."""
+    query = sa.select(tasks.c.key, tasks.c.id, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
+    rows = tx.all(query.where(tasks.c.key.in_(keys)).order_by(tasks.c.id))
+    return {row.key: Latest(row.id, row.due_at, row.closed_at, row.outcome) for row in rows}
 
 
 def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = None) -> Task | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.operations.health import STALE_AFTER, job_intervals
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
@@ -48,7 +49,7 @@ def take(context: AppContext, target: Path, now: datetime, *, who: str) -> Backu
 
     def note(tx: store.Transaction) -> None:
         store.backup.set_mark(tx, store.backup.TAKEN, now)
-        store.audit_log.note(tx, who=who, what="backup taken", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what=Action.BACKUP_TAKEN, table="marks", row=0, now=now)
 
     context.database.write(note, again=True)
     return Backup(target, size, now)
@@ -153,7 +154,7 @@ def _guard(context: AppContext, database: store.Database, now: datetime, who: st
         )
         oncall.ring(context, tx, task_id, now)
         store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
-        store.audit_log.note(tx, who=who, what="restored", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what=Action.RESTORED, table="marks", row=0, now=now)
         return backup_at, doubted
 
     return database.write(work)
@@ -183,7 +184,8 @@ def decide(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
         if not store.backup.in_doubt(tx):
             store.tasks.close_by_key(tx, [RESTORED.key()], cause, now, texts=many)
         site = store.people.all_sites(tx)[0]
-        store.audit_log.note(tx, who=who, what=f"restored texts {cause.outcome}", table="sites", row=site.id, now=now)
+        what = Action.RESTORED_TEXTS_DROPPED if drop else Action.RESTORED_TEXTS_RELEASED
+        store.audit_log.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
         return many
 
     return context.database.write(work, again=True)

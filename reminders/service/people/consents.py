@@ -11,6 +11,7 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.planner.business_days import honour_by
 from reminders.plans import Problem
 from reminders.service.people import sharing
@@ -19,8 +20,6 @@ from reminders.service.planning.accepting import consent_given
 from reminders.store.people import ConsentGiven
 from reminders.task_kinds import CONSENT_TAKEN, NO_CONSENT, About
 
-OPTED_OUT_HERE = "opt-out recorded"  # in the audit: staff wrote it down, no phone sent it
-OPTED_OUT_AGAIN = "opt-out recorded again"  # the number had stopped before
 _NO = {"stop", "stop_asked"}  # what the phone itself says; its START ends it
 
 
@@ -105,7 +104,9 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
     if not fresh:
         case.notes.append("this is on record already, word for word; a yes that was withdrawn must be given again")
         return False
-    case.note(f"consent: {given.said}", before=in_short(before), after=in_short(given))
+    case.note(
+        Action.CONSENT_YES if given.said == "yes" else Action.CONSENT_NO, before=in_short(before), after=in_short(given)
+    )
     if given.said != "yes":
         case.notes.append("nothing more goes to this reader")
         return False
@@ -134,14 +135,14 @@ def reopen(case: ReaderCase) -> None:
     number = case.number
     if number.opted_out_at is None:
         return
-    recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, OPTED_OUT_HERE)
+    recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, Action.OPT_OUT_RECORDED)
     if recorded_at is None or recorded_at != number.opted_out_at:
         return
     wishes = store.replies.wishes(case.tx, number.id, {*_NO, "start"})
     if wishes and wishes[-1].meanings & _NO:  # whenever it was heard
         return
     store.people.mark_number(case.tx, number.id, opted_out_at=None)
-    case.note("opt-out lifted by a new consent", number=True)
+    case.note(Action.OPT_OUT_LIFTED_BY_A_NEW_CONSENT, number=True)
 
 
 # A no that came another way than by text (L-15), and wrong numbers.
@@ -171,10 +172,12 @@ def record_opt_out(
         last = honour_by(plans.to_wall(received_at, case.site.zone).date())
         said = {"how": how, "received_at": received_at.isoformat(), "by": by, "honour_by": last.isoformat()}
         news = case.number.opted_out_at is None
-        case.note(OPTED_OUT_HERE if news else OPTED_OUT_AGAIN, after=json.dumps(said), number=True)
+        case.note(
+            Action.OPT_OUT_RECORDED if news else Action.OPT_OUT_RECORDED_AGAIN, after=json.dumps(said), number=True
+        )
         if news:
             store.people.mark_number(tx, case.reader.number_id, opted_out_at=now)
-            sharing.tell_other_sites(tx, case.reader.number_id, now, what="number stop", but=case.site.id)
+            sharing.tell_other_sites(tx, case.reader.number_id, now, what=Action.NUMBER_STOP, but=case.site.id)
         else:
             case.notes.append("this number had opted out before")
         if plans.to_wall(now, case.site.zone).date() > last:

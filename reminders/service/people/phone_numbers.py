@@ -6,6 +6,7 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.people import sharing
 from reminders.service.people.consents import (
     ask_for_consent,
@@ -15,8 +16,6 @@ from reminders.service.people.consents import (
 )
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, open_case
 from reminders.task_kinds import KINDS, NEW_NUMBER, RIGHT_NUMBER, UNVERIFIED, VERIFIED_BY_STAFF, WRONG_NUMBER, About
-
-RIGHT_AFTER_ALL = "number is right after all"
 
 
 def new_number(
@@ -54,7 +53,7 @@ def new_number(
         case.reader = store.people.keep_recipient(
             tx, patient_id=case.patient.id, key=whom.recipient, now=now, number_id=number_id
         )
-        case.note("number changed", before=was, after=becomes)
+        case.note(Action.NUMBER_CHANGED, before=was, after=becomes)
         _close_for_number(case, old)
         if given is not None:
             take_consent(case, given)
@@ -89,7 +88,7 @@ def verify(context: AppContext, whom: Whom, how: str, now: datetime, *, who: str
         if case.number.wrong_since is not None:
             raise Refused("this number is marked as a wrong one; undo that first")
         if store.people.verify_number(tx, case.reader.number_id, now):
-            case.note("number verified", after=how, number=True)
+            case.note(Action.NUMBER_VERIFIED, after=how, number=True)
         on_it = store.people.recipients_on(tx, [case.reader.number_id])
         about = [About(recipient_id=one.id, number_id=case.reader.number_id) for one in on_it]
         store.tasks.close_all(tx, VERIFIED_BY_STAFF, now, about)
@@ -115,7 +114,7 @@ def mark_wrong(context: AppContext, whom: Whom, now: datetime, *, who: str, wron
             )
         number_id = case.reader.number_id
         store.people.mark_number(tx, number_id, wrong_since=now if wrong else None)
-        case.note("number is wrong" if wrong else RIGHT_AFTER_ALL, number=True)
+        case.note(Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_IS_RIGHT_AFTER_ALL, number=True)
         if wrong:
             store.tasks.open_task(
                 tx,
@@ -127,7 +126,7 @@ def mark_wrong(context: AppContext, whom: Whom, now: datetime, *, who: str, wron
                 number_id=number_id,
             )
             say_who_shares(case)
-            sharing.tell_other_sites(tx, number_id, now, what="number is wrong", but=case.site.id)
+            sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_IS_WRONG, but=case.site.id)
         else:
             sites = [one.site_id for one in store.people.sites_on(tx, number_id)]
             about = [About(number_id=number_id, at_site=site) for site in (None, *sites)]

@@ -256,7 +256,6 @@ class _Watch:
     def _arrivals(self) -> None:
         for row in store.attention.bad_numbers(self._tx, self._site.id, self._now - timedelta(days=7)):
             self._open(task_kinds.NUMBER_BAD, number_id=row.number_id, since=row.bad_since, patient_id=row.patient_id)
-        tasks.tell_of_expired(self._tx, self._now)
         for row in store.attention.not_arrived(self._tx, self._site.id, self._now):
             if row.class_ == "notice" and row.state == "expired":
                 continue  # it is a change to be told by phone

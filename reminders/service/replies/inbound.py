@@ -14,12 +14,11 @@ from typing import Any
 
 from reminders import conversation, crash, languages, planner, store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import tasks
 from reminders.service.operations import logs
 from reminders.service.people import sharing
-from reminders.service.people.consents import OPTED_OUT_AGAIN, OPTED_OUT_HERE
-from reminders.service.people.phone_numbers import RIGHT_AFTER_ALL
 from reminders.service.planning.replanning import replan
 from reminders.service.tasks import oncall
 from reminders.service.tasks.isolation import OneByOne
@@ -46,6 +45,7 @@ ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
 _NO = {Meaning.STOP, Meaning.STOP_ASKED}  # holds until START
 _WISHES = {*_NO, Meaning.START}
+_OPTED_OUT_HERE = (Action.OPT_OUT_RECORDED, Action.OPT_OUT_RECORDED_AGAIN)  # by staff; no phone sent it
 _STOPPED = {*_NO, Meaning.WRONG_NUMBER}
 _DANGER = {Meaning.CRISIS, Meaning.OVERDOSE}
 # Twilio answers these itself and blocks the number, or opens it again (docs/twilio.md 5); other words it does not know.
@@ -328,7 +328,7 @@ class _Hearing:
             store.people.mark_number(self.tx, self.number.id, **closed)
             wrong = "wrong_since" in closed
             store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
-            self._note("number is wrong" if wrong else "number stop")
+            self._note(Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_STOP)
         if meanings & _DANGER and not _dead(self.tx, self.readers):
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
         task_id, _ = self._open(task_kinds.REPLY)
@@ -401,7 +401,7 @@ class _Hearing:
         self._replan()
         # Also what reconcile leaves alone: texts that were tried and wait to be tried again.
         store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
-        what = "number is wrong" if wrong else "number stop"
+        what = Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_STOP
         self._note(what)
         sharing.tell_other_sites(self.tx, self.number.id, self.now, what=what, but=self.site.id)
         if wrong:
@@ -425,7 +425,7 @@ class _Hearing:
         if (
             Meaning.WRONG_NUMBER in meanings
             and self.number.wrong_since is None
-            and not self._recorded_later(RIGHT_AFTER_ALL)
+            and not self._recorded_later(Action.NUMBER_IS_RIGHT_AFTER_ALL)
         ):
             closed["wrong_since"] = self.now
         if meanings & _NO and self.number.opted_out_at is None and not self._is_outdone():
@@ -444,13 +444,15 @@ class _Hearing:
             self._open(task_kinds.STOP_EARLY)
 
     def _start(self, *, answer: bool) -> None:
-        if self._was_said(_NO, timedelta(0)) or self._recorded_later(OPTED_OUT_HERE, OPTED_OUT_AGAIN):
+        if self._was_said(_NO, timedelta(0)) or self._recorded_later(
+            Action.OPT_OUT_RECORDED, Action.OPT_OUT_RECORDED_AGAIN
+        ):
             return
         was_stopped = self.number.opted_out_at is not None
         if was_stopped:
             store.people.mark_number(self.tx, self.number.id, opted_out_at=None)
             self._replan()  # the same rows come to life
-            self._note("number start")
+            self._note(Action.NUMBER_START)
             store.tasks.close_all(self.tx, task_kinds.START_CAME, self.now, [About(number_id=self.number.id)])
         if self._is_strange():  # no text of ours comes of it, and none says so
             self._stranger(set(), answer=answer)
@@ -517,7 +519,7 @@ class _Hearing:
             return False
         store.people.mark_number(self.tx, self.number.id, verified_at=self.now)
         self._replan()
-        self._note("number verified")
+        self._note(Action.NUMBER_VERIFIED)
         about = [About(recipient_id=reader.id, number_id=self.number.id) for reader in self.readers]
         store.tasks.close_all(self.tx, task_kinds.VERIFIED_BY_TEXT, self.now, about)
         self._answer("verified")
@@ -682,7 +684,7 @@ class _Hearing:
     def _replan(self) -> None:
         replan(self.context, self.tx, {reader.patient_id for reader in self.readers}, self.now)
 
-    def _note(self, what: str) -> None:
+    def _note(self, what: Action) -> None:
         store.audit_log.note(self.tx, who="the phone", what=what, table="numbers", row=self.number.id, now=self.now)
 
     def _twilio_answered(self) -> bool:
@@ -708,7 +710,7 @@ class _Hearing:
         values = {word.value for word in words}
         return store.replies.said_since(self.tx, self.number.id, self.text.sent_at + later, values, but=self.reply_id)
 
-    def _recorded_later(self, *what: str) -> bool:
+    def _recorded_later(self, *what: Action) -> bool:
         """Whether staff put that on record of the number after this text was sent, and before the list brought it."""
         if self.text.sent_at is None:
             return False

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.tasks import oncall
 from reminders.store.office import job_runs
 from reminders.task_kinds import BACKLOG, DROPPED, RELEASED, Happened
@@ -86,7 +87,14 @@ def end(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
         cause = DROPPED if drop else RELEASED
         store.tasks.close_by_key(tx, [BACKLOG.key()], cause, now, texts=many)
         site = store.people.all_sites(tx)[0]
-        store.audit_log.note(tx, who=who, what=f"backlog {cause.outcome}", table="sites", row=site.id, now=now)
+        store.audit_log.note(
+            tx,
+            who=who,
+            what=Action.BACKLOG_DROPPED if drop else Action.BACKLOG_RELEASED,
+            table="sites",
+            row=site.id,
+            now=now,
+        )
 
     context.database.write(close, again=True)
     return many

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from reminders import crash, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.people import sharing
 from reminders.service.tasks import oncall
 from reminders.sms import codes
@@ -49,11 +50,11 @@ def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now
     if code.number == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
         store.people.opt_out(tx, number_id, now)
         store.texts.suppress_queued(tx, number_id, "opted_out")
-        sharing.tell_other_sites(tx, number_id, now, what="number stop", but=None)
+        sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_STOP, but=None)
     elif code.number == "bad":
         store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
         store.texts.suppress_queued(tx, number_id, "number_bad")
-        sharing.tell_other_sites(tx, number_id, now, what="number is bad", but=None)
+        sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_IS_BAD, but=None)
 
 
 def react_to_sender(

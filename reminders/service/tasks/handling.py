@@ -5,14 +5,15 @@ A task says what happened and what to do, never who it is about in words: patien
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
-from reminders.store.tasks import NoSuchTask, Task
+from reminders.store.tasks import Locked, NoSuchTask, Task
 from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About, Happened
 
 MOST_DANGEROUS = 30  # days after discharge (S-19)
@@ -24,7 +25,7 @@ def is_waking(now: datetime, zone: str) -> bool:
     return wall.weekday() < 5 and AWAKE[0] <= wall.time() < AWAKE[1]
 
 
-def is_dangerous_time(discharged_on: Any, now: datetime, zone: str) -> bool:
+def is_dangerous_time(discharged_on: date | None, now: datetime, zone: str) -> bool:
     """Whether `now` is within the first 30 days after discharge, or before it (S-19)."""
     if discharged_on is None:
         return False
@@ -137,10 +138,10 @@ def take(context: AppContext, number: int, now: datetime, *, who: str, sites: Co
         store.tasks.change_task(
             tx, number, owner=who[:64], acknowledged_at=row.acknowledged_at or now, escalates_at=None
         )
-        store.tasks.stop_calling(tx, number, now)
+        store.oncall.stop_calling(tx, number, now)
         if row.owner != who or row.acknowledged_at is None:
             store.tasks.add_event(tx, number, now, Happened.TAKEN, who=who)
-            store.audit_log.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
+            store.audit_log.note(tx, who=who, what=Action.TASK_TAKEN, table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -191,7 +192,7 @@ def close(
             acknowledged_at=row.acknowledged_at or now,
             escalates_at=None,
         )
-        store.tasks.stop_calling(tx, number, now)
+        store.oncall.stop_calling(tx, number, now)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         if disclosed is not None:
             told = f"To: {disclosed.to}\nEmergency: {disclosed.emergency}"
@@ -204,7 +205,7 @@ def close(
             released = store.queue.let_go(tx, numbers - here, "crisis", now)
             for task_id in store.tasks.about_released(tx, numbers - here):  # each ends when its text is handed over
                 store.tasks.add_event(tx, task_id, now, Happened.SENT_ON, who=who)
-        store.audit_log.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
+        store.audit_log.note(tx, who=who, what=Action.TASK_CLOSED, table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
     return context.database.write(work, again=True)
@@ -221,7 +222,7 @@ def remark(
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         store.tasks.add_event(tx, number, now, Happened.NOTE, who=who, note=note, key=key)
-        store.audit_log.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
+        store.audit_log.note(tx, who=who, what=Action.TASK_REMARKED_ON, table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -259,17 +260,17 @@ def let_text_go(
         if went:
             store.tasks.change_task(tx, number, owner=row.owner or who[:64])
             store.tasks.add_event(tx, number, now, Happened.SENT_ON, who=who, text_id=text_id)
-            store.audit_log.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
+            store.audit_log.note(tx, who=who, what=Action.HELD_TEXT_LET_GO, table="tasks", row=number, now=now)
         return went
 
     return context.database.write(work, again=True)
 
 
-def _is_at(task: Any, sites: Collection[int] | None) -> bool:
+def _is_at(task: Locked, sites: Collection[int] | None) -> bool:
     return sites is None or task.site_id in sites
 
 
-def _open_one(tx: store.Transaction, number: int, sites: Collection[int] | None = None) -> Row[Any]:
+def _open_one(tx: store.Transaction, number: int, sites: Collection[int] | None = None) -> Locked:
     row = store.tasks.lock_task(tx, number)
     if row is None or not _is_at(row, sites):
         raise NoSuchTask(number)

@@ -8,13 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
 from reminders.paging import Contact, Pager, Rota
 from reminders.service import tasks
-from reminders.store import Row
+from reminders.store.oncall import Page
 from reminders.task_kinds import Happened
 from reminders.wording.task_words import UNREACHED
 
@@ -47,7 +46,7 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
     While no one has acknowledged it, it pages again and escalates as it would have: someone who writes every ten
     minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `again`.
     """
-    ring_number, step = store.tasks.ring(tx, task_id, now, EVERY, anew=anew)
+    ring_number, step = store.oncall.ring(tx, task_id, now, EVERY, anew=anew)
     called = dict.fromkeys([*_contacts(context, now, 0), *_contacts(context, now, step)])
     _call(tx, task_id, list(called), now, ring_number=ring_number, step=step)
 
@@ -55,7 +54,7 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
 def _call(
     tx: store.Transaction, task_id: int, called: list[str], now: datetime, *, ring_number: int, step: int
 ) -> None:
-    store.tasks.call(tx, task_id, called, now, ring_number=ring_number, step=step)
+    store.oncall.call(tx, task_id, called, now, ring_number=ring_number, step=step)
     if not called:
         store.tasks.add_event(tx, task_id, now, Happened.NO_ONE_ON_CALL)
 
@@ -82,7 +81,7 @@ def escalate(context: AppContext, now: datetime) -> int:
     """
 
     def work(tx: store.Transaction) -> int:
-        rows = store.tasks.escalating(tx, now)
+        rows = store.oncall.escalating(tx, now)
         for row in rows:
             step = max(row.step + 1, (now - row.rung_at) // EVERY)
             called = _contacts(context, now, step)
@@ -103,7 +102,7 @@ def call_about_unread(context: AppContext, now: datetime) -> int:
 
     def work(tx: store.Transaction) -> int:
         rung = 0
-        for row in store.tasks.overdue_unheard(tx, now):
+        for row in store.oncall.overdue_unheard(tx, now):
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
             store.tasks.add_event(tx, row.id, now, Happened.OVERDUE)
@@ -119,14 +118,14 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
 
     Safe in two processes at once: a page is taken for some seconds, and told at least once.
     """
-    taken = context.database.write(lambda tx: store.tasks.take_pages(tx, now, now + BUSY), again=True)
+    taken = context.database.write(lambda tx: store.oncall.take_pages(tx, now, now + BUSY), again=True)
     if not taken:
         return 0, 0
-    lost = context.database.read(lambda tx: store.tasks.with_lost_answers(tx, {page.task_id for page in taken}))
+    lost = context.database.read(lambda tx: store.oncall.with_lost_answers(tx, {page.task_id for page in taken}))
     known = {name: contact for contact, name in _names(rota(context)).items()}
     line = pager(context)
 
-    async def one(page: Row[Any]) -> bool | None:
+    async def one(page: Page) -> bool | None:
         contact = known.get(page.contact)
         if contact is None:
             return None
@@ -140,12 +139,12 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
     def note(tx: store.Transaction) -> None:
         for page, answer in zip(taken, answers, strict=True):
             if answer is None:  # off the rota since: who is on it now is called in their place
-                store.tasks.drop_page(tx, page, now)
+                store.oncall.drop_page(tx, page, now)
                 called = _contacts(context, now, page.step)
                 _call(tx, page.task_id, called, now, ring_number=page.ring, step=page.step)
             else:
                 again_at = now + min(LONGEST, AGAIN * (page.tries + 1))
-                store.tasks.note_page(tx, page, now, accepted=answer, again_at=again_at)
+                store.oncall.note_page(tx, page, now, accepted=answer, again_at=again_at)
 
     context.database.write(note, again=True)
     failed = sum(answer is False for answer in answers)
@@ -160,7 +159,7 @@ def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: dateti
     Twilio refuses a number that sent STOP (21610), phones are off, windows shut: then only a call is left. Who has
     acknowledged the alarm is told, and keeps it.
     """
-    lost = store.tasks.lost_answers(tx, now)
+    lost = store.oncall.lost_answers(tx, now)
     for row in lost:
         values = {"state": row.state} | ({"code": row.error_code} if row.error_code else {})
         store.tasks.add_event(tx, row.task_id, now, Happened.ANSWER_LOST, values, text_id=row.text_id)

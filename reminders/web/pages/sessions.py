@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.queries.listing import KnownAs
 from reminders.queries.visits import ListedSession, ListedVisit
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/sessions")
 
 WEEKS = 2
 MOST = 300
-READ = "session read"
+READ = Action.SESSION_READ
 DONE = {
     "moved": "The session is moved for everyone in it. See below who knows.",
     "off": "The session is called off for everyone in it. See below who knows.",
