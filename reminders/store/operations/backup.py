@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from psycopg import pq
 from sqlalchemy.engine import Row, make_url
 
+from reminders.audit_actions import Action
 from reminders.lifecycle import NOT_GONE, State
 from reminders.store.database.engine import Transaction
 from reminders.store.database.migrate import _known
@@ -318,7 +319,7 @@ def forget_mark(tx: Transaction, name: str) -> bool:
 
 def sealing_since(tx: Transaction) -> datetime | None:
     """Since when the present sealing key may seal: the last rotation on record, else the database's first key."""
-    rotated = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(audit.c.what == "keys rotated")
+    rotated = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(audit.c.what == Action.KEYS_ROTATED)
     first = sa.select(sa.func.min(keys.c.made_at, type_=keys.c.made_at.type))
     at: datetime | None = tx.value(rotated) or tx.value(first)
     return at
