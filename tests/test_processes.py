@@ -154,7 +154,7 @@ def wait_for(what, seconds: float = 40):
         if found := what():
             return found
         assert time.monotonic() < ends, "it did not come about in time"
-        time.sleep(min(max(0.1, time.monotonic() - began), 0.5))  # who asks leaves the machine to who is asked
+        time.sleep(min(max(0.1, time.monotonic() - began), 0.25))  # who asks leaves the machine to who is asked
 
 
 @pytest.fixture
