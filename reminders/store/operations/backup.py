@@ -18,7 +18,6 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
-from psycopg import pq
 from sqlalchemy.engine import Row, make_url
 
 from reminders.audit_actions import Action
@@ -144,6 +143,8 @@ def _environment(url: str) -> dict[str, str]:
     """How the client reaches the server: all of it in the environment, for arguments are for everyone to read."""
     address = make_url(url).set(drivername="postgresql+psycopg")
     _, wanted = address.get_dialect()().create_connect_args(address)
+    from psycopg import pq
+
     names = {known.keyword.decode(): known.envvar.decode() for known in pq.Conninfo.get_defaults() if known.envvar}
     given = {names[word]: str(value) for word, value in wanted.items() if word in names}
     return {**_without_secrets(), **given, "PGCLIENTENCODING": "UTF8"}
