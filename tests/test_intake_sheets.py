@@ -340,3 +340,60 @@ def test_i3_no_problem_and_no_question_but_of_a_word_repeats_a_cell():
     said = "".join(str(one.as_document()) for one in found.problems)
     assert secret not in said
     assert secret.casefold() not in said.casefold()
+
+
+def test_a_column_that_may_be_the_status_is_asked_about_before_any_row_is_believed():
+    sheet = "MRN,Date,Time,Appt Disposition\n1,2026-12-03,3pm,Canceled\n"
+    found = reading(sheet)
+    assert not found.arrivals
+    assert [one.about for one in found.questions] == ["columns"]
+    assert [one.status for one in reading(sheet, profile='[columns]\nstatus = "Appt Disposition"').arrivals] == [
+        "cancelled"
+    ]
+    assert [one.status for one in reading(sheet, profile='[columns]\nstatus = ""').arrivals] == ["booked"]
+    assert [one.status for one in reading(sheet.replace("Appt Disposition", "Payment Status")).arrivals] == ["booked"]
+
+
+def test_a_series_is_not_endless_where_a_column_may_say_how_long_it_goes_on():
+    sheet = "MRN,Schedule,Start Date,Nbr of wks approved\n1,MWF 6pm,2026-12-07,8\n2,MWF 6pm x 8 wks,2026-12-07,8\n"
+    found = reading(sheet)
+    assert [one.patient for one in found.arrivals] == ["2"]
+    assert [(one.place, one.column) for one in found.problems] == [("row 2", "Nbr of wks approved")]
+    assert [one.repeats for one in reading(sheet.replace("Nbr of wks approved", "# of Weeks")).arrivals] == [
+        "FREQ=WEEKLY;BYDAY=MO,WE,FR;COUNT=24"
+    ] * 2
+
+
+def test_utc_in_a_header_or_beside_a_time_makes_instants_of_it():
+    found = reading("MRN,Start (UTC),End (UTC)\n1,2026-12-14 20:00,2026-12-14 20:50\n")
+    assert [told(one) for one in found.arrivals] == [(None, "1", "2026-12-14T15:00", 50, "booked", "in_person")]
+    found = reading("MRN,Start,Time Zone\n1,2026-12-14 20:00,UTC\n2,2026-12-14 20:00,America/Chicago\n")
+    assert [(f"{one.start:%H:%M}", one.zone) for one in found.arrivals] == [
+        ("15:00", "America/New_York"),
+        ("20:00", "America/Chicago"),
+    ]
+
+
+def test_numbers_that_a_spreadsheet_dressed_or_broke():
+    rows = ('="001042"', "1042.0", "1.04E+09", "'007")
+    found = reading("MRN,Date,Time\n" + "".join(f"{one},2026-12-03,{n + 1}pm\n" for n, one in enumerate(rows)))
+    assert [one.patient for one in found.arrivals] == ["001042", "1042", "007"]
+    assert [(one.place, one.column) for one in found.problems] == [("row 4", "MRN")]
+
+
+def test_a_quote_that_is_not_closed_loses_no_rows_in_silence():
+    sheet = 'MRN,Date,Time,Notes\n1,2026-12-03,3pm,"late\n2,2026-12-04,3pm,\n3,2026-12-05,3pm,\n'
+    found = reading(sheet)
+    assert not found.arrivals
+    assert [one.place for one in found.problems] == ["row 2"]
+
+
+def test_words_for_no_phone_are_none_and_a_number_abroad_is_said_to_be_so():
+    found = reading("MRN,Phone,Date,Time\n1,N/A,2026-12-03,3pm\n2,+52 55 5123 4567,2026-12-03,4pm\n")
+    assert [one.phone for one in found.arrivals] == [None, None]
+    assert [(one.place, "texts go to US only" in one.problem) for one in found.problems] == [("row 3", True)]
+
+
+def test_a_time_with_the_day_of_a_database_is_a_time():
+    found = reading("MRN,Date,Time\n1,12/14/2026,1899-12-30 15:00:00\n2,12/14/2026 12:00:00 AM,1/0/1900 16:00:00\n")
+    assert [f"{one.start:%m-%d %H:%M}" for one in found.arrivals] == ["12-14 15:00", "12-14 16:00"]

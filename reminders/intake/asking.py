@@ -82,10 +82,8 @@ def _date_order(asked: Asked, evidence: Evidence) -> Question:
 def _clock(asked: Asked, evidence: Evidence) -> Question:
     unread = [(place, clock) for place, clock in evidence.clocks.open if evidence.clocks.read(clock) is None]
     place, clock = unread[0] if unread else (asked.first, Clock(3, 0))
-    office = clock.hour if clock.hour >= 7 else clock.hour + 12
-    choices = (
-        f"{clock.hour:02}:{clock.minute:02} of 24 hours",
-        f"{office:02}:{clock.minute:02} of 24 hours: all times lie between 7:00 am and 6:59 pm",
-    )
+    later = f"{clock.hour % 12 + 12}:{clock.minute:02}"
+    office = "all times lie between 7:00 am and 6:59 pm" if clock.hour < 7 else "write pm beside it in the file"
+    choices = (f"{clock.hour:02}:{clock.minute:02} (a clock of 24 hours)", f"{later} ({office})")
     question = f"Times stand without am and pm. Which is meant in {place}?"
     return Question("clock", question, choices, 'clock = "24"  # or "office"', asked.rows, place)

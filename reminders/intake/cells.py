@@ -37,6 +37,8 @@ def identifier(cell: Cell, column: str) -> str | None:
     if isinstance(cell, float) and (not cell.is_integer() or abs(cell) >= 1e15):
         raise Bad(column, "was turned into a number that lost digits; format the column as text and fill it again")
     text = text_of(cell).removeprefix("'")
+    if re.fullmatch(r"\d+\.0", text):
+        text = text[:-2]
     if re.fullmatch(r"\d(?:[.,]\d+)?[eE]\+\d+", text):
         raise Bad(
             column,
@@ -53,11 +55,11 @@ _LENGTH = re.compile(
 _LONGEST = 720
 
 
-def minutes(cell: Cell, column: str, *, in_seconds: bool = False) -> int | None:
+def minutes(cell: Cell, column: str, *, unit: str = "minutes") -> int | None:
     """How long a visit is; None where the cell says nothing."""
     if is_empty(cell):
         return None
-    length = _length(cell, column, in_seconds=in_seconds)
+    length = _length(cell, column, _UNITS[unit])
     if length == 0:
         return None
     if length != int(length) or not 5 <= length <= _LONGEST:
@@ -67,17 +69,20 @@ def minutes(cell: Cell, column: str, *, in_seconds: bool = False) -> int | None:
     return int(length)
 
 
-def _length(cell: Cell, column: str, *, in_seconds: bool) -> float:
+_UNITS = {"seconds": 1 / 60, "minutes": 1.0, "hours": 60.0}
+
+
+def _length(cell: Cell, column: str, unit: float) -> float:
     if isinstance(cell, timedelta):
         return cell.total_seconds() / 60
     if isinstance(cell, time):
         return cell.hour * 60 + cell.minute
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         # Excel keeps 0:50 as a part of a day.
-        return cell / 60 if in_seconds else round(cell * 1440, 3) if 0 < cell < 1 else cell
+        return round(cell * 1440, 3) if 0 < cell < 1 and unit == 1 else round(cell * unit, 3)
     text = text_of(cell).casefold()
-    if re.fullmatch(r"\d+(?:\.\d+)?", text):
-        return float(text) / (60 if in_seconds else 1)
+    if re.fullmatch(r"\d+(?:[.,]\d+)?", text):
+        return round(float(text.replace(",", ".")) * unit, 3)
     if clock := re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::00)?", text):
         return int(clock[1]) * 60 + int(clock[2])
     found = _LENGTH.fullmatch(text)

@@ -36,13 +36,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Header:
-    """The header of a table: its columns by what they are, best first, and the rows below it."""
+    """The header of a table: its columns by what they are, best first, those that we do not know, and the rows below."""
 
     columns: Mapping[str, tuple[Column, ...]]
     rows: Sequence[Row]
     fingerprint: str
     twice: tuple[str, ...] = ()
-    names: frozenset[str] = field(default_factory=frozenset)
+    unknown: tuple[str, ...] = ()
     header_cells: frozenset[tuple[str, ...]] = field(default_factory=frozenset)
 
     def one(self, name: str) -> Column | None:
@@ -89,7 +89,11 @@ def find_header(table: Table, profile: Profile) -> Header:
         rows=table.rows[last + 1 :],
         fingerprint=fingerprint,
         twice=tuple(twice),
-        names=frozenset(squeezed_names),
+        unknown=tuple(
+            text_of(cell)
+            for index, cell in enumerate(header_rows[-1].cells)
+            if index not in found and not is_empty(cell)
+        ),
         header_cells=frozenset(tuple(text_of(cell) for cell in row.cells) for row in header_rows),
     )
 
@@ -208,6 +212,8 @@ def _bare(header: str) -> tuple[str, DateOrder | None, str | None, str | None]:
             unit = "seconds"
         elif flat.startswith("min"):
             unit = "minutes"
+        elif flat.startswith(("hour", "hr", "hora")):
+            unit = "hours"
     return _BRACKETS.sub(" ", header).strip(" *:#"), order, zone_word, unit
 
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
 
 from reminders.intake.arrivals import Unreadable
@@ -50,6 +51,11 @@ def read_delimited(text: str, score: Callable[[Table], int]) -> Table:
     return _rows(text, max(head)[2], 0)
 
 
+def _unquoted(cell: str) -> str:
+    """A cell without the formula that keeps a spreadsheet from making a number of it: ="001042"."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
+
+
 def _rows(text: str, delimiter: str, skipped: int, most: int | None = None) -> Table:
     rows: list[Row] = []
     csv.field_size_limit(_LONGEST_CELL)
@@ -67,10 +73,25 @@ def _rows(text: str, delimiter: str, skipped: int, most: int | None = None) -> T
             if most is None and any("\n" in cell and cell.count("\n") > _MOST_LINES for cell in cells):
                 raise Unreadable("a quote is opened and not closed, so many rows are in one cell", f"row {number}")
             if any(not is_empty(cell) for cell in cells):
-                rows.append(Row(number, cells))
+                rows.append(Row(number, [_unquoted(cell) for cell in cells]))
     except csv.Error:
         if most is None:
             raise Unreadable(
                 "a cell is larger than can be; perhaps a quote is not closed", f"row {number + 1}"
             ) from None
+    if most is None:
+        _check_quotes(rows, delimiter)
     return Table(rows)
+
+
+def _check_quotes(rows: list[Row], delimiter: str) -> None:
+    """Raise Unreadable for a cell that holds whole rows: a quote before them was never closed."""
+    width = Counter(len(row.cells) for row in rows).most_common(1)
+    for row in rows:
+        for cell in row.cells:
+            if isinstance(cell, str) and "\n" in cell.replace("\r", "\n"):
+                inside = max(line.count(delimiter) for line in cell.splitlines()[1:] or [""])
+                if inside >= max(2, min(len(rows[0].cells), width[0][0]) - 1):
+                    raise Unreadable(
+                        "a quote is opened and not closed, so many rows are in one cell", f"row {row.number}"
+                    )

@@ -154,6 +154,8 @@ _UTC = re.compile(r"(?:z|utc|gmt)$")
 _OFFSET = re.compile(r"(?:utc|gmt)?(?P<sign>[+-])(?P<h>\d\d):?(?P<m>\d\d)$")
 _MIDNIGHT = datetime(2000, 1, 1)  # ruff: ignore[call-datetime-without-tzinfo]  a wall clock to count from
 _SERIALS = (36526, 73415)  # 2000 to 2100, as the numbers of Excel's days
+# How databases and spreadsheets write a time of day without a day.
+_NO_DAY = re.compile(r"^(?:1899-12-3[01]|12/3[01]/1899|1900-01-0[01]|0?1/0?[01]/1900)[t ]")
 _HALVES = (
     (r"\b([ap])\.? ?m\b\.?", r"\1m"),
     (r" de la manana\b", "am"),
@@ -184,6 +186,8 @@ def _tell_text(text: str, role: str, *, base_1904: bool) -> Told:
         raise Untold("is empty")
     if re.fullmatch(r"\d+(?:\.\d+)?", flat) and (told := _tell_number(float(flat), flat, role, base_1904=base_1904)):
         return told
+    if role == "clock":
+        flat = _NO_DAY.sub("", flat)
     weekdays = {_WEEKDAY[re.sub(r"\W", "", word)] for word in _WEEKDAY_WORD.findall(flat) if not _is_march(word, flat)}
     if weekdays:
         flat = _WEEKDAY_WORD.sub(lambda found: found[0] if _is_march(found[0], flat) else " ", flat)
@@ -195,7 +199,7 @@ def _tell_text(text: str, role: str, *, base_1904: bool) -> Told:
     rest = re.sub(r"^(?:t(?=\d)|,|@|at\b|a las?\b|-|;|\|)+", "", rest.strip()).strip(" ,")
     rest = re.sub(r"^(?:at|a las?|de|from|las?) (?=\d)", "", rest)
     if rest:
-        told = _with_clock(told, rest, iso=iso)
+        told = _with_clock(told, rest, iso=iso, role=role)
     if not told.has_day and told.clock is None:
         raise Untold("is no date and no time that we read; write it like 2026-12-03 or 3:00 pm")
     if weekdays:
@@ -349,7 +353,7 @@ def _of_weekday(told: Told, weekday: int) -> Told:
     return told
 
 
-def _with_clock(told: Told, rest: str, *, iso: bool) -> Told:
+def _with_clock(told: Told, rest: str, *, iso: bool, role: str) -> Told:
     """`told` with the time of day that the rest of a cell tells. Raises Untold."""
     whole = rest
     offset, zone_word = None, None
@@ -366,18 +370,18 @@ def _with_clock(told: Told, rest: str, *, iso: bool) -> Told:
         raise Untold("midnight belongs to two days; write the time like 11:59 pm or 12:01 am")
     first = _CLOCK.match(rest)
     if first is None or (first["compact"] and told.has_day and not iso and len(first["compact"]) != 4):
-        raise Untold(_why_no_clock(whole, has_day=told.has_day))
+        raise Untold(_why_no_clock(whole, role, has_day=told.has_day))
     tail = rest[first.end() :]
     clock, until = _clock(first, machine=iso), None
     if between := _RANGE.match(tail):
         second = _CLOCK.fullmatch(tail[between.end() :].strip())
         bare = re.fullmatch(r"\d{1,2}", tail[between.end() :].strip())
         if second is None and bare is None:
-            raise Untold(_why_no_clock(whole, has_day=told.has_day))
+            raise Untold(_why_no_clock(whole, role, has_day=told.has_day))
         until = _clock(second, machine=iso) if second else Clock(int(bare[0]) if bare else 0, 0)
         clock, until = _of_range(clock, until)
     elif tail.strip() or first["bare"]:
-        raise Untold(_why_no_clock(whole, has_day=told.has_day))
+        raise Untold(_why_no_clock(whole, role, has_day=told.has_day))
     if told.has_day and until is None and clock.hour == clock.minute == clock.second == 0:
         return told  # a date that a machine wrote with a clock: no time is never midnight
     if clock.hour == clock.minute == clock.second == 0:
@@ -385,11 +389,13 @@ def _with_clock(told: Told, rest: str, *, iso: bool) -> Told:
     return replace(told, clock=clock, until=until, offset=offset, zone_word=zone_word)
 
 
-def _why_no_clock(rest: str, *, has_day: bool) -> str:
+def _why_no_clock(rest: str, role: str, *, has_day: bool) -> str:
     if re.fullmatch(r"\d{1,2}", rest):
         return "is only a number; write the time like 3:00 pm or 15:00"
     if has_day:
         return "holds more than a date and a time; write it like 2026-12-03 15:00"
+    if role != "clock":
+        return "is no date and no time that we read; write it like 2026-12-03 or 3:00 pm"
     return "is no time that we read; write it like 3:00 pm or 15:00"
 
 
@@ -414,7 +420,7 @@ def _clock(found: re.Match[str], *, machine: bool) -> Clock:
         return Clock(12, 0, sure=True)
     if parts["compact"]:
         clock = _compact(parts["compact"])
-        return replace(clock, sure=True) if machine else clock
+        return replace(clock, sure=True) if machine and len(parts["compact"]) != 3 else clock
     if parts["bare"]:
         return Clock(_hour(int(parts["bare"])), 0)
     text = parts["h"] or parts["h2"]
@@ -430,7 +436,11 @@ def _clock(found: re.Match[str], *, machine: bool) -> Clock:
     marked = bool(parts["h24"] or parts["h24b"]) and (hour > 12 or len(text) == 2)
     # Who leaves am and pm out and writes seconds is a machine.
     return Clock(
-        hour, minute, second, sure=machine or marked or parts["s"] is not None, padded=len(text) == 2 and hour < 10
+        hour,
+        minute,
+        second,
+        sure=(machine and len(text) == 2) or marked or parts["s"] is not None,
+        padded=len(text) == 2 and hour < 10,
     )
 
 

@@ -7,7 +7,12 @@ from functools import lru_cache
 
 from reminders.intake.moments import Cell
 from reminders.intake.tables import is_empty
+from reminders.intake.vocabulary import squeezed
 from reminders.plans import Known, PlanRefused, read_phone, without_invisible
+
+_NONE = frozenset(
+    {"na", "none", "nophone", "nonumber", "unknown", "declined", "ninguno", "notiene", "sintelefono", "null", "-", "--"}
+)
 
 
 class NoNumber(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a cell
@@ -18,7 +23,7 @@ def first_number(cells: Iterable[tuple[str, Cell]], known: Known) -> tuple[str |
     """The first good number of these cells, each with its column, as E.164; and what is wrong where none is good."""
     wrong: list[tuple[str, str]] = []
     for column, cell in cells:
-        if is_empty(cell):
+        if is_empty(cell) or (isinstance(cell, str) and squeezed(cell) in _NONE):
             continue
         try:
             return number(cell, known), []
@@ -64,7 +69,7 @@ def _number(text: str, known: Known) -> str:
         raise NoNumber("is no phone number; write it like (202) 555-0143")
     if known.region in {"US", "CA", "PR"} and len(digits) == 7:
         raise NoNumber("lacks its area code; write all ten digits")
-    if "#" in text or (len(digits) > 11 and re.search(r"\d\s+\d{1,5}$", text)):
+    if "#" in text or (len(digits) > 11 and not text.startswith("+") and re.search(r"\d\s+\d{1,5}$", text)):
         raise NoNumber("has an extension or words; give a number that can be texted, in digits only")
     try:
         return read_phone(text, known)

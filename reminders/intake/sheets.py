@@ -27,6 +27,16 @@ B = TypeVar("B")
 C = TypeVar("C")
 Shape = Literal["visits", "series", "plans"]
 
+_LIKE_STATUS = re.compile(
+    r"\b(?:status|stat|state|cancel\w*|estado|estatus|disposition|outcome|attend\w*|show\w*|asist\w*)\b"
+)
+_OTHER_STATUS = re.compile(
+    r"bill|pay|insur|marital|patient|client|employ|claim|note|form|legal|city|zip|address|paciente|civil|pago|seguro|housing|veteran|intake|eligib|auth|home"
+)
+_LIKE_COUNT = re.compile(
+    r"\b(?:wks?|weeks?|sem|semanas?|sessions?|sesiones|end\w*|until|through|thru|hasta|fin\w*|stop\w*|times|veces|last)\b"
+)
+_UTC = frozenset({"UTC", "GMT", "Z"})
 MOST_PROBLEMS = 1_000  # of one file
 _FIRST_DATE = re.compile(r"start|first|begin|from|inici|primer|desde|comienz")
 _FOOTER = re.compile(
@@ -105,6 +115,9 @@ class Sheet:
         if self.profile.fingerprint not in {None, self.header.fingerprint}:
             reading.questions.append(self._other_columns(reading))
             return reading
+        if (status := self._perhaps_status()) is not None:
+            reading.questions.append(status)
+            return reading
         if (contradiction := self.evidence.contradiction()) is not None:
             self.problems.append(contradiction)
         shape = self._shape()
@@ -134,6 +147,20 @@ class Sheet:
         kept, wrong = identity.each_once(kept, column.header if column else None)
         self.problems += wrong
         return kept
+
+    def _perhaps_status(self) -> Question | None:
+        """A column that may say which visits are off, in a sheet without one that we know: reading on would guess."""
+        if (
+            self.header.has("status", "canceled", "no_show", "canceled_on", "discharged")
+            or "status" in self.profile.columns
+        ):
+            return None
+        for header in self.header.unknown:
+            if _LIKE_STATUS.search(plain(header)) and not _OTHER_STATUS.search(plain(header)):
+                said = f'[columns]\nstatus = "{header[:60]}"  # or status = "" where it is none'
+                question = f'Does the column "{header[:60]}" say which visits are off?'
+                return Question("columns", question, ("yes", "no"), said, len(self.rows))
+        return None
 
     def _other_columns(self, reading: Reading) -> Question:
         return Question(
@@ -214,6 +241,8 @@ class Sheet:
         column = self.header.one("bare_id")
         if column is None:
             return None
+        if self._counts_rows(column):
+            return "none"
         if self.header.has("id"):
             return "patient" if not self.header.has("patient") else "none"
         if self.header.has("patient") or not self.header.has("name", "last_name", "first_name"):
@@ -234,6 +263,13 @@ class Sheet:
         if all(len(found) == 1 for found in people.values()) and max(repeated.values()) > 1:
             return "patient"
         return None
+
+    def _counts_rows(self, column: Column) -> bool:
+        """Whether a column such as No. only counts the rows."""
+        if squeezed(column.header) in {"id", "recordid"}:
+            return False
+        numbers = [text_of(row[column.index]) for row in self.rows]
+        return numbers == [str(number) for number in range(1, len(numbers) + 1)]
 
     # One row.
 
@@ -409,8 +445,10 @@ class Sheet:
             column = self.header.one("time") or self.header.one("start") or self.header.one("date")
             raise Bad(column.header if column else None, "has no time of day; write it like 3:00 pm or 15:00")
         clock_column, told = clocks[0]
-        assert told.clock is not None
         clock = told.clock
+        assert clock is not None
+        if told.offset is None and self._is_utc(row, clock_column):
+            told = replace(told, offset=timedelta())
         day, at, zone = self._all(
             row,
             lambda: self._one_day(days, row),
@@ -424,6 +462,10 @@ class Sheet:
         if not 2000 <= start.year <= 2199:
             raise Bad(clock_column.header, "lies outside the years 2000 to 2199; check the year")
         return When(start, zone, self._minutes(row, start, zone, told))
+
+    def _is_utc(self, row: Row, column: Column) -> bool:
+        """Whether the header of a clock, or the zone beside it, says UTC."""
+        return bool({column.zone_word, text_of(self.one(row, "zone")[1]).upper()} & _UTC)
 
     def _all(self, row: Row, one: Callable[[], A], two: Callable[[], B], three: Callable[[], C]) -> tuple[A, B, C]:
         """Three parts of a row; where several are wrong or wait, all of them are told. Raises Bad and Waits."""
@@ -477,7 +519,7 @@ class Sheet:
     def zone(self, row: Row, told: Told | None, column: Column | None) -> str:
         """The zone of a row's clock. Raises Bad and Waits."""
         zone_column, cell = self.one(row, "zone")
-        if zone_column is not None and not is_empty(cell):
+        if zone_column is not None and not is_empty(cell) and text_of(cell).upper() not in _UTC:
             text = text_of(cell)
             try:
                 return read_zone(text)
@@ -485,7 +527,7 @@ class Sheet:
                 return self._place_of_word(text)
         if told is not None and told.zone_word is not None:
             return self._place_of_word(told.zone_word)
-        if column is not None and column.zone_word is not None:
+        if column is not None and column.zone_word is not None and column.zone_word not in _UTC:
             return self._place_of_word(column.zone_word)
         return self.profile.zone or self.known.zone
 
@@ -505,8 +547,9 @@ class Sheet:
         end = self._end(row)
         if end is None or end.clock is None:
             return None
-        if end.told.offset is not None and end.day is not None:
-            wall = to_wall(instant(end.day, self.evidence.at(end.clock), end.told.offset), zone)
+        offset = timedelta() if end.told.offset is None and self._is_utc(row, end.column) else end.told.offset
+        if offset is not None and end.day is not None:
+            wall = to_wall(instant(end.day, self.evidence.at(end.clock), offset), zone)
             return self._length(start, wall, end.column)
         return self._between(start, end.day, end.clock, end.column)
 
@@ -514,7 +557,7 @@ class Sheet:
         for name in ("minutes", "seconds"):
             column, cell = self.one(row, name)
             if column is not None:
-                found = cells.minutes(cell, column.header, in_seconds=name == "seconds")
+                found = cells.minutes(cell, column.header, unit=column.unit or name)
                 if found is not None:
                     return found
         return None
@@ -646,6 +689,12 @@ class Sheet:
             laid = standing.lay_out(found, begins=begins, ends=ends, at=self.evidence.at(clock))
         except Untold as why:
             raise Bad(column.header, str(why)) from None
+        if not re.search(r"COUNT|UNTIL", laid.repeats):
+            for header in self.header.unknown:
+                if _LIKE_COUNT.search(plain(header)):
+                    raise Bad(
+                        header, "may say how long the series goes on; name the column Weeks, Sessions or End date"
+                    )
         length, end = self._own_minutes(row), self._end(row)
         until = found.until or (end.clock if end is not None else None)
         if length is None and until is not None:

@@ -14,7 +14,7 @@ from typing import Any
 def plain(text: str) -> str:
     """Words in small letters without accents and signs, one space between them, so that spellings compare."""
     folded = unicodedata.normalize(
-        "NFKD", text[:400].replace("'s ", " ").replace("\u2019s ", " ").replace("&", " and ")
+        "NFKD", text[:400].replace("#", " no ").replace("'s ", " ").replace("\u2019s ", " ").replace("&", " and ")
     )
     kept = "".join(" " if one == "_" or not one.isalnum() else one for one in folded if not unicodedata.combining(one))
     return " ".join(kept.casefold().split())
