@@ -840,7 +840,8 @@ RULES = {
     *(f"C-{number}" for number in range(1, 16)),
     *(f"W-{number}" for number in range(1, 11)),
     *(f"R0.{number}" for number in range(1, 13)),
-    *("E-11", "I-4", "I-40", "P-20", "P-21", "P-30"),
+    *("E-11", "I-2", "I-3", "I-4", "I-31", "I-40", "P-20", "P-21", "P-30"),
+    *(f"I-{number}" for number in (50, 51, 52, 53, 54, 55, 57, 58)),
     *(f"P-{number}" for number in (*range(1, 5), *range(6, 13), *range(14, 17))),
     *(f"S-{number}" for number in (1, 2, 3, 5, 8, 10, 17, 18, 19, 20, 23)),
 }

@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from reminders import __version__
-from reminders.cli import api_keys, audit, ops, people, plans, programs, replies, running, sessions, tasks, texts, users
+from reminders.cli import (
+    api_keys,
+    audit,
+    ops,
+    people,
+    plans,
+    programs,
+    reading,
+    replies,
+    running,
+    sessions,
+    tasks,
+    texts,
+    users,
+)
 from reminders.cli.output import Voice
 
 app = typer.Typer(
@@ -122,6 +136,7 @@ _restored.command("drop")(ops.drop_restored)
 _PLANS, _PEOPLE, _TEXTS, RUNNING = "Plans", "People", "Texts", "Set up and run"
 app.command("import", rich_help_panel=_PLANS)(plans.import_)
 app.command(rich_help_panel=_PLANS)(plans.preview)
+app.command(rich_help_panel=_PLANS)(reading.read)
 app.add_typer(_plans, name="plans", rich_help_panel=_PLANS)
 app.add_typer(_sessions, name="sessions", rich_help_panel=_PLANS)
 app.add_typer(_appointments, name="appointments", rich_help_panel=_PLANS)
