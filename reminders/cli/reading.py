@@ -5,6 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,9 +191,17 @@ _WEEKDAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Frida
 
 
 def _when(one: dict[str, Any]) -> str | None:
+    from reminders.wording import house_style
+
+    def said(wall: str) -> str:
+        at = datetime.fromisoformat(wall)
+        return house_style.moment(at) if "T" in wall else house_style.day(at)
+
     if one["what"] == "meeting":
-        return f"{_WEEKDAYS[one['day']]} {one['time'] or ''}".strip() if one["day"] is not None else "by appointment"
+        if one["day"] is None:
+            return "by appointment"
+        at = house_style.hour(time.fromisoformat(one["time"])) if one["time"] else ""
+        return f"{_WEEKDAYS[one['day']]} {at}".strip()
     if one.get("first"):
-        return ", ".join(day.replace("T", " ") for day in one["first"]) + " …"
-    start: str | None = one["start"]
-    return start.replace("T", " ") if start else None
+        return "; ".join(map(said, one["first"])) + " …"
+    return said(one["start"]) if one["start"] else None
