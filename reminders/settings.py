@@ -87,6 +87,19 @@ def _address(text: str) -> str:
         raise ValueError(msg) from None
 
 
+def _watcher(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        msg = "must be IP addresses or networks, such as 10.0.0.9 or 10.1.0.0/16"
+        raise ValueError(msg) from None
+    this_machine = ipaddress.ip_network("127.0.0.0/8" if network.version == 4 else "::1/128")
+    if network.overlaps(this_machine):
+        msg = "must not hold this machine itself: it may ask anyway, and what a proxy here passes on must not"
+        raise ValueError(msg)
+    return str(network)
+
+
 def _alias(alias: str) -> str:
     if problems := wording.check_alias(alias):
         raise ValueError("; ".join(problems))
@@ -247,7 +260,8 @@ class WebSettings(_Table):
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
     `demo` lets anyone at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
-    `previews_per_minute` for each key and member of staff. `tries_per_login` wrong sign-ins from one address, and
+    `previews_per_minute` for each key and member of staff. `monitors` are addresses and networks that may ask /statusz
+    and /metrics, beside this machine and whoever has the token. `tries_per_login` wrong sign-ins from one address, and
     `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
     bodies.
     """
@@ -258,6 +272,7 @@ class WebSettings(_Table):
     idle_minutes: Annotated[int, Field(ge=1, le=60)] = 15
     longest_hours: Annotated[int, Field(ge=1, le=24)] = 12
     proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
+    monitors: tuple[Annotated[str, AfterValidator(_watcher)], ...] = ()
     demo: bool = False
     api_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
     previews_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 120
@@ -465,7 +480,8 @@ class Secrets:
 
     `sealing_keys` maps key id → 32 bytes, in the order given: the first seals, all open (README.md#settings).
     `made_here` says that keys were generated on this machine, which is fine for a demo and refused when live;
-    `new_keys_file` is where they are kept if that happened just now, so that a person can be told.
+    `new_keys_file` is where they are kept if that happened just now, so that a person can be told. Who says
+    `monitor_token` may ask /statusz and /metrics from anywhere.
     """
 
     account_sid: str
@@ -476,6 +492,7 @@ class Secrets:
     sealing_keys: Mapping[str, bytes]
     made_here: bool
     new_keys_file: Path | None = None
+    monitor_token: str | None = None
 
     @cached_property
     def first_sealing_key(self) -> str:
@@ -601,12 +618,12 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 _SECRETS = (
     *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET"),
-    *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS"),
+    *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS", "REMINDERS_MONITOR_TOKEN"),
 )
 
 # Secrets and the name of the file share the prefix and are no settings.
 _NOT_SETTINGS = frozenset(
-    PREFIX + name for base in ("SECRET_KEY", "SEALING_KEYS") for name in (base, f"{base}_FILE")
+    PREFIX + name for base in ("SECRET_KEY", "SEALING_KEYS", "MONITOR_TOKEN") for name in (base, f"{base}_FILE")
 ) | {PREFIX + "SETTINGS", PREFIX + "TEST_BROWSER"}
 
 
@@ -704,6 +721,9 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, mak
     short = found["REMINDERS_SECRET_KEY"] is not None and len(found["REMINDERS_SECRET_KEY"].encode()) < 32
     if short and settings.twilio.live:
         raise SettingsError("REMINDERS_SECRET_KEY: must be 32 bytes or longer; `reminders keys make --all` makes one")
+    token = found["REMINDERS_MONITOR_TOKEN"]
+    if token is not None and len(token) < 20:
+        raise SettingsError("REMINDERS_MONITOR_TOKEN: must be 20 characters or longer, such as `openssl rand -hex 20`")
     made_here = False
     new_keys_file = None
     if not (found["REMINDERS_SECRET_KEY"] and found["REMINDERS_SEALING_KEYS"]):
@@ -721,6 +741,7 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, mak
         sealing_keys=_parse_sealing_keys(found["REMINDERS_SEALING_KEYS"] or ""),
         made_here=made_here,
         new_keys_file=new_keys_file,
+        monitor_token=token,
     )
 
 

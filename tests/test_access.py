@@ -133,7 +133,9 @@ def asked(caller: Caller, route: routes.Route, path: str):
 def pages(app) -> list[routes.Route]:
     """Every route that is not for anyone; the API's, which take a key, have a test of their own."""
     return [
-        one for one in routes.walk(app) if one.lets_in not in {"anybody", "local"} and not one.path.startswith("/api/")
+        one
+        for one in routes.walk(app)
+        if one.lets_in not in {"anybody", "monitors"} and not one.path.startswith("/api/")
     ]
 
 

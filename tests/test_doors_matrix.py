@@ -199,7 +199,7 @@ def test_s6_no_page_tells_another_sites_row_from_no_ones(two, travel, role):
     for route in routes.walk(browser.app):
         path = route.path
         if (
-            route.lets_in in {"anybody", "local"}
+            route.lets_in in {"anybody", "monitors"}
             or path.startswith("/api/")
             or path in NOT_OF_A_SITE
             or "{" not in path

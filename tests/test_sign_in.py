@@ -635,7 +635,7 @@ def test_every_route_says_whom_it_lets_in(here):
         *("/healthz", "/readyz", "/sms/status/{ref}", "/sms/inbound"),
         *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out", "/help"),
     }
-    assert {route.path for route in found if route.lets_in == "local"} == {"/metrics"}
+    assert {route.path for route in found if route.lets_in == "monitors"} == {"/metrics", "/statusz"}
 
 
 def test_who_has_no_role_is_told_so(context):

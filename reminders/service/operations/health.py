@@ -411,7 +411,7 @@ async def go_live(context: AppContext, *, webhooks: bool = True) -> list[Check]:
                 fix=None if problem is None else "start `reminders web` and point web.public_url at it",
             )
         )
-    for path in ("/log", "/metrics") if webhooks else ():
+    for path in ("/log", "/metrics", "/statusz") if webhooks else ():
         shown = await is_shown(settings.web.public_url, path)
         checks.append(
             Check(
