@@ -170,6 +170,14 @@ def _file_or_https(place: str) -> str:
     return place
 
 
+def _beat(url: str) -> str:
+    parts = urlsplit(url)
+    is_ours = parts.scheme == "http" and _is_on_this_machine(url)
+    if not (parts.hostname and (parts.scheme == "https" or is_ours)) or parts.query or parts.fragment:
+        raise ValueError("must be an https address, or an http one on this machine, without ? and #")
+    return url.rstrip("/")
+
+
 def _days(value: object) -> frozenset[int]:
     """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -301,10 +309,14 @@ class SendingSettings(_Table):
     backlog: Annotated[int, Field(ge=0)] = 200
     countries: tuple[Annotated[str, AfterValidator(_country)], ...] = ()
     samples_per_day: Annotated[int, Field(ge=0, le=1000)] = 10
+    price_per_segment: Annotated[float, Field(ge=0, le=10)] | None = None
+    budget_per_month: Annotated[float, Field(gt=0)] | None = None
 
 
 class JobSettings(_Table):
-    """The interval of each job, in seconds, the folder watched for plan files, and where the audit's head is kept."""
+    """The interval of each job, in seconds, the folder watched for plan files, where the audit's head is kept, and the
+    address that is told that the service works (`heartbeat_url`). A worker shows its metrics at `metrics_port`; 0: not.
+    """
 
     send_seconds: Annotated[float, Field(gt=0)] = 5
     settle_seconds: Annotated[float, Field(gt=0)] = 30
@@ -316,8 +328,25 @@ class JobSettings(_Table):
     watch_seconds: Annotated[float, Field(gt=0)] = 300
     tally_seconds: Annotated[float, Field(gt=0)] = 60
     chain_seconds: Annotated[float, Field(gt=0)] = 60
+    health_seconds: Annotated[float, Field(gt=0, le=300)] = 30
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     import_folder: Path | None = None
     audit_head: Annotated[str, AfterValidator(_file_or_https)] | None = None
+    heartbeat_url: Annotated[str, AfterValidator(_beat)] | None = None
+
+
+@dataclass(frozen=True)
+class _FromEnvironment:
+    """An entry of a rota that the environment holds, where an address with its secret may stand."""
+
+    entry: object
+
+
+def _entries_from_environment(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [_FromEnvironment(one) for one in value]
 
 
 class OnCall(_Table):
@@ -336,6 +365,9 @@ class OnCall(_Table):
     @model_validator(mode="before")
     @classmethod
     def _with_its_address(cls, entry: object, info: ValidationInfo) -> object:
+        is_from_environment = isinstance(entry, _FromEnvironment)
+        if isinstance(entry, _FromEnvironment):
+            entry = entry.entry
         if isinstance(entry, OnCall):
             return entry
         if isinstance(entry, str):
@@ -355,7 +387,8 @@ class OnCall(_Table):
             if service is None:
                 msg = f"{variable or 'page'} holds no address that apprise knows, such as mailto://… or json://…"
                 raise ValueError(msg)
-            if variable is None and context.get("from_file") and not is_webhook_here(service):
+            is_in_file = context.get("from_file") and not is_from_environment
+            if variable is None and is_in_file and not is_webhook_here(service):
                 raise ValueError(
                     "an address holds a secret: put it into the environment and name the variable in page_env; only a"
                     " webhook on this machine (json://127.0.0.1:9000/) may stand in a file"
@@ -383,8 +416,48 @@ def _page_variable(name: object, environ: Mapping[str, str]) -> str:
     return address
 
 
+class HealthSettings(_Table):
+    """The thresholds of the health rules (docs/monitoring.md).
+
+    `late_runs` of a job may fail or be missed. A text may be overdue for `overdue_minutes`. A sender may rest `rests`
+    times in a row. Of the `last` texts that Twilio took, and of its last answers, the shares may be undelivered,
+    filtered or unknown, and below `least` of them nothing is said. Twilio may be silent for `silent_minutes` after it
+    took a text, the list of texts to us may fail for `inbound_minutes`, a page may be tried `page_tries` times. A
+    backup holds for `backup_hours`, a certificate must hold for `certificate_days` more. The disk needs `disk_mb`, and
+    the clock may be `clock_seconds` off.
+    """
+
+    late_runs: Annotated[float, Field(ge=2, le=100)] = 3
+    overdue_minutes: Annotated[float, Field(ge=1, le=1440)] = 5
+    rests: Annotated[int, Field(ge=1, le=20)] = 4
+    last: Annotated[int, Field(ge=10, le=10_000)] = 100
+    least: Annotated[int, Field(ge=1, le=1000)] = 5
+    undelivered_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    filtered_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    unknown_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    silent_minutes: Annotated[float, Field(ge=1, le=1440)] = 10
+    inbound_minutes: Annotated[float, Field(ge=1, le=1440)] = 10
+    page_tries: Annotated[int, Field(ge=1, le=100)] = 3
+    backup_hours: Annotated[float, Field(gt=0, le=720)] = 26
+    disk_mb: Annotated[float, Field(ge=1)] = 500
+    clock_seconds: Annotated[float, Field(gt=0, le=60)] = 2
+    certificate_days: Annotated[float, Field(ge=0, le=90)] = 14
+
+
+class LoggingSettings(_Table):
+    """What web process and worker write to stderr: lines of words or of JSON, from which level on, and whether a line
+    for each request, with its route and never its address.
+    """
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: bool = False
+
+
 class SiteSettings(_Table):
-    """The default site."""
+    """The default site. `on_call` are paged for people in danger, `on_call_ops` for faults of the service; where no one
+    is named for those, `on_call` are.
+    """
 
     key: Annotated[str, AfterValidator(_site_key)] = "main"
     alias: Annotated[str, AfterValidator(_alias)] = "Oak Street Office"
@@ -393,6 +466,7 @@ class SiteSettings(_Table):
     zone: Zone = "America/New_York"
     region: Annotated[str, AfterValidator(_region)] = "US"
     on_call: tuple[OnCall, ...] = ()
+    on_call_ops: tuple[OnCall, ...] = ()
     closures: tuple[date, ...] = ()
 
 
@@ -421,6 +495,8 @@ class Settings(_Table):
     web: WebSettings = WebSettings()
     sending: SendingSettings = SendingSettings()
     jobs: JobSettings = JobSettings()
+    health: HealthSettings = HealthSettings()
+    logging: LoggingSettings = LoggingSettings()
     site: SiteSettings = SiteSettings()
     sites: SitesSettings = SitesSettings()
     go_live: GoLiveSettings = GoLiveSettings()
@@ -516,8 +592,8 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     for (table, key), (_, value) in from_environment.items():
         values.setdefault(table, {})
         if isinstance(values[table], dict):  # else it is reported below
-            values[table][key] = value
-    context = {"environ": environ, "from_file": ("site", "on_call") not in from_environment}
+            values[table][key] = _entries_from_environment(value) if key in _ROTAS else value
+    context = {"environ": environ, "from_file": True}
     try:
         return Settings.model_validate({**values, "source": path if path.exists() else None}, context=context)
     except ValidationError as error:
@@ -544,9 +620,10 @@ def in_force(settings: Settings, environ: Mapping[str, str] | None = None) -> It
     variables = _read_environment(environ)
     written = _read_file(settings.source) if settings.source is not None else {}
     for table in _TABLES:
-        shown = getattr(settings, table).model_dump(mode="json", exclude={"on_call"})
+        shown = getattr(settings, table).model_dump(mode="json", exclude=set(_ROTAS))
         if table == "site":
-            shown["on_call"] = [_without_address(contact) for contact in settings.site.on_call]
+            for rota in _ROTAS:
+                shown[rota] = [_without_address(contact) for contact in getattr(settings.site, rota)]
         for key, value in shown.items():
             place = variables.get((table, key), ("", None))[0]
             if not place:
@@ -616,6 +693,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
+_ROTAS = ("on_call", "on_call_ops")
 _SECRETS = (
     *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET"),
     *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS", "REMINDERS_MONITOR_TOKEN"),

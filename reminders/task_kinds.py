@@ -12,11 +12,15 @@ CRISIS_OUTCOMES = ("reached", "welfare_check", "handed_over", "false_alarm")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of task: what happened, what to do, and how it may end."""
+    """A kind of task: what happened, what to do, and how it may end.
+
+    One of `ops` is a fault of the service: about no patient, and told to the rota of ops.
+    """
 
     title: str
     to_do: str
     outcomes: tuple[str, ...] = _DONE
+    ops: bool = False
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -98,6 +102,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "Look at what would go now (reminders backlog), then release it or drop it. What is dropped counts as "
             "expired.",
             ("released", "dropped", "not_needed"),
+            ops=True,
         ),
         "restored": Kind(
             "The database was restored from a backup",
@@ -105,17 +110,27 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "was changed since. Of texts that stay held no one knows whether they went: see reminders restored, then "
             "release or drop them.",
             ("released", "dropped", "not_needed"),
+            ops=True,
         ),
         "sender_fault": Kind(
             "A sender is stopped: no text goes out by it",
             "See the code for what is wrong and mend it with Twilio. Until then phone: reminders calls prints whom, "
             "first visits first.",
+            ops=True,
+        ),
+        "health": Kind(
+            "Something is wrong with the service",
+            "Its first line below says what, and the health page what to do about it. It closes by itself when it is "
+            "over. Whom no text reaches meanwhile, phone: reminders calls.",
+            ("done", "not_needed"),
+            ops=True,
         ),
         "stuck": Kind(
             "Something cannot be processed",
             "Its line below names the row. Read and do by hand what it says, and tell whoever runs the service: the "
             "log has the cause. Everything else goes on.",
             ("done", "not_needed"),
+            ops=True,
         ),
         "uncertain": Kind(
             "No one knows whether a text went", "Call about the visit; Twilio cannot say whether it was taken."

@@ -333,7 +333,7 @@ def all_jobs_succeed(context) -> None:
 
 def test_readyz_is_about_this_process_and_statusz_about_the_service(context, travel):
     caller = Caller(context, role="ops")
-    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"]
+    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain", "health"]
     answer = caller.get("/statusz")
     assert answer.status_code == 503
     assert answer.json()["troubles"] == [f"the {job} job has not succeeded yet" for job in jobs]
@@ -348,7 +348,10 @@ def test_readyz_is_about_this_process_and_statusz_about_the_service(context, tra
     answer = caller.get("/statusz")
     assert (answer.status_code, answer.json()["troubles"]) == (
         503,
-        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page", "tally", "chain")],
+        [
+            f"the {job} job has not succeeded lately"
+            for job in ("send", "settle", "poll", "page", "tally", "chain", "health")
+        ],
     )
     answer = caller.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "troubles": []})

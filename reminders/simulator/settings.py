@@ -59,6 +59,7 @@ class SimulatorSettings:
     it; with more than `longest_queue` seconds of work it is full. From there: `sent_after` its turn a text is sent, for
     the last `sending_for` of which it shows as `sending`; `delivered_after` that comes the final word, except for the
     share `unreceipted`. `created_after` is how long the answer to a create takes; the message is made at its beginning.
+    From its final word on a message shows its price, `price_per_segment` for each segment; 0: none.
 
     Inbound texts go to `inbound_url`; where that call is lost, once to `fallback_url`, or else the TwiML Bin
     `fallback_twiml`, which Twilio itself keeps, is done. After that a text is in the list only.
@@ -89,6 +90,7 @@ class SimulatorSettings:
     answers: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int = 100
     segments_per_second: float = 0.0
+    price_per_segment: float = 0.0
     sender_paces: Mapping[str, float] = field(default_factory=dict)
     longest_queue: float = 36_000.0
     created_after: Duration = 0.0

@@ -87,6 +87,7 @@ class Seen:
     """A message as Twilio holds it.
 
     `sender` is the messaging service where one was used, else the number; `created_at` is UTC, to the second;
+    `price` is what Twilio bills, None until it says so;
     `is_answer` says that TwiML or Twilio itself made it in answer to an inbound text: never we.
     """
 
@@ -99,6 +100,7 @@ class Seen:
     created_at: datetime
     segments: int | None
     is_answer: bool = False
+    price: str | None = None
 
 
 class Unreachable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names a state of the world
@@ -368,6 +370,7 @@ def _seen(message: MessageInstance) -> Seen:
         error_code=message.error_code if isinstance(message.error_code, int) else None,
         segments=_segments(message.num_segments),
         is_answer=str(message.direction) == "outbound-reply",
+        price=str(message.price) if message.price is not None else None,
     )
 
 

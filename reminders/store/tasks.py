@@ -384,6 +384,32 @@ def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
     return {task_id for task_id, what in latest.items() if what == "answer lost"}
 
 
+def kinds_of(tx: Transaction, task_ids: Collection[int]) -> dict[int, str]:
+    """Number → kind of these tasks."""
+    rows = tx.all(sa.select(tasks.c.id, tasks.c.kind).where(tasks.c.id.in_(task_ids)))
+    return {row.id: row.kind for row in rows}
+
+
+def latest_details(tx: Transaction, task_ids: Collection[int], what: str) -> dict[int, str]:
+    """Number → the detail of the latest event of that sort, of these tasks."""
+    query = sa.select(task_events.c.task_id, task_events.c.detail).where(
+        task_events.c.task_id.in_(task_ids), task_events.c.what == what, task_events.c.detail.is_not(None)
+    )
+    return {row.task_id: row.detail for row in tx.all(query.order_by(task_events.c.id))}
+
+
+def details(tx: Transaction, task_id: int, what: str) -> set[str]:
+    """What the events of that sort of a task say."""
+    query = sa.select(task_events.c.detail).where(task_events.c.task_id == task_id, task_events.c.what == what)
+    return {row.detail for row in tx.all(query) if row.detail}
+
+
+def stuck_pages(tx: Transaction, tries: int) -> int:
+    """How many pages no one's service has taken after so many tries."""
+    query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries >= tries)
+    return int(tx.value(query))
+
+
 def unaccepted_pages(tx: Transaction) -> int:
     """How many pages no one's service has taken after the first try."""
     query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries > 0)

@@ -13,6 +13,7 @@ from reminders import clock, queries
 from reminders.queries import statistics
 from reminders.service import AppContext
 from reminders.service.operations import health, upgrade
+from reminders.service.operations import metrics as process
 from reminders.web.access import ANYBODY, MONITORS
 from reminders.web.webhooks import TheContext
 
@@ -61,12 +62,18 @@ class _Figures(Collector):
         self._context = context
 
     def collect(self) -> Iterator[Metric]:
-        figures = statistics.figures(self._context.database)
+        up = "1 when the database answers; without it there are no figures of the service"
+        try:
+            figures = statistics.figures(self._context.database)
+            now = health.status(self._context, clock.now())
+        except queries.Unavailable:
+            yield GaugeMetricFamily("reminders_database_up", up, value=0)
+            return
+        yield GaugeMetricFamily("reminders_database_up", up, value=1)
         texts = GaugeMetricFamily("reminders_texts", "Texts by state", labels=["state"])
         for state, count in figures.texts.items():
             texts.add_metric([state], count)
         yield texts
-        now = health.status(self._context, clock.now())
         yield GaugeMetricFamily("reminders_ok", "1 when status is ok", value=float(now.ok))
         yield GaugeMetricFamily("reminders_due", "Texts due and not yet handed over", value=now.due)
         yield GaugeMetricFamily(
@@ -76,6 +83,12 @@ class _Figures(Collector):
         for name, job in now.jobs.items():
             ages.add_metric([name], job.age_seconds if job.age_seconds is not None else float("inf"))
         yield ages
+        broken = GaugeMetricFamily("reminders_rule_broken", "1 while a health rule is broken", labels=["rule"])
+        value = GaugeMetricFamily("reminders_rule_value", "The figure that a health rule looks at", labels=["rule"])
+        for one in now.findings:
+            broken.add_metric([one.rule.name], float(one.found.state == "bad"))
+            value.add_metric([one.rule.name], one.found.value)
+        yield from (broken, value)
         tasks = GaugeMetricFamily("reminders_tasks_open", "Open tasks by urgency", labels=["urgency"])
         for urgency, count in figures.tasks.items():
             tasks.add_metric([urgency], count)
@@ -86,7 +99,8 @@ class _Figures(Collector):
 
 @router.get("/metrics", dependencies=[Depends(MONITORS)])
 def metrics(context: TheContext) -> Response:
-    """Prometheus figures."""
+    """Prometheus figures: those of the service, and what this process counts. docs/metrics.md lists them."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(context))
-    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+    said = generate_latest(registry) + generate_latest(process.REGISTRY)
+    return Response(said, media_type="text/plain; version=0.0.4; charset=utf-8")

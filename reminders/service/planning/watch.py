@@ -130,12 +130,14 @@ class _Watch:
             ),
         ]
 
-    def _open(self, kind: str, key: str, *, due_at: datetime | None = None, **about: int | None) -> None:
+    def _open(
+        self, kind: str, key: str, *, due_at: datetime | None = None, what: str | None = None, **about: int | None
+    ) -> None:
         due = max(self._now, due_at or tasks.waking(self._now, self._site.zone))
         site_id, now = self._site.id, self._now
 
         def change(tx: store.Transaction) -> int:
-            _, fresh = store.tasks.open_task(
+            task_id, fresh = store.tasks.open_task(
                 tx,
                 kind=kind,
                 key=key,
@@ -146,6 +148,8 @@ class _Watch:
                 once=True,
                 **about,
             )
+            if fresh and what is not None:  # the line names the text, and so its code
+                store.tasks.add_event(tx, task_id, now, what=what, who="the service", text_id=about.get("text_id"))
             return int(fresh)
 
         there = self._wanted.get(key)
@@ -280,6 +284,7 @@ class _Watch:
                 kind,
                 f"{kind}:{row.text_id}",
                 due_at=min(tasks.waking(self._now, self._site.zone), row.starts_at - BEFORE_VISIT),
+                what="not arrived",
                 text_id=row.text_id,
                 number_id=row.number_id,
                 patient_id=row.patient_id,

@@ -40,7 +40,7 @@ def write_down(context: AppContext, tx: store.Transaction, answers: Sequence[Ans
     # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
     working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
-        keys = [f"sender_fault:{sender}" for sender in working]
+        keys = [f"sender_fault:{sender}" for sender in working] + ["sender_fault:account"]
         store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")
 
 
@@ -68,10 +68,12 @@ def react_to_sender(
         store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=now + timedelta(seconds=rest))
     if not code.pages_ops:
         return
+    # What is wrong with the account stops every sender: that is one fault, and one task.
+    whose = "account" if code.class_ == "account" else str(sender_id)
     task_id, fresh = store.tasks.open_task(
         tx,
         kind="sender_fault",
-        key=f"sender_fault:{sender_id}",
+        key=f"sender_fault:{whose}",
         urgency="urgent",
         site_id=store.people.site_of_sender(tx, sender_id).id,
         now=now,
