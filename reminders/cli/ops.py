@@ -160,9 +160,10 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
 
 
 def try_oncall(json: Json = False) -> None:
-    """Page everyone on both rotas that this is a test; ends with 1 where a page was not taken.
+    """Page everyone on call that this is a test.
 
-    While twilio.live is false only webhooks on this machine are called. `reminders doctor` says when each was reached.
+    It goes to both rotas, and ends with 1 where a page was not taken. While twilio.live is false only webhooks on this
+    machine are called. `reminders doctor` says when each contact was reached.
     """
     import asyncio
 

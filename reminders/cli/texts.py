@@ -221,7 +221,7 @@ def costs(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many lines.")] = 1_000,
     json: Json = False,
 ) -> None:
-    """Say what texts cost: by month, or of one month by site, plan or text.
+    """Say what texts cost, by month, site, plan or text.
 
     In the currency of the Twilio account: Twilio's price where it told one, else sending.price_per_segment.
     """

@@ -59,7 +59,7 @@ def check(context: AppContext, now: datetime) -> int:
 
 def _cut_off(tx: store.Transaction, now: datetime) -> list[int]:
     """The senders that have got nothing through for so long, although they tried."""
-    failed = [row for row in store.queue.failed_since_it_worked(tx) if _is_of_the_line(row)]
+    failed = [row for row in store.queue.failed_since_it_worked(tx, now) if _is_of_the_line(row)]
     released = store.backup.all_marks(tx).get(_ENDED, datetime.min.replace(tzinfo=UTC)) if failed else now
     return sorted({row.sender_id for row in failed if now - max(row.at, released) > OUTAGE})
 

@@ -275,15 +275,16 @@ def resting(tx: Transaction) -> list[Resting]:
     return [Resting(row.id, row.stopped_until, row.stopped_code or 0, row.stops) for row in rows]
 
 
-def failed_since_it_worked(tx: Transaction) -> Sequence[Row[Any]]:
-    """Of the senders that do not work: when calls were refused since they worked last: sender_id, error_code, what, at
-    (the first of each sort).
+def failed_since_it_worked(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Of the senders that do not work: when calls were refused since they worked last, of the last day: sender_id,
+    error_code, what, at (the first of each sort).
     """
+    lately = attempts.c.id >= first_id(now - timedelta(days=1))
     found: list[Row[Any]] = []
     first = sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at")
     sort = attempts.c.sender_id, attempts.c.error_code, attempts.c.what
     for row in tx.all(sa.select(senders.c.id).where(senders.c.stops > 0)):
-        mine = attempts.c.sender_id == row.id
+        mine = sa.and_(attempts.c.sender_id == row.id, lately)
         worked = sa.select(attempts.c.id).where(mine, attempts.c.answer == "accepted")
         last = tx.value(worked.order_by(attempts.c.id.desc()).limit(1)) or 0
         refused = sa.select(*sort, first).where(mine, attempts.c.id > last, attempts.c.answer == "refused")
