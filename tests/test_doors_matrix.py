@@ -27,7 +27,7 @@ from reminders.store.database import schema
 THEN = NOW + timedelta(minutes=10, seconds=0.5)  # of each request, so that no second ends between two
 FAR = 7_000_000  # no row is so far behind the last one
 
-OF_THE_REQUEST = {"content-length", "ratelimit", "set-cookie"}
+OF_THE_REQUEST = {"content-length", "ratelimit", "set-cookie", "x-request-id"}
 
 TABLES = {
     "patient_id": schema.patients,

@@ -77,6 +77,7 @@ def test_while_any_job_fails_that_is_told_and_scans_are_no_heartbeat(outside, be
     beat.bad("poll")
     until(lambda: outside.paths == ["/ping/abc/fail"])
     beat.good("send")
+    assert beat._told.keys() == {"/fail"}
     beat.good("page")
     beat.bad("watch")
     until(lambda: len(outside.calls) == 2)

@@ -15,6 +15,7 @@ from reminders import clock, queries
 from reminders.cli import app
 from reminders.service.operations import health
 from reminders.service.tasks import handling, page_links
+from reminders.store.database import schema
 
 HTTPS = "https://texts.example.invalid"
 
@@ -62,11 +63,17 @@ def test_a_page_carries_a_link_that_acknowledges_with_one_tap_and_shows_nothing_
     task = alarm(clinic)
     assert (task.owner, task.escalates_at) == ("on call: First", None)
     assert task.acknowledged_at is not None
+    (row,) = [one for one in clinic.context.database.read(_audit) if one.what == "task taken"]
+    assert (row.who, row.row_id) == ("on call: First", task.id)
     assert "acknowledged this alarm already" in tap(clinic, path).text
     clinic.travel(after(20))
     clinic.pager.called()
     clinic.page()
     assert clinic.pager.called() == []
+
+
+def _audit(tx):
+    return list(tx.all(schema.audit.select()))
 
 
 def test_a_link_expires_and_one_that_was_changed_or_made_with_another_key_is_none(clinic):
