@@ -1,4 +1,4 @@
-"""`python -m jobs`: the worker. Start it as often as you like on one PostgreSQL; all are equal."""
+"""`python -m jobs`: the worker. Start as many as you like on one PostgreSQL; all are equal."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ log = logging.getLogger("jobs")
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; then finish what is on the wire. 0, or 1 where it cannot start."""
-    os.umask(0o077)  # whatever we write is for our own user
+    """Run until SIGTERM or SIGINT, then finish the texts on the wire. Returns 0, or 1 if it cannot start."""
+    os.umask(0o077)  # files we write are for our own user only
     logs.set_up()
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda *_: stop.set())  # nothing else: a handler runs in the middle of anything
+        signal.signal(wanted, lambda *_: stop.set())  # nothing more: a handler may interrupt anything
     try:
         context = AppContext.open()
         logs.set_up(how=context.settings.logging)
@@ -52,7 +52,7 @@ def main() -> int:
     log.info("started: %s", ", ".join(f"{name} every {seconds:g} s" for name, (seconds, _) in jobs.items()))
     while not stop.wait(1):
         timetable.rearm(clock.machine())
-    log.info("stopping: what is on the wire is finished first")
+    log.info("stopping: texts on the wire are finished first")
     line.stop_claiming()
     timetable.stop()
     line.stop()
@@ -68,7 +68,7 @@ def _run(context: AppContext, beat: Heartbeat, name: str) -> None:
 
 
 def _wait_for_database(context: AppContext, stop: threading.Event) -> None:
-    """Wait until the database answers; then refuse one of another schema, or whose seals do not open."""
+    """Wait until the database answers, then refuse one with another schema, or one that our keys do not open."""
     while not stop.is_set():
         try:
             store.check(context.database)

@@ -269,7 +269,7 @@ class WebSettings(_Table):
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
     `demo` lets anyone at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
     `previews_per_minute` for each key and member of staff. `monitors` are addresses and networks that may ask /statusz
-    and /metrics, beside this machine and whoever has the token. `tries_per_login` wrong sign-ins from one address, and
+    and /metrics, besides this machine and those with the token. `tries_per_login` wrong sign-ins from one address, and
     `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
     bodies.
     """

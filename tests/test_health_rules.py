@@ -322,7 +322,7 @@ def test_people_in_danger_and_faults_are_paged_in_other_words_to_other_people(cl
     assert {page.contact for page in ops.pages} == {"Ops"}
 
 
-def test_without_a_rota_of_its_own_a_fault_reaches_whoever_is_on_call(database_url, tmp_path, travel, twilio):
+def test_without_a_rota_of_its_own_a_fault_reaches_those_on_call(database_url, tmp_path, travel, twilio):
     clinic = Clinic(database_url, tmp_path, travel, twilio, ("Nurse", {}))
     all_jobs_succeed(clinic.context)
     clinic.travel(after(13))
@@ -334,7 +334,7 @@ def test_without_a_rota_of_its_own_a_fault_reaches_whoever_is_on_call(database_u
 
 def test_what_is_wrong_with_the_account_is_one_task_however_many_senders_it_stops(clinic, twilio, ops):
     context = clinic.context
-    twilio.rule(fault="unauthorised")
+    twilio.rule(fault="unauthorized")
     accept(context, 1, opens(0))
     worker(clinic, after(1))
     (task,) = queries.tasks.list_tasks(context.database, kind="sender_fault")

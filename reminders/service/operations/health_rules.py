@@ -395,7 +395,7 @@ RULES: tuple[Rule, ...] = (
         "pages",
         "Pages to on-call",
         "health.page_tries",
-        "Phone whoever is on call now. Then try the addresses of the rota: reminders oncall test.",
+        "Phone the person on call now. Then try the addresses of the rota: reminders oncall test.",
         True,
         _pages,
     ),

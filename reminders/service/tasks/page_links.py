@@ -1,6 +1,6 @@
 """The link in a page: one tap acknowledges the alarm, without a sign-in, from a phone in the night.
 
-It is signed with `REMINDERS_SECRET_KEY` and stands for one task and one contact for twelve hours. Whoever holds it can
+It is signed with `REMINDERS_SECRET_KEY` and stands for one task and one contact for twelve hours. The holder can
 say "I have it" and see nothing. A program that looks at links must not acknowledge, so the link shows one button.
 
 The same page proves that a contact hears us: when each was last reached is kept, by a print of its address.
@@ -89,7 +89,7 @@ def _state(tx: store.Transaction, link: Link) -> State:
         return "over"
     if task.acknowledged_at is not None:
         return "acknowledged"
-    # A link is made to the second; an alarm that began anew since has pages, and links, of its own.
+    # A link is made to the second; an alarm that began again since has pages, and links, of its own.
     began_after = task.rung_at is not None and task.rung_at - link.made_at > timedelta(seconds=1)
     return "newer" if began_after else "rings"
 
