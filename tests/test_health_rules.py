@@ -24,7 +24,7 @@ from oncall import Clinic, Pager
 from test_backup import accept, after, opens
 from test_web_pages import all_jobs_succeed, figures
 
-from reminders import clock, queries, store
+from reminders import clock, queries, store, task_kinds
 from reminders.queries import explanations
 from reminders.service.operations import certificate, faults, health, health_checks, health_rules, runs
 from reminders.service.sending import backlog, outcomes
@@ -75,7 +75,7 @@ def faults_open(context, *, closed=False):
 
 
 def told(clinic, task):
-    (said,) = [event.detail for event in clinic.story(task.id) if event.what == "fault"]
+    (said,) = [explanations.detail(event) for event in clinic.story(task.id) if event.what == "fault"]
     return said
 
 
@@ -88,7 +88,7 @@ def test_twilio_away_for_ten_minutes_is_told_once_and_what_piled_up_waits_for_a_
     (task,) = faults_open(context)
     assert (task.urgency, task.patients, task.site) == ("urgent", (), "main")
     assert told(clinic, task) == "Senders: We could not get through to Twilio; nothing was sent"
-    follows = {event.detail for event in clinic.story(task.id) if event.what == "follows"}
+    follows = {explanations.detail(event) for event in clinic.story(task.id) if event.what == "follows"}
     assert {"Texts to us"} <= follows <= {"Texts to us", "Oldest due text"}
     (held,) = queries.tasks.list_tasks(context.database, kind="backlog")
     assert held.rung_at is not None
@@ -149,7 +149,9 @@ def test_a_campaign_that_networks_filter_is_one_task_that_names_the_code(clinic,
     assert said.startswith(
         "Filtered texts: 4 of the last 4 that ended were filtered or refused by networks (4 with code 30007)"
     )
-    assert [event.detail for event in clinic.story(task.id) if event.what == "follows"] == ["Texts that do not arrive"]
+    assert [explanations.detail(event) for event in clinic.story(task.id) if event.what == "follows"] == [
+        "Texts that do not arrive"
+    ]
     (page,) = ops.pages
     assert page.said.startswith(f"Service fault, task {task.id} | Service fault, task {task.id}. Filtered texts: 4 of")
     assert "reminders tasks take" in page.said
@@ -197,7 +199,7 @@ def broken(context):
 
 
 def _keys(tx):
-    return [key.removeprefix("health:") for key in store.tasks.open_keys(tx, "health")]
+    return [key.removeprefix("health:") for key in store.tasks.open_keys(tx, task_kinds.HEALTH)]
 
 
 def test_a_worker_that_has_stopped_is_told_by_who_is_left_and_one_that_starts_catches_up(clinic):
@@ -338,7 +340,9 @@ def test_what_is_wrong_with_the_account_is_one_task_however_many_senders_it_stop
     accept(context, 1, opens(0))
     worker(clinic, after(1))
     (task,) = queries.tasks.list_tasks(context.database, kind="sender_fault")
-    assert context.database.read(lambda tx: store.tasks.open_keys(tx, "sender_fault")) == ["sender_fault:account"]
+    assert context.database.read(lambda tx: store.tasks.open_keys(tx, task_kinds.SENDER_FAULT)) == [
+        "sender_fault:account"
+    ]
     for minute in (2, 4, 8, 13):
         worker(clinic, after(minute))
     assert faults_open(context) == []  # the sender's own task says it

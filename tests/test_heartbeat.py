@@ -11,6 +11,7 @@ from test_web_pages import all_jobs_succeed
 
 from jobs.sender_thread import Line
 from reminders import clock, queries
+from reminders.queries import explanations
 from reminders.service.operations import health, standing_in
 from reminders.service.operations.heartbeat import Heartbeat
 from reminders.settings import SettingsError, in_force, load
@@ -161,7 +162,7 @@ def test_with_every_worker_dead_the_web_process_repeats_escalates_and_tells_ops(
     assert standing_in.stand_in(context, clock.now()) == ["page", "health"]
     assert "Second" in clinic.pager.called()
     faults = queries.tasks.list_tasks(context.database, kind="health")
-    said = [event.detail for fault in faults for event in clinic.story(fault.id) if event.what == "fault"]
+    said = [explanations.detail(one) for fault in faults for one in clinic.story(fault.id) if one.what == "fault"]
     assert any(one.startswith("Jobs: Behind: send") for one in said)
     assert not health.status(context, clock.now()).jobs["page"].fresh  # what only we do is late, and looks so
     all_jobs_succeed(context)

@@ -15,6 +15,7 @@ from people import KNOWN, document, one_off, raw
 from web_caller import Caller
 
 from reminders import clock, plans, store, wording
+from reminders.queries import explanations
 from reminders.service import planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
@@ -511,7 +512,7 @@ def test_l11_a_text_by_webhook_and_by_list_is_taken_in_once_with_its_true_time(o
     ]
     assert office.answers() == ["stop_confirm"]
     (task,) = office.tasks("stop_early")
-    assert any("sent 15:00 UTC" in (event.detail or "") for event in office.story(task.id))
+    assert any("sent 15:00 UTC" in (explanations.detail(event) or "") for event in office.story(task.id))
 
 
 @pytest.mark.parametrize("first", ["STOP", "START"])

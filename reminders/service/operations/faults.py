@@ -10,16 +10,15 @@ from datetime import datetime, timedelta
 
 from reminders import store
 from reminders.app_context import AppContext
-from reminders.service import tasks
 from reminders.service.operations import certificate, health
 from reminders.service.operations.health_rules import Finding
 from reminders.service.tasks import oncall
+from reminders.task_kinds import HEALTH, OVER, SENDER_FAULT, Happened
 
 log = logging.getLogger(__name__)
 
-KIND = "health"
 LEFT_ALONE = timedelta(hours=4)  # a person closed the task although the fault goes on
-_STANDS_FOR = {"sender": "sender_fault"}  # a rule → the kind of task that already tells of it
+_STANDS_FOR = {"sender": SENDER_FAULT}  # a rule → the kind of task that already tells of it
 
 
 def look(context: AppContext, now: datetime) -> int:
@@ -29,21 +28,21 @@ def look(context: AppContext, now: datetime) -> int:
     certificate.look(context, now)
     findings = {one.rule.name: one for one in health.status(context, now).findings}
     telling = {name: one for name, one in findings.items() if one.found.tells}
-    standing = context.database.read(lambda tx: store.tasks.open_keys(tx, KIND))
+    standing = context.database.read(lambda tx: store.tasks.open_keys(tx, HEALTH))
     if not telling and not standing:
         return 0
     return context.database.write(lambda tx: _tell(context, tx, telling, now), again=True)
 
 
 def _key(name: str) -> str:
-    return f"{KIND}:{name}"
+    return HEALTH.key(what=name)
 
 
 def _tell(context: AppContext, tx: store.Transaction, telling: Mapping[str, Finding], now: datetime) -> int:
     opened = 0
     numbers: dict[str, int] = {}
     follows: dict[str, str] = {}
-    standing = set(store.tasks.open_keys(tx, KIND))
+    standing = set(store.tasks.open_keys(tx, HEALTH))
     for name, one in telling.items():
         cause = next((other for other in one.rule.because_of if other in telling), None)
         if cause is not None and _key(name) not in standing:
@@ -58,10 +57,11 @@ def _tell(context: AppContext, tx: store.Transaction, telling: Mapping[str, Find
     for name, cause in follows.items():
         if (number := numbers.get(_root(cause, follows))) is not None:
             said = telling[name].rule.title
-            if said not in store.tasks.details(tx, number, "follows"):
-                store.tasks.add_event(tx, number, now, what="follows", who="the service", detail=said)
-    over = [key for key in standing if key.removeprefix(f"{KIND}:") not in telling]
-    store.tasks.close_by_key(tx, over, now, outcome="over", why="it is over")
+            story = store.tasks.story(tx, number, words=False)
+            if said not in {event.values.get("rule") for event in story if event.what == Happened.FOLLOWS}:
+                store.tasks.add_event(tx, number, now, Happened.FOLLOWS, {"rule": said})
+    over = [key for key in standing if key.removeprefix(f"{HEALTH.name}:") not in telling]
+    store.tasks.close_by_key(tx, over, OVER, now)
     return opened
 
 
@@ -82,17 +82,18 @@ def _open(context: AppContext, tx: store.Transaction, one: Finding, now: datetim
     urgent = one.rule.pages
     number, fresh = store.tasks.open_task(
         tx,
-        kind=KIND,
-        key=key,
-        urgency="urgent" if urgent else "soon",
+        HEALTH,
         site_id=store.people.keep_default_site(tx, context.settings, now),
+        zone=context.settings.site.zone,
         now=now,
-        due_at=now + timedelta(minutes=30) if urgent else tasks.waking(now, context.settings.site.zone),
+        grave=urgent,
+        what=one.rule.name,
     )
     if fresh:
         said = f"{one.rule.title}: {one.found.said}"
         log.error("the service is not well: %s", said)
-        store.tasks.add_event(tx, number, now, what=oncall.FAULT, who="the service", detail=said)
+        # A value of a line is cut after 80 letters.
+        store.tasks.add_event(tx, number, now, Happened.FAULT, {"first": said[:80], "then": said[80:160]})
         if urgent:
             oncall.ring(context, tx, number, now)
     return number, fresh

@@ -251,11 +251,11 @@ def _inbound(seen: Seen) -> Found:
 
 
 def _pages(seen: Seen) -> Found:
-    many = store.tasks.unaccepted_pages(seen.tx)
+    many = store.oncall.unaccepted_pages(seen.tx)
     if not many:
         return Found("ok", "All were taken")
     return _bad(
-        f"{many} that no service has taken", many, tells=store.tasks.stuck_pages(seen.tx, seen.limits.page_tries) > 0
+        f"{many} that no service has taken", many, tells=store.oncall.stuck_pages(seen.tx, seen.limits.page_tries) > 0
     )
 
 

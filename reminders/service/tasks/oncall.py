@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from reminders import plans, store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.paging import Contact, Pager, Rota
 from reminders.service import tasks
 from reminders.service.operations import metrics
 from reminders.service.tasks import page_links
-from reminders.store import Row
+from reminders.store.oncall import Page
+from reminders.task_kinds import Happened
+from reminders.wording.task_words import UNREACHED
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,6 @@ EVERY = timedelta(minutes=15)  # to acknowledge, and between two steps of the es
 BUSY = timedelta(seconds=45)
 AGAIN = timedelta(seconds=20)
 LONGEST = timedelta(minutes=2)
-FAULT = "fault"  # what a fault of the service is; it names no one, for a page says it
-UNREACHED = "our answer could not reach them: call now"
 
 
 def rota(context: AppContext, kind: str = "crisis") -> Rota:
@@ -56,8 +56,8 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
     While no one has acknowledged it, it pages again and escalates as it would have: someone who writes every ten
     minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `again`.
     """
-    ring_number, step = store.tasks.ring(tx, task_id, now, EVERY, anew=anew)
-    kind = store.tasks.kinds_of(tx, [task_id])[task_id]
+    ring_number, step = store.oncall.ring(tx, task_id, now, EVERY, anew=anew)
+    kind = store.oncall.kinds_of(tx, [task_id])[task_id]
     called = dict.fromkeys([*_contacts(context, kind, now, 0), *_contacts(context, kind, now, step)])
     _call(tx, task_id, list(called), now, ring_number=ring_number, step=step)
 
@@ -65,9 +65,9 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
 def _call(
     tx: store.Transaction, task_id: int, called: list[str], now: datetime, *, ring_number: int, step: int
 ) -> None:
-    store.tasks.call(tx, task_id, called, now, ring_number=ring_number, step=step)
+    store.oncall.call(tx, task_id, called, now, ring_number=ring_number, step=step)
     if not called:
-        store.tasks.add_event(tx, task_id, now, what="no one is on call", who="the service")
+        store.tasks.add_event(tx, task_id, now, Happened.NO_ONE_ON_CALL)
 
 
 def _names(known: Rota) -> Mapping[Contact, str]:
@@ -92,20 +92,16 @@ def escalate(context: AppContext, now: datetime) -> int:
     """
 
     def work(tx: store.Transaction) -> int:
-        rows = store.tasks.escalating(tx, now)
+        rows = store.oncall.escalating(tx, now)
         for row in rows:
             step = max(row.step + 1, (now - row.rung_at) // EVERY)
             called = _contacts(context, row.kind, now, step)
             store.tasks.change_task(tx, row.id, step=step, escalates_at=row.rung_at + EVERY * (step + 1))
-            detail = f"{step * 15} minutes without acknowledgement"
-            store.tasks.add_event(tx, row.id, now, what="escalated", who="the service", detail=detail)
+            store.tasks.add_event(tx, row.id, now, Happened.ESCALATED, {"minutes": step * 15})
             _call(tx, row.id, called, now, ring_number=row.rings, step=step)
         return len(rows)
 
     return context.database.write(work, again=True)
-
-
-UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what someone wrote
 
 
 def call_about_unread(context: AppContext, now: datetime) -> int:
@@ -117,10 +113,10 @@ def call_about_unread(context: AppContext, now: datetime) -> int:
 
     def work(tx: store.Transaction) -> int:
         rung = 0
-        for row in store.tasks.overdue_unheard(tx, now, UNREAD):
+        for row in store.oncall.overdue_unheard(tx, now):
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
-            store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")
+            store.tasks.add_event(tx, row.id, now, Happened.OVERDUE)
             ring(context, tx, row.id, now)
             rung += 1
         return rung
@@ -138,10 +134,16 @@ class _About:
 
 
 def _about(tx: store.Transaction, task_ids: set[int]) -> Mapping[int, _About]:
-    lost = store.tasks.with_lost_answers(tx, task_ids)
-    faults = store.tasks.latest_details(tx, task_ids, FAULT)
-    kinds = store.tasks.kinds_of(tx, task_ids)
+    lost = store.oncall.with_lost_answers(tx, task_ids)
+    kinds = store.oncall.kinds_of(tx, task_ids)
+    faults = {one: fault for one, kind in kinds.items() if task_kinds.KINDS[kind].ops and (fault := fault_of(tx, one))}
     return {task_id: _About(kind, task_id in lost, faults.get(task_id)) for task_id, kind in kinds.items()}
+
+
+def fault_of(tx: store.Transaction, task_id: int) -> str | None:
+    """What a fault of the service is, in words; it names no one, for a page says it."""
+    said = [event.values for event in store.tasks.story(tx, task_id, words=False) if event.what == Happened.FAULT]
+    return f"{said[-1]['first']}{said[-1]['then']}" if said else None
 
 
 def _words(task_id: int, about: _About) -> tuple[str, str]:
@@ -157,7 +159,7 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
 
     Safe in two processes at once: a page is taken for some seconds, and told at least once.
     """
-    taken = context.database.write(lambda tx: store.tasks.take_pages(tx, now, now + BUSY), again=True)
+    taken = context.database.write(lambda tx: store.oncall.take_pages(tx, now, now + BUSY), again=True)
     if not taken:
         return 0, 0
     about = context.database.read(lambda tx: _about(tx, {page.task_id for page in taken}))
@@ -167,7 +169,7 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
     }
     line = pager(context)
 
-    async def one(page: Row[Any]) -> bool | None:
+    async def one(page: Page) -> bool | None:
         contact = known[about[page.task_id].kind].get(page.contact)
         if contact is None:
             return None
@@ -185,12 +187,12 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
             if answer:
                 page_links.taken(context, tx, known[about[page.task_id].kind][page.contact], now)
             if answer is None:  # off the rota since: who is on it now is called in their place
-                store.tasks.drop_page(tx, page, now)
+                store.oncall.drop_page(tx, page, now)
                 called = _contacts(context, about[page.task_id].kind, now, page.step)
                 _call(tx, page.task_id, called, now, ring_number=page.ring, step=page.step)
             else:
                 again_at = now + min(LONGEST, AGAIN * (page.tries + 1))
-                store.tasks.note_page(tx, page, now, accepted=answer, again_at=again_at)
+                store.oncall.note_page(tx, page, now, accepted=answer, again_at=again_at)
 
     context.database.write(note, again=True)
     failed = sum(answer is False for answer in answers)
@@ -225,7 +227,7 @@ async def try_everyone(context: AppContext, now: datetime, *, who: str) -> list[
             if answer:
                 page_links.taken(context, tx, proof.contact, now)
         site = store.people.keep_default_site(tx, context.settings, now)
-        store.audit_log.note(tx, who=who, what="on-call tested", table="sites", row=site, now=now)
+        store.audit_log.note(tx, who=who, what=Action.ON_CALL_TESTED, table="sites", row=site, now=now)
 
     context.database.write(note, again=True)
     found = zip(everyone, answers, strict=True)
@@ -238,13 +240,9 @@ def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: dateti
     Twilio refuses a number that sent STOP (21610), phones are off, windows shut: then only a call is left. Who has
     acknowledged the alarm is told, and keeps it.
     """
-    lost = store.tasks.lost_answers(tx, now)
+    lost = store.oncall.lost_answers(tx, now)
     for row in lost:
-        why = {"uncertain": "no one knows whether our answer went", "unconfirmed": "no one knows whether it arrived"}
-        said = why.get(row.state, UNREACHED)
-        code = f" (code {row.error_code})" if row.error_code else ""
-        store.tasks.add_event(
-            tx, row.task_id, now, what="answer lost", who="the service", detail=said + code, text_id=row.text_id
-        )
+        values = {"state": row.state} | ({"code": row.error_code} if row.error_code else {})
+        store.tasks.add_event(tx, row.task_id, now, Happened.ANSWER_LOST, values, text_id=row.text_id)
         ring(context, tx, row.task_id, now, anew=False)
     return len(lost)
