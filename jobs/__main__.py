@@ -11,7 +11,8 @@ from jobs.sender_thread import Line
 from jobs.timetable import Timetable
 from reminders import clock, store
 from reminders.service import AppContext
-from reminders.service.operations import health, logs, presence, runs
+from reminders.service.operations import health, logs, metrics, presence, runs
+from reminders.service.operations.heartbeat import Heartbeat
 from reminders.settings import SettingsError
 
 log = logging.getLogger("jobs")
@@ -26,6 +27,7 @@ def main() -> int:
         signal.signal(wanted, lambda *_: stop.set())  # nothing more: a handler may interrupt anything
     try:
         context = AppContext.open()
+        logs.set_up(how=context.settings.logging)
         _wait_for_database(context, stop)
         if stop.is_set():
             return 0
@@ -33,11 +35,15 @@ def main() -> int:
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
         return 1
+    if context.settings.jobs.metrics_port:
+        metrics.serve(context.settings.jobs.metrics_host, context.settings.jobs.metrics_port)
     here = presence.Presence(context, "worker")
     here.start()
-    line = Line(context)
+    beat = Heartbeat(context.settings.jobs.heartbeat_url)
+    beat.start()
+    line = Line(context, beat)
     jobs = {
-        name: (seconds, line.wake if name == "send" else partial(runs.run, context, name))
+        name: (seconds, line.wake if name == "send" else partial(_run, context, beat, name))
         for name, seconds in health.job_intervals(context).items()
     }
     timetable = Timetable(jobs, clock.machine())
@@ -50,10 +56,15 @@ def main() -> int:
     line.stop_claiming()
     timetable.stop()
     line.stop()
+    beat.stop()
     here.stop()
     context.close()
     log.info("stopped")
     return 0
+
+
+def _run(context: AppContext, beat: Heartbeat, name: str) -> None:
+    (beat.good if runs.run(context, name) else beat.bad)(name)
 
 
 def _wait_for_database(context: AppContext, stop: threading.Event) -> None:

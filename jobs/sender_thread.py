@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from reminders import clock
 from reminders.service import AppContext
 from reminders.service.operations import runs
+from reminders.service.operations.heartbeat import Heartbeat
 from reminders.service.sending import backlog
 from reminders.service.sending.dispatch import MOST_SKEW, Dispatch
 
@@ -24,8 +25,9 @@ TIME_EVERY = 60.0  # seconds between two measurements of the database's clock
 class Line:
     """Sends due texts each time it is woken, until it is stopped."""
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, beat: Heartbeat | None = None) -> None:
         self._context = context
+        self._beat = beat or Heartbeat(None)
         self._wakened = threading.Event()
         self._stop = threading.Event()
         self._stamped = self._timed = float("-inf")
@@ -65,10 +67,12 @@ class Line:
                 try:
                     executor.submit(self._keep_time).result()
                     if self._skewed:
+                        self._beat.bad("send")
                         continue
                     executor.submit(backlog.check, self._context, clock.now()).result()
                     runner.run(dispatch.drain())
                 except Exception as error:  # ruff: ignore[blind-except]  no failure of any length may end this loop
+                    self._beat.bad("send")
                     executor.submit(runs.failed, self._context, "send", error).result()
             runner.run(gateway.close())
 
@@ -83,6 +87,7 @@ class Line:
 
     def _scanned(self) -> None:
         """Record a successful scan, in the database thread."""
+        self._beat.good("send")
         if time.monotonic() - self._stamped >= STAMP_EVERY:
             runs.succeeded(self._context, "send")
             self._stamped = time.monotonic()

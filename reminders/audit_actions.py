@@ -24,6 +24,7 @@ class Action(StrEnum):
     OPT_OUT_LIFTED_BY_A_NEW_CONSENT = "opt-out lifted by a new consent"
     TEXT_TYPED = "text typed"
     TEST_TEXT_SENT = "test text sent"
+    ON_CALL_TESTED = "on-call tested"
 
     # Numbers; said at another site too.
     NUMBER_CHANGED = "number changed"

@@ -87,6 +87,19 @@ def _address(text: str) -> str:
         raise ValueError(msg) from None
 
 
+def _watcher(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        msg = "must be IP addresses or networks, such as 10.0.0.9 or 10.1.0.0/16"
+        raise ValueError(msg) from None
+    this_machine = ipaddress.ip_network("127.0.0.0/8" if network.version == 4 else "::1/128")
+    if network.overlaps(this_machine):
+        msg = "must not hold this machine itself: it may ask anyway, and what a proxy here passes on must not"
+        raise ValueError(msg)
+    return str(network)
+
+
 def _alias(alias: str) -> str:
     if problems := wording.check_alias(alias):
         raise ValueError("; ".join(problems))
@@ -155,6 +168,14 @@ def _file_or_https(place: str) -> str:
     if not place or ("://" in place and not (place.startswith("https://") and urlsplit(place).hostname)):
         raise ValueError("must be a file, or an address that begins with https://")
     return place
+
+
+def _beat(url: str) -> str:
+    parts = urlsplit(url)
+    is_ours = parts.scheme == "http" and _is_on_this_machine(url)
+    if not (parts.hostname and (parts.scheme == "https" or is_ours)) or parts.query or parts.fragment:
+        raise ValueError("must be an https address, or an http one on this machine, without ? and #")
+    return url.rstrip("/")
 
 
 def _days(value: object) -> frozenset[int]:
@@ -247,7 +268,8 @@ class WebSettings(_Table):
     A sign-in ends after `idle_minutes` without a request, and at the latest after `longest_hours` (45 CFR 164.312
     (a)(2)(iii), automatic logoff). `proxies` are the addresses of our own proxies, whose X-Forwarded-For is believed.
     `demo` lets anyone at this machine in, as one of the demo's staff. `api_per_minute` is for each API key,
-    `previews_per_minute` for each key and member of staff. `tries_per_login` wrong sign-ins from one address, and
+    `previews_per_minute` for each key and member of staff. `monitors` are addresses and networks that may ask /statusz
+    and /metrics, besides this machine and those with the token. `tries_per_login` wrong sign-ins from one address, and
     `tries_per_address` of all logins, are free before one must wait. `api_bytes` and `webhook_bytes` are the largest
     bodies.
     """
@@ -258,6 +280,7 @@ class WebSettings(_Table):
     idle_minutes: Annotated[int, Field(ge=1, le=60)] = 15
     longest_hours: Annotated[int, Field(ge=1, le=24)] = 12
     proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
+    monitors: tuple[Annotated[str, AfterValidator(_watcher)], ...] = ()
     demo: bool = False
     api_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
     previews_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 120
@@ -286,10 +309,14 @@ class SendingSettings(_Table):
     backlog: Annotated[int, Field(ge=0)] = 200
     countries: tuple[Annotated[str, AfterValidator(_country)], ...] = ()
     samples_per_day: Annotated[int, Field(ge=0, le=1000)] = 10
+    price_per_segment: Annotated[float, Field(ge=0, le=10)] | None = None
+    budget_per_month: Annotated[float, Field(gt=0)] | None = None
 
 
 class JobSettings(_Table):
-    """The interval of each job, in seconds, the folder watched for plan files, and where the audit's head is kept."""
+    """The interval of each job, in seconds, the folder watched for plan files, where the audit's head is kept, and the
+    address that is told that the service works (`heartbeat_url`). A worker shows its metrics at `metrics_port`; 0: not.
+    """
 
     send_seconds: Annotated[float, Field(gt=0)] = 5
     settle_seconds: Annotated[float, Field(gt=0)] = 30
@@ -301,8 +328,25 @@ class JobSettings(_Table):
     watch_seconds: Annotated[float, Field(gt=0)] = 300
     tally_seconds: Annotated[float, Field(gt=0)] = 60
     chain_seconds: Annotated[float, Field(gt=0)] = 60
+    health_seconds: Annotated[float, Field(gt=0, le=300)] = 30
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     import_folder: Path | None = None
     audit_head: Annotated[str, AfterValidator(_file_or_https)] | None = None
+    heartbeat_url: Annotated[str, AfterValidator(_beat)] | None = None
+
+
+@dataclass(frozen=True)
+class _FromEnvironment:
+    """An entry of a rota that the environment holds, where an address with its secret may stand."""
+
+    entry: object
+
+
+def _entries_from_environment(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [_FromEnvironment(one) for one in value]
 
 
 class OnCall(_Table):
@@ -321,6 +365,9 @@ class OnCall(_Table):
     @model_validator(mode="before")
     @classmethod
     def _with_its_address(cls, entry: object, info: ValidationInfo) -> object:
+        is_from_environment = isinstance(entry, _FromEnvironment)
+        if isinstance(entry, _FromEnvironment):
+            entry = entry.entry
         if isinstance(entry, OnCall):
             return entry
         if isinstance(entry, str):
@@ -340,7 +387,8 @@ class OnCall(_Table):
             if service is None:
                 msg = f"{variable or 'page'} holds no address that apprise knows, such as mailto://… or json://…"
                 raise ValueError(msg)
-            if variable is None and context.get("from_file") and not is_webhook_here(service):
+            is_in_file = context.get("from_file") and not is_from_environment
+            if variable is None and is_in_file and not is_webhook_here(service):
                 raise ValueError(
                     "an address holds a secret: put it into the environment and name the variable in page_env; only a"
                     " webhook on this machine (json://127.0.0.1:9000/) may stand in a file"
@@ -368,8 +416,48 @@ def _page_variable(name: object, environ: Mapping[str, str]) -> str:
     return address
 
 
+class HealthSettings(_Table):
+    """The thresholds of the health rules (docs/monitoring.md).
+
+    `late_runs` of a job may fail or be missed. A text may be overdue for `overdue_minutes`. A sender may rest `rests`
+    times in a row. Of the `last` texts that Twilio took, and of its last answers, the shares may be undelivered,
+    filtered or unknown, and below `least` of them nothing is said. Twilio may be silent for `silent_minutes` after it
+    took a text, the list of texts to us may fail for `inbound_minutes`, a page may be tried `page_tries` times. A
+    backup holds for `backup_hours`, a certificate must hold for `certificate_days` more. The disk needs `disk_mb`, and
+    the clock may be `clock_seconds` off.
+    """
+
+    late_runs: Annotated[float, Field(ge=2, le=100)] = 3
+    overdue_minutes: Annotated[float, Field(ge=1, le=1440)] = 5
+    rests: Annotated[int, Field(ge=1, le=20)] = 4
+    last: Annotated[int, Field(ge=10, le=10_000)] = 100
+    least: Annotated[int, Field(ge=1, le=1000)] = 5
+    undelivered_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    filtered_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    unknown_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    silent_minutes: Annotated[float, Field(ge=1, le=1440)] = 10
+    inbound_minutes: Annotated[float, Field(ge=1, le=1440)] = 10
+    page_tries: Annotated[int, Field(ge=1, le=100)] = 3
+    backup_hours: Annotated[float, Field(gt=0, le=720)] = 26
+    disk_mb: Annotated[float, Field(ge=1)] = 500
+    clock_seconds: Annotated[float, Field(gt=0, le=60)] = 2
+    certificate_days: Annotated[float, Field(ge=0, le=90)] = 14
+
+
+class LoggingSettings(_Table):
+    """What web process and worker write to stderr: lines of words or of JSON, from which level on, and whether a line
+    for each request, with its route and never its address.
+    """
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: bool = False
+
+
 class SiteSettings(_Table):
-    """The default site."""
+    """The default site. `on_call` are paged for people in danger, `on_call_ops` for faults of the service; where no one
+    is named for those, `on_call` are.
+    """
 
     key: Annotated[str, AfterValidator(_site_key)] = "main"
     alias: Annotated[str, AfterValidator(_alias)] = "Oak Street Office"
@@ -378,6 +466,7 @@ class SiteSettings(_Table):
     zone: Zone = "America/New_York"
     region: Annotated[str, AfterValidator(_region)] = "US"
     on_call: tuple[OnCall, ...] = ()
+    on_call_ops: tuple[OnCall, ...] = ()
     closures: tuple[date, ...] = ()
 
 
@@ -406,6 +495,8 @@ class Settings(_Table):
     web: WebSettings = WebSettings()
     sending: SendingSettings = SendingSettings()
     jobs: JobSettings = JobSettings()
+    health: HealthSettings = HealthSettings()
+    logging: LoggingSettings = LoggingSettings()
     site: SiteSettings = SiteSettings()
     sites: SitesSettings = SitesSettings()
     go_live: GoLiveSettings = GoLiveSettings()
@@ -465,7 +556,8 @@ class Secrets:
 
     `sealing_keys` maps key id → 32 bytes, in the order given: the first seals, all open (README.md#settings).
     `made_here` says that keys were generated on this machine, which is fine for a demo and refused when live;
-    `new_keys_file` is where they are kept if that happened just now, so that a person can be told.
+    `new_keys_file` is where they are kept if that happened just now, so that a person can be told. Who says
+    `monitor_token` may ask /statusz and /metrics from anywhere.
     """
 
     account_sid: str
@@ -476,6 +568,7 @@ class Secrets:
     sealing_keys: Mapping[str, bytes]
     made_here: bool
     new_keys_file: Path | None = None
+    monitor_token: str | None = None
 
     @cached_property
     def first_sealing_key(self) -> str:
@@ -499,8 +592,8 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     for (table, key), (_, value) in from_environment.items():
         values.setdefault(table, {})
         if isinstance(values[table], dict):  # else it is reported below
-            values[table][key] = value
-    context = {"environ": environ, "from_file": ("site", "on_call") not in from_environment}
+            values[table][key] = _entries_from_environment(value) if key in _ROTAS else value
+    context = {"environ": environ, "from_file": True}
     try:
         return Settings.model_validate({**values, "source": path if path.exists() else None}, context=context)
     except ValidationError as error:
@@ -527,9 +620,10 @@ def in_force(settings: Settings, environ: Mapping[str, str] | None = None) -> It
     variables = _read_environment(environ)
     written = _read_file(settings.source) if settings.source is not None else {}
     for table in _TABLES:
-        shown = getattr(settings, table).model_dump(mode="json", exclude={"on_call"})
+        shown = getattr(settings, table).model_dump(mode="json", exclude=set(_ROTAS))
         if table == "site":
-            shown["on_call"] = [_without_address(contact) for contact in settings.site.on_call]
+            for rota in _ROTAS:
+                shown[rota] = [_without_address(contact) for contact in getattr(settings.site, rota)]
         for key, value in shown.items():
             place = variables.get((table, key), ("", None))[0]
             if not place:
@@ -599,14 +693,15 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
+_ROTAS = ("on_call", "on_call_ops")
 _SECRETS = (
     *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET"),
-    *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS"),
+    *("REMINDERS_SECRET_KEY", "REMINDERS_SEALING_KEYS", "REMINDERS_MONITOR_TOKEN"),
 )
 
 # Secrets and the name of the file share the prefix and are no settings.
 _NOT_SETTINGS = frozenset(
-    PREFIX + name for base in ("SECRET_KEY", "SEALING_KEYS") for name in (base, f"{base}_FILE")
+    PREFIX + name for base in ("SECRET_KEY", "SEALING_KEYS", "MONITOR_TOKEN") for name in (base, f"{base}_FILE")
 ) | {PREFIX + "SETTINGS", PREFIX + "TEST_BROWSER"}
 
 
@@ -704,6 +799,9 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, mak
     short = found["REMINDERS_SECRET_KEY"] is not None and len(found["REMINDERS_SECRET_KEY"].encode()) < 32
     if short and settings.twilio.live:
         raise SettingsError("REMINDERS_SECRET_KEY: must be 32 bytes or longer; `reminders keys make --all` makes one")
+    token = found["REMINDERS_MONITOR_TOKEN"]
+    if token is not None and len(token) < 20:
+        raise SettingsError("REMINDERS_MONITOR_TOKEN: must be 20 characters or longer, such as `openssl rand -hex 20`")
     made_here = False
     new_keys_file = None
     if not (found["REMINDERS_SECRET_KEY"] and found["REMINDERS_SEALING_KEYS"]):
@@ -721,6 +819,7 @@ def secrets(settings: Settings, environ: Mapping[str, str] | None = None, *, mak
         sealing_keys=_parse_sealing_keys(found["REMINDERS_SEALING_KEYS"] or ""),
         made_here=made_here,
         new_keys_file=new_keys_file,
+        monitor_token=token,
     )
 
 

@@ -88,6 +88,9 @@ class Happened(StrEnum):
     RESTORED = "restored"
     LOOKED_UP = "looked up"
     UNKNOWN_TEXT = "no one knows of this text"
+    FAULT = "fault"
+    FOLLOWS = "follows"
+    NOT_ARRIVED = "not arrived"
     CLOSED = "closed"
 
 
@@ -114,6 +117,7 @@ ALL_MARKED = Cause("all_marked", "done")
 WELL_AGAIN = Cause("well_again", "done")
 TEXTS_GO_AGAIN = Cause("texts_go_again", "not_needed")
 ALL_LOOKED_UP = Cause("all_looked_up", "not_needed")
+OVER = Cause("over", "over")
 # These belong to no kind: a person decides, or everything that is about a patient ends.
 RELEASED = Cause("released", "released")
 DROPPED = Cause("dropped", "dropped")
@@ -159,6 +163,7 @@ class Kind:
     last one is taken. A task that is opened as `grave` is urgent, and due by that instead. One to be `read` is about
     what someone wrote: more of it makes the task unheard again, and those on call are called about it. One that `calls`
     makes someone call the patient, who can speak of any visit then. One that `outlives` stays when its patient died.
+    One of `ops` is a fault of the service: about no patient, and told to the rota of ops.
     """
 
     name: str
@@ -173,6 +178,7 @@ class Kind:
     read: bool = False
     calls: bool = False
     outlives: bool = False
+    ops: bool = False
 
     def key(self, **about: Unpack[About]) -> str:
         """The key of the task of this kind about that. Raises KeyError where too little of it is known."""
@@ -382,6 +388,7 @@ BACKLOG = Kind(
     urgency="urgent",
     due=_AT_ONCE,
     outcomes=("released", "dropped", "not_needed"),
+    ops=True,
 )
 RESTORED = Kind(
     "restored",
@@ -394,16 +401,29 @@ RESTORED = Kind(
     due=_AT_ONCE,
     outcomes=("released", "dropped", "not_needed"),
     closed_by=(ALL_LOOKED_UP,),
+    ops=True,
 )
 SENDER_FAULT = Kind(
     "sender_fault",
     "A sender is stopped: no text goes out by it",
     "See the code for what is wrong and mend it with Twilio. Until then phone: reminders calls prints whom, first"
     " visits first.",
-    keys=("{sender_id}",),
+    keys=("{sender_id}", "{what}"),
     urgency="urgent",
     due=_AT_ONCE,
     closed_by=(TEXTS_GO_AGAIN,),
+    ops=True,
+)
+HEALTH = Kind(
+    "health",
+    "Something is wrong with the service",
+    "Its first line below says what, and the health page what to do about it. It closes by itself when it is "
+    "over. Whom no text reaches meanwhile, phone: reminders calls.",
+    keys=("{what}",),
+    grave=_AT_ONCE,
+    outcomes=("done", "not_needed", "over"),
+    closed_by=(OVER,),
+    ops=True,
 )
 STUCK = Kind(
     "stuck",
@@ -413,6 +433,7 @@ STUCK = Kind(
     keys=("{job}:{what}:{row}",),
     outcomes=("done", "not_needed"),
     closed_by=(WELL_AGAIN,),
+    ops=True,
 )
 UNCERTAIN = Kind(
     "uncertain",

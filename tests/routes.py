@@ -14,13 +14,13 @@ class Route:
     method: str
     path: str
     lets_in: object
-    """A permission, or `anyone`, `local`, `signed in`, `key`; None where the route says nothing."""
+    """A permission, or `anyone`, `monitors`, `signed in`, `key`; None where the route says nothing."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
-_MARKS = {access.ANYBODY: "anybody", access.LOCAL: "local", access.SIGNED_IN: "signed in"}
+_MARKS = {access.ANYBODY: "anybody", access.MONITORS: "monitors", access.SIGNED_IN: "signed in"}
 
 
 def walk(app) -> list[Route]:

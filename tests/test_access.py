@@ -133,7 +133,9 @@ def asked(caller: Caller, route: routes.Route, path: str):
 def pages(app) -> list[routes.Route]:
     """Every route that is not public; those of the API, which take a key, have their own test."""
     return [
-        one for one in routes.walk(app) if one.lets_in not in {"anybody", "local"} and not one.path.startswith("/api/")
+        one
+        for one in routes.walk(app)
+        if one.lets_in not in {"anybody", "monitors"} and not one.path.startswith("/api/")
     ]
 
 
@@ -320,6 +322,7 @@ def site_form(key: str) -> dict[str, str]:
 MOVED = {"what": "move", "to_on": "2026-12-04", "to_at": "15:00"}
 SAY = "Please call us when you can."
 POSTED = {
+    "/health/test-page": {},
     "/inbox/{number}/take": {},
     "/inbox/{number}/note": {"note": "rang, no answer"},
     "/inbox/{number}/say": {"to": reader_of, "words": SAY, "do": "send"},
@@ -359,6 +362,7 @@ POSTED = {
 NOT_POSTED = {
     "/sms/status/{ref}": "Twilio's own words, kept as receipts",
     "/sms/inbound": "the phone's own words, kept as replies; what they change is noted, see test_web_webhooks",
+    "/on-call/{token}": "wants the link of a page; test_page_links taps it, which takes the task as its contact",
     "/sign-in/code": "test_sign_in walks it, and asks the audit",
     "/enrol": "as above",
     "/account/factor": "wants a code of another phone; test_pages_staff walks it",

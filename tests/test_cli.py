@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"
 NOTHING = ""  # on a stream
 COMMANDS = {
-    "migrate", "import", "preview", "send", "settle", "log", "stats", "status",
+    "migrate", "import", "preview", "send", "settle", "log", "stats", "costs", "status", "oncall test",
     "plans pause", "plans resume", "plans end",
     "pause", "resume", "programs", "sessions move", "sessions cancel", "sessions show", "sessions undo",
     "plans transfer", "appointments move", "appointments cancel",
@@ -461,7 +461,7 @@ def test_status_when_nothing_ever_ran(run_both):
     assert "python -m jobs" in shown.stderr
     said = run_both.json("status", code=1)
     assert said["ok"] is False
-    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"}
+    assert set(said["jobs"]) == {"send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain", "health"}
     for job in said["jobs"].values():
         assert job == {"last_success": None, "age_seconds": None, "error": None}
     assert said["queue"] == {"due": 0, "oldest_due_seconds": None, "sending": 0, "uncertain": 0}
@@ -469,7 +469,7 @@ def test_status_when_nothing_ever_ran(run_both):
 
 def test_status_when_all_is_well(run_both):
     context = open_context(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain", "health"):
         runs.succeeded(context, name)
     context.close()
     said = run_both.json("status")
@@ -531,7 +531,7 @@ def test_doctor_on_a_server_that_is_away(tmp_path, monkeypatch):
 
 def test_doctor_when_all_is_well(run_both):
     context = open_context(run_both.url, run_both.folder)
-    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"):
+    for name in ("send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain", "health"):
         runs.succeeded(context, name)
     context.close()
     assert all(check["ok"] for check in checks(run_both, code=0).values())

@@ -86,7 +86,9 @@ def test_rule_11_health_is_the_age_of_the_last_success(context):
     now = clock.now()
     assert health.status(context, now).ok
     later = health.status(context, now + timedelta(minutes=2))
-    assert later.troubles == [f"the {name} job has not succeeded lately" for name in ("send", "settle", "page")]
+    assert later.troubles == [
+        f"the {name} job has not succeeded lately" for name in ("send", "settle", "page", "health")
+    ]
 
 
 def test_rule_9_the_line_sends_when_it_is_woken_and_ends_when_it_is_stopped(line, twilio, monkeypatch):

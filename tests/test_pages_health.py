@@ -61,7 +61,8 @@ def test_every_light_says_what_to_do(here):
     names = set(shining(here))
     assert names == {
         "Sender", "Jobs", "Oldest due text", "Senders", "Sending", "Backlog", "Pages to on-call", "Urgent tasks",
-        "Callbacks", "Twilio's answers", "Database", "Clock", "Disk", "Backup", "Proxies",
+        "Callbacks", "Twilio's answers", "Database", "Clock", "Disk", "Backup", "Proxies", "Certificate",
+        "Filtered texts", "Texts that do not arrive", "Texts to us", "Budget of the month",
     }  # fmt: skip
     shown, _ = page(here)
     assert len([one for one in shown.all("li") if "light" in (one.get("class") or "")]) == len(names)

@@ -630,9 +630,18 @@ def test_every_route_says_whom_it_lets_in(here):
     public = {route.path for route in found if route.lets_in == "anybody"}
     assert public == {
         *("/healthz", "/readyz", "/sms/status/{ref}", "/sms/inbound"),
-        *("/sign-in", "/sign-in/code", "/sign-in/demo", "/enrol", "/invitation/{token}", "/sign-out", "/help"),
+        *(
+            "/sign-in",
+            "/sign-in/code",
+            "/sign-in/demo",
+            "/enrol",
+            "/invitation/{token}",
+            "/sign-out",
+            "/help",
+            "/on-call/{token}",
+        ),
     }
-    assert {route.path for route in found if route.lets_in == "local"} == {"/metrics"}
+    assert {route.path for route in found if route.lets_in == "monitors"} == {"/metrics", "/statusz"}
 
 
 def test_who_has_no_role_is_told_so(context):

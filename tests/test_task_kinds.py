@@ -48,6 +48,8 @@ KEYS = [
     ("review", {"plan_id": 6, "day": 30}, "review:6:30"),
     *((name, {}, name) for name in ("backlog", "restored")),
     ("sender_fault", {"sender_id": 8}, "sender_fault:8"),
+    ("sender_fault", {"what": "account"}, "sender_fault:account"),
+    ("health", {"what": "filtered"}, "health:filtered"),
     ("stuck", {"job": "watch", "what": "rule of age", "row": "x", "text_id": None}, "stuck:watch:rule of age:x"),
 ]
 

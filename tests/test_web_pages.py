@@ -80,7 +80,7 @@ class Page(HTMLParser):
 # Strangers
 
 
-@pytest.mark.parametrize("path", ["/", "/log", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/log", "/metrics", "/statusz"])
 @pytest.mark.parametrize(
     ("client", "host", "header"),
     [
@@ -103,7 +103,7 @@ class Page(HTMLParser):
 def test_a_stranger_sees_no_page_and_no_figures(here, path, client, host, header):
     accept(here)
     answer = Caller(here, client=client, host=host).get(path, headers={header: "127.0.0.1"} if header else {})
-    if path == "/metrics":
+    if path in {"/metrics", "/statusz"}:
         assert answer.status_code == 403
     else:
         assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/sign-in")
@@ -138,7 +138,7 @@ def test_who_is_signed_in_sees_pages_wherever_they_are(here):
 def test_strangers_may_ask_whether_it_is_up(here):
     stranger = Caller(here, client="203.0.113.9", host="texts.example.org")
     assert stranger.get("/healthz").status_code == 200
-    assert stranger.get("/readyz").status_code == 503
+    assert stranger.get("/readyz").status_code == 200
     assert stranger.get("/static/app.css").headers["content-type"].startswith("text/css")
 
 
@@ -158,7 +158,8 @@ def test_every_answer_carries_the_headers(here):
         ("GET", "/help"): 200,
         ("GET", "/log?state=no"): 422,
         ("GET", "/healthz"): 200,
-        ("GET", "/readyz"): 503,
+        ("GET", "/readyz"): 200,
+        ("GET", "/statusz"): 503,
         ("GET", "/metrics"): 200,
         ("POST", "/sms/status/{ref}"): 403,
         ("POST", "/sms/inbound"): 403,
@@ -330,36 +331,46 @@ def all_jobs_succeed(context) -> None:
         runs.succeeded(context, job)
 
 
-def test_readyz_is_ready_once_every_job_has_succeeded(context, travel):
+def test_readyz_is_about_this_process_and_statusz_about_the_service(context, travel):
     caller = Caller(context, role="ops")
-    answer = caller.get("/readyz")
-    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain"]
+    jobs = ["send", "settle", "plan", "ask", "poll", "page", "watch", "tally", "chain", "health"]
+    answer = caller.get("/statusz")
     assert answer.status_code == 503
-    assert answer.json() == {"ok": False, "troubles": [f"the {job} job has not succeeded yet" for job in jobs]}
+    assert answer.json()["troubles"] == [f"the {job} job has not succeeded yet" for job in jobs]
+    assert caller.get("/readyz").json() == {"ok": True, "troubles": []}
     all_jobs_succeed(context)
-    answer = caller.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"ok": True, "troubles": []})
+    answer = caller.get("/statusz")
+    assert (answer.status_code, answer.json()["ok"], answer.json()["troubles"]) == (200, True, [])
+    said = health.status(context, clock.now()).as_json()
+    assert answer.json().keys() == said.keys()
+    assert answer.json()["queue"] == said["queue"]
     travel(NOW + timedelta(minutes=5))
-    answer = caller.get("/readyz")
+    answer = caller.get("/statusz")
     assert (answer.status_code, answer.json()["troubles"]) == (
         503,
-        [f"the {job} job has not succeeded lately" for job in ("send", "settle", "poll", "page", "tally", "chain")],
+        [
+            f"the {job} job has not succeeded lately"
+            for job in ("send", "settle", "poll", "page", "tally", "chain", "health")
+        ],
     )
+    answer = caller.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "troubles": []})
 
 
 def test_while_sending_is_paused_replies_must_still_find_us(context, travel):
     accept(context)
     all_jobs_succeed(context)
     health.pause_site(context, None, clock.now(), pause=True, who="test")
-    assert not health.status(context, clock.now()).ok
+    assert Caller(context).get("/statusz").status_code == 503
     assert Caller(context).get("/readyz").status_code == 200
 
 
-def test_readyz_names_a_missing_schema(tmp_path):
+def test_readyz_and_statusz_name_a_missing_schema(tmp_path):
     context = open_context(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
-    answer = Caller(context).get("/readyz")
-    assert answer.status_code == 503
-    assert "migrate" in answer.json()["troubles"][0]
+    for path in ("/readyz", "/statusz"):
+        answer = Caller(context).get(path)
+        assert answer.status_code == 503
+        assert "migrate" in answer.json()["troubles"][0]
     context.close()
 
 

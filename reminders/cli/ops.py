@@ -159,6 +159,32 @@ def _print_ended(many: int, *, drop: bool, json: bool) -> None:
         err.print(f"Texts {word}: {many}." + ("" if drop else " Those whose window is past do not go."))
 
 
+def try_oncall(json: Json = False) -> None:
+    """Page everyone on call that this is a test.
+
+    It goes to both rotas, and ends with 1 where a page was not taken. While twilio.live is false only webhooks on this
+    machine are called. `reminders doctor` says when each contact was reached.
+    """
+    import asyncio
+
+    from reminders import clock
+    from reminders.service.tasks import oncall
+
+    with app_context() as context:
+        tested = asyncio.run(oncall.try_everyone(context, clock.now(), who=who()))
+    if json:
+        print_json_lines(asdict(one) for one in tested)
+    else:
+        print_table(
+            "Test pages",
+            ["Contact", "Rota", "Taken"],
+            [(one.name, f"site.{one.rota}", "yes" if one.taken else "NO") for one in tested],
+            empty="No one is on call: name someone in site.on_call.",
+        )
+    if not tested or not all(one.taken for one in tested):
+        raise typer.Exit(Exit.REFUSED)
+
+
 def show_backlog(json: Json = False) -> None:
     """Show what is held since an outage, by hour of deadline."""
     from reminders.service.sending import backlog

@@ -1,7 +1,7 @@
 """Commands about texts: send them, settle them, see what became of them, stop and start."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -184,7 +184,8 @@ def stats(
                 return None
             zone = place.zone if place is not None else context.settings.site.zone
             sites = [place.id] if place is not None else None
-            return service.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
+            price = context.settings.sending.price_per_segment
+            return service.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site, price=price)
 
         found = context.database.read(look)
     if found is None:
@@ -200,6 +201,7 @@ def stats(
         ("Delivered of those that ended", "none yet" if whole.delivery_rate is None else f"{whole.delivery_rate:.1%}"),
         ("Segments", whole.segments),
         ("Replies, STOPs among them", f"{whole.replies}, {whole.stops}"),
+        ("Cost, estimated in it", f"{found.cost.total:.2f}, {found.cost.estimated or 0:.2f}"),
     ]
     for what, (half, most) in (("handed over", whole.lag), ("known how they ended", whole.word)):
         if half is not None:
@@ -208,6 +210,71 @@ def stats(
     print_table(f"Texts, {range_}", ["", "Number"], rows, empty="No texts.")
     if found.counted_at is not None:
         err.print(f"As counted {found.counted_at:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def costs(
+    which: Annotated[str, typer.Option("--by", metavar="WHAT", help="month, site, plan or text.")] = "month",
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="Of this month; default the present one.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(metavar="S", help="Only this site's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many lines.")] = 1_000,
+    json: Json = False,
+) -> None:
+    """Say what texts cost, by month, site, plan or text.
+
+    In the currency of the Twilio account: Twilio's price where it told one, else sending.price_per_segment.
+    """
+    from datetime import date
+
+    from reminders import clock, plans, queries
+    from reminders.queries import costs as service
+
+    if which not in {"month", "site", "plan", "text"}:
+        raise typer.BadParameter("write month, site, plan or text", param_hint="--by")
+    try:
+        day = date.fromisoformat(f"{month}-01") if month is not None else None
+    except ValueError:
+        raise typer.BadParameter("write a month such as 2026-11", param_hint="--month") from None
+    with app_context() as context:
+        now, price = clock.now(), context.settings.sending.price_per_segment
+
+        def look(tx: queries.Transaction) -> list[tuple[str, service.Cost]] | None:
+            place = queries.people.site_by_key(tx, site) if site is not None else None
+            if site is not None and place is None:
+                return None
+            zone = place.zone if place is not None else context.settings.site.zone
+            places = [place.id] if place is not None else None
+            if which == "month" and day is None:
+                return service.months(tx, now, zone, price=price, places=places)
+            since, until = service.month(day or plans.to_wall(now, zone).date(), zone)
+            if which == "month":
+                return [(str(month), service.total(tx, since=since, until=until, price=price, places=places))]
+            return service.by(
+                tx,
+                cast("Literal['site', 'plan', 'text']", which),
+                since=since,
+                until=until,
+                price=price,
+                places=places,
+                limit=limit,
+            )
+
+        found = context.database.read(look)
+    if found is None:
+        end(Exit.NOT_FOUND, f"There is no site {site}.")
+    if json:
+        print_json_lines({which: name, **cost.as_json()} for name, cost in found)
+        return
+    print_table(
+        f"What texts cost, by {which}",
+        [which.capitalize(), "Texts", "Segments", "Cost", "Estimated in it", "Segments without a price"],
+        [
+            (name, cost.texts, cost.segments, f"{cost.total:.4f}", f"{cost.estimated or 0:.4f}", cost.unpriced)
+            for name, cost in found
+        ],
+        empty="No texts.",
+    )
 
 
 Site = Annotated[str | None, typer.Option(metavar="S", help="The site's key; default the default site.")]

@@ -13,6 +13,7 @@ from reminders.lifecycle import HANDED_OVER, State
 from reminders.queries.counts import Span, cells, counted_at, measured, percentile
 from reminders.store import Database
 from reminders.store.operations.tallies import hour_at, instant
+from reminders.store.sending.costs import Cost
 
 STOPS = ("stop", "stop_asked")
 
@@ -83,6 +84,7 @@ class Numbers:
     reasons: Counter[str]
     codes: Counter[int]
     meanings: Counter[str]
+    cost: Cost
 
     def as_json(self) -> dict[str, Any]:
         """As command line and API give them."""
@@ -97,6 +99,7 @@ class Numbers:
             "not_sent_because": dict(self.reasons.most_common()),
             "codes": {str(code): many for code, many in self.codes.most_common()},
             "meanings": dict(self.meanings.most_common()),
+            "cost": self.cost.as_json(),
             "points": [_as_json(point) for point in self.points],
         }
 
@@ -126,15 +129,19 @@ def numbers(
     zone: str,
     sites: Collection[int] | None = None,
     site: str | None = None,
+    price: float | None = None,
 ) -> Numbers:
     """The numbers of the last 24 hours (`24h`), of so many days up to today (`7d`, `30d`, `90d`), or of `all` time.
 
     Hours and days are those of `zone`; `sites` are the sites counted (None: all), `site` the key that was asked for.
+    `price` is that of a segment until Twilio says what it billed.
     """
     points = list(starmap(Point, _edges(now, range_, zone)))
     span = Span(points[0].since, points[-1].until, sites) if points else Span(sites=sites)
     whole = Point(span.since or instant(0), span.until or now)
-    found = Numbers(range_, site, zone, counted_at(tx, span), whole, points, *(Counter() for _ in range(4)))
+    cost = store.costs.total(tx, since=whole.since, until=whole.until, price=price, places=sites)
+    at = counted_at(tx, span)
+    found = Numbers(range_, site, zone, at, whole, points, Counter(), Counter(), Counter(), Counter(), cost)
     of_hour = _by_hour(points)
     for cell in cells(tx, span, by_hour=bool(points)):
         if cell.code:

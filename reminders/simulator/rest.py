@@ -465,7 +465,7 @@ class Simulator(PhoneNetwork):
             "messaging_service_sid": message.service,
             "num_media": str(message.media),
             "num_segments": str(message.segments),
-            "price": None,
+            "price": self._price(message),
             "price_unit": "USD",
             "sid": message.sid,
             "status": message.status,
@@ -473,6 +473,11 @@ class Simulator(PhoneNetwork):
             "to": message.to,
             "uri": f"{uri}.json",
         }
+
+    def _price(self, message: Message) -> str | None:
+        price = self.settings.price_per_segment * message.segments
+        is_final = message.status in {"delivered", "undelivered", "failed"}
+        return f"{-price:.5f}" if price and is_final and message.direction != "inbound" else None
 
     def _headers(self, request: Request) -> dict[str, str]:
         return {

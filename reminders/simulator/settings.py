@@ -58,7 +58,8 @@ class SimulatorSettings:
     A sender's queue is processed in order at `segments_per_second` (0: no limit), or at its pace in `sender_paces`; it
     is full at more than `longest_queue` seconds of work. A text is sent `sent_after` its turn, and shows as `sending`
     for the last `sending_for` of that time. The final status comes `delivered_after` that, except for the share
-    `unreceipted`. `created_after` is the time to answer a create; the message exists from its beginning.
+    `unreceipted`. `created_after` is the time to answer a create; the message exists from its beginning. From its final
+    status on a message shows its price, `price_per_segment` for each segment; 0: none.
 
     Inbound texts go to `inbound_url`. If that call is lost, Twilio calls `fallback_url` once, or executes
     `fallback_twiml`, a TwiML Bin on its own servers. After that a text is only in the list.
@@ -89,6 +90,7 @@ class SimulatorSettings:
     answers: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int = 100
     segments_per_second: float = 0.0
+    price_per_segment: float = 0.0
     sender_paces: Mapping[str, float] = field(default_factory=dict)
     longest_queue: float = 36_000.0
     created_after: Duration = 0.0

@@ -87,7 +87,8 @@ class Seen:
     """A message in Twilio's records.
 
     `sender` is the messaging service if one was used, else the number; `created_at` is UTC, to the second; `is_answer`
-    says that TwiML or Twilio itself wrote it in answer to an inbound text, and not this program.
+    says that TwiML or Twilio itself wrote it in answer to an inbound text, and not this program. `price` is what Twilio
+    bills, None until Twilio says so.
     """
 
     sid: str
@@ -99,6 +100,7 @@ class Seen:
     created_at: datetime
     segments: int | None
     is_answer: bool = False
+    price: str | None = None
 
 
 class Unreachable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names a state of the world
@@ -368,6 +370,7 @@ def _seen(message: MessageInstance) -> Seen:
         error_code=message.error_code if isinstance(message.error_code, int) else None,
         segments=_segments(message.num_segments),
         is_answer=str(message.direction) == "outbound-reply",
+        price=str(message.price) if message.price is not None else None,
     )
 
 

@@ -13,7 +13,7 @@ from reminders.store.database.sealing import Ring, Unreadable
 from reminders.store.office import accounts, api_keys, audit, audit_log, job_runs
 from reminders.store.operations import backup, forwarders, processes, retention, tallies
 from reminders.store.planning import attention, drafts, plans, texts
-from reminders.store.sending import answers, claims, outcomes, queue
+from reminders.store.sending import answers, claims, costs, outcomes, queue
 
 __all__ = [
     "CommitUncertain",
@@ -34,6 +34,7 @@ __all__ = [
     "check",
     "check_again",
     "claims",
+    "costs",
     "current",
     "drafts",
     "forwarders",

@@ -76,6 +76,7 @@ class Ringing:
     """A task that rings: how often it did, since when, and the step at which it stands."""
 
     id: int
+    kind: str
     rings: int
     rung_at: datetime
     step: int
@@ -83,7 +84,7 @@ class Ringing:
 
 def escalating(tx: Transaction, now: datetime, limit: int = 200) -> list[Ringing]:
     """Tasks that no one acknowledged in time, locked; the next step is due."""
-    query = sa.select(tasks.c.id, tasks.c.rings, tasks.c.rung_at, tasks.c.step)
+    query = sa.select(tasks.c.id, tasks.c.kind, tasks.c.rings, tasks.c.rung_at, tasks.c.step)
     query = query.where(sa.text(ESCALATING), tasks.c.escalates_at <= now, sa.text(OPEN))
     rows = tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
     return list(starmap(Ringing, rows))
@@ -208,6 +209,18 @@ def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
     )
     latest = {row.task_id: row.what for row in tx.all(query)}
     return {task_id for task_id, what in latest.items() if what == Happened.ANSWER_LOST}
+
+
+def stuck_pages(tx: Transaction, tries: int) -> int:
+    """How many pages no one's service has taken after so many tries."""
+    query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries >= tries)
+    return int(tx.value(query))
+
+
+def kinds_of(tx: Transaction, task_ids: Collection[int]) -> dict[int, str]:
+    """Number → kind of these tasks."""
+    rows = tx.all(sa.select(tasks.c.id, tasks.c.kind).where(tasks.c.id.in_(task_ids)))
+    return {row.id: row.kind for row in rows}
 
 
 def unaccepted_pages(tx: Transaction) -> int:

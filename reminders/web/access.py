@@ -1,4 +1,4 @@
-"""Who may ask for what. Every route says it: `Needs` a permission, `ANYBODY`, or `LOCAL`; a test walks them all.
+"""Who may ask for what. Every route says it: `Needs` a permission, `ANYBODY`, or `MONITORS`; a test walks them all.
 
     @router.get("/log")
     def log(house: TheHouse, actor: Looking) -> HTMLResponse:
@@ -8,9 +8,10 @@ No cookie is ever accepted under /api, so a browser cannot be made to ask there.
 something must come from a page of ours (`SameOrigin`).
 """
 
+import hmac
 import re
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from reminders.settings import Settings
 
 __all__ = [
     "ANYBODY",
-    "LOCAL",
+    "MONITORS",
     "ROLES",
     "SIGNED_IN",
     "Actor",
@@ -129,12 +130,12 @@ class _Anybody:
         """Nothing is asked."""
 
 
-class _Local:
-    """Marks a route for this machine only."""
+class _Monitors:
+    """Marks a route for programs that watch: on this machine, at an address of `web.monitors`, or with the token."""
 
     async def __call__(self, request: Request) -> None:
         """403 for anyone else."""
-        if not is_local(request):
+        if not (is_local(request) or _has_token(request) or _is_monitor(request)):
             raise HTTPException(403)
 
 
@@ -146,7 +147,7 @@ class _SignedIn:
         return signed_in(request)
 
 
-ANYBODY, LOCAL, SIGNED_IN = _Anybody(), _Local(), _SignedIn()
+ANYBODY, MONITORS, SIGNED_IN = _Anybody(), _Monitors(), _SignedIn()
 
 Looking = Annotated[Actor, Depends(Needs("look"))]
 SeeingPeople = Annotated[Actor, Depends(Needs("people"))]
@@ -239,6 +240,36 @@ def is_local(request: Request) -> bool:
         and request.scope.get("http_version") != "1.0"  # as nginx speaks to us unless told otherwise
         and passed_on(request) is None
     )
+
+
+def _has_token(request: Request) -> bool:
+    """Whether a request says the token of monitors, which is then good from anywhere."""
+    context: AppContext = request.app.state.context
+    token = context.secrets.monitor_token
+    scheme, _, said = request.headers.get("authorization", "").partition(" ")
+    return (
+        token is not None and scheme.lower() == "bearer" and hmac.compare_digest(said.strip().encode(), token.encode())
+    )
+
+
+def _is_monitor(request: Request) -> bool:
+    """Whether a request comes from an address of `web.monitors`.
+
+    One that was passed on counts by the address behind a proxy of our own, never by the proxy's: it speaks for the
+    whole world.
+    """
+    context: AppContext = request.app.state.context
+    web = context.settings.web
+    peer = request.client.host if request.client is not None else ""
+    if (passed_on(request) is not None or request.scope.get("http_version") == "1.0") and peer not in web.proxies:
+        return False
+    try:
+        address = ip_address(address_of(request))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    address = mapped or address
+    return str(address) not in web.proxies and any(address in ip_network(one) for one in web.monitors)
 
 
 def passed_on(request: Request) -> str | None:

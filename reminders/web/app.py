@@ -12,11 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reminders import queries
 from reminders.service import AppContext
-from reminders.service.operations import logs, presence
+from reminders.service.operations import logs, presence, standing_in
 from reminders.service.replies import inbound
-from reminders.web import access, api, forwarded, monitors, sign_in, webhooks
+from reminders.web import access, api, forwarded, monitors, sign_in, traffic, webhooks
 from reminders.web.pages import (
     account,
+    acknowledge,
     attendance,
     audit,
     health,
@@ -54,6 +55,7 @@ PAGES = (
     users,
     audit,
     account,
+    acknowledge,
     manual,
 )
 
@@ -95,15 +97,20 @@ def create_app(context: AppContext | None = None) -> FastAPI:
     if context is None:
         logs.set_up()
     home = context or AppContext.open(quick=True)
+    if context is None:
+        logs.set_up(how=home.settings.logging)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         inbound.warm_up()  # before the first reply, which may be urgent
         here = presence.Presence(home, "web")
         here.start()
+        stand_in = standing_in.StandIn(home)
+        stand_in.start()
         try:
             yield
         finally:
+            stand_in.stop()
             here.stop()
             home.close()
 
@@ -120,6 +127,7 @@ def create_app(context: AppContext | None = None) -> FastAPI:
     app.add_middleware(forwarded.WatchProxies, context=home)
     app.add_middleware(access.SameOrigin, context=home, refuse=_elsewhere)
     app.add_middleware(_Headed)
+    app.add_middleware(traffic.Traffic, context=home)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(access.SignInFirst, sign_in.ask)
     app.add_exception_handler(queries.Unavailable, _away)

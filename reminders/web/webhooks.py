@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from reminders import clock
 from reminders.service import AppContext
-from reminders.service.operations import runs
+from reminders.service.operations import metrics, runs
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
 from reminders.sms.receipts import EMPTY_TWIML, is_legal, is_signed, read_inbound, read_receipt
@@ -56,9 +56,11 @@ async def signed_form(request: Request, context: TheContext) -> list[tuple[str, 
         signature=request.headers.get("x-twilio-signature"),
         tokens=[context.secrets.auth_token],
     ):
+        metrics.UNSIGNED.labels("signature").inc()
         raise HTTPException(403)
     if not is_legal(form, account_sid=context.secrets.account_sid, of=path.rsplit("/sms/", 1)[-1].partition("/")[0]):
         log.warning("a signed webhook that Twilio cannot have sent was refused")
+        metrics.UNSIGNED.labels("shape").inc()
         raise HTTPException(403)
     return [(name, value.replace("\0", "\ufffd")) for name, value in form]  # PostgreSQL keeps no NUL
 
@@ -79,6 +81,8 @@ SignedForm = Annotated[list[tuple[str, str]], Depends(signed_form)]
 def status(ref: str, form: SignedForm, context: TheContext) -> Response:
     """A status callback for the attempt that carries `ref`. 204, also for one that is none of ours: it is logged."""
     receipt = read_receipt(form)
+    if receipt is not None:
+        metrics.receipt(receipt.status, receipt.error_code)
     if receipt is None:
         log.warning("a status callback without a status")
     elif "\0" in ref or not outcomes.receive(context, ref, receipt, dict(form), clock.now()):
@@ -94,5 +98,6 @@ def inbound_text(form: SignedForm, context: TheContext, later: BackgroundTasks) 
     """
     text = read_inbound(form)
     if text is not None:
+        metrics.REPLIES.inc()
         later.add_task(runs.answer_now, context, inbound.take_in(context, text, clock.now()))
     return Response(EMPTY_TWIML, media_type="text/xml", background=later)

@@ -134,6 +134,7 @@ OUTCOMES = {
     "false_alarm": "False alarm",
     "released": "Let go",
     "dropped": "Dropped",
+    "over": "Over by itself",
 }
 """How a task may end."""
 

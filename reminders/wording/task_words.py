@@ -29,6 +29,9 @@ HAPPENED: Mapping[str, str] = {
     Happened.RESTORED: "Restored:",
     Happened.LOOKED_UP: "Looked up:",
     Happened.UNKNOWN_TEXT: "No one knows of this text",
+    Happened.FAULT: "What is wrong:",
+    Happened.FOLLOWS: "Because of it also:",
+    Happened.NOT_ARRIVED: "What became of the text",
     Happened.CLOSED: "Closed:",
 }
 
@@ -42,6 +45,8 @@ DETAILS: Mapping[str, str] = {
     Happened.PAGE_NOT_TAKEN: "{contact}",
     Happened.ESCALATED: "{minutes} minutes without acknowledgement",
     Happened.DISCLOSED: "42 CFR 2.51",
+    Happened.FAULT: "{first}{then}",
+    Happened.FOLLOWS: "{rule}",
     Happened.HELD: "{texts} texts",
     Happened.STOPPED: "{meaning} (code {code})",
     Happened.RESTORED: "the backup is of {backup_at:%Y-%m-%d %H:%M} UTC; {texts} texts are looked up",
@@ -73,6 +78,7 @@ CAUSES = {
     "all_looked_up": "every text was looked up",
     "released": "{texts} texts released",
     "dropped": "{texts} texts dropped",
+    "over": "it is over",
     "plan_ended": "the plan ended",
     "erased": "the person was erased",
 }

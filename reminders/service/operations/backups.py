@@ -11,7 +11,7 @@ from pathlib import Path
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
-from reminders.service.operations.health import STALE_AFTER, job_intervals
+from reminders.service.operations.health import job_intervals
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
@@ -102,13 +102,13 @@ async def _refuse_at_work(context: AppContext, now: datetime) -> None:
         rows = context.database.read(job_runs.runs)
     except store.Unavailable:
         rows = ()  # no one works on what is not there, or damaged
-    intervals = job_intervals(context)
+    intervals, late_runs = job_intervals(context), context.settings.health.late_runs
     fresh = [
         row.name
         for row in rows
         if row.last_success is not None
         and row.name in intervals
-        and now - row.last_success < timedelta(seconds=STALE_AFTER * intervals[row.name])
+        and now - row.last_success < timedelta(seconds=late_runs * intervals[row.name])
     ]
     stop = "stop every worker and web process first, or say --force"
     if fresh:

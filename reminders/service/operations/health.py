@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from reminders import clock, languages, store, wording
@@ -15,20 +13,20 @@ from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.plans import is_fictional
 from reminders.service.office import heads
-from reminders.service.operations import presence, proxies
-from reminders.service.tasks import oncall
+from reminders.service.operations import health_rules, presence, proxies
+from reminders.service.operations.health_rules import Finding
+from reminders.service.tasks import oncall, page_links
 from reminders.settings import messenger
-from reminders.sms import Unreachable, codes
+from reminders.sms import Unreachable
 from reminders.sms.probe import is_shown, probe_webhook
 from reminders.store.office import job_runs
 
 log = logging.getLogger(__name__)
 
-STALE_AFTER = 3  # a job is stale when it has not succeeded for this many of its intervals …
-AT_LEAST = timedelta(seconds=60)  # … and at least this long
-OVERDUE = timedelta(minutes=5)
+AT_LEAST = timedelta(seconds=60)  # a job is late when it has not succeeded for some of its intervals, and so long
 FIXED_SQLITE = (3, 51, 3)
-BACKUP_AGE = timedelta(hours=24)
+SAID_ABOVE = {"jobs", "overdue", "sender", "pages"}  # rules of whose cause `status` says more than the rule does
+_DOCTORS = {"disk", "clock", "certificate", "webhooks", "filtered", "undelivered"}  # those that `doctor` says too
 KEY_AGE = timedelta(days=366 + 31)  # a year; of keys that `keys make` made only the month is known
 
 
@@ -59,6 +57,7 @@ class Status:
     pages: int = 0
     tasks: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -75,6 +74,7 @@ class Status:
                 "uncertain": self.uncertain,
             },
             "troubles": self.troubles,
+            "rules": {one.rule.name: one.as_json() for one in self.findings},
         }
 
 
@@ -91,6 +91,7 @@ def job_intervals(context: AppContext) -> dict[str, float]:
         "watch": jobs.watch_seconds,
         "tally": jobs.tally_seconds,
         "chain": jobs.chain_seconds,
+        "health": jobs.health_seconds,
     }
     if jobs.import_folder is not None:
         intervals["import"] = jobs.import_seconds
@@ -101,6 +102,7 @@ def status(context: AppContext, now: datetime) -> Status:
     """How the service does at `now`. Health is the age of the last successful scan (sending rule 11). Raises
     Unavailable.
     """
+    limits, ahead = context.settings.health, health_rules.skew(context)
 
     def look(tx: store.Transaction) -> Status:
         depth = store.queue.depth(tx, now)
@@ -110,15 +112,16 @@ def status(context: AppContext, now: datetime) -> Status:
             row = rows.get(name)
             last = row.last_success if row is not None else None
             age = (now - last).total_seconds() if last is not None else None
-            fresh = age is not None and age <= max(STALE_AFTER * interval, AT_LEAST.total_seconds())
+            fresh = age is not None and age <= max(limits.late_runs * interval, AT_LEAST.total_seconds())
             failed = row is not None and row.last_error_at is not None and (last is None or row.last_error_at > last)
             jobs[name] = JobHealth(last, age, row.last_error if failed and row is not None else None, fresh)
             if not fresh:
                 troubles.append(f"the {name} job has not succeeded {'yet' if last is None else 'lately'}")
         oldest = (now - depth.oldest_due_at).total_seconds() if depth.oldest_due_at is not None else None
-        if oldest is not None and oldest > OVERDUE.total_seconds():
+        if oldest is not None and oldest > limits.overdue_minutes * 60:
             troubles.append(f"the oldest due text has waited for {oldest / 60:.0f} minutes")
-        troubles += [f"a sender rests: {_why_it_rests(row, now)}" for row in store.queue.stopped_senders(tx, now)]
+        resting = (row for row in store.queue.resting(tx) if row.stopped_until > now)
+        troubles += [f"a sender rests: {health_rules.why_it_rests(row, now)}" for row in resting]
         if depth.unreadable:
             troubles.append(
                 f"{depth.unreadable} texts are held: what is stored of them cannot be read (reminders doctor)"
@@ -135,6 +138,22 @@ def status(context: AppContext, now: datetime) -> Status:
         troubles += [f"{said}; {fix}" for said, fix in proxies.troubles(context, tx, now)]
         if context.settings.twilio.live:
             troubles += [f"no one is on call: {hours}" for hours in oncall.rota(context).gaps()]
+            if context.settings.site.on_call_ops:
+                gaps = oncall.rota(context, "health").gaps()
+                troubles += [f"no one is on call for faults of the service: {hours}" for hours in gaps]
+        seen = health_rules.Seen(
+            context,
+            tx,
+            now,
+            late_jobs={name: job.age_seconds for name, job in jobs.items() if not job.fresh},
+            poll_age=jobs["poll"].age_seconds,
+            oldest_due_seconds=oldest,
+            due=depth.due,
+            ahead=ahead,
+        )
+        findings = health_rules.look(seen)
+        shown = (one for one in findings if one.found.state == "bad" and one.rule.name not in SAID_ABOVE)
+        troubles += [f"{one.rule.title.lower()}: {one.found.said}" for one in shown]
         return Status(
             ok=not troubles,
             jobs=jobs,
@@ -146,15 +165,10 @@ def status(context: AppContext, now: datetime) -> Status:
             pages=pages,
             tasks=store.tasks.open_by_urgency(tx),
             troubles=troubles,
+            findings=findings,
         )
 
     return context.database.read(look)
-
-
-def _why_it_rests(sender: store.Row[Any], now: datetime) -> str:
-    if sender.stopped_until - now > timedelta(days=365):
-        return "the database was restored, and Twilio is asked first what went since the backup"
-    return codes.look_up(sender.stopped_code or 0).meaning
 
 
 def pause_site(context: AppContext, key: str | None, now: datetime, *, pause: bool, who: str) -> bool | None:
@@ -189,7 +203,7 @@ class Check:
 
 async def doctor(context: AppContext, *, live: bool = False) -> list[Check]:
     """Look at everything a text depends on; with `live` also at what must be so before the first real text."""
-    checks = [*_database(context), _disk(), *_languages(), *await _senders(context)]
+    checks = [*_database(context), *_languages(), *await _senders(context)]
     if context.settings.twilio.live or live:
         checks += await go_live(context)
     return [replace(check, fix=None) if check.ok else check for check in checks]
@@ -243,13 +257,6 @@ def _database(context: AppContext) -> Iterator[Check]:
             detail=f"{begun} of {limit} segments that {address} may send a day",
             fix="what is over waits for midnight Pacific; call whom it would reach too late (reminders calls)",
         )
-    ahead = context.database.skew(clock.machine)
-    yield Check(
-        "clock",
-        ok=abs(ahead) <= timedelta(seconds=2),
-        detail=f"{ahead.total_seconds():+.1f} s from the database's",
-        fix="set this machine's clock (NTP); a worker more than 2 s off does not send",
-    )
     if context.database.dialect == "sqlite":
         open_to_all = [file.name for file in context.database.files() if file.stat().st_mode & 0o077]
         yield Check(
@@ -270,9 +277,13 @@ def _database(context: AppContext) -> Iterator[Check]:
         )
         yield Check("SQLite", ok=True, detail=version + advice)
     yield from _backups(context, clock.now())
+    yield from _proven(context, clock.now())
     yield _audit_head(context, clock.now())
-    now = clock.now()
-    for name, job in status(context, now).jobs.items():
+    seen = status(context, clock.now())
+    for one in seen.findings:
+        if one.rule.name in _DOCTORS:
+            yield Check(one.rule.name, ok=one.found.state != "bad", detail=one.found.said, fix=one.rule.runbook)
+    for name, job in seen.jobs.items():
         age = f"last success {job.age_seconds:.0f} s ago" if job.age_seconds is not None else "never succeeded yet"
         detail = age + (f"; then {job.error}" if job.error else "")
         yield Check(f"job {name}", ok=job.fresh, detail=detail, fix="start `python -m jobs`, or read its log")
@@ -327,11 +338,38 @@ def _audit_head(context: AppContext, now: datetime) -> Check:
     )
 
 
+PROVEN_FOR = timedelta(days=92)
+
+
+def _proven(context: AppContext, now: datetime) -> Iterator[Check]:
+    """When each contact of on-call was reached last; while not live it is said only."""
+    try:
+        known = page_links.proofs(context)
+    except ValueError:
+        return  # the rota cannot be read, which another check says
+    for proof in known:
+        last = proof.read_at or proof.taken_at
+        said = f"said to have a page {_ago(proof.read_at, now)}; " if proof.read_at is not None else ""
+        taken = (
+            f"its service took one {_ago(proof.taken_at, now)}" if proof.taken_at is not None else "never reached yet"
+        )
+        yield Check(
+            f"on-call contact no. {proof.contact.place} of site.{proof.rota}",
+            ok=not context.settings.twilio.live or (last is not None and now - last <= PROVEN_FOR),
+            detail=f"{proof.contact.name}: {said}{taken}",
+            fix="reminders oncall test pages everyone; each taps the link in the page",
+        )
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    return f"{health_rules.spell((now - at).total_seconds())} ago"
+
+
 def _backups(context: AppContext, now: datetime) -> Iterator[Check]:
     """The last backup is of the last day; while not live it is said only. After a restore: whether it is over."""
     marks = context.database.read(store.backup.all_marks)
     last = marks.get(store.backup.TAKEN)
-    late = last is None or now - last > BACKUP_AGE
+    late = last is None or now - last > timedelta(hours=context.settings.health.backup_hours)
     age = f"the last one {(now - last).total_seconds() / 3600:.0f} h ago" if last is not None else "none was ever taken"
     yield Check(
         "backup",
@@ -363,13 +401,6 @@ async def _senders(context: AppContext) -> list[Check]:
     finally:
         await gateway.close()
     return [Check("sender", ok=problem is None, detail=problem or f"Twilio knows {sender}, and takes our key", fix=fix)]
-
-
-def _disk() -> Check:
-    free = shutil.disk_usage(Path.cwd()).free
-    enough = free > 500_000_000
-    fix = None if enough else "make room: a text that cannot be put on record is not sent"
-    return Check("disk", ok=enough, detail=f"{free / 1e9:.1f} GB free", fix=fix)
 
 
 async def go_live(context: AppContext, *, webhooks: bool = True) -> list[Check]:
@@ -412,7 +443,7 @@ async def go_live(context: AppContext, *, webhooks: bool = True) -> list[Check]:
                 fix=None if problem is None else "start `reminders web` and point web.public_url at it",
             )
         )
-    for path in ("/log", "/metrics") if webhooks else ():
+    for path in ("/log", "/metrics", "/statusz") if webhooks else ():
         shown = await is_shown(settings.web.public_url, path)
         checks.append(
             Check(

@@ -12,7 +12,7 @@ from reminders import clock, store
 from reminders.app_context import AppContext
 from reminders.service import planning, sending
 from reminders.service.office import api_keys, audit, heads
-from reminders.service.operations import counting, logs, proxies, retention
+from reminders.service.operations import counting, faults, logs, metrics, proxies, retention
 from reminders.service.planning import importing, watch
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
@@ -25,18 +25,29 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def run(context: AppContext, name: str) -> None:
-    """Run the job of that name once, and put its success or failure on record. Raises nothing that it met."""
+def do(context: AppContext, name: str, now: datetime) -> None:
+    """Do the job of that name once, and note nothing. Raises what it meets."""
+    with metrics.JOBS_IN.labels(name).time():
+        _JOBS[name](context, now)
+
+
+def run(context: AppContext, name: str) -> bool:
+    """Do the job of that name once, and put its success or failure on record; whether it succeeded.
+
+    Raises nothing that it met.
+    """
     try:
-        _JOBS[name](context, clock.now())
+        do(context, name, clock.now())
     except Exception as error:  # ruff: ignore[blind-except]  a job fails, goes red and is run again; the process lives
         failed(context, name, error)
-    else:
-        succeeded(context, name)
+        return False
+    succeeded(context, name)
+    return True
 
 
 def succeeded(context: AppContext, name: str) -> None:
     """Put a job's success on record."""
+    metrics.JOBS.labels(name, "ok").inc()
     try:
         now = clock.now()
         context.database.write(lambda tx: job_runs.job_succeeded(tx, name, now), again=True)
@@ -46,6 +57,7 @@ def succeeded(context: AppContext, name: str) -> None:
 
 def failed(context: AppContext, name: str, error: Exception) -> None:
     """Put a job's failure on record, as the sort of error it was."""
+    metrics.JOBS.labels(name, "failed").inc()
     log.error("the %s job failed: %s", name, logs.describe(error))
     word = str(error) if isinstance(error, store.Unavailable) else type(error).__name__
     try:
@@ -143,6 +155,10 @@ def _import(context: AppContext, now: datetime) -> None:
         importing.import_folder(context, folder, now)
 
 
+def _health(context: AppContext, now: datetime) -> None:
+    faults.look(context, now)
+
+
 _JOBS: dict[str, Callable[[AppContext, datetime], None]] = {
     "settle": _settle,
     "ask": _ask,
@@ -153,4 +169,5 @@ _JOBS: dict[str, Callable[[AppContext, datetime], None]] = {
     "watch": _watch,
     "tally": _tally,
     "chain": _chain,
+    "health": _health,
 }

@@ -18,7 +18,7 @@ from reminders.service import tasks
 from reminders.service.people import supporters
 from reminders.service.tasks.isolation import OneByOne
 from reminders.store import Row
-from reminders.task_kinds import About, Cause
+from reminders.task_kinds import About, Cause, Happened
 
 REVIEWS = (7, 30, 90)  # days after discharge (S-5)
 REVIEW_FOR = 3  # days in which a review that no one was told of is still opened
@@ -130,9 +130,14 @@ class _Watch:
         site, now = self._site, self._now
 
         def change(tx: store.Transaction) -> int:
-            _, fresh = store.tasks.open_task(
+            task_id, fresh = store.tasks.open_task(
                 tx, kind, site_id=site.id, zone=site.zone, now=now, visits=visits, once=True, **about
             )
+            if fresh and kind in {
+                task_kinds.UNCERTAIN,
+                task_kinds.UNDELIVERED,
+            }:  # the line names its text, and so its code
+                store.tasks.add_event(tx, task_id, now, Happened.NOT_ARRIVED, text_id=about.get("text_id"))
             return int(fresh)
 
         there = self._wanted.get(key)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from reminders import clock, crash, store
 from reminders.app_context import AppContext
+from reminders.service.operations import metrics
 from reminders.service.sending import final_check, recording
 from reminders.sms import Accepted, Answer, Gateway, Outgoing, Refused, codes
 from reminders.store.sending.answers import Answered
@@ -312,10 +313,14 @@ class Dispatch:
         left = (one.closes_at - now).total_seconds()
         if left < 1:
             return Answered(one, "refused", what="window shut", again_at=one.closes_at)
+        began = time.monotonic()
         answer = await self._gateway.send(
             Outgoing(to=one.to, body=one.body, ref=one.ref, sender=one.sender, valid_for=int(left))
         )
-        return self._answered(one, answer, clock.now())
+        told = self._answered(one, answer, clock.now())
+        took = time.monotonic() - began
+        metrics.answered(told.answer, took, segments=one.segments, error_code=told.error_code)
+        return told
 
     def _answered(self, one: Started, answer: Answer, now: datetime) -> Answered:
         if isinstance(answer, Accepted):

@@ -351,4 +351,6 @@ def _note_asked(
     if seen is not None:
         told = Heard(seen.status, seen.error_code or 0, seen.sid, "asking", json.dumps({"sid": seen.sid}))
         hear(context, tx, row.id, row.number_id, told=told, now=now)
+        if (price := store.costs.price_of(seen.price)) is not None:
+            store.costs.note_price(tx, row.id, price)
     store.outcomes.asked(tx, row.id, row.asks, next_at)

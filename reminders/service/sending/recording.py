@@ -14,6 +14,7 @@ from reminders.task_kinds import SENDER_FAULT, TEXTS_GO_AGAIN, About, Happened
 
 LONGEST_REST = 300  # seconds
 NO_CONNECTION = "no connection"
+ACCOUNT = About(what="account")
 
 
 def record(context: AppContext, answers: Sequence[Answered], now: datetime) -> None:
@@ -42,7 +43,11 @@ def write_down(context: AppContext, tx: store.Transaction, answers: Sequence[Ans
     # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
     working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
-        store.tasks.close_all(tx, TEXTS_GO_AGAIN, now, [About(sender_id=sender) for sender in working])
+        store.tasks.close_all(tx, TEXTS_GO_AGAIN, now, [*map(_of_sender, working), ACCOUNT])
+
+
+def _of_sender(sender_id: int) -> About:
+    return About(sender_id=sender_id)
 
 
 def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
@@ -70,9 +75,9 @@ def react_to_sender(
     if not code.pages_ops:
         return
     site = store.people.site_of_sender(tx, sender_id)
-    task_id, fresh = store.tasks.open_task(
-        tx, SENDER_FAULT, site_id=site.id, zone=site.zone, now=now, sender_id=sender_id
-    )
+    # What is wrong with the account stops every sender: that is one fault, and one task.
+    about = ACCOUNT if code.class_ == "account" else _of_sender(sender_id)
+    task_id, fresh = store.tasks.open_task(tx, SENDER_FAULT, site_id=site.id, zone=site.zone, now=now, **about)
     if fresh:
         store.tasks.add_event(tx, task_id, now, Happened.STOPPED, {"code": code.code})
         oncall.ring(context, tx, task_id, now)

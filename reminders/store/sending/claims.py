@@ -377,6 +377,7 @@ class Started:
     started_at: datetime
     answers_danger: bool = False  # someone may be waiting for it in danger
     sender_rested: bool = False  # and nothing had been accepted since
+    segments: int = 0
 
 
 def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: timedelta) -> list[Started]:
@@ -394,6 +395,7 @@ def start(tx: Transaction, intents: Sequence[Intent], now: datetime, lease: time
             ref=new_ref(now),
             to=due.phone,
             sender=due.sender,
+            segments=intent.segments,
             sender_id=due.sender_id,
             number_id=due.number_id,
             body=intent.body,

@@ -386,6 +386,25 @@ def last_accepted(tx: Transaction) -> datetime | None:
     return at
 
 
+def unanswered_since(tx: Transaction, before: datetime, after: datetime) -> int:
+    """How many texts Twilio took before `before` although no callback came after `after`: 0 where one did."""
+    heard = last_callback(tx)
+    since = after if heard is None else max(heard, after)
+    query = sa.select(sa.func.count()).select_from(attempts).where(attempts.c.id >= first_id(since - _ASKED_FOR))
+    taken = attempts.c.answered_at > since, attempts.c.answered_at < before, attempts.c.answer == "accepted"
+    return int(tx.value(query.where(*taken)) or 0)
+
+
+_ASKED_FOR = timedelta(minutes=10)  # an attempt has its answer by then
+
+
+def latest_accepted(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
+    """The latest texts that Twilio took since then, the newest first: sender_id, status, error_code."""
+    newest = sa.select(attempts.c.sender_id, attempts.c.status, attempts.c.error_code)
+    newest = newest.where(attempts.c.id >= first_id(since), attempts.c.answer == "accepted")
+    return tx.all(newest.order_by(attempts.c.id.desc()).limit(limit))
+
+
 def latest_answers(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
     """Twilio's latest answers since then, the newest first: answer, error_code."""
     newest = sa.select(attempts.c.answer, attempts.c.error_code).where(attempts.c.id >= first_id(since))

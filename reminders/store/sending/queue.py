@@ -259,6 +259,48 @@ def free_sender(tx: Transaction, sender_ids: Collection[int], now: datetime) -> 
     return tx.do(_FREED, {"ids": sender_ids, "now": now})
 
 
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A sender at rest, or one that was and has not worked since: until when, why, and how often in a row."""
+
+    id: int
+    stopped_until: datetime
+    stopped_code: int
+    stops: int
+
+
+def resting(tx: Transaction) -> list[Resting]:
+    """The senders that were put to rest and have not worked since."""
+    rows = tx.all(sa.select(senders).where(senders.c.stopped_until.is_not(None)).order_by(senders.c.id))
+    return [Resting(row.id, row.stopped_until, row.stopped_code or 0, row.stops) for row in rows]
+
+
+def failed_since_it_worked(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Of the senders that do not work: when calls were refused since they worked last, of the last day: sender_id,
+    error_code, what, at (the first of each sort).
+    """
+    lately = attempts.c.id >= first_id(now - timedelta(days=1))
+    found: list[Row[Any]] = []
+    first = sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at")
+    sort = attempts.c.sender_id, attempts.c.error_code, attempts.c.what
+    for row in tx.all(sa.select(senders.c.id).where(senders.c.stops > 0)):
+        mine = sa.and_(attempts.c.sender_id == row.id, lately)
+        worked = sa.select(attempts.c.id).where(mine, attempts.c.answer == "accepted")
+        last = tx.value(worked.order_by(attempts.c.id.desc()).limit(1)) or 0
+        refused = sa.select(*sort, first).where(mine, attempts.c.id > last, attempts.c.answer == "refused")
+        found += tx.all(refused.group_by(*sort))
+    return found
+
+
+def oldest_due(tx: Transaction, now: datetime, but: Collection[int]) -> datetime | None:
+    """When the oldest text was due that is still of use, leaving these sites out."""
+    due = sa.or_(sa.text(f"({WAITING})"), sa.text(READY))
+    oldest = sa.func.min(texts.c.due_at, type_=texts.c.due_at.type)
+    query = sa.select(oldest).where(due, texts.c.due_at <= now, texts.c.closes_at > now, texts.c.site_id.not_in(but))
+    at: datetime | None = tx.value(query)
+    return at
+
+
 def stopped_senders(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
     """The senders at rest, with the code that stopped them."""
     return tx.all(
@@ -273,15 +315,20 @@ _OVERDUE = sa.and_(
 )
 
 
-def overdue(tx: Transaction, now: datetime) -> int:
-    """How many texts to which no one is waiting for an answer are due and still of use."""
+def overdue(tx: Transaction, now: datetime, of: Collection[int] | None = None) -> int:
+    """How many texts to which no one is waiting for an answer are due and still of use; `of` these senders, or all."""
     query = sa.select(sa.func.count()).select_from(texts)
-    return int(tx.value(query.where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now)))
+    return int(tx.value(query.where(*_late(now, of))))
 
 
-def hold_overdue(tx: Transaction, now: datetime) -> int:
+def _late(now: datetime, of: Collection[int] | None) -> list[sa.ColumnElement[bool]]:
+    late = [_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now]
+    return late if of is None else [*late, texts.c.sender_id.in_(of)]
+
+
+def hold_overdue(tx: Transaction, now: datetime, of: Collection[int] | None = None) -> int:
     """Hold them for a person, 1,000 at most; how many."""
-    late = sa.select(texts.c.id).where(_OVERDUE, texts.c.due_at <= now, texts.c.closes_at > now).limit(HELD_AT_ONCE)
+    late = sa.select(texts.c.id).where(*_late(now, of)).limit(HELD_AT_ONCE)
     return tx.run(texts.update().where(texts.c.id.in_(late)).values(held="backlog", ready=False))
 
 

@@ -514,6 +514,19 @@ class Point(Shape):
     word_seconds: Percentiles
 
 
+class Cost(Shape):
+    """What texts cost, in the currency of the Twilio account: `told` by Twilio, `estimated` by
+    `sending.price_per_segment` where it has not said so yet.
+    """
+
+    texts: int
+    segments: int
+    cost: float
+    told: float
+    estimated: float | None
+    segments_without_price: int
+
+
 class Numbers(Point):
     """The numbers of a range, in all and by hour, day or week."""
 
@@ -526,6 +539,7 @@ class Numbers(Point):
     not_sent_because: dict[str, int]
     codes: dict[str, int]
     meanings: dict[str, int]
+    cost: Cost
     points: list[Point]
 
 

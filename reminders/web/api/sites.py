@@ -56,15 +56,17 @@ def get_stats(
     now = clock.now()
     sites = None if caller.every_site else caller.sites
     figures = statistics.figures(context.database, sites)
-    said = health.status(context, now).as_json() | {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
+    said = health.status(context, now).as_json()
+    del said["rules"]  # of the service; a key of one site sees that site's alone
+    said |= {"texts": figures.texts, "tasks": figures.tasks, "numbers": None}
     if not caller.every_site:
         said["troubles"] = None
     if range_ is not None:
-        zone, site = context.settings.site.zone, None
+        zone, site, price = context.settings.site.zone, None, context.settings.sending.price_per_segment
         if not caller.every_site:
             zone, site = context.database.read(lambda tx: _zone(tx, caller.home)), caller.home
         counted = context.database.read(
-            lambda tx: statistics.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site)
+            lambda tx: statistics.numbers(tx, now, range_=range_, zone=zone, sites=sites, site=site, price=price)
         )
         said["numbers"] = counted.as_json()
     return said

@@ -1,5 +1,6 @@
 """Is it well, and how much of what: lights with what to do, and charts with their numbers behind them."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -12,8 +13,9 @@ from reminders import clock, plans, queries
 from reminders.queries import statistics
 from reminders.queries.statistics import Numbers, Point
 from reminders.service.operations import health_checks
+from reminders.service.tasks import oncall
 from reminders.sms import codes
-from reminders.web.access import Looking
+from reminders.web.access import Looking, Operating
 from reminders.web.charts import Chart, columns, lines, log_scale
 from reminders.web.render import draw
 from reminders.web.webhooks import TheContext
@@ -41,7 +43,9 @@ def health(request: Request, context: TheContext, actor: Looking, range: str = "
             raise HTTPException(404)
         zone = places[site].zone if site else context.settings.site.zone
         sites = [places[site].id] if site else sorted(row.id for row in places.values())
-        return statistics.numbers(tx, now, range_=range, zone=zone, sites=sites, site=site or None), list(places)
+        price = context.settings.sending.price_per_segment
+        found = statistics.numbers(tx, now, range_=range, zone=zone, sites=sites, site=site or None, price=price)
+        return found, list(places)
 
     numbers, sites = context.database.read(look)
     tried = numbers.whole.handed_over + numbers.whole.not_delivered
@@ -70,7 +74,17 @@ def health(request: Request, context: TheContext, actor: Looking, range: str = "
             "not_delivered": _log(numbers.whole, numbers, state="undelivered"),
         },
         spell=_spell,
+        may_test=actor.may("operate", 0),
     )
+
+
+@router.post("/health/test-page", response_class=HTMLResponse)
+def test_page(request: Request, context: TheContext, actor: Operating) -> HTMLResponse:
+    """Page everyone on call that this is a test, and say whose service took it. 403 for who operates one site only."""
+    if not actor.may("operate", 0):
+        raise HTTPException(403, "Only someone who runs every site can page everyone.")
+    tested = asyncio.run(oncall.try_everyone(context, clock.now(), who=actor.who))
+    return draw(request, "health-tested.html", tested=tested)
 
 
 def _here(range_: str, site: str) -> str:

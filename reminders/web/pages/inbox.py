@@ -169,7 +169,7 @@ def _draw(
         status=422 if problems else 200,
         opened=found,
         why_not=staff_texts.why_not_to(context, [one.id for one in found.readers], now),
-        on_duty=[contact.name for contact in oncall.on_duty(context, now)],
+        on_duty=[contact.name for contact in oncall.on_duty(context, now, found.task.kind)],
         task=found.task,
         kind=task_kinds.KINDS[found.task.kind],
         happened=explanations.happened,
