@@ -157,6 +157,12 @@ def _file_or_https(place: str) -> str:
     return place
 
 
+def _recipient(text: str) -> str:
+    if not re.fullmatch(r"age1[a-z0-9]{58}", text):
+        raise ValueError("must be recipients of age, age1… (`reminders keys make --backup` prints one)")
+    return text
+
+
 def _days(value: object) -> frozenset[int]:
     """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -389,6 +395,12 @@ class SitesSettings(_Table):
     one_program: bool = False
 
 
+class BackupSettings(_Table):
+    """For whom backups are sealed: recipients of age (`age1…`). None: a backup stands as the database does."""
+
+    recipients: tuple[Annotated[str, AfterValidator(_recipient)], ...] = ()
+
+
 class GoLiveSettings(_Table):
     """What must be on record before the first real text (L-30, L-39b, L-45)."""
 
@@ -408,6 +420,7 @@ class Settings(_Table):
     jobs: JobSettings = JobSettings()
     site: SiteSettings = SiteSettings()
     sites: SitesSettings = SitesSettings()
+    backup: BackupSettings = BackupSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
 
