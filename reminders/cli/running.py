@@ -131,7 +131,7 @@ def web(
     from reminders.service.operations import health
 
     with app_context() as context:
-        health.gate(context, webhooks=False)  # those ask this very process, so they are the worker's to check
+        health.gate(context, webhooks=False)  # those ask this very process; `doctor --live` does
         host, chosen = context.settings.web.host, port or context.settings.web.port
     uvicorn.run(
         "reminders.web:create_app",
