@@ -1,4 +1,4 @@
-"""OPS B4, S12: two migrations at once, a worker of the last version beside a newer database, one whose web is away."""
+"""Upgrades: two migrations at once, a worker beside a newer database; and one whose web process is away (OPS-12)."""
 
 import json
 import threading
