@@ -37,7 +37,8 @@ from reminders.store.database.schema import (
 from reminders.store.database.schema import texts as text_rows
 from reminders.store.database.sealing import Place
 from reminders.store.people import open_birth, shown_name
-from reminders.store.replies import mark_of
+from reminders.store.planning.plans import why_ended
+from reminders.store.replies import mark_of, reading_of
 from reminders.store.tasks import by_number, story
 from reminders.task_kinds import KINDS
 from reminders.wording import staff_words
@@ -183,7 +184,7 @@ def _plans(tx: Transaction, patient_id: int) -> list[dict[str, Any]]:
             {
                 "reference": plan.ref,
                 "status": plan.status,
-                "ended_because": plan.ended_because,
+                "ended_because": why_ended(tx, plan),
                 "discharged_on": plan.discharged_on,
                 "program": plan.program,
                 "replaces": plan.replaces,
@@ -332,7 +333,7 @@ def _replies(
         found.append(
             {
                 **entry,
-                "taken_as": row.meaning,
+                "taken_as": reading_of(tx, row.id, row.reading_sealed).meaning,
                 "media": row.media,
                 "marked": None if mark is None else "danger" if mark else "no danger",
                 "words": tx.open_if_legible(Place("replies", "body_sealed", row.id), row.body_sealed),

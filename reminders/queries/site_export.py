@@ -27,6 +27,9 @@ _LEFT_OUT = frozenset(
 )  # another site may have texted the number last
 
 
+_PADDED = frozenset({"reading_sealed", "doubt_sealed", "ended_because_sealed"})  # as long as any other while sealed
+
+
 def _of_patients(site: int) -> sa.Select[Any]:
     return sa.select(rows.patients.c.id).where(rows.patients.c.site_id == site)
 
@@ -142,7 +145,8 @@ def _opened(tx: Transaction, table: sa.Table, row: Any) -> dict[str, Any]:
         if column.name.endswith("_sealed"):
             if table is not rows.audit:
                 place = Place(table.name, column.name, row._mapping["id"])
-                line[_said_as(column)] = tx.open_if_legible(place, value) if value is not None else None
+                said = tx.open_if_legible(place, value) if value is not None else None
+                line[_said_as(column)] = said.rstrip() or None if said and column.name in _PADDED else said
         elif value is None or isinstance(value, bool):
             line[column.name] = value
         elif isinstance(column.type, sa.BigInteger):
