@@ -395,6 +395,14 @@ class SitesSettings(_Table):
     one_program: bool = False
 
 
+class RetentionSettings(_Table):
+    """How long the words of texts, receipts and replies are kept. Replies are read beside what was said lately, so it
+    is a month at the least.
+    """
+
+    words_days: Annotated[int, Field(ge=30, le=3650)] = 90
+
+
 class BackupSettings(_Table):
     """For whom backups are sealed: recipients of age (`age1…`). None: a backup stands as the database does."""
 
@@ -421,6 +429,7 @@ class Settings(_Table):
     site: SiteSettings = SiteSettings()
     sites: SitesSettings = SitesSettings()
     backup: BackupSettings = BackupSettings()
+    retention: RetentionSettings = RetentionSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
 
