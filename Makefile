@@ -1,7 +1,7 @@
-# What a newcomer types. Python 3.11+ and make are enough; everything else comes from the lock files.
+# The commands for newcomers. You need only Python 3.11+ and make; everything else comes from the lock files.
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo yes),$(p))))
 BIN := .venv/bin
-# Where an environment forbids it, each of the suite's hundreds of processes would compile all of the source again.
+# If the environment forbids it, each of the tests' hundreds of processes would compile all of the source again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench chaos simulate load screens fuzz second-reader replies audit dist image drills lock clean
@@ -19,14 +19,14 @@ check: .venv/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# N due messages a turn; BENCH for more, such as BENCH="--latency-ms 100". Celery takes part where there is a redis-server.
+# N due messages a turn; BENCH for more, such as BENCH="--latency-ms 100". Celery takes part if there is a redis-server.
 N = 10000
 bench: .venv/test .venv/bench
 	$(BIN)/python tests/bench --messages $(N) $(BENCH)
 
-# The long forms of what the suite runs short: whole services from a seed, real kills, a clinic's month of tasks,
-# the API asked whatever its document allows and more.
-# WORLD=clinic lives through whole clinics instead, one a seed: PATIENTS for DAYS, over the day OVER (docs/simulation.md).
+# The long forms of tests: whole services from a seed, real kills, a clinic's month of tasks, the API with any request
+# that its document allows and more.
+# WORLD=clinic runs whole clinics instead, one for each seed: PATIENTS for DAYS, over the day OVER (docs/simulation.md).
 WORLD = small
 SEEDS = $(if $(filter clinic,$(WORLD)),4,10000)
 PATIENTS = 40
@@ -44,12 +44,12 @@ FUZZ = 100
 fuzz: .venv/test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py tests/test_doors_webhook_fuzz.py
 
-# Known vulnerabilities of what is locked. Ends with 3 where not everything was checked: that is no pass.
+# Known vulnerabilities of the locked versions. Exits with 3 if not everything was checked: that is not a pass.
 audit: .venv/test
 	@$(BIN)/python -c 'import pip_audit' 2>/dev/null || { $(AUDITOR); } || true
 	$(BIN)/python deploy/audit.py requirements.lock requirements-test.lock
 
-# The wheel, and a bill of materials (CycloneDX) beside it. The same commit gives the same bytes.
+# The wheel, with a bill of materials (CycloneDX). The same commit gives the same bytes.
 dist: .venv/test
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600) $(BIN)/python -m hatchling build --target wheel
@@ -71,7 +71,7 @@ drills: .venv/test
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py
 
-# What finds danger where no rule does, made again from its corpus (docs/replies.md); and both parts of the corpus measured.
+# Train the second reader again on its corpus (docs/replies.md), and measure both parts of the corpus.
 second-reader: .venv/test .venv/train
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader sort
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.second_reader train
@@ -95,7 +95,7 @@ INSTALL = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/py
 	else echo "pip is needed: install your system's python3-pip or python3-venv package." >&2; exit 1; fi; \
 	$$pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-# In the same way, but of no lock: it checks what is installed, and is no part of it.
+# In the same way, but from no lock: it checks the installation, and is not part of it.
 AUDITOR = if $(BIN)/python -m pip --version >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet pip-audit; \
 	else $(PYTHON) -m pip --python $(BIN)/python install --quiet pip-audit; fi
 

@@ -1,1 +1,1 @@
-"""The worker: runs the verbs of `reminders.service` on a timer."""
+"""The worker: it runs the operations of `reminders.service` on a timer."""

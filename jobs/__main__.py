@@ -1,4 +1,4 @@
-"""`python -m jobs`: the worker. Start it as often as you like on one PostgreSQL; all are equal."""
+"""`python -m jobs`: the worker. Start as many as you like on one PostgreSQL; all are equal."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ log = logging.getLogger("jobs")
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; then finish what is on the wire. 0, or 1 where it cannot start."""
-    os.umask(0o077)  # whatever we write is for our own user
+    """Run until SIGTERM or SIGINT, then finish the texts on the wire. Returns 0, or 1 if it cannot start."""
+    os.umask(0o077)  # files we write are for our own user only
     logs.set_up()
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda *_: stop.set())  # nothing else: a handler runs in the middle of anything
+        signal.signal(wanted, lambda *_: stop.set())  # nothing more: a handler may interrupt anything
     try:
         context = AppContext.open()
         _wait_for_database(context, stop)
@@ -52,7 +52,7 @@ def main() -> int:
         left_behind = _left_behind(context) if ticks % SCHEMA_EVERY == 0 else None
     if left_behind is not None:
         log.error("the database was migrated meanwhile, so this worker ends: %s", left_behind)
-    log.info("stopping: what is on the wire is finished first")
+    log.info("stopping: texts on the wire are finished first")
     line.stop_claiming()
     timetable.stop()
     line.stop()
@@ -83,7 +83,7 @@ def _gate(context: AppContext) -> None:
 
 
 def _wait_for_database(context: AppContext, stop: threading.Event) -> None:
-    """Wait until the database answers; then refuse one of another schema, or whose seals do not open."""
+    """Wait until the database answers, then refuse one with another schema, or one that our keys do not open."""
     while not stop.is_set():
         try:
             store.check(context.database)

@@ -1,5 +1,5 @@
-"""The sending line: one long-lived event loop thread per worker. The `send` job wakes it; it sends until nothing is
-due (sending rule 9).
+"""The sender thread: one long-lived event loop thread in each worker. The `send` job wakes it; it sends until nothing
+is due (sending rule 9).
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from reminders.service.sending.dispatch import MOST_SKEW, Dispatch
 
 log = logging.getLogger(__name__)
 
-STAMP_EVERY = 2.0  # seconds between two notes of success
-TIME_EVERY = 60.0  # seconds between two looks at the database's clock
+STAMP_EVERY = 2.0  # seconds between two records of success
+TIME_EVERY = 60.0  # seconds between two measurements of the database's clock
 
 
 class Line:
-    """Sends what is due, each time it is woken, until it is stopped."""
+    """Sends due texts each time it is woken, until it is stopped."""
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
@@ -41,12 +41,12 @@ class Line:
         self._wakened.set()
 
     def stop_claiming(self) -> None:
-        """Claim nothing more from now on."""
+        """Claim nothing from now on."""
         self._stop.set()
         self._wakened.set()
 
     def stop(self) -> None:
-        """Claim nothing more, finish what is on the wire, and end: the deadline of a request plus five seconds."""
+        """Claim nothing, finish the texts on the wire, and end: within the deadline of a request plus five seconds."""
         self.stop_claiming()
         self._thread.join(self._context.settings.twilio.deadline_seconds + 5)
         if self._thread.is_alive():
@@ -56,7 +56,7 @@ class Line:
         with ThreadPoolExecutor(1, "line-database") as executor, asyncio.Runner() as runner:
             gateway = self._context.gateway()
             dispatch = Dispatch(self._context, gateway, executor, self._stop, scanned=self._scanned)
-            gc.freeze()  # what stands by now stands until the end: looking through it again cost a tenth of a text
+            gc.freeze()  # these objects stay until the end; scanning them again cost a tenth of a text
             while not self._stop.is_set():
                 self._wakened.wait()
                 self._wakened.clear()
@@ -82,7 +82,7 @@ class Line:
             log.error("this machine's clock is %.1f s off the database's: not sending", -ahead)
 
     def _scanned(self) -> None:
-        """After every successful scan, in the database thread."""
+        """Record a successful scan, in the database thread."""
         if time.monotonic() - self._stamped >= STAMP_EVERY:
             runs.succeeded(self._context, "send")
             self._stamped = time.monotonic()

@@ -1,7 +1,8 @@
 """What runs when. APScheduler is the metronome only: the database is the queue (sending rule 1).
 
-A constant list of interval jobs, in memory, in UTC; none for a text. Every job is safe late, twice, and in two
-processes at once. No cron: in 3.11 it skips or doubles local times on the days the clocks change.
+It has a constant list of interval jobs, in memory, in UTC, and no job for a single text. Every job may safely run late,
+twice, and in two processes at once. No cron trigger: APScheduler 3.11's skips or doubles local times on the days when
+clocks change.
 """
 
 import logging
@@ -16,16 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class Timetable:
-    """Calls each job every so many seconds, the first time at once.
+    """Calls each job at its interval, the first time at once.
 
-    `jobs` maps a name to (interval in seconds, what to call); `now` is the machine's own clock, APScheduler's too.
+    `jobs` maps a name to (interval in seconds, what to call); `now` is the machine's own clock, as in APScheduler.
     """
 
     def __init__(self, jobs: Mapping[str, tuple[float, Callable[[], None]]], now: datetime) -> None:
         self._intervals = {name: timedelta(seconds=seconds) for name, (seconds, _) in jobs.items()}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            # The default grace of one second drops whatever comes late.
+            # The default grace of one second drops late jobs.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(_complain, EVENT_JOB_ERROR)
@@ -34,13 +35,13 @@ class Timetable:
             self._scheduler.add_job(work, trigger, id=name, next_run_time=now)
 
     def start(self) -> None:
-        """Start, each job at once."""
+        """Start, and run each job at once."""
         self._scheduler.start()
 
     def rearm(self, now: datetime) -> None:
-        """Run at once any job whose next run lies further ahead than its interval.
+        """Run any job at once if its next run is further ahead than its interval.
 
-        That happens when the clock was set back: APScheduler would wait until it has caught up.
+        That happens if the clock is set back: APScheduler would wait until the clock catches up.
         """
         for job in self._scheduler.get_jobs():
             if job.next_run_time is not None and job.next_run_time - now > self._intervals[job.id] + timedelta(
@@ -50,10 +51,10 @@ class Timetable:
                 job.modify(next_run_time=now)
 
     def stop(self) -> None:
-        """Stop; waits for jobs that are running."""
+        """Stop, and wait for running jobs."""
         self._scheduler.shutdown(wait=True)
 
 
 def _complain(event: JobExecutionEvent) -> None:
-    # The executor swallows what a job raises; ours report for themselves, so this is a bug in the reporting.
+    # The executor swallows exceptions. Our jobs report their own, so this is a bug in the reporting.
     log.error("the %s job broke: %s", event.job_id, type(event.exception).__name__)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @cache
 def commands() -> "typer.Typer":
-    """Every command: those of the service, and the demo of it."""
+    """Every command: those of the service, and the demo."""
     from reminders.cli.app import RUNNING, app
     from reminders.demo.command import demo
 

@@ -1,4 +1,4 @@
-"""What every verb needs: the settings, the secrets and the one database."""
+"""What every service function needs: the settings, the secrets and the database."""
 
 import logging
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class AppContext:
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, quick: bool = False, make_keys: bool = False) -> Self:
-        """Open it on `settings`, or on those of this process.
+        """Open it with `settings`, or with those of this process.
 
-        `quick` is for who must answer soon or not at all: Twilio waits three seconds for a webhook, and calls again.
-        `make_keys` is for who makes the database: keys that are missing are made and kept beside it. Connects to
-        nothing yet. Raises SettingsError.
+        `quick` is for a process that must answer soon or not at all: Twilio waits three seconds for a webhook, then
+        calls again. `make_keys` is for the one that makes the database: it generates missing keys and stores them next
+        to the database. It does not connect yet. Raises SettingsError.
         """
         settings = settings or load_settings()
         house_style.use(settings.site.region)
@@ -45,9 +45,7 @@ class AppContext:
 
     @property
     def place(self) -> str:
-        """Which database and which settings these are: a person in the wrong directory sees it by that
-        (OPS-19).
-        """
+        """The database and the settings in words, so that a person in the wrong directory notices (OPS-19)."""
         url = self.settings.database.url
         file = self.database.file
         where = f"sqlite:///{file.resolve()}" if file is not None else without_password(url)
@@ -55,7 +53,7 @@ class AppContext:
         return f"Database {where}, settings {source.resolve() if source is not None else 'of the environment alone'}."
 
     def gateway(self) -> Gateway:
-        """A line to Twilio, or to the simulator while `twilio.live` is false."""
+        """A gateway to Twilio, or to the simulator while `twilio.live` is false."""
         twilio = self.settings.twilio
         return Gateway(
             account_sid=self.secrets.account_sid,
@@ -70,13 +68,13 @@ class AppContext:
         )
 
     def keep_time(self) -> float:
-        """Measure the database's clock and go by it from now on; how far it was ahead, in seconds (sending rule 2)."""
+        """Measure the database's clock and use it from now on; return how many seconds it is ahead (sending rule 2)."""
         ahead = self.database.skew(clock.machine)
         clock.correct(ahead)
         return ahead.total_seconds()
 
     def known(self, tx: store.Transaction, now: datetime, at: str | None = None) -> Known:
-        """What plan documents are read against, of the site with the key `at` or of the default one."""
+        """What plan documents are checked against, for the site with the key `at` or the default one."""
         site = (store.people.site_by_key(tx, at) if at is not None else None) or self.settings.site
         return Known(
             today=to_wall(now, site.zone).date(),

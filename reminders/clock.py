@@ -11,11 +11,11 @@ def machine() -> datetime:
 
 
 def now() -> datetime:
-    """The present instant: aware, UTC; the machine's clock plus the measured offset to the database."""
+    """The current instant, aware and UTC: the machine's clock plus the measured offset to the database."""
     return machine() + _ahead
 
 
 def correct(ahead: timedelta) -> None:
-    """Say how far the database's clock was found to be ahead of the machine's."""
+    """Set how far the database's clock is ahead of the machine's."""
     global _ahead  # ruff: ignore[global-statement]  one clock per process
     _ahead = ahead

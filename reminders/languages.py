@@ -1,15 +1,15 @@
-"""Which languages there are, and which of them are whole. Pure.
+"""Which languages exist, and which of them are complete. Pure.
 
-A language is whole where it has all of these, measured by the default one:
+A language is complete if it has all of these parts, compared with the default one:
 
-    catalog         every text, and the card               wording/catalogue/xx.toml
+    catalog         every text, and the card               wording/catalog/xx.toml
     lexicon         rules for every meaning of a reply     conversation/lexicon/xx.toml
     saved replies   each of them                           wording/saved_replies.toml
     words           those that tell, and those not to ask for   wording/telling_words.toml, asked_words.toml
-    label           what it is called on pages             languages.toml
+    label           its name on pages                      languages.toml
 
-Only a whole one is offered: a person is not texted in a language in which we cannot read the answer. `offered` is what
-pages, API, command line and plans ask; `missing` is what start-up and doctor say of the others.
+Only a complete one is offered: we must not text a person in a language in which we cannot read the answer. Pages, API,
+command line and plans use `offered`; start-up and doctor report `missing`.
 """
 
 import tomllib
@@ -26,7 +26,7 @@ from reminders import plans
 DEFAULT = "en"
 MOST_NAMED = 3
 
-# What a lexicon holds that is no meaning: settings, and what explains itself or is not meant.
+# The tables of a lexicon that are not meanings: settings, figures of speech, and words that need no meaning.
 _NO_MEANINGS = frozenset(
     ["version", "language", "turns", "fillers", "groups", "short", "spelling", "figures", "polite", "when", "links"]
 )
@@ -34,7 +34,7 @@ _NO_MEANINGS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language by its code (ISO 639): what it is called, and what it lacks, part by part; nothing if it is whole."""
+    """A language by its code (ISO 639): its name, and what it lacks, by part; empty if it is complete."""
 
     code: str
     name: str
@@ -42,18 +42,18 @@ class Language:
 
 
 def offered() -> Mapping[str, str]:
-    """The languages that a person may be texted in: code → what it is called on pages."""
+    """The languages in which a person may be texted: code → name on pages."""
     return _offered()
 
 
 def offered_code(tag: str) -> str | None:
-    """The offered language that serves a BCP 47 tag, so `es-MX` gives `es`; None if there is none."""
-    code = plans.catalogue(tag)
+    """The offered language for a BCP 47 tag, so `es-MX` gives `es`; None if there is none."""
+    code = plans.catalog(tag)
     return code if code in offered() else None
 
 
 def missing() -> tuple[str, ...]:
-    """What languages that are not whole lack, each as `fr: lexicon: …`; empty if all are whole."""
+    """What incomplete languages lack, each as `fr: lexicon: …`; empty if all are complete."""
     return _told(_languages().values())
 
 
@@ -72,16 +72,16 @@ def _told(languages: Iterable[Language]) -> tuple[str, ...]:
 
 
 def look(package: Traversable) -> Mapping[str, Language]:
-    """Every language of which `package`, our folder, holds any part, by code. A part that cannot be read is lacking.
+    """Every language with any part in `package`, our folder, by code. An unreadable part counts as missing.
 
-    Raises ValueError if the default language is not whole: then no one could be texted at all.
+    Raises ValueError if the default language is not complete: then no one could be texted at all.
     """
     parts = _Parts(package)
     found = {code: Language(code, parts.labels.get(code, code), dict(parts.lacks(code))) for code in parts.codes()}
     default = found.get(DEFAULT)
     if default is None or default.lacks:
-        lacks = "; ".join(_told([default])) if default is not None else f"{DEFAULT}: there is no part of it"
-        raise ValueError(f"the default language is not whole: {lacks}")
+        lacks = "; ".join(_told([default])) if default is not None else f"{DEFAULT}: it has no part"
+        raise ValueError(f"the default language is not complete: {lacks}")
     return MappingProxyType(found)
 
 
@@ -91,23 +91,23 @@ class _Parts:
     def __init__(self, package: Traversable) -> None:
         wording, conversation = package.joinpath("wording"), package.joinpath("conversation")
         self.labels = {code: name for code, name in _table(package, "languages.toml").items() if isinstance(name, str)}
-        self._catalogs = dict(_folder(wording.joinpath("catalogue")))
+        self._catalogs = dict(_folder(wording.joinpath("catalog")))
         self._lexicons = dict(_folder(conversation.joinpath("lexicon")))
         self._saved = _table(wording, "saved_replies.toml")
         self._telling = _table(wording, "telling_words.toml").get("words", {})
         self._asked = {key: value for key, value in _table(wording, "asked_words.toml").items() if key != "version"}
 
     def codes(self) -> list[str]:
-        """Every language of which there is any part, the default one first."""
+        """Every language that has any part, the default one first."""
         saved = {code for texts in self._saved.values() for code in texts if code != "about"}
         codes = {*self.labels, *self._catalogs, *self._lexicons, *self._telling, *saved}
         return sorted(codes, key=lambda code: (code != DEFAULT, code))
 
     def lacks(self, code: str) -> Iterator[tuple[str, str]]:
-        """Each part that the language lacks, with what of it."""
+        """Each part that the language lacks, with the details."""
         catalog, other = self._catalogs.get(code), self._catalogs.get(DEFAULT)
         if catalog is None:
-            yield "catalog", f"wording/catalogue/{code}.toml is missing or cannot be read"
+            yield "catalog", f"wording/catalog/{code}.toml is missing or cannot be read"
         elif texts := [*_less(catalog, other, "texts"), *_less(catalog, other, "card")]:
             yield "catalog", f"has no {_named(texts)}"
         lexicon, rules = self._lexicons.get(code), self._lexicons.get(DEFAULT) or {}
@@ -121,7 +121,7 @@ class _Parts:
         if empty := [key for key, words in lists.items() if not words.get(code)]:
             yield "words", f"no list for {_named(empty)}"
         if not self.labels.get(code):
-            yield "label", "languages.toml does not say what it is called"
+            yield "label", "languages.toml does not name it"
 
 
 def _less(catalog: Mapping[str, Any], other: Mapping[str, Any] | None, table: str) -> list[str]:

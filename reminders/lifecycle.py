@@ -1,8 +1,8 @@
-"""Where a text is, and how it may move. Pure: the table of docs/design.md#states-and-moves and what Twilio's statuses
-mean in it.
+"""The states of a text and the moves between them. Pure: the table of docs/design.md#states-and-moves, and how Twilio's
+statuses map to it.
 
-A move is legal if and only if it stands in `MOVES`. The store turns the same table into the WHERE clause of its one
-UPDATE, so the row count says who won a race. `delivered` is final: if Twilio says it was delivered then it was.
+A move is legal only if it is in `MOVES`. The store turns the same table into the WHERE clause of its one UPDATE, so the
+row count says who won a race. `delivered` is final: we believe Twilio when it says so.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a text is (docs/design.md#the-life-of-a-text). `held` is a column beside it."""
+    """The state of a text (docs/design.md#the-life-of-a-text). `held` is a separate column."""
 
     SCHEDULED = "scheduled"
     SENDING = "sending"
@@ -41,10 +41,10 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 """From → to.
 
-A text whose resend is pending (`scheduled`) was perhaps handed over by its earlier attempt after all. If the resend
-comes to nothing the text is `uncertain` again, never `expired`, `cancelled` or `suppressed`: those say that it did not
-go. A receipt for an attempt settles it at any time (sending rule 5), which is why every open or given-up state may
-still move to what Twilio says became of it.
+The earlier attempt of a text with a pending resend (`scheduled`) may have been handed over. If the resend is not sent,
+the text becomes `uncertain` again, and never `expired`, `cancelled` or `suppressed`: those mean that it was not sent. A
+receipt settles an attempt at any time (sending rule 5), so every open or given-up state may still move to the outcome
+that Twilio reports.
 """
 
 WITHOUT_AN_ATTEMPT = frozenset(
@@ -53,9 +53,9 @@ WITHOUT_AN_ATTEMPT = frozenset(
     for target in (State.SCHEDULED, State.CANCELLED, State.SUPPRESSED)
     if source != target
 ) | {(State.EXPIRED, State.SCHEDULED)}
-"""Moves that only reconcile makes, and only while no attempt was ever made.
+"""Moves that only reconcile makes, and only if no attempt was ever made.
 
-An expired text comes back when its visit was moved to later that day: same key, another window.
+An expired text is scheduled again if its visit moves to later that day: the key stays, the window changes.
 """
 
 
@@ -63,25 +63,27 @@ def _named(*states: State) -> tuple[str, ...]:
     return tuple(state.value for state in states)
 
 
-# The groups of states that the rest of the program asks about. Plain strings, as rows have them.
+# The groups of states that the rest of the program uses. Plain strings, as in rows.
 IN_THE_QUEUE = _named(State.SCHEDULED)
 ON_THE_WIRE = _named(State.SENDING, State.UNCERTAIN)  # an attempt has begun and has no answer
 TO_GO = _named(State.SCHEDULED, State.SENDING)
-PLANNED = _named(State.SCHEDULED, State.SUPPRESSED)  # shown as ahead: it goes, or stands there with why not
+PLANNED = _named(State.SCHEDULED, State.SUPPRESSED)  # shown as planned: it will be sent, or shows why it will not
 UNTRIED = (*PLANNED, *_named(State.CANCELLED))
 SET_ASIDE = _named(State.SUPPRESSED, State.CANCELLED)
-WITHDRAWN = _named(State.SUPPRESSED, State.CANCELLED, State.EXPIRED)  # says nothing to its reader
+WITHDRAWN = _named(State.SUPPRESSED, State.CANCELLED, State.EXPIRED)  # its reader gets nothing
 NOT_GONE = (*IN_THE_QUEUE, *WITHDRAWN)
 HANDED_OVER = _named(State.SENT, State.DELIVERED, State.UNCONFIRMED)
-"""Twilio took it, and has not said that it failed. Handed over is not delivered."""
+"""Twilio accepted it and has not reported a failure. Handed over is not delivered."""
 MAYBE_ARRIVED = (*ON_THE_WIRE, *_named(State.SENT, State.UNCONFIRMED))
 WENT = (*MAYBE_ARRIVED, *_named(State.DELIVERED, State.UNDELIVERED))
-ON_ITS_WAY = (*IN_THE_QUEUE, *MAYBE_ARRIVED, *_named(State.DELIVERED))  # nothing says that it does not arrive
-SHOWS_ITS_CODE = _named(State.UNDELIVERED, State.SCHEDULED)  # the code of its last attempt is why it stands there
+ON_ITS_WAY = (*IN_THE_QUEUE, *MAYBE_ARRIVED, *_named(State.DELIVERED))  # nothing says that it will not arrive
+SHOWS_ITS_CODE = _named(State.UNDELIVERED, State.SCHEDULED)  # the code of the last attempt explains the state
 SHOWS_WHAT_IT_MET = _named(State.UNDELIVERED, State.UNCERTAIN)
-SAID_ONCE = _named(State.SCHEDULED, State.DELIVERED, State.EXPIRED)  # what is said once is not laid down again
+SAID_ONCE = _named(
+    State.SCHEDULED, State.DELIVERED, State.EXPIRED
+)  # a one-time text in these states is not scheduled again
 FAILED = _named(State.UNDELIVERED, State.EXPIRED)
-NOT_GOT = (*FAILED, *_named(State.UNCERTAIN))  # no phone is known to have got it
+NOT_GOT = (*FAILED, *_named(State.UNCERTAIN))  # not known to have reached a phone
 NOT_KNOWN_TO_ARRIVE = (*NOT_GOT, *_named(State.UNCONFIRMED))
 UNHEARD = (*WITHDRAWN, *_named(State.UNDELIVERED))  # its reader certainly does not have it
 NOT_SURE_TO_BE_HEARD = (*UNHEARD, *_named(State.UNCERTAIN, State.UNCONFIRMED))
@@ -89,7 +91,7 @@ SELDOM = (
     *_named(State.SENT, State.UNDELIVERED, State.UNCONFIRMED, State.UNCERTAIN),
     *_named(State.EXPIRED, State.CANCELLED, State.SUPPRESSED),
 )
-"""States that few texts are in at any time, or none on its way to the phone: what the log is searched for.
+"""The states for which the log is searched: few texts are in them at any time.
 
 An index has them in its condition, in this order.
 """
@@ -101,7 +103,7 @@ def may(source: State, target: State) -> bool:
 
 
 def untried_sources(target: State) -> tuple[str, ...]:
-    """The states from which reconcile may move a text that was never tried to `target`, itself among them."""
+    """The states from which reconcile may move a text that was never tried to `target`, including `target`."""
     return tuple(source for source in NOT_GONE if source == target or may(State(source), target))
 
 
@@ -110,7 +112,7 @@ def sources(target: State) -> tuple[State, ...]:
     return tuple(source for source, targets in MOVES.items() if target in targets)
 
 
-# Twilio's message statuses (docs/twilio.md 2.1) and how far along each is. A lower rank never undoes a higher one.
+# Twilio's message statuses (docs/twilio.md 2.1), ranked by progress. A lower rank never undoes a higher one.
 RANK: Mapping[str, int] = {
     "accepted": 0,
     "scheduled": 0,
@@ -139,18 +141,19 @@ _STATE_OF_STATUS: Mapping[str, State] = {
 
 
 def state_of(status: str) -> State | None:
-    """What Twilio's `status` says of a text that was handed over; None for a status we do not know.
+    """The state of a handed-over text with Twilio's `status`; None for an unknown status.
 
-    Our `sent` means handed over to Twilio, so `queued` already is it: `sent` is not `delivered`.
+    Our `sent` means handed over to Twilio, so `queued` is already `sent`. It does not mean `delivered`.
     """
     return _STATE_OF_STATUS.get(status)
 
 
 def further(before: str | None, status: str) -> str | None:
-    """The status to keep on an attempt after `status` was heard: the one that is further along.
+    """The status to keep on an attempt after `status` came in: the one that is further along.
 
-    Order and repetition of receipts do not matter (docs/twilio.md 2.2). Two contradicting ends, `undelivered` and
-    `failed`, rank the same: the first heard stays. Unknown statuses never replace a known one.
+    The order and repetition of receipts do not matter (docs/twilio.md 2.2). Two contradicting final statuses,
+    `undelivered` and `failed`, have the same rank, so the first one stays. An unknown status never replaces a known
+    one.
     """
     if status not in RANK:
         return before
@@ -160,10 +163,10 @@ def further(before: str | None, status: str) -> str | None:
 
 
 def heard(state: State, *, before: str | None, status: str, latest: bool) -> State | None:
-    """The state a text moves to when `status` is heard for one of its attempts, or None when it stays.
+    """The state to which a text moves when `status` comes in for one of its attempts; None if it stays.
 
-    `before` is the furthest status heard of that attempt so far; `latest` says whether it is the text's last attempt.
-    An earlier attempt can only add that the text was delivered after all: of two, the person saw one.
+    `before` is the furthest status of that attempt so far; `latest` says whether it is the text's last attempt. An
+    earlier attempt matters only if it was delivered after all, since the person then saw one of the two.
     """
     target = state_of(status)
     if target is None or further(before, status) == before:

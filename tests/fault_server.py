@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that answers, or does not, exactly as a test says. Bytes in, bytes out."""
+"""A small HTTP server on loopback that answers, or does not, exactly as a test wants. Bytes in, bytes out."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ class _Connection(asyncio.Protocol):
 
 
 class FaultServer:
-    """Does its acts one request after another, the last for ever: bytes are written, a function gets the connection."""
+    """Performs its acts one request after another, and repeats the last; a function gets the connection."""
 
     def __init__(self, *acts, ssl=None):
         self.acts = list(acts) or [reply(201, {})]

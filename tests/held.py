@@ -1,6 +1,7 @@
-"""How long each write transaction of a database holds: on SQLite the house's one write lock, on PostgreSQL its rows.
+"""How long each write transaction holds its locks: on SQLite the one write lock, on PostgreSQL its rows.
 
-From BEGIN IMMEDIATE (or BEGIN) to the end of the COMMIT; checkpoints take SQLite's write lock too, and are measured.
+It measures from BEGIN IMMEDIATE (or BEGIN) to the end of the COMMIT, and checkpoints, which take SQLite's write lock
+too.
 """
 
 import time
@@ -18,7 +19,7 @@ from reminders.store.database import engine
 
 @dataclass(frozen=True)
 class Held:
-    """One transaction: whose work it was, for how many seconds, and how many statements (each row of many is one)."""
+    """One transaction: its caller, its seconds, and its number of statements (each row of many counts as one)."""
 
     work: str
     seconds: float
@@ -38,7 +39,7 @@ def _executed(*heard: Any) -> tuple[str, Any]:
 
 @contextmanager
 def measured() -> Generator[list[Held]]:
-    """Every write transaction of every database of this process while it lasts."""
+    """Record every write transaction of every database of this process while it lasts."""
     found: list[Held] = []
     run, checkpoint = store.Database._run, store.Database.checkpoint
 

@@ -1,6 +1,6 @@
 """The packaged figures of how well replies are understood, from the table of docs/replies.md.
 
-`python -m tests.measured` writes them; run it after that table was renewed.
+`python -m tests.measured` writes them; run it after updating that table.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ CORPUS = sorted((ROOT / "tests" / "corpus").glob("*.toml"))
 
 
 def figures() -> dict[str, object]:
-    """What the file must hold: the table's rows, and the versions of the lexicon and of the corpus."""
+    """What the file must contain: the table's rows, and the versions of the lexicon and of the corpus."""
     text = (ROOT / "docs" / "replies.md").read_text(encoding="utf-8")
     phrases, table = re.search(r"^Of (\d+) phrases:\n\n((?:\|.*\n)+)", text, re.MULTILINE).groups()
     header, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())

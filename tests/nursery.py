@@ -1,9 +1,8 @@
-"""Starts our processes, and kills them: everything is imported once, and each is a fork of that.
+"""Starts and kills our processes: everything is imported once, and each process is a fork.
 
 A fork is made before any thread, connection or event loop exists, and does what `python -m reminders` or `python -m
-jobs` would. It costs milliseconds where an interpreter of its own takes a second, so a killed worker is back before
-anyone knows, and a test may start what it likes. That the real commands start is tested elsewhere (test_demo,
-test_web_process).
+jobs` would. It costs milliseconds where a new interpreter takes a second, so a killed worker is back at once, and a
+test may start as many as it likes. Other tests cover the start of the real commands (test_demo, test_web_process).
 
 `Nursery` is spoken to in Python. What it speaks to is this file as a program: orders come on stdin as lines of JSON,
 `{"start": name, "run": arguments, "environment": …, "folder": …, "log": …, "out": …, "crash": …}` and `{"signal": name,
@@ -43,7 +42,7 @@ FOR_THE_CHILDREN = (
 
 
 class Nursery:
-    """Ours to start and kill processes with; all of them end with it. What happens to them comes as `news`."""
+    """Starts and kills processes; all of them end with it. Their events come as `news`."""
 
     def __init__(self) -> None:
         self.news: queue.Queue[dict] = queue.Queue()
@@ -79,8 +78,8 @@ class Nursery:
     ) -> None:
         """Start a process under a name that no other living one has: `["jobs"]`, or the arguments of `reminders`.
 
-        What it says goes to the end of `log`, or its words only, where its data goes to `out`. `crash` is a point of
-        `reminders.crash`, the pass at which to die of it, and the signal: `K3:2:SIGKILL`.
+        Its output is appended to `log`; with `out`, stdout goes there instead. `crash` is a point of `reminders.crash`,
+        the pass at which to die, and the signal: `K3:2:SIGKILL`.
         """
         self._ended.pop(name, None)
         paths = {"folder": str(folder), "log": str(log), "out": None if out is None else str(out)}
@@ -91,7 +90,7 @@ class Nursery:
         self._tell(signal=name, number=number)
 
     def wait(self, name: str, seconds: float) -> int:
-        """Wait for the end of one; its code, as `subprocess` gives it. All news until then is used up."""
+        """Wait for the end of one; returns its code, as in `subprocess`. It consumes all news until then."""
         while name not in self._ended:
             news = self.news.get(timeout=seconds)
             if news["what"] == "ended":
@@ -99,7 +98,7 @@ class Nursery:
         return self._ended.pop(name)
 
     def close(self) -> None:
-        """Kill whatever lives."""
+        """Kill all living processes."""
         self._program.stdin.close()
         self._program.wait(20)
         self._reader.join(10)
@@ -107,7 +106,7 @@ class Nursery:
 
 
 class _Ward:
-    """The program's side: the children by name, and what is to be said of them."""
+    """The program's side: the children by name, and their events."""
 
     def __init__(self) -> None:
         self._children: dict[str, int] = {}
@@ -180,7 +179,7 @@ def _live(order: dict) -> None:
         os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["environment"])
-        # Drawn when it was imported, and with that the same in every child: two machines do not share it either.
+        # It is drawn at import, so it would be the same in every child; real machines do not share it.
         from reminders.store.database import ids
 
         ids._counter = ids.secrets.randbelow(ids._COUNTER_SIZE)

@@ -1,4 +1,4 @@
-"""On call in tests: a pretend pager on this machine, and a house whose rota leads to it."""
+"""On-call in tests: a pretend pager on this machine, and a house with a rota that uses it."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ SENDER = "+15005550006"
 
 @dataclass(frozen=True)
 class Paged:
-    """A page as it arrived: for whom, when by the house's clock, and all it said."""
+    """A page that arrived: for whom, when by the house's clock, and its content."""
 
     contact: str
     at: datetime
@@ -30,7 +30,7 @@ class Paged:
 
 
 class Pager(ThreadingHTTPServer):
-    """A webhook that takes pages. `answers` are given in turn, the last one for ever."""
+    """A webhook for pages. It gives `answers` in turn, and repeats the last one."""
 
     daemon_threads = True
 
@@ -45,7 +45,7 @@ class Pager(ThreadingHTTPServer):
         return {"name": name, "page": f"json://127.0.0.1:{self.server_port}/{name.replace(' ', '-')}", **more}
 
     def called(self):
-        """Who was paged, oldest first; and forget it."""
+        """Return who was paged, oldest first, and forget it."""
         pages, self.pages[:] = list(self.pages), []
         return [page.contact for page in pages]
 
@@ -64,11 +64,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """A page is no news on stderr."""
+        """Print nothing about a page on stderr."""
 
 
 class Clinic:
-    """A house with its pager and its pretend Twilio; phones text it, and its jobs run when told."""
+    """A house with its pager and its pretend Twilio; phones text it, and a test runs its jobs."""
 
     def __init__(self, url, folder, travel, twilio, *contacts, **more):
         self.pager = Pager()
@@ -93,13 +93,13 @@ class Clinic:
         return planning.accept(self.context, document(**more), clock.now(), who="test")
 
     def text(self, body, phone=PHONE, *, heard=True):
-        """A pretend phone texts us, and its webhook comes; Twilio heeds the words too."""
+        """Text us from a pretend phone, with its webhook; Twilio obeys the words too."""
         made = self.twilio.do(lambda simulator: simulator.text_from(phone, SENDER, body, clock.now()))
         text = InboundText(made.sid, phone, SENDER, body, None)
         return self.hear(text) if heard else text
 
     def hear(self, text):
-        """A webhook comes, and what is urgent is done right after the commit, as the web process does it."""
+        """Process a webhook, and do urgent work right after the commit, like the web process."""
         taken = inbound.take_in(self.context, text, clock.now())
         runs.answer_now(self.context, taken)
         return taken
@@ -125,7 +125,7 @@ class Clinic:
         return queries.tasks.show(self.context.database, number, clock.now(), who="test")[1]
 
     def received(self, phone=PHONE):
-        """What that phone shows of ours, oldest first."""
+        """Our texts on that phone, oldest first."""
         self.twilio.do(lambda simulator: simulator.forward(60, clock.now()))
         return [one.body for one in self.twilio.do(lambda simulator: list(simulator.phones[phone]))]
 

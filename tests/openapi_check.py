@@ -1,4 +1,4 @@
-"""Holds an exchange with a Twilio-shaped server against Twilio's own OpenAPI, where that file is at hand."""
+"""Checks an exchange with a Twilio-like server against Twilio's own OpenAPI, if that file is available."""
 
 import json
 from functools import cache
@@ -13,7 +13,7 @@ SPEC = Path(__file__).resolve().parents[1].parent / "shared" / "twilio-openapi-s
 
 
 class _Asked:
-    """A request as openapi-core wants to see it."""
+    """A request in the form that openapi-core needs."""
 
     host_url = "https://api.twilio.com"
 
@@ -37,7 +37,7 @@ class _Answered:
 
 
 def spec_is_here():
-    """Whether there is anything to check against."""
+    """Whether the spec is available."""
     return SPEC.exists()
 
 

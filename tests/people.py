@@ -1,4 +1,4 @@
-"""Plan documents of invented people, to be changed by each test as it needs."""
+"""Plan documents of invented people, which each test can change."""
 
 from copy import deepcopy
 from datetime import date
@@ -47,7 +47,7 @@ def document(**changes: Any) -> PlanDocument:
 
 
 def raw(**changes: Any) -> dict[str, Any]:
-    """The same before it is read."""
+    """The same as raw data."""
     data = deepcopy(JORDAN)
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(data.get(name), dict):

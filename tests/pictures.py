@@ -30,7 +30,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "screens"
 LOGINS = {"admin": "dev.iyer"}
 PLAYED = 130  # seconds until every scene of the demo has ended
 COLUMNS = 112  # of the terminal in which the board is drawn
-TALLEST = 1500  # pixels of a picture: what stands further down says nothing new
+TALLEST = 1500  # pixels of a picture; the rest of a page shows nothing new
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _take_all(written: IO[bytes]) -> None:
-    """Start the demo, which writes there; take the pictures; end it."""
+    """Start the demo, take the pictures, and end it."""
     port = free_port()
     demo = subprocess.Popen(
         [sys.executable, "-m", "reminders", "demo", "--port", str(port)],
@@ -71,7 +71,7 @@ def _take_all(written: IO[bytes]) -> None:
 
 
 def _draw_board(said: str) -> None:
-    """The board as the demo leaves it: from its first group to its sum. No font is fetched from anywhere."""
+    """The board at the end of the demo, from its first group to its total. No font is downloaded."""
     begins = said.rindex("\n", 0, said.rindex("They arrive", 0, said.rindex("They arrive in spite"))) + 1
     ends = said.index("shown.", said.rindex("outcomes")) + len("shown.")
     with StringIO() as nowhere:
@@ -110,7 +110,7 @@ def _take(page: Page, screen: Screen, file: Path, width: int) -> None:
 
 
 def _fill(page: Page) -> None:
-    """A plan on its way: what it is about is in, and its texts are looked at."""
+    """A plan being entered: its data is in, and its texts are shown."""
     typed = {
         "patient.ref": "MRN-2041",
         "patient.name": "Quinn Abara",

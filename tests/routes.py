@@ -1,4 +1,4 @@
-"""Every route of the application, and whom each lets in: read from the router, so that none can be forgotten."""
+"""Every route of the application, and whom it lets in: read from the router, so that none can be forgotten."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _MARKS = {access.ANYBODY: "anybody", access.LOCAL: "local", access.SIGNED_IN: "s
 
 
 def walk(app) -> list[Route]:
-    """Every route but static files, which are for anyone, and the API, whose own test walks its document."""
+    """Every route except static files, which are public, and the API, which has its own test of its document."""
     found = []
     for route in _all(app.routes):
         if getattr(route, "path", "") in {"/static", "/api"}:

@@ -1,4 +1,4 @@
-"""Every screen: its name, its address in the town, and who looks at it. For the accessibility walk and the pictures."""
+"""Every screen: its name, its address in the town, and its user. For the accessibility walk and the pictures."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from reminders.store.database import schema
 
 @dataclass(frozen=True)
 class Screen:
-    """One screen. `path` may hold names of `places`."""
+    """One screen. `path` may contain names of `places`."""
 
     name: str
     path: str

@@ -4,8 +4,8 @@
     python -m tests.second_reader train     makes reminders/conversation/second/weights.txt (make second-reader)
     python -m tests.second_reader measure   measures both parts and writes the table of docs/replies.md (make replies)
 
-A third of the phrases is held out, by a hash of the text: never trained on, and no threshold is set by them. Thresholds
-come from a cross-validation over the other two thirds and the older corpus.
+A third of the phrases is held out, by a hash of the text: they are not used for training or thresholds. Thresholds come
+from a cross-validation over the other two thirds and the older corpus.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ STRENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the fit to the phrases; more is less boun
 SCALE = 3.0
 STEPS = 400  # a weight of 1 in the data
 FEWEST_USES = 2
-# The share of harmless phrases of the training part that the model may alarm falsely, by what they are about.
+# The allowed share of false alarms among the harmless phrases of the training part, by topic.
 MAY_DOUBT = {"chatter": 0.016, "lookalike": 0.12, "figures": 0.08, "everyday": 0.03}
 MAY_ACT = {"chatter": 0.0, "lookalike": 0.01, "figures": 0.01, "everyday": 0.005}
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase of the second reader's corpus: what it is about, and whether it is kept out of training."""
+    """A phrase of the second reader's corpus: its topic, and whether it is held out of training."""
 
     text: str
     language: str
@@ -71,7 +71,7 @@ def phrases() -> Iterator[Phrase]:
 
 
 def older() -> Iterator[Phrase]:
-    """The corpus that the rules were mended with: all of it is trained on."""
+    """The corpus with which the rules were improved: all of it is used for training."""
     for path in sorted(CORPUS.glob("*.toml")):
         corpus = tomllib.loads(path.read_text(encoding="utf-8"))
         for group in corpus["phrases"]:
@@ -82,7 +82,7 @@ def older() -> Iterator[Phrase]:
 
 
 def version() -> str:
-    """What the model is made from: a hash of both corpora and the ideas."""
+    """The version of the training data: a hash of both corpora and the ideas."""
     digest = hashlib.sha256(data("ideas.toml").encode())
     for one in sorted(f"{one.about}\t{one.language}\t{one.text}" for one in [*phrases(), *older()] if not one.held_out):
         digest.update(one.encode() + b"\n")
@@ -235,7 +235,7 @@ def _percent(scores: Sequence[float], least: float) -> str:
 
 @dataclass
 class Measured:
-    """Of the phrases of one kind: how many were acted on at once, by rules alone, and found at all."""
+    """For the phrases of one kind: how many were acted on at once, by rules alone, and found at all."""
 
     count: int = 0
     by_rules: int = 0
@@ -250,7 +250,7 @@ def read(text: str, language: str) -> Understood:
 
 
 def measured(*, held_out: bool) -> dict[tuple[str, str], Measured]:
-    """What `understand` gives for one part of the corpus, by what the phrases are about and their language."""
+    """The results of `understand` for one part of the corpus, by topic and language."""
     result: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)
     for one in phrases():
         if one.held_out is not held_out:
@@ -289,7 +289,7 @@ TOGETHER = (("**crisis, all kinds**", CRISIS), ("**overdose and medical danger**
 
 
 def table(parts: dict[bool, dict[tuple[str, str], Measured]]) -> str:
-    """The table of docs/replies.md: both parts of the corpus, by what the phrases are about and by language."""
+    """The table of docs/replies.md: both parts of the corpus, by topic and language."""
     head = json.loads(data("weights.txt").splitlines()[0])
     counts = [total(parts[held_out], [about for about, _ in parts[held_out]]).count for held_out in (False, True)]
     lines = [

@@ -1,4 +1,4 @@
-"""Staff of the tests, and browsers in which they are signed in: no password is hashed for it, so it is quick."""
+"""Staff of the tests, and browsers in which they are signed in, without hashing a password, so it is fast."""
 
 from reminders import clock, store
 from reminders.service.office import accounts, signing_in
@@ -29,7 +29,7 @@ def cookies(context, role: str, site: str | None = None) -> dict[str, str]:
 
 
 def actor(context, role: str, site: str | None = None) -> accounts.Actor:
-    """Someone with that role, as a route gets them."""
+    """Someone with that role, as a route receives them."""
     return signing_in.enter(context, token(context, role, site), clock.now())
 
 

@@ -1,4 +1,4 @@
-"""Who may ask for what: every role on every route, and nothing of another site, read from the router itself."""
+"""Who may request what: every role on every route, and nothing from another site, read from the router itself."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/htm
 
 @pytest.fixture(scope="module")
 def _template(sqlite_template, tmp_path_factory):
-    """A house with two sites; everything there is stands at `main`, but for staff."""
+    """A house with two sites; everything except staff belongs to `main`."""
     folder = tmp_path_factory.mktemp("access")
     ids._millisecond = 0  # another test may have lived later, and the first of a kind is meant to be ours
     shutil.copy(sqlite_template, folder / "reminders.db")
@@ -81,7 +81,7 @@ def visit_on(context, day: str) -> int:
 
 
 def values_for(context) -> dict[str, object]:
-    """What stands in the braces of an address: a row of `main` for each kind of id, and words that are no ids."""
+    """The values for the braces of an address: a row of `main` for each kind of id, and words that are not ids."""
     at_main = context.database.read(lambda tx: store.accounts.by_login(tx, "at.main"))
     session = context.database.read(lambda tx: tx.first(schema.sessions.select()))
     return {
@@ -104,7 +104,7 @@ def values_for(context) -> dict[str, object]:
     }
 
 
-# Addresses with something in braces that is no row of a site, and why another site's are none of this test's.
+# Addresses with braces that do not name a row of a site, and why this test skips another site's.
 NOT_OF_A_SITE = {
     "/held/{why}": "a word; its texts are those of the actor's sites",
     "/account/do/{deed}": "a word; the account is one's own",
@@ -119,7 +119,7 @@ WORDS = {"why": "crisis", "form": "csv"}
 
 
 def filled(route: routes.Route, values: dict[str, object]) -> str:
-    """The address with its braces filled. A KeyError says that `values_for` must learn what stands there."""
+    """The address with its braces filled. A KeyError means that `values_for` needs a new value."""
     if route.path.startswith("/phones/"):
         values = {**values, "key": "2025550143"}
     return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), route.path)
@@ -131,7 +131,7 @@ def asked(caller: Caller, route: routes.Route, path: str):
 
 
 def pages(app) -> list[routes.Route]:
-    """Every route that is not for anyone; the API's, which take a key, have a test of their own."""
+    """Every route that is not public; those of the API, which take a key, have their own test."""
     return [
         one for one in routes.walk(app) if one.lets_in not in {"anybody", "local"} and not one.path.startswith("/api/")
     ]

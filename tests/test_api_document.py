@@ -1,4 +1,4 @@
-"""The OpenAPI document is whole, its examples fit it, and the API never drifts from it, whatever it is asked."""
+"""The OpenAPI document is complete, its examples fit it, and the API never deviates from it on any request."""
 
 import os
 import re
@@ -80,14 +80,14 @@ def test_the_api_never_drifts_from_its_document(api, mode):
                 case.path_parameters = {name: real[name] for name in case.path_parameters}
             if mode is schemathesis.GenerationMode.NEGATIVE or data.draw(st.integers(0, 3)):
                 case.headers.pop("If-Match", None)  # else nothing behind it is reached
-            # What was made wrong may not be on the wire: the key is put in here, and an empty list is nothing.
+            # An invalid part may not reach the wire: the key is added here, and an empty list sends nothing.
             wrong = {place.name for place, one in case.meta.components.items() if one.mode.is_negative} - {"HEADER"}
             if any(value in ([], {}, None) for value in (case.query or {}).values()):
                 wrong -= {"QUERY"}
             asked = CHECKS if wrong else [check for check in CHECKS if check is not checks.negative_data_rejection]
             case.call_and_validate(headers={"Authorization": f"Bearer {api.key}"}, checks=asked)
 
-        with suppress(Unsatisfiable):  # nothing can be wrong with a request that takes nothing
+        with suppress(Unsatisfiable):  # a request without parameters cannot be invalid
             ask()
 
     for result in api_schema.get_all_operations():

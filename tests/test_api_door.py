@@ -1,4 +1,4 @@
-"""Who is let in to the API, how often, with how much; what is refused and how; what is answered twice."""
+"""Access to the API: who, how often, with how much; what is refused and how; repeated requests."""
 
 import json
 import shutil
@@ -332,7 +332,7 @@ def test_a_database_that_is_away_is_a_problem_with_a_wait(api, monkeypatch):
     assert answer.json()["type"] == "/api/docs#away"
 
 
-# A request that is made again.
+# A repeated request.
 
 
 def test_a_request_made_again_is_answered_the_same_and_done_once(both):

@@ -1,4 +1,4 @@
-"""Other programs' days with the API: what it shows is what the command line shows, and what it does is done."""
+"""Typical days of other programs with the API: it shows the same as the command line, and its changes are made."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def items(answer):
 
 
 def test_a_plan_from_its_document_to_its_end(api, run, tmp_path):
-    # Seen before it is kept: the same as the command line says of the same file.
+    # A preview says the same as the command line about the same file.
     document = raw(series=[*raw()["series"], one_off("second", "2026-12-10T11:00:00")])
     (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     preview = items(api.post("/preview", document))
@@ -70,7 +70,7 @@ def test_a_plan_from_its_document_to_its_end(api, run, tmp_path):
     assert api.get(f"/texts/{texts[0]['text']}").json()["became"].startswith("Goes ")
     assert api.get(f"{of_plan}/document").json()["patient"]["name"] == "Jordan Alvarez"
 
-    # A visit is moved, and its texts with it; who looked at the old version is told so.
+    # A visit is moved, with its texts; a client with the old version is told so.
     visits = items(api.get(f"/appointments?plan={plan['id']}"))
     assert [one["series"] for one in visits] == ["therapy", "second"]
     visit = api.get(f"/appointments/{visits[0]['id']}")
@@ -92,7 +92,7 @@ def test_a_plan_from_its_document_to_its_end(api, run, tmp_path):
         {"where": "body.to", "problem": "must be a date and a time, such as 2026-12-03T15:00"}
     ]
 
-    # It is paused, resumed and ended, held to its version.
+    # It is paused, resumed and ended, each with its version.
     paused = api.post(f"{of_plan}/pause", if_match='"1"')
     assert (paused.json()["plan"]["status"], paused.headers["etag"]) == ("paused", '"2"')
     assert api.post(f"{of_plan}/resume", if_match='"1"').status_code == 412

@@ -1,4 +1,4 @@
-"""Who came: it is said before saving who gets a text, and a session is shown as what became of it."""
+"""Attendance: the page says before saving who gets a text, and a session shows what became of it."""
 
 from datetime import date, timedelta
 

@@ -1,4 +1,4 @@
-"""The audit: who did what, from where and on whom; and a chain that shows what was changed in it afterwards."""
+"""The audit: who did what, from where and to whom; and a chain that reveals later changes."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def rows(context):
 
 
 def spoil(context, place: int, /, **values) -> None:
-    """What someone does who writes to the database past us."""
+    """What someone does who writes to the database directly."""
     context.database.write(
         lambda tx: tx.run(schema.audit.update().where(schema.audit.c.place == place).values(**values))
     )
@@ -226,9 +226,9 @@ def test_an_end_that_was_cut_off_shows_against_a_head_kept_elsewhere(chained):
     assert audit.verify(chained, audit.read_head(chained, kept)).ok
     note(chained)
     audit.chain(chained, LATER)
-    assert audit.verify(chained, audit.read_head(chained, kept)).ok  # it has grown, and still holds it
+    assert audit.verify(chained, audit.read_head(chained, kept)).ok  # it has grown, and still contains the head
     chained.database.write(lambda tx: tx.run(schema.audit.delete().where(schema.audit.c.place >= 6)))
-    assert audit.verify(chained).ok  # by itself the chain cannot tell
+    assert audit.verify(chained).ok  # the chain alone cannot reveal it
     (problem,) = audit.verify(chained, audit.read_head(chained, kept)).problems
     assert problem.startswith("the head was taken at row 7, and the chain ends at row 5")
 

@@ -1,4 +1,4 @@
-"""Backups while everything runs, and restores after which no one gets a text twice (K13, F32, F33)."""
+"""Backups while everything runs, and restores that send no one a text twice (K13, F32, F33)."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def after(minutes: float):
 
 
 def opens(minutes: float) -> dict:
-    """A visit whose only text is due so many minutes after NOW, and is of use for 45 minutes."""
+    """A visit whose only text is due that many minutes after NOW, and is useful for 45 minutes."""
     at = NOW + timedelta(minutes=minutes + 90)
     wall = at - timedelta(hours=5)
     return one_off(f"visit{minutes:g}", f"{wall:%Y-%m-%dT%H:%M:%S}", leads=["90m"])
@@ -95,13 +95,13 @@ def say(twilio, number: int, words: str):
 
 
 def went(twilio, number: int, words: str):
-    """A text of ours of which the database will know nothing."""
+    """Send a text of ours that the database does not know."""
     said = {"to": phone(number), "sender": SENDER, "service": None, "body": words}
     twilio.do(lambda simulator: simulator.create(**said, now=clock.now()))
 
 
 def seen_by(twilio) -> Counter:
-    """(phone, words) → how often its phone got them from us."""
+    """(phone, words) → how often that phone got them from us."""
     return Counter((one.to, one.body) for one in twilio.created())
 
 
@@ -143,7 +143,7 @@ def take(context, folder):
 
 
 def restore(context, file, *, listed=True, **more):
-    """As the command does it: the database, then what went and what was texted to us since."""
+    """Restore like the command: the database, then the texts sent and received since."""
     done = asyncio.run(backups.restore(context, file, clock.now(), who="test", **more))
     if listed:
         runs.with_gateway(context, lambda gateway: backups.catch_up(context, gateway, clock.now()))
@@ -151,7 +151,7 @@ def restore(context, file, *, listed=True, **more):
 
 
 def states(context) -> dict[str, str]:
-    """Patient → how their first text stands."""
+    """Patient → the state of their first text."""
     return {text.patient: text.state for text in reversed(logged(context))}
 
 
@@ -182,7 +182,7 @@ def test_f32_k13_a_restore_sends_nothing_twice_and_nothing_after_stop(clinic, em
     held = {text.patient for text in logged(empty) if text.held == "restored"}
     assert held == {f"MRN-{number}" for number in third}  # the others were found at the first look
     live(empty, travel, after(10.4))
-    assert seen_by(twilio).total() == 12  # whatever is due: nothing goes before Twilio was asked, twice
+    assert seen_by(twilio).total() == 12  # nothing due is sent before Twilio was asked twice
     assert {states(empty)[f"MRN-{number}"] for number in (*first, *second)} <= {"sent", "delivered"}
     live(empty, travel, after(12))
     assert {states(empty)[f"MRN-{number}"] for number in third} <= {"sent", "delivered"}
@@ -228,7 +228,7 @@ def test_f32_a_text_that_was_tried_again_after_the_backup_is_not_tried_a_third_t
     accept(clinic, 1, opens(1))
     accept(clinic, 2, opens(1))
     live(clinic, travel, after(1.5))
-    backup = take(clinic, tmp_path)  # one is handed over, of the other no one knows
+    backup = take(clinic, tmp_path)  # one is handed over, the other is unknown
     assert states(clinic) == {"MRN-1": "sent", "MRN-2": "uncertain"}
     travel(after(17))
     live(clinic, travel, after(24))
@@ -521,7 +521,7 @@ def write_audit(context, stop, written):
             lambda tx: store.audit_log.note(tx, who="test", what="noise", table="sites", row=0, now=clock.now())
         )
         written.append(None)
-        time.sleep(0.005)  # SQLite's busy handler is unfair: who writes without a pause lets no one else in
+        time.sleep(0.005)  # SQLite's busy handler is unfair: a writer without pauses lets no one else in
 
 
 def test_f33_a_backup_under_load_lacks_nothing_that_was_committed_before_it(clinic, empty, tmp_path, travel):
@@ -590,7 +590,7 @@ def test_a_backup_that_fails_leaves_the_one_before_and_says_why(clinic, tmp_path
 
 
 def damage(file):
-    """As a bad disk would: a page in the middle is noise."""
+    """Damage a page in the middle, as a bad disk would."""
     with file.open("r+b") as opened:
         size = opened.seek(0, os.SEEK_END)
         for at in range(4096 * 2, size, 4096):

@@ -35,7 +35,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_benchmark_sends_everything_and_writes_what_the_contract_promises(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps({"rows": [], "ratios": {}, "lists": "of an earlier run"}))
     without = [word for name in LEFT_OUT for word in ("--without", name)]
-    # It ends with 1 where a contender has not every message on record, or the stand-in saw one twice.
+    # It exits with 1 if a contender has not recorded every message, or the stand-in saw one twice.
     ran = bench("--quick", *without, "--part", "sending", "--folder", str(tmp_path))
     assert ran.returncode == 0, ran.stderr
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))

@@ -1,6 +1,5 @@
-"""Promise 5, from end to end: a patient whose every particular is unmistakable goes through all that the service does,
-and is then found nowhere in the clear: no log, URL, figure, page, exception, file name or plain column (L-40, data
-rule 1).
+"""Promise 5, end to end: a patient with unmistakable data goes through everything that the service does, and then
+appears nowhere in the clear: no log, URL, metric, page, exception, file name or plain column (L-40, data rule 1).
 """
 
 import json
@@ -59,7 +58,7 @@ NUMBERS = tuple(phone[2:] for phone in (PHONE, SISTER, NEW_PHONE))
 
 
 def found_in(value: object) -> list[str]:
-    """What of the canary is in a text or in bytes, however its numbers are written."""
+    """The parts of the canary in a text or in bytes, in any format of its numbers."""
     text = value.decode("latin-1") if isinstance(value, bytes | memoryview) else str(value)
     folded = text.lower()
     bare = re.sub(r"(?<=\d)[\s().+\-/]{1,3}(?=\d)", "", folded)
@@ -76,7 +75,7 @@ def test_the_canary_is_found_where_it_is():
 
 
 def in_the_clear(url: str) -> list[tuple[str, str, list[str]]]:
-    """Where it stands in the database: every value of every column of every table, sealed ones as they lie there."""
+    """Where it is in the database: every value of every column of every table, sealed ones as stored."""
     engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     hits, read = [], 0
     with engine.connect() as connection:
@@ -92,7 +91,7 @@ def in_the_clear(url: str) -> list[tuple[str, str, list[str]]]:
 
 
 def raw_files(folder: Path) -> list[tuple[str, list[str]]]:
-    """Where in the files of a folder, or in their names, it stands."""
+    """Where it is in the files of a folder, or in their names."""
     hits = []
     for path in folder.rglob("*"):
         if there := found_in(str(path.relative_to(folder))):
@@ -166,7 +165,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
     context = office.context
     raised: list[BaseException] = []
 
-    # Plans that are refused, each with something of hers where it does not belong; then the good one.
+    # Refused plans, each with some of her data in the wrong place; then the good one.
     for phone in (f"{PHONE} x12", f"{PHONE}{BROKEN}", f"{PHONE}77777", f"{BROKEN} {PHONE}"):
         wrong = canary(plan={"ref": "DC-1", "discharged_on": BROKEN})
         wrong["patient"] |= {"phone": phone, "zone": f"{BROKEN}/{BROKEN}", "language": BROKEN, "born_on": NAME}
@@ -187,7 +186,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
         {"fault": "error_after_create", "status": 503},
         {"fault": "not_json"},
         {"fault": "too_many"},
-        {"fault": "unauthorised"},
+        {"fault": "unauthorized"},
     ]
     for minute, fault in enumerate(faults):
         office.twilio.rule(to=PHONE, times=1, **fault)
@@ -211,7 +210,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
             }
             assert office.caller.twilio(f"/sms/status/{attempt.ref}", **form).status_code == 204
 
-    # What she writes, by webhook and by list; a webhook that breaks; strangers to the door.
+    # What she texts, by webhook and by list; a webhook that breaks; forged calls.
     for words in SAID:
         office.text(words, PHONE)
         office.text(words, SISTER)
@@ -276,7 +275,7 @@ def test_promise_5_in_every_step_nothing_of_a_person_is_logged_raised_or_left_in
     assert not raw_files(tmp_path)
 
 
-# As it runs: processes of their own, each with its log, and the command line with --verbose.
+# As in operation: separate processes, each with its log, and the command line with --verbose.
 
 PLAN = """
 [plan]

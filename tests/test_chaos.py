@@ -1,7 +1,7 @@
 """Real processes, killed while the pretend phones watch: nothing is lost, doubled, outside its window or after a STOP.
 
-Half a minute of `make chaos` (tests/chaos). Each run has another seed; a run that goes wrong prints it, with how to
-take it again.
+Half a minute of `make chaos` (tests/chaos). Each run has another seed; a failed run prints it, with the command to
+repeat it.
 """
 
 import os
@@ -51,7 +51,7 @@ def test_four_workers_and_one_postgresql_one_killed_each_few_seconds_the_phones_
     of(run(plan, tmp_path), "postgresql", 4)
 
 
-# The oracle: a verdict that cannot find a fault is none.
+# The oracle: a verdict must be able to find a fault.
 
 A, B = "+12025550101", "+12025550102"
 STARTED = NOW + timedelta(seconds=1)

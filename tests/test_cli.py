@@ -1,4 +1,4 @@
-"""The command line, as programs and people use it: exit codes, streams, JSON, refusals (README.md#commands)."""
+"""The command line for programs and people: exit codes, streams, JSON, refusals (README.md#commands)."""
 
 import base64
 import csv
@@ -70,7 +70,7 @@ def sqlite_url(tmp_path, sqlite_template):
 
 
 class Terminal:
-    """Runs commands in this process, on one database, in a folder of their own."""
+    """Runs commands in this process, on one database, in their own folder."""
 
     def __init__(self, url, folder, monkeypatch):
         self.url, self.folder, self._patch = url, folder, monkeypatch
@@ -124,7 +124,7 @@ def run_both(database_url, tmp_path, monkeypatch):
 
 
 def plan_file(folder, name="plan.json", *, ref="DC-1", phone="(202) 555-0143", minutes=None, lead="1h", **changes):
-    """A plan file with one visit: so many `minutes` from now, or in five days at 15:00."""
+    """A plan file with one visit: that many `minutes` from now, or in five days at 15:00."""
     now = to_wall(clock.now(), ZONE)
     visit = now + timedelta(minutes=minutes) if minutes else (now + timedelta(days=5)).replace(hour=15, minute=0)
     tables = {
@@ -271,7 +271,7 @@ def test_all_or_nothing_refuses_the_good_with_the_bad(run_both):
     said = run_both.json("import", good, bad, "--all-or-nothing", code=1)
     assert (said["accepted"], len(said["refused"])) == (0, 1)
     assert run_both.rows() == {}
-    # Also where the second one is refused only by what the first one does in the database.
+    # Even if the second one is refused only because of what the first one does in the database.
     other = plan_file(run_both.folder, "c.json", ref="DC-2", patient={"ref": "MRN-DC-1"})
     said = run_both.json("import", good, other, "--all-or-nothing", code=1)
     assert (said["accepted"], said["refused"][0]["where"]) == (0, "plan")
@@ -297,7 +297,7 @@ def test_a_missing_file_ends_with_3_and_nothing_is_taken_in(run):
 
 
 def old(**changes):
-    """A plan document whose consent lies in the past, with changes."""
+    """A plan document with a consent in the past, and with changes."""
     return raw(**{**changes, "consent": {"on": "2026-01-05", **changes.get("consent", {})}})
 
 
@@ -558,7 +558,7 @@ def test_live_is_refused_until_the_doctor_agrees(run):
     assert "go_live.baa_on" in shown.stderr
 
 
-# What cannot be reached, what is set wrong
+# Unreachable services, wrong settings
 
 
 @pytest.mark.parametrize("command", ["status", "import"])
@@ -596,7 +596,7 @@ def test_twilio_away_ends_with_5_and_the_text_waits(run):
 
 @pytest.fixture(scope="module")
 def pretend_twilio(tmp_path_factory):
-    """`reminders simulator` as a process of its own; its address."""
+    """`reminders simulator` as a separate process; its address."""
     folder = tmp_path_factory.mktemp("simulator")
     process = subprocess.Popen(
         [sys.executable, "-m", "reminders", "simulator", "--port", "0"],
@@ -742,7 +742,7 @@ def test_a_sealing_key_is_replaced_while_everything_stays_readable(index, run_bo
     assert run_both.json("preview", "DC-1") == before
     assert run_both.json("import", path)["unchanged"] == 1
     assert checks(run_both)["sealing keys"]["ok"]
-    # The STOP holds: the number is found again by its (new) fingerprint.
+    # The STOP stays: the number is found by its new fingerprint.
     later = plan_file(run_both.folder, "later.json", ref="DC-2", patient={"ref": "MRN-9"})
     assert run_both.json("import", later)["texts"]["added"] == 0
     assert {text["reason"] for text in run_both.json("preview", "DC-2")} == {"opted_out"}

@@ -1,4 +1,4 @@
-"""The commands about people and visits: what they print, how they end, what they leave on record."""
+"""The commands about people and visits: their output, their exit codes, and what they record."""
 
 import json
 import logging

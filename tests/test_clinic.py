@@ -1,4 +1,4 @@
-"""A clinic lived through in the simulation (docs/simulation.md): a short one on each database, and its oracle."""
+"""A clinic in the simulation (docs/simulation.md): a short one on each database, and its oracle."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def test_long_run_9_every_promise_is_kept_in_a_short_clinic(database):
 
 @pytest.mark.parametrize("program", sorted(plans.programs()))
 def test_the_oracle_reads_each_program_as_the_service_does(program):
-    """Two readings of the same files, made apart from each other, have to agree on every date of the first weeks."""
+    """Two independent readings of the same files must agree on every date of the first weeks."""
     names = plans.programs()[program].open_times({})
     said = {
         "plan": {

@@ -1,4 +1,4 @@
-"""A text that cannot be said any more costs no other that is due with it (seed 426 of the simulation)."""
+"""A text that can no longer be rendered does not delay others due with it (seed 426 of the simulation)."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ def office(database_url, tmp_path, travel, twilio):
 
 
 def confirms(office):
-    """A reader says C, and before any worker comes by something else is due too."""
+    """A reader texts C, and before any worker runs something else is due too."""
     office.remind(series=TOMORROW)
     office.accept(2, OTHER, series=TOMORROW)
     inbound.take_in(office.context, office.text("C", heard=False), clock.now())

@@ -1,4 +1,4 @@
-"""A yes that does not count is stopped at its box where a person enters it, and noted where a file or program does."""
+"""A yes that does not count is stopped at its field if a person enters it, and noted if a file or program does."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The corpus gives what its labels say, and docs/replies.md says of it what is true."""
+"""The corpus gives the meanings of its labels, and docs/replies.md has its true figures."""
 
 from collections import Counter
 from pathlib import Path

@@ -39,7 +39,7 @@ def meanings(text: str, language: str = "en", *, asked: bool = False) -> tuple[s
     return tuple(meaning.value for meaning in understand(text, language, asked=asked).meanings)
 
 
-# Opt-out words, and what begins texts again.
+# Opt-out words, and words that restart texts.
 
 
 @pytest.mark.parametrize("word", [*L_12, *TWILIO_BLOCKS_ON])
@@ -118,7 +118,7 @@ def test_l10_who_wants_some_texts_otherwise_is_asked_by_a_person_and_not_stopped
     assert meanings(text) == ("other",)
 
 
-# Danger, and what only sounds like it.
+# Danger, and words that only sound like it.
 
 
 @pytest.mark.parametrize("text", ["OD", "i od'd", "she's OD'ing", "O.D.", "overdosed", "sobredosis"])
@@ -215,7 +215,7 @@ def test_c9_slips_and_intent(text, expected):
     assert meanings(text) == expected
 
 
-# Agreement, and what the rest of the message does to it.
+# Agreement, and the effect of the rest of the message.
 
 
 @pytest.mark.parametrize(
@@ -367,5 +367,5 @@ def test_words_that_no_message_could_equal_are_an_error(bad):
 
 
 def test_words_said_of_visits_must_be_opt_out_words():
-    with pytest.raises(ValueError, match=r"opt_words\.toml: of_visits: no opt-out words: postpone"):
+    with pytest.raises(ValueError, match=r"opt_words\.toml: of_visits: not opt-out words: postpone"):
         _compile(LISTED | {"of_visits": ["postpone"]})

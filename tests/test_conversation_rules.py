@@ -1,4 +1,4 @@
-"""The pattern language, and how it refuses what it cannot mean."""
+"""The pattern language, and how it refuses invalid patterns."""
 
 import copy
 import tomllib
@@ -17,7 +17,7 @@ SMALL = {
     "fillers": ["just", "really"],
     "groups": {"fruit": ["apple", "blood orange"]},
     "short": {"dont": "do not"},
-    "spelling": {"mend": [], "join": [], "ordinary": []},
+    "spelling": {"correct": [], "join": [], "ordinary": []},
 }
 
 
@@ -73,8 +73,8 @@ def test_a_figure_of_speech_hides_what_shares_a_word_with_it_and_nothing_else():
 @pytest.mark.parametrize(
     ("pattern", "problem"),
     [
-        ("eat (plum", "a bracket that does not end"),
-        ("eat plum)", "a bracket too many"),
+        ("eat (plum", "a parenthesis that is not closed"),
+        ("eat plum)", "one parenthesis too many"),
         ("eat (|plum)", "an empty choice"),
         ("eat @meat", "no such group: @meat"),
         ("eat Plum", "cannot be read: eat Plum"),
@@ -83,8 +83,8 @@ def test_a_figure_of_speech_hides_what_shares_a_word_with_it_and_nothing_else():
         ("... eat", "must begin and end with words"),
         ("eat ...", "must begin and end with words"),
         ("!eat plum", "must begin and end with words"),
-        ("(eat)?", "names no word that must be there"),
-        ("$", "names no word that must be there"),
+        ("(eat)?", "requires no word"),
+        ("$", "requires no word"),
         ("", "has an empty choice"),
     ],
 )

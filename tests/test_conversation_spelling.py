@@ -1,5 +1,5 @@
 # ruff: file-ignore[ambiguous-unicode-character-string]  look-alike letters are what is tested
-"""From what was typed to the words that were meant."""
+"""From typed text to the intended words."""
 
 import pytest
 from hypothesis import given
@@ -71,7 +71,7 @@ def test_accents_and_invisible_characters_do_not_matter(words, mark, place):
     assert SPELLING.words(" ".join(marked)) == SPELLING.words(" ".join(words))
 
 
-@given(st.sampled_from(sorted(word for word in SPELLING._mend if len(word) > 6)), st.data())
+@given(st.sampled_from(sorted(word for word in SPELLING._correct if len(word) > 6)), st.data())
 def test_c11_one_slip_of_the_thumb_in_a_long_word_is_mended(word, data):
     place = data.draw(st.integers(1, len(word) - 2))
     slipped = data.draw(
@@ -85,11 +85,11 @@ def test_c11_one_slip_of_the_thumb_in_a_long_word_is_mended(word, data):
     )
     if slipped not in SPELLING._right:
         read = SPELLING.words(slipped)
-        assert read in ([word], SPELLING.words(slipped.replace("x", ""))) or read[0] in SPELLING._mend
+        assert read in ([word], SPELLING.words(slipped.replace("x", ""))) or read[0] in SPELLING._correct
 
 
 def test_a_short_word_is_left_alone():
-    assert Spelling(["die", "used"], {}, mend=["used"], join=[], ordinary=[]).words("dye usd duse") == [
+    assert Spelling(["die", "used"], {}, correct=["used"], join=[], ordinary=[]).words("dye usd duse") == [
         "dye",
         "usd",
         "duse",

@@ -1,4 +1,4 @@
-"""Every visit is reminded of once before any is reminded of twice, and what a reason says is what happened."""
+"""Every visit gets one reminder before any gets two, and a reason says what happened."""
 
 from datetime import date, timedelta
 
@@ -59,7 +59,7 @@ def test_long_run_2_the_preview_of_a_first_visit_holds_through_the_nightly_repla
 
 
 def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_says_the_true_reason(line):
-    """The evening text of the 2-hour lead is said by the day-before text, for which another visit's leaves no room."""
+    """The day-before text covers the evening text of the 2-hour lead, but another visit's text takes its room."""
     first, other = one_off("first", "2026-12-01T15:00:00", leads=["2h"]), one_off("b", "2026-12-05T15:00:00")
     group = weekly("group", "2026-12-03T09:00:00", kind="therapy_group", leads=["1d@17:00", "2h"])
     accept(line, series=[first, group, other | {"leads": ["3d@12:00"]}])
@@ -71,7 +71,7 @@ def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_says_the_true_r
 
 @pytest.fixture
 def welcoming(database_url, tmp_path, travel, twilio):
-    """A line that greets new numbers."""
+    """A house that welcomes new numbers."""
     opened = open_context(
         database_url,
         tmp_path,
@@ -86,7 +86,7 @@ def welcoming(database_url, tmp_path, travel, twilio):
 
 @pytest.mark.parametrize("leads", [["1d@17:00", "2h"], None])
 def test_screens_1b_the_first_visit_has_a_reminder_whatever_else_goes_that_day(welcoming, twilio, travel, leads):
-    """Entered on Saturday night for Monday morning: the welcome goes on Sunday, and so does the reminder."""
+    """Entered on Saturday night for Monday morning: the welcome is sent on Sunday, and so is the reminder."""
     saturday = wall("2026-11-28T21:38")
     travel(saturday)
     visit = one_off("first", "2026-11-30T09:30:00", **({"leads": leads} if leads else {}))
@@ -110,7 +110,7 @@ def test_long_run_5_a_row_whose_window_has_shut_keeps_its_reason(line, travel):
     before = standing(line)
     key = "day:2026-12-03:1d@17:00"
     assert before[key] == ("suppressed", "cap_week")
-    # At night its window is as good as shut; in the morning it is, and a STOP comes after it.
+    # At night its window is practically closed; in the morning it is, and a STOP comes after it.
     night, morning, after_it = wall("2026-12-02T21:30"), wall("2026-12-03T08:50"), wall("2026-12-03T18:00")
     travel(night)
     planning.extend(line, night)

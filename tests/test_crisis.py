@@ -1,5 +1,5 @@
-"""Someone writes that they want to die (C-2 … C-13): answered and paged within a minute at any hour, until it is known
-that someone has it in hand; what we were about to send them stands still meanwhile.
+"""Someone writes that they want to die (C-2 … C-13): answered and paged within a minute at any hour, until someone
+takes it; their other texts are held meanwhile.
 """
 
 import json
@@ -62,7 +62,7 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
     clinic.text(DIE[language])
     assert clock.now() - NIGHT < timedelta(seconds=60)
 
-    # Attempted at once, in the night and after STOP; refused by Twilio; and both pages are out.
+    # Attempted at once, at night and after STOP; refused by Twilio; and both pages were sent.
     (answer,) = crises(clinic)
     assert (answer.state, answer.attempts[0].error_code, answer.recipient) == ("undelivered", 21610, "self")
     assert clinic.received() == []
@@ -97,7 +97,7 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
     assert clinic.pager.called() == []
     assert not any("acknowledged" in trouble for trouble in health.status(clinic.context, clock.now()).troubles)
 
-    # And all of it is in the story, in order.
+    # And all of it is in the history, in order.
     tasks.close(clinic.context, task.id, "reached", clock.now(), who="cli:night")
     story = clinic.story(task.id)
     assert [event.what for event in story if event.what != "paged"] == [
@@ -229,7 +229,7 @@ def test_c7_a_webhook_that_comes_a_hundred_times_rings_once(clinic):
         codes = list(together.map(lambda _: caller.twilio("/sms/inbound", **form).status_code, range(100)))
     assert set(codes) == {200}
     assert clinic.pager.called() == ["First"]
-    send(clinic.context)  # where another call held the number at that moment, the answer is the worker's
+    send(clinic.context)  # if another call held the number at that moment, the worker sends the answer
     assert len(clinic.received()) == 1
     task = the(clinic, "crisis")
     assert [event.what for event in clinic.story(task.id)].count("a text came") == 1
@@ -328,7 +328,7 @@ def test_c13_what_medical_personnel_were_told_is_kept_sealed(clinic):
     assert "Quagmire" not in repr(told) + repr(disclosed)
 
 
-# What we were about to send them (C-12).
+# Their other texts (C-12).
 
 VISIT = {"series": [one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00", "2h"])]}
 EVENING = datetime(2026, 12, 1, 22, 0, 30, tzinfo=UTC)  # 17:00 in New York on the day before
@@ -510,7 +510,7 @@ NIGHTS = ("America/New_York", "Europe/Paris", "Asia/Tokyo", "Pacific/Honolulu", 
 def test_conversation_3_through_real_processes_a_missed_danger_at_night_gets_every_line_and_is_paged_when_overdue(
     service, database_url, tmp_path
 ):
-    # A place where the office is shut at this hour, as on any Saturday at 3 a.m.
+    # A place where the office is closed at this hour, as on any Saturday at 3 a.m.
     zone = next(one for one in NIGHTS if not 8 <= to_wall(clock.now(), one).hour < 20)
     service.environment["REMINDERS_SITE__ZONE"] = zone
     service.up()
@@ -546,7 +546,7 @@ def _answers(service):
 @pytest.mark.processes
 @pytest.mark.timeout(180)
 def test_l11_through_real_processes_stop_while_a_text_is_on_the_wire_and_start_after_it(service):
-    """STOP wins, or is honest about the one text already on the wire; START brings the same rows back to life."""
+    """STOP wins, or is honest about the one text already on the wire; START restores the same rows."""
     service.up()
     phones = {"stop_meanwhile": "+12025550147", "stop_first": "+12025550148"}
     starts = (clock.now() + timedelta(days=5)).date()

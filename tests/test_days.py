@@ -1,7 +1,7 @@
-"""The held table of named days: who is texted what and when, written by hand from the rules in `days/*.txt`.
+"""The table of named days: who is texted what and when, written by hand from the rules in `days/*.txt`.
 
-The files are the specification and are read before the code. A case that code does not meet stands as the rules have
-it, with a line `defect` that says why; it fails as soon as it is met, so that the line goes.
+The files are the specification, and the code must follow them. A case that the code does not meet has a line `defect`
+that says why; it fails as soon as the code meets it, so that the line is removed.
 """
 
 import re
@@ -73,7 +73,7 @@ class Case:
 
 
 class BadCaseError(Exception):
-    """A line of the table that says nothing the table's words can say."""
+    """A line that does not use the table's words."""
 
 
 def read_day(text: str, year: int) -> date:
@@ -110,7 +110,7 @@ def read_zone(text: str) -> str:
 
 
 def read_table(text: str, file: str) -> Iterator[Case]:
-    """The cases of one file. BadCaseError, naming the line, for whatever it does not understand."""
+    """The cases of one file. Raises BadCaseError with the line for anything unknown."""
     case, arrow = None, False
     for number, line in enumerate(text.splitlines(), start=1):
         words = " ".join(line.split())
@@ -375,7 +375,7 @@ def shown(case: Case) -> list[str]:
 
 
 def notices_of_added(case: Case) -> Iterator[str]:
-    """The notices of visits that were added to a day whose text has gone; they read like the reminder."""
+    """The notices of visits added to a day after its text was sent; they read like the reminder."""
     candidates = candidates_of(case)
     for name, party in case.parties.items():
         mine = [one for _, _, one in candidates if one.reader == party.reader.id]
@@ -452,7 +452,7 @@ def test_there_are_at_least_sixty_days_each_with_a_name_of_its_own():
 
 def test_every_reason_of_the_planner_and_the_wording_has_its_day():
     said = {LINE.fullmatch(line)[3] for case in TABLE for line in case.expected}
-    # A number is verified, and a text judged by the lint, outside what a day can say.
+    # A day cannot express that a number is verified, or that the lint judges a text.
     assert {str(reason) for reason in Reason} - said == {"unverified", "lint"}
 
 

@@ -1,4 +1,4 @@
-"""The demo: every outcome is seen, on any day and at any hour; and it leaves nothing behind, however it ends."""
+"""The demo: every outcome is shown, on any day and at any hour; and it leaves nothing behind, however it ends."""
 
 import json
 import os
@@ -30,13 +30,13 @@ PLACES = {scene.shows: place for place, scene in enumerate(SCENES)}
 
 
 class Demo:
-    """A demo as a process of its own; its folder for temporary files is `folder`."""
+    """A demo as a separate process; its folder for temporary files is `folder`."""
 
     def __init__(self, folder: Path, *command: str) -> None:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.output = folder / "output.txt"
-        # What someone has in their environment must not matter.
+        # The user's environment must not matter.
         theirs = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "x", "DATABASE_URL": "postgresql://a@b/c"}
         with self.output.open("w") as written:
             self.process = subprocess.Popen(
@@ -60,7 +60,7 @@ class Demo:
             time.sleep(0.1)
 
     def children(self) -> dict[int, str]:
-        """Process id → command of what it has started and still runs; also once it is gone itself."""
+        """Process id → command of its running children, even after it has ended."""
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
         rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
         ours = {int(row[0]): row[2] for row in rows if int(row[1]) == self.process.pid or int(row[0]) in self.known}
@@ -184,7 +184,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing_either(start):
     assert "Stopped." in play.said
 
 
-# What can be said without waiting
+# Checks without waiting
 
 HOURS = [
     datetime(2026, 11, 23, 15, 0, tzinfo=UTC),

@@ -1,8 +1,8 @@
-"""However disorderly Twilio is (docs/twilio.md 10.7, 10.8, 10.10), our rows end as it finally said, and no one gets a
-text twice.
+"""However disorderly Twilio is (docs/twilio.md 10.7, 10.8, 10.10), our rows end with its final status, and no one gets
+a text twice.
 
-Real services on both databases, a real web process's application on a port, the pretend Twilio on another; callbacks
-are signed and travel over HTTP. Time is the house's clock: it leaps to whatever happens next.
+These tests use real services on both databases, a real web process's application on a port, and the pretend Twilio on
+another; callbacks are signed and travel over HTTP. Time is the house's clock: it jumps to the next event.
 """
 
 import threading
@@ -25,13 +25,13 @@ from reminders.simulator import Spread
 from reminders.web import create_app
 
 PHONE = "+12025550143"
-SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW: the window shuts after 45
+SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW: the window closes after 45
 STEPS = (0, 13, 40, 75, 150, 400, 1000, 1900, 2600, 3700, 15_000, 90_000)  # seconds from NOW: 25 hours in all
 QUICK = {"queued_after": 0.01, "sent_after": 0.02, "delivered_after": 0.02, "callback_pause": 0.05}
 
 
 class Web:
-    """Our web application on a port, in a thread of its own."""
+    """Our web application on a port, in its own thread."""
 
     def __init__(self, context, port):
         config = uvicorn.Config(create_app(context), port=port, lifespan="off", log_config=None, access_log=False)
@@ -73,7 +73,7 @@ class Clinic:
         await outcomes.ask(self.context, gateway, clock.now())
 
     def is_settled(self):
-        """Whether all is said: every text has its end, and Twilio has nothing in hand."""
+        """Whether everything is settled: every text has its end, and Twilio has nothing pending."""
         return self.next_due_at() is None and all(
             text.state in {"delivered", "undelivered"} for text in logged(self.context)
         )
@@ -86,7 +86,7 @@ class Clinic:
             self.travel(to)
 
     def play_out(self, until):
-        """Let everything happen that Twilio has in hand before `until`."""
+        """Let everything pending at Twilio before `until` happen."""
         ends = time.monotonic() + 20
         while True:
             assert time.monotonic() < ends, "Twilio comes to no end"
@@ -101,7 +101,7 @@ class Clinic:
             time.sleep(0.01)
 
     def truth(self):
-        """What Twilio says at last of the messages it made for the patient, oldest first: (sid, status, error code)."""
+        """Twilio's final statuses of the patient's messages, oldest first: (sid, status, error code)."""
         return [(one.sid, one.status, one.error_code) for one in self.twilio.created(PHONE)]
 
     def received(self):
@@ -130,7 +130,7 @@ def clinic(database_url, tmp_path, travel, twilio):
 
 
 def live(clinic, *rules, **settings):
-    """The text's whole life under these rules; the row it ends as."""
+    """Run the text's whole life under these rules; return its final row."""
     clinic.twilio.do(lambda simulator: simulator.change(**settings))
     for rule in rules:
         clinic.twilio.rule(**rule)
@@ -140,7 +140,7 @@ def live(clinic, *rules, **settings):
 
 
 def live_with_each(clinic, cases):
-    """Many lives at once, each with a phone and rules of its own: (text, its messages, what its phone saw) by name."""
+    """Run many lives at once, each with its own phone and rules: (text, its messages, what its phone saw) by name."""
     phones = {name: f"+1202555{150 + number:04d}" for number, name in enumerate(cases)}
     for name, phone in phones.items():
         planning.accept(
@@ -165,7 +165,7 @@ def live_with_each(clinic, cases):
 
 
 def is_right(clinic, text):
-    """The row says what Twilio says of the last message made for it, and the phone saw it once, or never."""
+    """Check that the row agrees with Twilio on its last message, and that the phone saw it once, or never."""
     agree(text, clinic.twilio.created(PHONE), clinic.received())
 
 
@@ -323,7 +323,7 @@ def test_s10_8_made_and_not_told_of_nor_called_back_about_is_found_in_a_lagging_
     assert (text.state, len(text.attempts), len(clinic.truth())) == ("delivered", 1, 1)
 
 
-@pytest.mark.parametrize("fault", ["too_many", "unauthorised"])
+@pytest.mark.parametrize("fault", ["too_many", "unauthorized"])
 def test_s10_8_not_processed_is_asked_for_again(clinic, fault):
     text = live(clinic, {"fault": fault, "times": 1})
     is_right(clinic, text)
@@ -359,7 +359,7 @@ def test_s10_8_an_account_suspended_before_we_send_costs_no_text(clinic):
 def test_s10_8_what_is_queued_when_the_account_is_suspended_has_failed(clinic):
     text = live(clinic, {"fault": "suspended", "begins": 5, "lasts": 100_000}, sent_after=10.0)
     assert (text.attempts[0].status, text.attempts[0].error_code) == ("failed", 30002)
-    # It is tried again while it is of use, and the account still is suspended: no one's phone saw it.
+    # It is tried again while it is useful, and the account is still suspended: no phone saw it.
     assert [one.error_code for one in text.attempts[1:]] == [20003] * (len(text.attempts) - 1)
     assert (text.state, clinic.received()) == ("expired", [])
     (task,) = queries.tasks.list_tasks(clinic.context.database, kind="sender_fault")

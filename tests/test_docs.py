@@ -1,4 +1,4 @@
-"""What is not written down does not exist: settings, commands and reasons stand in the README; claims hold."""
+"""Everything is documented: settings, commands and reasons are in the README, and its claims are true."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""SEC-16: an address names no person. What was typed leads to the id of a row; old links do too, or find nothing."""
+"""SEC-16: an address names no person. A typed value leads to the id of a row; old links do too, or find nothing."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +29,7 @@ def id_of(context, table, ref: str) -> int:
 
 
 def plain(answer) -> str:
-    """A page without the seconds that are left of the session: one may end between two requests."""
+    """A page without the seconds left in the session, which may change between two requests."""
     return re.sub(r'data-ends="\d+"', "", answer.text)
 
 

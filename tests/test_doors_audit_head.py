@@ -1,4 +1,4 @@
-"""SEC-14: the audit's head leaves the database by itself, the doctor asks for it, and a chain written again shows."""
+"""SEC-14: the audit's head is exported automatically, the doctor checks it, and a rewritten chain is detected."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def test_s14_a_chain_written_anew_shows_against_the_file_and_turns_the_job_red(k
     heads.keep(context, NOW)
     context.database.write(lambda tx: tx.run(schema.audit.delete()))
     noted(context, "forged", NOW + timedelta(hours=1))
-    assert audit.verify(context).ok  # by itself it is whole
+    assert audit.verify(context).ok  # the chain alone looks intact
     assert not audit.verify(context, *heads.read_all(context, file.read_text())).ok
     with pytest.raises(heads.NotKept, match="stands in the chain no more"):
         heads.keep(context, NOW + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""SEC-1: what is done for many is done in small steps, so that no one waits for the database meanwhile."""
+"""SEC-1: a change for many people runs in small steps, so that no one waits for the database."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ def group(context, travel):
 
 
 def steps(work, few) -> tuple[object, int]:
-    """What it gives, and in how many write transactions; none does more than those of `few`, the same for less."""
+    """The result and the number of write transactions; none does more than those of `few`, for fewer people."""
     with measured() as held:
         few()
     bound = max(one.statements for one in held)
@@ -71,7 +71,7 @@ class BrokenError(Exception):
 
 
 def broken_off(monkeypatch, after: int):
-    """From the next transaction but so many on, writing fails; until it is undone."""
+    """Make writing fail after that many more transactions, until it is undone."""
     write, done = store.Database.write, []
 
     def once(self, work, *, again=False):
@@ -134,7 +134,7 @@ def test_s1_files_of_all_or_nothing_are_tried_first_and_taken_in_patient_by_pati
         return importing.import_files(context, these, NOW, who="test", all_or_nothing=True)
 
     report, many = steps(lambda: ask(paths[FEW:]), lambda: ask(paths[:FEW]))
-    # On PostgreSQL what is tried is a transaction too.
+    # On PostgreSQL a preview is a transaction too.
     assert (report.accepted, many) == (MEMBERS, MEMBERS * (1 if context.database.dialect == "sqlite" else 2))
 
 

@@ -1,4 +1,4 @@
-"""SEC-10: a key is rotated only when every process at work can open what it seals, and a lost index key shows."""
+"""SEC-10: a key is rotated only if every running process can open it, and a lost index key is reported."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ OLD, NEW = {"k1": KEYS["k1"]}, {"k2": bytes(range(1, 33)), "k1": KEYS["k1"]}
 
 @pytest.fixture
 def beside(context, database_url):
-    """A house on the same database, with the sealing keys it is asked for."""
+    """A house on the same database, with the given sealing keys."""
     opened = []
 
     def make(keys: dict[str, bytes]) -> AppContext:
@@ -60,7 +60,7 @@ def test_s10_another_key_by_the_same_name_is_no_key(beside, travel):
 
 def test_s10_a_process_that_was_killed_is_forgotten_and_one_that_lives_is_not(beside, travel):
     web = at_work(beside(OLD), "web")
-    web._stop.set()  # as if it were killed: it says nothing any more, and is not taken off the record
+    web._stop.set()  # as if it were killed: it is silent, and stays on record
     later = clock.now() + presence.LIVE_FOR + timedelta(seconds=1)
     assert presence.check_keys(beside(NEW), later) == []
     travel(later)
@@ -113,7 +113,7 @@ def number_of(context: AppContext, phone: str) -> int | None:
 
 
 def test_s10_an_index_key_is_replaced_after_erasures_and_their_stop_still_holds(context, travel):
-    """Two erased numbers are known by no phone, and one of them said STOP: what finds it must stay."""
+    """Two erased numbers have no phone on record, and one of them opted out: the key that finds it must stay."""
     for number in (1, 2):
         patient = {"ref": f"MRN-{number}", "phone": f"+1202555010{number}"}
         ask = document(plan={"ref": f"DC-{number}"}, patient=patient, series=[one_off("v", "2026-12-03T15:00:00")])

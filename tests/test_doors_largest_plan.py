@@ -16,7 +16,7 @@ from reminders.store.office import job_runs
 
 
 def largest(supporters: int = 5):
-    """Twelve visits a day until the horizon, and as many readers as a plan may have of them."""
+    """Twelve visits a day until the horizon, and the most readers that a plan may have."""
     names = ["self", *(f"p{n}" for n in range(supporters))]
     series = [
         one_off(f"s{n}", f"2026-12-01T{8 + n:02}:00:00", repeats="FREQ=DAILY;COUNT=60", **{"for": names})

@@ -1,4 +1,4 @@
-"""Limits on abuse are settings: another value holds at once, and a wrong one is refused by the name of its key."""
+"""Limits on abuse are settings: another value applies at once, and a wrong one is refused with its key."""
 
 import shutil
 from contextlib import closing, contextmanager

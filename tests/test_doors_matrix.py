@@ -1,6 +1,7 @@
-"""What is another site's is answered like what is no one's: the same status, the same body, as many statements.
+"""Another site's data is answered like unknown data: the same status, the same body, as many statements.
 
-Every route and operation with an id in it, every search and every body that names a row, as every role at one site.
+This covers every route and operation with an id, every search and every body that names a row, as every role at one
+site.
 """
 
 import re
@@ -81,7 +82,7 @@ def two(context, travel):
 
 
 class Twice:
-    """Asks about another site's and about no one's, and compares."""
+    """Requests another site's data and unknown data, and compares."""
 
     def __init__(self, context, travel):
         self.travel, self.said, self.asked, self.wrong = travel, [], 0, []
@@ -103,7 +104,7 @@ class Twice:
         sa.event.listen(context.database._engine, "before_cursor_execute", lambda *_: self.said.append(1))
 
     def __call__(self, call, path, *more):
-        """`call(path, …)` with no one's and another's in the braces of everything; the status of no one's answer."""
+        """`call(path, …)` with unknown and with another site's values in all braces; returns the first status."""
         answers, counts, status = [], [], []
         for values in self.values:
             self.travel(THEN)
@@ -123,7 +124,7 @@ class Twice:
 
     @staticmethod
     def plain(text, values):
-        """Without what names the request, and what was asked about."""
+        """The answer without the parts that name the request and its subject."""
         text = re.sub(r'"(request_id|instance)":"[^"]*"|name="once" value="\w+"|data-ends="\d+"', "", text)
         for name in sorted((*TABLES, "staff_id", *WORDS), key=lambda name: -len(values[name])):
             at = r"(?<=/)" if len(values[name]) < 8 and name not in WORDS else ""
@@ -175,7 +176,7 @@ SEARCHES = [
     *("POST /plans/preview do=find&find={ref}", "POST /plans/preview do=find&find={name}"),
     "POST /plans/preview do=find&find={phone}",
 ]  # fmt: skip
-# A number alone is left out: whosever it is, its caps hold, and a preview says which text they stop.
+# A number alone is left out: its caps apply whoever has it, and a preview says which text they stop.
 PREVIEWS = [
     plan_form(("patient.ref", "{ref}"), do="look"),
     plan_form(("plan.ref", "{plan_ref}"), ("patient.ref", "MRN-7"), do="look"),

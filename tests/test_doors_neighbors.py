@@ -1,4 +1,4 @@
-"""SEC-4: a proxy that no one told us of shows, and a neighbor behind it locks out no browser that signed in before."""
+"""SEC-4: an unconfigured proxy is reported, and a neighbor behind it locks out no browser that signed in before."""
 
 import asyncio
 from datetime import timedelta
@@ -84,9 +84,7 @@ def test_s4_a_wrong_device_token_is_worth_nothing(here):
     context, device = here
     a_neighbor_guesses(context)
     assert {tried(context, PASSWORD, one) for one in wrong_devices(device)} == {"wait"}
-    assert (
-        tried(context, device=device, login="somebody1") == "wait"
-    )  # and another one's is worth nothing to this login
+    assert tried(context, device=device, login="somebody1") == "wait"  # and another login's cookie does not help
 
 
 @pytest.mark.parametrize("how", ["password", "access", "time"])
@@ -138,7 +136,7 @@ def test_s4_the_device_cookie_is_kept_from_scripts_and_other_sites(here, https):
 
 
 def said_of_proxies(context) -> tuple[bool, bool, str]:
-    """Whether the doctor and the health page are content, and what `status` says."""
+    """Whether the doctor and the health page are green, and what `status` says."""
     (check,) = (one for one in asyncio.run(health.doctor(context)) if one.check == "proxies")
     (light,) = (one for one in health_checks.lights(context, clock.now()) if one.name == "Proxies")
     return (

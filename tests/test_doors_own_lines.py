@@ -1,4 +1,4 @@
-"""SEC-16: a text from a sender of our own gets no answer, so two of our senders never talk to each other."""
+"""SEC-16: a text from one of our senders gets no answer, so two of our senders never text each other."""
 
 import pytest
 import sqlalchemy as sa
@@ -25,4 +25,4 @@ def test_s16_what_a_sender_of_our_own_texts_is_answered_by_no_text(context, trav
         assert taken.urgent == ()
     assert [one for one in logged(context) if one.class_ == "answer"] == []
     kinds = context.database.read(lambda tx: {row.kind for row in tx.all(sa.select(schema.tasks.c.kind))})
-    assert kinds == {"crisis", "reply"}  # a person reads it, and danger rings whoever wrote of it
+    assert kinds == {"crisis", "reply"}  # a person reads it, and danger alarms whoever wrote it

@@ -1,4 +1,4 @@
-"""SEC-15: what is on the lists of common passwords, or made of them by the usual tricks, is no password here."""
+"""SEC-15: common passwords, and their usual variants, are refused."""
 
 import pytest
 

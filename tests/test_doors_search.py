@@ -1,4 +1,4 @@
-"""SEC-16: plans and patients are found by a reference in a body, so that no address need hold one."""
+"""SEC-16: plans and patients are found by a reference in a body, so that no address needs one."""
 
 import pytest
 import sqlalchemy as sa

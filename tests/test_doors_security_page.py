@@ -1,4 +1,4 @@
-"""docs/security.md says what is shown by which test: whatever it names is there."""
+"""docs/security.md says which test shows what: every test and file that it names exists."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is installed is what is locked: hashes are checked, a bill of materials says what, an audit asks."""
+"""Only locked versions are installed: hashes are checked, a bill of materials lists them, an audit checks them."""
 
 import importlib.util
 import json

@@ -1,6 +1,6 @@
-"""Requests made out of a correctly signed one: bytes moved between names and values, names doubled, other encodings.
+"""Requests derived from a correctly signed one: bytes moved between names and values, names doubled, other encodings.
 
-State changes only by a request whose parameters are those that were signed. `make fuzz` runs it long.
+Only a request with exactly the signed parameters changes state. `make fuzz` runs it longer.
 """
 
 import os
@@ -38,7 +38,7 @@ def door(sqlite_template, tmp_path_factory):
 
 @st.composite
 def signed_forms(draw):
-    """A form as Twilio sends it, with some of what it documents beside; its path."""
+    """A form as Twilio sends it, with some other documented parameters; and its path."""
     of = draw(st.sampled_from(["inbound", "status"]))
     form = inbound(draw(VALUES)) if of == "inbound" else status(draw(st.sampled_from(["sent", "failed", "delivered"])))
     for name in draw(st.lists(st.sampled_from(DOCUMENTED[of]), unique=True, max_size=3)):
@@ -47,7 +47,7 @@ def signed_forms(draw):
 
 
 def moved(draw, pairs):
-    """Bytes of a name or a value stand in the next name or value; where any such form has the same signature, in it."""
+    """Move bytes of a name or value into the next; use a form with the same signature if there is one."""
     words = [word for pair in sorted(pairs) for word in pair]
     found = [
         [*words[:place], joined[:cut], joined[cut:], *words[place + 2 :]]
@@ -100,7 +100,7 @@ def encoded(draw, pairs) -> bytes:
 
 
 def kept(caller) -> list[tuple]:
-    """Whatever a webhook may change."""
+    """Everything that a webhook may change."""
     tables = (schema.replies, schema.receipts, schema.texts, schema.tasks, schema.numbers)
     return caller.context.database.read(
         lambda tx: [tuple(row) for table in tables for row in tx.all(sa.select(table).order_by(table.c.id))]
@@ -115,7 +115,7 @@ def test_s2_no_request_made_out_of_a_signed_one_changes_anything(door, data, for
     signed = signature(door.context.settings.web.public_url + path, pairs)
     forged = list(pairs)
     several = st.lists(st.sampled_from([moved, doubled, changed, reordered]), min_size=1, max_size=3)
-    # Moved bytes alone leave the signature good; the others mostly do not.
+    # Only moved bytes keep the signature valid; the others usually do not.
     for change in data.draw(st.one_of(st.just([moved]), st.just([moved, reordered]), several)):
         if forged:
             forged = change(data.draw, forged)

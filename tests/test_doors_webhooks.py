@@ -1,4 +1,4 @@
-"""SEC-2: a signature says nothing of where a name ends, so a form is taken only where Twilio can have sent it."""
+"""SEC-2: a signature does not show where a name ends, so a form is accepted only if Twilio can have sent it."""
 
 import pytest
 import sqlalchemy as sa
@@ -159,7 +159,7 @@ WORDS = st.one_of(
 
 
 def test_s2_a_name_that_is_cut_off_is_refused():
-    """`SmsSid` and its value, cut into two parameters that Twilio does not write."""
+    """`SmsSid` and its value, cut into two parameters that Twilio does not use."""
     form = [pair for pair in sorted(status().items()) if pair[0] != "SmsSid"]
     assert is_legal(form, account_sid=ACCOUNT, of="status")
     again = sorted([*form, ("S", "ms"), ("Si", "dSM" + "a" * 32)])
@@ -183,7 +183,7 @@ def test_s2_a_name_that_is_cut_off_is_refused():
 @settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(body=WORDS, data=st.data())
 def test_s2_no_form_read_in_another_way_from_the_same_signed_bytes_is_taken(body, data):
-    """Names and values are cut again, so that the joined text and its order, which Twilio signs, stay the same."""
+    """Cut names and values differently, so that the joined text and its order, which Twilio signs, stay the same."""
     kind = data.draw(st.sampled_from(["inbound", "status"]))
     genuine = (
         inbound(body) if kind == "inbound" else status(data.draw(st.sampled_from(["sent", "delivered", "failed"])))

@@ -1,4 +1,4 @@
-"""With and without the fast path the same statements give the same rows (docs/fast-path.md), on both databases."""
+"""With and without the fast path, the same statements give the same rows (docs/fast-path.md), on both databases."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ OF_THIS_ROW = {"id", "ref", "sid"}
 
 
 def lived(context, ref: str, *, fast: bool) -> list[list[dict]]:
-    """A plan is accepted and planned, its due text claimed, sent and answered; the rows that are left of it."""
+    """Accept and plan a plan, claim, send and answer its due text; return the resulting rows."""
     slow = AppContext(
         context.settings,
         context.secrets,
@@ -49,7 +49,7 @@ def lived(context, ref: str, *, fast: bool) -> list[list[dict]]:
 
 
 def shown(name: str, value: object) -> object:
-    """A value; of ids, instants and what is sealed only whether there is one, since each row has its own."""
+    """A value; for ids, instants and sealed values only whether there is one, since each row has its own."""
     return value is not None if name.endswith(("_id", "_at", "_sealed")) or isinstance(value, bytes) else value
 
 

@@ -1,4 +1,4 @@
-"""The faults of docs/faults.md that no other test injects, each named by its number; and that table, kept true."""
+"""The faults of docs/faults.md that no other test injects, each named by its number; and a check of that table."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ from reminders.store.database import schema
 from reminders.store.office import job_runs
 
 ROOT = Path(__file__).resolve().parents[1]
-SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW in New York: the window shuts 45 minutes on
+SOON = "2026-11-30T11:30:00"  # 90 minutes from NOW in New York: the window closes after 45 minutes
 PHONE = "+12025550143"
 
 
@@ -62,7 +62,7 @@ def drain(context, phones):
 
 
 def keep_draining(context, phones, times):
-    """What one worker's line does each time it is woken, whatever it meets, until all is sent."""
+    """Do what a worker's line does each time it is woken, whatever happens, until everything is sent."""
 
     async def passes(dispatch):
         for _ in range(times):
@@ -74,7 +74,7 @@ def keep_draining(context, phones, times):
 
 
 class Phones:
-    """A line on which every call is taken, after `takes` seconds of the house's clock."""
+    """A gateway that accepts every call, after `takes` seconds of the house's clock."""
 
     def __init__(self, takes=0):
         self.sent = []
@@ -103,7 +103,7 @@ def unpaced(database_url, tmp_path, travel):
 
 
 def test_f1_a_settle_job_that_died_in_its_look_up_keeps_its_texts_no_longer_than_two_calls(line, twilio, travel):
-    """The look-up is made again by the person who comes next, also where settings are short."""
+    """The next worker repeats the look-up, even with short settings."""
     twilio.rule(fault="error_before_create", times=1)
     accept(line)
     send(line)
@@ -160,7 +160,7 @@ def test_f4_a_worker_frozen_in_the_middle_of_its_claim_keeps_no_other_waiting(un
 
 
 class NowAndThen:
-    """Lets one statement in some fail, as a driver does whose server has trouble; by a seed."""
+    """Makes some statements fail, like a driver whose server has trouble; by a seed."""
 
     def __init__(self, context, error, chance):
         self.engine = context.database._engine
@@ -190,7 +190,7 @@ def test_f6_a_database_that_raises_at_random_costs_time_and_no_text(unpaced):
     assert sorted(one.to for one in phones.sent) == [f"+1202555{100 + number:04d}" for number in range(12)]
 
 
-# F7: more is due than can go in time.
+# F7: more is due than can be sent in time.
 
 
 def test_f7_what_cannot_go_in_its_window_expires_and_is_a_persons(database_url, tmp_path, travel):
@@ -365,7 +365,7 @@ def test_f24_a_lock_that_is_never_had_ends_in_unavailable(database_url):
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_f25_under_an_old_snapshot_a_claim_reads_the_queue_and_not_the_past(unpaced, database_url):
-    """Dead rows stay while it is open; the partial indexes keep what is done out of the claim's way."""
+    """Dead rows stay while it is open; the partial indexes keep finished rows out of the claim."""
     many(unpaced, 1)
     lay_past = sa.text(
         "INSERT INTO texts SELECT (jsonb_populate_record(t, jsonb_build_object("
@@ -398,7 +398,7 @@ def test_f25_under_an_old_snapshot_a_claim_reads_the_queue_and_not_the_past(unpa
 
 
 def test_f26_nothing_hangs_on_a_notification():
-    """Work is found by asking (sending rule 7), so there is no hint that could be lost."""
+    """Work is found by polling (sending rule 7), so no hint can be lost."""
     source = "\n".join(path.read_text() for folder in ("reminders", "jobs") for path in (ROOT / folder).rglob("*.py"))
     assert not re.search(r"\b(?:NOTIFY|LISTEN)\b", source)
 
@@ -580,7 +580,7 @@ def test_f35_a_clock_that_jumps_between_any_two_steps_doubles_nothing(line, twil
 
 
 def test_f38_when_the_rules_of_a_zone_change_its_texts_move_and_are_not_doubled(context, monkeypatch):
-    """The wall clock is what was agreed: as if New York gave up its winter time."""
+    """The wall clock is what was agreed, even if New York gave up winter time."""
     accept(context, series=[one_off("visit", "2026-12-03T15:00:00", leads=["3h"])])
     (before,) = logged(context)
     known = walltime._zone.__wrapped__
@@ -599,7 +599,7 @@ def test_f38_when_the_rules_of_a_zone_change_its_texts_move_and_are_not_doubled(
 
 @pytest.mark.parametrize("turn", range(4))
 def test_f42_a_visit_moved_while_its_text_is_claimed_is_told_once_of_each_time(line, twilio, turn):
-    """The person who wins: no text about the old time begins after the edit was confirmed."""
+    """Whoever wins: no text about the old time begins after the edit was confirmed."""
     accept(line)
     moved = document(series=[one_off("visit", "2026-11-30T11:20:00", leads=["90m"])])
     meet, confirmed = threading.Barrier(2), []

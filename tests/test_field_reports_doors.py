@@ -1,4 +1,4 @@
-"""Field reports 5, 6, 7, 13 and 15 and screens 32 at the doors: the command line, the API and the form."""
+"""Field reports 5, 6, 7, 13 and 15 and screens 32 at the entry points: the command line, the API and the form."""
 
 import json
 import shutil

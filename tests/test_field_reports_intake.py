@@ -1,4 +1,4 @@
-"""Field reports 5 to 15: what comes in by files, forms and the API, and was taken for something else."""
+"""Field reports 5 to 15: data from files, forms and the API that was misunderstood."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ def accept(context, **changes) -> planning.Accepted:
 
 
 def stands(context, key: str = "self", ref: str = "MRN-1"):
-    """The patient's name, and the reader's row, number and consent, as they stand."""
+    """The patient's name, and the reader's current row, number and consent."""
 
     def look(tx):
         site = store.people.site_by_key(tx, "main")
@@ -159,7 +159,7 @@ def test_field_report_13_one_patient_under_two_spellings_of_a_reference_is_noted
 def test_field_report_7_a_plus_without_the_1_has_two_readings(typed):
     problem = refusal(patient={"phone": typed})["patient.phone"]
     assert "two ways" in problem
-    assert "write +1 before a number of US" in problem
+    assert "write +1 before a number in US" in problem
 
 
 def test_field_report_7_a_number_elsewhere_is_noted_and_refused_where_it_is_not_allowed(context):

@@ -1,4 +1,4 @@
-"""Findings about the office's lists: search, exports, who is called about whom, and answers found at flat cost."""
+"""Findings about the office's lists: search, exports, whom to call, and answers found at constant cost."""
 
 import csv
 import io

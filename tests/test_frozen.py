@@ -1,4 +1,4 @@
-"""What a release has made stays as it is: its migrations, the shapes they give, and databases it left (decision 23)."""
+"""A release's artifacts never change: its migrations, their shapes, and its databases (decision 23)."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATABASE = ROOT / "reminders" / "store" / "database"
 DUMPS = sorted(path.name for path in make.HERE.glob("*.sql.gz"))
 
-# A later change of the schema is a migration of its own (docs/design.md#changes-of-the-schema). A line is added here
+# A later change of the schema is a separate migration (docs/design.md#changes-of-the-schema). A line is added here
 # with its release; none is ever changed.
 FROZEN = {
     "migrations/versions/0001_the_first_schema.py": "e917cec6c07e3d49a3a9646ecde64aa9ffc657a7b20621956e171bf982cd8a92",
@@ -65,7 +65,7 @@ def run(database, *statements) -> None:
 
 
 def refused(database, words: str) -> None:
-    """`check` and `migrate` refuse it in these words, and leave it as it is."""
+    """`check` and `migrate` refuse it with these words, and leave it as it is."""
     with database._engine.connect() as connection:
         before = shape.read(connection)
     for ask in (store.check, lambda one: store.migrate(one, NOW)):
@@ -77,7 +77,7 @@ def refused(database, words: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_model_is_of_the_shape_on_record(kind, tmp_path, request):
-    """Also in what Alembic does not compare: conditions of indexes, CHECKs and defaults."""
+    """This includes what Alembic does not compare: conditions of indexes, CHECKs and defaults."""
     database = store.Database(empty(kind, tmp_path, request, "of_model"), store.Ring(KEYS))
     with database.migrating() as connection:
         schema.metadata.create_all(connection)

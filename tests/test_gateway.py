@@ -119,7 +119,7 @@ def test_an_api_key_signs_in_and_the_account_stays_in_the_path():
 
 PROBLEM = {"type": "https://x", "title": "No", "detail": "+12025550143"}  # RFC 9457
 
-# docs/twilio.md 1.4: each row, and what stands between them.
+# docs/twilio.md 1.4: each row, and the cases between them.
 TABLE = [
     (reply(201, message()), Accepted(SID, "queued")),
     (reply(400, refusal(21211, 400)), Refused(21211, 400)),
@@ -141,7 +141,7 @@ TABLE = [
     (reply(500, refusal(20500, 500)), Unknown("http 500")),
     (reply(503, refusal(20503, 503)), Unknown("http 503")),
     (reply(502, "<html>"), Unknown("http 502")),
-    # A problem that says 400 in its body came with a 500 on the wire: the wire decides.
+    # A problem with 400 in its body came with a 500 on the wire: the wire decides.
     (reply(500, PROBLEM | {"status": 400, "code": 21211}), Unknown("http 500")),
     (reply(301, "", header="Location: http://127.0.0.1:1/\r\n"), Unknown("http 301")),
     (reply(307, "", header="Location: http://127.0.0.1:1/\r\n"), Unknown("http 307")),
@@ -240,7 +240,7 @@ def test_twilios_environment_does_not_move_the_simulators_address(monkeypatch):
 
 
 def test_a_key_without_its_secret_is_refused():
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="needs its secret"):
         gateway("http://127.0.0.1:4010", api_key="SK0")
 
 

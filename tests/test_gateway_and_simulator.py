@@ -1,4 +1,4 @@
-"""The two sides of the wire, written apart, on one loopback: what we send and what the pretend Twilio reports of it."""
+"""The two sides of the wire, written separately, on one loopback: what we send, and the pretend Twilio's reports."""
 
 import asyncio
 from datetime import timedelta

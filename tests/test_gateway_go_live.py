@@ -1,4 +1,4 @@
-"""docs/go-live.md: what it tells an ops person to paste, press and type is what this service and Twilio understand."""
+"""docs/go-live.md: this service and Twilio understand everything that it tells ops to paste, press and type."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ from reminders import wording
 from reminders.cli import app
 from reminders.settings import Settings
 from reminders.simulator import Policy
-from reminders.wording.catalogue import catalogues
+from reminders.wording.catalog import catalogs
 from reminders.wording.segments import segments
 
 DOCUMENT = (ROOT / "docs" / "go-live.md").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def test_the_inbound_address_is_ours_and_twilio_understands_how_often_to_try():
 
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_c6_twilios_help_answer_is_ours_and_carries_988(language):
-    text = catalogues()[language].texts["help"]
+    text = catalogs()[language].texts["help"]
     assert text in QUOTED
     assert "988" in text
 
@@ -75,7 +75,7 @@ def test_the_samples_for_the_campaign_are_texts_that_are_sent():
     samples = [line for line in QUOTED if line.startswith("Oak Street Office: ")]
     patterns = [
         re.sub(r"\\\{\w+\\\}", "[^?]+?", re.escape(text))
-        for text in catalogues()["en"].texts.values()
+        for text in catalogs()["en"].texts.values()
         if "{alias}" in text
     ]
     assert len(samples) >= 3

@@ -1,4 +1,4 @@
-"""The texts people sent us, as Twilio's list has them: what no webhook brought is found there."""
+"""The inbound texts in Twilio's list, which has those whose webhook was lost."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ def test_every_page_is_read_until_one_is_older():
 
 
 def test_fifty_of_the_longest_texts_fit_into_one_answer():
-    """No one keeps us from hearing the others by sending much."""
+    """A sender of many texts does not hide the others."""
     page = a_page([text(f"SM{n:032x}", body="\U0001f64f" * 800) for n in range(50)])  # 1600 UTF-16 units, escaped
     assert LARGEST_ANSWER / 3 < len(page) < LARGEST_ANSWER
     assert [len(one.body) for one in listing(page)[0]] == [800] * 50

@@ -1,4 +1,4 @@
-"""One bad row costs only itself (long-run 1): jobs do the others, go red with the cause, and a task names the row."""
+"""One bad row costs only itself (long-run 1): jobs do the others, turn red with the cause, and a task names the row."""
 
 from datetime import timedelta
 
@@ -100,7 +100,7 @@ def test_a_text_that_cannot_be_acted_on_is_read_by_a_person_and_its_stop_holds(c
 
 
 def test_long_run_1_a_text_that_cannot_be_taken_in_hides_no_cry_for_help(line, twilio, travel, monkeypatch):
-    """The webhook of someone in danger was lost; before it in Twilio's list stands a text that fails."""
+    """The webhook of someone in danger was lost, and before it in Twilio's list is a text that fails."""
     accept(line, 1)
     accept(line, 2)
     now = NOW + timedelta(minutes=10)
@@ -119,7 +119,7 @@ def test_long_run_1_a_text_that_cannot_be_taken_in_hides_no_cry_for_help(line, t
     assert "crisis" in open_kinds(line)
     assert len(stuck(line)) == 1
     monkeypatch.undo()
-    runs.run(line, "poll")  # it is listed again, and taken in
+    runs.run(line, "poll")  # it is listed again, and processed
     assert stuck(line) == []
 
 
@@ -186,7 +186,7 @@ def test_field_report_13_two_files_of_the_folder_that_differ_about_one_plan_are_
     assert (folder / "refused" / "a.toml").exists()
 
 
-# Rows with values that are none of ours: damaged, or of another version.
+# Rows with invalid values: damaged, or from another version.
 
 AWAY = "America/Atlantis"
 
@@ -225,7 +225,7 @@ def test_long_run_1_a_row_that_cannot_be_read_holds_back_its_own_text_alone(line
     assert [text.held for text in logged(line) if text.class_ == "reminder" and text.patient == "MRN-1"] == [
         "unreadable"
     ]
-    # Put right, it goes.
+    # Once fixed, it is sent.
     line.database.write(lambda tx: tx.run(rows.update().where(rows.c.id == row_id).values({column: was})))
     runs.run(line, "plan")
     assert send(line).accepted == 1

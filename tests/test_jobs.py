@@ -1,4 +1,4 @@
-"""The metronome, and the line it wakes (sending rule 1, sending rule 9)."""
+"""The timetable, and the sender thread it wakes (sending rule 1, sending rule 9)."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Journeys in a real browser, each with JavaScript and without: what people come to do, first page to last."""
+"""Journeys in a real browser, each with and without JavaScript: what people do, from first page to last."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ def javascript(request) -> bool:
 
 
 def stands_in_nobodys_way(page, javascript) -> None:
-    """Screens that are on the way to another: what axe-core finds there. It needs JavaScript itself."""
+    """Intermediate screens: what axe-core finds there. It needs JavaScript itself."""
     assert not javascript or not faults(page)
 
 
@@ -67,13 +67,13 @@ def test_sign_in_and_enrol_a_second_factor(chromium, town, javascript):
 
 
 def texts_of(town, plan: str) -> list[queries.texts.Logged]:
-    """Every text of a plan, by when its window opens."""
+    """Every text of a plan, by the opening of its window."""
     wanted = queries.texts.LogFilter(plan=plan, limit=1000)
     return elsewhere(lambda: town.context.database.read(lambda tx: queries.texts.log(tx, wanted)))[::-1]
 
 
 def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
-    """From the first page: take it, answer, say what became of it; then nothing rings any more."""
+    """From the first page: take the task, answer, record the outcome; then no alarm remains."""
     with walking(chromium, town, "clinician", javascript=javascript) as page:
         page.goto("/")
         expect(page).to_have_title(re.compile(r"\(1\) Today"))
@@ -108,7 +108,7 @@ def test_answer_an_urgent_reply_and_acknowledge_it(chromium, town, javascript):
 
 
 def test_a_new_plan_by_keyboard_alone(chromium, town, javascript):
-    """No mouse: from Today to a plan whose texts were all seen before it started."""
+    """Without a mouse: from Today to a plan whose texts were all shown before it started."""
     with walking(chromium, town, "coordinator", javascript=javascript) as page:
         page.goto("/plans")
 
@@ -166,7 +166,7 @@ def page_ref(town, patient: str) -> str:
 
 
 def test_a_therapist_is_ill_today_with_fourteen_patients(chromium, town, javascript):
-    """Seen before it is done: who is told by a text and who must be phoned; then it is off for all."""
+    """A preview shows who gets a text and who must be phoned; then the session is off for all."""
     with walking(chromium, town, "coordinator", javascript=javascript) as page:
         page.goto("/sessions")
         page.get_by_role("link", name=re.compile(GROUP)).first.click()
@@ -188,7 +188,7 @@ def test_a_therapist_is_ill_today_with_fourteen_patients(chromium, town, javascr
 
 
 def test_find_out_why_a_text_failed_and_act(chromium, town, javascript):
-    """From the log's figure to the code, what it means, and the task that it became."""
+    """From the log's figure to the code, its meaning, and its task."""
     with walking(chromium, town, "coordinator", javascript=javascript) as page:
         page.goto("/log?state=undelivered")
         page.locator("table a[href^='/texts/']").first.click()
@@ -207,7 +207,7 @@ def test_find_out_why_a_text_failed_and_act(chromium, town, javascript):
 
 
 def test_move_an_appointment_and_see_its_texts_change(chromium, town, javascript):
-    """What would change is shown before it changes; then it has."""
+    """A change is previewed, then made."""
     sites = {row.id for row in town.context.database.read(store.people.all_sites)}
     (plan,) = list(
         town.context.database.read(

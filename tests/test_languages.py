@@ -1,4 +1,4 @@
-"""Which languages there are: one is offered where all of its parts are there; doctor names what others lack (W-5)."""
+"""Languages: one is offered if all of its parts exist; `doctor` names what others lack (W-5)."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from reminders.conversation.rules import files
 from reminders.service.operations import health
 
 PACKAGE = Path(reminders.__file__).parent
-ENGLISH = (PACKAGE / "wording" / "catalogue" / "en.toml").read_text(encoding="utf-8")
+ENGLISH = (PACKAGE / "wording" / "catalog" / "en.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def package(tmp_path):
-    """The folders that make a language, to be changed."""
+    """A copy of the folders with the parts of a language, to change."""
     for part in ("wording", "conversation"):
         shutil.copytree(PACKAGE / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     shutil.copy(PACKAGE / "languages.toml", tmp_path)
@@ -46,7 +46,7 @@ def test_w5_english_and_spanish_are_whole_and_nothing_else_is_offered():
 
 
 def test_w5_a_third_language_with_a_catalog_alone_is_not_whole_and_each_part_it_lacks_is_named(package):
-    (package / "wording" / "catalogue" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
+    (package / "wording" / "catalog" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
     lacks = languages.look(package)["fr"].lacks
     assert set(lacks) == {"lexicon", "saved replies", "words", "label"}
     assert lacks["lexicon"] == "conversation/lexicon/fr.toml is missing or cannot be read"
@@ -55,10 +55,10 @@ def test_w5_a_third_language_with_a_catalog_alone_is_not_whole_and_each_part_it_
 
 
 SPANISH_PARTS = {
-    "catalog": lambda at: (at / "wording" / "catalogue" / "es.toml").unlink(),
+    "catalog": lambda at: (at / "wording" / "catalog" / "es.toml").unlink(),
     "lexicon": lambda at: (at / "conversation" / "lexicon" / "es.toml").unlink(),
-    "a text": lambda at: change(at / "wording" / "catalogue" / "es.toml", "\ncrisis = ", "\n# crisis = "),
-    "a broken catalog": lambda at: change(at / "wording" / "catalogue" / "es.toml", "[texts]", "[texts"),
+    "a text": lambda at: change(at / "wording" / "catalog" / "es.toml", "\ncrisis = ", "\n# crisis = "),
+    "a broken catalog": lambda at: change(at / "wording" / "catalog" / "es.toml", "[texts]", "[texts"),
     "a meaning": lambda at: (at / "conversation" / "lexicon" / "es.toml").write_text(
         'language = "es"\n[crisis.x]\nsay = ["x"]\n'
     ),
@@ -78,13 +78,13 @@ def test_w5_without_any_one_part_a_language_is_not_whole(package, part):
 
 def test_w5_without_english_nothing_starts(package):
     (package / "conversation" / "lexicon" / "en.toml").unlink()
-    with pytest.raises(ValueError, match="the default language is not whole: en: lexicon: "):
+    with pytest.raises(ValueError, match="the default language is not complete: en: lexicon: "):
         languages.look(package)
 
 
 @pytest.fixture
 def half_spanish(monkeypatch):
-    """Spanish has lost its lexicon, as doctor and all others see it."""
+    """Spanish without its lexicon, as `doctor` and everything else see it."""
     there = languages._languages()
     lost = languages.Language("es", "Spanish", {"lexicon": "is missing"})
     monkeypatch.setattr(languages, "_languages", lambda: there | {"es": lost})
@@ -104,7 +104,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     clinic.accept(patient={"language": "es"})
     request.getfixturevalue("half_spanish")
 
-    # No plan can name it, and what is planned does not go: it is red, for a person.
+    # No plan can name it, and planned texts are not sent: they are red, for a person.
     with pytest.raises(plans.PlanRefused, match="no texts in this language; choose one of en"):
         clinic.context.database.read(
             lambda tx: plans.read(raw(patient={"language": "es"}), clinic.context.known(tx, clock.now()))
@@ -115,7 +115,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
     assert stopped == {"no_wording"}
     assert clinic.received() == []
 
-    # Danger is answered in every language there is, HELP and the rest in English, and a person reads the rest.
+    # Danger is answered in every existing language, HELP and the rest in English, and a person reads the rest.
     clinic.text("me quiero morir")
     (answer,) = [text for text in clinic.texts() if text.wording == "crisis"]
     assert answer.attempts[0].answer == "accepted"
@@ -132,7 +132,7 @@ def test_w5_who_reads_a_language_that_is_no_longer_whole_gets_no_text_in_it_but_
 def test_w5_through_a_real_process_a_half_language_is_named_by_doctor_and_not_offered(tmp_path, sqlite_template):
     shutil.copytree(PACKAGE, tmp_path / "reminders")
     shutil.copy(sqlite_template, tmp_path / "here.db")
-    (tmp_path / "reminders" / "wording" / "catalogue" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
+    (tmp_path / "reminders" / "wording" / "catalog" / "fr.toml").write_text(ENGLISH, encoding="utf-8")
     said = subprocess.run(
         [sys.executable, "-m", "reminders", "doctor", "--json"],
         cwd=tmp_path,

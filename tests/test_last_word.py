@@ -1,5 +1,5 @@
-"""Whichever came last of a no and a START holds, by the time Twilio got it, however late and however we hear of it
-(L-12, L-15, L-17); and that a number is someone else's undoes neither.
+"""The last opt-out or START decides, by the time when Twilio got it, however late and on whatever path it reaches us
+(L-12, L-15, L-17); a wrong number undoes neither.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ from reminders.sms import InboundText
 NO_MORE = "please don't text me any more"
 WRONG = "wrong number"
 BOTH = f"{WRONG}, {NO_MORE}"
-LOST = "lost: "  # its webhook never comes, Twilio's list brings it in the end
+LOST = "lost: "  # its webhook never comes; we find it in Twilio's list in the end
 VOICEMAIL, RIGHT = "by voicemail", "staff says the number is right"  # what staff do
 YES = {
     "said": "yes",
@@ -103,7 +103,7 @@ def test_l17_a_new_consent_lifts_no_stop_that_was_sent_before_staff_wrote_theirs
 @pytest.mark.parametrize(("known", "found"), [("START", "STOP"), ("STOP", "START")])
 @pytest.mark.parametrize("later", [0, 60])
 def test_l17_twilios_times_are_compared_to_the_second_and_in_one_second_the_no_holds(office, known, found, later):
-    """Our clock is ten minutes behind Twilio's: whatever the list brings lies ahead of it."""
+    """Our clock is ten minutes behind Twilio's: every text in the list is in its future."""
     at = NOW + timedelta(minutes=10)
     heard = inbound.take_in(office.context, InboundText("SM1", PHONE, SENDER, known, None), NOW)
     assert heard.fresh

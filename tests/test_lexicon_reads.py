@@ -1,4 +1,4 @@
-"""A reviewer can read the lexicon: short lines, and over each group of patterns what it finds, with an example."""
+"""A reviewer can read the lexicon: short lines, and above each group of patterns what it finds, with an example."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Where a text is, and how it may move (docs/design.md#states-and-moves)."""
+"""The states of a text and its moves (docs/design.md#states-and-moves)."""
 
 from itertools import starmap
 
@@ -34,7 +34,7 @@ def test_every_state_has_its_moves():
         ("sending", "scheduled"),
         ("sending", "undelivered"),
         ("sending", "uncertain"),
-        ("scheduled", "uncertain"),  # its resend comes to nothing
+        ("scheduled", "uncertain"),  # its resend is not sent
         ("uncertain", "sent"),
         ("uncertain", "scheduled"),
         ("sent", "delivered"),
@@ -54,7 +54,7 @@ def test_the_table_of_the_design_is_legal(source, target):
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        ("sent", "scheduled"),  # a text that was taken never goes again
+        ("sent", "scheduled"),  # an accepted text is never sent again
         ("sent", "sending"),
         ("sent", "suppressed"),
         ("unconfirmed", "scheduled"),
@@ -85,7 +85,7 @@ def test_queued_at_twilio_is_handed_over_not_delivered():
 
 
 def follow(state: State, statuses: list[str]) -> tuple[State, str | None]:
-    """What a text and its one attempt come to when these receipts are heard in this order."""
+    """The final states of a text and its one attempt after these receipts in this order."""
     before = None
     for status in statuses:
         target = heard(state, before=before, status=status, latest=True)

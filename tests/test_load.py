@@ -1,8 +1,8 @@
 """How much work the service makes: a site with 40 discharges a month and one coordinator, day by day, through the real
 services. `make load` plays sixty days four times over and prints the table of docs/tasks.md; the test three weeks.
 
-Nothing here waits for a network: what is claimed is answered and receipted at once, and what pretend patients write is
-taken in as a webhook would. Chance comes from one seed, so that a run can be repeated.
+Nothing here waits for a network: claimed texts get answers and receipts at once, and replies of pretend patients are
+processed as from a webhook. Chance comes from one seed, so that a run can be repeated.
 """
 
 import functools
@@ -62,7 +62,7 @@ NO_MORE = ("STOP", "STOP", "stop", "please don't text me any more")
 
 @dataclass
 class Person:
-    """One invented patient, and what chance has in store for them."""
+    """One invented patient, and their fate by chance."""
 
     number: int
     discharged: date
@@ -78,7 +78,7 @@ class Person:
 
     @property
     def phone(self) -> str:
-        # More phones than the block for fiction has: these go nowhere but into this database.
+        # More phones than the fictional block has: these are used only in this database.
         return f"+1202555{self.number + 1000 * (2 + self.phones):04d}"
 
 
@@ -104,7 +104,7 @@ class Site:
         for number in range(self.days):
             day = first + timedelta(days=number)
             now = _at(day, time(7))
-            if number % 28 == 27:  # in life it runs all the time; reminders are laid down for sixty days
+            if number % 28 == 27:  # in operation it runs all the time; reminders are scheduled for sixty days
                 planning.extend(self.context, now)
             leaving = self._discharges(day)
             while now <= _at(day, time(22)):
@@ -153,7 +153,7 @@ class Site:
                 self._says(person, chance.choice(body), at)
 
     def _enter(self, person: Person, now: datetime) -> None:
-        """Enter the plan, or enter it again with what is known by now."""
+        """Enter the plan, or enter it again with later changes."""
         ref = f"MRN-{person.number}"
         program = plans.programs()[person.program]
         hour = f"{9 + person.number % 8:02d}:{(person.number * 5) % 60:02d}"
@@ -203,7 +203,7 @@ class Site:
             inbound.take_in(self.context, InboundText(f"SM{sid:032x}", phone, SENDER, body, None), at)
 
     def _got(self, person: Person, class_: str, wording: str | None, body: str, now: datetime) -> None:
-        """What this person does about a text of ours that arrived."""
+        """What this person does after one of our texts arrived."""
         chance = self.random
         soon = now + timedelta(minutes=chance.expovariate(1 / 40))
         if person.wrong:
@@ -227,7 +227,7 @@ class Site:
     # The network.
 
     def _send(self, now: datetime) -> None:
-        """Send what is due, as the worker does; the network says at once what becomes of it."""
+        """Send due texts like the worker; the network reports the outcome at once."""
         context = self.context
         by_phone = {person.phone: person for person in self.people.values()}
         while (found := context.database.read(lambda tx: store.queue.scan(tx, now))).opened or found.senders:
@@ -265,7 +265,7 @@ class Site:
         context.database.write(lambda tx: store.outcomes.expire(tx, now), again=True)
 
     def _fate(self, person: Person | None) -> int:
-        """The code a text to them meets; 0: it arrives."""
+        """The error code of a text to them; 0: it arrives."""
         if person is not None and person.bad:
             return 30006
         return 30003 if self.random.random() < 0.015 else 0
@@ -273,7 +273,7 @@ class Site:
     # The coordinator.
 
     def _mark(self, now: datetime) -> None:
-        """Say who came; one visit in fifty is forgotten until the list asks for it."""
+        """Mark who came; one visit in fifty is forgotten until the list asks for it."""
         asked = bool(queries.tasks.list_tasks(self.context.database, kind="to_mark"))
         for row in attendance.unmarked(self.context, now):
             if not asked and self.random.random() < 0.02:
@@ -308,9 +308,9 @@ def _at(day: date, at: time) -> datetime:
 
 @dataclass
 class Load:
-    """Tasks opened after the warm-up, by local day and kind; beside them those that no one had to do anything about.
+    """Tasks opened after the warm-up, by local day and kind, and those that needed no one.
 
-    Those closed by themselves within `SOON`, before anyone could look: a number's Y came after all.
+    The latter closed by themselves within `SOON`, before anyone could look: a number's Y came after all.
     """
 
     days: list[tuple[date, Counter[str]]]
@@ -330,7 +330,7 @@ class Load:
         return sum((kinds for _, kinds in self.days), Counter())
 
     def table(self) -> str:
-        """As docs/tasks.md shows it."""
+        """The table of docs/tasks.md."""
         count, kinds = len(self.days), self.by_kind()
         lines = ["| kind | tasks | a day | closed by themselves |", "|---|---|---|---|"]
         names = sorted(kinds | self.by_themselves, key=lambda kind: -kinds[kind])
@@ -346,7 +346,7 @@ class Load:
 
 
 def load_of(context: AppContext, days: int, seed: int) -> Load:
-    """Play so many days and count."""
+    """Play that many days and count."""
     Site(context, days, Random(seed)).play()
     first = plans.to_wall(NOW, ZONE).date()
     counted = {first + timedelta(days=number): Counter[str]() for number in range(WARM_UP, days)}
@@ -377,7 +377,7 @@ def test_forty_discharges_a_month_stay_at_or_under_fifteen_tasks_a_day(sqlite_te
         context.close()
     assert mean(load.per_day()) <= BOUND, load.table()
     assert load.p95() <= BOUND, load.table()
-    # And it was no idle site.
+    # And the site was busy.
     assert {"change", "reply", "unverified", "review", "missed", "crisis"} <= load.by_kind().keys(), load.table()
 
 

@@ -1,4 +1,4 @@
-"""How a visit happens: in person, by phone or by video. It decides the words; a text never holds a link (L-35)."""
+"""How a visit takes place: in person, by phone or by video. It decides the words; no text contains a link (L-35)."""
 
 import json
 from datetime import datetime
@@ -12,7 +12,7 @@ from web_caller import Caller
 from reminders import plans, wording
 from reminders.plans import Mode, PlanRefused, programs, read
 from reminders.service import planning
-from reminders.wording.catalogue import TEXTS, catalogues
+from reminders.wording.catalog import TEXTS, catalogs
 from reminders.wording.render import Visit, answer, reminder, samples
 
 VISIT = "2026-12-03T15:00:00"
@@ -73,7 +73,7 @@ def test_an_edit_changes_the_mode_and_the_words_of_what_is_still_to_go(context):
 
 
 def test_l35_no_text_of_any_mode_holds_a_link_and_each_is_one_segment():
-    for language in catalogues():
+    for language in catalogs():
         of_modes = [one for one in samples(language) if "phone" in one.template or "video" in one.template]
         assert len(of_modes) == 12
         for one in of_modes:
@@ -123,9 +123,9 @@ def test_the_answer_to_c_fits_the_mode(language):
 
 
 def test_a_notice_is_true_of_every_mode():
-    for language in catalogues():
+    for language in catalogs():
         for name in ("moved", "moved_from", "called_off"):
-            text = catalogues()[language].texts[name]
+            text = catalogs()[language].texts[name]
             assert not {"see you", "come", "office", "oficina", "venir"} & set(text.lower().split())
     assert {"moved", "called_off"} <= TEXTS.keys()
 

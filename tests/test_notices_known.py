@@ -1,4 +1,4 @@
-"""Each reader is told what they themselves knew otherwise; what cannot be told by text is phoned about."""
+"""Each reader gets the news that they themselves lack; someone phones about news that cannot be sent."""
 
 from datetime import timedelta
 
@@ -73,7 +73,7 @@ def test_who_came_before_a_visit_was_called_off_is_told(context):
 
 @pytest.mark.parametrize("lost", ["stop", "bad", "night", "lint"])
 def test_long_run_8_a_notice_that_cannot_go_any_more_is_phoned_about(line, travel, lost):
-    """A STOP or a bad number since it was laid down; the night, or words that may not go, at its claim."""
+    """A STOP or a bad number since it was queued; the night, or forbidden words, at its claim."""
     accept(line, series=[one_off("therapy", "2026-12-02T07:30:00", leads=["1d@17:00"])])
     now = wall("2026-12-01T19:30")
     travel(now)

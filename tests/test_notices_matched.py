@@ -1,4 +1,4 @@
-"""An edit of a plan changes visits, not only names: who knows a visit is told only what is new about it."""
+"""An edit of a plan changes visits, not just names: a reader who knows a visit is told only what is new."""
 
 import random
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ def standing(context):
 
 
 def reminders_of(context):
-    """Reminders that are to go, with the visits they speak of."""
+    """Planned reminders, with their visits."""
 
     def look(tx):
         query = select(texts.c.key, texts.c.id, text_items.c.appointment_id).join(

@@ -1,4 +1,4 @@
-"""Notices are merged by reader and change; none is lost without a person who phones; no words go twice in a day."""
+"""Notices are merged by reader and change; a lost one becomes a call; no words are sent twice in a day."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ DAILY = {"repeats": "FREQ=DAILY;COUNT=3"}
 
 
 def told(context):
-    """Each notice that is not taken back, and how many visits it speaks of."""
+    """Each notice that was not retracted, and its number of visits."""
 
     def look(tx):
         query = select(texts.c.wording, texts.c.key, text_items.c.appointment_id, text_items.c.tells)
@@ -181,7 +181,7 @@ def test_after_a_miss_nothing_is_said_while_the_plan_is_paused(line, twilio, tra
 
 
 def test_a_reminder_is_on_record_with_the_visits_that_it_says(line, twilio, travel):
-    """What a closure takes out of it at its moment is told by a text of its own once the day is open after all."""
+    """A visit that a closure removes from it at sending gets a separate text once the day is open after all."""
     therapy = one_off("therapy", "2026-12-03T15:00:00", leads=["1d@17:00"])
     meeting = one_off("meeting", "2026-12-03T18:00:00", leads=["1d@17:00"], kind="support_meeting")
     accept(line, series=[therapy, meeting])
@@ -202,7 +202,7 @@ def test_a_reminder_is_on_record_with_the_visits_that_it_says(line, twilio, trav
 
 
 def test_a_reminder_whose_words_a_notice_said_does_not_come_back_the_next_day(line, travel):
-    """It would take the place of the only reminder of another visit, and its reason would be rewritten."""
+    """It would replace the only reminder of another visit, and its reason would be rewritten."""
     leads = {"leads": ["1d@17:00"]}
     accept(line, series=[one_off("therapy", "2026-12-03T15:00:00", **leads), one_off("b", "2026-12-04T09:30", **leads)])
     now = wall("2026-12-01T18:00")

@@ -1,4 +1,4 @@
-"""After any edits no reader is told of a change that is none, whatever the order, and no words go twice in a day."""
+"""After any edits, in any order, no reader is told of a false change, and no words are sent twice in a day."""
 
 import shutil
 import tempfile
@@ -46,7 +46,7 @@ def _visits(context):
 
 
 def _notices(context):
-    """The notices that wait or went: kind → what they tell, with what was known."""
+    """The waiting or sent notices: kind → what they say, and what was known."""
 
     def look(tx):
         query = select(texts.c.id, texts.c.wording, text_items.c.tells, text_items.c.was, appointments.c.wall)
@@ -83,7 +83,7 @@ def test_no_reader_is_told_of_a_change_that_is_none(sqlite_template, before, aft
                 assert row.was != row.tells.split(" ")[0] or not row.tells.endswith("booked"), "news is news"
             if old == new:
                 assert not rows
-            # The same edit again, and planned again, and back: nothing is told that is none.
+            # The same edit again, planned again, and undone: no false news is sent.
             context.database.write(lambda tx: replan(context, tx, [tx.value(select(patients.c.id))], EDITED))
             assert _said(_notices(context)) == _said(rows)
             if again:

@@ -1,4 +1,4 @@
-"""What is decided in one place is decided nowhere else: read from the source itself."""
+"""Each decision is made in one place only, as read from the source itself."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ def _sets_a_state(node):
         pairs = (
             [one for one in node.args if isinstance(one, ast.Tuple) and one.elts] if name == "ordered_values" else []
         )
-        is_class = name[:1].isupper()  # a row that is read, for someone to look at
+        is_class = name[:1].isupper()  # a row that was read, for display
         given = any(keyword.arg == "state" for keyword in node.keywords) and not is_class
         return given or any(_is_state(pair.elts[0]) for pair in pairs)
     if isinstance(node, ast.Dict):
@@ -49,7 +49,7 @@ def _sets_a_state(node):
 
 
 def _within(name, tree):
-    """Each node with the function at the top of the file that it stands in, or the name of the class, or none."""
+    """Each node with its top-level function or class, or None."""
     for statement in tree.body:
         for node in ast.walk(statement):
             yield (name, getattr(statement, "name", None)), node
@@ -71,7 +71,7 @@ def test_finding_3_one_statement_sets_a_texts_state():
 
 
 def test_finding_3_nothing_but_the_store_sets_a_state():
-    """import-linter lets no one else but `queries` build SQL, and that only reads: the store notes who looked."""
+    """import-linter lets only `queries` build SQL outside the store, and it only reads: the store records readings."""
     writing = re.compile(r"\.(update|insert|delete|run|run_many|do|do_later|insert_new)\(.*")
     found = {name: writing.search(words) for name, words in FILES.items() if name.startswith("queries/")}
     assert {name: one[0] for name, one in found.items() if one} == {}
@@ -105,7 +105,7 @@ def _word(node):
 
 
 def _groups_in(tree):
-    """Some, but not all, of the states listed: by hand, or in the words of a query. All of them are no group."""
+    """Lists of some, but not all, states: by hand, or in the text of a query. All states are not a group."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Set | ast.Tuple | ast.List):
             words = [_word(one) for one in node.elts]
@@ -119,7 +119,7 @@ def _groups_in(tree):
 
 
 def test_finding_3_groups_of_states_live_in_lifecycle():
-    named = re.compile(rf"""\bState\.[A-Z]|["']({"|".join(STATES)})["']""")  # two of them at least make a group
+    named = re.compile(rf"""\bState\.[A-Z]|["']({"|".join(STATES)})["']""")  # a group has at least two
     trees = {name: ast.parse(words) for name, words in FILES.items() if len(named.findall(words)) > 1}
     assert len(trees) > 20
     assert {name: group for name, tree in trees.items() for group in _groups_in(tree)}.keys() == {"lifecycle.py"}

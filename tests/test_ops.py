@@ -1,4 +1,4 @@
-"""Bad days: an outage's backlog, a sender that is stopped, whom to phone meanwhile, and a doctor who finds it out."""
+"""Bad days: the backlog of an outage, a stopped sender, whom to phone meanwhile, and the checks of `doctor`."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ def clinic(database_url, tmp_path, travel, twilio):
 
 
 def scan(context):
-    """As a worker's line does it: look for an outage, send, and note the success."""
+    """Do what a worker's line does: look for an outage, send, and record the success."""
     backlog.check(context, clock.now())
     tally = send(context)
     runs.succeeded(context, "send")
@@ -54,7 +54,7 @@ def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadl
     scan(context)
     for number in range(8):
         accept(context, number, opens(20 + 3 * (7 - number)))
-    accept(context, 8, opens(5))  # of use until five to one
+    accept(context, 8, opens(5))  # useful until 12:55
     travel(after(60))
     say(twilio, 9, "HELP")
     scan(context)
@@ -69,7 +69,7 @@ def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadl
     assert [many for _, many in held.by] == [8]
     assert [until.minute for until, _ in held.by] == [0]
 
-    clinic.text("I want to die", phone(0))  # answers go on meanwhile
+    clinic.text("I want to die", phone(0))  # answers are still sent
     scan(context)
     assert ["988" in one.body for one in twilio.created()] == [True]
     travel(after(66))
@@ -80,7 +80,7 @@ def test_an_outage_with_many_texts_overdue_is_held_paged_and_goes_earliest_deadl
     scan(context)
     went = [one.to for one in twilio.created()[began:]]
     due = [patient for patient, closes in sorted(before.items(), key=itemgetter(1)) if closes > after(66)]
-    # Patient 0 may be in danger: theirs waits for the person who calls.
+    # Patient 0 may be in danger: their text waits for a call.
     assert went == [phone(int(patient[4:])) for patient in due if patient != "MRN-0"]
     assert {text.state for text in logged(context) if text.closes_at <= after(66)} <= {"expired"}
     assert queries.tasks.list_tasks(context.database, kind="backlog") == []
@@ -141,7 +141,7 @@ def test_the_worker_itself_looks_for_a_backlog_before_its_first_claim(database_u
 @pytest.mark.parametrize("code", [20003, 21606, 30034, 21660])
 def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(clinic, twilio, travel, code):
     context = clinic.context
-    fault = {"fault": "unauthorised"} if code == 20003 else {"fault": "refuse", "code": code}
+    fault = {"fault": "unauthorized"} if code == 20003 else {"fault": "refuse", "code": code}
     twilio.rule(**fault)
     for number in range(3):
         accept(context, number, opens(0))
@@ -169,7 +169,7 @@ def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(
 
 
 def hear(context, twilio):
-    """The receipts of what did not arrive come in, one for each text made."""
+    """Deliver a receipt of failure for each text made."""
     until = time.monotonic() + 10
     made = len(twilio.created())
     while len({ref for ref, _ in twilio.receipts(("undelivered", "failed"))}) < made and time.monotonic() < until:
@@ -185,7 +185,7 @@ def test_a_failure_that_may_pass_is_tried_as_often_as_the_table_says(line, twili
     travel(to_instant(datetime(2026, 12, 1, 11), "America/New_York").astimezone(UTC))
     made = 0
     for _ in range(5):
-        twilio.rule(to=phone(1), error_code=code, after=0.01)  # again: what Twilio blocks it opens again by itself
+        twilio.rule(to=phone(1), error_code=code, after=0.01)  # again: Twilio itself lifts its own block
         send(line)
         _play_out(twilio)
         hear(line, twilio)
@@ -427,7 +427,7 @@ def test_backup_and_restore_from_a_terminal(line, run, twilio, travel, tmp_path,
         name = f"again_{NOW:%s}_{id(run)}"
         server.run(f"CREATE DATABASE {name}")
         run.set(DATABASE_URL=server.url(name))
-    # Jobs of `live` put no success on record but the send job's, which is five minutes old by now.
+    # `live` records no success of jobs except the send job's, which is five minutes old by now.
     told = run.json("restore", tmp_path / "one.backup", "--yes")
     assert (told["doubted"], told["heard"], told["schema"]) == (1, 0, {"from": store.head(), "to": store.head()})
     assert run.lines("restored", "show") == []

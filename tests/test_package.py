@@ -1,4 +1,4 @@
-"""What is installed works from an empty folder: the wheel carries its data."""
+"""The installed package works from an empty folder: the wheel contains its data."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_the_wheel_carries_its_data(installed):
     for name in (
         "reminders/settings.toml",
         "reminders/sms/codes.toml",
-        "reminders/wording/catalogue/es.toml",
+        "reminders/wording/catalog/es.toml",
         "reminders/wording/telling_words.toml",
         "reminders/conversation/opt_words.toml",
         "reminders/plans/programs/matrix-iop.toml",

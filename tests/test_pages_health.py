@@ -1,4 +1,4 @@
-"""Health on its page: every light with what to do, and numbers that are the same wherever they are asked for."""
+"""The health page: every light with what to do, and the same numbers everywhere."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The inbox: its queues, one task with its conversation, and everything that can be done there."""
+"""The inbox: its queues, one task with its conversation, and all of its actions."""
 
 import re
 from datetime import timedelta
@@ -271,7 +271,7 @@ def test_a_reply_to_begin_with_is_in_the_readers_language(here):
     assert not Page(caller.page(f"/inbox/{task.id}?saved=nonsense")).said("textarea")[0]
 
 
-# Each wording that a saved reply or the card could break.
+# Each wording that could break a saved reply or the card.
 AMBIGUOUS = ("al momento", "en la semana", "es ahora", "no se va a hacer", "encuentro", "Como usted quiso")
 
 

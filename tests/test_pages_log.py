@@ -1,4 +1,4 @@
-"""The delivery log on its page: every state is an address, words and form mean the same, nothing leaves unseen."""
+"""The delivery log's page: every state has an address, words and form mean the same, every export is on record."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def set_texts(context, plan: str, **values) -> None:
 
 
 def fail(context, plan: str, code: int = 30003, state: str = "undelivered") -> int:
-    """The texts of that plan were tried and met that code; the id of the last."""
+    """Let the texts of that plan fail with that code; returns the id of the last."""
 
     def work(tx):
         mine = sa.select(schema.texts).join(schema.plans).where(schema.plans.c.ref == plan)
@@ -384,7 +384,7 @@ def test_who_takes_texts_out_is_on_record_and_needs_to_be_let(here):
     assert "/log/export" not in Caller(here, role="clinician").page("/log?when=any").text
 
 
-# What is done with ticked texts
+# Actions on checked texts
 
 
 def do(context, role: str, action: str, *texts: int, sure: bool = True):

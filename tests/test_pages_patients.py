@@ -1,4 +1,4 @@
-"""A patient's page: what happened, the conversation, consent, who looked, and everything that can be done for them."""
+"""A patient's page: what happened, the conversation, consent, who looked, and every action for them."""
 
 import re
 import shutil

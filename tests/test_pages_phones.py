@@ -1,4 +1,4 @@
-"""The pretend phones: a page shows what they show, and what is done on it comes in as from a real phone."""
+"""The pretend phones: a page shows their screens, and its actions work like those of a real phone."""
 
 import pytest
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def phones():
 
 @pytest.fixture
 def here(sqlite_template, tmp_path, travel, phones):
-    """A house on SQLite at NOW whose pretend phones run."""
+    """A house on SQLite at NOW with running pretend phones."""
     path = tmp_path / "here.db"
     path.write_bytes(sqlite_template.read_bytes())
     phones.do(lambda simulator: simulator.reset())

@@ -1,4 +1,4 @@
-"""The coordinator's pages: entering a plan with every text in sight, the list, one plan, one visit."""
+"""The coordinator's pages: entering a plan with all its texts shown, the list, one plan, one visit."""
 
 import html
 import re
@@ -67,7 +67,7 @@ def field(answer, name: str) -> str:
 
 
 def bubbles(answer) -> list[tuple[str, str, bool]]:
-    """What the preview shows: when each text opens, its words, and whether it goes."""
+    """What the preview shows: when each window opens, the words, and whether the text is sent."""
     part = answer.text.split('id="texts"', 1)[1].split("</section>", 1)[0]
     found = []
     for one in re.findall(r'<li class="bubble out( not)?">(.*?)</li>', part, re.DOTALL):
@@ -495,7 +495,7 @@ def test_what_names_nothing_is_not_found(ana, path):
 def test_a_preview_is_quick_enough_to_type_along(here, ana):
     del here
     more = form(("plan.program", "matrix-iop"), ("plan.program_times.relapse-prevention", "17:30"))
-    ana.post("/plans/preview", more)  # the first one reads programs and catalogues
+    ana.post("/plans/preview", more)  # the first one reads programs and catalogs
     began = time.monotonic()
     answer = ana.post("/plans/preview", more)
     assert time.monotonic() - began < 2

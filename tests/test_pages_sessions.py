@@ -1,4 +1,4 @@
-"""Sessions and who came: a therapist is ill today with fourteen patients, and a sheet of those who were there."""
+"""Sessions and attendance: a therapist with fourteen patients is ill today, and an attendance sheet."""
 
 from datetime import date, datetime, timedelta
 
@@ -34,7 +34,7 @@ def here(sqlite_template, tmp_path, travel):
 
 
 def group(context, many=3, **more):
-    """So many patients who share tonight's group, entered three days ago; the last has not agreed to texts."""
+    """That many patients in tonight's group, entered three days ago; the last has not agreed to texts."""
     for number in range(1, many + 1):
         consent = EARLY | {"said": "no" if number == many else "yes"}
         accept(context, number, now=LONG_AGO, series=TONIGHT, consent=consent, **more)

@@ -1,4 +1,4 @@
-"""Sites on their pages: another site that plans may name, closures, where values come from, and the switch."""
+"""The pages of sites: another site that plans may name, closures, where values come from, and the switch."""
 
 import shutil
 from datetime import date, timedelta
@@ -129,7 +129,7 @@ def test_a_closure_is_entered_and_taken_back_and_settings_do_not_undo_it(here):
     soon = NOW + timedelta(days=3)
     for key in ("main", "north"):
         assert post(here, f"/sites/{key}/closures", on="2026-12-03").headers["location"] == f"/sites/{key}?done=closed"
-        assert sites.one(here, key, NOW).closures == (date(2026, 12, 3),)  # also once the settings were read again
+        assert sites.one(here, key, NOW).closures == (date(2026, 12, 3),)  # even after the settings are read again
         shown = Page(Caller(here, role="admin").page(f"/sites/{key}"))
         assert any(line.startswith("Thu, Dec 3, 2026") for line in shown.said("li"))
         assert post(here, f"/sites/{key}/closures", open="2026-12-03").headers["location"] == f"/sites/{key}?done=open"

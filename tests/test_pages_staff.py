@@ -1,4 +1,4 @@
-"""The pages about staff: users, one's own account, and the audit."""
+"""The pages about staff: users, a person's own account, and the audit."""
 
 import csv
 import io
@@ -175,7 +175,7 @@ def test_s16_the_phone_in_use_stays_until_another_one_has_shown_a_code(ana, here
     key = "".join(Page(ana.answer).said("code"))
     assert ana.fill("/account/factor", code="000000").status_code == 422
     assert "".join(Page(ana.answer).said("code")) == key
-    assert secret_of(here, "ana.reyes") == before  # the person who turns back now can still come in
+    assert secret_of(here, "ana.reyes") == before  # a person who turns back now can still sign in
     assert ana.page("/log").status_code == 200
     travel(NOW + timedelta(minutes=6))
     other = password_given(here)

@@ -1,4 +1,4 @@
-"""One text on its page: what happened in order, why, and what is to be done by whom."""
+"""The page of one text: what happened in order, why, and who must do what."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def set_text(context, **values) -> int:
 
 
 def tried(context, number: int = 1, code: int = 0, answer: str = "accepted", heard=(), state: str = "sent") -> int:
-    """One more try of the text, with what was heard of it: (status, seconds later)."""
+    """Add a try of the text, with its receipts: (status, seconds later)."""
 
     def work(tx):
         text = tx.first(sa.select(schema.texts))
@@ -128,7 +128,7 @@ def test_a_code_nobody_knows_is_said_so_with_a_link(here):
     assert 'href="https://www.twilio.com/docs/api/errors/39999"' in text
 
 
-def test_the_catalogue_of_codes_has_meaning_advice_class_and_owner():
+def test_the_catalog_of_codes_has_meaning_advice_class_and_owner():
     assert len(CODES) >= 60
     for code in CODES:
         known = codes.look_up(code)

@@ -1,4 +1,4 @@
-"""The board of the day: its sections, its numbers that are the log's, who sees whom, and a sender that is silent."""
+"""The day's board: its sections, its numbers, which are the log's, who sees whom, and a silent sender."""
 
 import re
 import time

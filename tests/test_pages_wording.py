@@ -1,4 +1,4 @@
-"""The wording on its page: every text in every language with what it takes, and a box that says why not."""
+"""The wording page: every text in every language with its size, and a field that says why a text is refused."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from web_caller import Caller
 
 from reminders import wording
 from reminders.web.pages.wording import ACCENTED, GROUPS
-from reminders.wording.catalogue import TEXTS, catalogues
+from reminders.wording.catalog import TEXTS, catalogs
 from reminders.wording.segments import segments
 
 
@@ -28,19 +28,19 @@ def test_every_text_stands_there_in_every_language_with_what_it_takes(here):
     names = [line.split()[-1] for line in shown.said("h3") if line.split()[-1] in TEXTS]
     assert sorted(names) == sorted(TEXTS)
     assert len(names) == len(set(names))
-    many = sum(len(catalogue.texts) for catalogue in catalogues().values())
+    many = sum(len(catalog.texts) for catalog in catalogs().values())
     assert len(re.findall(r">\d+ characters, \d segments?, (?:GSM-7|UCS-2)<", answer.text)) == 3 * many
-    assert {one["lang"] for one in shown.all("div") if "lang" in one} == set(catalogues())
+    assert {one["lang"] for one in shown.all("div") if "lang" in one} == set(catalogs())
     words = " ".join(shown.said("p"))
     for listed in wording.refused_words().values():
         assert all(word in words for word in listed)
 
 
-@pytest.mark.parametrize("language", sorted(catalogues()))
+@pytest.mark.parametrize("language", sorted(catalogs()))
 @pytest.mark.parametrize("alias", ["Oak St", ACCENTED])
 def test_samples_are_texts_that_might_be_sent(language, alias):
     samples = list(wording.examples(language, alias=alias, phone="+12025550100", line24="+12025550101"))
-    assert [one.template for one in samples] == [name for name in TEXTS if name in catalogues()[language].texts]
+    assert [one.template for one in samples] == [name for name in TEXTS if name in catalogs()[language].texts]
     for one in samples:
         assert "{" not in one.body
         assert one.segments == segments(one.body).count

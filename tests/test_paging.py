@@ -1,4 +1,4 @@
-"""Telling on-call: the rota by wall clock, its gaps and steps (C-7, C-8), and pages to a service on this machine."""
+"""Paging on-call: the rota by wall clock, its gaps and steps (C-7, C-8), and pages to a service on this machine."""
 
 import asyncio
 import json
@@ -175,7 +175,7 @@ def test_the_rota_of_the_readme_is_accepted_and_has_no_gap(monkeypatch):
         (datetime(2026, 12, 4, 23, 59, 59), ["friday night"]),
         (datetime(2026, 12, 5, 7, 59), ["friday night"]),
         (datetime(2026, 12, 5, 8), []),
-        (datetime(2026, 12, 5, 20), []),  # Saturday evening is no Friday's shift
+        (datetime(2026, 12, 5, 20), []),  # Saturday evening is not Friday's shift
         (datetime(2026, 12, 6, 8), ["sunday, round the clock"]),
         (datetime(2026, 12, 7, 7, 59), ["sunday, round the clock"]),  # over the end of the week
         (datetime(2026, 12, 7, 8), []),
@@ -300,11 +300,11 @@ def test_c7_each_step_tells_the_next(entries, steps):
     assert [" ".join(names(rota.at_step(MONDAY, step))) for step in range(6)] == steps
 
 
-# Pages, to a service of the test's own.
+# Pages, to the test's own service.
 
 
 class Service(ThreadingHTTPServer):
-    """A webhook that accepts, refuses, redirects, or hangs: `answers` are given in turn, the last one for ever."""
+    """A webhook that accepts, refuses, redirects, or hangs: it gives `answers` in turn, and repeats the last one."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -321,7 +321,7 @@ class Service(ThreadingHTTPServer):
         return f"{schema}://127.0.0.1:{self.server_port}{path}"
 
     def handle_error(self, request, client_address):
-        """A caller that has hung up is no news."""
+        """Print nothing about a caller that has hung up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -404,7 +404,7 @@ def test_c7_a_page_that_is_refused(service, answer):
     ("answer", "options"),
     [
         (500, "?retry=3&wait=0"),  # the caller repeats, not the library
-        (500, "?optional=yes"),  # no page may be missed
+        (500, "?optional=yes"),  # every page must be sent
         (302, "?redirect=yes"),  # a page that asks to sign in says 200 as well
     ],
 )
@@ -472,7 +472,7 @@ def test_a_page_that_hangs_does_not_keep_the_process_from_ending(service):
     assert len(service.asked) == 1
 
 
-# While not live no one is woken.
+# While not live, no one is paged.
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,7 @@ def test_this_machine_by_its_names(service, host):
     assert len(service.asked) == 1
 
 
-# Nothing is told to a log.
+# Nothing appears in a log.
 
 
 @pytest.mark.parametrize("answer", [200, 500, "nonsense", "hang", 302])

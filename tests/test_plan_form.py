@@ -1,4 +1,4 @@
-"""A plan as a form: what is typed becomes the table of a plan file, and a document becomes the form again."""
+"""A plan as a form: the typed fields become the table of a plan file, and a document becomes the form again."""
 
 import json
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""When to text (docs/design.md#the-planner, first part): leads, windows, quiet hours, and why a text does not go."""
+"""When to text (docs/design.md#the-planner, first part): leads, windows, quiet hours, and why a text is not sent."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -34,7 +34,7 @@ HOUSE = Policy(
 
 
 def plan(who: Reader, visits, policy: Policy, now: datetime, gone=()) -> list[Candidate]:
-    """The texts of one reader who has a number to themselves."""
+    """The texts of one reader who does not share a number."""
     return plan_number([(who, visits)], policy, now, gone)
 
 
@@ -119,7 +119,7 @@ def test_a_window_shuts_45_minutes_before_or_at_half_the_lead_and_never_after_th
 @pytest.mark.parametrize(
     ("starts", "texts"),
     [
-        # L-22: a short lead that falls into quiet hours goes an hour before they start, if that is two hours ahead.
+        # L-22: a short lead in quiet hours moves to an hour before they start, if that is two hours ahead.
         ("2026-12-03T10:30", ("day:2026-12-03:2h", "Wed 02 19:00", "goes")),
         ("2026-12-03T09:00", ("day:2026-12-03:2h", "Wed 02 19:00", "goes")),
         ("2026-12-03T07:00", ("day:2026-12-03:2h", "Wed 02 19:00", "goes")),
@@ -265,7 +265,7 @@ def test_the_clocks_change_between_text_and_visit():
     assert to_wall(text.opens_at, NEW_YORK) == datetime(2026, 3, 8, 0, 30)
 
 
-# The guard: the same judgement, in the transaction that records the intent to send.
+# The guard: the same judgment, in the transaction that records the intent to send.
 
 THEN = {"day": date(2026, 12, 3), "lead": Lead.parse("1d@17:00")}
 

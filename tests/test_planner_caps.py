@@ -1,4 +1,4 @@
-"""Few texts (docs/design.md#caps): one a day about a day, caps of the number, who wins, what is closed, what is red."""
+"""Few texts (docs/design.md#caps): one a day about a day, caps of the number, priorities, closures, and red visits."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,8 @@ def test_screens_5_one_text_for_each_visit_comes_before_a_second_for_any():
 def test_l6_who_wins_when_a_cap_binds(winner, loser):
     lead = {"leads": (Lead.parse("1d@17:00"),)}
     later = {"leads": (Lead.parse("2d@17:00"),)}
-    # The window of a visit at 9:30 has shut when the next day's quiet hours end, so its text cannot wait for that day.
+    # The window of a visit at 9:30 has closed when the next day's quiet hours end, so its text cannot wait for that
+    # day.
     texts = one(visit("2026-12-03T09:30", id=1, **lead, **loser), visit("2026-12-04T15:00", id=2, **later, **winner))
     assert {text.visits[0].id: text.reason for text in texts} == {1: Reason.CAP_DAY, 2: None}
 
@@ -122,7 +123,7 @@ ONE_A_DAY = Policy(HOUSE.leads, HOUSE.series_leads, per_day=1, per_week=7)
 
 
 def test_long_run_2_what_was_merged_into_a_text_that_does_not_go_is_judged_again():
-    # The evening text of the 2-hour lead is said by the day-before text; where that has no room, it has none either.
+    # The day-before text covers the evening text of the 2-hour lead; if one has no room, neither has the other.
     went = [Gone(1, "day:2026-12-02:2h", at("2026-12-02T13:00"), frozenset({9}))]
     texts = {text.key: text.reason for text in one(visit("2026-12-03T09:00"), now=at("2026-12-02T14:00"), gone=went)}
     assert texts["day:2026-12-03:1d@17:00"] is Reason.CAP_DAY
@@ -197,7 +198,7 @@ def test_thanksgiving_closes_the_sites_own_visits_and_no_meeting_elsewhere():
 def test_l22_a_short_lead_that_lands_on_the_evening_before_is_said_by_the_day_before_text():
     far, day_before, soon = one(visit("2026-12-03T09:00"))
     assert (far.reason, day_before.reason, soon.reason) == (None, None, Reason.MERGED_INTO)
-    # The text that speaks for both may go as long as either could.
+    # The text for both may be sent as long as either could.
     assert day_before.closes_at == at("2026-12-03T08:15")
 
 
@@ -251,7 +252,7 @@ def test_l6_the_guard_keeps_the_caps_when_it_goes():
 
     about = [visit("2026-12-03T15:00")]
     now, shuts = at("2026-12-02T17:00"), at("2026-12-03T13:00")
-    # A second reminder does not go; the only one waits for the next morning.
+    # A second reminder is not sent; the only one waits for the next morning.
     went = {"gone": [at("2026-12-02T10:00")]}
     assert guard(reader(), about, **THEN, closes_at=shuts, now=now, **went, reminded={1}) == Stop(Reason.CAP_DAY)
     assert guard(reader(), about, **THEN, closes_at=shuts, now=now, **went) == Wait(at("2026-12-03T09:00"))
@@ -267,7 +268,7 @@ KINDS = st.sampled_from([Kind.THERAPY_INDIVIDUAL, Kind.THERAPY_GROUP, Kind.SUPPO
 
 @st.composite
 def numbers(draw):
-    """A number: one or two readers with up to twelve visits each over three weeks, and what has gone to it."""
+    """A number: one or two readers with up to twelve visits each over three weeks, and the texts sent to it."""
     parties, next_id = [], 0
     for reader_id in range(1, draw(st.integers(1, 2)) + 1):
         visits = []
@@ -429,9 +430,7 @@ def test_a_digest_for_which_the_week_has_no_room_replaces_nothing():
 
 @given(numbers(), POLICIES, NOWS)
 def test_every_visit_without_a_reminder_has_a_true_reason(number, policy, now):
-    """Coverage (docs/design.md#coverage): a visit goes without only where each of its texts names a reason that
-    holds.
-    """
+    """Coverage (docs/design.md#coverage): a visit has no reminder only if each of its texts has a true reason."""
     parties, gone = number
     texts = plan(parties, policy, now, gone)
     per_week = min([policy.per_week, *(who.per_week for who, _ in parties if who.per_week)])
@@ -484,7 +483,7 @@ def test_with_the_standard_caps_every_visit_36_hours_ahead_has_a_reminder(visits
 @settings(max_examples=25)  # each plans again hundreds of times
 @given(one_reader(), st.lists(st.integers(1, 120), min_size=1, max_size=60))
 def test_what_goes_day_by_day_reminds_of_every_visit_that_the_first_plan_promised(visits, minutes):
-    """Replanned at any moments, with what has gone, no visit loses the reminder that the preview promised."""
+    """Replanned at any moment, with the texts sent so far, no visit loses the reminder that the preview promised."""
     now = datetime(2026, 12, 1, 15, tzinfo=UTC)
     gone: list[Gone] = []
     promised = {

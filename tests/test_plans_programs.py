@@ -1,4 +1,4 @@
-"""Programs as data: what each is (P-1 … P-16), and what holds for every one of them on any day."""
+"""Programs as data: the contents of each (P-1 … P-16), and properties of all of them on any day."""
 
 import re
 import tomllib
@@ -40,7 +40,7 @@ def known(today):
 
 
 def document(discharged_on, **rest):
-    """A plan file's tables, as TOML gives them, with `rest` in `[plan]` or beside it."""
+    """A plan file's tables, as parsed from TOML, with `rest` in `[plan]` or next to it."""
     series = {"series": rest.pop("series")} if "series" in rest else {}
     return {
         "plan": {"ref": "DC-1", "discharged_on": discharged_on, **rest},
@@ -317,7 +317,7 @@ def test_a_file_is_well_formed(program):
             assert len(series.weekdays) <= 1
             assert list(series.weeks) == list(range(series.from_week, series.to_week + 1))
         before.add(series.key)
-    assert not before & {kind.value for kind in Kind}  # else a time by key would be one by kind
+    assert not before & {kind.value for kind in Kind}  # otherwise a time by key would be one by kind
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -327,7 +327,7 @@ def test_p1_p8_no_file_names_what_is_never_announced(file):
 
 
 def test_nothing_of_a_program_can_reach_a_text():
-    """A file's words are its title, source, keys and steps; a series made from it carries none but its own key."""
+    """A file's words are its title, source, keys and steps; a series made from it has only its own key."""
     for program in programs().values():
         for one in expand(program, WEEK_1, times_by_kind(program)):
             said = one.model_dump(exclude_defaults=True)

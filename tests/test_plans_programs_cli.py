@@ -1,4 +1,4 @@
-"""`reminders programs`: what it lists, how it lays one out, and what it refuses."""
+"""`reminders programs`: its list, the dates of one program, and refusals."""
 
 import json
 import os
@@ -18,7 +18,7 @@ NAMES = list(programs())
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs the command in an empty folder, under the settings there are without a file."""
+    """Runs the command in an empty folder, with default settings."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith(("REMINDERS_", "TWILIO_")) or name in {"DATABASE_URL", "PORT"}:
@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
     def run(*arguments, code=0):
         result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
         assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
-        assert list(tmp_path.iterdir()) == []  # to look at templates needs no database and makes none
+        assert list(tmp_path.iterdir()) == []  # looking at templates needs no database and makes none
         return result
 
     return run

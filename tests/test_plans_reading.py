@@ -15,7 +15,7 @@ from reminders.plans import (
     Lead,
     PlanRefused,
     Problem,
-    catalogue,
+    catalog,
     is_fictional,
     occurrences,
     read,
@@ -106,7 +106,7 @@ YES = {"said": "yes", "on": "2026-11-30", "how": "form", "by": "A. Reyes", "cate
 
 
 def plan(change="", value=None, base=MINIMAL):
-    """MINIMAL with one thing set, named as in `series[0].kind`; `...` takes it away."""
+    """MINIMAL with one value set, named as in `series[0].kind`; `...` removes it."""
     data = copy.deepcopy(base)
     *steps, last = [int(s) if s.isdigit() else s for s in re.findall(r"\w+", change)] if change else [None]
     table = data
@@ -181,9 +181,9 @@ def test_no_person_shows_in_a_repr():
 
 
 @pytest.mark.parametrize("tag", ["es", "es-MX", "ES-419", "en-US"])
-def test_a_language_with_a_region_uses_its_catalogue(tag):
+def test_a_language_with_a_region_uses_its_catalog(tag):
     assert read(plan("patient.language", tag), KNOWN).patient.language == tag
-    assert catalogue(tag) in KNOWN.languages
+    assert catalog(tag) in KNOWN.languages
 
 
 @pytest.mark.parametrize("value", [tomllib.loads("a = 2026-12-05T10:00:30")["a"], "2026-12-05 10:00:30"])
@@ -396,7 +396,7 @@ def recipient(**changes):
 @pytest.mark.parametrize(
     ("data", "where", "problem"),
     [
-        (recipient(key="self"), "recipients[0].key", "self is the patient"),
+        (recipient(key="self"), "recipients[0].key", "self means the patient"),
         (recipient(role="sponsor"), "recipients[0].role", "guardian, supporter"),
         (recipient(consent=YES), "recipients[0].part2_consent_on", "written consent naming them"),
         (
@@ -591,7 +591,7 @@ def test_a_plan_with_garbage_in_any_place_is_refused_or_read(changes):
             for step in steps:
                 table = table[step]
             table[last] = value
-        except (KeyError, IndexError, TypeError):  # an earlier change took this place away
+        except (KeyError, IndexError, TypeError):  # an earlier change removed this place
             continue
     check_read(data)
 

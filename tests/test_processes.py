@@ -1,4 +1,4 @@
-"""The service as it runs: web, worker and a pretend Twilio as processes of their own, on both databases."""
+"""The service in operation: web, worker and a pretend Twilio as separate processes, on both databases."""
 
 import itertools
 import json
@@ -130,7 +130,7 @@ class Service:
             self.kill(name)
 
     def plan(self, ref: str, *, opens_in: float, phone: str = "+12025550143", name: str = "Jordan Alvarez") -> Path:
-        """A plan file with a visit whose one-hour text opens in so many seconds."""
+        """A plan file with a visit whose one-hour window opens in that many seconds."""
         now = clock.now()
         starts = to_wall(now + timedelta(hours=1, seconds=opens_in), ZONE).replace(microsecond=0)
         path = self.folder / f"{ref}.toml"
@@ -190,7 +190,7 @@ def test_the_main_job_from_a_plan_file_to_a_delivery_outcome(service):
     plan.write_text(later.replace("2031", str(clock.now().year + 1)))
     service.reminders("import", str(plan))
     wait_for(lambda: len(service.messages()) == 2)  # the visit was near: its new time is told
-    # SEC-10: a key that the processes do not have seals nothing while one of them is at work.
+    # SEC-10: a key that the processes do not have seals nothing while one of them is running.
     service.environment["REMINDERS_SEALING_KEYS"] = f"k2:{'A' * 43}=,{service.environment['REMINDERS_SEALING_KEYS']}"
     service.reminders("keys", "rotate", code=1)
     refused = " ".join((service.folder / "commands.log").read_text().split())
@@ -208,7 +208,7 @@ def test_promise_2_sigkill_between_claim_and_answer_doubles_and_loses_nothing(se
     for number, phone in enumerate(phones):
         service.plan(f"P-{number}", opens_in=6, phone=phone, name=f"Invented {number}")
     service.reminders("import", str(service.folder))
-    wait_for(service.messages)  # taken by Twilio, and no answer yet
+    wait_for(service.messages)  # accepted by Twilio, and no answer yet
     service.kill("worker")
     service.start("worker")
     texts = wait_for(lambda: _all_delivered(service), 60)

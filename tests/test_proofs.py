@@ -1,4 +1,4 @@
-"""One test for each promise that a hard look at the core put in doubt. Named for the promise, not for the fault."""
+"""One test for each promise that a close review of the core questioned, named for the promise, not for the fault."""
 
 import asyncio
 import contextlib
@@ -97,7 +97,7 @@ def hear(context, one, status, sid="SM" + "a" * 32, code=0, now=NOW):
 
 
 class Phones:
-    """A line on which the test says what comes of each call, and what Twilio's list shows."""
+    """A gateway for which the test sets the result of each call, and Twilio's list."""
 
     def __init__(self, listed=()):
         self.listed = list(listed)
@@ -130,7 +130,7 @@ def drain(context, phones, seconds=20):
 
 @pytest.fixture
 def unpaced(database_url, tmp_path):
-    """A house whose sender has no pace, since the clock of these tests stands still."""
+    """A house whose sender has no pace limit, since the clock of these tests stands still."""
     opened = open_context(database_url, tmp_path, twilio__segments_per_second="0")
     yield opened
     opened.close()
@@ -144,7 +144,7 @@ def noon(monkeypatch):
 
 DUE = [
     one_off("visit", "2026-11-30T12:00:00", leads=["3h"])
-]  # its window is open at NOW and shuts at 11:15 in New York
+]  # its window is open at NOW and closes at 11:15 in New York
 
 
 # Never lost silently.
@@ -200,7 +200,7 @@ def dropped_from_the_backlog(context, now):
 
 @pytest.mark.parametrize("event", [stopped_by_phone, died, found_not_booked, window_shut, dropped_from_the_backlog])
 def test_promise_1_what_twilios_list_may_have_hidden_is_not_shown_as_never_sent(context, event):
-    """Absent twice, to be sent again, and then it may not: on its phone it may be all the same."""
+    """Absent twice, due for a resend, and then it must not be sent: it may still be on the phone."""
     accept(context, plan={"ref": "DC-1"}, series=DUE)
     (one,) = claim(context, NOW)
     recording.record(context, [unknown(one, NOW)], NOW)
@@ -217,7 +217,7 @@ def test_promise_1_what_twilios_list_may_have_hidden_is_not_shown_as_never_sent(
 
 
 def resent_and_found_for_the_first(context):
-    """Attempt 2 is on the wire with the same body when attempt 1 has its last look, as the window shuts."""
+    """Attempt 2 is on the wire with the same body at attempt 1's last look-up, as the window closes."""
     accept(context, series=[one_off("visit", "2026-11-30T11:10:00", leads=["3h"])])
     (one,) = claim(context, NOW)
     recording.record(context, [unknown(one, NOW)], NOW)
@@ -262,7 +262,7 @@ def test_rule_9_one_answer_that_cannot_be_written_ends_neither_the_others_nor_th
 
         async def wakes():
             for _ in range(3):
-                with contextlib.suppress(sa.exc.IntegrityError):  # to go red is right
+                with contextlib.suppress(sa.exc.IntegrityError):  # turning red is right
                     await asyncio.wait_for(dispatch.drain(), 5)
             accept(context, **person(4, series=DUE))
             with contextlib.suppress(sa.exc.IntegrityError):
@@ -338,7 +338,7 @@ def test_the_same_day_a_visit_moved_later_gets_its_reminder_though_the_first_had
     context.close()
 
 
-# One row that cannot be read must cost only itself.
+# One unreadable row must cost only itself.
 
 
 def spoil_key_of(context, ref):
@@ -363,7 +363,7 @@ def test_f50_one_unreadable_plan_does_not_stop_the_planning_of_the_others(contex
     accept(context, **person(2, series=weekly))
     spoil_key_of(context, "MRN-1")
     before = len(texts(context, patient="MRN-2"))
-    with contextlib.suppress(store.Unreadable):  # to be told of it is right, after the others had their turn
+    with contextlib.suppress(store.Unreadable):  # reporting it is right, after the others had their turn
         planning.extend(context, NOW + timedelta(days=30))
     assert len(texts(context, patient="MRN-2")) > before
 
@@ -409,7 +409,7 @@ def test_rule_9_what_was_claimed_is_sent_although_another_senders_claim_failed(u
     phones = Phones()
     drain(context, phones)
     leased = [text for text in texts(context) if text.attempts]
-    assert len(phones.sent) == len(leased)  # nothing on record as begun that never went on the wire
+    assert len(phones.sent) == len(leased)  # nothing is recorded as begun that never went on the wire
 
 
 def test_rule_9_a_pass_goes_on_after_a_claim_of_which_nothing_may_go(unpaced, noon, tmp_path, database_url):
@@ -435,11 +435,11 @@ def test_rule_9_a_pass_goes_on_after_a_claim_of_which_nothing_may_go(unpaced, no
     assert [one.to for one in phones.sent] == ["+12025550105"]
 
 
-# Never against what holds now: a text that was tried once is judged like any other.
+# Never against the current facts: a text that was tried once is judged like any other.
 
 
 def tried_once(context, **changes):
-    """A text whose first call carried nothing: due again, with an attempt, so reconcile leaves it alone."""
+    """A text whose first call sent nothing: due again, with an attempt, so reconcile leaves it alone."""
     accept(context, **changes)
     recording.record(context, [carried_nothing(one, NOW) for one in claim(context, NOW)], NOW)
     rested(context)
@@ -459,7 +459,7 @@ def test_k15_a_tried_text_of_a_visit_moved_earlier_keeps_the_last_useful_minute(
     later = NOW + timedelta(minutes=1)
     accept(context, later, series=[one_off("visit", "2026-11-30T10:30:00", leads=["3h"])])
     late = claimed_texts(context, ny("2026-11-30T10:20:00"))
-    assert [one.key for one in late] == ["notice:visit@once:v2"]  # ten minutes before it starts a reminder helps no one
+    assert [one.key for one in late] == ["notice:visit@once:v2"]  # a reminder ten minutes before the start helps no one
 
 
 def test_l48_a_supporter_taken_off_a_series_gets_no_text_that_was_tried(context):
@@ -632,7 +632,7 @@ def test_a_new_index_key_survives_a_rotation_of_sealing_keys_beside_it(context):
         rotation = hands.submit(beside.write, lambda tx: store.people.rotate_keys(tx, 500))
         assert held.wait(10)
         index = hands.submit(store.people.new_index_key, context.database, NOW)
-        with contextlib.suppress(TimeoutError, store.Unreadable):  # to wait, or to refuse, is a right answer too
+        with contextlib.suppress(TimeoutError, store.Unreadable):  # waiting or refusing is right too
             index.result(2)
         wait_for.set()
         rotation.result(30)
@@ -647,7 +647,7 @@ def test_a_new_index_key_survives_a_rotation_of_sealing_keys_beside_it(context):
 
 
 def test_f6_the_line_outlives_a_failure_that_cannot_be_put_on_record(context):
-    """As when a migration is half done: the table of job runs is away for a while."""
+    """As in the middle of a migration: the table of job runs is missing for a while."""
     context.database.write(lambda tx: tx.run(sa.text("ALTER TABLE job_runs RENAME TO job_runs_away")))
     line = Line(context)
     line.start()
@@ -683,7 +683,7 @@ def test_rule_7_how_the_queue_stands_is_found_without_reading_every_text(context
 
 
 def test_rule_7_how_the_queue_stands_is_exact_however_much_is_due(context, monkeypatch):
-    """More than the first that are counted; and what is past its window is none of it."""
+    """More than the counted ones; texts past their window are not included."""
     for number in range(5):
         accept(context, **person(number, series=DUE))
     at = NOW + timedelta(minutes=1)
@@ -772,7 +772,7 @@ def test_what_took_place_is_not_rewritten_when_the_rest_of_a_series_changes(cont
 
 
 def test_planning_is_the_same_run_late_a_visit_that_began_does_not_change_the_days_other_texts(context):
-    """docs/design.md#the-life-of-a-text: run late, twice or after a crash, planning gives the same rows."""
+    """docs/design.md#the-life-of-a-text: planning late, twice or after a crash gives the same rows."""
     two = [one_off("a", "2026-12-01T10:00:00", leads=["2h"]), one_off("b", "2026-12-01T15:00:00", leads=["2h"])]
     accept(context, series=two)
     before = {(text.key, text.state, text.opens_at) for text in texts(context)}

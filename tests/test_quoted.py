@@ -1,5 +1,5 @@
 # ruff: file-ignore[line-too-long, ambiguous-unicode-character-string]  what phones send
-"""Field report 1: what a phone quotes of our own texts is not what the person says; what stands beside it counts."""
+"""Field report 1: what a phone quotes of our texts is not what the person says; the rest of the reply counts."""
 
 import pytest
 

@@ -1,8 +1,8 @@
-"""Two transactions at once, through connections of their own: what a worker is in the middle of taking.
+"""Two transactions at once, on separate connections, in the middle of a worker's claim.
 
-`make simulate` takes turns between transactions and `make chaos` leaves their order to the machine; here it is chosen.
-The worker has read what is due and has not written yet. Either it holds what it read, and who would change it waits, or
-it must notice that it was changed: docs/design.md#states-and-moves and sending rule 6.
+`make simulate` takes turns between transactions and `make chaos` leaves their order to the machine; here the test
+chooses it. The worker has read the due texts and has not written yet. Either it holds their locks, and anyone who would
+change them waits, or it must notice the change: docs/design.md#states-and-moves and sending rule 6.
 """
 
 import threading
@@ -25,11 +25,11 @@ from reminders.store.database import schema
 
 LEASE = timedelta(seconds=120)
 DUE = [one_off("visit", "2026-11-30T12:00:00", leads=["3h"])]
-LONG = 0.5  # seconds in which whoever need not wait is done
+LONG = 0.5  # seconds within which a call that does not have to wait is done
 
 
 def claim(context, tx):
-    """What a worker takes; it is not written yet."""
+    """A worker's claim, not written yet."""
     return [one for sender in working(tx, NOW) for one in final_check.claim(context, tx, sender, 50, NOW)[1]]
 
 
@@ -47,7 +47,7 @@ def accept(context):
 
 
 def taken_meanwhile(context, meanwhile):
-    """Claim, and let `meanwhile` begin in between; what was started, and whether `meanwhile` was done before that."""
+    """Claim, and begin `meanwhile` in between; returns the started texts, and whether `meanwhile` was done first."""
     done = threading.Event()
 
     def then():

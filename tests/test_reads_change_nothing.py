@@ -1,4 +1,4 @@
-"""A read transaction is refused every change by the database itself (the layout in docs/design.md, on both kinds)."""
+"""The database itself refuses every change in a read transaction (the layout in docs/design.md, on both kinds)."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""All that code, tests and docs cite is in the repository: each reference leads to a file, heading or number."""
+"""Everything that code, tests and docs cite is in the repository: each reference leads to a file, heading or number."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ DOCS = ROOT / "docs"
 FOLDERS = ("reminders", "jobs", "tests", "docs", "deploy")
 SOURCES = "## Where the rules come from"
 KINDS = {".py", ".md", ".toml", ".txt", ".html", ".sh"}
-CORPUS = ROOT / "tests" / "corpus"  # what people might text: words of theirs, no references
+CORPUS = ROOT / "tests" / "corpus"  # what people might text: their words, not references
 
 FILE = re.compile(r"(?<![\w/.-])((?:docs/)?[A-Za-z][\w-]*\.md)(?:#([a-z0-9-]+))?")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -25,14 +25,14 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 
-# What was cited once and is not in the repository, and codes that could be taken for one another.
+# Documents that were once cited and are not in the repository, and ambiguous codes.
 STRANGE = re.compile(
     r"\bDESIGN\b|\bCONTRACT\b|domain-rules|reliability\.md|peers\.md|style\.md|screens-and-stack|\bshared/"
     r"|(?<!/)\btwilio\.md (?=§|\d)|docs/rules\.md|(?<!\d )§ ?\d|\(rules? \d+\)|ARCHITECTURE,? \d+"
     r"|(?<![\w\"'+-])(?:[SI]\d{1,2}|C1?\d)(?![\w\"'-])|\bfindings on\b"
 )
 
-# The tests that carry the number of a finding (S), or of a section of docs/twilio.md; in others s10 is the rule S-10.
+# The tests named by the number of a finding (S), or of a section of docs/twilio.md; in others s10 is the rule S-10.
 FINDING = re.compile(
     r"test_(doors_\w+|security_\w+|access|sign_in|pages_staff|cli|second_reader|simulator_shell|field_reports_intake)\.py"
 )
@@ -92,7 +92,7 @@ def cited(text: str) -> Iterator[str]:
 
 @cache
 def spoken(name: str) -> str:
-    """What of a file can cite: of Python code the comments and docstrings, of everything else all."""
+    """The parts of a file that can cite: comments and docstrings of Python code, all of any other file."""
     text = re.sub(r"\n\s*", "\n", texts()[name])
     if not name.endswith(".py"):
         return text

@@ -1,4 +1,4 @@
-"""A released text goes, or its task says why not; a visit without a text is always shown."""
+"""A released text is sent, or its task says why not; a visit without a text is always shown."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ def clinic(database_url, tmp_path, travel, twilio):
 
 @pytest.fixture
 def held(clinic):
-    """A clinic with one text held, at its moment."""
+    """A clinic with one held text, at its due time."""
     clinic.accept(**VISIT)
     clinic.text("i want to die")
     clinic.travel(EVENING)

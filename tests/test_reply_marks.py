@@ -1,4 +1,4 @@
-"""Clinicians say of replies whether they were danger, so that a center can count what was found and what was missed."""
+"""Clinicians mark whether replies were danger, so that a center can count hits and misses."""
 
 import csv
 import io
@@ -76,7 +76,7 @@ def test_c13_a_clinician_marks_a_reply_and_takes_it_back_and_all_is_on_record(he
         (one.id, one.danger, queries.marks.outcome(one))
         for one in queries.marks.listed(here.database, sites={reply.site_id})
     ] == [(reply.id, True, "missed")]
-    mark(caller, task, reply, "danger")  # twice is once
+    mark(caller, task, reply, "danger")  # marking twice counts once
     mark(caller, task, reply, "none")
     assert "Marked: this was" not in caller.page(f"/inbox/{task.id}").text
     ((who, row, values),) = audited(here, "reply marked")

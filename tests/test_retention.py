@@ -42,7 +42,7 @@ def lived_through(context):
 
 
 def words(context):
-    """How many rows still carry words: attempts, receipts, replies."""
+    """How many rows still have words: attempts, receipts, replies."""
     columns = (schema.attempts.c.body_sealed, schema.receipts.c.raw_sealed, schema.replies.c.body_sealed)
 
     def look(tx):
@@ -117,7 +117,7 @@ def test_l57_an_erased_person_is_nowhere_any_more_and_what_must_be_kept_is(conte
         "sending"
     ]  # claimed before; nothing of hers went
 
-    # The number has stopped for ever, and someone who comes back begins again.
+    # The number's opt-out is permanent, and a person who comes back begins again.
     accept(context)
     assert {text.reason for text in logged(context, patient="MRN-1")} == {"opted_out"}
     says(context, "START", "SM95", now=NOW + timedelta(minutes=1))
@@ -147,7 +147,7 @@ def test_nobody_is_erased_whose_text_may_be_under_way_or_who_may_be_in_danger(co
 
 
 def test_the_audits_chain_holds_when_somebody_is_erased(context):
-    """What is gone with their key is told apart from what someone took out."""
+    """Data lost with an erased key is told apart from data that someone removed."""
     accept(context)
     accept(context, **ANOTHER)
     lived_through(context)

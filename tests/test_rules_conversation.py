@@ -1,6 +1,6 @@
-"""What happens to a reply (C-1 … C-15, and how answers go): each meaning with its effects, once, in both languages.
+"""What happens to a reply (C-1 … C-15, and the answers): each meaning with its effects, once, in both languages.
 
-Danger itself is in test_crisis.py; STOP, START and who may be texted in test_rules_law.py.
+Danger itself is in test_crisis.py; STOP, START and who may be texted are in test_rules_law.py.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -211,7 +211,7 @@ def test_c6_help_carries_988_and_the_line_that_answers_day_and_night(office, lan
     assert f"{line24[2:5]}-{line24[5:8]}-{line24[8:]}" in said
     assert office.kinds() == []
     office.travel(NIGHT + timedelta(hours=5, minutes=59))
-    office.text(word)  # who asks again may not mean the leaflet
+    office.text(word)  # a person who asks again may need more than the standard answer
     assert office.kinds() == ["reply"]
     assert office.answers() == ["help"]
     office.travel(NIGHT + timedelta(hours=6, minutes=1))
@@ -273,7 +273,7 @@ def test_c9_a_slip_pages_also_beside_a_stop_and_after_it(office, words):
     assert not {"slip", "intent"} & set(office.answers())
 
 
-# Several at once, and what no one understands (C-2, C-10, R0.8)
+# Several meanings at once, and texts that are not understood (C-2, C-10, R0.8)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_r08_every_text_ends_in_an_answer_or_a_task(office):
     assert not any(text.state == "scheduled" for text in office.texts())
 
 
-# Phones of several, and of the dead
+# Phones of several people, and of people who died
 
 
 def test_two_patients_on_one_phone_are_both_named_and_each_hears_their_own_visit(office):
@@ -433,7 +433,7 @@ def test_a_supporter_of_a_patient_who_died_hears_nothing_more(office):
     assert office.kinds() == ["supervisor"]
 
 
-# The urgent are not kept waiting
+# Urgent texts do not wait
 
 
 def test_c3_what_someone_waits_for_goes_with_the_webhook_and_the_rest_with_the_worker(office):

@@ -1,6 +1,6 @@
-"""The rules of the law and the networks (L-1 … L-60), by what a phone shows and what stands on record.
+"""The rules of the law and the networks (L-1 … L-60), checked on a phone's screen and in the records.
 
-`docs/domain.md` says of each rule where it is defended; here stand those that belong to no other file.
+`docs/domain.md` names the tests of each rule; this file has those that belong nowhere else.
 """
 
 import re
@@ -22,7 +22,7 @@ from reminders.sms import InboundText
 from reminders.store.database import schema
 
 ROOT = Path(__file__).resolve().parents[1]
-JUST = timedelta(seconds=5)  # what a test may take between two steps
+JUST = timedelta(seconds=5)  # the time that a test may take between two steps
 LATER = datetime(2026, 11, 30, 22, 1, tzinfo=UTC)  # 17:01 in New York: day-before texts go
 NIGHT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)  # 03:00 there
 SISTER, OTHER = "+12025550144", "+12025550146"
@@ -33,12 +33,12 @@ STOPPED = {("suppressed", "opted_out")}
 GOING = {("scheduled", None)}
 
 
-# For many ways of saying one thing: what they do to the database is tried on both by others.
+# For many ways to say one thing; other tests check the effects on both databases.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 class Office(Clinic):
-    """A clinic whose phones are heard by its web process: each text comes as Twilio's signed webhook."""
+    """A clinic whose web process receives the phones' texts: each comes as Twilio's signed webhook."""
 
     def __init__(self, *there, **more):
         super().__init__(*there, **more)
@@ -49,7 +49,7 @@ class Office(Clinic):
         assert self.caller.twilio("/sms/inbound", **form).status_code == 200
 
     def text(self, body, phone=PHONE, *, heard=True, media=0, **more):
-        """A pretend phone texts us, and Twilio heeds the words; `more` is what its webhook says besides."""
+        """Text us from a pretend phone, with Twilio obeying the words; `more` is added to its webhook."""
         made = self.twilio.do(lambda simulator: simulator.text_from(phone, SENDER, body, clock.now(), media=media))
         text = InboundText(made.sid, phone, SENDER, body, None)
         if heard:
@@ -67,7 +67,7 @@ class Office(Clinic):
         assert send(self.context).accepted == 1
 
     def screen(self, phone=PHONE):
-        """What the phone shows that its owner did not write: by whom, and what."""
+        """The texts on the phone that its owner did not write: by whom, and what."""
         self._arrive()
         shown = self.twilio.do(lambda simulator: list(simulator.screens[phone]))
         return [(one.by, one.body) for one in shown if one.by != "phone"]
@@ -76,28 +76,28 @@ class Office(Clinic):
         return [body for by, body in self.screen(phone) if by == "us"]
 
     def _arrive(self):
-        """Let what was handed over come to the phones; the pretend Twilio may be ahead of us already."""
+        """Let handed-over texts reach the phones; the pretend Twilio may already be ahead of us."""
         self.twilio.do(lambda simulator: simulator.forward(60, clock.now() + simulator.ahead))
 
     def answers(self):
-        """The answers laid down, oldest first."""
+        """The answers, oldest first."""
         send(self.context)
         return [text.wording for text in sorted(self.texts(), key=lambda text: text.text)]
 
     def said(self, phone=PHONE):
-        """The last text of ours on that phone."""
+        """Our last text on that phone."""
         send(self.context)
         return self.received(phone)[-1]
 
     def number(self, phone=PHONE):
-        """What is known of that number."""
+        """What is known about that number."""
         mine = schema.numbers.c.fingerprint
         return self.context.database.read(
             lambda tx: tx.first(sa.select(schema.numbers).where(mine == tx.fingerprint(phone)))
         )
 
     def fates(self, *classes, phone=None):
-        """Every text but answers, as it was laid down: id, key, state, reason."""
+        """Every text except answers: id, key, state, reason."""
         return [
             (text.text, text.key, text.state, text.reason)
             for text in sorted(logged(self.context), key=lambda text: text.text)
@@ -141,7 +141,7 @@ def supporter(key="sister", phone=SISTER, **consent):
 
 
 def lay_down_typed(office, body="Please call us when you can.", phone=PHONE):
-    """A text that someone typed for the first reader on that phone waits in the queue."""
+    """Queue a text that someone typed for the first reader on that phone."""
 
     def work(tx):
         reader = store.replies.readers_on(tx, office.number(phone).id)[0]
@@ -186,7 +186,7 @@ def test_l16_stop_kills_every_queued_text_of_that_number_of_every_class_and_reci
     }.items()
     assert office.states(phone=OTHER) == GOING
     send(office.context)
-    # And Twilio is told of none: at most the confirmation went.
+    # And Twilio gets none of them: at most the confirmation was sent.
     assert len(office.received()) == (language == "es")
     office.travel(datetime(2026, 12, 2, 19, 0, tzinfo=UTC))
     send(office.context)
@@ -231,7 +231,7 @@ def test_l14_a_toll_free_number_confirms_by_itself(database_url, tmp_path, trave
     toll_free = "+18005550100"
     office = an_office(database_url, tmp_path, travel, twilio, twilio__sender=toll_free, **settings)
     try:
-        twilio.do(lambda simulator: simulator.change(default_opt_out=False))  # the network's words stay all the same
+        twilio.do(lambda simulator: simulator.change(default_opt_out=False))  # the network's words stay anyway
         office.accept(series=TOMORROW)
         made = twilio.do(lambda simulator: simulator.text_from(PHONE, toll_free, "STOP", clock.now()))
         office.hear(InboundText(made.sid, PHONE, toll_free, "STOP", None))
@@ -348,7 +348,8 @@ def test_l17_start_without_a_stop_is_answered_once(database_url, tmp_path, trave
 def test_l34_help_is_answered_in_the_night_and_after_stop(database_url, tmp_path, travel, twilio, language, word):
     office = an_office(database_url, tmp_path, travel, twilio, **OUR_TURN)
     try:
-        twilio.do(lambda simulator: simulator.change(default_opt_out=False))  # else Twilio blocks what follows a STOP
+        # otherwise Twilio blocks texts after a STOP
+        twilio.do(lambda simulator: simulator.change(default_opt_out=False))
         office.accept(patient={"language": language}, series=TOMORROW)
         office.text("STOP")
         office.travel(NIGHT)
@@ -369,7 +370,7 @@ def test_l34_help_is_answered_in_the_night_and_after_stop(database_url, tmp_path
 def test_l12_what_twilio_refuses_with_21610_is_a_stop_and_what_we_know_is_not_sent(office):
     office.accept(series=[*TOMORROW, one_off("next", "2026-12-04T15:00:00", leads=["1d@17:00"])])
     office.accept(2, series=[one_off("other", "2026-12-06T15:00:00")])
-    office.text("STOP", heard=False)  # Twilio heeds it; we have not heard yet
+    office.text("STOP", heard=False)  # Twilio obeys it; we do not know yet
     office.travel(LATER)
     assert send(office.context).refused == 1
     assert office.number().opted_out_at is not None
@@ -424,7 +425,7 @@ def test_l16_stop_of_a_shared_number_touches_both_patients_and_a_supporters_only
     assert office.number(SISTER).opted_out_at is not None
 
 
-# Revocation in other words, and words that may be about the visit (L-10, L-13, S-20)
+# Opt-outs in other words, and words that may be about the visit (L-10, L-13, S-20)
 
 ASKED = [
     ("en", "please don't text me any more"),
@@ -491,7 +492,7 @@ def test_s20_a_stop_in_the_first_thirty_days_is_a_call(office, plan, kinds):
     assert office.kinds() == []
 
 
-# What comes twice, late or by the list
+# Texts that come twice, late or by the list
 
 
 def test_l11_a_text_by_webhook_and_by_list_is_taken_in_once_with_its_true_time(office):
@@ -728,7 +729,7 @@ def test_l56_a_minor_is_not_texted_before_somebody_said_on_what_basis(office):
     assert row.legal_basis == "minor consents alone"
 
 
-# Numbers that are not who we thought (L-24, L-44)
+# Numbers of other people (L-24, L-44)
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "wrong number"), ("en", "WRONG"), ("es", "número equivocado")])
@@ -745,7 +746,7 @@ def test_l44_a_wrong_number_is_not_texted_again_and_start_does_not_lift_it(offic
     send(office.context)
     assert office.number().wrong_since is not None
     assert ("scheduled", None) not in office.states("reminder")
-    # The person who has that phone hears no time of a visit, not that there is one, and not that texts will come.
+    # The phone's owner learns no time of a visit, not that there is one, and not that texts will come.
     (after,) = office.received()[shown:]
     assert "988" in after
     assert not re.search(r"visit|cita|\d:\d\d", after)
@@ -793,7 +794,7 @@ def test_l44_what_a_stranger_writes_is_kept_sealed(office):
     assert reply.patient_id is None
 
 
-# The bodies (L-2, L-5, L-35), and what is never taken in (L-55)
+# The bodies (L-2, L-5, L-35), and data that is never accepted (L-55)
 
 
 def test_l2_no_text_of_ours_sells_or_asks_for_a_favour():
@@ -803,7 +804,7 @@ def test_l2_no_text_of_ours_sells_or_asks_for_a_favour():
             assert not re.search(offer, text.body, re.IGNORECASE), text.body
 
 
-def test_l2_whatever_goes_is_a_text_of_the_catalogue_or_typed_for_one_person(office):
+def test_l2_whatever_goes_is_a_text_of_the_catalog_or_typed_for_one_person(office):
     office.remind()
     lay_down_typed(office)
     office.text("hello, a question")

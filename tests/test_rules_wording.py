@@ -1,6 +1,6 @@
-"""The rules of wording where texts are made (W-1, W-2, W-8 … W-10): which text goes when, and that no telling one goes.
+"""The rules of wording at sending (W-1, W-2, W-8 … W-10): which text is sent when, and that no telling one is sent.
 
-What a text may say, its length, its ease and its languages are in test_wording_*.py.
+The content of texts, their length, readability and languages are in test_wording_*.py.
 """
 
 import re
@@ -37,7 +37,7 @@ __all__ = ["asking", "office"]  # fixtures
 
 
 def templates(office):
-    """Which texts of the catalogue went, oldest first."""
+    """The catalog texts that were sent, oldest first."""
     rows = office.context.database.read(
         lambda tx: tx.all(sa.select(schema.attempts.c.template).order_by(schema.attempts.c.id))
     )
@@ -45,7 +45,7 @@ def templates(office):
 
 
 def name_it(office, alias):
-    """The alias as the database has it, whatever the settings were checked for."""
+    """Set the alias in the database, past the checks of the settings."""
     office.context.database.write(lambda tx: tx.run(schema.sites.update().values(alias=alias)))
 
 
@@ -250,9 +250,9 @@ def test_w9_the_numbers_in_texts_are_the_sites_own(database_url, tmp_path, trave
         office.close()
 
 
-def test_w9_the_catalogue_has_no_number_of_its_own_but_988_and_911():
+def test_w9_the_catalog_has_no_number_of_its_own_but_988_and_911():
     for language in wording.languages():
-        text = resources.files("reminders.wording").joinpath("catalogue", f"{language}.toml").read_text("utf-8")
+        text = resources.files("reminders.wording").joinpath("catalog", f"{language}.toml").read_text("utf-8")
         said = [line for line in text.splitlines() if not line.startswith("#")]
         assert set(re.findall(r"\d{3,}", " ".join(said))) <= {"2026", "988", "911"}
 

@@ -1,4 +1,4 @@
-"""The second reader: what it finds in the third that training never saw, and what it leaves alone."""
+"""The second reader: what it finds in the held-out third, and what it leaves alone."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""What is left of an erased person (SEC-8), and what the audit and its rows may be made to say (SEC-14, SEC-16)."""
+"""What is left of an erased person (SEC-8), and manipulations of the audit and its rows (SEC-14, SEC-16)."""
 
 import subprocess
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def clinic(database_url, tmp_path, travel):
 
 
 def inbound_of(context) -> list[bytes]:
-    """What they wrote, sealed, once they have written something that names them and a person was asked to read it."""
+    """Their sealed words, after they wrote something that names them and a person was asked to read it."""
     text = InboundText("SM" + "1" * 32, "+12025550177", "+15005550006", f"{NAME} here, {REF}, can I come later?", None)
     inbound.take_in(context, text, NOW)
     return [row.body_sealed for row in context.database.read(lambda tx: tx.all(sa.select(schema.replies)))]
@@ -87,7 +87,7 @@ def test_s8_an_erased_person_is_in_no_draft_no_kept_answer_and_no_file(clinic, t
 
 
 def columns(context) -> Iterator[tuple[str, bytes]]:
-    """Every value of every row, as a dump would have it, and what the keys that are left open of it."""
+    """Every value of every row, as in a dump, and what the remaining keys can open."""
 
     def look(tx: store.Transaction) -> Iterator[tuple[str, bytes]]:
         for table in schema.metadata.sorted_tables:
@@ -121,7 +121,7 @@ def test_s8_an_erased_person_is_in_no_task_consent_plan_key_audit_or_backup(clin
     assert phone_numbers.new_number(clinic, whom, PHONE, NOW, who="test", consent=said) is not None
     inbound_of(clinic)
     stranger = InboundText("SM" + "2" * 32, "+12025550166", "+15005550006", f"I want to die, {NAME}", None)
-    inbound.take_in(clinic, stranger, NOW)  # from the number they had, which is no one's now
+    inbound.take_in(clinic, stranger, NOW)  # from their earlier number, which belongs to no one now
     with pytest.raises(reader_case.Refused, match="in danger"):
         retention.erase(clinic, REF, NOW, who="test")
     for row in clinic.database.read(lambda tx: tx.all(sa.select(schema.tasks))):

@@ -1,4 +1,4 @@
-"""Whoever is shown a person is on record, whichever way they asked (SEC-5)."""
+"""Every view of a person is on record, on any path (SEC-5)."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""What one site can learn of, or do to, another site's patients by a phone number (SEC-6, SEC-7)."""
+"""What one site can learn about, or do to, another site's patients through a phone number (SEC-6, SEC-7)."""
 
 import re
 from dataclasses import replace
@@ -87,7 +87,7 @@ def test_s6_the_form_of_a_plan_speaks_of_another_sites_number_only_in_one_progra
     said = browser.post("/plans/preview", typed).text
     assert "MRN-43" not in said
     notes = ("A patient of another site", "This number has opted out. Nothing goes")
-    assert [note in said for note in notes] == [is_one, is_one]  # a text it stops says so all the same
+    assert [note in said for note in notes] == [is_one, is_one]  # a text that it stops still says so
 
 
 @pytest.mark.parametrize("is_one", [False, True])
@@ -129,7 +129,7 @@ def test_s7_what_one_site_says_of_a_shared_number_is_a_task_and_a_row_at_the_oth
 
 
 def _document(phone: str, *also: str) -> dict:
-    """A plan of north whose two visits stand on the days of MRN-43's, with supporters on these numbers as well."""
+    """A plan of north whose two visits are on the days of MRN-43's, with supporters on these numbers as well."""
     visits = [one_off(f"v{day}", f"2026-12-0{day}T15:00:00", leads=["1d@17:00"]) for day in (3, 4)]
     others = [
         {"key": f"aunt{n}", "role": "supporter", "phone": one, "language": "en", "consent": raw()["consent"]}
@@ -145,7 +145,7 @@ def _document(phone: str, *also: str) -> dict:
 
 
 def _made(context, values: dict) -> None:
-    """MRN-43 of main has a text on each of the days, and their number stands like this."""
+    """MRN-43 of main has a text on each of the days, and this is the state of their number."""
     accept(context, 43, series=[one_off(f"m{day}", f"2026-12-0{day}T14:00:00", leads=["1d@17:00"]) for day in (3, 4)])
     (number,) = (row.number_id for row in rows(context, schema.recipients))
     if values:
@@ -190,7 +190,7 @@ def test_s6_the_preview_knows_its_own_sites_readers_of_a_shared_number(context, 
     assert (reasons().count("cap_day"), reasons(places["north"]).count("cap_day")) == (2, 0)
     number = context.database.read(lambda tx: store.people.number_by_phone(tx, "+12025550143")).id
     context.database.write(lambda tx: store.people.mark_number(tx, number, opted_out_at=NOW))
-    assert "opted_out" in reasons(places["north"])  # north has a reader of its own on it, and so knows of the STOP
+    assert "opted_out" in reasons(places["north"])  # north has its own reader on it, and so knows of the STOP
 
 
 def test_s6_the_form_of_a_plan_shows_the_same_texts_for_another_sites_number_as_for_no_ones(context, travel):

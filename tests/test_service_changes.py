@@ -1,4 +1,4 @@
-"""Changes of visits: who is told, once, when and by what; sessions with their live list and undo; who came."""
+"""Changes of visits: who is told, once, when and how; sessions with their live list and undo; attendance."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,12 +19,12 @@ from reminders.store.database.schema import audit
 from reminders.store.planning.texts import Changes
 
 ZONE = "America/New_York"
-LATER = NOW + timedelta(minutes=20)  # a change is news: it is no slip of the pen at entry any more
+LATER = NOW + timedelta(minutes=20)  # a change is news: it is no longer a typo at entry
 GROUP = {"kind": "therapy_group", "session": "oak-monday"}
 
 
 def wall(text: str) -> datetime:
-    """An instant, from what clocks at the office show."""
+    """The instant of a wall-clock time at the office."""
     return to_instant(datetime.fromisoformat(text), ZONE).astimezone(UTC)
 
 
@@ -72,7 +72,7 @@ def test_a_move_within_seven_days_is_told_whether_or_not_a_reminder_went(line, t
     travel(now)
     assert move(line, "2026-12-04T11:00", now) == Changes(
         added=3, retracted=3 - reminded
-    )  # the notice says what the text of Dec 1 would
+    )  # the notice says the same as the text of Dec 1
     assert send(line).accepted == 1
     assert send(line).accepted == 0
     assert "moved from Thu Dec 3 to Fri Dec 4, 11:00am" in bodies(twilio)[-1]
@@ -108,7 +108,7 @@ def test_a_closure_is_told_within_seven_days_and_so_is_its_end(database_url, tmp
     travel(LATER)
     planning.extend(context, LATER)  # the plan job
     assert planning.extend(context, LATER) == Changes()
-    assert send(context).accepted == 1  # what is three weeks off is no news yet
+    assert send(context).accepted == 1  # a change three weeks ahead is not news yet
     assert "Our office is closed Thu Dec 3, so your visit is off" in bodies(twilio)[-1]
     context.close()
     context = context_with("[]")
@@ -123,7 +123,7 @@ def test_both_times_beyond_seven_days_is_no_news(context):
     accept(context, series=[one_off("therapy", "2026-12-15T15:00:00")], plan={"late_start_because": "away"})
     assert move(context, "2026-12-16T15:00", on="2026-12-15") is not None
     assert notices(context) == []
-    # Readers know the new time by its reminders, so that a move later on is told from there.
+    # Readers know the new time from its reminders, so a later move is told from there.
     near = wall("2026-12-11T12:00")
     move(context, "2026-12-17T15:00", near, on="2026-12-16")
     assert notices(context) == [("moved", "scheduled", None)]
@@ -139,7 +139,7 @@ def test_a_slip_of_the_pen_put_right_within_fifteen_minutes_is_nobodys_news(cont
 
 
 def test_a_correction_after_a_text_of_it_is_told_even_within_fifteen_minutes(line, twilio, travel):
-    accept(line, series=[one_off("therapy", "2026-12-01T15:00:00")])  # tomorrow: a text goes at once
+    accept(line, series=[one_off("therapy", "2026-12-01T15:00:00")])  # tomorrow: a text is sent at once
     assert send(line).accepted == 1
     at = NOW + timedelta(minutes=5)
     travel(at)
@@ -215,7 +215,7 @@ def test_a_change_for_which_no_hour_is_left_becomes_a_call(context):
     assert notices(context) == [("moved", "suppressed", "quiet_hours")]
     (task,) = [task for task in queries.tasks.list_tasks(context.database) if task.kind == "tell_change"]
     assert task.due_at <= wall("2026-12-03T07:30")
-    # Changed back, there is nothing to tell any more.
+    # After the change is undone, there is no news.
     move(context, "2026-12-03T07:30", now + timedelta(minutes=5))
     assert "tell_change" not in open_kinds(context)
 
@@ -335,7 +335,7 @@ def test_one_visit_is_found_by_its_day_or_by_the_day_it_was_written_down_for(con
     weekly = one_off("therapy", "2026-12-03T15:00:00", repeats="FREQ=WEEKLY;COUNT=3")
     accept(context, series=[weekly])
     assert move(context, "2026-12-11T10:00", on="2026-12-10") is not None
-    assert move(context, "2026-12-12T10:00", on="2026-12-11") is not None  # by the day it stands on
+    assert move(context, "2026-12-12T10:00", on="2026-12-11") is not None  # by its current day
     assert move(context, "2026-12-09T10:00", on="2026-12-10") is not None  # by its identity
     assert move(context, None, on="2026-12-24") is None
     assert move(context, None, plan="DC-9") is None
@@ -394,7 +394,7 @@ def test_the_live_list_says_who_knows_and_who_must_be_phoned(line, twilio, trave
 
 
 def _settle_as(context, plan, state):
-    """As receipts, or their absence, would leave it."""
+    """Set the state that receipts, or their absence, would leave."""
     from reminders.store.database.schema import texts
 
     ids = [text.text for text in logged(context, plan=plan) if text.class_ == "notice"]
@@ -436,7 +436,7 @@ def _standing(context):
 
 
 def test_put_back_after_a_change_that_nobody_was_to_hear_of_nobody_hears_of_it(context):
-    """Entered just now, the move was no news; taken back an hour later that is no news either."""
+    """Right after entry the move was not news; undoing it an hour later is not news either."""
     in_group(context, 1)
     at = NOW + timedelta(minutes=5)
     changes.change_session(context, "oak-monday", THAT_DAY, at, who="test", to=datetime(2026, 12, 4, 18, 0))
@@ -490,7 +490,7 @@ def test_changes_are_on_record_sealed_by_the_patients_key(context):
     assert [(row.who, row.before_sealed[:1], row.after_sealed[:1]) for row in rows] == [("A. Reyes", b"\x02", b"\x02")]
 
 
-# Who came (C-15).
+# Attendance (C-15).
 
 
 def mark(context, what, now, on="2026-12-03", plan="DC-1", series="therapy"):
@@ -570,7 +570,7 @@ def test_s20_after_30_days_the_second_clinical_miss_in_a_row_asks_for_a_call(con
     assert mark(context, "attended", wall("2026-12-10T16:00"), on="2026-12-10").call is False
     assert mark(context, "missed", wall("2026-12-17T16:00"), on="2026-12-17").call is False
     assert mark(context, "missed", wall("2026-12-24T16:00"), on="2026-12-24").call is True
-    # Marked in another order it comes to the same.
+    # Marking in another order gives the same result.
     assert mark(context, "attended", wall("2026-12-24T17:00"), on="2026-12-17").call is False
     assert "missed" not in open_kinds(context)
     assert mark(context, "missed", wall("2026-12-24T17:10"), on="2026-12-10").call is True
@@ -646,7 +646,7 @@ def test_a_plan_that_ends_takes_its_notices_back(context):
     assert logged(context, state="scheduled") == []
     with pytest.raises(ValueError, match="has ended"):
         changes.set_plan_status(context, "DC-1", "active", LATER, who="test")
-    # Who comes back gets a new plan.
+    # A person who comes back gets a new plan.
     accept(context, 1, now=LATER, plan={"ref": "DC-1b", "replaces": None})
     assert len(logged(context, state="scheduled")) == 3
 
@@ -669,7 +669,7 @@ def test_who_died_is_never_texted_about_again_and_nor_is_their_family(line, twil
         accept(line, 1, now=LATER, plan={"ref": "DC-1c"})
     with pytest.raises(PlanRefused, match="death"):
         accept(line, 1, now=LATER, series=[one_off("other", "2026-12-03T15:00:00")])
-    # It was a mistake: the reason is put right, and a new plan may follow.
+    # It was a mistake: the reason is corrected, and a new plan may follow.
     for ref in ("DC-1", "DC-1b"):
         changes.set_plan_status(line, ref, "ended", LATER, who="test", because="other")
     assert accept(line, 1, now=LATER, plan={"ref": "DC-1c"}).changed

@@ -1,4 +1,4 @@
-"""Is it working, and may it go live?"""
+"""Whether the service works, and whether it may go live."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from reminders.settings import Secrets, WebSettings, on_call
 
 @pytest.fixture
 def context(context):
-    """The house at an address where nothing answers: on the default port another program may."""
+    """The house at an address where nothing answers, since another program may use the default port."""
     web = context.settings.web.model_copy(update={"public_url": f"http://127.0.0.1:{free_port()}"})
     return AppContext(context.settings.model_copy(update={"web": web}), context.secrets, context.database)
 

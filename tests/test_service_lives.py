@@ -1,4 +1,4 @@
-"""People's lives: new numbers, consents and their end, a no at the front desk, family, a birthday, typed texts."""
+"""People's lives: new numbers, consents and their end, an opt-out at the desk, family, a birthday, typed texts."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -72,7 +72,7 @@ def number(context, phone):
 
 @pytest.fixture
 def welcoming(database_url, tmp_path, travel, twilio):
-    """A house that welcomes, and asks for a Y, on the pretend Twilio's line."""
+    """A house that sends the welcome and asks for a Y, on the pretend Twilio."""
     opened = open_context(
         database_url,
         tmp_path,
@@ -115,10 +115,10 @@ def test_l50_without_a_consent_of_its_own_the_new_number_gets_nothing_and_there_
     assert goes(line) == []
     assert open_kinds(line) == ["no_consent"]
     watch.look(line, NOW)
-    assert open_kinds(line).count("no_consent") == 1  # the watch knows it by the same name
+    assert open_kinds(line).count("no_consent") == 1  # the watch job uses the same key
     travel(wall("2026-12-02T17:01"))
     assert send(line).accepted == 0
-    # An edit of the plan's file speaks of the old number: it gives the new one no consent.
+    # An edit of the plan's file has the old number, so it gives the new one no consent.
     accept(line, series=[one_off("therapy", "2026-12-03T16:00:00")])
     assert goes(line) == []
     consents.record_consent(line, JORDAN, YES | {"verified": "read aloud"}, NOW, who="test")
@@ -228,7 +228,7 @@ def test_l39_read_aloud_verifies_and_closes_the_task(welcoming):
         phone_numbers.verify(welcoming, JORDAN, "read aloud", NOW, who="test")
 
 
-# A no that came another way (L-15), and consent again (L-17).
+# An opt-out that did not come by text (L-15), and a new consent (L-17).
 
 
 def opt_out(context, now=NOW, received_at=NOW, whom=JORDAN):
@@ -373,7 +373,7 @@ def test_who_was_added_here_stays_when_the_plans_file_comes_again_and_when_time_
     accept(context, series=[weekly])
     planning.extend(context, NOW + timedelta(days=10))
     assert [key for key, to in goes(context) if to == "0144" and "2027-01-29" in key]
-    # Whom the file names, the file may take away.
+    # The file may remove people whom the file names.
     accept(context, series=[weekly | {"for": ["self", "sister"]}], recipients=[HER])
     accept(context, series=[weekly])
     assert not [key for key, to in goes(context) if to == "0144"]
@@ -418,7 +418,7 @@ def test_l52_who_leaves_gets_nothing_more_at_once_and_comes_back_with_a_new_cons
     anew = HER | {"consent": HERS | {"on": "2026-11-30"}}
     supporters.add_recipient(line, JORDAN, anew, NOW, who="test")
     assert [key for key, to in goes(line) if to == "0144"]
-    # Left again on the same day: it holds again.
+    # Restored on the same day: it is valid again.
     supporters.remove_recipient(line, SISTER, NOW + timedelta(minutes=1), who="test", by_patient=by_patient)
     assert not [key for key, to in goes(line) if to == "0144"]
     with pytest.raises(Refused, match="this is the patient"):
@@ -448,9 +448,7 @@ def test_l56_on_the_18th_birthday_consent_is_taken_anew(context):
     assert goes(context) == []
     assert "no_consent" in open_kinds(context)
     assert supporters.come_of_age(context, birthday) == 0
-    accept(
-        context, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")]
-    )  # the file has nothing new to say of it
+    accept(context, **YOUNG, series=[one_off("therapy", "2026-12-03T16:00:00")])  # the file says nothing new about it
     assert goes(context) == []
     with pytest.raises(PlanRefused, match="of age"):
         consents.record_consent(context, JORDAN, YES | {"legal_basis": "parent"}, birthday, who="test")

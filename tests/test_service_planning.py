@@ -1,4 +1,4 @@
-"""A plan comes in, and its texts are laid down: once, and exactly what it asks for."""
+"""A plan is accepted, and its texts are scheduled: once, and exactly the right ones."""
 
 from datetime import timedelta
 
@@ -51,7 +51,7 @@ def test_a_change_to_another_day_retracts_the_old_texts(context):
 def test_a_change_on_the_same_day_moves_the_text_that_depends_on_the_hour(context):
     accept(context)
     moved = accept(context, series=[one_off("therapy", "2026-12-03T16:00:00", minutes=50)])
-    # The 2 h text opens an hour later, so the day-before text may go an hour longer. All say the new time.
+    # The 2 h text opens an hour later, so the day-before text may be sent an hour longer. All name the new time.
     assert moved.texts == Changes(moved=2)
     assert len(logged(context)) == 3
 
@@ -82,7 +82,8 @@ def test_two_visits_on_one_day_share_one_text_across_plans(context):
         plan={"ref": "DC-2", "alongside": True},
         series=[one_off("check-up", "2026-12-03T10:00:00", kind="check_up")],
     )
-    # Two hours before the new first visit it is night: that text would go the evening before, after one that says all.
+    # Two hours before the new first visit it is night: that text would move to the evening before, after one that
+    # covers it.
     assert keys(context, "scheduled") == ["day:2026-12-03:3d@17:00", "day:2026-12-03:1d@17:00"]
     assert {text.key for text in logged(context, plan="DC-1")} == {text.key for text in logged(context, plan="DC-2")}
     # Ending one plan leaves the other's visit in the shared texts.
@@ -144,7 +145,7 @@ def test_l38_a_yes_without_the_warning_is_no_consent(context):
 def test_l50_a_revoked_yes_does_not_come_back_with_the_same_file(context):
     accept(context)
     accept(context, consent={"said": "no", "on": "2026-11-30"})
-    accept(context)  # the old document again: its yes is older and on record already
+    accept(context)  # the old document again: its yes is older and already on record
     assert {text.reason for text in logged(context)} == {"no_consent"}
     accept(context, consent={"on": "2026-11-30", "how": "by phone"})
     assert {text.state for text in logged(context)} == {"scheduled"}
@@ -153,7 +154,7 @@ def test_l50_a_revoked_yes_does_not_come_back_with_the_same_file(context):
 def test_l50_a_yes_of_the_same_day_that_was_taken_back_does_not_come_back_with_its_file(context):
     accept(context)
     accept(context, consent={"said": "no"})
-    accept(context)  # word for word what is on record from before the no
+    accept(context)  # word for word the record from before the opt-out
     assert {text.reason for text in logged(context)} == {"no_consent"}
 
 

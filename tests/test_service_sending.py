@@ -1,4 +1,4 @@
-"""What is due goes once, and its outcome is on record (docs/design.md#the-life-of-a-text,
+"""A due text is sent once, and its outcome is recorded (docs/design.md#the-life-of-a-text,
 docs/design.md#rules-of-sending).
 """
 
@@ -72,7 +72,7 @@ def test_nothing_goes_before_its_window_or_after(line, twilio, travel):
     accept(line, series=[one_off("visit", SOON, leads=["1h"])])
     assert send(line).claimed == 0
     travel(to_instant(datetime.fromisoformat("2026-11-30T11:00:01"), "America/New_York"))
-    assert send(line).claimed == 0  # the window shut at 11:00
+    assert send(line).claimed == 0  # the window closed at 11:00
     assert settle(line).expired == 1
     assert states(line) == ["expired"]
     assert twilio.created() == []
@@ -85,7 +85,7 @@ def test_promise_3_quiet_hours_are_looked_at_again_when_it_goes(line, twilio, tr
     assert states(line) == ["scheduled"]
     travel(to_instant(datetime.fromisoformat("2026-12-01T09:00:01"), "America/New_York"))
     assert send(line).accepted == 1
-    assert "today" in twilio.created()[0].body  # rendered when it went, not when it was planned
+    assert "today" in twilio.created()[0].body  # rendered when it was sent, not when it was planned
 
 
 def test_a_paused_site_sends_nothing_and_nothing_is_lost(line, twilio):
@@ -144,7 +144,7 @@ def test_a_landline_is_not_tried_again(line, twilio):
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("too_many", 20429), ("unauthorised", 20003)],
+    [("too_many", 20429), ("unauthorized", 20003)],
 )
 def test_f10_f11_a_refusal_of_twilios_own_spends_no_patients_try(line, twilio, fault, code, travel):
     twilio.rule(fault=fault, times=1)
@@ -300,7 +300,7 @@ def test_f48_a_silent_text_is_asked_after_and_ends_unconfirmed(line, twilio, tra
         assert ask() == 1
     assert states(line) == ["unconfirmed"]
     assert ask() == 0
-    # If Twilio says one day that it was delivered, then it was.
+    # If Twilio ever says that it was delivered, then it was.
     (message,) = twilio.created()
     ref = logged(line)[0].attempts[0].ref
     form = {"MessageSid": message.sid, "MessageStatus": "delivered"}
@@ -441,7 +441,7 @@ def test_rule_6_workers_at_once_claim_each_text_once(line, database_url):
         for _ in range(15):
             try:
                 got.extend(started.to for started in claimed(context, now))
-            except ValueError:  # nothing ready any more
+            except ValueError:  # nothing is ready any more
                 return
 
     threads = [threading.Thread(target=work, args=[database]) for database in others]
@@ -469,7 +469,7 @@ def test_rule_8_a_slow_sender_is_not_outrun(line, twilio, database_url):
 
 @pytest.mark.parametrize("pace", [10, 1, 0.5])
 def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(line, pace):
-    """Looked at some four times a second: of a minute nothing is lost, and no ten seconds hold more than 11.25 do."""
+    """Polled some four times a second: a minute loses nothing, and no ten seconds have more than 11.25 may."""
 
     accept(line)
 
@@ -484,7 +484,7 @@ def test_rule_8_a_slow_sender_loses_no_time_between_looks_and_never_runs_ahead(l
     for first, _ in got:
         within = sum(many for at, many in got if first <= at < first + timedelta(seconds=10))
         assert within <= 11.25 * max(pace, 1)
-    later = NOW + timedelta(hours=1)  # what no one used is gone
+    later = NOW + timedelta(hours=1)  # unused budget is lost
     sender = line.database.read(lambda tx: tx.value(select(schema.senders.c.id)))
     assert [line.database.write(lambda tx: store.queue.reserve(tx, sender, later, 1000)) for _ in range(2)] == [
         max(1, int(pace)),
@@ -515,7 +515,7 @@ def test_a_limit_of_the_day_holds_for_all_workers_together_and_what_is_over_wait
     """The network counts from midnight Pacific, 08:00 UTC, and segments."""
     context = limited(line, 5)
     many(context, 9, series=[one_off("visit", "2026-12-01T15:00:00", leads=["30h"])])
-    many(context, 2, first=50, series=[one_off("visit", "2026-11-30T16:00:00", leads=["7h"])])  # these shut today
+    many(context, 2, first=50, series=[one_off("visit", "2026-11-30T16:00:00", leads=["7h"])])  # these close today
     barrier = threading.Barrier(4)
 
     def work():

@@ -1,4 +1,4 @@
-"""What several share: a session moved for all, a number of two patients, a site that is closed; and what is red."""
+"""Shared things: a session moved for all, a number of two patients, a closed site; and red visits."""
 
 from datetime import date, datetime, timedelta
 
@@ -97,7 +97,7 @@ def test_l6_the_consent_in_force_sets_the_caps(context):
     daily = [one_off("group", "2026-12-07T18:00:00", repeats="FREQ=DAILY;COUNT=10", kind="therapy_group")]
     accept(context, series=daily, consent={"per_week": 3})
     reasons = [text.reason for text in logged(context) if text.state == "suppressed"]
-    # Two visits on a day that the first visit's three-day text has taken, the others above three a week.
+    # Two visits on a day taken by the first visit's three-day text, and others beyond three a week.
     assert set(reasons) == {"cap_day", "cap_week"}
     assert len(keys(context, "scheduled")) == 6
     accept(context, series=daily, consent={"per_week": 7, "on": "2026-11-30"})

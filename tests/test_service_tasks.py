@@ -1,5 +1,5 @@
-"""What needs a person although no one asked (R0.9): each task opens once, at its moment, and closes by itself where its
-cause is gone; when it is due; and who is on call when.
+"""Things that need a person unasked (R0.9): each task opens once, at its moment, and closes by itself if its cause is
+gone; when it is due; and who is on call when.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def accept_unverified(clinic, **more):
 
 
 def opened_at(clinic, kind, moments):
-    """At which of these wall-clock times the watch opened a task of that kind; it looks twice at each."""
+    """The wall-clock times at which the watch opened a task of that kind; it runs twice at each."""
     found = []
     for moment in moments:
         clinic.travel(local(moment))
@@ -69,7 +69,7 @@ def the(clinic, kind):
 
 
 def near(at, wanted):
-    """Whether an instant is that one, but for the moments in which the test itself runs."""
+    """Whether an instant is that one, within the running time of the test."""
     return timedelta(0) <= at - wanted < timedelta(seconds=20)
 
 
@@ -136,7 +136,7 @@ def test_p21_a_first_visit_without_any_text_is_red(clinic):
 
 def test_p21_a_later_visit_is_red_from_three_days_before(clinic):
     visits = [one_off(f"visit-{day}", f"2026-12-{day:02}T15:00:00", leads=["1d@17:00"]) for day in (1, 5)]
-    clinic.accept(consent={"per_week": 1}, series=visits)  # the first one's text is all that the week may have
+    clinic.accept(consent={"per_week": 1}, series=visits)  # the first one's text fills the week
     moments = ["2026-11-30T11:00", "2026-12-02T14:59", "2026-12-02T15:01", "2026-12-04T15:00"]
     assert opened_at(clinic, "red", moments) == ["2026-12-02T15:01"]
     assert the(clinic, "red").visit == "visit-5@once"
@@ -224,7 +224,7 @@ def test_r09_a_text_that_did_not_arrive_is_a_task_in_the_first_thirty_days(clini
     send(clinic.context)
     assert opened_at(clinic, "undelivered", ["2026-12-01T17:05"]) == []
     clinic.travel(local("2026-12-01T17:20"))
-    runs._ask(clinic.context, clock.now())  # no receipt came here: it is asked for
+    runs._ask(clinic.context, clock.now())  # no receipt came, so we ask
     assert opened_at(clinic, "undelivered", ["2026-12-01T17:21", "2026-12-01T18:00"]) == ["2026-12-01T17:21"]
     task = the(clinic, "undelivered")
     assert (task.patients, task.visit) == (("MRN-1",), "visit@once")
@@ -247,7 +247,7 @@ def test_r09_a_number_that_cannot_be_reached_is_one_task(clinic):
 def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
     database_url, tmp_path, travel, twilio, class_, opened
 ):
-    """However long it was of use: the notice of a visit that was moved to next month has its window until then."""
+    """Whatever its window: the notice of a visit moved to next month is open until then."""
     clinic = Clinic(database_url, tmp_path, travel, twilio, ("Nurse", {}), sending__on_unknown="never-resend")
     try:
         clinic.accept(series=[one_off("visit", "2026-12-02T15:00:00", leads=["1d@17:00"])])
@@ -325,7 +325,7 @@ def test_due_after_so_many_waking_hours_weekends_included_and_whatever_the_clock
         ("2026-12-04T10:00", "2026-12-04T14:00"),
         ("2026-12-04T18:00", "2026-12-05T11:00"),  # Friday evening: Saturday
         ("2026-12-06T02:30", "2026-12-06T13:00"),
-        ("2026-10-31T19:00", "2026-11-01T12:00"),  # the night with an hour twice
+        ("2026-10-31T19:00", "2026-11-01T12:00"),  # the night with a repeated hour
         ("2027-03-13T18:00", "2027-03-14T11:00"),  # and that with one less
     ],
 )
@@ -375,7 +375,7 @@ def go_live(clinic):
 
 
 def live(clinic):
-    """The same house, live: nothing is sent by it here."""
+    """The same house, live; it sends nothing here."""
     twilio = clinic.context.settings.twilio.model_copy(update={"live": True})
     return AppContext(
         clinic.context.settings.model_copy(update={"twilio": twilio}), clinic.context.secrets, clinic.context.database

@@ -1,4 +1,4 @@
-"""Settings: settings.toml, the environment, and secrets, as README.md#settings promises them."""
+"""Settings: settings.toml, the environment, and secrets, as promised in README.md#settings."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Coming in: password and second factor, invitations, how long a sign-in holds, what wrong tries cost, the way out."""
+"""Signing in: password and second factor, invitations, how long it lasts, failed tries, and signing out."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def audited(context) -> list[tuple[str, str]]:
 
 
 def enrolled(context, login: str = "ana.reyes", role: str = "coordinator") -> tuple[Browser, list[str]]:
-    """Someone who has taken up their invitation: their browser, and their recovery codes."""
+    """Someone who has accepted their invitation: their browser, and their recovery codes."""
     invitation = accounts.invite(context, login, "Ana Reyes", role, clock.now(), who="test")
     browser = Browser(context)
     browser.open(invitation.path)
@@ -279,7 +279,7 @@ def test_password_managers_and_assistive_tools_are_told_what_a_field_is(here):
     assert not {"onpaste", "maxlength", "pattern"} & page.by_id("code").keys()
 
 
-# How long it holds
+# How long it lasts
 
 
 def test_it_ends_when_nothing_is_done_and_at_the_latest_after_twelve_hours(context, travel):
@@ -349,7 +349,7 @@ def test_all_other_sign_ins_end_and_this_one_stays(context):
     assert (here.page("/log").status_code, there.page("/log").status_code) == (200, 303)
 
 
-# Wrong tries
+# Failed tries
 
 
 def test_wrong_tries_wait_longer_and_longer_and_nobody_learns_what_was_wrong(context, travel):
@@ -429,7 +429,7 @@ def test_behind_a_proxy_of_ours_the_address_is_the_one_it_names(sqlite_template,
         return caller.get("/where", headers={"x-forwarded-for": ", ".join(hops)}).json()
 
     assert said("198.51.100.7") == "198.51.100.7"
-    assert said("203.0.113.5", "198.51.100.7") == "198.51.100.7"  # what comes before is the caller's own word
+    assert said("203.0.113.5", "198.51.100.7") == "198.51.100.7"  # earlier entries are the caller's own claim
     assert said("198.51.100.7", "10.0.0.7") == "198.51.100.7"
     assert said("nonsense") == "unknown"
     assert caller.get("/where").json() == "10.0.0.7"
@@ -442,12 +442,12 @@ def where(request: Request) -> str:
     return access.address_of(request)
 
 
-# A form that was half filled in
+# A half-filled form
 
 
 @pytest.fixture
 def typing(here):
-    """A browser at a page with a form of our own."""
+    """A browser at a page with one of our forms."""
     browser = Browser(here, role="coordinator")
     saved = []
 
@@ -694,7 +694,7 @@ def test_s16_the_last_administrator_who_can_sign_in_stays_while_the_others_are_o
         with pytest.raises(accounts.Refused, match="who can sign in"):
             verb()
     assert first.page("/users").status_code == 200
-    accounts.end_access(context, "second", clock.now(), who="test")  # an invitation may always go
+    accounts.end_access(context, "second", clock.now(), who="test")  # an invitation may always be withdrawn
     enrolled(context, "third", "admin")
     accounts.end_access(context, "first", clock.now(), who="test")
     assert first.page("/users").status_code == 303

@@ -1,4 +1,4 @@
-"""The service in simulated worlds (docs/simulation.md): a short run on each database, and what such runs are worth."""
+"""The service in simulated worlds (docs/simulation.md): a short run on each database, and what such runs prove."""
 
 import asyncio
 import os
@@ -97,7 +97,7 @@ Wire.exchange = exchange
 
 
 def simulate_changed(change: str, seeds: int) -> str:
-    """What is said of so many worlds in which something is changed, and in which a promise has to be broken by it."""
+    """The results of that many worlds with a change that must break a promise."""
     paths, simulation = [str(TESTS), str(TESTS.parent)], str(TESTS / "simulation" / "__main__.py")
     program = CHANGED.format(paths=paths, simulation=simulation, change=change, seeds=seeds)
     ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=110)
@@ -139,7 +139,7 @@ def test_an_answer_recorded_again_does_not_end_the_retry_that_a_receipt_began(co
 
 @pytest.mark.timeout(20)
 def test_two_urgent_answers_go_although_one_comes_back_first_and_the_wire_is_narrow(database_url, tmp_path, travel):
-    """Whoever waited for the second never let it come: a web process that answered no one any more (seed 21)."""
+    """Waiting for the second kept it from coming: a web process that answered no one any more (seed 21)."""
     narrow = open_context(database_url, tmp_path, twilio__in_flight="2", twilio__segments_per_second="0")
     for number, phone in enumerate(("(202) 555-0143", "(202) 555-0144")):
         plan = document(

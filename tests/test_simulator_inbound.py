@@ -1,4 +1,4 @@
-"""The pretend Twilio's inbound side: whose words it heeds and answers, STOP on the way, lost calls, the pager."""
+"""The pretend Twilio's inbound side: which words it obeys and answers, STOP in transit, lost calls, the pager."""
 
 import json
 from urllib.parse import urlencode
@@ -27,7 +27,7 @@ def steer(caller, method, path, document=None, headers=()):
 
 
 def screen(caller):
-    """What the phone shows: who wrote it, and what."""
+    """The texts on the phone: who wrote each, and what."""
     return [(one["by"], one["body"]) for one in steer(caller, "GET", f"/phones/{PHONE}/screen")[1]]
 
 
@@ -36,13 +36,13 @@ def say(caller, body, to=OURS, **more):
 
 
 def later(caller, number):
-    """Let so many seconds pass; the webhook calls that fell due."""
+    """Let that many seconds pass; returns the due webhook calls."""
     caller.now += seconds(number)
     return caller.simulator.due(caller.now)
 
 
 def refused(caller):
-    """The code with which Twilio refuses a text to the phone now; None when it takes it."""
+    """The code with which Twilio refuses a text to the phone now; None if it accepts it."""
     return (caller.create() or {}).get("code")
 
 
@@ -68,7 +68,7 @@ def test_s10_14_a_phone_shows_both_ways_in_order_and_who_wrote_what():
     assert (shown[4]["by"], shown[4]["from"], "START" in shown[4]["body"]) == ("twilio", OURS, True)
     assert [one["at"] for one in shown] == sorted(one["at"] for one in shown)
     assert len({one["sid"] for one in shown}) == 5
-    # Its own answers go through no API of ours, and are no text that we could have doubled.
+    # Its own answers do not use the API, so we cannot have sent them twice.
     assert [one["body"] for one in steer(caller, "GET", "/messages")[1]] == ["See you tomorrow"]
     assert [one["body"] for one in steer(caller, "GET", f"/phones/{PHONE}")[1]] == ["See you tomorrow", "One moment"]
 
@@ -177,7 +177,7 @@ def test_a_wrong_setting_is_named(document, named):
     assert (status, answer["problem"].partition(":")[0]) == (400, named)
 
 
-# STOP, START and the numbers they hold for
+# STOP, START and the numbers they apply to
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_s10_11_stop_meanwhile_is_too_late_for_the_text_on_the_wire_and_in_time_
     caller = a_caller()
     steer(caller, "POST", "/rules", [{"fault": "stop_meanwhile", "times": 1}, {"fault": "hang_after_create"}])
     assert caller.create(body="on the wire", **more)["sid"]
-    assert caller.response.transport.how == "hang"  # other stages act beside it
+    assert caller.response.transport.how == "hang"  # other stages act as well
     assert caller.create(**more)["code"] == 21610
     later(caller, 60)
     assert [by for by, _ in screen(caller)] == ["phone", "twilio", "us"]
@@ -282,7 +282,7 @@ def test_s6_pictures_are_counted_in_the_webhook_and_in_the_list():
 
 
 def lose(caller, outcome, answer=b""):
-    """Let the inbound call, and what follows at once, end so; the calls made."""
+    """Let the inbound call and its immediate follow-ups end this way; returns the calls made."""
     made = []
     while calls := later(caller, 0.3):
         for call in calls:

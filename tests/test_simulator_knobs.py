@@ -1,4 +1,4 @@
-"""Every knob of the pretend Twilio by the number it has in docs/twilio.md 10; all exchanges held against the
+"""Every setting of the pretend Twilio by its number in docs/twilio.md 10; all exchanges are checked against the
 OpenAPI.
 """
 
@@ -48,7 +48,7 @@ def end_of(caller, sid, after=100_000.0):
 
 
 def enqueue(caller, **more):
-    """A message without an HTTP exchange, where only many of them show what is to be shown."""
+    """A message without an HTTP exchange, for tests that need many."""
     return caller.simulator.create(to=PHONE, sender=OURS, service=None, body="x", now=caller.now, **more)
 
 
@@ -212,7 +212,7 @@ def test_s10_7_swapped_with_nothing_to_come_goes_by_itself_in_the_end():
     rule(caller, disorder="swapped", seconds=30)
     rule(caller, disorder="swapped", about="queued")
     caller.create(StatusCallback=CALLBACK)
-    assert made(caller, 10) == [(0.2, "sent")]  # the last of its message: there is nothing to swap it with
+    assert made(caller, 10) == [(0.2, "sent")]  # the last of its message, so there is no other to swap it with
     caller.simulator.clear_rules()
     rule(caller, outcome="delivered", after=500)
     rule(caller, disorder="swapped", seconds=30)
@@ -842,7 +842,7 @@ def test_same_seed_same_calls_same_results_whatever_is_switched_on(seed, script,
 
     seen, calls, network = play(look=True)
     assert play(look=True)[:2] == (seen, calls)
-    assert play(look=False)[:2] == (seen, calls)  # when someone looks changes nothing
+    assert play(look=False)[:2] == (seen, calls)  # the time of looking changes nothing
     for phone, received in network.phones.items():
         assert len({one.sid for one in received}) == len(received), phone  # no message is seen twice
     for message in network.created():

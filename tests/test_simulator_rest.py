@@ -32,7 +32,7 @@ def basic(user=SETTINGS.account_sid, password=SETTINGS.auth_token):
 
 
 class Caller:
-    """Asks a simulator and holds every exchange against Twilio's OpenAPI."""
+    """Calls a simulator and checks every exchange against Twilio's OpenAPI."""
 
     def __init__(self, settings=SETTINGS, seed=7):
         self.simulator = Simulator(settings, seed=seed)
@@ -413,7 +413,7 @@ def test_s10_12_pages_show_each_message_once_newest_first(made, size, filtered, 
         caller.now += seconds(pause)
     query = urlencode({"PageSize": size, **({"To": PHONE} if filtered else {})})
     first = caller.ask("GET", MESSAGES, query)
-    for _ in range(late):  # what comes in between pages moves nothing
+    for _ in range(late):  # new messages between pages move nothing
         caller.create()
     rest = walk(caller, query, start=first["next_page_uri"]) if first["next_page_uri"] else []
     pages = [first, *rest]
@@ -440,7 +440,7 @@ def ask_with(caller, **rule):
     ("rule", "status", "code"),
     [
         ({"fault": "too_many"}, 429, 20429),
-        ({"fault": "unauthorised"}, 401, 20003),
+        ({"fault": "unauthorized"}, 401, 20003),
         ({"fault": "error_before_create"}, 500, 20500),
         ({"fault": "error_before_create", "status": 503}, 503, 20503),
         ({"fault": "refuse", "code": 21635}, 400, 21635),
@@ -614,4 +614,4 @@ def test_same_seed_same_calls_same_answers(seed, script):
         return seen, [(call.token, call.form, call.at) for call in calls]
 
     assert play(True) == play(True)
-    assert play(True) == play(False)  # when someone looks changes nothing
+    assert play(True) == play(False)  # the time of looking changes nothing

@@ -31,7 +31,7 @@ SETTINGS = SimulatorSettings(queued_after=0.01, sent_after=0.03, delivered_after
 
 
 class Checked(Simulator):
-    """Holds every exchange against Twilio's OpenAPI; what breaks it is kept for the test's end."""
+    """Checks every exchange against Twilio's OpenAPI; violations are kept for the test's end."""
 
     def __init__(self, settings, *, seed):
         super().__init__(settings, seed=seed)
@@ -39,7 +39,7 @@ class Checked(Simulator):
 
     def handle(self, request, now):
         response = super().handle(request, now)
-        # The spec at hand is Messages only.
+        # The available spec has only Messages.
         if request.path.startswith("/2010-") and response.headers["Content-Type"].startswith("application/json"):
             try:
                 check(request, response)
@@ -49,7 +49,7 @@ class Checked(Simulator):
 
 
 class Running:
-    """A simulator on sockets in a thread of its own."""
+    """A simulator on sockets in its own thread."""
 
     def __init__(self, simulator):
         self.simulator = simulator
@@ -114,7 +114,7 @@ def client(running):
 
 @pytest.fixture
 def receiver():
-    """Where webhooks go: keeps what came, answers as told."""
+    """The target of webhooks: keeps requests, and answers as configured."""
 
     class Receiver(ThreadingHTTPServer):
         daemon_threads = True
@@ -490,7 +490,7 @@ HOME = {"Content-Type": "application/json"}
         ({"Host": ""}, 421),
         ({"Origin": "https://example.org"}, 403),
         ({"Origin": "null"}, 403),
-        ({"Origin": "http://127.0.0.1:1"}, 403),  # another port is another site's page
+        ({"Origin": "http://127.0.0.1:1"}, 403),  # another port counts as another site's page
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Content-Type": "text/plain"}, 415),

@@ -44,7 +44,7 @@ RESULTS = ("accepted", "lost", "lost, not taken", "nothing", "21614", "21610", "
 
 
 class Service(RuleBasedStateMachine):
-    """One house, three patients, one worker at a time, and a Twilio that the rules play."""
+    """One house, three patients, one worker at a time, and a Twilio played by the rules."""
 
     template: Path
 
@@ -58,8 +58,8 @@ class Service(RuleBasedStateMachine):
         self.now = NOW
         self.wire = []  # started, and not answered yet
         self.taken = {}  # sid → (started, when): what Twilio really has
-        self.lost = set()  # sids of which Twilio said that they did not arrive
-        self.doubts = {}  # text → how many times it was looked up and was absent
+        self.lost = set()  # sids that Twilio reported as not arrived
+        self.doubts = {}  # text → how many look-ups did not find it
         self.states = {}
         self.stopped = {}  # phone → since
         self.plans = {}
@@ -165,9 +165,10 @@ class Service(RuleBasedStateMachine):
             assert one.to not in self.stopped, "nothing is begun after a STOP"
             row = rows[one.text]
             assert row.opens_at <= self.now < row.closes_at, "in its window"
-            if row._mapping["class"] == "reminder":  # an answer goes at any hour, a notice by hours of its own
+            if row._mapping["class"] == "reminder":  # an answer is sent at any hour, a notice has its own hours
                 assert not quiet.cover(to_wall(self.now, ZONE).time()), "not at night"
-            # What Twilio said did not arrive may be tried again by its code (sms/codes.toml): that is evidence.
+            # A text that Twilio reported as not arrived may be tried again by its code (sms/codes.toml): that is
+            # evidence.
             earlier = [sid for sid, (other, _) in self.taken.items() if other.text == one.text and sid not in self.lost]
             assert not earlier or self.doubts.get(one.text, 0) >= 2, "asked for again without evidence"
         self.wire += started
@@ -249,7 +250,7 @@ class Service(RuleBasedStateMachine):
             self.wait_until(min(ahead))
 
     def wait_until(self, then):
-        if then - self.now > LEASE:  # what is on the wire for longer belongs to a worker that died
+        if then - self.now > LEASE:  # a text on the wire for longer belongs to a dead worker
             self.wire.clear()
         self.now = then
 
@@ -279,7 +280,8 @@ class Service(RuleBasedStateMachine):
         )
         for row in recorded:
             text = rows[row.text_id]
-            # A text that did not arrive for a passing reason is in the queue again, and says which code it waits out.
+            # A text that did not arrive for a temporary reason is in the queue again, and has the code for which it
+            # waits.
             if row.sid is not None and text.waits_code is None:
                 assert text.state not in {"suppressed", "cancelled", "expired", "scheduled", "sending"}
 
@@ -297,7 +299,7 @@ class Service(RuleBasedStateMachine):
 
 
 def reachable(source, target):
-    """Between two looks of ours a text may make several moves."""
+    """Between two checks a text may make several moves."""
     seen, new = set(), {source}
     while new:
         seen |= new
@@ -315,7 +317,7 @@ def test_any_order_of_everything_keeps_the_promises(sqlite_template):
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate,),  # to shrink a run of a database takes minutes
+            phases=(Phase.generate,),  # shrinking a run with a database takes minutes
         ),
     )
 

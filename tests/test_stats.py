@@ -1,4 +1,4 @@
-"""Counting beforehand: exact in the end, whatever moved and however late, and the same as counting there and then."""
+"""Counting in advance: eventually exact, whatever moved and however late, and the same as counting on the spot."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -109,7 +109,7 @@ def test_a_text_that_moved_is_counted_anew_by_the_row_that_was_written(busy, mon
 
 
 def test_whatever_happened_it_is_exact_in_the_end(busy, monkeypatch):
-    """No row was written, the database is another's: the count is made true again, the near hours first."""
+    """No row was written, but the database changed: counts are corrected, the near hours first."""
     counting.tally(busy, NOW)
     busy.database.write(
         lambda tx: tx.run(schema.texts.update().where(schema.texts.c.state == "sent").values(state="unconfirmed"))

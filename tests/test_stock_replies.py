@@ -1,7 +1,7 @@
 # ruff: file-ignore[line-too-long]  what phones and offices send
-"""Field reports 3 and 4: what a phone or an office sends by itself confirms nothing, changes nothing and stops nothing.
+"""Field reports 3 and 4: automatic replies of a phone or an office confirm nothing, change nothing and stop nothing.
 
-Beside it stand words that say yes: "ok in a meeting" is no promise to come.
+Words of agreement next to one do not count: "ok in a meeting" is not a promise to come.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ ES = [
     "Mensaje no enviado", "No se pudo entregar su mensaje.", "El número que marcó no existe.",
 ]  # fmt: skip
 AGREES = {"en": ["ok", "OK.", "yes", "Yes,", "sure,", "got it,", "k", "okay thanks,"], "es": ["ok", "si", "Sí,", "claro,", "bueno,", "vale", "de acuerdo,"]}  # fmt: skip
-# These are greetings or words of an office that leave a yes beside them what it is.
+# These are greetings or office words that do not affect a yes.
 SAYS_NOTHING = {
     "Hello", "Hi there", "Good morning!", "Have a great day!", "Hola", "Buenos días", "Buenas tardes", "Que tenga un buen día",
     "This number is not monitored.",

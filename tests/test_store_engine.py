@@ -191,7 +191,7 @@ def test_refs_are_unguessable():
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_rule_2_a_slow_way_to_the_database_is_no_clock_that_differs(database):
-    """A busy machine: the question waits for 20 ms, and its answer does not."""
+    """A busy machine: the query waits for 20 ms, and its answer does not."""
     asked = itertools.count()
 
     def now():
@@ -209,7 +209,7 @@ def test_rule_2_a_clock_that_differs_is_found(database, seconds):
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_rule_2_a_clock_set_back_while_it_is_compared_is_not_gone_by(database):
-    """It goes wrong at the first question only: the others are believed."""
+    """Only the first query is wrong; the others are trusted."""
     asked = itertools.count()
     ahead = database.skew(lambda: clock.machine() + timedelta(seconds=0 if next(asked) else 10))
     assert ahead == timedelta(0)

@@ -1,4 +1,4 @@
-"""What a patient's page asks of the database, drafts, and what a change would do to texts; on both databases."""
+"""The queries of a patient's page, drafts, and the effects of a change on texts; on both databases."""
 
 from datetime import date, datetime, timedelta
 
@@ -140,7 +140,7 @@ def test_several_plans_change_at_once_or_are_only_counted(context):
     assert counted[1].retracted > 0
     assert changes.set_statuses(context, ids, "paused", NOW, who="test")[0] == 0
     assert changes.set_statuses(context, ids[:1], "ended", NOW, who="test", because="left")[0] == 1
-    assert changes.set_statuses(context, ids, "active", NOW, who="test")[0] == 1  # the ended one is passed over
+    assert changes.set_statuses(context, ids, "active", NOW, who="test")[0] == 1  # the ended one is skipped
 
 
 def test_a_patients_history_is_theirs_alone(context, travel):

@@ -1,4 +1,4 @@
-"""The lists that pages and API share: what they show, whose it is, and that pages join without a gap."""
+"""The lists shared by pages and API: what they show, for which sites, and that pages have no gaps."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -117,7 +117,7 @@ def test_plans_are_found_by_reference_name_and_phone(context, sites, both):
     assert find(search="DC-2") == find(search="MRN-2") == ["DC-2"]
     assert find(search="202-555-0103", phone="+12025550103") == ["DC-3"]
     assert find(phone="+12025550199") == []
-    # Who has another name now is not found by the old one.
+    # A person with a new name is not found by the old one.
     accept(context, 1, patient={"name": "Jo Alvarez"})
     assert find(search="jose") == ["DC-2"]
     context.database.write(lambda tx: store.people.index_name(tx, plans(context, both)[1].patient_id, None))

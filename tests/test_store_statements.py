@@ -1,4 +1,4 @@
-"""Statements that run with every batch: in order, together, and with the errors that everyone else's have."""
+"""Statements that run with every batch: in order, together, and with the same errors as any other."""
 
 import psycopg
 import pytest
@@ -59,7 +59,7 @@ def test_rows_of_each_come_in_the_order_they_were_asked_for(database):
 
 
 def test_k8_what_was_not_waited_for_and_cannot_be_is_no_uncertain_commit(database):
-    """It is found out before the COMMIT: nothing was done, and no one has to ask."""
+    """The error shows before the COMMIT: nothing was done, and nothing is uncertain."""
     database.write(lambda tx: tx.add(ADD, [FIRST]))
 
     def work(tx):
@@ -148,7 +148,7 @@ def test_f21_a_connection_that_is_lost_is_said_to_be(database, postgresql_server
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_batch_is_one_round_trip(database, monkeypatch):
-    """What is not waited for, and all that is asked together, is in one of libpq's pipelines."""
+    """Statements without a wait, and joint queries, share one of libpq's pipelines."""
     began = []
     monkeypatch.setattr(
         psycopg.Connection,

@@ -125,7 +125,7 @@ def test_a_connection_the_server_closed_while_idle_is_replaced_and_the_post_arri
         async with talking(OK) as (server, transport):
             await transport.request("POST", server.url, data=FORM)
             let_go(server.connections[0])
-            await asyncio.sleep(1.1)  # libcurl looks after a connection that has rested for a second
+            await asyncio.sleep(1.1)  # libcurl checks a connection that was idle for a second
             assert (await verdict(transport.request("POST", server.url, data=FORM)))[0] == 201
             assert [one.connection for one in server.posts] == [1, 2]
 
@@ -216,7 +216,7 @@ def test_when_libcurl_cannot_go_on_a_request_says_what_is_known():
         async with talking(hang) as (server, transport):
             request = asyncio.create_task(verdict(transport.request("POST", server.url, data=FORM)))
             await server.reached.wait()
-            transport._wire._multi.close()  # whatever is asked of it now is an error
+            transport._wire._multi.close()  # any further call is an error
             transport._wire._time_is_up()
             assert await request == (MaybeSent, "reset")
 

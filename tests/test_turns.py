@@ -1,4 +1,4 @@
-"""SQLite has one write lock (SEC-1): who writes next is who asked first, and no one naps through their turn."""
+"""SQLite has one write lock (SEC-1): writers go first come, first served, and none sleeps through its turn."""
 
 import sqlite3
 import threading
@@ -24,7 +24,7 @@ def database(tmp_path, sqlite_template):
 
 
 def _asked(database, work):
-    """A thread that asks to write, and has surely asked when this returns."""
+    """A thread that asks to write; when this returns, it has certainly asked."""
     thread = threading.Thread(target=database.write, args=[work])
     thread.start()
     time.sleep(0.03)
@@ -41,7 +41,7 @@ def test_s1_writers_take_turns_in_the_order_in_which_they_asked(database):
     threads = [_asked(database, long)]
     threads += [_asked(database, lambda tx, name=name: order.append(name)) for name in range(8)]
     may_end.set()
-    database.write(lambda tx: order.append("last"))  # asks at the moment when the lock is given up
+    database.write(lambda tx: order.append("last"))  # asks at the moment when the lock is released
     for thread in threads:
         thread.join()
     assert order == ["large plan", *range(8), "last"]
@@ -81,7 +81,7 @@ def test_s1_no_one_naps_long_for_the_lock_of_another_process(database, monkeypat
     monkeypatch.setattr(turns, "time", SimpleNamespace(sleep=nap, monotonic=time.monotonic))
     assert database.write(lambda tx: "done") == "done"
     assert len(naps) == 50
-    assert max(naps) < 0.01  # SQLite's own naps grow to a tenth of a second, and the lock is taken meanwhile
+    assert max(naps) < 0.01  # SQLite's own sleeps grow to a tenth of a second, and another takes the lock meanwhile
     other.close()
 
 
@@ -91,7 +91,7 @@ def test_s1_only_a_lock_is_waited_for():
 
 
 def test_s1_what_ends_a_wait_from_outside_gets_through(database, monkeypatch):
-    """The connection is closed by then, and must not be said to be what went wrong."""
+    """The connection is closed by then, and must not be reported as the cause."""
 
     def stop(begin, is_taken, patience):
         event.listen(database._engine, "before_cursor_execute", interrupt)

@@ -1,5 +1,5 @@
 # ruff: file-ignore[line-too-long]  the texts as phones send them
-"""Kinds of replies that a set of unseen phrases showed to be missed: each kind in other words than that set had."""
+"""Kinds of replies that were missed in a set of unseen phrases, each in other words than in that set."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""An urgent task that no one takes pages on-call until it is closed, within bounds; and no text goes unheard because
+"""An urgent task that no one takes pages on-call until it is closed, within limits; and no text is overlooked because
 someone took an earlier one (conversation 3).
 """
 
@@ -58,7 +58,7 @@ def test_c7_a_task_that_no_one_takes_pages_every_quarter_of_an_hour_until_it_is_
             clinic.page()  # a second worker at the same time pages no one twice
         called = clinic.pager.called()
         assert len(called) >= 4, hour
-        assert max(map(called.count, called)) <= 5, (hour, called)  # no one more often than every quarter of an hour
+        assert max(map(called.count, called)) <= 5, (hour, called)  # no one more than every quarter of an hour
     tasks.close(clinic.context, task.id, task_kinds.KINDS[kind].outcomes[0], clock.now(), who="cli:night")
     clinic.pager.called()
     for hour in range(32, 36):
@@ -75,7 +75,7 @@ def test_conversation_3_a_text_that_comes_to_a_task_someone_took_is_paged_when_i
     tasks.take(clinic.context, task.id, clock.now(), who="cli:day")
     clinic.travel(NIGHT - timedelta(hours=8))
     clinic.page()
-    assert clinic.pager.called() == []  # it is in someone's hands
+    assert clinic.pager.called() == []  # someone has taken it
     clinic.travel(NIGHT)
     clinic.text("it is so quiet here by the river")
     (again,) = clinic.tasks("reply")

@@ -1,4 +1,4 @@
-"""Pages, figures for machines, and what every answer carries: for this machine only, telling nothing of anyone."""
+"""Pages, metrics, and the headers of every answer: for this machine only, revealing nothing about anyone."""
 
 import logging
 import re
@@ -142,7 +142,7 @@ def test_strangers_may_ask_whether_it_is_up(here):
     assert stranger.get("/static/app.css").headers["content-type"].startswith("text/css")
 
 
-# What every answer carries
+# The headers of every answer
 
 
 def test_every_answer_carries_the_headers(here):
@@ -210,7 +210,7 @@ def test_problems_are_pages_for_browsers_and_lines_for_others(here):
     assert Caller(here, role="ops").get("/nothing").headers["content-type"].startswith("text/plain")
 
 
-# What a page tells
+# What a page reveals
 
 
 def test_promise_5_no_page_url_or_title_names_anybody(here):
@@ -255,7 +255,7 @@ def test_nothing_of_a_page_is_logged(here, caplog):
     assert not [line for line in ours if "Alvarez" in line or "/log" in line]
 
 
-# Colours
+# Colors
 
 STYLE = "".join(
     sheet.read_text(encoding="utf-8")
@@ -318,7 +318,7 @@ def test_every_colour_of_the_style_is_a_named_one():
     assert set(re.findall(r"var\(--([\w-]+)\)", rules)) <= set(colours("light"))
 
 
-# Machines that watch
+# Monitoring
 
 
 def test_healthz_answers(here):

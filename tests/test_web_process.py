@@ -1,4 +1,4 @@
-"""`reminders web` as a process: it listens where it was told to, says nothing of anyone, and ends when asked to."""
+"""`reminders web` as a process: it listens where configured, names no one in its output, and ends on request."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What Twilio calls: only when signed, only once in effect, and never lost while the database is away."""
+"""Twilio's webhooks: only if signed, effective only once, and never lost while the database is unavailable."""
 
 import asyncio
 import itertools
@@ -53,7 +53,7 @@ def accept(context, **changes) -> None:
 
 
 def begin(context):
-    """Jordan's text, claimed and on its way to Twilio; nothing is known of the answer."""
+    """Jordan's text, claimed and on its way to Twilio; the answer is unknown."""
     accept(context)
     (started,) = begun(context, clock.now())
     return started
@@ -81,7 +81,7 @@ def every(context, table: sa.Table) -> list[tuple]:
 
 
 def snapshot(context) -> list[list[tuple]]:
-    """All that a callback or an inbound text could change."""
+    """Everything that a callback or an inbound text could change."""
     tables = (schema.texts, schema.attempts, schema.receipts, schema.numbers, schema.replies, schema.audit)
     return [every(context, table) for table in tables]
 
@@ -244,7 +244,7 @@ def test_a_nul_is_taken_where_a_database_keeps_none(both):
     assert (len(every(both, schema.receipts)), len(every(both, schema.replies))) == (0, 1)
 
 
-# Requests that are none
+# Invalid requests
 
 
 def test_a_body_over_64_kib_is_refused_unread(here):
@@ -267,7 +267,7 @@ def test_bodies_that_are_no_form_are_refused(here):
 
 
 def dribble(context, messages):
-    """What the application answers to a request whose body comes as these ASGI messages, and then never again."""
+    """The application's answer to a request whose body comes as these ASGI messages, and then no more."""
     sent = []
 
     async def call():
@@ -306,7 +306,7 @@ def test_webhooks_take_nothing_but_post(here, path):
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-# The database is away
+# The database is unavailable
 
 
 def calls_again(answer) -> bool:

@@ -1,4 +1,4 @@
-"""The texts that are no reminders, as they are sent."""
+"""The texts that are not reminders, as they are sent."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reminders import plans
 from reminders.plans.walltime import zones
 from reminders.wording import Rendered, Unsayable, Visit, answer, languages, telling_words
-from reminders.wording.catalogue import TEXTS
+from reminders.wording.catalog import TEXTS
 from reminders.wording.segments import segments
 
 NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
@@ -119,7 +119,7 @@ def test_w3_the_old_day_is_left_out_where_it_does_not_fit():
 @pytest.mark.parametrize("wording", ["crisis", "overdose"])
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_c3_neither_length_nor_alias_stops_the_answer_to_a_crisis(wording, language):
-    line24 = "+12025550101" * 12  # no phone is so long; whatever is set, the words go out
+    line24 = "+12025550101" * 12  # no phone number is that long; whatever is set, the words are sent
     found = say(wording, language=language, alias="Oak Detox", line24=line24)
     assert (found.template, "911" in found.body, "988" in found.body) == (wording, True, True)
     assert telling_words(say(wording, language=language).body) == ()
@@ -161,7 +161,7 @@ def test_only_answers_welcomes_and_notices_are_asked_for_here(wording):
 
 @pytest.mark.parametrize("wording", ["confirmed", "moved", "called_off", "closed"])
 def test_a_text_that_says_a_day_needs_its_visit(wording):
-    with pytest.raises(ValueError, match=f"{wording} says a day"):
+    with pytest.raises(ValueError, match=f"{wording} names a day"):
         say(wording)
 
 

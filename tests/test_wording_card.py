@@ -1,9 +1,9 @@
-"""The card that is printed for the person to take home (issue 4, item 2)."""
+"""The printed card for the person to take home (issue 4, item 2)."""
 
 import re
 
 import pytest
-from test_wording_catalogue import english_syllables, spanish_syllables, words_and_sentences
+from test_wording_catalog import english_syllables, spanish_syllables, words_and_sentences
 
 from reminders.wording import Unsayable, card, card_parts, languages, telling_words
 from reminders.wording.card import WIDTH

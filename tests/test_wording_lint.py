@@ -159,7 +159,7 @@ def test_w2_only_words_of_the_list_tell(word, entry):
     assert telling_words(f"x{entry.removesuffix('*').partition('-')[0]}") == ()
 
 
-def test_w2_every_catalogue_has_telling_words_of_its_own_language():
+def test_w2_every_catalog_has_telling_words_of_its_own_language():
     assert languages() <= LISTED["words"].keys()
 
 

@@ -1,4 +1,4 @@
-"""What a reader sees: the whole text for named moments, and what holds for any."""
+"""What a reader sees: the whole text at named moments, and properties at any moment."""
 
 from datetime import UTC, datetime, timedelta
 

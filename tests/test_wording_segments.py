@@ -14,7 +14,7 @@ EXTENSION = "\f^{}\\[~]|€"
 
 
 def counted_slowly(body):
-    """The septets or UTF-16 units written out one by one, and cut wherever a part is full."""
+    """The septets or UTF-16 units one by one, cut whenever a part is full."""
     if all(character in BASIC + EXTENSION for character in body):
         encoding, alone, in_part = "GSM-7", 160, 153
         written = [["esc", character] if character in EXTENSION else [character] for character in body]

@@ -1,5 +1,5 @@
 # ruff: file-ignore[ambiguous-unicode-character-string]  look-alike letters are what is tested
-"""What keeps a text that staff typed from being sent, and what a word processor's signs become."""
+"""Why a text typed by staff is refused, and how word-processor characters are replaced."""
 
 import tomllib
 import unicodedata
@@ -193,7 +193,7 @@ def test_r04_every_way_to_ask_for_such_a_word_is_found(ask, skip, never, style, 
     "sign", ["\x00", "\x07", "\x1b", "\t", "\x7f", "\ud800", "\ue000", "\u202e", "\u200b", "\u2800"]
 )
 def test_what_does_not_show_is_not_sent(sign):
-    assert problem(f"Hello{sign}there", "do not show")
+    assert problem(f"Hello{sign}there", "has invisible")
 
 
 def test_a_text_of_more_than_two_segments_is_not_sent():
@@ -267,5 +267,5 @@ def test_r04_a_list_that_is_empty_or_broken_is_an_error_and_never_nothing_found(
         _compile_asked(broken)
 
 
-def test_w7_every_catalogue_has_asked_words_of_its_own_language():
+def test_w7_every_catalog_has_asked_words_of_its_own_language():
     assert all(languages() <= ASKED[name].keys() for name in ("ask", "skip", "never"))

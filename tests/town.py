@@ -1,7 +1,7 @@
-"""A clinic on a Monday morning, served on this machine: patients, a group, a reply that is urgent, a text that failed.
+"""A clinic on a Monday morning, served on this machine: patients, a group, an urgent reply, a failed text.
 
-What the journeys in a browser walk through. The house is real, the clock is the house's own, set to NOW; the phones are
-the simulator's, and its callbacks reach the served pages as Twilio's do.
+The browser journeys use it. The house is real, its clock is set to NOW, and the phones are the simulator's, whose
+callbacks reach the served pages like Twilio's.
 """
 
 import threading
@@ -57,7 +57,7 @@ def served(context: AppContext):
 
 
 def elsewhere(work):
-    """Do it in a thread of its own: the browser's driver keeps an event loop in this one."""
+    """Run it in a separate thread, since the browser's driver has an event loop in this one."""
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(work).result()
 
@@ -130,18 +130,18 @@ class Town:
 
     @staticmethod
     def wait(until, seconds: float = 15) -> None:
-        """Until that holds."""
+        """Wait until that is true."""
         ends = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < ends, "it did not come"
             time.sleep(0.05)
 
     def go_on(self) -> None:
-        """Set this process's clock to the town's, for a test that comes to it later."""
+        """Set this process's clock to the town's, for a later test."""
         clock.correct(NOW + timedelta(hours=1, minutes=5) - clock.machine())
 
     def close(self) -> None:
-        """End the town."""
+        """Stop the town."""
         with suppress(Exception):
             self._served.__exit__(None, None, None)
         self.context.close()

@@ -33,7 +33,7 @@ def open_north(context: AppContext) -> dict[str, int]:
 def accept(
     context: AppContext, number: int = 1, site: str = "main", *, now: datetime = NOW, who="test", **changes: Any
 ) -> str:
-    """Jordan's plan again, of patient MRN-<number> on a number of their own, at that site; its reference."""
+    """Enter Jordan's plan for patient MRN-<number> with their own number at that site; returns its reference."""
     ref = f"DC-{number}" if site == "main" else f"DC-{site}-{number}"
     changes["plan"] = {"ref": ref, "site": site} | changes.get("plan", {})
     changes["patient"] = {"ref": f"MRN-{number}", "phone": f"202-555-01{number % 100:02}"} | changes.get("patient", {})
@@ -45,6 +45,6 @@ def accept(
 
 
 def hear(context: AppContext, body: str, number: int = 1, sid: str = "SM1", to: str = "+15005550006") -> None:
-    """What patient MRN-<number> texts."""
+    """Text us as patient MRN-<number>."""
     text = InboundText(sid, f"+1202555{100 + number % 100:04}", to, body, None)
     inbound.take_in(context, text, clock.now())

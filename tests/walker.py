@@ -23,7 +23,7 @@ QUIET = [
 
 
 def chromium_path() -> str:
-    """Where the browser is. Skips the test where there is none, except in CI, where one must be."""
+    """The browser's path. Skips the test if there is none, except in CI, which must have one."""
     found = os.environ.get("REMINDERS_TEST_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         assert not os.environ.get("CI"), "CI walks the journeys: install chromium"
@@ -47,13 +47,13 @@ def a_browser():
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 RULES = {
     "light": {"runOnly": {"type": "tag", "values": WCAG}},
-    # The same page in other colours: what looks at anything else has nothing new to find.
+    # The same page in other colors: all other checks find nothing new.
     "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
 }
 
 
 def faults(page: Page) -> list[tuple]:
-    """What axe-core finds on the page as it stands, light and dark, and whether it runs off the screen."""
+    """What axe-core finds on the current page, light and dark, and whether it overflows the screen."""
     found = []
     for scheme, rules in RULES.items():
         page.emulate_media(color_scheme=scheme)
@@ -66,10 +66,10 @@ def faults(page: Page) -> list[tuple]:
 
 
 class Trouble(UserList):
-    """What a page complained of: errors on the console, exceptions, broken answers, breaches of the policy."""
+    """A page's complaints: errors on the console, exceptions, broken answers, violations of the policy."""
 
     def _hear(self, said: ConsoleMessage) -> None:
-        # A form that comes back with its problems is answered 422, which Chromium reports as if it had failed.
+        # A form that returns with problems is a 422, which Chromium reports as a failure.
         if said.type in {"error", "warning"} and "status of 422" not in said.text:
             self.append(said.text)
 
@@ -84,7 +84,7 @@ class Trouble(UserList):
 
 @contextmanager
 def walking(browser: Browser, town, role: str | None = None, *, javascript: bool = True, width: int = 1280, dark=False):
-    """A page of a fresh window in which someone of that role is signed in; it must not have complained at the end."""
+    """A page of a new window in which someone with that role is signed in; it must have no complaints at the end."""
     context = browser.new_context(
         base_url=town.url,
         java_script_enabled=javascript,

@@ -16,13 +16,13 @@ TOKEN = "simulator"
 
 
 def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> str:
-    """X-Twilio-Signature, as docs/twilio.md 2.3 writes it down."""
+    """X-Twilio-Signature, as described in docs/twilio.md 2.3."""
     said = url + "".join(name + value for name, value in sorted(set(form)))
     return base64.b64encode(hmac.new(token.encode(), said.encode(), hashlib.sha1).digest()).decode()
 
 
 class Caller:
-    """A client of the application on `context`; `client` is its address, `host` the Host it asks for.
+    """A client of the application on `context`; `client` is its address, `host` the requested Host.
 
     With a `role` someone with that role is signed in, at `site` or at every one.
     """
@@ -69,6 +69,6 @@ class Caller:
         return self.request("POST", path, content=body, headers=headers)
 
     def twilio(self, path: str, **form: str) -> httpx.Response:
-        """A signed call, as Twilio makes it: of our account, unless the form says another."""
+        """A signed call, as Twilio makes it: for our account, unless the form names another."""
         pairs = list(({"AccountSid": self.context.secrets.account_sid} | form).items())
         return self.post(path, pairs, signature(self.context.settings.web.public_url + path, pairs))

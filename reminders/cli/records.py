@@ -107,8 +107,9 @@ def export_site(
         err.print(f"Written to {to}: {many} lines. It names patients in the clear: guard it, and delete it in time.")
 
 
-def print_schema() -> None:
+def print_schema(json: Json = False) -> None:
     """Print the JSON schema of a line of a site's export."""
+    del json  # it is JSON as it is
     from reminders.queries import site_export
 
     print_json(site_export.schema())

@@ -1,6 +1,6 @@
-"""What a reply means. `understand` takes the body of an inbound text and gives what is `Understood` of it. It is pure.
+"""What a reply means. `understand` takes the body of an inbound text and returns what it `Understood`. Pure.
 
-`own_words` first cuts what a phone quotes. `measured` gives the figures of how well replies are understood.
+`own_words` first removes what a phone quotes. `measured` returns the accuracy figures of the last measurement.
 """
 
 from reminders.conversation.meaning import Meaning, Understood, understand

@@ -1,7 +1,7 @@
-"""What a reply means: opt-out words as whole messages, and what the lexicon's rules say of everything else.
+"""What a reply means: opt-out words as whole messages, and the lexicon's rules for everything else.
 
-Matching is a filter that puts urgent texts first. It misses things, as every list of words does (C-10). What it cannot
-explain is OTHER, and a person reads it.
+Matching is a filter that puts urgent texts first. It misses things, as every word list does (C-10). A reply that it
+cannot explain is OTHER, and a person reads it.
 """
 
 import re
@@ -18,21 +18,21 @@ from reminders.conversation.second_reader import Doubt, second_reader
 from reminders.conversation.spelling import plain_words
 
 MOST_RULES = 8
-MOST_READ = 3200  # characters; twice the longest body that Twilio brings
+MOST_READ = 3200  # characters; twice the longest body from Twilio
 
 
 class Meaning(StrEnum):
-    """What a reply, or a part of it, means; in the order in which it is answered (R0.8, C-2).
+    """What a reply, or a part of it, means, in the order of precedence for the answer (R0.8, C-2).
 
-    Danger to life comes first. Then comes the no, which the law wants honored at once. What a person must hear of soon
-    follows, then requests, agreement and questions. START is last of what is understood: it is always the whole
-    message, and nothing stands beside it. The values are stored. Those of STOP and START name their tables in
-    opt_words.toml, those of the others their tables in lexicon/*.toml.
+    Danger to life comes first. Next is the opt-out, which the law wants honored at once. Then come the meanings that
+    staff must see soon, then requests, agreement and questions. START is the last one understood: it is always the
+    whole message. The values are stored. Those of STOP and START name their tables in opt_words.toml, and those of the
+    others name their tables in lexicon/*.toml.
     """
 
     OVERDOSE = "overdose"  # 911 first
     CRISIS = "crisis"
-    POSSIBLE = "possible"  # possible danger: no rule says so, the second reader thinks it may be
+    POSSIBLE = "possible"  # possible danger: the second reader suspects it, and no rule does
     STOP = "stop"  # an opt-out word
     STOP_ASKED = "stop_asked"  # the same in other words
     WRONG_NUMBER = "wrong_number"
@@ -41,18 +41,18 @@ class Meaning(StrEnum):
     HELP = "help"
     CHANGE = "change"
     CONFIRM = "confirm"
-    YES = "yes"  # the bare word: what it answers is for the service to know
+    YES = "yes"  # the bare word; the service knows what it answers
     WHO = "who"
     START = "start"
-    REACTION = "reaction"  # a like and its kin, with no word beside it
-    OTHER = "other"  # nothing, or not all of it, is understood
+    REACTION = "reaction"  # a like or similar, without words
+    OTHER = "other"  # not understood, or not all of it
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What was understood of a text: its meanings by precedence, never none, and by which rules of which lexicon.
+    """What was understood: at least one meaning, by precedence, and the rules and lexicon version behind them.
 
-    `because` are words of the text: those for which the second reader took it for danger, the heaviest first.
+    `because` are the words for which the second reader took the text for danger, the heaviest first.
     """
 
     meanings: tuple[Meaning, ...]
@@ -72,26 +72,26 @@ _DANGER = frozenset({Meaning.OVERDOSE, Meaning.CRISIS})
 _AGREED = frozenset({Meaning.CONFIRM, Meaning.YES})
 _TOLD = _WITH_RULES - _AGREED
 _EXPLAINED = frozenset({"polite", "when"})
-# These may be understood and still leave something unsaid; all others bring a person to the text anyway.
+# These may leave a part of the text unread; with all others a person reads the text anyway.
 _NOT_ALONE = frozenset({Meaning.WRONG_NUMBER, Meaning.HELP, Meaning.WHO})
 _THUMB_UP = re.compile(r"[\N{THUMBS UP SIGN}\N{OK HAND SIGN}\N{WHITE HEAVY CHECK MARK}\N{HEAVY CHECK MARK}]")
 
 
 def understand(text: str, language: str = "en", *, asked: bool = False) -> Understood:
-    """What `text` means to us, several meanings at once. It never fails, whatever was sent.
+    """What `text` means, which may be several things at once. It never fails, whatever was sent.
 
-    `language` is the reader's BCP 47 tag. Rules of all languages are tried, for people mix them; the tag only decides
-    what a word means that is two words in two languages. `asked` says that a text offering C and R went to this number
-    lately, so that "no" and a thumb up are answers.
+    `language` is the reader's BCP 47 tag. Rules of all languages are tried, since people mix them; the tag only decides
+    the meaning of a word that exists in two languages. `asked` says that a text offering C and R was recently sent to
+    this number, so that "no" and a thumbs-up are answers.
 
-    Case, accents, punctuation, emoji, invisible characters and most slips of the thumb do not matter. STOP (L-12) is an
-    opt-out word, alone or beside nothing but courtesy and what has a meaning of its own; START (L-17) is the whole
-    message or nothing. CONFIRM and YES hold only if every word is explained: "yes but can i bring my mom" is OTHER, and
-    what stands beside a slip or a crisis confirms nothing.
+    Case, accents, punctuation, emoji, invisible characters and most typos do not matter. STOP (L-12) is an opt-out
+    word, alone or with only courtesy and words of another meaning; START (L-17) must be the whole message. CONFIRM and
+    YES require that every word is explained: "yes but can i bring my mom" is OTHER, and a reply that tells of a slip or
+    a crisis confirms nothing.
 
-    Where no rule finds danger, the second reader looks for it: above its first threshold the text is danger, above its
-    second POSSIBLE. It reads no single word, and nothing that the rules explain to the last word. Of a text longer than
-    any that Twilio brings, the first MOST_READ characters are read.
+    If no rule finds danger, the second reader looks for it: above its first threshold the text is danger, above its
+    second POSSIBLE. It skips single words, and texts that the rules explain completely. Only the first MOST_READ
+    characters are read; no text from Twilio is longer.
     """
     text = text[:MOST_READ]
     opt, words = _opt_words(), _lexicon()
@@ -112,20 +112,20 @@ def understand(text: str, language: str = "en", *, asked: bool = False) -> Under
 
 
 def read_words(text: str) -> tuple[list[str], frozenset[int]]:
-    """The words of `text` as the second reader gets them, and the places of those that a figure of speech explains."""
+    """The words of `text` for the second reader, and the places of those that a figure of speech explains."""
     words = _lexicon()
     said = words.spelling.words(text[:MOST_READ])
     return said, _figurative(words.find(said))
 
 
 def _figurative(found: Iterable[Found]) -> frozenset[int]:
-    """The places of words that stand in a known figure of speech and mean no danger there."""
+    """The places of words in a known figure of speech that means no danger."""
     figures = (one for one in found if one.rule.means == "figures" and not one.rule.hides.isdisjoint(_DANGER))
     return frozenset(place for one in figures for place in range(one.begin, one.end))
 
 
 def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]) -> Understood:
-    """What the rules understood, and what the second reader adds where they found no danger."""
+    """What the rules understood, plus the second reader's judgment if they found no danger."""
     meanings = set(understood.meanings)
     if len(said) < 2 or meanings & _DANGER:
         return understood
@@ -145,7 +145,7 @@ def _doubted(understood: Understood, said: Sequence[str], found: Sequence[Found]
 
 
 def _is_sent_by_itself(said: Sequence[str], found: Sequence[Found]) -> bool:
-    """Whether a phone's or an office's own phrase, beside what the rules explain, leaves no more than a word or two."""
+    """Whether an automatic phrase of a phone or an office, plus what the rules explain, leaves at most two words."""
     figures = [one.rule.hides for one in found if one.rule.means == "figures" and one.rule.hides.isdisjoint(_DANGER)]
     return (
         any(not hides.isdisjoint({Meaning.CONFIRM, Meaning.YES}) for hides in figures)
@@ -160,7 +160,7 @@ def _doubt_means(doubt: Doubt) -> Meaning:
 
 
 def _judged(said: Sequence[str], found: Sequence[Found], version: str) -> Understood:
-    """What the rules found in the words `said` mean together."""
+    """The combined meaning of the rules found in the words `said`."""
     holds = [one for one in found if one.rule.means in _TOLD and (not one.rule.whole or _is_all(said, found, one))]
     stops = _stops(said, found, holds)
     if stops:
@@ -180,19 +180,19 @@ def _judged(said: Sequence[str], found: Sequence[Found], version: str) -> Unders
 
 
 def _unexplained(said: Sequence[str], by: Iterable[Found]) -> list[str]:
-    """The runs of words in `said` that none of `by` takes in."""
+    """The runs of words in `said` that none of `by` covers."""
     places = {place for one in by for place in range(one.begin, one.end)}
     marked = " ".join("." if place in places else word for place, word in enumerate(said))
     return [run for run in (part.strip() for part in marked.split(".")) if run]
 
 
 def _is_all(said: Sequence[str], found: Iterable[Found], one: Found) -> bool:
-    """Whether rules of the meaning of `one` and what explains itself leave no word over."""
+    """Whether rules with the meaning of `one`, plus words that need no meaning, cover every word."""
     return not _unexplained(said, (other for other in found if other.rule.means in {one.rule.means, *_EXPLAINED}))
 
 
 def _agreement(said: Sequence[str], found: Sequence[Found]) -> Meaning | None:
-    """YES if `said` is that word and courtesy, CONFIRM if it is any agreement and what explains itself, else None."""
+    """YES for that word and courtesy, CONFIRM for any agreement and words that need no meaning, else None."""
     bare = [one for one in found if one.rule.means in {Meaning.YES, "polite"}]
     if any(one.rule.means == Meaning.YES for one in bare) and not _unexplained(said, bare):
         return Meaning.YES
@@ -202,9 +202,9 @@ def _agreement(said: Sequence[str], found: Sequence[Found]) -> Meaning | None:
 
 
 def _stops(said: Sequence[str], found: Iterable[Found], holds: Iterable[Found]) -> bool:
-    """Whether opt-out words are all that is left of `said` beside courtesy and what has a meaning of its own.
+    """Whether `said` has only opt-out words, apart from courtesy and words of another meaning.
 
-    Beside a change of visit, CANCEL and its like may be about the visit, and are (L-13).
+    Next to a change of visit, CANCEL and similar words are about the visit (L-13).
     """
     others = [one for one in holds if one.rule.means != Meaning.STOP_ASKED]
     small = {*_AGREED, "polite", "links"} if others else {*_AGREED, "polite"}
@@ -218,7 +218,7 @@ def _stops(said: Sequence[str], found: Iterable[Found], holds: Iterable[Found]) 
 
 @dataclass(frozen=True, slots=True)
 class _OptWords:
-    """opt_words.toml: patterns for messages that end texts, that begin them again, and for words said of visits too."""
+    """opt_words.toml: patterns for messages that end or restart texts, and for words that may be about visits."""
 
     stop: re.Pattern[str]
     start: re.Pattern[str]
@@ -233,7 +233,7 @@ def _opt_words() -> _OptWords:
 
 
 def _compile(data: Mapping[str, Any]) -> _OptWords:
-    """The patterns for what opt_words.toml holds. ValueError for words that no folded message could equal."""
+    """The patterns for the data of opt_words.toml. Raises ValueError for words that no folded message can equal."""
     lists = {
         "stop": [word for source in data["stop"].values() for word in source],
         "start": [word for source in data["start"].values() for word in source],
@@ -244,11 +244,11 @@ def _compile(data: Mapping[str, Any]) -> _OptWords:
         if not words:
             raise ValueError(f"opt_words.toml: {name}: there are no words")
         if bad := [word for word in words if not re.fullmatch(r"[a-z]+( [a-z]+)*", word)]:
-            raise ValueError(f"opt_words.toml: {name}: must be small plain letters: {', '.join(bad)}")
+            raise ValueError(f"opt_words.toml: {name}: must be lowercase without accents: {', '.join(bad)}")
         one = "|".join(sorted(set(words), key=len, reverse=True))
         patterns[name] = re.compile(f"(?:{one})(?: (?:{one}))*")
     if odd := set(lists["of_visits"]) - set(lists["stop"]):
-        raise ValueError(f"opt_words.toml: of_visits: no opt-out words: {', '.join(sorted(odd))}")
+        raise ValueError(f"opt_words.toml: of_visits: not opt-out words: {', '.join(sorted(odd))}")
     return _OptWords(**patterns, words=frozenset(word for phrase in lists["stop"] for word in phrase.split()))
 
 

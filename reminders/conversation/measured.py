@@ -1,4 +1,4 @@
-"""How well replies are understood. The last measurement stands in `measured.json`, which `tests/measured.py` writes."""
+"""How well replies are understood. `tests/measured.py` writes the last measurement to `measured.json`."""
 
 import json
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from importlib import resources
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One meaning: how many phrases have it, in how many it was found, and how much of what was found was right.
+    """One meaning: how many phrases have it, in how many it was found, and the precision.
 
-    `precision` is a share such as `97.7 %`; `unseen` how many phrases that no rule had seen were found, such as
-    `80 of 108`, or `none`.
+    `precision` is a share such as `97.7 %`. `unseen` is how many of the phrases held out from the rules were found,
+    such as `80 of 108`, or `none`.
     """
 
     meaning: str
@@ -22,13 +22,13 @@ class Row:
 
     @property
     def missed(self) -> int:
-        """In how many it was not found."""
+        """The number of phrases in which it was not found."""
         return self.phrases - self.found
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured, with which version of the lexicon and on which version of how large a corpus."""
+    """The measurement, with the version of the lexicon and the version and size of the corpus."""
 
     lexicon: str
     corpus: str
@@ -38,7 +38,7 @@ class Measured:
 
 @cache
 def measured() -> Measured:
-    """The figures as they were last measured."""
+    """The figures of the last measurement."""
     data = json.loads(resources.files(__package__).joinpath("measured.json").read_text(encoding="utf-8"))
     rows = tuple(Row(**row) for row in data["rows"])
     return Measured(data["lexicon"], data["corpus"], data["phrases"], rows)

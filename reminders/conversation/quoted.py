@@ -1,14 +1,14 @@
 # ruff: file-ignore[line-too-long]  alternatives of one kind stand in one line
-"""Whose words a text holds: what a phone quotes of ours, and what it adds by itself, is not what the person says.
+"""Find a person's own words in a text, without what the phone quotes or adds.
 
-A reaction ("Liked “…”"), a quoted line, a mail signature and a repeated text of ours are cut before anything is
-understood. Cutting too little asks a person to read; cutting too much hides words, so only these are cut:
+A reaction ("Liked “…”"), a quoted line, a mail signature and a repeated text of ours are cut before the text is
+understood. Cutting too little means that a person must read it; cutting too much hides words. So only these are cut:
 
-    what stands between the quotation marks of a reaction, with its prefix
-    runs of words that are also in a text we sent, if they are long enough that no one writes them by chance
+    the quotation in a reaction, with its prefix
+    runs of words that are also in a text we sent, if they are too long to be there by chance
     lines that begin with `>`, mail headers with what they quote, and the signature of a phone
 
-A message of one or two words is never cut: STOP, C and HELP stand in our own texts and are answers.
+A message of one or two words is never cut: STOP, C and HELP are answers, though they appear in our own texts.
 """
 
 import re
@@ -18,19 +18,19 @@ from difflib import Match, SequenceMatcher
 
 from reminders.conversation.spelling import folded
 
-SHORTEST = 5  # words of ours in a row that no answer repeats by chance
-SHORTEST_ALONE = 4  # the same for a message that is nothing but them
-SURE = 8  # the same where they name danger: "in danger call 911" may be a plea
-LONGEST_SENT = 40  # texts of ours that are compared, the latest first
-LONGEST_READ = 4000  # characters; the longest text that Twilio takes is 1,600
+SHORTEST = 5  # words of ours in a row; no answer repeats that many by chance
+SHORTEST_ALONE = 4  # the same for a message with no other words
+SURE = 8  # the same for words of danger: "in danger call 911" may be a plea
+LONGEST_SENT = 40  # texts of ours to compare, the latest first
+LONGEST_READ = 4000  # characters; the longest text that Twilio accepts is 1,600
 
 
 @dataclass(frozen=True, slots=True)
 class OwnWords:
-    """What is the person's own in a text. `said` is the text without the quotations, `quoted` their places in the body.
+    """The person's own words. `said` is the text without quotations, and `quoted` has their places in the body.
 
-    `reaction` is `like` for a like, a love or a thumb up, `other` for any other reaction, `removed` for one that was
-    taken back, None for no reaction.
+    `reaction` is `like` for a like, a love or a thumbs-up, `other` for any other reaction, `removed` for a removed one,
+    and None for no reaction.
     """
 
     said: str
@@ -73,14 +73,14 @@ _PREFIX = re.compile(
     rf"{_BLANK}:?{_BLANK}(?:(?P<thing>{_A} {_THING})(?=\W|$)|(?:{_A}\s+{_THING}\s*:?\s*)?(?P<open>[{_OPEN}]))",
     re.IGNORECASE,
 )
-# Without quotation marks, or with the name of the person who reacted before it, a prefix counts if a text of ours follows.
+# A prefix without quotation marks, or after the name of the person who reacted, counts if a text of ours follows.
 _NAME = r"(?:a )?(?-i:(?:[A-Z\u00c0-\u00dd][a-z\u00df-\u00ff.'\u2019-]+ ){1,3})"
 _BARE = re.compile(
     rf"^{_BLANK}(?P<name>(?!(?:stop|help|please|alto|ayuda|basta)\b){_NAME})?(?:(?P<removed>{_REMOVED})|(?P<liked>{_LIKED})|(?P<others>{_OTHERS})|(?P<with>{_WITH})|(?P<emoji>{_EMOJI}){_BLANK}(?:to|a|al|en|para)){_BLANK}:?{_BLANK}[{_OPEN}]?{_BLANK}$",
     re.IGNORECASE,
 )
 _LINE = re.compile(r"(?m)^[ \t]*>.*$\n?")
-# A date or time must stand in the line: "el otro dia mi esposo escribio: …" is the person's own.
+# The line must have a date or time: "el otro dia mi esposo escribio: …" is in the person's own words.
 _WROTE = re.compile(
     r"(?im)^[ \t>]*(?:(?:on|el)\b(?=[^\n]*\d)[^\n]{4,160}(?:\n[^\n]{0,120}?)?(?:(?<=\d)|(?<=\W))(?:wrote|escribi[oó])\s*:"
     r"|-{2,}\s*(?:original message|mensaje original|forwarded message|mensaje reenviado)\s*-{2,}"
@@ -105,10 +105,10 @@ _ANY_WORD = re.compile(r"\w")
 
 
 def own_words(body: str, sent: Sequence[str] = ()) -> OwnWords:
-    """What the person says in `body`; `sent` are the texts that went to that number, the latest first.
+    """The person's own words in `body`; `sent` are the texts sent to that number, the latest first.
 
-    Never fails. What was cut is told by its places in `body`, so that nothing is lost; `said` has a line break where
-    something was cut.
+    It never fails. The result has the places of the cuts in `body`, so nothing is lost; `said` has a line break at each
+    cut.
     """
     text = body[:LONGEST_READ]
     cut: list[tuple[int, int]] = []
@@ -137,7 +137,7 @@ def own_words(body: str, sent: Sequence[str] = ()) -> OwnWords:
 
 
 def quotes(body: str, sent: str) -> bool:
-    """Whether the reaction `body` quotes the text `sent` from its beginning on, shortened or not."""
+    """Whether the reaction `body` quotes the text `sent` from its beginning, shortened or not."""
     match = _PREFIX.match(body)
     if match is None or match["open"] is None:
         return False
@@ -151,7 +151,7 @@ def quotes(body: str, sent: str) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts say the same but for numbers, case and signs: what a robot that counts its answers sends."""
+    """Whether two texts differ only in numbers, case and punctuation, as from a bot that counts its answers."""
     return _plain(one) == _plain(other)
 
 
@@ -171,12 +171,12 @@ _ROBOT = re.compile(
 
 
 def is_automatic(body: str) -> bool:
-    """Whether a text reads like one that a phone or an office sends by itself. A guess: it only bounds our answers."""
+    """Whether a text looks like an automatic one from a phone or an office. A guess: it only limits our answers."""
     return _ROBOT.search(" ".join(folded(body[:LONGEST_READ]).split())) is not None
 
 
 def _reaction(text: str, ours: Sequence[Sequence[tuple[str, int, int]]]) -> tuple[str, int] | None:
-    """The kind of reaction that `text` begins with, and where its quotation ends."""
+    """The kind of reaction at the beginning of `text`, and the end of its quotation."""
     match = _PREFIX.match(text)
     if match is None:
         return None
@@ -188,7 +188,7 @@ def _reaction(text: str, ours: Sequence[Sequence[tuple[str, int, int]]]) -> tupl
     if not inside:
         reached = _reach(text, begin, ours)
         return (_kind(match), reached) if reached > begin else None
-    # The quotation may hold marks of its own: it ends at the last mark up to which it still is a text of ours.
+    # The quotation may contain quotation marks: it ends at the last mark up to which it matches a text of ours.
     reached = _reach(text, begin, ours)
     after = [begin + place for place in inside if begin + place >= reached]
     end = after[0] if after else begin + inside[-1]
@@ -206,12 +206,12 @@ def _kind(match: re.Match[str]) -> str:
 
 
 def _apostrophe(text: str, at: int) -> bool:
-    """Whether the mark at `at` stands between two letters, as in `don't`."""
+    """Whether the mark at `at` is between two letters, as in `don't`."""
     return text[at] in "'\u2019" and text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
 
 
 def _reach(text: str, begin: int, ours: Sequence[Sequence[tuple[str, int, int]]]) -> int:
-    """Up to where the words of `text` from `begin` on follow a text of ours."""
+    """The end of the words of `text` from `begin` on that match a text of ours."""
     words = _worded(text[begin:])
     best = begin
     for one in ours:
@@ -233,7 +233,7 @@ def _worded(text: str) -> list[tuple[str, int, int]]:
 def _repeated(
     text: str, ours: Sequence[Sequence[tuple[str, int, int]]], cut: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """The places of `text` where words of ours are repeated, however they are broken, shortened or marked."""
+    """The places in `text` that repeat words of ours, however they are broken, shortened or punctuated."""
     words = [one for one in _worded(text) if not any(begin <= one[1] < end for begin, end in cut)]
     if len(words) < SHORTEST_ALONE:
         return []
@@ -246,13 +246,13 @@ def _repeated(
         whole = most == len(words) and most >= SHORTEST_ALONE
         shortened = _DOTS.search(text) is not None
         for run in runs:
-            # A run of a few words counts beside a long one of the same text: between them something was re-typed.
+            # A short run counts near a long one of the same text: something between them was retyped.
             if run.size >= SHORTEST or whole or (most >= 2 * SHORTEST and run.size >= 2 and _near(run, runs)):
                 if run.size < SURE and not most >= SURE and _DANGER.intersection(said[run.a : run.a + run.size]):
                     continue
                 taken[run.a : run.a + run.size] = [True] * run.size
                 _half_a_word(said, theirs, run, taken, shortened=shortened)
-        _mend(said, theirs, taken)
+        _close_gaps(said, theirs, taken)
     places: list[tuple[int, int]] = []
     begin: int | None = None
     for place, mine in enumerate([*taken, False]):
@@ -265,7 +265,7 @@ def _repeated(
 
 
 def _near(run: Match, runs: Sequence[Match]) -> bool:
-    """Whether a longer run of the same text stands within three words of `run`."""
+    """Whether a longer run of the same text is within three words of `run`."""
     return any(
         one.size >= SHORTEST and (0 <= run.a - (one.a + one.size) <= 3 or 0 <= one.a - (run.a + run.size) <= 3)
         for one in runs
@@ -273,14 +273,14 @@ def _near(run: Match, runs: Sequence[Match]) -> bool:
 
 
 def _half_a_word(said: Sequence[str], theirs: Sequence[str], run: Match, taken: list[bool], *, shortened: bool) -> None:
-    """The last word of a quotation that a phone cut off in its midst."""
+    """Take the last word of a quotation too, if the phone cut it off in the middle."""
     at, there = run.a + run.size, run.b + run.size
     if shortened and at < len(said) and there < len(theirs) and theirs[there].startswith(said[at]):
         taken[at] = True
 
 
-def _mend(said: Sequence[str], theirs: Sequence[str], taken: list[bool]) -> None:
-    """One word between two that are taken, which differs from ours by a slip, is ours too."""
+def _close_gaps(said: Sequence[str], theirs: Sequence[str], taken: list[bool]) -> None:
+    """Take a word between two taken ones if it differs from ours only by a typo."""
     known = set(theirs)
     for place in range(1, len(said) - 1):
         if taken[place - 1] and taken[place + 1] and not taken[place]:
@@ -290,7 +290,7 @@ def _mend(said: Sequence[str], theirs: Sequence[str], taken: list[bool]) -> None
 
 
 def _merged(cut: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:
-    """The places in order, joined where nothing but signs stands between them."""
+    """The places in order, joined if there is only punctuation between them."""
     places: list[tuple[int, int]] = []
     for begin, end in sorted(cut):
         if end <= begin:

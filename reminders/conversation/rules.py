@@ -1,28 +1,28 @@
-"""The lexicon: rules as data in lexicon/*.toml, compiled once, and what of them is found in a text.
+"""The lexicon: rules as data in lexicon/*.toml, compiled once, and the search for them in a text.
 
 The pattern language, word by word:
 
-    word           that word; short forms are written out as in a text, so `don't` is `do not`
-    word*          any word that begins so
+    word           that word; short forms are expanded as in a text, so `don't` is `do not`
+    word*          any word that begins this way
     #              a number, a time such as 3pm, a day such as 4th
-    (a b|c|d e)    one of these phrases, which may hold brackets in their turn
+    (a b|c|d e)    one of these phrases, which may contain parentheses too
     @name          one of the phrases of that group
-    x?  (x|y)*     x or nothing; for brackets also x and y a few times, in any order
-    ...            up to three words of any kind, none of them a turn (`but`, `pero`)
+    x?  (x|y)*     x or nothing; for parentheses also x and y a few times, in any order
+    ...            up to three words of any kind, except a turn (`but`, `pero`)
     !x             what follows is not x
     ^  $           the message begins, ends here
 
-Between two words of a pattern any of the file's `fillers` may stand: "want to die" finds "i just want to fucking die".
+Any of the file's `fillers` may come between two words of a pattern: "want to die" finds "i just want to fucking die".
 
 Tables of a lexicon file, each `[table.rule]` with its patterns in `say`:
 
     a meaning      what the patterns of the rule mean. `whole = true`: only if the rest of the message is explained.
-                   `asked = true`: only if a text that offers C and R went there lately. `own = true`: only for readers
-                   of the file's language.
-    figures        what is said so and not meant so: what means one of `hides` and shares a word with it does not count;
-                   with `whole = true` nothing in that message does
-    polite, when   what explains itself and means nothing: greetings and thanks; days, times, the appointment
-    links          what explains itself beside a meaning: pronouns and the like
+                   `asked = true`: only if a text that offers C and R was recently sent there. `own = true`: only for
+                   readers of the file's language.
+    figures        figures of speech: a meaning in `hides` does not count if it shares a word with one; with
+                   `whole = true` it counts nowhere in that message
+    polite, when   words that need no meaning: greetings and thanks; days, times, the appointment
+    links          words that need none next to a meaning: pronouns and the like
 """
 
 import re
@@ -37,13 +37,13 @@ from typing import Any
 
 from reminders.conversation.spelling import NUMBER, Spelling
 
-GAP = 3  # words that `...` may stand for, and fillers that may stand between two words
-REPEATS = 5  # how often the bracket of a `*` may come
+GAP = 3  # the most words in `...`, and the most fillers between two words
+REPEATS = 5  # the most repetitions of parentheses with a `*`
 
 _SETTINGS = frozenset({"version", "language", "turns", "fillers", "groups", "short", "spelling"})
 _UNMEANT = frozenset({"figures", "polite", "when", "links"})
 
-# A text is searched as one string, a space before and after each word; fillers are marked ~ and turns %.
+# A text is searched as one string, with a space before and after each word; fillers are marked ~ and turns %.
 _FILLERS = rf"(?:~\S+ ){{0,{GAP}}}"
 _ANY_WORDS = rf"(?:[^%\s]\S* ){{0,{GAP}}}?"
 
@@ -71,7 +71,7 @@ class Found:
 
 
 class Lexicon:
-    """All rules of all files. `find` is what they are for."""
+    """All rules of all files, and the search for them."""
 
     def __init__(
         self, files: Mapping[str, Mapping[str, Any]], meanings: frozenset[str], known: frozenset[str] = frozenset()
@@ -88,10 +88,10 @@ class Lexicon:
         words = known.union(*(file.known for file in read)) - short.keys()
         lists = {
             name: frozenset(word for file in read for word in file.data["spelling"][name])
-            for name in ("mend", "join", "ordinary")
+            for name in ("correct", "join", "ordinary")
         }
         self.spelling = Spelling(words, short, **lists)
-        # A pattern is tried only where the rarest of the words it cannot do without stands, so that most cost nothing.
+        # A pattern is tried only if the text has the rarest word that the pattern requires, so most cost nothing.
         use = Counter(atom for _, part in written for needs in part.needs for atom in needs)
         self._by_word: defaultdict[str, list[int]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[int]] = defaultdict(list)
@@ -103,7 +103,7 @@ class Lexicon:
                 (self._by_stem if stem else self._by_word)[atom.rstrip("*")].append(number)
 
     def find(self, words: Sequence[str]) -> list[Found]:
-        """Every rule found in `words`, where it begins first, but for those that a figure of speech hides."""
+        """Every rule found in `words`, by place, except those hidden by a figure of speech."""
         tried: set[int] = set()
         there = set(words)
         for word in set(words):
@@ -141,7 +141,7 @@ class Lexicon:
 
 
 class _Pattern:
-    """A regular expression, compiled when it is first needed: most never are."""
+    """A regular expression, compiled at first use: most are never used."""
 
     def __init__(self, regex: str) -> None:
         self._regex = regex
@@ -152,7 +152,7 @@ class _Pattern:
 
 
 def _matches(rule: Rule, pattern: _Pattern, text: str, begins: Sequence[int]) -> Iterator[Found]:
-    """Where the rule's pattern stands in `text`: at most one match from each word, so that matches may overlap."""
+    """The matches of a rule's pattern in `text`: at most one from each word, so matches may overlap."""
     at = 0
     while match := pattern.compiled.search(text, at):
         begin, end = match.span()
@@ -165,7 +165,7 @@ def _matches(rule: Rule, pattern: _Pattern, text: str, begins: Sequence[int]) ->
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A pattern or a part of one: its regular expression, sets of words of each of which it needs one, its length."""
+    """A pattern or part of one: its regular expression, its length, and `needs`: it requires a word of each set."""
 
     regex: str
     needs: tuple[frozenset[str], ...] = ()
@@ -179,12 +179,12 @@ _NOTHING = _Part("")
 
 @dataclass(slots=True)
 class _File:
-    """One lexicon file being read. Raises ValueError with the file, the rule and what is wrong."""
+    """One lexicon file being read. Raises ValueError with the file, the rule and the problem."""
 
     name: str
     data: Mapping[str, Any]
     meanings: frozenset[str]
-    short: Mapping[str, str]  # of all files: a text is written out with all of them before any pattern is tried
+    short: Mapping[str, str]  # of all files: all of them are expanded in a text before any pattern is tried
     version: str = field(init=False)
     language: str = field(init=False)
     known: set[str] = field(default_factory=set)
@@ -210,7 +210,7 @@ class _File:
         return frozenset(self.data["fillers"])
 
     def patterns(self) -> list[tuple[Rule, _Part]]:
-        """Every pattern with its rule. Fillers explain themselves."""
+        """Every pattern with its rule. Fillers need no meaning."""
         filler = Rule(f"{self.language}.polite.filler", "polite", self.language)
         found = [(filler, self._word(word, filler.id)) for word in sorted(self.fillers)]
         for table in sorted(self.data.keys() - _SETTINGS):
@@ -235,7 +235,7 @@ class _File:
     def _pattern(self, pattern: str, rule: Rule) -> _Part:
         part = self._parsed(pattern, rule.id)
         if not part.needs:
-            raise self._wrong(rule.id, f"names no word that must be there: {pattern}")
+            raise self._wrong(rule.id, f"requires no word: {pattern}")
         if part.regex.startswith((_ANY_WORDS, "(?!")) or part.regex.endswith((_ANY_WORDS, r"(?<=\A )")):
             raise self._wrong(rule.id, f"must begin and end with words: {pattern}")
         if part.gap and rule.means != "figures" and (rule.whole or rule.means in _UNMEANT):
@@ -249,11 +249,11 @@ class _File:
         rest = [token for token in tokens if not token.isspace()][::-1]
         part = self._choice(rest, rule_id)
         if rest:
-            raise self._wrong(rule_id, f"has a bracket too many: {pattern}")
+            raise self._wrong(rule_id, f"has one parenthesis too many: {pattern}")
         return part
 
     def _choice(self, tokens: list[str], rule_id: str) -> _Part:
-        """The phrases between bars, up to the end or the end of the bracket."""
+        """The phrases between bars, up to the end or the closing parenthesis."""
         choices = [self._phrase(tokens, rule_id)]
         while tokens and tokens[-1] == "|":
             tokens.pop()
@@ -263,7 +263,7 @@ class _File:
         return _one_of(choices)
 
     def _phrase(self, tokens: list[str], rule_id: str) -> _Part:
-        """The parts up to the next bar or bracket's end, one after the other."""
+        """The parts in order, up to the next bar or closing parenthesis."""
         parts = [_NOTHING]
         while tokens and tokens[-1] not in {"|", ")"}:
             parts.append(self._item(tokens, rule_id))
@@ -288,12 +288,12 @@ class _File:
         if sign == "(":
             part = self._choice(tokens, rule_id)
             if not tokens or tokens.pop() != ")":
-                raise self._wrong(rule_id, "has a bracket that does not end")
+                raise self._wrong(rule_id, "has a parenthesis that is not closed")
             return self._repeated(part, tokens)
         if sign.startswith("@"):
             return self._repeated(self._group(sign[1:], rule_id), tokens)
         if sign in {"!", "?", "*"}:
-            raise self._wrong(rule_id, f"expected a word where {sign!r} stands")
+            raise self._wrong(rule_id, f"expected a word in place of {sign!r}")
         return self._repeated(self._word(sign, rule_id), tokens)
 
     def _repeated(self, part: _Part, tokens: list[str]) -> _Part:
@@ -331,7 +331,7 @@ class _File:
 
 
 def _one_of(choices: Sequence[_Part]) -> _Part:
-    """One of `choices`, the longest first. What it needs is one word of each of them."""
+    """One of `choices`, the longest first. It needs one word of each of them."""
     if len(choices) == 1:
         return choices[0]
     ordered = sorted(dict.fromkeys(choices), key=lambda part: -part.longest)
@@ -347,7 +347,7 @@ def _one_of(choices: Sequence[_Part]) -> _Part:
 
 
 def _shared(parts: Sequence[_Part]) -> Iterator[str]:
-    """The expressions of `parts`; single words that follow one another share what stands before them."""
+    """The expressions of `parts`; consecutive single words share their prefix."""
     single = rf"{_FILLERS}[~%]?"
     run: list[str] = []
     for part in [*parts, _NOTHING]:
@@ -364,12 +364,12 @@ def _shared(parts: Sequence[_Part]) -> Iterator[str]:
 
 @cache
 def lexicon(meanings: frozenset[str], known: frozenset[str] = frozenset()) -> Lexicon:
-    """The lexicon of this package, whose rules may have `meanings`. `known` are words to be left as they are."""
+    """The lexicon of this package, whose rules may have `meanings`. `known` are words to leave as they are."""
     return Lexicon({name: tomllib.loads(text) for name, text in files().items()}, meanings, known)
 
 
 def files() -> Mapping[str, str]:
-    """The lexicon files of this package by name, one a language; each as it is written."""
+    """The text of each lexicon file of this package by name, one for each language."""
     folder = resources.files(__package__).joinpath("lexicon")
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     return {file.name: file.read_text(encoding="utf-8") for file in found}

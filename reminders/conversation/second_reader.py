@@ -1,8 +1,8 @@
 """The second reader: a small statistical model that looks for danger where no rule finds it.
 
-It is a logistic regression over letters (2 to 5 of a word), words (1 to 3 in a row) and ideas (groups of words, of both
-languages, in second/ideas.toml), trained on our own corpus by tests/second_reader.py and shipped as second/weights.txt.
-It has two heads: danger or not, and, where there is danger, whether it is an overdose or medical (911 first).
+It is a logistic regression over letters (2 to 5 of a word), words (1 to 3 in a row) and ideas (groups of words in both
+languages, in second/ideas.toml). tests/second_reader.py trains it on our own corpus; it ships as second/weights.txt.
+It has two heads: danger or not, and, if there is danger, whether it is an overdose or medical (911 first).
 """
 
 import json
@@ -14,13 +14,13 @@ from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 
-WHOLE = 24  # words of a text that is read at once; a longer one in windows, so that danger in it is not thinned out
+WHOLE = 24  # words of a text read at once; a longer one is read in windows, so that danger in it is not diluted
 WINDOW = 12
 STEP = 4
-MOST_WINDOWS = 200  # 800 words: the longest body that Twilio brings has fewer, unless its words are single letters
-FEWEST = 12  # features that a short text is taken to have at least, so that one word alone does not decide
+MOST_WINDOWS = 200  # 800 words: the longest body from Twilio has fewer, unless its words are single letters
+FEWEST = 12  # the least number of features to count with, so that one word alone does not decide
 REASONS = 5
-NEAR = 4  # words within which two ideas stand together
+NEAR = 4  # words within which two ideas form a pair
 FORMAT = 1
 
 Weights = Mapping[str, tuple[int, int]]
@@ -28,9 +28,9 @@ Weights = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What the second reader thinks of a text.
+    """The second reader's judgment of a text.
 
-    `acts`: it is danger; else it may be. `medical`: of the kind that 911 is first for. `because`: the heaviest words.
+    `acts`: it is danger; otherwise it may be. `medical`: 911 comes first. `because`: the heaviest words.
     """
 
     acts: bool
@@ -40,7 +40,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class SecondReader:
-    """The model as read from its data. `version` names the data, `corpus` what it was trained on."""
+    """The model. `version` names its data, `corpus` its training data."""
 
     version: str
     corpus: str
@@ -51,7 +51,7 @@ class SecondReader:
     weights: Weights = field(repr=False)
 
     def read(self, words: Sequence[str], known: Collection[int] = ()) -> Doubt | None:
-        """What it thinks of the `words` of a text, those at the places `known` left out; None where it sees no danger.
+        """Judge the `words` of a text, without those at the places `known`; None if it sees no danger.
 
         `known` are the places of words that a figure of speech explains. The gravest window of a long text counts.
         """
@@ -65,7 +65,7 @@ class SecondReader:
         return Doubt(best[0] >= self.acts_from, best[1] > 0, tuple(self._because(best[2])))
 
     def scores(self, window: "Window") -> tuple[float, float]:
-        """How far one window speaks for danger, and for danger of the medical kind rather than another."""
+        """The scores of one window: for danger, and for medical danger."""
         danger, medical = self.bias
         for kind, least in zip(features(window), (2 * FEWEST, FEWEST), strict=True):
             if kind:
@@ -76,7 +76,7 @@ class SecondReader:
         return danger, medical
 
     def _because(self, window: "Window") -> list[str]:
-        """The words of the window that spoke most for danger, the heaviest first."""
+        """The words of the window that count most as danger, the heaviest first."""
         heavy: defaultdict[str, int] = defaultdict(int)
         for run in window:
             for feature, said in _explained(run):
@@ -85,12 +85,12 @@ class SecondReader:
         return ranked[:REASONS]
 
 
-# A window is runs of words that stand together; between them stood a known figure of speech.
+# A window is runs of adjacent words; a known figure of speech separated them.
 Window = tuple[tuple[str, ...], ...]
 
 
 def windows(words: Sequence[str], known: Collection[int] = ()) -> Iterator[Window]:
-    """The overlapping parts of a text that are read one by one, without the words at the places `known`."""
+    """The overlapping windows of a text, without the words at the places `known`."""
     hidden = frozenset(known)
     long = len(words) > WHOLE
     size = WINDOW if long else WHOLE
@@ -111,7 +111,7 @@ def windows(words: Sequence[str], known: Collection[int] = ()) -> Iterator[Windo
 
 
 def features(window: Window) -> tuple[set[str], set[str]]:
-    """What the model knows a window by: its letters; its words and ideas."""
+    """The features of a window: its letters, and its words and ideas."""
     letters: set[str] = set()
     words: set[str] = set()
     for run in window:
@@ -129,7 +129,7 @@ def features(window: Window) -> tuple[set[str], set[str]]:
 
 
 def _explained(run: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Every feature of a run with the words that it stands for."""
+    """Every feature of a run, with its words."""
     for place, word in enumerate(run):
         for letters in _letters(word):
             yield letters, word
@@ -146,7 +146,7 @@ def _explained(run: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=4096)
 def _letters(word: str) -> frozenset[str]:
-    """Two to five letters in a row, and where the word begins and ends."""
+    """Two to five letters in a row, with the beginning and end of the word marked."""
     whole = f" {word[:60]} "
     return frozenset(
         f"_{whole[begin : begin + length]}" for length in (2, 3, 4, 5) for begin in range(len(whole) - length + 1)
@@ -155,7 +155,7 @@ def _letters(word: str) -> frozenset[str]:
 
 @cache
 def _ideas() -> Mapping[str, tuple[str, ...]]:
-    """Each word that has ideas, with them."""
+    """Each word that has ideas, and its ideas."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for idea, words in tomllib.loads(data("ideas.toml"))["ideas"].items():
         for word in words:
@@ -174,7 +174,7 @@ def second_reader() -> SecondReader:
     first, *lines = data("weights.txt").splitlines()
     head = json.loads(first)
     if head["format"] != FORMAT:
-        raise ValueError(f"second/weights.txt: format {head['format']}, and this program reads {FORMAT}")
+        raise ValueError(f"second/weights.txt: format {head['format']}, but this program reads {FORMAT}")
     weights = {}
     for line in lines:
         feature, danger, medical = line.rsplit("\t", 2)

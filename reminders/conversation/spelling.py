@@ -1,4 +1,4 @@
-"""From a text as it was typed to the words that were meant: the form in which the lexicon's rules read it."""
+"""Turn a typed text into the intended words, the form that the lexicon's rules read."""
 
 import re
 import unicodedata
@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby, product
 
-SHORTEST_MENDED = 5  # shorter words are one slip of the thumb from too many others
-LONGEST_MENDED = 60  # what is longer is no word, and must not cost time
+SHORTEST_CORRECTED = 5  # shorter words are one typo away from too many others
+LONGEST_CORRECTED = 60  # anything longer is not a word, and must not cost time
 
-_PICTURE = re.compile(r".\ufe0f")  # a letter or digit asked to show as emoji, which folding would turn back into one
+_PICTURE = re.compile(r".\ufe0f")  # a letter or digit shown as an emoji, which folding would turn back into one
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032\u00b4\u0060\uff07", "'"))
 _PLAIN = re.compile(r"[^\W_]+")
 _TYPED = re.compile(r"[@$]?[^\W_]+(?:['@$!*|+]+[^\W_]+)*")
@@ -22,13 +22,13 @@ _RUN = re.compile(r"(.)\1+")
 
 
 def folded(text: str) -> str:
-    """`text` in small plain letters, without accents, invisible characters and letters drawn as emoji."""
+    """`text` in lowercase, without accents, invisible characters and letters shown as emoji."""
     split = unicodedata.normalize("NFKD", _PICTURE.sub(" ", text.translate(_APOSTROPHES)).casefold())
     return "".join(c for c in split if unicodedata.category(c) not in {"Mn", "Me", "Cf"}).casefold()
 
 
 def plain_words(text: str) -> str:
-    """The words of `text` as they stand, folded, with single spaces: what a keyword is compared with."""
+    """The words of `text` as typed, folded, with single spaces, for comparison with keywords."""
     return " ".join(_PLAIN.findall(folded(text)))
 
 
@@ -38,11 +38,11 @@ def is_number(word: str) -> bool:
 
 
 class Spelling:
-    """What the lexicon knows of spelling.
+    """The lexicon's knowledge of spelling.
 
-    `known` are the words its rules use, `short` what is written short (`wanna`, `od'd`) with what it stands for. Words
-    in `mend` are recognized with a slip of the thumb, and run together with each other and with those in `join`.
-    `ordinary` are everyday words that look like one of `mend` with a slip, and are none.
+    `known` are the words its rules use, and `short` maps short forms (`wanna`, `od'd`) to full ones. Words in `correct`
+    are recognized with a typo, and joined with each other and with those in `join`. `ordinary` are everyday words that
+    look like one in `correct` with a typo.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class Spelling:
         known: Iterable[str],
         short: Mapping[str, str],
         *,
-        mend: Collection[str],
+        correct: Collection[str],
         join: Collection[str],
         ordinary: Collection[str],
     ) -> None:
         self._short = dict(short)
-        self._words = {*known, *mend, *short}
+        self._words = {*known, *correct, *short}
         self._right = self._words.union(ordinary, join)
-        self._mend = frozenset(mend)
-        self._join = self._mend.union(join)
+        self._correct = frozenset(correct)
+        self._join = self._correct.union(join)
         self._longest = max(map(len, self._join), default=0)
         self._squeezed: dict[str, str] = {}
         self._one_less: defaultdict[str, list[str]] = defaultdict(list)
-        for word in sorted(mend, key=lambda word: (len(word), word)):
+        for word in sorted(correct, key=lambda word: (len(word), word)):
             self._squeezed.setdefault(_RUN.sub(r"\1", word), word)
-            if len(word) >= SHORTEST_MENDED:
+            if len(word) >= SHORTEST_CORRECTED:
                 for less in {word, *_one_less(word)}:
                     self._one_less[less].append(word)
 
     def words(self, text: str) -> list[str]:
-        """The words of `text`, folded, mended where only one known word can have been meant, short forms in full.
+        """The words of `text`, folded, with typos corrected if only one known word fits, and short forms in full.
 
-        Given what it gave, joined by spaces, it gives the same again. It never fails.
+        A second pass over the result, joined by spaces, changes nothing. It never fails.
         """
         found: list[str] = []
         for typed in _TYPED.findall(folded(text)):
@@ -91,9 +91,9 @@ class Spelling:
             return [word for part in apart if part for word in self._read(part)]
         if bare != typed:
             return self._read(bare)
-        if meant := self._mended(typed):
+        if meant := self._corrected(typed):
             return self._full(meant)
-        parts = self._cut(typed, 4) if 5 < len(typed) <= LONGEST_MENDED else []
+        parts = self._cut(typed, 4) if 5 < len(typed) <= LONGEST_CORRECTED else []
         return [word for part in parts for word in self._full(part)] or [typed]
 
     def _full(self, word: str) -> list[str]:
@@ -101,7 +101,7 @@ class Spelling:
 
     def _disguised(self, typed: str) -> str | None:
         """The known word in `k1ll`, `su*cide` or `$top`."""
-        if len(typed) > LONGEST_MENDED:
+        if len(typed) > LONGEST_CORRECTED:
             return None
         if "*" in typed:
             form = re.compile("".join("." if c == "*" else re.escape(c) for c in typed))
@@ -111,29 +111,29 @@ class Spelling:
         spelled = ("".join(letters) for letters in product(*(_LEET.get(c, c) for c in typed)))
         return next((word for word in spelled if word in self._words and len(word) > 1), None)
 
-    def _mended(self, typed: str) -> str | None:
-        """The word that is `typed` but for drawn out letters or one slip: a letter more, less, other, or swapped."""
-        if len(typed) > LONGEST_MENDED:
+    def _corrected(self, typed: str) -> str | None:
+        """The known word behind drawn-out letters or one typo: a letter added, missing, wrong or swapped."""
+        if len(typed) > LONGEST_CORRECTED:
             return None
         if drawn_out := re.search(r"(.)\1\1", typed):
             for times in (r"\1\1", r"\1"):
                 if (word := _RUN.sub(times, typed)) in self._words:
                     return word
-        if (drawn_out or len(typed) >= SHORTEST_MENDED - 1) and (
+        if (drawn_out or len(typed) >= SHORTEST_CORRECTED - 1) and (
             word := self._squeezed.get(_RUN.sub(r"\1", typed), "")
         ):
             return word
-        if len(typed) == SHORTEST_MENDED - 1:
+        if len(typed) == SHORTEST_CORRECTED - 1:
             swapped = (typed[:i] + typed[i + 1] + typed[i] + typed[i + 2 :] for i in range(3))
-            return next((word for word in swapped if word in self._mend), None)
-        if len(typed) < SHORTEST_MENDED:
+            return next((word for word in swapped if word in self._correct), None)
+        if len(typed) < SHORTEST_CORRECTED:
             return None
         near = (word for less in (typed, *_one_less(typed)) for word in self._one_less.get(less, ()))
-        return next((word for word in near if _one_slip(typed, word)), None)
+        return next((word for word in near if _is_one_typo(typed, word)), None)
 
     def _cut(self, typed: str, longest: int) -> list[str]:
-        """`typed` cut into the fewest words that may be run together, one of `longest` letters or more; or nothing."""
-        ways: list[list[str] | None] = [[]]  # the best way to cut what stands before each letter
+        """`typed` cut into the fewest words, at least one of `longest` letters or more; empty if it cannot be cut."""
+        ways: list[list[str] | None] = [[]]  # the best way to cut the text before each letter
         for end in range(1, len(typed) + 1):
             best: list[str] | None = None
             for begin in range(max(0, end - self._longest), end):
@@ -147,7 +147,7 @@ class Spelling:
         return found if max(map(len, found), default=0) >= longest else []
 
     def _spelled_out(self, words: Iterable[str]) -> Iterator[str]:
-        """The words, those written letter by letter joined: `k i l l m e` is kill me, `r u in` stays as it is."""
+        """The words, with single letters joined: `k i l l m e` becomes kill me, `r u in` stays as it is."""
         for single, run in groupby(words, key=lambda word: len(word) == 1):
             letters = list(run)
             joined = "".join(letters)
@@ -163,8 +163,8 @@ def _one_less(word: str) -> Iterator[str]:
     return (word[:i] + word[i + 1 :] for i in range(len(word)))
 
 
-def _one_slip(a: str, b: str) -> bool:
-    """Whether `a` becomes `b` by one letter put in, left out, changed, or two neighbors swapped."""
+def _is_one_typo(a: str, b: str) -> bool:
+    """Whether `a` becomes `b` by one letter added, removed or changed, or two neighbors swapped."""
     begin = 0
     while begin < min(len(a), len(b)) and a[begin] == b[begin]:
         begin += 1

@@ -1,4 +1,4 @@
-"""What the board says of a text."""
+"""What the board says about a text."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -40,12 +40,12 @@ def in_a_word(text: Logged) -> str:
 
 
 def shown(rows: Mapping[str, Logged]) -> int:
-    """How many scenes have ended as they say."""
+    """How many scenes have ended as announced."""
     return sum(ref in rows and as_announced(SCENES[place], rows[ref]) for place, ref in enumerate(REFS))
 
 
 def as_announced(scene: Scene, text: Logged) -> bool:
-    """Whether a text has ended as its scene says."""
+    """Whether a text has ended as its scene announces."""
     last = text.attempts[-1] if text.attempts else None
     met = {text.reason, text.held, text.waits_code, last.error_code if last else None}
     tries = len(text.attempts) == scene.tries
@@ -53,7 +53,7 @@ def as_announced(scene: Scene, text: Logged) -> bool:
 
 
 def outcome(text: Logged) -> Text:
-    """What became of a text, as short as a board needs it; `story.tell` says it in full on the log page."""
+    """What became of a text, in short; `story.tell` says it in full on the log page."""
     at, first, last = partial(clock_time, text.zone), None, None
     if text.attempts:
         first, last = text.attempts[0], text.attempts[-1]
@@ -93,5 +93,5 @@ def _who(code: int) -> str:
 
 
 def clock_time(zone: str, at: datetime | None) -> str:
-    """An instant on the wall clock of a zone; nothing for none."""
+    """An instant on the wall clock of a zone; empty for None."""
     return "" if at is None else f"{plans.to_wall(at, zone):%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""`reminders demo`, as it is typed."""
+"""The command `reminders demo`."""
 
 from typing import Annotated
 
@@ -6,10 +6,10 @@ import typer
 
 
 def demo(
-    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this many seconds.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the pages answer; 0: any free port.")] = 8000,
 ) -> None:
-    """Run all of it on sample data: nothing leaves this machine."""
+    """Run the whole service on sample data; nothing leaves this machine."""
     from reminders.demo.run import run_demo
 
     raise typer.Exit(run_demo(seconds=seconds, port=port))

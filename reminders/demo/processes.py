@@ -1,4 +1,4 @@
-"""Where the demo plays: a folder, addresses, and processes of our own that are ended with it."""
+"""Where the demo runs: a folder, addresses, and the processes that end with it."""
 
 import base64
 import json
@@ -18,13 +18,13 @@ from pathlib import Path
 from reminders.demo.scenes import ZONE
 
 
-class Broken(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict for the person who watches
-    """The demo cannot go on; the text says why."""
+class Broken(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a message for the person who watches
+    """The demo cannot go on; the message says why."""
 
 
 @dataclass(slots=True)
 class Stage:
-    """Where the demo plays: its folder, its addresses, its processes."""
+    """Where the demo runs: its folder, addresses and processes."""
 
     folder: Path
     ports: Mapping[str, int]
@@ -38,7 +38,7 @@ class Stage:
 
     @property
     def log_page(self) -> str:
-        """Where the delivery log lists what was to go by now."""
+        """The address of the delivery log, filtered to texts due by now."""
         return self.page("/log?when=past")
 
     def phones(self, path: str) -> str:
@@ -46,7 +46,7 @@ class Stage:
         return f"http://127.0.0.1:{self.ports['phones']}{path}"
 
     def start(self, name: str) -> None:
-        """Start `simulator`, `web` or `worker`; what it writes is kept in the folder."""
+        """Start `simulator`, `web` or `worker`; its output goes to the folder."""
         arguments = {
             "simulator": [
                 "reminders",
@@ -69,7 +69,7 @@ class Stage:
             )
 
     def wait_for(self, name: str, url: str) -> None:
-        """Wait until a process answers. Raises Broken when it has ended, or after 30 s."""
+        """Wait until a process answers. Raises Broken if it has ended, or after 30 s."""
         ends = time.monotonic() + 30
         while not self.stopping:
             self.check()
@@ -82,17 +82,17 @@ class Stage:
                 time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise Broken when a process has ended by itself."""
+        """Raise Broken if a process has ended by itself."""
         for name, child in self.children.items():
             if child.poll() is not None:
                 raise Broken(f"The {name} process ended by itself ({child.returncode}).{self._last_words(name)}")
 
     def _last_words(self, name: str) -> str:
         lines = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        return "".join(f"\n  {line}" for line in ("The end of what it wrote:", *lines)) if lines else ""
+        return "".join(f"\n  {line}" for line in ("The end of its output:", *lines)) if lines else ""
 
     def close(self) -> None:
-        """End all processes: politely, and after eight seconds not."""
+        """Terminate all processes, and kill any that remain after eight seconds."""
         for child in self.children.values():
             child.terminate()
         ends = time.monotonic() + 8
@@ -106,7 +106,7 @@ class Stage:
 
 @contextmanager
 def stopped_by_signals(stage: Stage) -> Generator[None]:
-    """Ctrl-C and its like end the play, not this process."""
+    """Let Ctrl-C and other signals end the demo, and not this process."""
 
     def stop(*_: object) -> None:
         stage.stopping = True
@@ -133,8 +133,8 @@ def environment_of(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_WEB__PORT": str(ports["web"]),
         "REMINDERS_WEB__DEMO": "true",
         "REMINDERS_SENDING__QUIET_HOURS": '["00:00", "00:00"]',  # a demo may be shown in the evening
-        "REMINDERS_SENDING__WELCOME": "false",  # it would be the day's text of everyone who is entered here
-        "REMINDERS_SENDING__HORIZON_DAYS": "3",  # else the log page begins with two months of plans
+        "REMINDERS_SENDING__WELCOME": "false",  # it would be the only text today for everyone entered here
+        "REMINDERS_SENDING__HORIZON_DAYS": "3",  # otherwise the log page begins with two months of plans
         "REMINDERS_SENDING__LEASE_SECONDS": "15",
         "REMINDERS_SENDING__SETTLE_SECONDS": "6",  # look up what is unknown within seconds, not minutes
         "REMINDERS_SITE__ZONE": ZONE,
@@ -147,9 +147,9 @@ def environment_of(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "REMINDERS_SEALING_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "REMINDERS_SECRET_KEY": secrets.token_urlsafe(32),
     }
-    # Whatever real account the environment names has no business in a demo.
+    # A demo must not see a real account from the environment.
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("TWILIO_", "REMINDERS_"))}
-    kept |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")  # no proxy is asked to carry a page
+    kept |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")  # no proxy for pages of this machine
     kept.pop("DATABASE_URL", None)
     kept.pop("PORT", None)
     source = Path(__file__).resolve().parents[2]

@@ -52,10 +52,10 @@ from reminders.sms import codes
 
 
 def run_demo(*, seconds: float | None, port: int, pace: float = 1.0) -> int:
-    """Play the demo until Ctrl-C, or for so many `seconds`, at so many times its `pace`.
+    """Play the demo until Ctrl-C, or for `seconds`, at `pace` times its normal speed.
 
-    Ends with the board and a line of counts on stdout: 0, or 1 when a process died or did not come up. What is started
-    here is ended here, and the folder is gone.
+    Prints the board and a line of counts to stdout at the end. Returns 0, or 1 if a process died or did not start. All
+    processes end and the folder is removed.
     """
     console = Console(highlight=False, markup=False)
     with tempfile.TemporaryDirectory(prefix="reminders-demo-") as name:
@@ -92,7 +92,7 @@ class Play:
         self.began = clock.now()
 
     def run(self, seconds: float | None) -> None:
-        """Play it, to its end or for so many seconds."""
+        """Play it to the end, or for `seconds`."""
         stage = self.stage
         stage.start("simulator")
         upgrade.migrate(self.context, clock.now())
@@ -136,7 +136,7 @@ class Play:
         return (clock.now() - self.began).total_seconds() * self.pace
 
     def _cues(self) -> Iterator[tuple[float, Callable[[], None]]]:
-        """What is done when, in seconds of the play: everything else the service does by itself."""
+        """The actions and their times, in seconds of the play; the service does everything else by itself."""
         yield 0, self._enter_group
         yield WRITES_AFTER, partial(self._text, GROUP_PHONES[ASKS], QUESTION)
         for place, scene in enumerate(SCENES):
@@ -150,7 +150,7 @@ class Play:
                 yield scene.enters + WRITES_AFTER, partial(self._text, PHONES[place], scene.writes)
 
     def _brief_the_network(self) -> None:
-        """Tell the pretend phones what they are to do."""
+        """Tell the pretend phones what to do."""
         phones = self.stage.phones
         post(phones("/settings"), {"sent_after": 0.6, "delivered_after": {"median": 2.0, "p99": 6.0, "longest": 8.0}})
         for place, scene in enumerate(SCENES):
@@ -161,10 +161,10 @@ class Play:
                 post(phones("/rules"), {"to": PHONES[place], **rule, **paced})
 
     def _play_an_hour_ago(self, scene: Scene, place: int) -> None:
-        """Send a text by a clock set back an hour, and ask after it a quarter of an hour later.
+        """Send a text on a clock set back an hour, and look it up a quarter of an hour later.
 
-        The table of codes lets 45 minutes pass after 30003, longer than anyone watches; so the first try is made
-        before the worker runs, with the very calls it makes, and its second falls into the demo.
+        The table of codes waits 45 minutes after 30003, longer than anyone watches. So the first try is made before the
+        worker starts, with the same calls, and the second try falls into the demo.
         """
         opens_in = scene.visits[-1].opens_in / self.pace
         then = self.began - timedelta(seconds=codes.look_up(30003).retry_after or 0) - ASK_AFTER
@@ -216,9 +216,9 @@ class Play:
             raise Broken("\n".join(f"{path.stem}: {problem}" for path, problem in report.refused))
 
     def _enter_group(self) -> None:
-        """Enter the plans of those who share a group two days ago, since a change within the hour is no news.
+        """Enter the plans of the group as of two days ago, since a change just after entry is not news.
 
-        That some of them met this morning is entered now, so that no text of the demo comes too late for it.
+        This morning's session is entered now, so that no text of the demo comes too late for it.
         """
         now = clock.now()
         for met, at in ((False, now - timedelta(days=2)), (True, now)):
@@ -234,19 +234,19 @@ class Play:
         self._import(place, clock.now())
 
     def _text(self, phone: str, body: str) -> None:
-        """A pretend phone texts us."""
+        """Text us from a pretend phone."""
         post(self.stage.phones(f"/phones/{phone}/texts"), {"body": body, "to": self.context.settings.twilio.sender})
 
     # The board
 
     def _texts(self) -> dict[str, Logged]:
-        """By reference of the plan, the text each scene is about."""
+        """The text of each scene, by the reference of its plan."""
         near = LogFilter(since=self.began - timedelta(days=5), until=self.began + timedelta(days=1), limit=1000)
         found = self.context.database.read(lambda tx: queries.texts.log(tx, near))
         return {one.plan: one for one in found if one.plan is not None and self.keys.get(one.plan) == one.key}
 
     def _tell(self, rows: Mapping[str, Logged], told: dict[str, str]) -> None:
-        """Where no one watches a screen, a line for each change."""
+        """Print a line for each change if there is no screen to watch."""
         for place, ref in enumerate(REFS):
             if ref in rows and (said := outcome(rows[ref]).plain) != told.get(ref):
                 self.console.print(f"{self._time()}  {ref}  {SCENES[place].shows}: {said}", soft_wrap=True)
@@ -270,7 +270,7 @@ class Play:
         )
 
     def _page(self, rows: Mapping[str, Logged], turn: int) -> Group:
-        """As many groups as the screen has room for; with each `turn` the next page."""
+        """As many groups as fit on the screen; each `turn` shows the next page."""
         room = self.console.height - 9
         pages: list[list[int]] = [[]]
         lines, group = 0, ""
@@ -320,7 +320,7 @@ class Play:
         return table
 
     def _summary(self, rows: Mapping[str, Logged]) -> Text:
-        """What the texts on the board came to."""
+        """The summary of the texts on the board."""
         counts = Counter(in_a_word(text) for text in rows.values())
         counted = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
         said = f"{shown(rows)} of {len(SCENES)} outcomes shown."

@@ -1,4 +1,4 @@
-"""Who plays in the demo and what becomes of their texts: two dozen invented patients on real programs."""
+"""The patients of the demo and what becomes of their texts: two dozen invented people on real programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ FAMILY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A visit agreed beside the program, on a date of its own.
+    """A visit outside the program, on its own date.
 
-    Its text opens `opens_in` seconds after the plan is entered.
+    The window of its text opens `opens_in` seconds after the plan is entered.
     """
 
     kind: str = "therapy_individual"
@@ -39,13 +39,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One invented patient, and the one outcome they are here to show.
+    """One invented patient, who shows one outcome.
 
     `enters` is when the plan is entered, in seconds after the start. `weeks_in` says how many weeks ago the program
     began, on today's weekday, so that it meets today; None: it begins in three days, and the `visits` come before. The
-    last of the visits is the one whose text is shown. `ends` is the state it is to end in, `because` the reason or
-    Twilio's code that goes with it, `tries` after how many calls to Twilio. What the patient `writes` comes before the
-    text.
+    scene shows the text of the last visit. `ends` is its expected final state, `because` the reason or Twilio's code
+    with it, and `tries` the number of calls to Twilio. What the patient `writes` comes before the text.
     """
 
     name: str
@@ -144,7 +143,7 @@ SCENES = (
         group=TROUBLE,
         program="iop",
         visits=(Visit(kind="psychiatry", opens_in=30, lead="2h"),),
-        # 30003, and its receipt is lost too: we ask. The next try finds the phone on.
+        # 30003, and its receipt is lost too, so we ask. The next try finds the phone on.
         rules=({**OFF, "times": 1}, {"disorder": "dropped", "lasts": 6}),
         an_hour_ago=True,
         ends="delivered",
@@ -157,7 +156,7 @@ SCENES = (
         program="mi-met",
         enters=30,
         weeks_in=5,
-        # The text is taken and goes out, but neither the answer nor a receipt reaches us: only the look-up can tell.
+        # Twilio accepts and sends the text, but neither the answer nor a receipt reaches us: only a look-up can tell.
         rules=({"fault": "close_after_create", "times": 1}, {"disorder": "dropped"}),
         ends="delivered",
     ),
@@ -200,7 +199,7 @@ SCENES = (
         group=LOST,
         program="iop",
         enters=20,
-        # A lead of two hours leaves the 45 minutes that the table of codes waits after 30003.
+        # A lead of two hours leaves time for the 45 minutes that the table of codes waits after 30003.
         visits=(Visit(kind="psychiatry", lead="2h", opens_in=4),),
         rules=(OFF,),
         ends="scheduled",
@@ -267,7 +266,7 @@ SCENES = (
         group=HELD,
         program="psychiatry",
         enters=26,
-        # Both texts open at one moment. The earlier visit has the day and the week; the other's is dropped.
+        # Both windows open at the same moment. The earlier visit takes the day's and the week's room.
         per_week=1,
         visits=(Visit(opens_in=4), Visit(kind="check_up", opens_in=4, lead="2d")),
         ends="suppressed",
@@ -332,7 +331,7 @@ SCENES = (
         tries=0,
     ),
 )
-# Who shares a group this evening, and some of whom one this morning: for the pages, where a session is moved for all.
+# The people of a group this evening; some also had one this morning. On the pages a session is moved for all of them.
 GROUP = (
     "Ari Bergstrom",
     "Bea Fontaine",
@@ -359,18 +358,18 @@ PHONES = tuple(f"+1202555{place:04}" for place in range(110, 110 + len(SCENES)))
 
 
 def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], str]:
-    """The plan that is entered for a scene at `now`, as in a plan file; and the key of the text that it is about.
+    """The plan entered for a scene at `now`, as in a plan file, and the key of its text.
 
-    How a real program's plan gets a visit whose text opens at once: where the program meets on the weekday it began
-    on, it began so many whole weeks ago and meets in 75 minutes. The text was to go yesterday at 17:00; the plan comes
-    late, the window is open, so it goes at once. Where its weekdays are fixed, it begins in three days, and individual
-    visits come before it, with a lead that opens within seconds.
+    This is how a real program's plan gets a visit whose text is due at once. If the program meets on the weekday on
+    which it began, it began some whole weeks ago and meets in 75 minutes. Its text was due yesterday at 17:00, but the
+    plan comes late and the window is still open, so the text is sent at once. If its weekdays are fixed, it begins in
+    three days, and individual visits come before it, with a lead that opens within seconds.
     """
     program = plans.programs()[scene.program]
     today = plans.to_wall(now, ZONE).date()
     series = []
     if scene.weeks_in is not None:
-        # A program's times are the clinic's wall clock, wherever its reader is.
+        # A program's times are on the clinic's wall clock, wherever the reader is.
         soon = plans.to_wall(now + timedelta(minutes=76), ZONE).replace(second=0, microsecond=0)
         starts_on, at = soon.date() - timedelta(weeks=scene.weeks_in), f"{soon:%H:%M}"
         key = f"day:{soon.date()}:1d@17:00"
@@ -412,9 +411,9 @@ def plan_of(scene: Scene, place: int, now: datetime) -> tuple[dict[str, Any], st
 
 
 def group_at(now: datetime, *, met: bool = True) -> list[dict[str, Any]]:
-    """The plans of those who share a group: in three hours, or tomorrow morning where that is after midnight.
+    """The plans of a group that meets in three hours, or tomorrow morning if that is after midnight.
 
-    Some of them shared another one two hours ago, of which no one has said yet who came; not so if they have not `met`.
+    If they have `met`, some of them had another group two hours ago, without marks of attendance.
     """
     wall = plans.to_wall(now, ZONE).replace(minute=0, second=0, microsecond=0)
     evening, morning = wall + timedelta(hours=4), wall - timedelta(hours=2)

@@ -1,4 +1,4 @@
-"""One page to one contact, through apprise: e-mail, Slack, PagerDuty, a webhook, whatever the site has set (C-7)."""
+"""One page to one contact, through apprise: email, Slack, PagerDuty, a webhook, or any other configured way (C-7)."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from reminders.settings import is_webhook_here, messenger
 log = logging.getLogger(__name__)
 
 DEADLINE = 15.0
-"""Seconds for a whole page. Each way out has shorter deadlines of its own for connecting and reading."""
+"""Seconds for a whole page. Each service has its own shorter deadlines for connecting and reading."""
 
 
 class Pager:
-    """Tells contacts. While `live` is false no one is woken: only a webhook on this machine is called.
+    """Pages contacts. While `live` is false, only a webhook on this machine is called.
 
-    A page that is not made for that reason counts as accepted, since it would be repeated until it is.
+    Any other page then counts as accepted, since it would be repeated until it is.
     """
 
     def __init__(self, *, live: bool, deadline: float = DEADLINE) -> None:
@@ -26,10 +26,10 @@ class Pager:
         self._deadline = deadline
 
     async def page(self, contact: Contact, title: str, body: str) -> bool:
-        """Whether the contact's service took the page within the deadline. One try: the caller repeats it.
+        """Whether the contact's service accepted the page within the deadline. One try: the caller repeats it.
 
-        A service that answers later may still have taken it, so that a page can come twice, never not at all. Neither
-        address nor text is logged, and nothing a service does is raised.
+        A service that answers later may still have accepted it, so a page can come twice, but never not at all. Address
+        and text are not logged, and no failure of a service is raised.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bool | None] = loop.create_future()
@@ -41,11 +41,11 @@ class Pager:
                 if not answer.done():
                     answer.set_result(took)
 
-            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: no one waits any more
+            with contextlib.suppress(RuntimeError):  # the loop has been closed, so no one waits any more
                 loop.call_soon_threadsafe(settle)
 
-        # A thread of its own: in a shared pool a few services that hang would keep every other page waiting, and an
-        # ordinary thread would keep the process from ending.
+        # A separate thread: in a shared pool a few hanging services would delay every other page, and an ordinary
+        # thread would keep the process from ending.
         Thread(target=tell, name="page", daemon=True).start()
         try:
             async with asyncio.timeout(self._deadline):
@@ -60,7 +60,7 @@ class Pager:
         return took
 
     def _tell(self, url: str, title: str, body: str) -> bool | None:
-        """Whether the service took it; None where it may not be called while not live."""
+        """Whether the service accepted it; None if it must not be called because we are not live."""
         try:
             service = messenger(url)
             if service is None:
@@ -76,5 +76,5 @@ class Pager:
 
 
 def _reached_directly(host: str) -> bool:
-    """Whether no proxy of the environment stands between us and `host`; one may be another machine."""
+    """Whether there is no proxy from the environment between us and `host`; one may be on another machine."""
     return not getproxies().keys() & {"http", "https", "all"} or bool(proxy_bypass(host))

@@ -1,6 +1,6 @@
-"""Who is on call when, on the wall clock of the site, and who is told next when no one answers (C-7, C-8).
+"""Who is on call when, on the wall clock of the site, and who is paged next if no one answers (C-7, C-8).
 
-All of it is wall-clock time: a shift ends when the clocks on the wall say so, also in the night in which they change.
+All of it is wall-clock time: a shift ends when the clock on the wall says so, even in the night of a clock change.
 """
 
 import re
@@ -21,8 +21,8 @@ _TO = "\N{EN DASH}"
 class Contact:
     """Someone to page, and when.
 
-    `days` are the ISO weekdays on which a shift starts; it lasts from `starts` to the next `ends`, over midnight if
-    need be, and round the clock where the two are equal. `place` is its place in the rota: what a log may call it.
+    `days` are the ISO weekdays on which a shift starts; it lasts from `starts` to the next `ends`, across midnight if
+    needed, and around the clock if the two are equal. `place` is its place in the rota, which a log may show.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Rota:
-    """The contacts of a site, in the order in which they are told."""
+    """The contacts of a site, in the order in which they are paged."""
 
     contacts: tuple[Contact, ...]
 
     @classmethod
     def parse(cls, entries: Sequence[str | Mapping[str, object] | OnCall]) -> Self:
-        """The rota that `entries` write down, as in the setting `site.on_call`, or read there already.
+        """The rota in `entries`, in the form of the setting `site.on_call`, or parsed already.
 
-        Raises ValueError: a line for each wrong entry, with its number, what is wrong and what would be right.
+        Raises ValueError with a line for each wrong entry: its number, the problem and a correct form.
         """
         return cls(
             tuple(
@@ -79,12 +79,12 @@ class Rota:
         )
 
     def at_step(self, wall: datetime, step: int) -> tuple[Contact, ...]:
-        """Who is told at a step of the escalation: 0 at once, 1 after 15 minutes, 2 after 30, and so on (C-7).
+        """Who is paged at a step of the escalation: 0 at once, 1 after 15 minutes, 2 after 30, and so on (C-7).
 
-        The first on duty, then the next, round again where they are fewer; at step 3 the supervisor, on duty or not,
-        else the last on duty; from then on everyone on duty and the supervisor. Several supervisors: those on duty,
-        or all of them. With no one on duty it is the supervisor, else everyone there is: no page is dropped because
-        the rota has a hole. Empty only where the rota is.
+        It is the first on duty, then the next, starting over if there are fewer; at step 3 the supervisor, on duty or
+        not, else the last on duty; from then on everyone on duty and the supervisor. Of several supervisors it is those
+        on duty, or else all of them. With no one on duty it is the supervisor, else everyone: a gap in the rota drops
+        no page. It is empty only if the rota is.
         """
         duty = self.on_duty(wall)
         supervisors = tuple(contact for contact in self.contacts if contact.supervisor)
@@ -107,7 +107,7 @@ class Rota:
         holes = [match.span() for match in re.finditer(rb"\0+", covered)]
         if holes == [(0, _WEEK)]:
             return ("the whole week",)
-        if len(holes) > 1 and holes[0][0] == 0 and holes[-1][1] == _WEEK:  # one hole, over the end of the week
+        if len(holes) > 1 and holes[0][0] == 0 and holes[-1][1] == _WEEK:  # one gap, across the end of the week
             holes[-1] = (holes[-1][0], holes.pop(0)[1])
         return tuple(f"{_named(start)}{_TO}{_named(end)}" for start, end in holes)
 

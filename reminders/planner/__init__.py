@@ -1,7 +1,7 @@
-"""When to text. Pure: which texts a reader should get for their visits, in which window, and for each that will not
-go, why (docs/design.md#the-planner). `daily` lists the reminders that could go, `selection` chooses among them,
-`notices` plans what no lead asks for, `guard` judges at the moment of sending; all of them ask `readers` who may be
-texted, and when.
+"""When to text. Pure: which texts a reader should get for their visits, in which windows, and why any others are not
+sent (docs/design.md#the-planner). `daily` lists the possible reminders, `selection` chooses among them, `notices` plans
+the texts that no lead asks for, and `guard` judges a text at the moment of sending. All of them ask `readers` who may
+be texted and when.
 """
 
 from reminders.planner.daily import Candidate, is_red

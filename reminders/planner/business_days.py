@@ -1,5 +1,5 @@
-"""Business days as the FCC counts them for the ten days in which a no must be honoured (L-11): Monday to Friday but for
-the federal holidays of 5 U.S.C. 6103, on the weekday on which they are kept.
+"""Business days as the FCC counts them for the ten-day limit on honoring an opt-out (L-11): Monday to Friday, except
+federal holidays (5 U.S.C. 6103) on the weekdays on which they are observed.
 """
 
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from datetime import date, timedelta
 from dateutil.relativedelta import MO, TH, relativedelta
 
 A_DAY = timedelta(days=1)
-TO_HONOUR = 10  # business days
+TO_HONOR = 10  # business days
 
 
 def honour_by(received_on: date) -> date:
-    """The last day on which a no that came on that day must be honoured by law. We do it at once; this is the alarm."""
-    day, left = received_on, TO_HONOUR
+    """The legal deadline for an opt-out received on that day. We honor it at once; the date is for the alarm."""
+    day, left = received_on, TO_HONOR
     while left:
         day += A_DAY
         left -= is_business_day(day)
@@ -21,14 +21,14 @@ def honour_by(received_on: date) -> date:
 
 
 def is_business_day(day: date) -> bool:
-    """Whether it is a weekday and no federal holiday is kept on it."""
-    return day.weekday() < 5 and day not in set(_kept(day.year)) | set(_kept(day.year + 1))
+    """Whether the day is a weekday on which no federal holiday is observed."""
+    return day.weekday() < 5 and day not in set(_observed(day.year)) | set(_observed(day.year + 1))
 
 
-def _kept(year: int) -> Iterator[date]:
+def _observed(year: int) -> Iterator[date]:
     for month, number in ((1, 1), (6, 19), (7, 4), (11, 11), (12, 25)):
         day = date(year, month, number)
-        yield day + {5: -A_DAY, 6: A_DAY}.get(day.weekday(), timedelta())  # Saturday's on Friday, Sunday's on Monday
+        yield day + {5: -A_DAY, 6: A_DAY}.get(day.weekday(), timedelta())  # Saturday → Friday, Sunday → Monday
     for month, weekday in ((1, MO(3)), (2, MO(3)), (9, MO(1)), (10, MO(2)), (11, TH(4))):
         yield date(year, month, 1) + relativedelta(weekday=weekday)
     yield date(year, 5, 31) + relativedelta(weekday=MO(-1))

@@ -1,5 +1,5 @@
-"""Which reminders there could be: a text for each reader, day of visits and lead, in its window and moved out of quiet
-hours (docs/design.md#the-planner). `selection` says which of them go.
+"""The possible reminders: one text for each reader, day of visits and lead, with its window moved out of quiet hours
+(docs/design.md#the-planner). `selection` chooses among them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,16 +24,17 @@ from reminders.planner.readers import (
 from reminders.plans import Lead, to_instant, to_wall
 
 LAST_USEFUL = timedelta(minutes=45)  # a text later than this before the start helps no one
-BEFORE_QUIET = timedelta(minutes=60)  # a short lead that falls into quiet hours goes this long before they start …
-STILL_AHEAD = timedelta(hours=2)  # … if that is at least this long before the visit (L-22)
+BEFORE_QUIET = timedelta(minutes=60)  # a short lead in quiet hours moves to this long before they start …
+STILL_AHEAD = timedelta(hours=2)  # … if that is still at least this long before the visit (L-22)
 RED_WITHIN = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A text that could go. It goes at `goes_at`; where that is None, `reason` says why it does not.
+    """A possible reminder. `goes_at` is when to send it; None means that it is not sent, and `reason` says why.
 
-    One candidate per reader, day of the visits, and lead: `key` is its identity for ever (docs/design.md#natural-keys).
+    There is one candidate per reader, day of visits, and lead. `key` identifies it permanently
+    (docs/design.md#natural-keys).
     """
 
     reader: int
@@ -50,11 +51,11 @@ class Candidate:
 def candidates_of(
     reader: Reader, visits: Sequence[Visit], policy: Policy, now: datetime, gone: Mapping[str, Gone]
 ) -> list[Candidate]:
-    """Every text that could go to one reader, each with when it would go if no cap and no other text were there.
+    """Every possible reminder to one reader, each with the time it would be sent if there were no caps or other texts.
 
-    `gone` are the reader's reminders that have gone, by key. Visits that are off (canceled, or of an ended plan) and
-    days that are over give none. A visit that has begun still shapes its day, marked or not: visits on one day share
-    their texts, and asking late must not change them.
+    `gone` are the reader's reminders that have already been sent, by key. Canceled visits, visits of an ended plan and
+    past days give no candidates. A visit that has begun still shapes its day, marked or not: visits on one day share
+    their texts, and planning later in the day must not change them.
     """
     standing = [_as_planned(visit, now) for visit in visits]
     standing = sorted(filter(stands, standing), key=lambda visit: (visit.wall.date(), visit.starts_at, visit.id))
@@ -67,13 +68,13 @@ def candidates_of(
 
 
 def _as_planned(visit: Visit, now: datetime) -> Visit:
-    """The visit as it was before staff marked who came: a mark made after the start changes no text of that day."""
+    """The visit as it was before staff marked attendance: a mark made after the start changes no text of that day."""
     marked = visit.status in {"attended", "missed"} and visit.starts_at <= now
     return replace(visit, status="booked") if marked else visit
 
 
 def stands(visit: Visit) -> bool:
-    """Whether texts may be about this visit at all."""
+    """Whether the visit can have texts at all."""
     return visit.status in {"booked", "tentative"} and visit.plan_status != "ended"
 
 
@@ -117,7 +118,7 @@ def _plan_day(
 def _set_time(
     reader: Reader, candidate: Candidate, later: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]
 ) -> Candidate:
-    """When a candidate goes: not after the next lead about any of its visits opens."""
+    """Set when a candidate is sent: before the next lead about any of its visits opens."""
     follows = (
         one.opens_at
         for one in later
@@ -141,7 +142,7 @@ def day_of(instant: datetime, reader: Reader) -> date:
 
 
 def busiest_week(count: Mapping[date, int], day: date) -> int:
-    """The most texts there are in any seven days that have `day` in them."""
+    """The highest number of texts in any seven-day span that includes `day`."""
     around = [count.get(day + days, 0) for days in _AROUND]
     return max(sum(around[start : start + 7]) for start in range(7))
 
@@ -150,23 +151,22 @@ _AROUND = [timedelta(days=days) for days in range(-6, 7)]
 
 
 def is_red(visit: Visit, now: datetime) -> bool:
-    """Whether someone must phone if no text goes about this visit: the first after discharge, or within 72 hours.
-
-    (docs/design.md#red.)
+    """Whether someone must phone if this visit gets no text: it is the first after discharge, or within 72 hours
+    (docs/design.md#red).
     """
     ahead = visit.starts_at - now
     return visit.status == "booked" and ahead > timedelta(0) and (visit.first or ahead <= RED_WITHIN)
 
 
 def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, datetime, Reason | None]:
-    """When a text may go for a visit at `starts_at`, with the opening moved out of quiet hours (L-20, L-22)."""
+    """The sending window for a visit at `starts_at`, with its opening moved out of quiet hours (L-20, L-22)."""
     opens_at = _moment(lead, starts_at, reader.zone)
     closes_at = _close(opens_at, starts_at)
     if opens_at >= starts_at:  # '0d@08:00' for a visit at 07:00
         return starts_at - timedelta(minutes=1), starts_at, Reason.TOO_LATE
     if not is_quiet(reader, opens_at):
         return opens_at, closes_at, None
-    # A lead that names a day means that day (`0d@08:00` is the morning of the visit): it never moves to the day before.
+    # A lead that names a day means that day (`0d@08:00` is the morning of the visit), so it never moves a day earlier.
     if lead.before is None or lead.before >= A_DAY:
         moved = next_allowed(reader, opens_at)
         return (moved, closes_at, None) if moved < closes_at else (opens_at, closes_at, Reason.QUIET_HOURS)
@@ -177,7 +177,7 @@ def window(reader: Reader, lead: Lead, starts_at: datetime) -> tuple[datetime, d
 
 
 def window_end(reader: Reader, lead: Lead, starts_at: datetime) -> datetime:
-    """Until when a text may go for a visit at `starts_at`: as in `window`."""
+    """When the sending window for a visit at `starts_at` closes, as in `window`."""
     return _close(_moment(lead, starts_at, reader.zone), starts_at)
 
 

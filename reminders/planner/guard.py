@@ -1,5 +1,5 @@
-"""Whether a text whose moment has come may really go, judged again on what holds now (R0.3, promise 3). Called in the
-transaction that records the intent to send, with the rows it is judged on locked.
+"""The final check of a due text, on the facts as they are now (R0.3, promise 3). It runs in the transaction that
+records the intent to send, with the rows it judges locked.
 """
 
 from collections import Counter
@@ -14,33 +14,33 @@ from reminders.plans import Lead, to_instant
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The text may go now, about these visits."""
+    """The text may be sent now, about these visits."""
 
     visits: tuple[Visit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The text may not go before `until`."""
+    """The text may not be sent before `until`."""
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The text does not go at all."""
+    """The text must not be sent."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A text whose moment has come, to be judged once more.
+    """A due text, for its final check.
 
-    It is about visits in the `days` days from `day` on: one, or a digest's week. `day` and `lead` are its identity: a
-    visit that was moved to another day since is another text's business, and one that was moved earlier shuts the
-    window earlier. `gone` are when the number's other reminders of the last week were last handed over, `reminded` the
-    visits that those said to this reader.
+    It covers visits in the `days` days from `day` on: one day, or the week of a digest. `day` and `lead` identify it: a
+    visit that has moved to another day belongs to another text, and a visit that has moved earlier closes the window
+    earlier. `gone` has the times at which the number's other reminders of the last week were last handed over, and
+    `reminded` the visits that they named to this reader.
     """
 
     reader: Reader
@@ -54,10 +54,7 @@ class Due:
 
 
 def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
-    """Whether a text that is due may really go, judged again on what holds at `now` (R0.3, promise 3).
-
-    Called in the transaction that records the intent to send, with the rows it is judged on locked.
-    """
+    """Whether a due text may still be sent, on the facts as they are at `now` (R0.3, promise 3)."""
     reader = due.reader
     over = due.day + timedelta(days=due.days)
     ahead = [one for one in due.visits if stands(one) and one.starts_at > now and due.day <= one.wall.date() < over]
@@ -72,7 +69,7 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
         return Wait(allowed.astimezone(UTC))
     full = _full(due, policy, now)
     if full is not None:
-        # The only reminder of a visit waits for a day with room; a second one does not.
+        # A visit's only reminder waits for a day with room; a second one does not.
         tomorrow = to_instant(datetime.combine(day_of(now, reader) + timedelta(days=1), time(0)), reader.zone)
         next_day = next_allowed(reader, tomorrow)
         if next_day < closes_at and not {visit.id for visit in going} <= due.reminded:
@@ -82,7 +79,7 @@ def guard(due: Due, policy: Policy, now: datetime) -> Go | Wait | Stop:
 
 
 def _full(due: Due, policy: Policy, now: datetime) -> Reason | None:
-    """Which cap of the number leaves no room for one more reminder today (L-6)."""
+    """The cap that leaves the number no room for another reminder today (L-6), or None."""
     if not due.gone:
         return None
     reader = due.reader

@@ -1,6 +1,6 @@
-"""Which visit is which when an edit of a plan changes its name: a one-off made weekly, another key, another weekday.
+"""Match visits when an edit of a plan renames them: a one-off made weekly, a new key, another weekday.
 
-The reader knows visits, not keys, so a visit that is only renamed is no news (docs/design.md#natural-keys).
+Readers know visits, not keys, so renaming a visit is not news to them (docs/design.md#natural-keys).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,18 @@ from typing import Any
 
 from reminders.plans import Kind
 
-NEARBY = timedelta(days=7)  # less than this: the same week's visit on another weekday
+NEARBY = timedelta(days=7)  # anything closer is the same week's visit on another weekday
 
 Name = tuple[int, str]  # a series and the recurrence id in it
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A visit that an edit names no more: where it is, in the place's wall clock and as an instant, and what the plan
-    said of it (`agreed_at`, None where the plan itself has called it off). `known_at` is when its readers think that
-    it is, None where they know that it is off. `on` is whether it is on; one that was called off is not.
+    """A visit that an edit no longer names.
+
+    `wall` and `starts_at` are its time on the place's wall clock and as an instant. `agreed_at` is the time in the
+    plan, None if the plan itself canceled the visit. `known_at` is the time its readers believe, None if they know
+    that it is off. `on` is False for a canceled visit.
     """
 
     id: int
@@ -35,7 +37,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """A visit that an edit names for the first time, or again after the plan itself had called it off."""
+    """A visit that an edit names for the first time, or names again after the plan itself had canceled it."""
 
     name: Name
     wall: datetime
@@ -45,11 +47,11 @@ class Arriving:
 
 
 def renamed(leaving: Sequence[Leaving], arriving: Sequence[Arriving], now: datetime) -> dict[int, Name]:
-    """Leaving visit → its new name, one to one; the same whatever the order of the two lists.
+    """Leaving visit → its new name, one to one, whatever the order of the two lists.
 
-    First what its readers think is at the very same instant, so that an edit that is taken back tells nothing. Then
-    what the plan said at that instant, then what is at the same instant now, then the same day, then the same kind in
-    the same week, then the same kind less than seven days away. What is left over is called off.
+    The first choice is a visit that its readers believe to be at the same instant, so that undoing an edit sends no
+    notice. Next come the same instant in the old plan, the same instant now, the same day, the same kind in the same
+    week, and the same kind less than seven days away. A visit without a match is canceled.
     """
     pairs = sorted(_pairs(leaving, arriving, now), key=itemgetter(0))
     found: dict[int, Name] = {}
@@ -73,7 +75,7 @@ def _pairs(
 
 
 def _step(old: Leaving, new: Arriving, now: datetime) -> int | None:
-    """How surely they are the same visit, 0 being surest; None where they are not."""
+    """How likely these are the same visit: 0 is the most likely, None is not at all."""
     if not old.readers & new.readers:
         return None
     if old.known_at == new.starts_at and (old.on or old.agreed_at is None):
@@ -84,7 +86,7 @@ def _step(old: Leaving, new: Arriving, now: datetime) -> int | None:
         return None
     if old.starts_at == new.starts_at:
         return 2
-    # Another time is told, so it must be for the same person and under the same consent.
+    # Readers get a notice of the new time, so the person and the consent must be the same.
     if ("self" in old.readers) != ("self" in new.readers) or old.kind.category("self") != new.kind.category("self"):
         return None
     if old.wall.date() == new.wall.date():

@@ -1,5 +1,5 @@
-"""The texts that no lead asks for: notices of a change, the welcome, answers, what staff typed. Who gets one, when, and
-whether it may still go (docs/design.md#notices: they neither count against the caps nor wait for them).
+"""The texts that no lead asks for: notices of a change, the welcome, answers, and texts typed by staff. Who gets one,
+when, and whether it may still be sent (docs/design.md#notices: they do not count against the caps or wait for them).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,16 @@ from reminders.planner.readers import Gone, Policy, QuietHours, Reader, Reason, 
 from reminders.plans import to_wall
 
 NOTICE_WITHIN = timedelta(days=7)
-CORRECTED_WITHIN = timedelta(minutes=15)  # a slip of the pen at entry is no one's news
+CORRECTED_WITHIN = timedelta(minutes=15)  # a typo fixed right after entry is not news
 SOON = QuietHours(starts=time(21), ends=time(8))  # notices about today or tomorrow
 BOOKED, CANCELLED, CLOSED = "booked", "cancelled", "closed"
 
 
 class Sort(StrEnum):
-    """What kind of text it is, for the rules of sending."""
+    """The sort of a text under the rules of sending."""
 
-    SAFETY = (
-        "safety"  # a person in danger, or the answer that the law or the network asks for: at any hour, also after STOP
-    )
-    ANSWER = "answer"  # to what someone just texted: at any hour
+    SAFETY = "safety"  # to a person in danger, or required by law or a network: at any hour, even after STOP
+    ANSWER = "answer"  # to a reply that just came: at any hour
     WELCOME = "welcome"
     NOTICE = "notice"
     STAFF = "staff"
@@ -34,7 +32,7 @@ _SAFETY = frozenset({"crisis", "overdose", "help", "stop_confirm", "stop_asked",
 
 
 def sort_of(class_: str, wording: str | None) -> Sort:
-    """The sort of a text of that class that says that (`wording` is its id in the catalogue)."""
+    """The sort of a text of that class and wording (its id in the catalog)."""
     if class_ == "answer":
         return Sort.SAFETY if wording in _SAFETY else Sort.ANSWER
     return Sort(class_)
@@ -42,9 +40,9 @@ def sort_of(class_: str, wording: str | None) -> Sort:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a visit stands, or is known to stand: its wall clock at the place, when that is, and whether it is on.
+    """What is true of a visit, or what a reader knows of it: its wall clock at the place, its instant and its status.
 
-    `status` is booked, cancelled or closed (the site is, on that day); anything else is no one's news.
+    `status` is booked, cancelled or closed (the site is closed that day). Other statuses are not news.
     """
 
     wall: datetime
@@ -57,7 +55,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice that should be: which text of the catalogue, its window, and why it cannot go, if it cannot."""
+    """A notice that is due: its catalog text, its window, and the reason if it cannot be sent."""
 
     wording: str
     tells: str
@@ -68,7 +66,7 @@ class Notice:
 
 
 def standing_of(visit: Visit, policy: Policy) -> Standing:
-    """How a visit stands now; a closed site calls off its own visits, never a meeting elsewhere."""
+    """What is true of a visit now. A closed site cancels its own visits, never a meeting elsewhere."""
     status = visit.status
     if status == BOOKED and not visit.kind.is_open_meeting and visit.wall.date() in policy.closures:
         status = CLOSED
@@ -78,10 +76,10 @@ def standing_of(visit: Visit, policy: Policy) -> Standing:
 def notice(
     reader: Reader, visit: Visit, knows: Standing, policy: Policy, now: datetime, *, told: bool = False
 ) -> Notice | None:
-    """The notice this reader should get of a visit that stands otherwise than they know; None where none is due.
+    """The notice due to this reader about a visit that has changed since they last heard; None if none is due.
 
-    `knows` is what the reader was last told, `told` whether by a notice: only then is it news that a visit which was
-    off is on again. A change is news if the visit as known or as it stands is less than seven days ahead.
+    `knows` is what the reader last heard, and `told` whether a notice said it: only then is it news that a canceled
+    visit is on again. A change is news if the old or the new time is less than seven days ahead.
     """
     stands = standing_of(visit, policy)
     if visit.plan_status != "active" or str(stands) == str(knows):
@@ -96,7 +94,7 @@ def notice(
     if stands.status == CLOSED:
         concerned.append(stands.starts_at)
     if knows.status == BOOKED and knows.starts_at <= now:
-        return None  # it has begun: who came, came
+        return None  # the visit has begun
     if not concerned or min(concerned) - now > NOTICE_WITHIN:
         return None
     closes_at = max(min(concerned), now + timedelta(seconds=1))
@@ -112,7 +110,7 @@ def notice(
 
 
 def standing(reader: Reader, visits: Sequence[Visit], policy: Policy) -> Mapping[datetime, frozenset[int]]:
-    """When this reader's visits are that stand, and which they are: of a running plan, and not on a closed day."""
+    """The reader's booked visits by start: those of a running plan, and not on a closed day."""
     found: dict[datetime, frozenset[int]] = {}
     for visit in visits:
         agreed = visit.kind.category(reader.role) in reader.categories
@@ -122,16 +120,16 @@ def standing(reader: Reader, visits: Sequence[Visit], policy: Policy) -> Mapping
 
 
 def is_news(visit: Visit, wanted: Notice, standing: Mapping[datetime, frozenset[int]]) -> bool:
-    """Whether a notice tells its reader the truth of that hour: "called off" is none where another visit stands then.
+    """Whether a notice is true of its hour: "called off" is wrong if the reader has another visit at that time.
 
-    A text names an hour, never a kind of visit, so that its reader would stay away from the other one too.
+    A text names an hour, never a kind of visit, so its reader would miss the other visit too.
     """
     return wanted.wording not in {"called_off", "closed"} or standing.get(visit.starts_at, frozenset()) <= {visit.id}
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is to be told of one visit: the notice it alone would get, and the wall clock its reader knew."""
+    """The news of one visit: the notice it would get by itself, and the wall clock its reader knew."""
 
     visit: Visit
     was: datetime
@@ -139,9 +137,9 @@ class News:
 
 
 def merged(news: Sequence[News]) -> list[list[News]]:
-    """The news of one reader as it is told: one text for each kind of change, the earliest visit first.
+    """One reader's news grouped into texts: one for each kind of change, the earliest visit first.
 
-    What cannot be told by text is apart from what can, by its reason. The same whatever the order it comes in.
+    News that cannot be sent is grouped apart, by its reason. The order of the input does not matter.
     """
     groups: dict[tuple[str, Reason | None], list[News]] = {}
     for one in sorted(news, key=lambda one: (one.visit.starts_at, one.visit.id)):
@@ -150,12 +148,12 @@ def merged(news: Sequence[News]) -> list[list[News]]:
 
 
 def window_of(group: Sequence[News]) -> Notice:
-    """The notice among them whose window shuts first: theirs is the window of the text that tells them all."""
+    """The notice whose window closes first; its window is that of the text for the whole group."""
     return min((one.notice for one in group), key=lambda one: (one.closes_at, one.opens_at))
 
 
 def untold(candidates: Sequence[Candidate], gone: Sequence[Gone]) -> list[Visit]:
-    """The visits that were added to a day after its text had gone, and that no text to come speaks of."""
+    """The visits added to a day after its text was sent, which no future text covers."""
     went = {(one.reader, one.key): one.visits for one in gone}
     missed: dict[int, Visit] = {}
     covered: set[int] = set()
@@ -172,7 +170,7 @@ def untold(candidates: Sequence[Candidate], gone: Sequence[Gone]) -> list[Visit]
 
 
 def added(reader: Reader, visit: Visit, policy: Policy, now: datetime) -> Notice | None:
-    """The notice of a visit that was added to a day whose text has gone; None where there is no moment left for it."""
+    """The notice of a visit added to a day after its text was sent; None if there is no time left to send it."""
     _, reason = sift(reader, [visit], policy)
     closes_at = visit.starts_at - LAST_USEFUL
     opens_at = next_allowed(for_news(reader, visit.starts_at, now), now)
@@ -182,9 +180,9 @@ def added(reader: Reader, visit: Visit, policy: Policy, now: datetime) -> Notice
 
 
 def for_news(reader: Reader, at: datetime, now: datetime) -> Reader:
-    """The reader with the hours in which news about `at` may come: of today and tomorrow from 8 to 21 o'clock.
+    """The reader with the quiet hours for news about `at`: for today and tomorrow, news may go from 8 a.m. to 9 p.m.
 
-    The person's own hours stay. The site's come first in `Reader.quiet`.
+    It replaces the site's hours, which are first in `Reader.quiet`. The person's own hours stay.
     """
     days = (to_wall(at, reader.zone).date() - to_wall(now, reader.zone).date()).days
     site, *own = reader.quiet
@@ -194,7 +192,7 @@ def for_news(reader: Reader, at: datetime, now: datetime) -> Reader:
 
 
 def may_be_texted(reader: Reader, policy: Policy, *, dated: bool) -> Reason | None:
-    """What stands in the way of any text to this reader; `dated` ones need a verified number too (L-39)."""
+    """The reason why no text may go to this reader, or None; `dated` texts also need a verified number (L-39)."""
     if not reader.consented:
         return Reason.NO_CONSENT
     if reader.opted_out:
@@ -208,9 +206,9 @@ def may_be_texted(reader: Reader, policy: Policy, *, dated: bool) -> Reason | No
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """A text that no lead asked for, whose moment has come.
+    """A due text that no lead asked for.
 
-    `reader` is None for a number that is no one's; `opted_out` says whether the number sent STOP.
+    `reader` is None for a number that belongs to no one; `opted_out` says whether the number sent STOP.
     """
 
     sort: Sort
@@ -222,7 +220,7 @@ class Unplanned:
 
 
 def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait | Stop:
-    """Whether it may go now, judged again: a STOP, a changed visit or the night may have come in between."""
+    """Whether a due text may still be sent: a STOP, a changed visit or quiet hours may have come in between."""
     reader = due.reader
     if due.sort is Sort.SAFETY:
         return Go(due.visits)
@@ -231,10 +229,10 @@ def guard_unplanned(due: Unplanned, policy: Policy, now: datetime) -> Go | Wait 
     if reader is None:
         if due.sort is not Sort.STAFF:
             return Stop(Reason.NO_CONSENT)
-        return Stop(Reason.OPTED_OUT) if due.opted_out else Go(())  # a sample that staff sent to a phone of their own
+        return Stop(Reason.OPTED_OUT) if due.opted_out else Go(())  # a sample that staff sent to their own phone
     visits = due.visits
     if due.sort is Sort.NOTICE and due.tells:
-        # Of what was changed again another notice says how.
+        # A visit that changed again has another notice.
         visits = tuple(one for one in visits if str(standing_of(one, policy)) == due.tells.get(one.id))
         if not visits:
             return Stop(Reason.NOT_BOOKED)

@@ -1,7 +1,7 @@
 """Who may be texted, about what, and when: readers, their quiet hours, visits, and the site rules
 (docs/design.md#the-planner).
 
-Instants are aware UTC; wall-clock times are naive and belong to the zone beside them.
+Instants are aware UTC. Wall-clock times are naive; each has its zone next to it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ A_DAY = timedelta(days=1)
 
 
 class Reason(StrEnum):
-    """Why a text does not go (docs/design.md#reasons)."""
+    """Why a text is not sent (docs/design.md#reasons)."""
 
     NO_CONSENT = "no_consent"
     OPTED_OUT = "opted_out"
@@ -36,9 +36,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From `starts` up to, not including, `ends`, on the reader's wall clock; over midnight when `starts` is later.
+    """From `starts` to just before `ends` on the reader's wall clock, across midnight if `starts` is later.
 
-    Equal times mean that no hour is quiet.
+    Equal times mean no quiet hours.
     """
 
     starts: time
@@ -58,21 +58,21 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of a site: leads, the upper bounds of the caps, and the dates on which it is closed."""
+    """The rules of a site: leads, the upper limits of the caps, and the dates on which it is closed."""
 
     leads: tuple[Lead, ...]
     series_leads: tuple[Lead, ...]
     per_day: int
     per_week: int
     closures: frozenset[date] = frozenset()
-    verify: bool = True  # a number that no one verified gets no text about a visit (L-39)
+    verify: bool = True  # an unverified number gets no text about a visit (L-39)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """A recipient as the planner sees one: who may be texted, about what, how often, and at which hours.
 
-    `also_zones` are those the person may be in where no one said which: a minute that is quiet in any is quiet (L-23).
+    `also_zones` are other zones the person may be in when the zone is a guess: quiet in one of them is quiet (L-23).
     """
 
     id: int
@@ -87,14 +87,14 @@ class Reader:
     per_day: int | None = None
     per_week: int | None = None
     also_zones: tuple[str, ...] = ()
-    digest: bool = False  # chose one text on Sunday with the week ahead
+    digest: bool = False  # chose one text on Sunday for the week ahead
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A reminder to the number that has gone, or is on the wire: to whom, which, when it was last handed over, about
-    which visits. Only reminders count against the caps. `failed` is one that no phone is known to have got: it counts,
-    and reminds of nothing. One that went `elsewhere`, to a phone its reader had before, does not count either.
+    """A reminder to the number that was sent or is on the wire: its reader and key, when it was last handed over, and
+    its visits. Only reminders count against the caps. A `failed` one did not reach a phone, as far as we know: it
+    counts but reminds no one. One sent `elsewhere`, to the reader's earlier phone, does not count either.
     """
 
     reader: int
@@ -107,7 +107,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice that says to a reader when a visit is: gone at `at`, or to go then. `wall` is the place's clock."""
+    """A notice that tells a reader when a visit is, sent or due at `at`. `wall` is the place's clock."""
 
     reader: int
     visit: int
@@ -117,7 +117,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One appointment as the planner sees it. `id` is whatever the caller knows it by."""
+    """One appointment as the planner sees it. The caller chooses `id`."""
 
     id: int
     kind: Kind
@@ -127,13 +127,13 @@ class Visit:
     status: str  # booked, tentative, cancelled, attended, missed
     repeats: bool  # one of a series that repeats
     first: bool  # the first visit after discharge (S-23)
-    leads: tuple[Lead, ...] | None  # what the series asks for itself
+    leads: tuple[Lead, ...] | None  # the series' own leads
     plan_status: str  # active, paused, ended
-    mode: Mode = Mode.IN_PERSON  # how it happens: it decides the words
+    mode: Mode = Mode.IN_PERSON  # decides the words
 
 
 def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
-    """How far ahead texts about this visit go (docs/design.md#leads)."""
+    """How far ahead texts about this visit are sent (docs/design.md#leads)."""
     if visit.leads is not None:
         return visit.leads
     if visit.repeats and not visit.first:
@@ -142,7 +142,7 @@ def leads_of(visit: Visit, policy: Policy) -> tuple[Lead, ...]:
 
 
 def sift(reader: Reader, visits: Sequence[Visit], policy: Policy) -> tuple[list[Visit], Reason | None]:
-    """The visits a text to this reader may be about, and what stands in the way if there are none."""
+    """The visits that a text to this reader may name, and the reason if there are none."""
     if not reader.consented:
         return [], Reason.NO_CONSENT
     if reader.opted_out:
@@ -160,7 +160,7 @@ def sift(reader: Reader, visits: Sequence[Visit], policy: Policy) -> tuple[list[
     agreed = [visit for visit in booked if visit.kind.category(reader.role) in reader.categories]
     if not agreed:
         return [], Reason.CATEGORY_OFF
-    # A closed site calls off its own visits, never a meeting elsewhere.
+    # A closed site cancels its own visits, never a meeting elsewhere.
     on = [visit for visit in agreed if visit.kind.is_open_meeting or visit.wall.date() not in policy.closures]
     if not on:
         return [], Reason.CLOSED
@@ -168,7 +168,7 @@ def sift(reader: Reader, visits: Sequence[Visit], policy: Policy) -> tuple[list[
 
 
 def quiet_around(reader: Reader, instant: datetime) -> Iterator[tuple[QuietHours, str, datetime]]:
-    """The quiet hours that `instant` falls into, each with the zone and the wall-clock time there."""
+    """The quiet hours that include `instant`, each with its zone and the wall-clock time there."""
     for zone in (reader.zone, *reader.also_zones):
         wall = to_wall(instant, zone)
         for quiet in reader.quiet:
@@ -184,7 +184,7 @@ def is_quiet(reader: Reader, instant: datetime) -> bool:
 def next_allowed(reader: Reader, instant: datetime) -> datetime:
     """`instant` itself, or the first minute after it at which this reader may be texted.
 
-    Where the hours leave no minute of the day, a year later: past the end of any window.
+    If the quiet hours cover the whole day, it is a year later, past the end of any window.
     """
     for _ in range(4 * len(reader.quiet) * (1 + len(reader.also_zones)) + 2):
         around = next(quiet_around(reader, instant), None)
@@ -192,7 +192,7 @@ def next_allowed(reader: Reader, instant: datetime) -> datetime:
             return instant
         quiet, zone, wall = around
         day = wall.date() if quiet.ends > wall.time() else wall.date() + A_DAY
-        # On the day a zone falls back the first reading of `ends` may already lie behind us.
+        # On the day a zone falls back, the first reading of `ends` may already be past.
         instant = max(to_instant(datetime.combine(day, quiet.ends), zone), instant + timedelta(seconds=1))
     return instant + timedelta(days=366)
 

@@ -1,7 +1,7 @@
-"""Which reminders go, of those that could: the weekly digest, the caps, and one text a day about a day
+"""Choose which of the possible reminders are sent: the weekly digest, the caps, and one text a day about one day
 (docs/design.md#caps).
 
-Preview and planning are `plan`, so what a coordinator saw is what is stored.
+Preview and planning both call `plan`, so what a coordinator sees is what is stored.
 """
 
 from collections import Counter
@@ -24,16 +24,16 @@ def plan(
     gone: Sequence[Gone] = (),
     told: Sequence[Told] = (),
 ) -> list[Candidate]:
-    """Every reminder that could go to one number, in the order in which their windows open; `goes_at` of those that do.
+    """Every possible reminder to one number, in the order in which the windows open; chosen ones have `goes_at`.
 
     `parties` are the readers who use the number, each with their visits: two patients on one number never share a
-    text, but they share the caps. `gone` are the number's reminders of the last two weeks, `told` what notices say of
-    its readers' visits. Give the visits of whole days, also those that have begun. The same input gives the same
-    answer, however often it is asked.
+    text, but they share the caps. `gone` are the number's reminders of the last two weeks, and `told` what notices say
+    about its readers' visits. Give the visits of whole days, including those that have begun. The same input always
+    gives the same answer.
 
-    Every visit gets one reminder before any gets a second; for that one the text of the day before is preferred, then
-    the one of the same day, then earlier ones. Where the day of a visit's only reminder is full, it goes on the next
-    day that has room, if its window is still open then.
+    Every visit gets one reminder before any gets a second. For the first one, the text of the day before is preferred,
+    then one of the same day, then earlier ones. If the day of a visit's only reminder is full, it goes on the next
+    day that has room, provided its window is still open.
     """
     choice = _Choice(parties, policy, gone)
     for reader, visits in parties:
@@ -46,7 +46,7 @@ def plan(
 def _without_told(
     candidates: Sequence[Candidate], told: Sequence[Told], gone: Mapping[str, Gone]
 ) -> Sequence[Candidate]:
-    """The candidates; a notice that says the same visits and times within the day before a reminder takes its place."""
+    """The candidates, less those replaced by a notice that names the same visits and times within the day before."""
     if not told:
         return candidates
     return [
@@ -68,11 +68,11 @@ def _is_told(candidate: Candidate, goes_at: datetime, told: Sequence[Told]) -> b
 
 @dataclass(slots=True)
 class _Text:
-    """One text that could go: the earliest candidate of a reader's visits on one day, with those it speaks for."""
+    """One possible text: the earliest candidate about a reader's day of visits, with those merged into it."""
 
     head: Candidate
     parts: list[Candidate]
-    late: bool = False  # its own day was full; it goes only where a visit has no other reminder
+    late: bool = False  # its own day was full; it is sent only if a visit has no other reminder
 
     @classmethod
     def of(cls, candidate: Candidate, *, late: bool = False) -> "_Text":
@@ -83,21 +83,21 @@ class _Text:
         assert self.head.goes_at is not None
         return self.head.goes_at
 
-    def takes_in(self, reader: Reader, later: Candidate) -> bool:
-        """Whether it still goes on the day when `later` opens, and early enough to speak for both."""
+    def covers(self, reader: Reader, later: Candidate) -> bool:
+        """Whether it is sent on the day when `later` opens, and early enough for both."""
         assert later.goes_at is not None
         same_day = day_of(self.at, reader) >= day_of(later.opens_at, reader)
         return same_day and self.at < _merged_close(self.head, later)
 
-    def take_in(self, later: Candidate) -> None:
-        """Speak for `later` too."""
+    def merge(self, later: Candidate) -> None:
+        """Cover `later` too."""
         about = sorted({*self.head.visits, *later.visits}, key=attrgetter("starts_at", "id"))
         self.head = replace(self.head, closes_at=_merged_close(self.head, later), visits=tuple(about))
         self.parts.append(later)
 
 
 def _merged_close(earlier: Candidate, later: Candidate) -> datetime:
-    """When a text about both shuts: with that of the earlier visit."""
+    """When the window of a text about both closes: with that of the earlier visit."""
     first, second = earlier.visits[0].starts_at, later.visits[0].starts_at
     if first == second:
         return max(earlier.closes_at, later.closes_at)
@@ -105,12 +105,12 @@ def _merged_close(earlier: Candidate, later: Candidate) -> datetime:
 
 
 def _texts(reader: Reader, candidates: Iterable[Candidate]) -> list[_Text]:
-    """One text a day about one day of visits, from candidates in the order in which they open."""
+    """One text a day about one day of visits, from candidates in the order in which their windows open."""
     texts: list[_Text] = []
     for candidate in candidates:
         for text in texts:
-            if text.takes_in(reader, candidate):
-                text.take_in(candidate)
+            if text.covers(reader, candidate):
+                text.merge(candidate)
                 break
         else:
             texts.append(_Text.of(candidate))
@@ -118,7 +118,7 @@ def _texts(reader: Reader, candidates: Iterable[Candidate]) -> list[_Text]:
 
 
 class _Choice:
-    """What goes to one number. Texts are taken reader by reader, and chosen for the number as a whole."""
+    """The choice for one number. Candidates come in reader by reader; texts are chosen for the number as a whole."""
 
     def __init__(self, parties: Sequence[tuple[Reader, Sequence[Visit]]], policy: Policy, gone: Sequence[Gone]) -> None:
         self._readers = {reader.id: reader for reader, _ in parties}
@@ -135,14 +135,14 @@ class _Choice:
         self._gone: dict[int, Mapping[str, Gone]] = {}
 
     def take(self, reader: Reader, candidates: Sequence[Candidate], gone: Mapping[str, Gone], now: datetime) -> None:
-        """A reader's candidates; `gone` are the reader's reminders that have gone, by key."""
+        """Add a reader's candidates; `gone` are the reader's reminders that have already been sent, by key."""
         self._waiting[reader.id] = list(candidates)
         self._gone[reader.id] = gone
         if reader.digest:
             self._digests += [(week, reader) for week in _weeks(reader, candidates, now, gone)]
 
     def made(self) -> list[Candidate]:
-        """Every candidate as it was decided."""
+        """Every candidate with its decision."""
         self._choose_digests()
         open_texts: list[_Text] = []
         for reader_id, candidates in self._waiting.items():
@@ -159,14 +159,13 @@ class _Choice:
                 else:
                     self._count[day_of(going, reader)] += 1
             self._made.append(text)
-            if going is not None and not _is_lost(
-                self._gone[reader.id].get(text.key)
-            ):  # after one that failed the week has its own reminders
+            # After a digest that failed, the week gets its daily reminders.
+            if going is not None and not _is_lost(self._gone[reader.id].get(text.key)):
                 self._reminded |= {(reader.id, visit) for visit in week.says}
                 self._waiting[reader.id] = [self._said_by(week, one) for one in self._waiting[reader.id]]
 
     def _said_by(self, week: "_Week", one: Candidate) -> Candidate:
-        """A reminder that a digest replaces: all of its week but the first visit's after discharge."""
+        """The reminder, merged if the digest replaces it: all of its week but the first visit after discharge."""
         replaced = (
             one.goes_at is not None
             and one.key not in self._gone[one.reader]
@@ -177,7 +176,7 @@ class _Choice:
         return replace(one, goes_at=None, reason=Reason.MERGED_INTO) if replaced else one
 
     def _open(self, reader: Reader, candidates: Sequence[Candidate]) -> list[_Text]:
-        """The texts that are still to be decided. What has gone stays; what it said need not be said again that day."""
+        """The texts still to decide. Sent ones stay, and what they said is not repeated that day."""
         gone = self._gone[reader.id]
         by_day: dict[date, list[Candidate]] = {}
         for one in candidates:
@@ -192,7 +191,7 @@ class _Choice:
                 elif any(_was_said(reader, one, gone[earlier.key]) for earlier in went):
                     self._made.append(replace(one, goes_at=None, reason=Reason.MERGED_INTO))
                 elif self._missed_its_day(reader, one):
-                    if went:  # what was added to the day since is told by a notice
+                    if went:  # a notice covers what was added to the day since
                         self._made.append(replace(one, goes_at=None, reason=Reason.CAP_DAY))
                     else:
                         texts.append(_Text.of(one, late=True))
@@ -202,13 +201,13 @@ class _Choice:
         return texts
 
     def _missed_its_day(self, reader: Reader, one: Candidate) -> bool:
-        """Whether the day on which it should have gone is over and was full: then it takes no other text's place."""
+        """Whether the day on which it was due is over and was full: then it takes no other text's place."""
         assert one.goes_at is not None
         opened_on = day_of(one.opens_at, reader)
         return opened_on < day_of(one.goes_at, reader) and self._full(opened_on) is Reason.CAP_DAY
 
     def _choose(self, texts: list[_Text]) -> None:
-        """First one reminder for each visit, by importance; then the others, while the caps have room."""
+        """Choose one reminder for each visit first, by importance; then the others, while the caps have room."""
         left = {id(text): text for text in texts}
         about: dict[tuple[int, int], list[_Text]] = {}
         for text in texts:
@@ -222,7 +221,7 @@ class _Choice:
         while pending:
             text = pending.pop(0)
             reader = self._readers[text.head.reader]
-            # A second reminder whose own day was full does not come back on the next.
+            # A second reminder whose own day was full is not moved to the next.
             days = {day_of(text.at, reader), day_of(text.head.opens_at, reader)}
             why = next(filter(None, map(self._full, sorted(days))), None)
             if why is None:
@@ -231,7 +230,7 @@ class _Choice:
                 pending = sorted([*pending, *self._drop(text, why)], key=_rank)
 
     def _remind_once(self, key: tuple[int, int], texts: Sequence[_Text], left: dict[int, _Text]) -> None:
-        """Let one text about this visit go, the preferred one for which there is room."""
+        """Choose one text about this visit: the preferred one for which there is room."""
         texts = sorted(texts, key=lambda text: _preference(text, key[1]))
         reader = self._readers[key[0]]
         for text in texts:
@@ -248,9 +247,9 @@ class _Choice:
                 return
 
     def _later(self, reader: Reader, text: _Text) -> datetime | None:
-        """The first allowed minute of a later day that has room, while the text's window is open.
+        """The first allowed minute of a later day that has room, while the text's window is open; else None.
 
-        Only where the day was full: in a full week a later day takes the place of another visit's reminder.
+        A full week gives None: a later day in it would take the place of another visit's reminder.
         """
         day = day_of(text.at, reader)
         while self._full(day) is not Reason.CAP_WEEK:
@@ -264,7 +263,7 @@ class _Choice:
         return None
 
     def _full(self, day: date) -> Reason | None:
-        """Which cap of the number leaves no room for one more reminder on that day (L-6)."""
+        """The cap that leaves the number no room for another reminder on that day (L-6), or None."""
         if self._count[day] >= self._per_day:
             return Reason.CAP_DAY
         if busiest_week(self._count, day) >= self._per_week:
@@ -279,26 +278,26 @@ class _Choice:
         self._made += [replace(one, goes_at=None, reason=Reason.MERGED_INTO) for one in text.parts[1:]]
 
     def _drop(self, text: _Text, why: Reason) -> list[_Text]:
-        """Let a text not go; what was merged into it is judged again."""
+        """Drop a text; the candidates merged into it are decided again."""
         first, *others = text.parts
         self._made.append(replace(first, goes_at=None, reason=why))
         return _texts(self._readers[first.reader], others)
 
 
 def _is_lost(gone: Gone | None) -> bool:
-    """Whether a reminder has gone and reminds of nothing."""
+    """Whether a reminder was sent but reminds no one."""
     return gone is not None and (gone.failed or gone.elsewhere)
 
 
 def _was_said(reader: Reader, later: Candidate, earlier: Gone) -> bool:
-    """Whether a reminder that has gone said, on the day `later` opens or after, all that `later` would."""
+    """Whether a sent reminder said all that `later` would, on the day when `later` opens or after."""
     if _is_lost(earlier) or day_of(earlier.at, reader) < day_of(later.opens_at, reader):
         return False
     return {visit.id for visit in later.visits} <= earlier.visits
 
 
 def _importance(visit: Visit) -> int:
-    """Who wins when a cap binds: the first visit after discharge, one-offs, individual visits, groups, meetings."""
+    """The rank when a cap binds: the first visit after discharge, one-offs, individual visits, groups, meetings."""
     if visit.first:
         return 0
     if visit.kind.is_open_meeting:
@@ -314,7 +313,7 @@ def _lead_rank(candidate: Candidate) -> int:
 
 
 def _preference(text: _Text, visit_id: int) -> tuple[bool, int, datetime]:
-    """The text of the day before comes first, then the one of the same day, then earlier ones, the latest first."""
+    """The sort key: the text of the day before first, then that of the same day, then earlier ones."""
     ranks = [_lead_rank(part) for part in text.parts if visit_id in {visit.id for visit in part.visits}]
     return text.late, min(ranks), text.at
 
@@ -327,7 +326,7 @@ def _rank(text: _Text) -> tuple[int, datetime, int, datetime, int, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Week:
-    """A digest: the week's first day, its text, and the visits that it says."""
+    """A digest: the week's first day, its text, and the visits that it names."""
 
     monday: date
     text: Candidate
@@ -335,7 +334,7 @@ class _Week:
 
 
 def _weeks(reader: Reader, candidates: Sequence[Candidate], now: datetime, gone: Mapping[str, Gone]) -> list[_Week]:
-    """The digests of a reader who chose one: on Sunday 17:00 the week ahead. One visit in a week needs no digest."""
+    """The digests of a reader who chose them: on Sunday at 17:00, for the week ahead. One visit needs no digest."""
     by_monday: dict[date, set[Visit]] = {}
     for one in candidates:
         if one.goes_at is not None:
@@ -353,7 +352,7 @@ def _weeks(reader: Reader, candidates: Sequence[Candidate], now: datetime, gone:
             found.append(_Week(monday, replace(text, goes_at=gone[key].at), gone[key].visits))
             continue
         goes_at = next_allowed(reader, max(opens_at, now))
-        # A week whose digest can no longer go has its own reminders instead; a row of it that is there is history.
+        # A week whose digest can no longer be sent gets its daily reminders; a stored row of the digest is history.
         if len(about) >= 2 and opens_at < closes_at and goes_at < closes_at:
             found.append(_Week(monday, replace(text, goes_at=goes_at), frozenset(visit.id for visit in about)))
     return found

@@ -1,8 +1,8 @@
 """What was agreed: the plan document every source becomes, its dates, programs and leads. Pure.
 
-`read` is the one way in: it takes what TOML, JSON or a form gave and returns a checked `PlanDocument`, or raises
-`PlanRefused` with every problem at once. `occurrences` gives the dates of a series; `to_instant` and `to_wall` are the
-one way between wall clocks and instants.
+`read` is the only way in: it takes data from TOML, JSON or a form and returns a checked `PlanDocument`, or raises
+`PlanRefused` with every problem at once. `occurrences` gives the dates of a series. Only `to_instant` and `to_wall`
+convert between wall clocks and instants.
 """
 
 from reminders.plans.counting import not_told, notes_on, uncounted, uncounted_in
@@ -10,7 +10,7 @@ from reminders.plans.document import ENDINGS, Consent, Patient, Plan, PlanDocume
 from reminders.plans.fields import (
     Known,
     UnfitError,
-    catalogue,
+    catalog,
     is_fictional,
     other_zones,
     read_zone,
@@ -53,7 +53,7 @@ __all__ = [
     "Recipient",
     "Series",
     "UnfitError",
-    "catalogue",
+    "catalog",
     "expand",
     "find_phone",
     "is_fictional",

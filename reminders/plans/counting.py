@@ -1,7 +1,7 @@
-"""When a yes counts: what is missing to texts although someone said yes, box by box.
+"""When a yes counts, and which fields are missing when it does not.
 
-A plan file or a program may bring a yes that does not count yet: it is kept, no text goes, and a note says why. A
-person who enters one by hand is stopped at the box instead, since they can put it right at once.
+A yes in a plan file or from another program may not count yet: we keep it, send no text, and say why in a note. A
+person who enters one by hand is stopped at the field instead, since they can fix it at once.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,12 +12,12 @@ from reminders.plans.document import PlanDocument
 from reminders.plans.kinds import Category
 from reminders.plans.reading import Problem
 
-# What a patient can be texted about; every text to another person is of the category `family`.
+# What a patient can be texted about. Every text to another person is in the category `family`.
 _OF_A_PATIENT = frozenset({Category.APPOINTMENTS, Category.MEETINGS, Category.WELLNESS})
 
 
 class Said(Protocol):
-    """What someone said about texts: a `Consent`, or one as it is on record."""
+    """What someone said about texts: a `Consent`, or a recorded one."""
 
     @property
     def said(self) -> str:
@@ -33,13 +33,13 @@ class Said(Protocol):
 
     @property
     def expires_on(self) -> date | None:
-        """The last day it holds."""
+        """The last day on which it is valid."""
 
 
 def uncounted(consent: Said, today: date, *, own: bool) -> tuple[Problem, ...]:
-    """What keeps a yes from counting on `today`, each at its box; empty for a yes that counts, and for a no.
+    """What keeps a yes from counting on `today`, by field; empty for a yes that counts, and for a no.
 
-    `own` is whether it is the patient's, not another person's.
+    `own` says whether it is the patient's own yes.
     """
     if consent.said != "yes":
         return ()
@@ -54,7 +54,7 @@ def _uncounted(consent: Said, today: date, *, own: bool) -> Iterator[tuple[str, 
     if not own and Category.FAMILY not in consent.categories:
         yield "categories", "must include family; else no text goes to them"
     if consent.expires_on is not None and consent.expires_on < today:
-        yield "expires_on", "has passed, so the consent holds no more"
+        yield "expires_on", "has passed, so the consent is no longer valid"
 
 
 def uncounted_in(document: PlanDocument, today: date) -> tuple[Problem, ...]:
@@ -70,7 +70,7 @@ def uncounted_in(document: PlanDocument, today: date) -> tuple[Problem, ...]:
 
 
 def not_told(document: PlanDocument) -> tuple[tuple[str, str], ...]:
-    """The other people of a plan who get no text whatever happens: the key of each, and why in plain words."""
+    """The other people of a plan who can get no text: each one's key, and why in plain words."""
     named = {name for series in document.all_series() for name in series.for_}
     found = []
     for other in document.recipients:
@@ -86,7 +86,7 @@ def not_told(document: PlanDocument) -> tuple[tuple[str, str], ...]:
 
 
 def notes_on(document: PlanDocument, today: date) -> tuple[str, ...]:
-    """What someone who hands in a plan should know of its consents, a sentence each."""
+    """What someone who submits a plan should know about its consents, one sentence each."""
     missing = (f"a yes does not count yet: {one.where} {one.problem}" for one in uncounted_in(document, today))
     silent = (f"{key} gets no texts: {why}" for key, why in not_told(document))
     return (*missing, *silent)

@@ -44,7 +44,7 @@ def _programs(value: object) -> str | tuple[str, ...]:
 
 
 class Plan(Section):
-    """`[plan]`. `site` is a site's key; dates are the site's; `program_times` are the place's wall clock."""
+    """`[plan]`. `site` is a site's key, dates are the site's, and `program_times` are on the place's wall clock."""
 
     ref: Ref
     site: Ref
@@ -60,7 +60,7 @@ class Plan(Section):
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """The programs whose series are added to the plan's own."""
+        """The programs whose series are added to those of the plan."""
         if self.program is None:
             return ()
         return (self.program,) if isinstance(self.program, str) else self.program
@@ -74,8 +74,8 @@ class Plan(Section):
 class Patient(Section):
     """`[patient]`. `phone` is E.164; `language` a BCP 47 tag as given; `zone` None means the site's.
 
-    `texting_hours` are the patient's wall clock, from and until. `same_person` says that another name and another
-    number under a reference that is known are a change and no slip; it is said of one import and not kept.
+    `texting_hours` are from and until, on the patient's wall clock. `same_person` says that a new name and number
+    under a known reference are a change and not a mistake; it holds for one import and is not stored.
     """
 
     ref: Ref
@@ -94,15 +94,15 @@ class Patient(Section):
 
 
 def is_minor(born_on: date, on: date) -> bool:
-    """Whether who was born then is under 18 on a day (L-56)."""
+    """Whether a person born on `born_on` is under 18 on the day `on` (L-56)."""
     birthday_to_come = (on.month, on.day) < (born_on.month, born_on.day)
     return on.year - born_on.year - birthday_to_come < 18
 
 
 class Consent(Section):
-    """`[consent]`: what one person said about getting texts, and how that is known (L-50).
+    """`[consent]`: what one person said about getting texts, and how we know (L-50).
 
-    `per_day` and `per_week` are the texts agreed to; `expires_on` is the last day it holds.
+    `per_day` and `per_week` are the texts agreed to; `expires_on` is the last day on which it is valid.
     """
 
     said: Annotated[Literal["yes", "no"], choice("yes", "no")]
@@ -133,7 +133,7 @@ class Recipient(Section):
 
 
 class PlanDocument(Section):
-    """What was agreed, whole and checked. Made by `read` only."""
+    """What was agreed, complete and checked. Only `read` makes one."""
 
     plan: Plan
     patient: Patient
@@ -142,7 +142,7 @@ class PlanDocument(Section):
     series: tuple[Series, ...] = ()
 
     def all_series(self) -> tuple[Series, ...]:
-        """The plan's own series and then its programs', whose family sessions are for everyone that the plan names."""
+        """The plan's own series, then its programs'. Their family sessions are for everyone whom the plan names."""
         first, times = self.plan.week_1_starts_on, self.plan.program_times
         added = [one for name in self.plan.programs for one in expand(programs()[name], first, times)]
         family = ("self", *(other.key for other in self.recipients))
@@ -152,9 +152,9 @@ class PlanDocument(Section):
         )
 
     def canonical(self) -> bytes:
-        """The document as JSON with a fixed order of keys and without what is at its default; `read` takes it back.
+        """The document as JSON with a fixed order of keys and no default values; `read` accepts it.
 
-        Equal documents give equal bytes, whatever format they came in.
+        Equal documents give equal bytes, whatever their source format.
         """
         values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

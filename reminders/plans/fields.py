@@ -1,7 +1,7 @@
-"""How each sort of value in a plan document is read.
+"""How each type of value in a plan document is read.
 
-One function a sort. Each takes whatever TOML or JSON gave and returns the value, or raises UnfitError. The words never
-repeat the value, which may be someone's name in the wrong cell.
+There is one function for each type. It takes any TOML or JSON value and returns the checked value, or raises
+UnfitError. The message never repeats the value, which may be someone's name in the wrong field.
 """
 
 import re
@@ -26,7 +26,7 @@ class UnfitError(ValueError):
 
 
 class Section(BaseModel):
-    """One table of a plan document. Its `repr` shows nothing: it would put a person into a log line (promise 5)."""
+    """One table of a plan document. Its `repr` shows no values, to keep people out of log lines (promise 5)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -38,11 +38,11 @@ class Section(BaseModel):
 class Known:
     """What is known when a document is read.
 
-    `today` is the site's date; `languages` the codes of the catalogues there are; `region` the ISO 3166 country whose
-    phone format is assumed; `zone` and `site` what holds when a document names none; `sites` every site's key;
-    `fictional_numbers` whether numbers reserved for fiction and tests are welcome; `countries` (ISO 3166) whose numbers
-    may be texted, none for any; `ours` our own lines (E.164), which are no patient's. `accepted` says
-    that the document was accepted before: what a setting has narrowed since does not stop its reminders.
+    `today` is the site's date; `languages` the codes of the available catalogs; `region` the ISO 3166 country whose
+    phone format is assumed; `zone` and `site` the defaults; `sites` every site's key; `fictional_numbers` whether
+    numbers reserved for fiction and tests are accepted; `countries` (ISO 3166) those whose numbers may be texted, empty
+    for all; `ours` our own lines (E.164), which belong to no patient. `accepted` says that the document was accepted
+    before: a setting that has since become stricter does not stop its reminders.
     """
 
     today: date
@@ -88,7 +88,7 @@ def _text(longest: int) -> Callable[[object], str]:
             raise UnfitError("is empty")
         if len(text) > longest:
             raise UnfitError(f"is longer than {longest} characters")
-        # Bidirectional overrides make a page show another order than is stored.
+        # Bidirectional overrides make a page show characters in another order than they are stored.
         if any(
             unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in "\u202a\u202b\u202c\u202d\u202e" for c in text
         ):
@@ -102,14 +102,14 @@ def _ref(value: object) -> str:
     if isinstance(value, (int, float, date, time)) and not isinstance(value, bool):
         raise UnfitError("must be text; put it in quotes, so that 007 stays 007")
     text = _text(64)(value)
-    # One that cannot be seen would make another patient of it.
+    # An invisible character would make it another patient's reference.
     if not text.isprintable() or _INVISIBLE.search(text):
         raise UnfitError("contains a character that cannot be printed")
     return text
 
 
 def _name(value: object) -> str:
-    # What turns the line around is refused below or shown as a mark (SEC-16); joiners belong to some names.
+    # Direction marks are refused below or shown visibly (SEC-16); joiners belong to some names.
     kept = "\u200c\u200d\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     return _text(200)(without_invisible(value[:1000], keep=kept) if isinstance(value, str) else value)
 
@@ -127,7 +127,7 @@ def _day(value: object) -> date:
     if not isinstance(value, date):
         raise UnfitError("must be a date, such as 2026-12-01")
     if not 1900 <= value.year <= 2199:
-        raise UnfitError("lies outside the years 1900 to 2199; check the year")
+        raise UnfitError("is outside the years 1900 to 2199; check the year")
     return value
 
 
@@ -142,7 +142,7 @@ def _wall(value: object) -> datetime:
     if wall.microsecond:
         raise UnfitError("must be in whole seconds")
     if not 2000 <= wall.year <= 2199:
-        raise UnfitError("lies outside the years 2000 to 2199; check the year")
+        raise UnfitError("is outside the years 2000 to 2199; check the year")
     return wall
 
 
@@ -187,7 +187,7 @@ def _time_of_day(value: object) -> time:
 
 
 def whole_number(lowest: int, highest: int) -> BeforeValidator:
-    """A field that holds a whole number from `lowest` to `highest`; true and 3.0 are none."""
+    """A field that holds a whole number from `lowest` to `highest`; true and 3.0 are refused."""
 
     def read(value: object) -> int:
         if type(value) is not int or not lowest <= value <= highest:
@@ -204,16 +204,16 @@ def _yes_or_no(value: object) -> bool:
 
 
 def read_zone(value: object) -> str:
-    """The IANA zone of a place. UnfitError for anything else, with the place that is meant where that is clear."""
+    """The IANA zone of a place. Raises UnfitError for anything else, with the likely place if there is one."""
     if not isinstance(value, str):
         raise UnfitError('must be a time zone in quotes, such as "America/New_York"')
     if is_place(value):
         return value
     if (place := place_of(value)) is not None:
-        raise UnfitError(f'is no place, so its clock can be an hour off; name the place, perhaps "{place}"')
+        raise UnfitError(f'is not a place, so its clock can be an hour off; name the place, perhaps "{place}"')
     if is_zone(value):
         raise UnfitError(
-            'is no place, so its clock is not the one on the wall; name the place, such as "America/New_York"'
+            'is not a place, so its clock is not the one on the wall; name the place, such as "America/New_York"'
         )
     word = value[:64].strip().replace(" ", "_").casefold()
     folded = {name.casefold(): name for name in zones() if is_place(name)}
@@ -230,8 +230,8 @@ def _zone(value: object, info: ValidationInfo) -> str:
     return read_zone(value)
 
 
-def catalogue(tag: str) -> str:
-    """The code of the catalogue that serves a BCP 47 language tag: its primary language, so `es-MX` gives `es`."""
+def catalog(tag: str) -> str:
+    """The code of the catalog that serves a BCP 47 language tag: its primary language, so `es-MX` gives `es`."""
     return tag.partition("-")[0].lower()
 
 
@@ -242,30 +242,30 @@ def _language(value: object, info: ValidationInfo) -> str:
         raise UnfitError(f"must be a language tag in quotes, one of {offered}")
     tag = value.strip()
     well_formed = re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,7}", tag)
-    if not well_formed or catalogue(tag) not in languages:
+    if not well_formed or catalog(tag) not in languages:
         raise UnfitError(
             f"there are no texts in this language; choose one of {offered}, alone or with a region as in es-MX"
         )
     return tag
 
 
-MOST_GUESSES = 3  # a number that may be anywhere says nothing about where its owner is
+MOST_GUESSES = 3  # a number with more possible zones says nothing about where its owner is
 
 
 def other_zones(e164: str, zone: str) -> list[str]:
-    """The time zones its area code speaks for, where those are few and `zone` is none of them (L-23)."""
+    """The time zones of its area code, if there are few and `zone` is not among them (L-23)."""
     guessed = timezone.time_zones_for_number(phonenumbers.parse(e164))
     found = [name for name in guessed if is_zone(name)]
     return found if len(found) <= MOST_GUESSES and zone not in found else []
 
 
 def region_of(e164: str) -> str:
-    """The ISO 3166 code of the country that a number belongs to; empty where it is no country's."""
+    """The ISO 3166 code of a number's country; empty if it belongs to no country."""
     return phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or ""
 
 
 def is_fictional(e164: str) -> bool:
-    """Whether a number is no one's: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
+    """Whether no one has this number: 555-0100 … 555-0199 in any North American area code, or Twilio's +1500555xxxx."""
     return bool(re.fullmatch(r"\+1(?:[2-9][0-9]{2}55501[0-9]{2}|500555[0-9]{4})", e164))
 
 
@@ -287,7 +287,7 @@ _NEVER_TEXTED = {
     _TYPES.VOICEMAIL: "is a voicemail box",
     _TYPES.PERSONAL_NUMBER: "is a forwarding number, which can cost its caller more",
 }
-# In every North American area code, and to libphonenumber lines like any other.
+# These exist in every North American area code, and libphonenumber takes them for ordinary lines.
 _NOT_A_PERSONS = (
     (re.compile(r"\+1[0-9]{3}976[0-9]{4}"), "is a premium-rate number"),
     (re.compile(r"\+1[0-9]{3}5551212"), "is directory assistance"),
@@ -295,7 +295,7 @@ _NOT_A_PERSONS = (
 
 
 def _any_phone(value: object, info: ValidationInfo) -> str:
-    """Any phone number there is, as E.164: to look one up, or to call."""
+    """Any phone number, as E.164: to look up, or to call."""
     if not isinstance(info.context, Known):
         raise TypeError("documents are read with `read`, which knows the region")
     if not isinstance(value, str):
@@ -306,8 +306,8 @@ def _any_phone(value: object, info: ValidationInfo) -> str:
         own, code = phonenumbers.country_code_for_region(info.context.region), number.country_code
         there = region_of(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
         raise UnfitError(
-            f"can be read two ways: as a number of +{code}{f' ({there})' if there else ''}, or as one of"
-            f" {info.context.region} without its country code; write +{own} before a number of {info.context.region},"
+            f"can be read two ways: as a number in +{code}{f' ({there})' if there else ''}, or as one in"
+            f" {info.context.region} without its country code; write +{own} before a number in {info.context.region},"
             f" or +{code} and a space before the other"
         )
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -317,14 +317,14 @@ def _any_phone(value: object, info: ValidationInfo) -> str:
         return e164
     possible = phonenumbers.is_possible_number_with_reason(number)
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise UnfitError(_WHY_IMPOSSIBLE.get(possible, "has a wrong number of digits for a phone number"))
+        raise UnfitError(_WHY_IMPOSSIBLE.get(possible, "has the wrong number of digits for a phone number"))
     if not phonenumbers.is_valid_number(number):
         raise UnfitError("is not a number that is in use anywhere; check the digits")
     return e164
 
 
 def _phone(value: object, info: ValidationInfo) -> str:
-    """The number of a person who is to be texted, as E.164: never our own, never one that costs its caller more."""
+    """The number of a person to text, as E.164: never one of ours, and never one that costs its caller more."""
     e164 = _any_phone(value, info)
     if isinstance(info.context, Known) and not info.context.accepted:
         _check_texted(e164, info.context)
@@ -332,39 +332,39 @@ def _phone(value: object, info: ValidationInfo) -> str:
 
 
 def _check_texted(e164: str, known: Known) -> None:
-    """UnfitError for a number that is no person's, or one in a country whose numbers are not texted."""
+    """Raise UnfitError for a number that is not a person's, or is in a country that we do not text."""
     if e164 in known.ours:
         raise UnfitError("is our own number; give the person's")
     kind = phonenumbers.number_type(phonenumbers.parse(e164))
     why = _NEVER_TEXTED.get(kind) or next((why for those, why in _NOT_A_PERSONS if those.fullmatch(e164)), None)
-    # Twilio's numbers for tests lie in an area code of forwarding numbers.
+    # Twilio's test numbers are in an area code of forwarding numbers.
     if why is not None and not (kind == _TYPES.PERSONAL_NUMBER and is_fictional(e164)):
         raise UnfitError(f"{why}; give a mobile number of the person's own")
     region = region_of(e164)
     if region == "001":
         raise UnfitError("belongs to no country, as satellite phones do; give a mobile number of the person's own")
-    # 555-01xx is no one's in any area code: a demo may use them all, and a live line refused it before.
+    # 555-01xx belongs to no one in any area code: a demo may use them all, and live use has refused them above.
     if known.countries and region and not is_fictional(e164) and region not in known.countries:
         offered = ", ".join(sorted(known.countries))
         raise UnfitError(f"is a number in {region}, and texts go to {offered} only (sending.countries)")
 
 
-# Unicode's default-ignorable code points that are in no category of their own, and the keycap's frame.
+# Unicode's default-ignorable code points that have no category of their own, and the enclosing keycap.
 _INVISIBLE = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20e3\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 
 
 def without_invisible(text: str, *, keep: str = "") -> str:
-    """A short text without the characters that show as nothing, those of `keep` excepted, and without outer space."""
+    """A short text without invisible characters, except those in `keep`, and without surrounding space."""
     seen = _INVISIBLE.sub("", text[:1000])
     return "".join(one for one in seen if one in keep or unicodedata.category(one) != "Cf").strip()
 
 
 def _lacks_country_code(typed: str, number: phonenumbers.PhoneNumber, region: str) -> bool:
-    """Whether what follows a + is just as well a number of the region: +479 555 0143 is Norway's, or Arkansas's.
+    """Whether the digits after a + could also be a number in the region: +479 555 0143 is in Norway, or in Arkansas.
 
-    A break right after the country code says that it is one.
+    A break right after the country code shows that it is one.
     """
     own = phonenumbers.country_code_for_region(region)
     match = re.match(r"[\s(]*[+\uff0b]\s*(.*)", typed, re.DOTALL)
@@ -387,7 +387,7 @@ def _phone_number(text: str, region: str) -> phonenumbers.PhoneNumber:
     except phonenumbers.NumberParseException as error:
         too_long = error.error_type == phonenumbers.NumberParseException.TOO_LONG
         raise UnfitError("is too long for a phone number" if too_long else "is not a phone number") from None
-    # A number that merely parses loses its extension without a word (I-4).
+    # Parsing alone would silently drop the extension (I-4).
     if number.extension:
         raise UnfitError("has an extension; a text cannot reach one, so give a number of its own")
     if any(character.isalpha() for character in text):
@@ -423,12 +423,12 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
-        raise UnfitError("must name at least one; leave it out for the usual")
+        raise UnfitError("must name at least one; leave it out for the default")
     return _distinct(values)
 
 
 def _described(**words: Any) -> WithJsonSchema:
-    """What a JSON Schema says of a field that holds text."""
+    """The JSON Schema of a field that holds text."""
     return WithJsonSchema({"type": "string", **words})
 
 

@@ -1,4 +1,4 @@
-"""What sort of appointment a series is, how it happens, and which consent covers it."""
+"""The kinds of appointment, how a visit takes place, and which consent covers it."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ class Category(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a visit happens: it decides the words of a text, which never holds a link (L-35)."""
+    """How a visit takes place. It decides the words of a text, which never contains a link (L-35)."""
 
     IN_PERSON = "in_person"
     PHONE = "phone"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
 
     @property
     def is_open_meeting(self) -> bool:
-        """Whether it is a meeting of others that the person chose: it does not close with the site."""
+        """Whether it is a meeting run by others, which does not close with the site."""
         return self in {Kind.SUPPORT_MEETING, Kind.HOUSE_MEETING}
 
     @property
@@ -64,5 +64,5 @@ class Kind(StrEnum):
 
     @property
     def is_individual(self) -> bool:
-        """Whether it is one to one, so that the patient alone can confirm or change it."""
+        """Whether it is one-on-one, so that the patient alone can confirm or change it."""
         return self in {Kind.THERAPY_INDIVIDUAL, Kind.PSYCHIATRY, Kind.CHECK_UP, Kind.PEER_MENTOR}

@@ -1,7 +1,7 @@
 """Programs: named templates of a plan, kept as data in `programs/*.toml` (docs/domain.md: P-1 to P-16).
 
-A file holds `title`, `source` and its `[[series]]`: nothing of it ever reaches a text. A series names the weeks it
-meets in as `weeks = [1, 2, 6]`, or as `from_week`, `to_week` and perhaps `every_weeks`.
+A file has `title`, `source` and its `[[series]]`; none of it ever appears in a text. A series names its weeks as
+`weeks = [1, 2, 6]`, or as `from_week`, `to_week` and optionally `every_weeks`.
 """
 
 import tomllib
@@ -25,12 +25,12 @@ _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 class ProgramSeries:
     """One component of a program.
 
-    `weeks` are the weeks it meets in, ascending, counted from 1 and from the program's first day; a `monthly` one
-    meets once in each month of them, on its first date's weekday of the month. No `weekdays` means the weekday of the
-    program's first day. `minutes` is None where the source names no length. The program leaves the time of day
-    open, save that a series may stand `beside` an earlier one, `minutes_later` than it. `step` is what staff call the
-    step that the series belongs to; it is `tentative` until staff confirm that step (P-16). It happens in
-    person, unless the source says `how` else.
+    `weeks` are the weeks in which it meets, ascending, counted from 1 at the program's first day. A `monthly` series
+    meets once in each of their months, on the same weekday of the month as its first date. No `weekdays` means the
+    weekday of the program's first day. `minutes` is None if the source gives no length. The program leaves the time of
+    day open, but a series may be tied to an earlier one (`beside`), `minutes_later` than it. `step` is the staff's name
+    for the step that the series belongs to; the series is `tentative` until staff confirm that step (P-16). It takes
+    place in person unless the source says otherwise (`how`).
     """
 
     key: str
@@ -57,7 +57,7 @@ class ProgramSeries:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there are; of a monthly one three in 13 weeks."""
+        """The number of sessions; a monthly series has three in 13 weeks."""
         return len(self.weeks) * 3 // 13 if self.monthly else len(self.weeks) * max(len(self.weekdays), 1)
 
 
@@ -72,23 +72,23 @@ class Program:
 
     @property
     def weeks(self) -> int:
-        """How long the program is, in weeks."""
+        """The length of the program in weeks."""
         return max(series.to_week for series in self.series)
 
     @property
     def sessions(self) -> int:
-        """How many sessions there are, those of tentative steps included."""
+        """The number of sessions, including those of tentative steps."""
         return sum(series.sessions for series in self.series)
 
     @property
     def time_names(self) -> frozenset[str]:
-        """What times can be given for: every series by its key, and every kind there is."""
+        """The names that can be given a time: the key and the kind of every series."""
         return frozenset(name for series in self.series for name in (series.key, series.kind.value))
 
     def times(self, given: Mapping[str, time]) -> dict[str, time | None]:
-        """The time of day of each series by its key, under the times `given` by series key or by kind; None is open.
+        """The time of day of each series by its key, from the times `given` by series key or by kind; None is open.
 
-        One by key beats one by kind, and either beats `beside`.
+        A time by key wins over one by kind, and either wins over `beside`.
         """
         times: dict[str, time | None] = {}
         for series in self.series:
@@ -100,14 +100,14 @@ class Program:
         return times
 
     def open_times(self, given: Mapping[str, time]) -> tuple[ProgramSeries, ...]:
-        """The series whose times of day have yet to be given; what stands beside one is settled with it."""
+        """The series that still need a time of day, without those tied to another series."""
         times = self.times(given)
         return tuple(series for series in self.series if times[series.key] is None and series.beside is None)
 
 
 @cache
 def programs() -> Mapping[str, Program]:
-    """Every program there is, by its key."""
+    """Every program, by its key."""
     found: dict[str, Program] = {}
     for file in resources.files("reminders.plans").joinpath("programs").iterdir():
         if file.name.endswith(".toml"):
@@ -119,7 +119,7 @@ def programs() -> Mapping[str, Program]:
 
 
 def _series(table: dict[str, Any]) -> ProgramSeries:
-    """One `[[series]]` of a file; a name it does not know is a TypeError."""
+    """One `[[series]]` of a file. Raises TypeError for an unknown name."""
     if "weeks" not in table:
         last = table.pop("to_week") + 1
         table["weeks"] = range(table.pop("from_week"), last, table.pop("every_weeks", 1))
@@ -131,8 +131,7 @@ def _series(table: dict[str, Any]) -> ProgramSeries:
 def expand(program: Program, starts_on: date, times: Mapping[str, time]) -> list[Series]:
     """The series of a program whose week 1 starts on `starts_on`, at the `times` given by series key or by kind.
 
-    One series for each of the program's, in its order, named `<program>.<series>`. ValueError when a time is
-    left open.
+    They are in the program's order and named `<program>.<series>`. Raises ValueError if a time is open.
     """
     at = program.times(times)
     expanded = []
@@ -157,7 +156,7 @@ def expand(program: Program, starts_on: date, times: Mapping[str, time]) -> list
 
 
 def _dates(item: ProgramSeries, starts_on: date) -> tuple[date, str, tuple[date, ...]]:
-    """The first date of a component, its RRULE, and the dates that the rule gives and the component does not."""
+    """The first date of a component, its RRULE, and the dates of the rule to skip."""
     weekdays = item.weekdays or (_WEEKDAYS[starts_on.weekday()],)
     first = _days(starts_on, item.from_week, weekdays)[0]
     if item.monthly:
@@ -166,7 +165,7 @@ def _dates(item: ProgramSeries, starts_on: date) -> tuple[date, str, tuple[date,
         return first, f"FREQ=MONTHLY;BYDAY={place}{_WEEKDAYS[first.weekday()]};COUNT={item.sessions}", ()
     step = gcd(*(later - earlier for earlier, later in pairwise(item.weeks))) or 1
     spanned = range(item.from_week, item.to_week + 1, step)
-    # A program's weeks start on the weekday of its first day, and with an interval the rule's must do so too.
+    # A program's weeks start on the weekday of its first day. A rule with an interval needs the same start of week.
     every = f"INTERVAL={step};WKST={_WEEKDAYS[starts_on.weekday()]};" if step > 1 else ""
     rule = f"FREQ=WEEKLY;{every}BYDAY={','.join(weekdays)};COUNT={len(spanned) * len(weekdays)}"
     skip = tuple(day for week in spanned if week not in item.weeks for day in _days(starts_on, week, weekdays))

@@ -1,4 +1,4 @@
-"""From what a file or a request holds to a `PlanDocument`, or to every problem at once, in a coordinator's words."""
+"""Read the data of a file or request into a `PlanDocument`, or report every problem at once in plain words."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ from reminders.plans.recurrence import Series, check_dates, check_years, occurre
 
 M = TypeVar("M", bound=BaseModel)
 
-EARLIEST_YEAR = 2000  # of a discharge; earlier ones are slips of the keyboard
+EARLIEST_YEAR = 2000  # of a discharge; an earlier one is a typo
 MOST_SERIES = 200
 MOST_RECIPIENTS = 20
 MOST_VISITS_A_DAY = 12
@@ -37,8 +37,8 @@ class Problem:
         return f"{self.where}: {self.problem}"
 
 
-class PlanRefused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a plan, no error of ours
-    """A plan is refused whole; `problems` holds everything that is wrong with it, at least one."""
+class PlanRefused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a verdict on a plan, not a bug
+    """A plan is refused as a whole; `problems` has everything that is wrong with it, at least one."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -46,10 +46,10 @@ class PlanRefused(Exception):  # ruff: ignore[error-suffix-on-exception-name]  a
 
 
 def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
-    """The plan document that `data`, as TOML or JSON gave it, stands for.
+    """The plan document in `data`, as parsed from TOML or JSON.
 
-    Raises PlanRefused with every problem at once. No problem repeats a name, a phone
-    number or any other text of the plan; the names of unknown keys are shown.
+    Raises PlanRefused with every problem at once. No problem repeats a name, a phone number or any other text of the
+    plan, but the names of unknown keys are shown.
     """
     found = _Problems(known)
     found.unknown_keys(data)
@@ -94,7 +94,7 @@ def read(data: Mapping[str, Any], known: Known) -> PlanDocument:
 
 
 def read_recipient(data: Mapping[str, Any], known: Known) -> Recipient:
-    """One more person who is to get texts, as a plan's [[recipients]] has them. Raises PlanRefused."""
+    """Another person who gets texts, as in a plan's [[recipients]]. Raises PlanRefused."""
     found = _Problems(known)
     recipient = found.section(Recipient, "recipient", data)
     if recipient:
@@ -103,7 +103,7 @@ def read_recipient(data: Mapping[str, Any], known: Known) -> Recipient:
 
 
 def read_consent(data: Mapping[str, Any], known: Known, *, born_on: date | None = None) -> Consent:
-    """A consent, as a plan's [consent] has it; `born_on` of the patient whose own it is. Raises PlanRefused."""
+    """A consent, as in a plan's [consent]; `born_on` is given if it is the patient's own. Raises PlanRefused."""
     found = _Problems(known)
     consent = found.section(Consent, "consent", data)
     if consent:
@@ -113,7 +113,10 @@ def read_consent(data: Mapping[str, Any], known: Known, *, born_on: date | None 
 
 
 def read_section(model: type[M], where: str, data: object, known: Known) -> M:
-    """One table read as `model`, such as the body of a request; problems stand at `where`. Raises PlanRefused."""
+    """One table read as `model`, such as the body of a request; `where` is the place of its problems.
+
+    Raises PlanRefused.
+    """
     found = _Problems(known)
     return found.verdict(found.section(model, where, data))
 
@@ -127,19 +130,19 @@ class _AnyNumber(Section):
 
 
 def read_phone(text: str, known: Known) -> str:
-    """The number of someone who is to be texted, in any format, as E.164. Raises PlanRefused."""
+    """The number of someone to text, given in any format, as E.164. Raises PlanRefused."""
     found = _Problems(known)
     return found.verdict(found.section(_Number, "number", {"phone": text})).phone
 
 
 def find_phone(text: str, known: Known) -> str:
-    """Any phone number, as E.164: one to look up, or a line of our own. Raises PlanRefused."""
+    """Any phone number, as E.164: one to look up, or one of our lines. Raises PlanRefused."""
     found = _Problems(known)
     return found.verdict(found.section(_AnyNumber, "number", {"phone": text})).phone
 
 
 class _Problems:
-    """What is found wrong while a document is read."""
+    """The problems found while a document is read."""
 
     def __init__(self, known: Known) -> None:
         self.known = known
@@ -158,7 +161,7 @@ class _Problems:
             self.add(f"{section}.{field}".strip(".").replace(".[", "["), problem)
 
     def verdict(self, read: M | None) -> M:
-        """What was read, if nothing is wrong with it. Raises PlanRefused."""
+        """The value `read`, if there are no problems. Raises PlanRefused."""
         if read is None or self.problems:
             raise PlanRefused(self.limited())
         return read
@@ -202,7 +205,7 @@ class _Problems:
         return found
 
     def twice(self, where: str, keys: Mapping[int, str]) -> None:
-        """Report every key that an earlier one of `keys`, by place, has already."""
+        """Report every key that repeats an earlier one of `keys`, by place."""
         first: dict[str, int] = {}
         for index, key in keys.items():
             if key in first:
@@ -212,23 +215,23 @@ class _Problems:
 
 def _check_plan(plan: Plan, own_series: object, known: Known) -> Iterator[tuple[str, str]]:
     if plan.program is None and own_series in (None, [], ()):
-        yield "", "has neither a series nor a program, so there is nothing to remind of"
+        yield "", "has neither a series nor a program, so there are no visits to remind anyone of"
     if plan.site not in known.sites:
         yield "site", f"must be one of {', '.join(sorted(known.sites))}{closest(plan.site, known.sites)}"
     if plan.discharged_on.year < EARLIEST_YEAR:
-        yield "discharged_on", "lies too far back; check the year"
+        yield "discharged_on", "is too far back; check the year"
     if plan.starts_on and plan.starts_on.year < EARLIEST_YEAR:
-        yield "starts_on", "lies too far back; check the year"
+        yield "starts_on", "is too far back; check the year"
     if plan.discharged_on > _years_on(known.today, 2):
-        yield "discharged_on", "lies more than two years ahead; check the year"
+        yield "discharged_on", "is more than two years ahead; check the year"
     if plan.starts_on and plan.starts_on > _years_on(known.today, 5):
-        yield "starts_on", "lies more than five years ahead; check the year"
+        yield "starts_on", "is more than five years ahead; check the year"
     if plan.replaces and plan.alongside:
-        yield "alongside", "a plan stands alongside another or replaces it; keep one of the two"
+        yield "alongside", "a plan runs alongside another or replaces it; keep one of the two"
     if plan.replaces == plan.ref:
         yield "replaces", "a plan cannot replace itself; importing the same ref again updates it"
     if plan.status == "ended" and plan.ended_because is None:
-        yield "ended_because", f"is missing; the plan is ended, so say why: {', '.join(ENDINGS)}"
+        yield "ended_because", f"is missing; the plan has ended, so say why: {', '.join(ENDINGS)}"
     if plan.status != "ended" and plan.ended_because is not None:
         yield "ended_because", 'belongs only to a plan with status = "ended"'
     yield from _check_program(plan)
@@ -254,31 +257,31 @@ def _check_program(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _check_patient(patient: Patient, known: Known) -> Iterator[tuple[str, str]]:
     if patient.born_on and patient.born_on > known.today:
-        yield "born_on", "lies in the future"
+        yield "born_on", "is in the future"
     if patient.texting_hours and patient.texting_hours[0] >= patient.texting_hours[1]:
         yield "texting_hours", 'must be from and until on one day, such as ["09:00", "20:00"]'
 
 
 def _check_consent(consent: Consent, known: Known, *, of_minor: bool = False) -> Iterator[tuple[str, str]]:
     if consent.on and consent.on > known.today:
-        yield "on", "lies in the future; a consent is recorded when it has been given"
+        yield "on", "is in the future; record a consent once it has been given"
     if consent.expires_on and consent.on and consent.expires_on < consent.on:
-        yield "expires_on", "lies before the day the consent was given"
+        yield "expires_on", "is before the day the consent was given"
     if consent.said == "yes":
         for field, value in (("on", consent.on), ("how", consent.how), ("by", consent.by)):
             if value is None:
                 yield field, "is missing; a yes needs its date, how it was given and who took it"
         if not consent.categories:
-            yield "categories", f"is missing; a yes says to what: {', '.join(Category)}"
+            yield "categories", f"is missing; a yes says what it covers: {', '.join(Category)}"
         if of_minor and not consent.legal_basis:
             yield "legal_basis", "is missing; the patient is under 18, so say on what basis they agreed"
 
 
 def _check_recipient(recipient: Recipient, known: Known) -> Iterator[tuple[str, str]]:
     if recipient.key == "self":
-        yield "key", "self is the patient; choose another key"
+        yield "key", "self means the patient; choose another key"
     if recipient.part2_consent_on and recipient.part2_consent_on > known.today:
-        yield "part2_consent_on", "lies in the future"
+        yield "part2_consent_on", "is in the future"
     if recipient.consent is None:
         return
     for field, problem in _check_consent(recipient.consent, known):
@@ -289,7 +292,7 @@ def _check_recipient(recipient: Recipient, known: Known) -> Iterator[tuple[str, 
 
 def _check_series(series: Series, names: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
     if series.starts.date() > _years_on(known.today, 5):
-        yield "starts", "lies more than five years ahead; check the year"
+        yield "starts", "is more than five years ahead; check the year"
     for place, name in enumerate(series.for_):
         if name not in names:
             yield f"for[{place}]", f"no one in this plan has that key{closest(name, names)}"
@@ -307,7 +310,7 @@ def _check_all_series(document: PlanDocument, known: Known) -> Iterator[tuple[st
 
 
 def _check_days(document: PlanDocument, known: Known) -> Iterator[tuple[str, str]]:
-    """No day may hold more visits than a person can go to: one plan must not keep the database from all others."""
+    """No day may have more visits than a person can attend: one plan must not block the database for all others."""
     agreed = document.all_series()
     if len(agreed) <= MOST_VISITS_A_DAY:  # a series has one visit a day at most
         return
@@ -319,14 +322,17 @@ def _check_days(document: PlanDocument, known: Known) -> Iterator[tuple[str, str
         full = next((day for day, many in days.items() if many > MOST_VISITS_A_DAY), None)
         if full is not None:
             where = f"[{own[one.key]}].repeats" if one.key in own else ""
-            yield where, f"with this one there are more than {MOST_VISITS_A_DAY} visits on {full}; a plan has no more"
+            yield (
+                where,
+                f"with this one there are more than {MOST_VISITS_A_DAY} visits on {full}, the most a plan may have",
+            )
             return
 
 
 def _check_years(document: PlanDocument) -> Iterator[tuple[str, str]]:
     left, plan = document.plan.discharged_on, document.plan
     if plan.programs and plan.starts_on and abs(plan.starts_on - left) > timedelta(days=300):
-        yield "plan.starts_on", "lies most of a year or more from the discharge; check the year"
+        yield "plan.starts_on", "is most of a year or more from the discharge; check the year"
     for index, series in enumerate(document.series):
         for field, problem in check_years(series):
             yield f"series[{index}].{field}", problem
@@ -337,7 +343,7 @@ def _years_on(day: date, years: int) -> date:
 
 
 def _raw_keys(tables: object) -> set[str]:
-    """The keys that recipients have, those with a problem elsewhere in their table included."""
+    """The keys of the recipients, including those with another problem in their table."""
     if not isinstance(tables, (list, tuple)):
         return set()
     keys = (table.get("key") for table in tables if isinstance(table, Mapping))
@@ -346,14 +352,14 @@ def _raw_keys(tables: object) -> set[str]:
 
 def _path(detail: ErrorDetails) -> str:
     loc = detail["loc"]
-    # pydantic ends the place of a wrong key with "[key]", and names the half of a pair that is not there.
+    # pydantic ends the place of a wrong key with "[key]", and names the missing half of a pair.
     if loc[-1] == "[key]" or (detail["type"] == "missing" and isinstance(loc[-1], int)):
         loc = loc[:-1]
     return "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in loc)
 
 
 def _shown(key: object) -> str:
-    """A key of a document as it may be shown: short, printable."""
+    """A key of a document, made safe to show: short and printable."""
     return re.sub(r"[^\w@:+ -]", "?", str(key)[:40]) or "?"
 
 

@@ -1,6 +1,6 @@
 """A series and its dates.
 
-Dates are worked out on the naive wall clock and the zone is attached last (I-40): a weekly 18:00 stays 18:00 when
+Dates are computed on the naive wall clock, and the zone is attached last (I-40): a weekly 18:00 stays 18:00 when
 clocks change.
 """
 
@@ -55,7 +55,7 @@ _LISTS = {
     "BYWEEKNO": ("byweekno", 53, True),
     "BYSETPOS": ("bysetpos", 366, True),
 }
-# RFC 5545 §3.3.10: where a part must not stand. dateutil would take it and give dates no one meant.
+# RFC 5545 §3.3.10: where a part is not allowed. dateutil would accept it and give dates no one meant.
 _MISPLACED = {
     "BYMONTHDAY": {"WEEKLY"},
     "BYYEARDAY": {"DAILY", "WEEKLY", "MONTHLY"},
@@ -65,7 +65,7 @@ _MISPLACED = {
 
 @dataclass(frozen=True)
 class Rule:
-    """An RRULE, read. `arguments` are dateutil's; `until` is a whole day, a wall clock (naive) or an instant (UTC)."""
+    """A parsed RRULE. `arguments` are dateutil's; `until` is a whole day, a wall clock (naive) or an instant (UTC)."""
 
     arguments: Mapping[str, Any]
     until: date | None = None
@@ -76,10 +76,10 @@ class Rule:
         return takewhile(lambda wall: not self._ended(wall, zone), walls)
 
     def first(self, starts: datetime) -> datetime | None:
-        """The first wall-clock time on or after `starts` that the rule gives, UNTIL left aside; None if there is none.
+        """The first wall-clock time of the rule on or after `starts`, ignoring UNTIL; None if there is none.
 
-        dateutil searches up to the year 9999, three seconds for a rule that gives nothing. The calendar repeats every
-        400 years, weekdays included, so the search begins on the same day as late as it can.
+        dateutil searches up to the year 9999, which takes three seconds for a rule without dates. The calendar repeats
+        every 400 years, weekdays included, so the search begins at the latest equivalent day.
         """
         shift = (9999 - starts.year) // 400 * 400
         late = next(iter(rrule.rrule(dtstart=starts.replace(year=starts.year + shift), **self.arguments)), None)
@@ -97,22 +97,22 @@ class Rule:
 
 @lru_cache(maxsize=1024)
 def parse_rule(text: str) -> Rule:
-    """Read an RRULE (RFC 5545 §3.3.10), a day or coarser. UnfitError for anything else."""
+    """Parse an RRULE (RFC 5545 §3.3.10) of days or longer. Raises UnfitError for anything else."""
     parts = _parts(text)
     frequency = parts.pop("FREQ", "")
     if frequency in {"HOURLY", "MINUTELY", "SECONDLY"} or parts.keys() & {"BYHOUR", "BYMINUTE", "BYSECOND"}:
-        raise UnfitError("is finer than a day; the time of day stands in `starts`, so make one series for each time")
+        raise UnfitError("is finer than a day; `starts` has the time of day, so make one series for each time")
     if frequency not in _FREQUENCIES:
         raise UnfitError(f"must say FREQ=, one of {', '.join(_FREQUENCIES)}")
     for name in parts:
         if frequency in _MISPLACED.get(name, ()):
-            raise UnfitError(f"{name} cannot stand with FREQ={frequency}")
+            raise UnfitError(f"{name} cannot be used with FREQ={frequency}")
     if {"COUNT", "UNTIL"} <= parts.keys():
-        raise UnfitError("COUNT and UNTIL exclude each other; keep one")
+        raise UnfitError("COUNT and UNTIL cannot be used together; keep one")
     if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}:
         raise UnfitError("BYSETPOS chooses among the days of another BY… part; add one, such as BYDAY")
     if "BYWEEKNO" in parts and "BYDAY" not in parts:
-        raise UnfitError("BYWEEKNO names whole weeks; say which day with BYDAY")
+        raise UnfitError("BYWEEKNO names whole weeks; name the day with BYDAY")
     until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
     arguments = dict(_argument(name, value, frequency, parts) for name, value in parts.items())
     return Rule({"freq": _FREQUENCIES[frequency], **arguments}, until)
@@ -120,14 +120,14 @@ def parse_rule(text: str) -> Rule:
 
 def _parts(text: str) -> dict[str, str]:
     if len(text) > 500 or not re.fullmatch(r"[A-Za-z0-9=;,+-]*", text) or "DTSTART" in text.upper():
-        raise UnfitError("must be one rule such as FREQ=WEEKLY;COUNT=12 and nothing else; its start stands in `starts`")
+        raise UnfitError("must be one rule such as FREQ=WEEKLY;COUNT=12 and nothing else; its start is `starts`")
     parts: dict[str, str] = {}
     for part in text.upper().removesuffix(";").split(";"):
         name, _, value = part.partition("=")
         if not name or not value:
             raise UnfitError("must be written NAME=VALUE;NAME=VALUE, such as FREQ=WEEKLY;COUNT=12")
         if name in parts:
-            raise UnfitError("says the same part twice")
+            raise UnfitError("has the same part twice")
         parts[name] = value
     return parts
 
@@ -145,8 +145,8 @@ def _argument(name: str, value: str, frequency: str, parts: Mapping[str, str]) -
         if value not in _WEEKDAYS:
             raise UnfitError(f"WKST must be one of {', '.join(_WEEKDAYS)}")
         return "wkst", _WEEKDAYS[value]
-    hint = "; name left-out dates in `skip`" if name in {"EXDATE", "EXRULE"} else ""
-    raise UnfitError(f"has a part that RRULE does not know{hint}")
+    hint = "; name skipped dates in `skip`" if name in {"EXDATE", "EXRULE"} else ""
+    raise UnfitError(f"has a part that RRULE does not have{hint}")
 
 
 def _number(name: str, text: str, largest: int, *, from_end: bool = False) -> int:
@@ -190,10 +190,10 @@ def _repeats(value: object) -> str:
 
 
 class Series(Section):
-    """A standing arrangement; one that does not repeat is a one-off (ARCHITECTURE.md#the-words).
+    """A recurring appointment; one that does not repeat is a one-off (ARCHITECTURE.md#the-words).
 
-    `starts` is the naive wall clock of the place, itself the first date of `repeats`; `zone` None means the site's.
-    `move` maps what was first written down, to the minute, to the new wall clock. `leads` None means the usual ones.
+    `starts` is the naive wall clock of the place and the first date of `repeats`; `zone` None means the site's.
+    `move` maps the original time, to the minute, to the new wall clock. `leads` None means the default ones.
     `place`, `with_` and `session` are for staff and never in a text.
     """
 
@@ -216,7 +216,7 @@ class Series(Section):
     )
 
     def walls(self, zone: str) -> Iterator[datetime]:
-        """The wall-clock times as first written down, skipped and moved ones included; `zone` is the default zone."""
+        """The original wall-clock times, including skipped and moved ones; `zone` is the default zone."""
         if self.repeats is None:
             return iter((self.starts,))
         return parse_rule(self.repeats).walls(self.starts, self.zone or zone)
@@ -224,9 +224,9 @@ class Series(Section):
 
 @dataclass(frozen=True)
 class Occurrence:
-    """One date of a series. `wall` is naive, in `zone`. `recurrence_id` is `once`, else the date first written down.
+    """One date of a series. `wall` is naive, in `zone`. `recurrence_id` is the original date, or `once` for a one-off.
 
-    `named` is whether the plan speaks of this very date: a one-off, or a date that it moves.
+    `named` says whether the plan names this date itself: a one-off, or a date that it moves.
     """
 
     recurrence_id: str
@@ -237,12 +237,12 @@ class Occurrence:
 
 
 def occurrences(series: Series, *, until: date, zone: str) -> list[Occurrence]:
-    """The dates of a series from its start up to and including the day `until`, by time; `zone` is the default zone.
+    """The dates of a series from its start through the day `until`, by time; `zone` is the default zone.
 
-    A moved one counts as within when either its old or its new date is. A skipped one is left out and still counts
-    towards COUNT (RFC 5545 §3.8.5.1).
+    A moved date is included if either the old or the new one is within. A skipped one is left out but still counts
+    toward COUNT (RFC 5545 §3.8.5.1).
     """
-    # One that was moved forward from beyond `until` is due all the same.
+    # A date moved forward from beyond `until` is due too.
     horizon = max((until, *(old.date() for old in series.move)))
     skipped = set(series.skip)
     found = []
@@ -258,14 +258,14 @@ def occurrences(series: Series, *, until: date, zone: str) -> list[Occurrence]:
 
 
 def check_dates(series: Series, zone: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with a series' dates taken together, as (field, problem in plain words). `zone` is the default."""
+    """The problems of a series' dates as a whole, as (field, problem in plain words). `zone` is the default."""
     if problem := _check_start(series, zone):
         yield "repeats", problem
         return
     named = [*series.skip, *(old.date() for old in series.move)]
     if not named:
         return
-    # Beyond this no one has agreed anything, and a daily rule would be walked for ever.
+    # No plan reaches beyond this, and an endless daily rule would never finish.
     last = min(max(named), series.starts.date() + timedelta(days=20 * 366))
     days: dict[date, datetime] = {}
     for wall in series.walls(zone):
@@ -283,12 +283,12 @@ def check_dates(series: Series, zone: str) -> Iterator[tuple[str, str]]:
             yield f"move.{old:%Y-%m-%dT%H:%M}", problem
 
 
-LONG_BEFORE = timedelta(days=60)  # what lies further back than this from the discharge is mostly last year's date
+LONG_BEFORE = timedelta(days=60)  # a date further before the discharge than this usually has last year's year
 _FAR = timedelta(days=183)
 
 
 def dates(series: Series, zone: str) -> Iterator[date]:
-    """The days of a series as they stand, skipped ones left out and moved ones moved; endless if the rule is."""
+    """The actual days of a series, with skips and moves applied; endless if the rule is."""
     skipped = set(series.skip)
     for wall in series.walls(zone):
         if wall.date() not in skipped:
@@ -296,7 +296,7 @@ def dates(series: Series, zone: str) -> Iterator[date]:
 
 
 def check_years(series: Series) -> Iterator[tuple[str, str]]:
-    """Dates that are moved so far that the year must be wrong, as (field, problem in plain words)."""
+    """Dates moved so far that the year must be wrong, as (field, problem in plain words)."""
     for old, new in series.move.items():
         if abs(new - old) > _FAR:
             yield f"move.{old:%Y-%m-%dT%H:%M}", "is moved by more than half a year; check the year"
@@ -306,7 +306,7 @@ _MONTHS = ("", *calendar.month_name[1:])
 
 
 def left_out(series: Series) -> str | None:
-    """The months that a monthly rule gives no date in and that it does not leave out on purpose, in words."""
+    """The months, in words, that a monthly rule leaves out unintentionally; None if there are none."""
     if series.repeats is None:
         return None
     rule = parse_rule(series.repeats)
@@ -352,7 +352,7 @@ _BY = {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH"}
 
 
 def _last_month(series: Series) -> int | None:
-    """The month, counted from year 0, of the last date of a series that ends; None for an endless one."""
+    """The month of the series' last date, counted from year 0; None for an endless series."""
     assert series.repeats is not None
     if not {"COUNT", "UNTIL"} & _parts(series.repeats).keys():
         return None
@@ -368,14 +368,14 @@ def _check_start(series: Series, zone: str) -> str | None:
     first = parse_rule(series.repeats).first(series.starts)
     if first is None:
         return "never gives a date"
-    # RFC 5545 §3.8.5.3 leaves open what a start outside its own rule would mean.
+    # RFC 5545 §3.8.5.3 does not define a start outside its own rule.
     if first != series.starts:
         return (
             f"does not fall on `starts`, {series.starts:%A %Y-%m-%d}; it first gives {first:%A %Y-%m-%d}:"
             " start then, or change the rule"
         )
     if next(series.walls(zone), None) is None:
-        return "UNTIL lies before `starts`, so there is no date"
+        return "UNTIL is before `starts`, so there is no date"
     return None
 
 

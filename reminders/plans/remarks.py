@@ -1,4 +1,4 @@
-"""What to think about in a plan that can be accepted: nothing here is wrong for sure, and most of it is a slip."""
+"""What to check in an acceptable plan: nothing here is certainly wrong, but most of it is a mistake."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -15,9 +15,9 @@ LOOKED_AT = 1000  # dates of one series
 def remarks(
     document: PlanDocument, *, today: date, zone: str, region: str, before: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """What to think about, in a coordinator's words; `today`, `zone` and `region` are the site's.
+    """What to check, in a coordinator's words; `today`, `zone` and `region` are the site's.
 
-    `before` is the document as it was accepted last, as JSON gives it. No remark repeats a name or a number.
+    `before` is the last accepted document, as parsed JSON. No remark repeats a name or a number.
     """
     return [*_people(document, region), *_dates(document, today, zone), *_long_ago(document, today, zone, before)]
 
@@ -51,11 +51,11 @@ def _dates(document: PlanDocument, today: date, zone: str) -> Iterator[str]:
 
 
 def _long_ago(document: PlanDocument, today: date, zone: str, before: Mapping[str, Any] | None) -> Iterator[str]:
-    """Of series that are entered when all their dates are long past: in December mostly January of the wrong year."""
+    """Remarks on series whose dates are all long past at entry: in December, usually January of the wrong year."""
     known = {(one["key"], one["starts"]) for one in (before or {}).get("series", ())}
     for one in document.series:
         is_news = one.status != "cancelled" and (one.key, one.starts.isoformat()) not in known
-        if not is_news or one.starts.date() < document.plan.discharged_on:  # that is noted as such
+        if not is_news or one.starts.date() < document.plan.discharged_on:  # it has its own remark
             continue
         found = _walls(one, zone, today)
         if found and max(found) < today - LONG_BEFORE:
@@ -63,7 +63,7 @@ def _long_ago(document: PlanDocument, today: date, zone: str, before: Mapping[st
 
 
 def _walls(one: Series, zone: str, today: date) -> list[date]:
-    """Dates of a series, as moved, up to the first that is to come."""
+    """The actual dates of a series up to the first future one."""
     found = []
     for wall in islice(dates(one, zone), LOOKED_AT):
         found.append(wall)

@@ -1,9 +1,9 @@
 """A pretend Twilio with pretend phones.
 
-Read it in this order: `exchange` (one request and answer as values), `webhooks` (the calls Twilio makes), `rules` (what
-is to go wrong), `settings` (what it is like), `timeline` (what happens when, disorder included), `lookup` (what is
-known of a number), `network` (messages, phones, opt-outs, queues), `rest` (the API before it), `control` (what a
-test sees and sets), `shell` (all of it on sockets). All but `shell` are values, verbs and a seed: no socket, no clock.
+Read it in this order: `exchange` (one request and response as values), `webhooks` (the calls Twilio makes), `rules`
+(what goes wrong), `settings` (how it behaves), `timeline` (what happens when, including disorder), `lookup` (facts
+about a number), `network` (messages, phones, opt-outs, queues), `rest` (the API in front of it), `control` (what a test
+sees and sets), `shell` (all of it on sockets). All but `shell` are values, functions and a seed: no socket, no clock.
 """
 
 from reminders.simulator.control import control

@@ -1,4 +1,4 @@
-"""The control API, on a port of its own: what the pretend phones saw, what is to go wrong, and texts from the phones.
+"""The control API, on its own port: what the pretend phones show, what goes wrong, and texts from the phones.
 
 Every answer is JSON. `at` keys are ISO instants in UTC.
 """
@@ -23,28 +23,28 @@ _PHONE = re.compile(r"/phones/(?P<phone>\+\d{7,15})(?:/(?P<what>texts|screen))?"
 
 
 class _WrongError(Exception):
-    """A request that cannot be done; the text says why."""
+    """A request that cannot be carried out; the message says why."""
 
 
 def control(network: PhoneNetwork, request: Request, now: datetime) -> Response:
     """The answer to one request to the control API.
 
-    GET  /phones               every phone that shows anything or was told of: `phone`, `texts`, `last`, `line_status`
-    GET  /phones/{e164}        what that phone got, oldest first: one entry a text that reached it
+    GET  /phones               every phone that shows anything or has facts: `phone`, `texts`, `last`, `line_status`
+    GET  /phones/{e164}        what that phone got, oldest first: one entry for each text that reached it
     GET  /phones/{e164}/texts  what it sent, and what Twilio itself answered
     POST /phones/{e164}/texts  {"to": sender, "body": text, "media": pictures}: it texts one of our senders
-    GET  /phones/{e164}/screen all it shows, both ways and in order, each with `by`: phone, us, twiml or twilio
-    POST /phones/{e164}        what Lookup knows of it (PhoneFacts): line_type, carrier, line_status, reassigned …
+    GET  /phones/{e164}/screen all texts on its screen, both ways and in order, with `by`: phone, us, twiml or twilio
+    POST /phones/{e164}        what Lookup knows about it (PhoneFacts): line_type, carrier, line_status, reassigned …
     GET  /messages             every message made through the API, oldest first
-    GET  /counters             how often what happened
+    GET  /counters             how often each thing happened
     GET  /callbacks            every try of a webhook call, oldest first
-    GET, POST /pager           a pretend pager takes whatever is posted (JSON or a form), and shows what came
+    GET, POST /pager           a pretend pager accepts any post (JSON or a form), and shows what came
     GET, POST, DELETE /rules   rules (rules.py): one object or a list of them; DELETE forgets all
     GET, POST /settings        timings, chances, paces, senders, opt-out words … (SimulatorSettings)
-    GET, POST /clock           {"forward": seconds} sets its clock ahead; what falls into them happens at once
+    GET, POST /clock           {"forward": seconds} sets its clock ahead; everything in between happens at once
     POST /reset                forget everything but the settings
 
-    400 with a `problem` for what cannot be understood, 404 for another place.
+    400 with a `problem` for an invalid request, 404 for another path.
     """
     network.advance(now)
     path = unquote(request.path).rstrip("/")
@@ -110,7 +110,7 @@ def _phone(network: PhoneNetwork, request: Request, phone: str, what: str | None
 
 
 def _page(network: PhoneNetwork, request: Request, now: datetime) -> Response:
-    """A page: JSON or a form as an object, anything else as the text it is."""
+    """A page: JSON or a form as an object, anything else as text."""
     text = request.body.decode("utf-8", "replace")
     try:
         message = json.loads(text)
@@ -180,7 +180,7 @@ def _add_rules(network: PhoneNetwork, request: Request, now: datetime) -> Respon
 
 
 def _change(network: PhoneNetwork, request: Request, now: datetime) -> Response:
-    del now  # a setting holds from the next event on
+    del now  # a setting applies from the next event on
     document = _document(request)
     try:
         network.settings = network.settings.changed(document)
@@ -190,7 +190,7 @@ def _change(network: PhoneNetwork, request: Request, now: datetime) -> Response:
 
 
 def _settings(network: PhoneNetwork) -> dict[str, Any]:
-    """Those that may be changed."""
+    """The settings that may be changed."""
     return {name: _plain(getattr(network.settings, name)) for name in CHANGEABLE}
 
 

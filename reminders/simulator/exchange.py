@@ -1,4 +1,4 @@
-"""One HTTP exchange as values: what came in, what goes out, and how the answer is to travel."""
+"""One HTTP exchange as values: the request, the response, and how the response travels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, already read whole.
+    """One complete HTTP request.
 
-    `path` and `query` are as sent (still percent-encoded, no `?`); header names are lower-case; `concurrent` is how
-    many requests the server is holding at this moment, this one included.
+    `path` and `query` are as sent (still percent-encoded, no `?`); header names are lowercase; `concurrent` is the
+    number of requests that the server is handling at this moment, including this one.
     """
 
     method: str
@@ -23,9 +23,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How an answer travels, for what holds the socket. Durations are seconds.
+    """How the socket sends an answer. Durations are seconds.
 
-    After `after` seconds: `whole` writes it; `cut` promises all of it, writes half of the body and closes; `drip`
+    After `after` seconds: `whole` writes it; `cut` announces all of it, writes half of the body and closes; `drip`
     writes a byte every `pace`; `close` ends the connection without a byte of answer; `reset` does so with an RST;
     `hang` does nothing until the caller gives up.
     """
@@ -37,7 +37,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer. `headers` lack Content-Length and Connection: those belong to what writes it to a socket."""
+    """One HTTP response. The code that writes it to a socket adds Content-Length and Connection to `headers`."""
 
     status: int
     headers: Mapping[str, str]

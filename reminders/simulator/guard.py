@@ -1,4 +1,4 @@
-"""Who may speak to the simulator: programs on this machine. A web page in a browser there is a stranger's program."""
+"""Who may call the simulator: programs on this machine, but no web page in a browser on it."""
 
 import ipaddress
 import json
@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 
 from reminders.simulator.exchange import Request, Response
 
-# What a page of any site may send without asking first, beside a form: no program of ours does (SEC-16).
+# The types that a page of any site may send without a preflight; no program of ours sends them (SEC-16).
 _OF_PAGES = ("text/plain", "multipart/form-data")
 
 
 def refused(request: Request) -> Response | None:
-    """The refusal of a request that a web page of another site makes, or may be making; None for any other.
+    """The refusal of a request that comes, or may come, from another site's web page; None for any other request.
 
-    421 for a Host that is not this machine: the name of a stranger's site may lead here (DNS rebinding). 403 for what
-    changes something and comes from another site's page. 415 for a body as only a page sends it; the pager takes any.
+    421 for a Host other than this machine, since a stranger's domain may resolve to it (DNS rebinding). 403 for a
+    change requested by another site's page. 415 for a body type that only pages send; the pager accepts any.
     """
     host = request.headers.get("host", "")
     if not is_loopback(_hostname(f"//{host}")):

@@ -1,4 +1,4 @@
-"""Lookup v2, as far as texting needs it: is it a number, what line is it on, whose is it now
+"""Lookup v2, as far as texting needs it: whether a number is valid, its line type, whether it was reassigned
 (docs/twilio.md 6, 10.13).
 """
 
@@ -49,12 +49,12 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneFacts:
-    """What is known of a pretend phone.
+    """What is known about a pretend phone.
 
-    Where no rule says otherwise a text to a landline ends undelivered with 30006, and with 30003 to one whose line is
-    unreachable: it is switched off.
+    Unless a rule says otherwise, a text to a landline ends undelivered with 30006, and one to a phone whose line is
+    unreachable (it is switched off) with 30003.
 
-    `lookup_error`: the packages give that code instead of an answer, as for Canadian numbers without access (60601).
+    `lookup_error`: the packages return that code instead of an answer, as for Canadian numbers without access (60601).
     """
 
     line_type: LineType = "mobile"
@@ -65,7 +65,7 @@ class PhoneFacts:
     lookup_error: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field that cannot be."""
+        """Raise ValueError with the invalid field."""
         for name, choices in (("line_type", LineType), ("line_status", LineStatus), ("reassigned", Reassigned)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name}: one of {', '.join(get_args(choices))}")
@@ -84,7 +84,7 @@ FACTS = frozenset(field.name for field in fields(PhoneFacts))
 
 
 def as_e164(number: str, region: str) -> str | None:
-    """The number in E.164, from that or national format; None for what is no number at all."""
+    """The number in E.164, from E.164 or national format; None if it is not a number."""
     parsed = _parsed(number, region)
     return None if parsed is None else phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
@@ -94,7 +94,7 @@ def look_up(
 ) -> dict[str, Any]:
     """The answer about a number in E.164, or in `region`'s national format; `wanted` are some of FIELDS.
 
-    What was not wanted, and what needs data no one gave, is null. `last_verified` is YYYYMMDD.
+    Fields that were not wanted or have no data are null. `last_verified` is YYYYMMDD.
     """
     parsed = _parsed(number, region)
     errors = ["NOT_A_NUMBER"] if parsed is None else _errors(parsed)

@@ -1,7 +1,7 @@
 """The pretend phone network: messages, pretend phones, opt-outs and the queues of senders.
 
-Sockets, clocks and chance stay outside: every verb takes `now` (an aware instant) and all chance comes from one seed,
-so that the same calls give the same network, byte for byte.
+Sockets and clocks stay outside: every method takes `now` (an aware instant), and all chance comes from one seed, so the
+same calls give the same network, byte for byte.
 """
 
 from collections import defaultdict
@@ -30,8 +30,8 @@ UNSENT = frozenset({"accepted", "scheduled", "queued", "sending"})
 class Message:
     """One message, made through the API or sent by a pretend phone. `number` counts them in order of creation.
 
-    `listed_at` is when lists show it; `hurried`, that it is sent the moment it is made; `arrives`, that its phone gets
-    it when it is handed over.
+    `listed_at` is when lists show it; `hurried` means that it is sent the moment it is made; `arrives` means that its
+    phone gets it when it is handed over.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One text as it stands on a pretend phone."""
+    """One text on a pretend phone."""
 
     sid: str
     sender: str
@@ -83,8 +83,8 @@ class Texted:
 class Shown:
     """One text on a pretend phone's screen, sent or received, and who wrote it.
 
-    `phone`: its owner; `us`: our program, through the API; `twiml`: what a webhook or the fallback answered;
-    `twilio`: Twilio itself, to one of its words.
+    `phone`: its owner; `us`: our program, through the API; `twiml`: the answer of a webhook or the fallback; `twilio`:
+    Twilio itself, in answer to one of its keywords.
     """
 
     by: Literal["phone", "us", "twiml", "twilio"]
@@ -97,7 +97,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page that came to the pretend pager, and the HTTP status it was answered with."""
+    """One page to the pretend pager, and the HTTP status of its answer."""
 
     message: object
     at: datetime
@@ -113,10 +113,10 @@ class _Step:
 
 
 class PhoneNetwork(Timeline):
-    """Everything a pretend Twilio knows and does, but for HTTP."""
+    """Everything a pretend Twilio knows and does, except HTTP."""
 
     def reset(self) -> None:
-        """Forget every message, phone, opt-out, rule, callback and page, and start chance again from the seed."""
+        """Forget every message, phone, opt-out, rule, callback and page, and restart chance from the seed."""
         super().reset()
         self.phones: defaultdict[str, list[Received]] = defaultdict(list)
         self.texted: defaultdict[str, list[Texted]] = defaultdict(list)
@@ -133,14 +133,14 @@ class PhoneNetwork(Timeline):
     # What a test or a person sets and sees
 
     def created(self) -> list[Message]:
-        """Every message made through the API, oldest first, whatever became of it; deleted ones too."""
+        """Every message made through the API, oldest first, in any state and deleted ones too."""
         return [message for message in self._messages if message.direction == "outbound-api"]
 
     def text_from(self, phone: str, to: str, body: str, now: datetime, *, media: int = 0) -> Message:
-        """A pretend phone texts one of our senders, with so many pictures: the inbound webhook is due at once.
+        """Text one of our senders from a pretend phone, with `media` pictures; the inbound webhook is due at once.
 
-        Opt-out words take effect first. Twilio answers STOP, START and HELP itself, and the phone shows it; the webhook
-        comes all the same (docs/twilio.md 5).
+        Opt-out words take effect first. Twilio answers STOP, START and HELP itself, which the phone shows, and still
+        calls the webhook (docs/twilio.md 5).
         """
         self.advance(now)
         services = self._services_of(phone, to)
@@ -186,10 +186,10 @@ class PhoneNetwork(Timeline):
         return message
 
     def _heed(self, phone: str, to: str, services: Sequence[str], body: str) -> tuple[str | None, str | None]:
-        """Let an opt-out word take effect: the OptOutType, and Twilio's own answer if it gives one.
+        """Apply an opt-out word; return the OptOutType, and Twilio's own answer if there is one.
 
-        What a phone says to one number of a Messaging Service holds for the whole service. A toll-free number keeps
-        Twilio's own words whatever Advanced Opt-Out says, is not opened by YES, and gives no HELP while it is shut.
+        A word to one number of a Messaging Service applies to the whole service. A toll-free number keeps Twilio's own
+        words despite Advanced Opt-Out, does not reopen on YES, and does not answer HELP after an opt-out.
         """
         settings, toll_free = self.settings, to.startswith(TOLL_FREE)
         if toll_free:
@@ -227,7 +227,7 @@ class PhoneNetwork(Timeline):
     def _services_of(self, phone: str, number: str) -> list[str]:
         """The Messaging Services that know this phone and send from this number.
 
-        Where our one service is named, its numbers belong to it, no matter which phone texts them.
+        If our only service is named, its numbers belong to it, whichever phone texts them.
         """
         known, services = self._sticky.get(phone, {}), self.settings.services or ()
         pooled = number in self.settings.service_senders
@@ -243,7 +243,7 @@ class PhoneNetwork(Timeline):
         return any((phone, scope) in self.opted_out for scope in scopes)
 
     def page(self, message: object, now: datetime) -> int:
-        """A page comes to the pretend pager, which keeps it: the HTTP status of its answer."""
+        """Keep a page to the pretend pager, and return the HTTP status of its answer."""
         rule = self._holding((rule for rule in self.rules if rule.fault == "refuse_page"), None, now).get("page")
         if rule is not None:
             self._use(rule)
@@ -268,9 +268,9 @@ class PhoneNetwork(Timeline):
         valid_for: float = 36_000.0,
         hurried: bool = False,
     ) -> Message:
-        """A new message: `queued` from a sender, `accepted` or `scheduled` from a service. Validates nothing.
+        """A new message: `queued` from a sender, `accepted` or `scheduled` from a service. It validates nothing.
 
-        A `hurried` one waits for nothing but a `send_at`.
+        A `hurried` message waits only for its `send_at`.
         """
         status: Status = "queued" if service is None else "accepted" if send_at is None else "scheduled"
         message = self._add(
@@ -296,21 +296,21 @@ class PhoneNetwork(Timeline):
         return message
 
     def queue_is_full(self, sender: str, now: datetime) -> bool:
-        """Whether that sender's queue takes no more (error 21611, or 30001 for a Messaging Service)."""
+        """Whether that sender's queue is full (error 21611, or 30001 for a Messaging Service)."""
         free_at = self._free_at.get(sender)
         return free_at is not None and (free_at - now).total_seconds() > self.settings.longest_queue
 
     def cancel(self, message: Message, now: datetime) -> None:
-        """Take back a scheduled message."""
+        """Cancel a scheduled message."""
         self._happen(_Step(message, "canceled"), now)
 
     def find(self, sid: str) -> Message | None:
-        """The message of that sid; None when there is none or it was deleted."""
+        """The message with that sid; None if there is none or it was deleted."""
         message = self._by_sid.get(sid)
         return None if message is None or message.deleted else message
 
     def newest_first(self, now: datetime, *, to: str | None = None, below: int | None = None) -> Iterator[Message]:
-        """Messages the list shows at `now`, newest first, of those to a number and older than the `below`-th."""
+        """Messages in the list at `now`, newest first, filtered by number and older than the `below`-th."""
         listed = self._messages if to is None else self._by_to.get(to, [])
         for message in reversed(listed):
             if (below is None or message.number < below) and not message.deleted and message.listed_at <= now:
@@ -356,7 +356,7 @@ class PhoneNetwork(Timeline):
         return message
 
     def _rule_for(self, to: str, now: datetime) -> Rule | None:
-        """The rule that settles what becomes of a text to this number, used once by it."""
+        """The rule that decides the outcome of a text to this number; the text uses it once."""
         if not self.rules:
             return None
         rule = self._holding((rule for rule in self.rules if rule.outcome is not None), to, now).get("outcome")
@@ -368,7 +368,7 @@ class PhoneNetwork(Timeline):
         message.segments = segments(message.body).count if message.body else 1
 
     def _queue(self, message: Message, at: datetime) -> None:
-        """Put a message into its sender's queue and plan what follows: its outcome was settled when it was made."""
+        """Put a message into its sender's queue and schedule its outcome, which was decided when it was made."""
         sender, settings = message.sender or "", self.settings
         if message.service is not None and self.queue_is_full(sender, at):
             self._push(at, _Step(message, "failed", 30001))
@@ -382,7 +382,7 @@ class PhoneNetwork(Timeline):
         sent_at = turn_at + timedelta(seconds=sent_after)
         if sent_at > at + timedelta(seconds=message.valid_for):
             self._push(at + timedelta(seconds=message.valid_for), _Step(message, "failed", 30036))
-            return  # and it holds up no one behind it
+            return  # and it delays no message behind it
         pace = settings.sender_paces.get(sender, settings.segments_per_second)
         if pace > 0:
             self._free_at[sender] = turn_at + timedelta(seconds=message.segments / pace)
@@ -404,14 +404,14 @@ class PhoneNetwork(Timeline):
         self._end(rule, _Step(message, outcome, code, last=rule.then is None), final_at)
 
     def _end(self, rule: Rule, end: _Step, at: datetime) -> None:
-        """The final word; and the one that contradicts it."""
+        """Set the final status, and the one that contradicts it."""
         self._push(at, end)
         if rule.then is not None and rule.then != "silent":
             code = (rule.error_code or 30008) if rule.then != "delivered" else None
             self._push(at + timedelta(seconds=rule.then_after), _Step(end.message, rule.then, code))
 
     def _ordinary(self, to: str) -> Rule:
-        """What becomes of a text that no rule is about."""
+        """The outcome of a text without a rule."""
         facts = self.facts.get(to)
         if facts is not None and facts.line_type == "landline":
             return _LANDLINE
@@ -460,9 +460,9 @@ class PhoneNetwork(Timeline):
         return any(rule.fault == "suspended" and rule.matches(None, at) for rule in self.rules)
 
     def _suspend(self, rule: Rule, at: datetime) -> None:
-        """The account is suspended: what waits in a queue fails. What is scheduled fails when its time comes."""
+        """Suspend the account: queued messages fail. Scheduled ones fail when their time comes."""
         if not any(one is rule for one in self.rules):
-            return  # taken back before it began
+            return  # removed before it began
         self.counters["suspensions"] += 1
         for message in [one for one in self._messages if one.status in UNSENT - {"scheduled"}]:
             message.rule, message.arrives = None, False
@@ -470,7 +470,7 @@ class PhoneNetwork(Timeline):
         self._free_at.clear()
 
     def _answered(self, callback: Callback, answer: bytes, now: datetime) -> None:
-        """The TwiML `answer` to an inbound text is done; what is no TwiML counts as lost (error 12100 at Twilio)."""
+        """Execute the TwiML `answer` to an inbound text; invalid TwiML counts as lost (error 12100 at Twilio)."""
         if callback.kind == "status" or not answer:
             return
         if not self._do(answer, self._by_sid[callback.sid], now):
@@ -480,7 +480,7 @@ class PhoneNetwork(Timeline):
         self._fall_back(callback, 11205 if outcome == "ct" else 11200, now)
 
     def _fall_back(self, callback: Callback, code: int, now: datetime) -> None:
-        """An inbound text's call was lost, with that error: the fallback, if there is one, and never the call again."""
+        """Use the fallback, if there is one, for an inbound text whose call was lost with that error."""
         if callback.kind != "inbound":
             return
         message = self._by_sid[callback.sid]
@@ -499,9 +499,9 @@ class PhoneNetwork(Timeline):
             self._do(self.settings.fallback_twiml.encode(), message, now)
 
     def _do(self, twiml: bytes, inbound: Message, now: datetime) -> bool:
-        """Do what TwiML says to an inbound text: each <Message> verb is a text back to that phone, others are nothing.
+        """Execute TwiML for an inbound text: each <Message> verb is a text to that phone, others have no effect.
 
-        False for what is no XML.
+        It returns False for invalid XML.
         """
         try:
             # ruff: ignore[suspicious-xml-element-tree-usage] it comes from our own web process, over loopback
@@ -528,7 +528,7 @@ class PhoneNetwork(Timeline):
         return True
 
     def number_of_service(self, phone: str, service: str) -> str:
-        """The number from which a service texts this phone: it keeps to the one that the phone knows."""
+        """The number from which a service texts this phone: it keeps using the one that the phone knows."""
         known = self._sticky[phone]
         if service not in known:
             known[service] = self._random.choice(self.settings.service_senders)

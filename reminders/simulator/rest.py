@@ -1,5 +1,5 @@
-"""The pretend Twilio's REST door: Messages of API 2010-04-01, Lookup v2 (docs/twilio.md 2, 6, 7, 10), and of numbers
-and Messaging Services whether they are the account's.
+"""The pretend Twilio's REST API: Messages of API 2010-04-01, Lookup v2 (docs/twilio.md 2, 6, 7, 10), and whether
+numbers and Messaging Services belong to the account.
 """
 
 import base64
@@ -21,7 +21,7 @@ from reminders.simulator.settings import SimulatorSettings, drawn
 from reminders.simulator.webhooks import is_callable
 
 _PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(?:/(?P<sid>[^/]+))?\.json")
-# E.164; for country code 1 the North American plan's shape.
+# E.164; country code 1 must follow the North American Numbering Plan.
 _NUMBER = re.compile(r"\+(?:1[2-9]\d{2}[2-9]\d{6}|[2-9]\d{6,14})", re.ASCII)
 _NUMBERS = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/IncomingPhoneNumbers\.json")
 _SERVICES = re.compile(r"/v1/Services/(?P<service>[^/]+)")
@@ -108,7 +108,7 @@ class _RefusalError(Exception):
 class Simulator(PhoneNetwork):
     """A pretend Twilio: a phone network with Twilio's REST API in front. Same seed, same calls: same answers.
 
-    `handle` answers a request, `due` gives the webhook calls to make, `called` takes what became of them,
+    `handle` answers a request, `due` returns the webhook calls to make, `called` takes their outcomes, and
     `next_due_at` says when to ask again.
     """
 
@@ -120,7 +120,7 @@ class Simulator(PhoneNetwork):
         self._credentials = {base64.b64encode(":".join(pair).encode()).decode("ascii") for pair in pairs}
 
     def handle(self, request: Request, now: datetime) -> Response:
-        """The answer to one request at `now`. What was made stays made when the answer is told to get lost."""
+        """The answer to one request at `now`. A message that was made stays even if a rule loses the answer."""
         self.advance(now)
         self.counters["requests"] += 1
         try:
@@ -155,13 +155,13 @@ class Simulator(PhoneNetwork):
         return self._spoil(response, acting, wait, request)
 
     def _cross(self, rule: Rule, form: dict[str, str], now: datetime) -> None:
-        """The phone that a text is for texts STOP to its sender at this very moment."""
+        """Let the phone to which a text is addressed send STOP to its sender at this moment."""
         self._use(rule)
         number = form.get("From") or self.number_of_service(form["To"], form.get("MessagingServiceSid", ""))
         self.text_from(form["To"], number, "STOP", now)
 
     def _asked(self, request: Request) -> tuple[Operation, str]:
-        """What a request wants, and of which message."""
+        """The operation that a request asks for, and its message."""
         if _LOOKUP.fullmatch(request.path) is not None:
             if request.method != "GET":
                 raise _RefusalError(20004, 405)
@@ -194,7 +194,7 @@ class Simulator(PhoneNetwork):
     # Faults
 
     def _faults(self, operation: Operation, number: str | None, now: datetime) -> dict[Stage, Rule]:
-        """The fault rules that act on a request, by stage (see Rule). Only one they really spoil uses them up."""
+        """The fault rules that act on a request, by stage (see Rule). They are used up only if they really act."""
         acting = self._holding(
             (rule for rule in self.rules if rule.fault not in {None, "refuse_page"} and rule.on in {operation, "any"}),
             number,
@@ -206,9 +206,9 @@ class Simulator(PhoneNetwork):
         return acting
 
     def _fail(self, rule: Rule, request: Request) -> Response:
-        """The answer of a request that was not processed, or says so."""
+        """The answer to a request that was not processed, or claims not to have been."""
         match rule.fault:
-            case "unauthorised" | "suspended":
+            case "unauthorized" | "suspended":
                 return self._refused(20003, 401, request)
             case "too_many":
                 return self._refused(20429, 429, request)
@@ -220,7 +220,7 @@ class Simulator(PhoneNetwork):
                 return self._refused(20000 + rule.status, rule.status, request)
 
     def _spoil(self, response: Response, acting: dict[Stage, Rule], wait: float, request: Request) -> Response:
-        """The answer as the caller gets to see it: what it says, how it travels and when; the rules are used once."""
+        """The answer as the caller sees it: what it says, how it travels and when. Each rule is used once."""
         for rule in acting.values():
             self._use(rule)
         if "answer" in acting:
@@ -280,7 +280,7 @@ class Simulator(PhoneNetwork):
         send_at = None
         if (
             service is not None and form.get("ScheduleType") == "fixed"
-        ):  # without a service it is dropped, and sent at once
+        ):  # without a service, `SendAt` is ignored and the text is sent at once
             send_at = _send_at(form.get("SendAt"), now)
         if service is None and sender is not None and self.queue_is_full(sender, now):
             raise _RefusalError(21611)
@@ -299,7 +299,7 @@ class Simulator(PhoneNetwork):
         return self._json(201, self._resource(message), request)
 
     def _check_sending(self, to: str, sender: str | None, service: str | None) -> None:
-        """Who may text whom: raises the refusal Twilio gives."""
+        """Check who may text whom. Raises Twilio's refusal."""
         if not to:
             raise _RefusalError(21604)
         if sender is None and service is None:
@@ -357,7 +357,7 @@ class Simulator(PhoneNetwork):
         return Response(204, self._headers(request), b"")
 
     def _list(self, request: Request, now: datetime) -> Response:
-        """One page, newest first. PA… asks for older than that message, PB… for the page before it."""
+        """One page, newest first. PA… asks for messages older than that one, PB… for the page before it."""
         query = _query(request)
         size, page = (
             _whole(query.get("PageSize", "50"), 1, 1000, 20007),
@@ -409,7 +409,7 @@ class Simulator(PhoneNetwork):
                 yield message
 
     def _sender(self, request: Request) -> Response:
-        """A Messaging Service of the account, or its numbers: at most the one that was asked for."""
+        """A Messaging Service of the account, or its numbers: at most the requested one."""
         service = _SERVICES.fullmatch(request.path)
         if service is not None:
             if not self._is_service(service["service"]):
@@ -500,7 +500,7 @@ class Simulator(PhoneNetwork):
 
 
 def _delayed(response: Response, seconds: float) -> Response:
-    """The same answer, so much later."""
+    """The same answer, `seconds` later."""
     if seconds <= 0:
         return response
     headers = {**response.headers, "Twilio-Request-Duration": f"{seconds:.3f}"}

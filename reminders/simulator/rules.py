@@ -13,10 +13,10 @@ Ending = Literal["delivered", "undelivered", "failed", "silent"]
 Operation = Literal["create", "list", "fetch", "update", "delete", "lookup", "sender", "any"]
 Fault = Literal[
     "refuse",  # not made: HTTP 400 with `code`
-    "unauthorised",  # not made: 401/20003
-    "suspended",  # no request is heard, 401/20003; what waits in a queue when it begins fails with 30002
+    "unauthorized",  # not made: 401/20003
+    "suspended",  # every request fails with 401/20003; messages in a queue when it begins fail with 30002
     "too_many",  # not made: 429/20429
-    "error_before_create",  # not made: `status` 500, 503, or 502 and 503 with an HTML page where `html`
+    "error_before_create",  # not made: `status` 500, 502 or 503, with an HTML page if `html`
     "error_after_create",  # made, and answered with `status`
     "not_json",  # made, 201 with an HTML page
     "hang_after_create",  # made, never answered
@@ -27,27 +27,27 @@ Fault = Literal[
     "latency",  # made at once, answered after `seconds`
     "callback_first",  # made and sent at once, answered after `seconds`: its first callback comes before the 201
     "stop_first",  # the phone texts STOP just before: not made, 21610
-    "stop_meanwhile",  # made, and the phone texts STOP before the answer is out: the text arrives all the same
+    "stop_meanwhile",  # made, and the phone texts STOP before the answer is out: the text arrives anyway
     "refuse_connection",  # no one listens for `seconds`
     "refuse_page",  # the pretend pager answers a page with `status`
 ]
 Disorder = Literal[
     "swapped",  # this status callback comes after the next one about the same message
-    "late",  # `seconds` later, two hours unless told otherwise
-    "burst",  # calls are kept, and let go all together every `seconds`
+    "late",  # `seconds` later, two hours by default
+    "burst",  # calls are held back, and released all together every `seconds`
     "dropped",  # never made
     "doubled",  # made `copies` times more, with its token
-    "unknown_sid",  # and one like it about a message that no one made
+    "unknown_sid",  # plus a similar one about a message that no one made
     "bad_signature",
     "no_signature",
-    "former_token",  # signed with the token of before the last rotation
+    "former_token",  # signed with the token from before the last rotation
 ]
 
 Stage = Literal[
     "outcome", "before", "phone", "answer", "travel", "time", "page", "route", "copies", "stray", "signature"
 ]
 _STAGES: dict[Stage, frozenset[str]] = {
-    "before": frozenset({"refuse", "unauthorised", "suspended", "too_many", "error_before_create"}),
+    "before": frozenset({"refuse", "unauthorized", "suspended", "too_many", "error_before_create"}),
     "phone": frozenset({"stop_first", "stop_meanwhile"}),
     "answer": frozenset({"error_after_create", "not_json"}),
     "travel": frozenset({"hang_after_create", "close_after_create", "reset_after_create", "truncated", "slow_drip"}),
@@ -60,7 +60,7 @@ _STAGES: dict[Stage, frozenset[str]] = {
 }
 _STAGE_OF = {word: stage for stage, words in _STAGES.items() for word in words}
 
-# Codes with which a message is `failed`; with the others of 30xxx it is `undelivered` (docs/twilio.md 3).
+# Codes that make a message `failed`; the other 30xxx codes make it `undelivered` (docs/twilio.md 3).
 FAILED = frozenset({30001, 30002, 30010, 30019, 30020, 30021, 30036, 30037, 30410, 30450, 30500, 60728, 63038})
 _PACIFIC = ZoneInfo("America/Los_Angeles")
 
@@ -69,24 +69,24 @@ _PACIFIC = ZoneInfo("America/Los_Angeles")
 class Rule:
     """One rule: an `outcome` for texts to a phone, a `fault` of requests, or a `disorder` of webhook calls.
 
-    Matches a number `to`, or all that end in its digits when it has no `+`; all numbers when None. Holds with
-    `probability`, `times` times (None: for ever), from `begins` seconds after it was added for `lasts` seconds (None:
-    for ever; but 30023 ends at 00:00 Pacific and 30450 after 15 to 30 minutes, as at Twilio).
+    It matches the number `to`, or all numbers that end in its digits if it has no `+`; None matches all. It applies
+    with `probability`, `times` times (None: no limit), from `begins` seconds after it was added, for `lasts` seconds
+    (None: forever; but 30023 ends at 00:00 Pacific and 30450 after 15 to 30 minutes, as at Twilio).
 
-    **Several rules.** Each that matches draws its own chance, whatever the others do. Those that hold act together when
-    they are of different stages; of one stage the newest acts, and the others are counted as `overruled` and keep
-    their times. The stages: what becomes of a text (outcome); of a request, that it is not processed (before), what the
-    phone texts meanwhile (stop_first, stop_meanwhile), what the answer says (error_after_create, not_json), how it
-    travels (hang, close, reset, truncated, drip), when (latency, callback_first); of a webhook call, its way (swapped,
-    late, burst, dropped), its copies, a stray one beside it, its signature; of a page, its refusal. A request that is
-    not processed overrules what would have befallen its answer, but not the latency; a dropped call overrules all about
-    it. What a request is refused for anyway uses no rule up.
+    **Several rules.** Each matching rule draws its own chance, independent of the others. Rules of different stages act
+    together. Within one stage the newest acts; the others count as `overruled` and keep their times. The stages are,
+    for a text: its outcome; for a request: that it is not processed (before), what the phone texts meanwhile
+    (stop_first, stop_meanwhile), what the answer says (error_after_create, not_json), how it travels (hang, close,
+    reset, truncated, drip), when (latency, callback_first); for a webhook call: its route (swapped, late, burst,
+    dropped), its copies, an extra stray one, its signature; for a page: its refusal. A request that is not processed
+    overrules all rules about its answer except latency; a dropped call overrules all others about it. A request that is
+    refused for another reason uses up no rule.
 
-    Outcome: `silent` means sent and never a final word; `error_code` alone tells failed from undelivered; `after` is
-    the seconds from its turn in the sender's queue to the final word; `then` contradicts that word `then_after` seconds
-    later; `reaches` says whether the phone shows the text all the same (None: if it is ever delivered, or silent).
-    Faults hold for requests `on` one operation, creates unless told otherwise. Disorders hold for calls `about` one
-    status (`received`: inbound texts), or all.
+    Outcome: `silent` means sent without a final status; `error_code` decides between failed and undelivered; `after` is
+    the seconds from its turn in the sender's queue to the final status; `then` contradicts that status `then_after`
+    seconds later; `reaches` says whether the phone shows the text (None: if it is ever delivered, or silent). Faults
+    apply to requests `on` one operation, creates by default. Disorders apply to calls `about` one status (`received`:
+    inbound texts), or all.
     """
 
     to: str | None = None
@@ -122,9 +122,9 @@ class Rule:
 
     @classmethod
     def parse(cls, raw: object) -> Self:
-        """The rule a JSON object states; what to match may also stand in an object `match`.
+        """The rule in a JSON object, which may group its match conditions in an object `match`.
 
-        Raises ValueError with the key and what is wrong with it.
+        Raises ValueError with the key and the problem.
         """
         if not isinstance(raw, Mapping):
             # ruff: ignore[type-check-without-type-error] wrong JSON gives one kind of error
@@ -144,23 +144,25 @@ class Rule:
         if len(kinds) != 1:
             raise ValueError("outcome, fault, disorder: give one of the three")
         for key in found.keys() - _KEYS[kinds[0]]:
-            raise ValueError(f"{key}: means nothing to a rule of this kind")
+            raise ValueError(f"{key}: does not apply to a rule of this kind")
         if rule.fault in _WHOLE and (found.keys() - _WHOLE[rule.fault]):
-            raise ValueError(f"{rule.fault}: concerns everyone; it takes {', '.join(sorted(_WHOLE[rule.fault]))} only")
+            raise ValueError(
+                f"{rule.fault}: applies to everyone; it takes {', '.join(sorted(_WHOLE[rule.fault]))} only"
+            )
         return rule
 
     @property
     def stage(self) -> Stage:
-        """Where it acts; of one stage one rule acts at a time."""
+        """Where it acts; only one rule of a stage acts at a time."""
         return _STAGE_OF.get(self.fault or self.disorder or "", "outcome")
 
     @property
     def name(self) -> str:
-        """What it is called where it is counted."""
+        """Its name in the counters."""
         return self.fault or self.disorder or f"outcome {self.outcome}"
 
     def start(self, now: datetime, random: Random) -> None:
-        """Fix its time: `since` and `until`."""
+        """Set its period: `since` and `until`."""
         self.since = now + timedelta(seconds=self.begins)
         if self.lasts is not None:
             self.until = self.since + timedelta(seconds=self.lasts)
@@ -171,7 +173,7 @@ class Rule:
             self.until = self.since + timedelta(minutes=random.randint(15, 30))
 
     def matches(self, number: str | None, now: datetime) -> bool:
-        """Whether it is about this number (None: what names none) at this time."""
+        """Whether it applies to this number (None: a request without a number) at this time."""
         if (
             self.times == 0
             or (self.since is not None and now < self.since)
@@ -190,7 +192,7 @@ class Rule:
             self.times -= 1
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as the object that states it, and from when till when it holds."""
+        """The rule as a JSON object, with its period."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
@@ -200,7 +202,7 @@ class Rule:
 
 
 def is_number(value: object, *, at_most: float = 366 * 86_400) -> bool:
-    """Whether a JSON value is a number from 0 to `at_most`; durations may be a year long."""
+    """Whether a JSON value is a number from 0 to `at_most`; by default a duration of up to a year."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= at_most
 
 

@@ -1,4 +1,4 @@
-"""What the pretend Twilio is like: its account, its senders, its timings and chances (docs/twilio.md 10.3 to 10.12)."""
+"""How the pretend Twilio behaves: its account, its senders, its timings and chances (docs/twilio.md 10.3 to 10.12)."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ _Z99 = 2.3263478740408408  # the standard normal's 99th percentile
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A duration that differs from time to time: lognormal, in seconds.
+    """A random duration: lognormal, in seconds.
 
-    Half are below `median`, one in a hundred above `p99`, none above `longest`. Raises ValueError unless
+    `median` is the median, `p99` the 99th percentile, and none is above `longest`. Raises ValueError unless
     0 < median <= p99 and median <= longest.
     """
 
@@ -31,42 +31,42 @@ class Spread:
 
     def __post_init__(self) -> None:
         if not (0 < self.median <= self.p99 and self.median <= self.longest):
-            raise ValueError("median is above 0, p99 and longest are not below it")
+            raise ValueError("median must be above 0, and p99 and longest must not be below it")
 
     def draw(self, random: Random) -> float:
-        """One of them, in seconds."""
+        """A random value, in seconds."""
         return min(random.lognormvariate(math.log(self.median), math.log(self.p99 / self.median) / _Z99), self.longest)
 
 
 Duration = float | Spread
-"""Seconds: always the same, or spread."""
+"""Seconds, fixed or random."""
 
 
 def drawn(duration: Duration, random: Random) -> float:
-    """How many seconds it is this time. A fixed one takes nothing from `random`."""
+    """One value of it, in seconds. A fixed duration does not use `random`."""
     return duration.draw(random) if isinstance(duration, Spread) else duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorSettings:
-    """What the pretend Twilio is like. Durations are seconds; chances are from 0 to 1.
+    """How the pretend Twilio behaves. Durations are seconds; chances are from 0 to 1.
 
-    `senders` are the numbers that are ours and `services` our Messaging Services, None: any well-formed one;
-    `service_senders` the pool a service picks from. `trial_verified`: None, or the only numbers a trial account may
-    text. `former_token` signs what a rule wants signed with a token of the past.
+    `senders` are our numbers and `services` our Messaging Services; None means any well-formed one. `service_senders`
+    is the pool from which a service picks. `trial_verified`: None, or the only numbers that a trial account may text.
+    `former_token` is for rules that ask for a signature with an old token.
 
-    A sender's queue is drained in order at `segments_per_second` (0: no limit), or at the pace `sender_paces` names for
-    it; with more than `longest_queue` seconds of work it is full. From there: `sent_after` its turn a text is sent, for
-    the last `sending_for` of which it shows as `sending`; `delivered_after` that comes the final word, except for the
-    share `unreceipted`. `created_after` is how long the answer to a create takes; the message is made at its beginning.
+    A sender's queue is processed in order at `segments_per_second` (0: no limit), or at its pace in `sender_paces`; it
+    is full at more than `longest_queue` seconds of work. A text is sent `sent_after` its turn, and shows as `sending`
+    for the last `sending_for` of that time. The final status comes `delivered_after` that, except for the share
+    `unreceipted`. `created_after` is the time to answer a create; the message exists from its beginning.
 
-    Inbound texts go to `inbound_url`; where that call is lost, once to `fallback_url`, or else the TwiML Bin
-    `fallback_twiml`, which Twilio itself keeps, is done. After that a text is in the list only.
+    Inbound texts go to `inbound_url`. If that call is lost, Twilio calls `fallback_url` once, or executes
+    `fallback_twiml`, a TwiML Bin on its own servers. After that a text is only in the list.
 
-    Words that end texts, begin them and ask for help: Twilio heeds and answers its own. With `advanced_opt_out` it
-    heeds the three sets of words instead, in capitals, says `OptOutType` in inbound calls, and answers with what
-    `answers` has for the word or for its kind (STOP, START, HELP), if that is there; an empty answer is none. Without
-    `default_opt_out` it heeds none. On a toll-free number the network's words and answers stay, but for HELP's.
+    Words that stop texts, start them and ask for help: Twilio obeys and answers its own set. With `advanced_opt_out` it
+    obeys the three sets of words instead, in capitals, sets `OptOutType` in inbound calls, and sends the entry in
+    `answers` for the word or its kind (STOP, START, HELP), if there is one; an empty entry means no answer. Without
+    `default_opt_out` it obeys none. A toll-free number keeps the network's words and answers, except for HELP.
     """
 
     account_sid: str = "AC" + "0" * 32
@@ -105,8 +105,8 @@ class SimulatorSettings:
 
     @classmethod
     def lifelike(cls, **more: Any) -> Self:
-        """As slow and as patchy as the real one is taken to be (docs/twilio.md 4, 10.5): a 10DLC number of low
-        volume.
+        """Settings about as slow and unreliable as the real Twilio (docs/twilio.md 4, 10.5): a low-volume 10DLC
+        number.
         """
         return cls(
             **{
@@ -122,9 +122,9 @@ class SimulatorSettings:
         )
 
     def changed(self, document: object) -> Self:
-        """These with what a JSON object states; a spread duration is {"median", "p99", "longest"}.
+        """These settings with the changes in a JSON object; a random duration is {"median", "p99", "longest"}.
 
-        Raises ValueError with the key and what is wrong with it. Account, token and key stay as they are.
+        Raises ValueError with the key and the problem. Account, token and key cannot change.
         """
         if not isinstance(document, Mapping):
             # ruff: ignore[type-check-without-type-error] wrong JSON gives one kind of error
@@ -169,7 +169,7 @@ def _texts_or_none(value: Any) -> frozenset[str] | None:
     return None if value is None else _texts(value)
 
 
-_DURATION = (_duration, "seconds, or an object with median, p99 and perhaps longest")
+_DURATION = (_duration, "seconds, or an object with median, p99 and optionally longest")
 _SECONDS = (_number, "seconds")
 _CHANCE = (_chance, "from 0 to 1")
 _TEXTS = (_texts, "a list of texts")
@@ -202,7 +202,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
             word.upper(): _when(isinstance(said, str), said)
             for word, said in _when(isinstance(value, Mapping), value).items()
         },
-        "an object: what Twilio answers, by word or by STOP, START, HELP",
+        "an object: Twilio's answers, by word or by STOP, START, HELP",
     ),
     "max_concurrent": (
         lambda value: _when(is_number(value) and isinstance(value, int) and value > 0, value),

@@ -1,7 +1,7 @@
 """The simulator on sockets: loopback only, HTTP/1.1 keep-alive, real time, and every way an answer can go wrong.
 
-Written on `asyncio.Protocol` and httptools because a web framework can neither hang, reset nor cut an answer on
-purpose, and is several times slower than what is measured against it.
+It uses `asyncio.Protocol` and httptools because a web framework cannot hang, reset or truncate an answer on purpose,
+and is several times slower than the code that we measure against it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from reminders.simulator.webhooks import Callback, Outcome
 _LARGEST_REQUEST = 1 << 20
 _LARGEST_TWIML = 64 * 1024
 _CALLBACKS_AT_ONCE = 32
-_SHORTEST_NAP = 0.005  # seconds: what falls due within it is handled together
+_SHORTEST_NAP = 0.005  # seconds; events due within it are handled together
 _LONGEST_NAP = 0.05  # the wall clock may jump meanwhile
 
 
@@ -41,7 +41,7 @@ class NotLoopbackError(ValueError):
 
 
 class _Connection(asyncio.Protocol):
-    """One client connection: requests are answered one after another, in their order."""
+    """One client connection; it answers requests one after another, in order."""
 
     def __init__(self, door: "_Door") -> None:
         self._door = door
@@ -112,7 +112,7 @@ class _Connection(asyncio.Protocol):
         return not self._busy
 
     def end(self) -> None:
-        """End the connection now: in peace when nothing is being answered."""
+        """End the connection now: cleanly if nothing is being answered."""
         if self._busy:
             self._transport.abort()
             return
@@ -122,7 +122,7 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def abort(self) -> None:
-        """End the connection now, unsent bytes and all."""
+        """End the connection now, with any unsent bytes."""
         self._transport.abort()
 
     def _serve(self) -> None:
@@ -193,7 +193,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Door:
-    """One listening socket: what it answers with, and the connections it holds. It can be shut and opened again."""
+    """One listening socket, its handler and its connections. It can be shut and reopened."""
 
     def __init__(self, host: str, port: int, answer: Callable[[Request], Response]) -> None:
         self.answer = answer
@@ -207,13 +207,13 @@ class _Door:
         return self._server is not None
 
     async def open(self) -> None:
-        """Listen. A port of 0 becomes a free one, and stays it."""
+        """Listen. Port 0 becomes a free one, which is then kept."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def shut(self, *, idle_only: bool) -> None:
-        """Stop listening, and end the connections: all of them, or those with nothing under way."""
+        """Stop listening, and end the connections: all of them, or only idle ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -222,7 +222,7 @@ class _Door:
                 connection.end()
 
     async def empty(self) -> None:
-        """Shut for good and let go of every connection, whatever it has still to say."""
+        """Shut for good and drop every connection, even with unsent data."""
         self.shut(idle_only=False)
         for _ in range(5):  # the rounds asyncio needs between accepting a connection and telling us
             await asyncio.sleep(0)
@@ -233,10 +233,10 @@ class _Door:
 
 
 class Shell:
-    """A simulator at work: `async with Shell(…) as shell`, then it answers on `shell.port` and `shell.control_port`.
+    """A running simulator: `async with Shell(…) as shell`; it answers on `shell.port` and `shell.control_port`.
 
-    Takes a loopback `host` (NotLoopbackError otherwise) and two ports, 0 for any free one; OSError when one is taken.
-    Webhooks go to loopback only: to any other host they fail as if no one listened, so that nothing leaves the machine.
+    It takes a loopback `host` (NotLoopbackError otherwise) and two ports, 0 for any free one; OSError if one is in use.
+    Webhooks go to loopback only: to any other host they fail as if no one listened, so nothing leaves the machine.
     """
 
     def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0) -> None:
@@ -299,7 +299,7 @@ class Shell:
         return response
 
     def _now(self) -> datetime:
-        """The simulator's time: this machine's, and what it was set ahead."""
+        """The simulator's time: this machine's, plus what it was set ahead."""
         return clock.now() + self.simulator.ahead
 
     def _answer_control(self, request: Request) -> Response:
@@ -307,18 +307,18 @@ class Shell:
             return refusal
         response = control(self.simulator, request, self._now())
         if self._refuses_for() > 0:
-            self._api.shut(idle_only=True)  # before the answer is read: whoever set the rule may rely on it
+            self._api.shut(idle_only=True)  # before the answer is read: the author of the rule may rely on it
         self._door_moved.set()
         self._tick()  # the clock may have been set
         return response
 
     def _refuses_for(self) -> float:
-        """For how many seconds from now a rule says that no one listens."""
+        """The seconds from now for which a rule refuses connections."""
         until = self.simulator.refusing_until
         return 0.0 if until is None else (until - self._now()).total_seconds()
 
     async def _keep_door(self) -> None:
-        """Open the API's door again when no rule keeps it shut any more."""
+        """Reopen the API's socket once no rule keeps it shut."""
         while True:
             self._door_moved.clear()
             seconds = self._refuses_for()
@@ -331,7 +331,7 @@ class Shell:
     # Time and webhooks
 
     def _arm(self) -> None:
-        """See to it that `_tick` runs when the simulator has something next."""
+        """Schedule `_tick` for the simulator's next event."""
         due_at = self.simulator.next_due_at()
         if due_at is None or (self._armed_for is not None and self._armed_for <= due_at):
             return
@@ -385,9 +385,9 @@ async def serve(
     *,
     ready: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Serve the simulator until SIGTERM or SIGINT. `ready` is told both ports once they answer.
+    """Serve the simulator until SIGTERM or SIGINT. Calls `ready` with both ports once they answer.
 
-    Raises NotLoopbackError for a host that is not loopback, OSError when a port is taken.
+    Raises NotLoopbackError for a host that is not loopback, OSError if a port is in use.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

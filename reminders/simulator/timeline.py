@@ -1,4 +1,4 @@
-"""What happens when, by which rule and chance; and the webhook calls that come of it, in whatever disorder."""
+"""What happens when, by rules and chance, and the resulting webhook calls, in order or not."""
 
 import heapq
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from reminders.simulator.webhooks import Callback, Kind, Outcome, signed
 
 @dataclass(slots=True)
 class JournalEntry:
-    """One try of a webhook call; `outcome` is None while it is under way, and for one that was never made."""
+    """One try of a webhook call; `outcome` is None while it is in progress, and for one that was never made."""
 
     callback: Callback
     outcome: Outcome | None = None
@@ -27,15 +27,15 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """A call kept back to be overtaken goes at last, overtaken or not, and its copies with it."""
+    """The latest time to make a held-back call and its copies, whether another has overtaken it or not."""
 
     calls: Sequence[Callback]
 
 
 class Timeline(ABC):
-    """A seed, rules, and an agenda: everything happens at its own instant, in its order, however late anyone looks.
+    """A seed, rules, and an agenda: each event happens at its own instant and in order, however late anyone looks.
 
-    A subclass says what happens (`_happen`) and when (`_push`).
+    A subclass defines what happens (`_happen`) and schedules it (`_push`).
     """
 
     def __init__(self, settings: SimulatorSettings, *, seed: int) -> None:
@@ -44,7 +44,7 @@ class Timeline(ABC):
         self.reset()
 
     def reset(self) -> None:
-        """Forget every rule, call and event to come, set the clock right and start chance again from the seed."""
+        """Forget every rule, call and future event, reset the clock and restart chance from the seed."""
         self.rules: list[Rule] = []
         self.counters: Counter[str] = Counter()
         self.journal: list[JournalEntry] = []
@@ -60,7 +60,7 @@ class Timeline(ABC):
     # What a test or a person sets
 
     def add_rule(self, rule: Rule, now: datetime) -> None:
-        """Let a rule hold from `now`; `refuse_connection` shows as `refusing_until`, for what holds the socket."""
+        """Add a rule from `now` on; `refuse_connection` sets `refusing_until`, for the owner of the socket."""
         if rule.fault == "refuse_connection":
             self.refusing_until = now + timedelta(seconds=5.0 if rule.seconds is None else rule.seconds)
             self.counters["fault refuse_connection"] += 1
@@ -73,7 +73,7 @@ class Timeline(ABC):
             self.advance(now)
 
     def clear_rules(self) -> None:
-        """Let no rule hold any more."""
+        """Remove every rule."""
         self.rules.clear()
         self.refusing_until = None
 
@@ -82,9 +82,9 @@ class Timeline(ABC):
         self.settings = replace(self.settings, **settings)
 
     def forward(self, seconds: float, now: datetime) -> datetime:
-        """Set the clock `seconds` ahead of what it says, `now`: what falls into them happens. The new now.
+        """Set the clock `seconds` ahead of `now`, let everything in between happen, and return the new now.
 
-        `ahead` is by how much it is ahead in all, for what tells the time.
+        `ahead` is the total by which the clock is ahead.
         """
         self.ahead += timedelta(seconds=seconds)
         self.advance(now + timedelta(seconds=seconds))
@@ -93,7 +93,7 @@ class Timeline(ABC):
     # Time
 
     def advance(self, now: datetime) -> None:
-        """Let everything happen that is due by `now`, in its order and at its own instant."""
+        """Let everything due by `now` happen, in order and each event at its own instant."""
         while self._agenda and self._agenda[0][0] <= now:
             at, _, what = heapq.heappop(self._agenda)
             if isinstance(what, Callback):
@@ -106,13 +106,13 @@ class Timeline(ABC):
 
     @abstractmethod
     def _happen(self, what: Any, at: datetime) -> None:
-        """What was pushed for `at` happens."""
+        """Perform the event that was scheduled for `at`."""
 
     def _push(self, at: datetime, what: object) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), what))
 
     def next_due_at(self) -> datetime | None:
-        """When `due` should be asked next; None while nothing lies ahead."""
+        """When to call `due` next; None if nothing is scheduled."""
         if self._ready:
             return self._ready[0].at
         return self._agenda[0][0] if self._agenda else None
@@ -120,7 +120,7 @@ class Timeline(ABC):
     # Rules and chance
 
     def _holding(self, candidates: Iterable[Rule], number: str | None, at: datetime) -> dict[Stage, Rule]:
-        """Of the candidates, oldest first, the rule of each stage that acts this time (see Rule). None is used yet."""
+        """The rule of each stage that acts this time (see Rule), from candidates, oldest first. None is used up yet."""
         acting: dict[Stage, Rule] = {}
         for rule in reversed(list(candidates)):
             if rule.matches(number, at) and self._happens(rule.probability):
@@ -163,7 +163,7 @@ class Timeline(ABC):
         return calls
 
     def called(self, callback: Callback, outcome: Outcome, now: datetime, answer: bytes = b"") -> None:
-        """What became of a call `due` gave: done with, tried again later as its policy says, or lost.
+        """Record the outcome of a call from `due`: it is done, tried again later under its policy, or lost.
 
         `answer` is the body of the answer.
         """
@@ -183,11 +183,11 @@ class Timeline(ABC):
 
     @abstractmethod
     def _answered(self, callback: Callback, answer: bytes, now: datetime) -> None:
-        """A call was taken."""
+        """Handle a call that succeeded."""
 
     @abstractmethod
     def _lost(self, callback: Callback, outcome: Outcome, now: datetime) -> None:
-        """A call was not taken, and is not tried again."""
+        """Handle a call that failed and is not tried again."""
 
     def _call(
         self,
@@ -201,7 +201,7 @@ class Timeline(ABC):
         at: datetime,
         last: bool,
     ) -> None:
-        """Plan a call about a message with that phone, as the rules of disorder have it; `last` if no more follow."""
+        """Schedule a call about a message with that phone, under the rules of disorder; `last` if no more follow."""
         if self._happens(self.settings.surprise_parameter):
             # Twilio adds parameters without notice; a receiver must validate over all and ignore the unknown ones.
             form.append((f"X{self._random.randrange(1000)}", "new"))
@@ -221,7 +221,7 @@ class Timeline(ABC):
             strange = [(name, other if value == sid else value) for name, value in form]
             self._push(at, self._signed(kind, url, strange, signature, sid=other, status=status, at=at))
         for one in earlier:
-            # A pause later, so that it comes second even where calls are made side by side.
+            # A pause later, so that it comes second even if calls are made in parallel.
             overtaken = replace(one, at=at + timedelta(seconds=self.settings.callback_pause))
             self._push(overtaken.at, overtaken)
 
@@ -245,7 +245,7 @@ class Timeline(ABC):
         return acting
 
     def _send_off(self, calls: Sequence[Callback], route: Rule | None, at: datetime) -> None:
-        """Put a call and its copies on their way."""
+        """Schedule a call and its copies."""
         if route is not None:
             self._use(route)
             match route.disorder:

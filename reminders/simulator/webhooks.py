@@ -1,6 +1,4 @@
-"""The calls Twilio makes to us: how they are signed, how long it waits, when it tries again
-(docs/twilio.md 2.2, 2.3).
-"""
+"""Twilio's calls to us: their signature, its patience, and its retries (docs/twilio.md 2.2, 2.3)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from twilio.request_validator import RequestValidator
 
-# What became of one call: the HTTP status; `ct`, no connection (TLS included); `rt`, no answer in time or half of one.
+# The outcome of a call: the HTTP status; `ct`, no connection (or TLS); `rt`, no complete answer in time.
 Outcome = int | Literal["ct", "rt"]
 
 
@@ -31,7 +29,7 @@ def is_callable(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How patiently a webhook is called: Twilio's connection overrides, in seconds, with Twilio's defaults."""
+    """The timeouts and retries of a webhook: Twilio's connection overrides, in seconds, with its defaults."""
 
     connect: float = 5.0
     read: float = 15.0
@@ -41,10 +39,10 @@ class Policy:
 
     @classmethod
     def of(cls, fragment: str) -> Self:
-        """The policy a URL's fragment asks for: `rc=5&rp=all&ct=2000&rt=3000&tt=15000`, milliseconds.
+        """The policy in a URL's fragment: `rc=5&rp=all&ct=2000&rt=3000&tt=15000`, milliseconds.
 
-        A part that is unknown, unreadable or out of range (ct 100 to 10000, rt 100 to 15000, tt up to 15000, rc 0 to 5)
-        leaves Twilio's default in force.
+        Twilio's default replaces a part that is unknown, unreadable or out of range (ct 100 to 10000, rt 100 to 15000,
+        tt up to 15000, rc 0 to 5).
         """
         asked = dict(parse_qsl(fragment))
 
@@ -67,7 +65,7 @@ class Policy:
         return policy
 
     def retries_after(self, outcome: Outcome) -> bool:
-        """Whether this outcome is one to try again after."""
+        """Whether Twilio tries again after this outcome."""
         word = f"{outcome // 100}xx" if isinstance(outcome, int) else outcome
         return word in self.retry_on or ("all" in self.retry_on and word in {"4xx", "5xx", "ct", "rt"})
 
@@ -79,9 +77,9 @@ Kind = Literal["status", "inbound", "fallback"]
 class Callback:
     """One webhook call to make: POST `body` with `headers` to `url`, which has no fragment.
 
-    A `fallback` call is about an inbound text whose own call was lost.
-    `token` is the same over all tries of one call and over its copies, `attempt` counts the tries from 0, `at` is when
-    this try was due and `first_at` when the first was handed out. `number` is the try's place in the journal.
+    A `fallback` call is about an inbound text whose own call was lost. `token` is the same for all tries and copies of
+    a call, `attempt` counts the tries from 0, `at` is when this try was due and `first_at` when the first was made.
+    `number` is the try's place in the journal.
     """
 
     kind: Kind
@@ -99,11 +97,11 @@ class Callback:
 
     @property
     def body(self) -> bytes:
-        """The form as it goes on the wire."""
+        """The encoded form."""
         return urlencode(self.form).encode("ascii")
 
     def again(self, outcome: Outcome, now: datetime, pause: float) -> Self | None:
-        """The next try after this outcome, `pause` seconds from `now`; None when there is none to be made."""
+        """The next try after this outcome, `pause` seconds from `now`; None if there is none."""
         at = now + timedelta(seconds=pause)
         late = at >= self.first_at + timedelta(seconds=self.policy.total)
         if late or self.attempt >= self.policy.retries or not self.policy.retries_after(outcome):
@@ -123,9 +121,9 @@ def signed(
     at: datetime,
     signature: Literal["good", "bad", "none"] = "good",
 ) -> Callback:
-    """The call to `url` with this form, signed as Twilio signs: with the auth token, over the URL without fragment.
+    """The call to `url` with this form, signed as Twilio does: with the auth token, over the URL without its fragment.
 
-    A `bad` signature is well-formed, but over another form.
+    A `bad` signature is well-formed, but belongs to another form.
     """
     bare, _, fragment = url.partition("#")
     headers = {

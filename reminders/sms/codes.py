@@ -1,7 +1,7 @@
-"""What Twilio's error codes mean, all that the service does about each, and what a person can do (docs/twilio.md 3).
+"""What Twilio's error codes mean, what the service does about each, and what a person can do (docs/twilio.md 3).
 
-The knowledge is data, in codes.toml; nothing else says what a code leads to. Twilio splits and refines its codes, so an
-unknown one has an honest answer too.
+The knowledge is data in codes.toml; only it decides what a code leads to. Twilio splits and refines its codes, so an
+unknown one has an honest entry too.
 """
 
 import functools
@@ -21,15 +21,15 @@ Who = Literal["nobody", "coordinator", "ops"]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One error code, explained to the person who reads the delivery log, and what it leads to.
+    """One error code, explained to the reader of the delivery log, and what it leads to.
 
-    `class_` is a word for people; nothing is decided by it. `number` is what the code says of the phone number. The
-    sender rests for `rests_sender` seconds, None if it does not; `pages_ops` opens a task for ops until it works again.
-    `our_fault` counts a refusal in the light of Twilio's answers. An attempt that met a code without `spends_try` is
-    none of the text's tries.
+    `class_` is a word for people; nothing depends on it. `number` is what the code says about the phone number. The
+    sender rests for `rests_sender` seconds, or not at all if None. `pages_ops` opens a task for ops until the sender
+    works again. `our_fault` counts a refusal against the status light "Twilio's answers". Without `spends_try` an
+    attempt does not count as one of the text's tries.
 
-    `retry_after` are the seconds before the text may be tried again, None if never by itself; `tries` is how often it
-    may be tried in all, the first time included, None while its window is open. A daily limit `resumes` at a time of
+    `retry_after` is the number of seconds before the next try, None for no automatic retry. `tries` is the total number
+    of tries, including the first; None means no limit while the window is open. A daily limit `resumes` at a time of
     day instead.
     """
 
@@ -50,12 +50,12 @@ class Code:
 
     @property
     def docs(self) -> str | None:
-        """Twilio's page about the code; None for 0, which is our own."""
+        """Twilio's page about the code; None for 0, which is our own code."""
         return f"https://www.twilio.com/docs/api/errors/{self.code}" if self.code else None
 
 
 def again_at(code: Code, tried: int, now: datetime) -> datetime | None:
-    """When a text that met this code may be tried again, `tried` tries being spent; None for never by itself."""
+    """When a text with this code may be tried again after `tried` spent tries; None for no automatic retry."""
     if code.retry_after is None or (code.tries is not None and tried >= code.tries):
         return None
     if code.resumes == "midnight_pacific":
@@ -65,9 +65,9 @@ def again_at(code: Code, tried: int, now: datetime) -> datetime | None:
 
 
 def tries_spent(attempts: Sequence[tuple[str | None, int | None]]) -> int:
-    """How many of a text's tries are spent by these attempts, each its answer and its error code.
+    """How many of a text's tries these attempts spent; each is its answer and its error code.
 
-    A refusal with code 0 carried nothing to Twilio. A text that Twilio took and that met no code spent its try.
+    A refusal with code 0 means that nothing reached Twilio. A text accepted without a code spent its try.
     """
     return sum(look_up(code or 0).spends_try if code or answer == "refused" else True for answer, code in attempts)
 
@@ -75,8 +75,8 @@ def tries_spent(attempts: Sequence[tuple[str | None, int | None]]) -> int:
 def look_up(code: int) -> Code:
     """The entry for a code; 0 is "no connection".
 
-    An unknown code is never retried and always for a person to look at: 3xxxx comes from the networks and speaks of one
-    text, anything else is Twilio refusing to take it (docs/twilio.md 3).
+    An unknown code is never retried, and a person must look at it: 3xxxx comes from the networks and concerns one text;
+    any other code means that Twilio refused the text (docs/twilio.md 3).
     """
     return _known().get(code) or Code(
         code=code,
@@ -93,7 +93,7 @@ def look_up(code: int) -> Code:
 
 
 def is_known(code: int) -> bool:
-    """Whether there is an entry of our own for a code."""
+    """Whether codes.toml has an entry for the code."""
     return code in _known()
 
 
@@ -104,7 +104,7 @@ def _known() -> dict[int, Code]:
 
 
 def _read(data: dict[str, Any]) -> dict[int, Code]:
-    """The entries by code. Raises ValueError naming the codes whose entry is not as the head of the file says."""
+    """The entries by code. Raises ValueError with the codes whose entry does not follow the head of the file."""
     known: dict[int, Code] = {}
     for entry in data["entry"]:
         fields = {"class_" if name == "class" else name: value for name, value in entry.items() if name != "codes"}
@@ -114,7 +114,7 @@ def _read(data: dict[str, Any]) -> dict[int, Code]:
             except TypeError as problem:
                 raise ValueError(f"codes.toml: {number}: {problem}") from None
             if number in known or not _is_sound(code):
-                raise ValueError(f"codes.toml: {number}: there twice, or a value that cannot be")
+                raise ValueError(f"codes.toml: {number}: listed twice, or has an invalid value")
             known[number] = code
     return known
 

@@ -2,9 +2,9 @@
 # mypy: allow-untyped-calls
 """Our side of Twilio's REST API: send a text, look for one, fetch one. The only user of the SDK's client.
 
-What Twilio and the network do comes back as a value (data rule 3). Whether a text was taken is read
-from the answer on the wire, before the SDK interprets it: an SDK exception may carry a status that stands in the body
-(RFC 9457) and not the one of the response.
+Whatever Twilio and the network do is returned as a value (data rule 3). We decide whether a text was accepted from the
+response on the wire, before the SDK interprets it: an SDK exception may have the status in the body (RFC 9457) instead
+of the one of the response.
 """
 
 import json
@@ -32,7 +32,7 @@ _A_SID = re.compile(r"(SM|MM)[0-9A-Za-z]{1,62}")
 _A_REF = re.compile(r"[0-9A-Za-z_-]+")
 _PAGE = 100
 _PAGES = 10
-# Of texts that others wrote: 50 of the longest, each character escaped in JSON, stay below transport.LARGEST_ANSWER.
+# For inbound texts: 50 of the longest, with each character escaped in JSON, stay below transport.LARGEST_ANSWER.
 _INBOUND_PAGE = 50
 _INBOUND_PAGES = 1000
 
@@ -42,7 +42,7 @@ class Outgoing:
     """One text to hand to Twilio.
 
     `to` is E.164; `ref` is the attempt's, unguessable and safe in a URL; `sender` is E.164 or a messaging service
-    (MG…); `valid_for` are the seconds Twilio may hold it in its queue before it is useless, cut to 1..36000.
+    (MG…); `valid_for` is how many seconds Twilio may hold it in its queue before it is useless, limited to 1..36000.
     """
 
     to: str = field(repr=False)
@@ -62,9 +62,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Certainly not taken: Twilio's error code and the HTTP status.
+    """Certainly not accepted: Twilio's error code and the HTTP status.
 
-    Or the connection carried nothing: code 0, no status, and `what` is "no connection".
+    If nothing was sent, the code is 0, there is no status, and `what` is "no connection".
     """
 
     code: int
@@ -74,7 +74,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have been taken. `what` is short and fixed: "timeout", "reset", "http 503", "not json", "no sid" …"""
+    """It may have been accepted. `what` is short and fixed: "timeout", "reset", "http 503", "not json", "no sid" …"""
 
     what: str
 
@@ -84,10 +84,10 @@ Answer = Accepted | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A message as Twilio holds it.
+    """A message in Twilio's records.
 
-    `sender` is the messaging service where one was used, else the number; `created_at` is UTC, to the second;
-    `is_answer` says that TwiML or Twilio itself made it in answer to an inbound text: never we.
+    `sender` is the messaging service if one was used, else the number; `created_at` is UTC, to the second; `is_answer`
+    says that TwiML or Twilio itself wrote it in answer to an inbound text, and not this program.
     """
 
     sid: str
@@ -102,11 +102,11 @@ class Seen:
 
 
 class Unreachable(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names a state of the world
-    """Twilio could not be asked, or its answer proves nothing. The text is short and fixed, without personal data."""
+    """Twilio cannot be reached, or its answer proves nothing. The message is short, fixed and without personal data."""
 
 
-class _Answered(Exception):  # ruff: ignore[error-suffix-on-exception-name]  how such an answer leaves the SDK
-    """Twilio, or someone on the way to it, answered with this HTTP status, and with this Twilio code if it had one."""
+class _Answered(Exception):  # ruff: ignore[error-suffix-on-exception-name]  carries such an answer out of the SDK
+    """Twilio, or a proxy on the way, answered with this HTTP status, and with this Twilio code if there was one."""
 
     def __init__(self, http: int, code: int | None) -> None:
         super().__init__(f"http {http}")
@@ -115,7 +115,7 @@ class _Answered(Exception):  # ruff: ignore[error-suffix-on-exception-name]  how
 
 
 class _Line(CurlTransport):
-    """The transport with the judgement above it: the SDK sees successes only, and only its own address is asked."""
+    """The transport plus the judgment of answers: the SDK sees only successes, and only the base URL is called."""
 
     def __init__(self, *base_urls: str, deadline: float, in_flight: int, live: bool) -> None:
         super().__init__(deadline=deadline, connections=in_flight, loopback_only=not live)
@@ -132,7 +132,7 @@ class _Line(CurlTransport):
         timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  libcurl keeps the time
         allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]
     ) -> Response:
-        if not url.startswith(self._below):  # a next page could point anywhere, and take our key along
+        if not url.startswith(self._below):  # a link to a next page could point anywhere and leak our key
             raise ValueError("not an address below the base URL")
         response = await super().request(method, url, params, data, headers, auth, timeout, allow_redirects)
         if not 200 <= response.status_code < 300:
@@ -143,10 +143,10 @@ class _Line(CurlTransport):
 class Gateway:
     """Twilio, for one account.
 
-    Takes the account's sid and its auth token, or an API key with its secret to sign in with instead; the `base_url` to
-    call while not `live` (it must be on loopback: ValueError otherwise); the `public_url` that callbacks are built
-    from; the total `deadline` of a request in seconds; how many texts are `in_flight` at most. With `live` the address
-    is Twilio's own, whatever else is said. Belongs to the event loop of its first call.
+    It takes the account's sid and its auth token, or an API key with its secret; the `base_url` to call while not
+    `live` (ValueError if it is not on loopback); the `public_url` from which callbacks are built; the total `deadline`
+    of a request in seconds; and the most texts `in_flight`. With `live` the address is always Twilio's own. It belongs
+    to the event loop of its first call.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Gateway:
         in_flight: int,
     ) -> None:
         if (api_key is None) != (api_secret is None):
-            raise ValueError("an API key and its secret come together")
+            raise ValueError("an API key needs its secret, and a secret its key")
         address = _TWILIO if live else (base_url or "").rstrip("/")
         if not live and not (is_loopback(address) and urlsplit(address).scheme in {"http", "https"}):
             raise ValueError("while twilio.live is false, twilio.api_base_url must be on this machine (loopback)")
@@ -176,23 +176,23 @@ class Gateway:
         client.api.base_url = address
         client.messaging.base_url = services
         self._messages = client.messages
-        # A text goes out as the SDK would send it, header for header, but without the twenty steps and the resource
-        # made of the answer: they cost as much as all the rest.
+        # A text is sent exactly as the SDK would send it, header for header, but without its twenty steps and its
+        # response object: they cost as much as all the rest.
         self._header = header_lines(tuple(client.get_headers("POST", {}).items()), client.get_auth(None))
         self._deadline = deadline
         self._messages_url = f"{address}/2010-04-01/Accounts/{account_sid}/Messages.json"
-        # A ref stands in a form as it is: what stands around it is quoted once.
+        # A ref needs no quoting in a form; the text around it is quoted once.
         self._before_ref, self._after_ref = quote_plus(callback_url(public_url, "~")).rsplit("~", 1)
         self._numbers = client.incoming_phone_numbers
         self._services = client.messaging.v1.services
 
     async def send(self, text: Outgoing) -> Answer:
-        """Hand one text to Twilio, once, and say what is known of it (docs/twilio.md 1.4).
+        """Hand one text to Twilio, once, and return what is known about it (docs/twilio.md 1.4).
 
-        Never raises for anything Twilio or the network does; ValueError for a `ref` that cannot stand in a URL.
+        It never raises for anything Twilio or the network does. Raises ValueError for a `ref` that is unsafe in a URL.
         """
         if not _A_REF.fullmatch(text.ref):
-            raise ValueError("a ref is made of letters, digits, _ and -")
+            raise ValueError("a ref consists of letters, digits, _ and -")
         try:
             created = await self._line.exchange(
                 "POST", self._messages_url, self._header, self._form(text), self._deadline
@@ -226,9 +226,9 @@ class Gateway:
     async def find(self, to: str, *, since: datetime) -> list[Seen]:
         """The messages to that number (E.164) created at `since` or later, newest first, sent or not.
 
-        It can prove that a text was taken, never that it was not: Twilio's list lags, at times by hours (docs/twilio.md
-        2.5). `since` must be aware. No filter on DateSent, which hides what still waits in the queue. Raises
-        Unreachable, also when the list does not end.
+        It can prove that a text was accepted, never that it was not: Twilio's list lags, at times by hours
+        (docs/twilio.md 2.5). `since` must be aware. There is no filter on DateSent, which hides messages still in the
+        queue. Raises Unreachable, also if the list does not end.
         """
         found = [_seen(message) for message in await self._list(since, _PAGES, to=to, page_size=_PAGE)]
         return sorted(found, key=lambda one: one.created_at, reverse=True)
@@ -237,18 +237,18 @@ class Gateway:
         """The texts that people sent to one of our senders at `since` or later, oldest first, each with its `sent_at`.
 
         `to` is a number or a messaging service (MG…); Twilio filters by number only, so for a service the account's
-        whole list is read back to `since`. What keeps a mark asks for some time before it again: the list lags, at
-        times by hours (docs/twilio.md 2.5), and a text may appear in it later than younger ones. The list does not say
-        whether Twilio answered a keyword, so `opt_out_type` is None. A text of no one (no From) is passed over, as from
-        the webhook. `since` must be aware. Raises Unreachable, also when the list does not end.
+        whole list is read back to `since`. A caller that keeps a mark must overlap it: the list lags, at times by hours
+        (docs/twilio.md 2.5), and a text may appear in it after newer ones. The list does not say whether Twilio
+        answered a keyword, so `opt_out_type` is None. A text without From is skipped, as in the webhook. `since` must
+        be aware. Raises Unreachable, also if the list does not end.
 
-        No filter on DateSent here either: of an inbound text that is when its webhook was called, which for the texts
-        looked for here is the very thing that went wrong.
+        There is no filter on DateSent here either: for an inbound text that is the time of its webhook call, which is
+        what failed for the texts in question.
         """
         service = to if to.startswith("MG") else None
         numbers = {} if service else {"to": to}
         listed = await self._list(since, _INBOUND_PAGES, page_size=_INBOUND_PAGE, **numbers)
-        listed.reverse()  # so that of one second's texts the older stays the first
+        listed.reverse()  # so that within one second the older text comes first
         return [
             InboundText(
                 sid=message.sid or "",
@@ -265,9 +265,9 @@ class Gateway:
         ]
 
     async def _list(self, since: datetime, pages: int, **wanted: object) -> list[MessageInstance]:
-        """Twilio's list, newest first, back to `since`: it is read until a page has nothing that young.
+        """Twilio's list, newest first, back to `since`: pages are read until one has only older messages.
 
-        Raises Unreachable, also when so many pages are not enough.
+        Raises Unreachable, also if `pages` are not enough.
         """
         if since.tzinfo is None:
             raise ValueError("since must be aware")
@@ -286,21 +286,21 @@ class Gateway:
         raise Unreachable("the list does not end")
 
     async def fetch(self, sid: str) -> Seen | None:
-        """The message with this sid as it stands now; None if Twilio says there is none. Raises Unreachable."""
+        """The message with this sid as it is now; None if Twilio says there is none. Raises Unreachable."""
         if not _A_SID.fullmatch(sid):
             raise ValueError("not a message sid")
         try:
             return _seen(await self._messages(sid).fetch_async())
         except Exception as error:  # ruff: ignore[blind-except]  nothing unread may pass for an absent message
             if isinstance(error, _Answered) and error.http == 404 and error.code is not None:
-                return None  # without a code the 404 would be someone else's page
+                return None  # a 404 without a code is another server's page
             raise _unreachable(error) from None
 
     async def check(self, sender: str) -> str | None:
-        """What is wrong with the credentials, or with that sender of the account; None where nothing is.
+        """What is wrong with the credentials, or with that sender of the account; None if they are fine.
 
-        Asks for the sender itself, a number or a messaging service (MG…): an API key may do that, while the account is
-        not for it to see. Raises Unreachable where Twilio cannot be asked.
+        It asks for the sender itself, a number or a messaging service (MG…): an API key may read that, but not the
+        account. Raises Unreachable.
         """
         try:
             if sender.startswith("MG"):
@@ -309,28 +309,28 @@ class Gateway:
             numbers = await self._numbers.list_async(phone_number=sender, limit=1)
         except Exception as error:  # ruff: ignore[blind-except]  nothing unread may pass for a yes
             if isinstance(error, _Answered) and error.http in {401, 403} and error.code is not None:
-                return f"Twilio does not take the credentials (code {error.code})"
+                return f"Twilio does not accept the credentials (code {error.code})"
             if isinstance(error, _Answered) and error.http == 404 and error.code is not None:
                 return "Twilio knows no such messaging service in this account"
             raise _unreachable(error) from None
         return None if numbers else "Twilio knows no such number in this account"
 
     async def close(self) -> None:
-        """Close the connections. A send still under way answers Unknown, or Refused 0 if nothing of it was written."""
+        """Close the connections. A send in progress returns Unknown, or Refused 0 if none of it was written."""
         await self._line.close()
 
 
-_quoted = lru_cache(maxsize=1024)(quote_plus)  # the same visit time makes the same body for many
+_quoted = lru_cache(maxsize=1024)(quote_plus)  # people with the same visit time get the same body
 
 
 def _number(phone: str) -> str:
-    """A phone number as it stands in a form: in E.164 there is one thing to quote."""
+    """A phone number quoted for a form: E.164 has only the + to quote."""
     digits = phone.removeprefix("+")
     return f"%2B{digits}" if digits != phone and digits.isascii() and digits.isdigit() else quote_plus(phone)
 
 
 def _refusal(http: int, code: int | None) -> Refused | Unknown:
-    """A refusal is certain where Twilio says so itself: 4xx with a code. A bare 429 would be a proxy's page."""
+    """Judge an HTTP error: only 4xx with a Twilio code is a sure refusal. A bare 429 may be a proxy's page."""
     if code is not None and 400 <= http < 500:
         return Refused(code, http)
     return Unknown(f"http {http}")
@@ -346,12 +346,12 @@ def _twilio_code(text: str) -> int | None:
 
 
 def _segments(count: object) -> int | None:
-    """`num_segments` is a string, and "0" until a messaging service has chosen a sender."""
+    """The number of segments: `num_segments` is a string, and "0" until a messaging service has chosen a sender."""
     return count_of(count) or None
 
 
 def _created_at(message: MessageInstance) -> datetime:
-    """When Twilio got the message, UTC. Raises ValueError for what is no message."""
+    """When Twilio got the message, UTC. Raises ValueError for anything but a message."""
     if not (message.sid and message.to and message.date_created):
         raise ValueError("a message without sid, to or date_created")
     return message.date_created.astimezone(UTC)

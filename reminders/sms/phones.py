@@ -1,4 +1,4 @@
-"""The pretend phones, as someone who holds one sees it: what it shows, and what can be done with it."""
+"""The pretend phones from their owner's view: what the screen shows, and what the owner can do."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-PATIENCE = 3.0  # seconds: they are on this machine
+PATIENCE = 3.0  # seconds; they are on this machine
 
 
-class PhonesAway(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
-    """The pretend phones do not answer: the simulator does not run."""
+class PhonesAway(Exception):  # ruff: ignore[error-suffix-on-exception-name]  its name says what happened
+    """The pretend phones do not answer: the simulator is not running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A pretend phone: how many texts its screen shows, the last of them if there is one, and whether it is on."""
+    """A pretend phone: the number of texts on its screen, the last one if any, and whether it is on."""
 
     number: str
     texts: int
@@ -27,7 +27,7 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class OnScreen:
-    """A text on a pretend phone's screen. `mine`: its owner wrote it; `by` is else us or Twilio itself."""
+    """A text on a pretend phone's screen. `mine`: its owner wrote it; otherwise `by` is us or Twilio itself."""
 
     mine: bool
     by: str
@@ -36,14 +36,14 @@ class OnScreen:
 
 
 class PretendPhones:
-    """The pretend phones of the simulator whose control API answers at `url`. Every verb raises PhonesAway."""
+    """The pretend phones of the simulator with its control API at `url`. Every method raises PhonesAway."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port
 
     def all(self) -> list[Phone]:
-        """Every phone that shows anything or was switched, the latest news first."""
+        """Every phone that shows anything or was switched on or off, the latest activity first."""
         found = [
             Phone(
                 number=one["phone"],
@@ -56,15 +56,15 @@ class PretendPhones:
         return sorted(found, key=lambda one: (one.last is None, -one.last.at.timestamp() if one.last else 0))
 
     def screen(self, number: str) -> list[OnScreen]:
-        """What a phone shows, oldest first."""
+        """The texts on a phone's screen, oldest first."""
         return [_on_screen(one) for one in self._ask("GET", f"/phones/{number}/screen")]
 
     def text(self, number: str, to: str, body: str) -> None:
-        """Its owner texts one of our senders."""
+        """Text one of our senders as the phone's owner."""
         self._ask("POST", f"/phones/{number}/texts", {"to": to, "body": body})
 
     def switch(self, number: str, *, on: bool) -> None:
-        """Switch it on or off; texts to one that is off are not delivered."""
+        """Switch the phone on or off; texts to a phone that is off are not delivered."""
         self._ask("POST", f"/phones/{number}", {"line_status": "active" if on else "unreachable"})
 
     def _ask(self, method: str, path: str, document: dict[str, object] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Asking our own webhooks, over the public address, whether Twilio could reach them (go-live)."""
+"""Call our own webhooks at the public address, to see whether Twilio could reach them (go-live)."""
 
 from twilio.request_validator import RequestValidator
 
@@ -6,7 +6,7 @@ from reminders.sms.transport import CurlTransport, MaybeSent, NotSent
 
 
 async def is_shown(public_url: str, path: str) -> bool:
-    """Whether the page at `public_url` + `path`, which is for this machine only, answers the whole world."""
+    """Whether the page at `public_url` + `path`, meant for this machine only, is open to the whole world."""
     line = CurlTransport(deadline=10)
     try:
         answer = await line.request("GET", public_url.rstrip("/") + path)
@@ -18,9 +18,9 @@ async def is_shown(public_url: str, path: str) -> bool:
 
 
 async def probe_webhook(public_url: str, path: str, auth_token: str, account_sid: str) -> str | None:
-    """What is wrong with the webhook at `public_url` + `path`, or None when it takes a signed call and refuses others.
+    """What is wrong with the webhook at `public_url` + `path`; None if it accepts a signed call and refuses others.
 
-    The signed call carries nothing but the account, so that nothing happens.
+    The signed call has only the account, so it has no effect.
     """
     url = public_url.rstrip("/") + path
     form = {"AccountSid": account_sid}

@@ -1,6 +1,8 @@
 # The SDK's validator and TwiML have no annotations:
 # mypy: allow-untyped-calls
-"""What Twilio sends us: status callbacks and inbound texts; and whether it was Twilio (docs/twilio.md 2.2, 2.3, 6)."""
+"""What Twilio sends us: status callbacks and inbound texts, with the check that it was Twilio
+(docs/twilio.md 2.2, 2.3, 6).
+"""
 
 import re
 from collections import UserDict
@@ -13,23 +15,23 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 
 Form = Sequence[tuple[str, str]]
-"""A decoded form in the order it came, blank values and repeated names kept."""
+"""A decoded form in its original order, with blank values and repeated names."""
 
 EMPTY_TWIML = str(MessagingResponse())
-"""The answer to every inbound text: Twilio says nothing back, our own answers go through the queue."""
+"""The response to every inbound text: Twilio sends nothing back, since our answers go through the queue."""
 
 
 def callback_url(public_url: str, ref: str) -> str:
-    """The address Twilio is asked to report an attempt to; `public_url` has scheme and host, `ref` is the attempt's.
+    """The address for Twilio's reports on an attempt; `public_url` has scheme and host, `ref` is the attempt's.
 
-    The fragment is for Twilio alone, never sent and never signed: five retries, whatever went wrong, each with 2 s to
-    connect and 3 s to answer. Without it a callback we fail to take once is lost (docs/twilio.md 2.2).
+    The fragment is for Twilio alone, never sent and never signed. It asks for five retries after any failure, each with
+    2 s to connect and 3 s to answer. Without it a callback that fails once is lost (docs/twilio.md 2.2).
     """
     return f"{public_url.rstrip('/')}/sms/status/{ref}#rc=5&rp=all&ct=2000&rt=3000"
 
 
 class _Fields(UserDict[str, list[str]]):
-    """A form as the SDK's validator reads one with repeated names."""
+    """A form in the type that the SDK's validator needs for repeated names."""
 
     def getlist(self, name: str) -> list[str]:
         return self[name]
@@ -40,9 +42,9 @@ def is_signed(
 ) -> bool:
     """Whether one of our auth tokens signed this request (X-Twilio-Signature, HMAC-SHA1, constant time).
 
-    `public_url` is the configured one: what the request says of its host is anyone's. `path_and_query` are raw, as on
-    the request line; `form` must keep blank values. `tokens` are several while one is being rotated. Never raises.
-    A signature carries no time and can be replayed: what acts on the form must be idempotent.
+    `public_url` is the configured one, since anyone can forge a request's host. `path_and_query` is raw, as on the
+    request line; `form` must keep blank values. There are several `tokens` during a rotation. It never raises. A
+    signature has no time and can be replayed, so anything that acts on the form must be idempotent.
     """
     if not signature or not path_and_query.startswith("/"):
         return False
@@ -52,14 +54,13 @@ def is_signed(
     url = public_url.rstrip("/") + path_and_query
     try:
         return any(RequestValidator(token).validate(url, fields, signature) for token in tokens)
-    except UnicodeEncodeError:  # bytes that are no UTF-8: Twilio signs none such
+    except UnicodeEncodeError:  # bytes that are not UTF-8; Twilio signs no such form
         return False
 
 
-# Twilio signs names and values joined without separators. So a letter may move between a name and its value, or one
-# value may swallow its neighbors, and the signature still holds: a form is Twilio's only where it cannot be read in
-# another way. What is a patient's own words (Body) is looked through as well; a text of theirs that is refused here
-# all the same is heard by the list of the `poll` job.
+# Twilio signs names and values joined without separators. So the signature still holds if a letter moves between a name
+# and its value, or if one value swallows its neighbors. We accept a form only if it cannot be read in another way. The
+# check includes the patient's own words (Body); if it wrongly refuses a text, the `poll` job finds it in Twilio's list.
 _SID = "(?:SM|MM)[0-9a-f]{32}"
 _PHONE = r"\+[1-9][0-9]{6,14}|[1-9][0-9]{2,7}"
 _COUNT = "[0-9]{1,4}"
@@ -93,8 +94,8 @@ _FREE = {
     *("ChannelInstallSid", "ChannelMetadata", "ChannelPrefix", "ChannelStatusMessage", "MessageStatusReason"),
 }
 _NAME = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
-# A new parameter that comes right behind someone's words has a name of several words, as nearly all have: else a word
-# with a capital letter could be cut off the end of a text.
+# A new parameter right after someone's words must have a name of several words, as nearly all do: otherwise a word with
+# a capital letter could be cut off the end of a text.
 _SEVERAL = re.compile(r"(?:[A-Z][a-z0-9]+){2,8}")
 _WORDS = {"inbound": "Body", "status": "ErrorMessage"}
 _KNOWN = sorted({*_SHAPES, *_FREE, "MediaUrl", "MediaContentType"}, key=len, reverse=True)
@@ -107,10 +108,10 @@ _NEEDED = {"status": ("MessageSid", "MessageStatus"), "inbound": ("MessageSid", 
 
 
 def is_legal(form: Form, *, account_sid: str, of: str) -> bool:
-    """Whether Twilio can have sent this form, `of` a `status` callback or of an `inbound` text, for our account.
+    """Whether Twilio can have sent this form for our account; `of` is `status` (a callback) or `inbound` (a text).
 
-    Every name is one that Twilio writes, and none comes twice; every value has its parameter's shape, and none holds
-    another parameter. A form of nothing but our account is the doctor's, who asks whether the webhook is reached.
+    Every name must be one that Twilio uses, and none may come twice; every value must have its parameter's form, and
+    none may contain another parameter. A form with only our account comes from `doctor`, which tests the webhook.
     """
     values = dict(form)
     if len(values) != len(form) or values.get("AccountSid") != account_sid:
@@ -133,7 +134,7 @@ def is_legal(form: Form, *, account_sid: str, of: str) -> bool:
 
 
 def _is_torn(before: str, name: str) -> bool:
-    """Whether a name is the end of one that we know, and the value before it, as they are signed, ends in its start."""
+    """Whether a name is the end of a known one, and the value before it in signing order ends with its beginning."""
     return not _is_known(name) and any(
         known.endswith(name) and before.endswith(known.removesuffix(name)) for known in _KNOWN
     )
@@ -151,13 +152,13 @@ def _is_legal(name: str, value: str) -> bool:
         return False
     if _is_known(name):
         return True
-    is_cut_off = any(known.startswith(name) for known in _KNOWN)  # the rest of that name stands in a value
+    is_cut_off = any(known.startswith(name) for known in _KNOWN)  # the rest of that name is in a value
     has_grown = _MEDIUM.match(name) is not None  # a numbered name with the beginning of its value
     return _NAME.fullmatch(name) is not None and not is_cut_off and not has_grown and not _is_run_together(name + value)
 
 
 def _is_run_together(joined: str) -> bool:
-    """Whether parameters that we know, joined with values that they may have, were sent as the name of another."""
+    """Whether known parameters, joined with possible values, were sent as the name of another parameter."""
     return _SWALLOWED.search(joined, 1) is not None or any(
         joined.startswith(name) and (name in _FREE or _SHAPES[name].fullmatch(joined, len(name)) is not None)
         for name in (*_SHAPES, *_FREE)
@@ -166,7 +167,7 @@ def _is_run_together(joined: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One status callback: Twilio's word for the status as it came, the error code (0: none), Twilio's sid."""
+    """One status callback: Twilio's status unchanged, the error code (0: none), Twilio's sid."""
 
     status: str
     error_code: int
@@ -176,8 +177,8 @@ class Receipt:
 def read_receipt(form: Form) -> Receipt | None:
     """The receipt in a status callback's form; None if it names no message or no status.
 
-    Twilio adds parameters and words without notice: unknown parameters are passed over, an unknown status is kept as
-    it is, an error code that is absent, blank or no number is 0.
+    Twilio adds parameters and statuses without notice. We skip an unknown parameter and keep an unknown status. An
+    error code that is absent, blank or not a number is 0.
     """
     values = _first_of_each(form)
     sid = values.get("MessageSid") or values.get("SmsSid")
@@ -191,9 +192,9 @@ def read_receipt(form: Form) -> Receipt | None:
 class InboundText:
     """A text someone sent us.
 
-    `opt_out_type` is STOP, START or HELP where the webhook says that Advanced Opt-Out has answered already, else None;
-    `media` counts the pictures and files with it. `sent_at` is when Twilio got it (UTC, to the second) where it stands
-    in Twilio's list, None from a webhook, which does not say.
+    `opt_out_type` is STOP, START or HELP if the webhook says that Advanced Opt-Out has already answered, else None.
+    `media` is the number of pictures and files. `sent_at` is when Twilio got it (UTC, to the second) if it comes from
+    Twilio's list, and None from a webhook, which does not say.
     """
 
     sid: str
@@ -206,7 +207,7 @@ class InboundText:
 
 
 def read_inbound(form: Form) -> InboundText | None:
-    """The text in an inbound webhook's form, its body as it came; None if it names no message or no sender."""
+    """The text in an inbound webhook's form, with its body unchanged; None if it names no message or no sender."""
     values = _first_of_each(form)
     sid = values.get("MessageSid") or values.get("SmsSid")
     sender = values.get("From")
@@ -223,7 +224,7 @@ def read_inbound(form: Form) -> InboundText | None:
 
 
 def count_of(number: object) -> int:
-    """A count as Twilio writes one, in a string; 0 for anything else."""
+    """A count in Twilio's form, a string; 0 for anything else."""
     return int(number) if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 10 else 0
 
 

@@ -1,9 +1,9 @@
 # pycurl's names live in a C module, and the stub beside it lists none of them:
 # mypy: disable-error-code="attr-defined, name-defined"
-"""One HTTP request over libcurl, with one honest answer to the question "could it have been taken?".
+"""One HTTP request over libcurl, with an honest answer to "could it have been accepted?".
 
-The SDK's own clients re-send, wait for ever, or measure their deadline per read (docs/twilio.md 1.2, 1.3). Here a
-request is written at most once, ends by its deadline, and says on failure whether the other side may have seen it.
+The SDK's own clients resend, wait forever, or measure their deadline per read (docs/twilio.md 1.2, 1.3). Here a request
+is written at most once and ends by its deadline; a failure says whether the other side may have seen it.
 """
 
 import functools
@@ -25,7 +25,7 @@ for _name in ("twilio.http_client", "twilio.async_http_client"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 LARGEST_ANSWER = 1_000_000
-"""Bytes of a response's body; a longer one is an error, so that memory stays bounded (F12)."""
+"""The most bytes in a response's body; a longer one is an error, so that memory stays bounded (F12)."""
 
 _WHY = {
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
@@ -45,8 +45,8 @@ _WHY = {
 }
 
 
-class NotSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it names what is known of the wire
-    """The connection carried nothing: no byte of the request was written, so no one can have taken it.
+class NotSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  its name says what is known about the wire
+    """No byte of the request was written, so no one can have accepted it.
 
     `why` is a fixed word: dns, refused, timeout, tls, reset, closed, or "curl" and libcurl's error number.
     """
@@ -57,7 +57,7 @@ class NotSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it na
 
 
 class MaybeSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as above
-    """Bytes of the request were written and no whole answer came back: it may have been taken.
+    """Part of the request was written, and no complete answer came back: it may have been accepted.
 
     `why` is a fixed word: timeout, reset, closed, truncated, too big, not http, or "curl" and libcurl's number.
     """
@@ -71,7 +71,7 @@ class MaybeSent(Exception):  # ruff: ignore[error-suffix-on-exception-name]  as 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine: an address in 127.0.0.0/8, ::1, or the name localhost.
 
-    libcurl resolves that name itself, without asking anyone (RFC 6761 §6.3). Anything unclear is not loopback.
+    libcurl resolves that name itself, without DNS (RFC 6761 §6.3). Anything unclear is not loopback.
     """
     try:
         host = urlsplit(url).hostname or ""
@@ -82,7 +82,7 @@ def is_loopback(url: str) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def header_lines(named: tuple[tuple[str, str], ...], auth: tuple[str, str] | None) -> list[str]:
-    """The header's lines as libcurl takes them: one list for all requests with the same header."""
+    """The header's lines in libcurl's form: one list for all requests with the same header."""
     lines = [f"{name}: {value}" for name, value in named]
     if auth:
         lines.append("Authorization: Basic " + b64encode(":".join(auth).encode()).decode())
@@ -90,7 +90,7 @@ def header_lines(named: tuple[tuple[str, str], ...], auth: tuple[str, str] | Non
 
 
 class _Exchange:
-    """One of libcurl's easy handles, with what it sends and what it receives; good for one request after another."""
+    """One of libcurl's easy handles, with its request and its response; reusable for one request after another."""
 
     __slots__ = ("asked", "body", "chunks", "curl", "header")
 
@@ -102,19 +102,19 @@ class _Exchange:
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.PROXY, "")  # an empty string also switches off the proxies of the environment
-        curl.setopt(pycurl.CAINFO, ca_file)  # libcurl comes inside the wheel, without a CA file of its own
+        curl.setopt(pycurl.CAINFO, ca_file)  # libcurl comes inside the wheel, without a CA file
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout * 1000))
-        # A connection used again just when its server lets go of it costs an unknown, a new one some 50 ms. libcurl
-        # looks whether a kept one still lives once it has rested for a second; at 20 s it is not used any more.
+        # Reusing a connection just as its server closes it costs an unknown answer; a new one costs some 50 ms. libcurl
+        # checks whether an idle one is alive only after a second; we stop reusing one after 20 s.
         curl.setopt(pycurl.MAXAGE_CONN, 20)
         curl.setopt(pycurl.MAXFILESIZE, LARGEST_ANSWER)
         curl.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
-        # When a reused connection dies before the first byte of an answer, libcurl sends the request again on a new
-        # one, a POST too (Curl_retry_request). It has to rewind the body for that, and a body from a read function
-        # without a seek function cannot be rewound: the request fails instead. So never POSTFIELDS here.
+        # When a reused connection dies before the first byte of an answer, libcurl resends the request on a new one,
+        # even a POST (Curl_retry_request). It must rewind the body for that. A body from a read function without a seek
+        # function cannot be rewound, so the request fails instead. So never use POSTFIELDS here.
         curl.setopt(pycurl.READFUNCTION, self._read)
 
     def _read(self, size: int) -> bytes:
@@ -122,7 +122,7 @@ class _Exchange:
         return part
 
     def prepare(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> None:
-        """Say what the next request is. A handle remembers: only what changed is said again, which is seldom."""
+        """Set up the next request. A handle keeps its options, so only changed ones are set, which is seldom."""
         curl = self.curl
         if self.asked != (method, url, deadline):
             self.asked = (method, url, deadline)
@@ -137,13 +137,13 @@ class _Exchange:
             curl.setopt(pycurl.HTTPHEADER, header)
 
     def answer(self) -> Response:
-        """The answer that came, its text read as UTF-8; what is kept of the request is let go."""
+        """The response, with its text read as UTF-8; the request's data is released."""
         text = b"".join(self.chunks).decode("utf-8", "replace")
         self.chunks.clear()
         return Response(self.curl.getinfo(pycurl.RESPONSE_CODE), text)
 
     def failure(self, error: int) -> NotSent | MaybeSent:
-        """What libcurl's error means: REQUEST_SIZE counts the bytes that were really written."""
+        """The meaning of libcurl's error: REQUEST_SIZE counts the bytes that were really written."""
         self.body = b""
         self.chunks.clear()
         written = self.curl.getinfo(pycurl.REQUEST_SIZE)
@@ -151,12 +151,12 @@ class _Exchange:
 
 
 class CurlTransport(AsyncHttpClient):
-    """An asynchronous HTTP client for the twilio SDK, and for plain requests of our own.
+    """An asynchronous HTTP client for the Twilio SDK, and for plain requests of our own.
 
-    Takes the total `deadline` and the `connect_timeout` of a request (seconds), how many `connections` it keeps open
-    (give at least the requests in flight), whether it may speak to this machine only (`loopback_only`), and the file
-    of the certificate authorities it trusts (`ca_file`, PEM; default certifi's). Belongs to the event loop of its
-    first request.
+    It takes the total `deadline` and the `connect_timeout` of a request (seconds), the number of `connections` to keep
+    open (at least the requests in flight), whether it may call only this machine (`loopback_only`), and the file of
+    trusted certificate authorities (`ca_file`, PEM; certifi's by default). It belongs to the event loop of its first
+    request.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class CurlTransport(AsyncHttpClient):
         self._idle: list[_Exchange] = []
         self._wire = Wire(connections)
 
-    async def request(  # type: ignore[override]  # ruff: ignore[too-many-positional-arguments]  the SDK's own shape
+    async def request(  # type: ignore[override]  # ruff: ignore[too-many-positional-arguments]  the SDK's signature
         self,
         method: str,
         url: str,
@@ -187,12 +187,11 @@ class CurlTransport(AsyncHttpClient):
         timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  libcurl keeps the time
         allow_redirects: bool = False,  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]  the SDK calls it
     ) -> Response:
-        """Send one GET or POST, once, and give back its answer: status, text (UTF-8), no headers.
+        """Send one GET or POST, once, and return its response: status and text (UTF-8), no headers.
 
-        `data` is a form, or a body as it is; `auth` is for HTTP Basic; `timeout` (seconds, total) replaces the
-        deadline. Raises NotSent or MaybeSent when no whole answer came, ValueError for what is never asked of the
-        network: a host off this machine where only loopback is allowed, another method, a POST without a body,
-        redirects.
+        `data` is a form, or a raw body; `auth` is for HTTP Basic; `timeout` (seconds, total) replaces the deadline.
+        Raises NotSent or MaybeSent if no complete answer came. Raises ValueError for a request that is never made:
+        another host where only loopback is allowed, another method, a POST without a body, redirects.
         """
         if allow_redirects or method not in {"GET", "POST"}:
             raise ValueError("only GET and POST, and no redirects")
@@ -203,11 +202,11 @@ class CurlTransport(AsyncHttpClient):
         return await self.exchange(method, url, header, body, timeout or self._deadline)
 
     async def exchange(self, method: str, url: str, header: list[str], body: bytes, deadline: float) -> Response:
-        """The same, of a header from `header_lines` and a form as it stands on the wire."""
+        """The same, with a header from `header_lines` and an encoded form."""
         if self._loopback_only and not is_loopback(url):
             raise ValueError("only this machine may be called: the address is not on loopback")
         if method == "POST" and not body:
-            raise ValueError("a POST without a body is not protected from being sent again")
+            raise ValueError("a POST without a body is not protected from a resend")
         exchange = (
             self._idle.pop() if self._idle else _Exchange(ca_file=self._ca_file, connect_timeout=self._connect_timeout)
         )
@@ -221,6 +220,6 @@ class CurlTransport(AsyncHttpClient):
         return answer
 
     async def close(self) -> None:
-        """Close every connection. A request still on the wire ends as NotSent or MaybeSent, `closed`."""
+        """Close every connection. A request on the wire ends as NotSent or MaybeSent with `closed`."""
         self._idle.clear()
         self._wire.close()

@@ -1,10 +1,10 @@
 # As in transport.py:
 # mypy: disable-error-code="attr-defined, name-defined"
-"""libcurl's transfers on the event loop, by its multi-socket API (libcurl: curl_multi_socket_action).
+"""libcurl's transfers on the event loop, through its multi-socket API (libcurl: curl_multi_socket_action).
 
-pycurl brings an AsyncCurlMulti that does the same. It asks the loop for a reader with each request, lets go of it with
-each answer and sets a timer at both, and that costs a text as much as libcurl itself does. Here the loop watches one
-thing, a selector with libcurl's sockets in it, and a timer that would come too early may come.
+pycurl has an AsyncCurlMulti that does the same. It adds a reader to the loop for each request, removes it at each
+answer and sets a timer both times, which costs a text as much as libcurl itself. Here the loop watches one object, a
+selector with libcurl's sockets, and a timer may fire too early.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ _HAPPENED = {
 
 
 class Wire:
-    """The transfers that are under way, and up to `connections` that are kept open for the next ones.
+    """The transfers in progress, and up to `connections` idle connections kept open.
 
-    Belongs to the event loop of its first transfer.
+    It belongs to the event loop of its first transfer.
     """
 
     def __init__(self, connections: int) -> None:
@@ -44,9 +44,9 @@ class Wire:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._wake)
 
     async def perform(self, curl: pycurl.Curl) -> int:
-        """Make the transfer; libcurl's error number, 0 where a whole answer came.
+        """Make the transfer and return libcurl's error number, 0 for a complete answer.
 
-        When this ends, by being cancelled too, the handle has left libcurl. Raises RuntimeError once closed.
+        When it returns or is canceled, libcurl no longer uses the handle. Raises RuntimeError once closed.
         """
         if self._is_closed:
             raise RuntimeError("the wire is closed")
@@ -63,7 +63,7 @@ class Wire:
                 self._multi.remove_handle(curl)
 
     def close(self) -> None:
-        """Close every connection. A transfer that is under way ends with E_GOT_NOTHING."""
+        """Close every connection. A transfer in progress ends with E_GOT_NOTHING."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -92,7 +92,7 @@ class Wire:
             return
         assert self._loop is not None
         at = self._loop.time() + milliseconds / 1000
-        # libcurl may be woken too early: it says again when it wants to be.
+        # libcurl may be called too early: it then sets the timer again.
         if self._timer is None or at < self._timer.when():
             if self._timer is not None:
                 self._timer.cancel()

@@ -521,7 +521,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 _OF_FILES = (  # words that only someone who writes a file can follow
     ("a yes counts only once they were told that others may see texts (L-38)", "without it their yes does not count"),
-    ("; leave it out for the usual", ""),
+    ("; leave it out for the default", ""),
     (", without quotes", ""),
     ("; put it in quotes, so that 007 stays 007", ""),
     ("; put it in quotes", ""),
@@ -529,14 +529,14 @@ _OF_FILES = (  # words that only someone who writes a file can follow
     (" in quotes,", ","),
     ("a time of day in quotes", "a time of day"),
     ("does not fall on `starts`,", "does not fall on the first date,"),
-    ("UNTIL lies before `starts`, so there is no date", "ends before the first date"),
-    ("COUNT and UNTIL exclude each other; keep one", "say until when or how many times, not both"),
+    ("UNTIL is before `starts`, so there is no date", "ends before the first date"),
+    ("COUNT and UNTIL cannot be used together; keep one", "say until when or how many times, not both"),
     ("COUNT must be", "how many times must be"),
     ("UNTIL must be a date such as 20270331, or a time such as 20270331T235959Z", "until must be a date"),
-    ("; its start stands in `starts`", ""),
+    ("; its start is `starts`", ""),
     ("`skip`", "the left-out dates"),
     (
-        "has neither a series nor a program, so there is nothing to remind of",
+        "has neither a series nor a program, so there are no visits to remind anyone of",
         "is not chosen and there is no visit: choose one, or add a visit",
     ),
     ("say patient.same_person = true", "tick that it is"),

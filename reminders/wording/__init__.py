@@ -1,13 +1,13 @@
-"""What a text says: the catalogues of each language, rendering, and the privacy lint. Pure.
+"""The words of a text: the catalog of each language, rendering, and the privacy lint. Pure.
 
-`reminder` is the one way to a reminder's words, `several` to those of a notice of more visits than one, and `answer`
-to those of every other text of ours; each gives a text that may be sent, or raises `Unsayable`. What staff typed
-goes through `plainer` and `check_typed`; `saved_replies` are what it may begin with. `card` is what a person takes
-home. How many segments a body takes is `reminders.wording.segments.segments`.
+`reminder` writes reminders, `several` writes notices about more than one visit, and `answer` writes all our other
+texts. Each returns a text that may be sent, or raises `Unsayable`. A text typed by staff goes through `plainer` and
+`check_typed`; `saved_replies` are its templates. `card` is for a person to take home.
+`reminders.wording.segments.segments` counts the segments of a body.
 """
 
 from reminders.wording.card import Card, card, card_parts
-from reminders.wording.catalogue import catalogue_code, languages
+from reminders.wording.catalog import catalog_code, languages
 from reminders.wording.lint import LONGEST_ALIAS, check_alias, check_typed, plainer, refused_words, telling_words
 from reminders.wording.render import (
     CannotSay,
@@ -34,7 +34,7 @@ __all__ = [
     "answer",
     "card",
     "card_parts",
-    "catalogue_code",
+    "catalog_code",
     "check_alias",
     "check_typed",
     "examples",

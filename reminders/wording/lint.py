@@ -1,7 +1,7 @@
-# ruff: file-ignore[ambiguous-unicode-character-string]  look-alike letters are what is told apart here
-"""The privacy lint (W-2): a text must not tell what kind of care it is about. The words are telling_words.toml.
+# ruff: file-ignore[ambiguous-unicode-character-string]  the lint tells look-alike letters apart
+"""The privacy lint (W-2): a text must not tell what kind of care it is about. The words are in telling_words.toml.
 
-And what else keeps an alias, or a text that staff typed, from being sent.
+The other checks of an alias, and of a text typed by staff, are here too.
 """
 
 import re
@@ -17,16 +17,16 @@ from typing import Any
 
 from reminders.wording.segments import segments
 
-LONGEST_ALIAS = 18  # W-3 counts on it
+LONGEST_ALIAS = 18  # W-3 relies on it
 MOST_TYPED_SEGMENTS = 2
 
-_BEFORE = r"(?<![^\W\d_])"  # no letter before it: digits and underscores do not hide a word
+_BEFORE = r"(?<![^\W\d_])"  # no letter before it; digits and underscores do not hide a word
 _AFTER = r"(?![^\W\d_])"
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")  # candidates; `_plain_letter` decides
 
-_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and signs that show nothing
-# Letters of other alphabets under the one they are read as. Latin ones (o with a stroke, i without a dot) are known by
-# their names.
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # invisible letters and symbols
+# Letters of other alphabets, by the letter they look like. Latin variants (o with a stroke, dotless i) are recognized
+# by their Unicode names.
 _READ_AS = {
     "A": "АΑΛ", "B": "ВΒ", "C": "С", "D": "Ԁ", "E": "ЕΕΣ", "G": "Ԍ", "H": "НΗҺ", "I": "ІΙӀ", "J": "Ј", "K": "КΚ",
     "M": "МΜ", "N": "Ν", "O": "ОΟ", "P": "РΡ", "Q": "Ԛ", "S": "Ѕ", "T": "ТΤ", "U": "Ս", "V": "Ѵ", "W": "Ԝ",
@@ -37,10 +37,12 @@ _READ_AS = {
 }  # fmt: skip
 _LOOK_ALIKES = str.maketrans({alike: letter for letter, alikes in _READ_AS.items() for alike in alikes})
 _NAMED_LETTER = re.compile(r".*LATIN .*?\b([A-Z])(?: WITH .*)?")  # LATIN SMALL LETTER O WITH STROKE, DOTLESS I
-_SPELT = re.compile(r"(?<=[^\W\d_])[-.*_~'·•]+(?=[^\W\d_])")  # re-hab, d.e.t.o.x
+_SPLIT = re.compile(r"(?<=[^\W\d_])[-.*_~'·•]+(?=[^\W\d_])")  # re-hab, d.e.t.o.x
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_] +){2,}[^\W\d_](?![^\W_])")  # d e t o x
-_LINK = re.compile(r"://|[^\W_]-?\.[a-z]{2,}|[^\W_]@[^\W_]|\d\.\d+\.\d+\.\d")  # in what stands between two spaces
-_FULL_STOPS = str.maketrans("。．｡", "...")  # a link is opened with any of them
+_LINK = re.compile(
+    r"://|[^\W_]-?\.[a-z]{2,}|[^\W_]@[^\W_]|\d\.\d+\.\d+\.\d"
+)  # searched in each part between two spaces
+_PERIODS = str.maketrans("。．｡", "...")  # phones accept each of them in a link
 _TYPOGRAPHY = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2035\u00b4\u0060\u02b9\u02bb\u02bc\u2039\u203a", "'"),
@@ -54,33 +56,32 @@ _TYPOGRAPHY = str.maketrans(
 
 
 def telling_words(text: str) -> tuple[str, ...]:
-    """The words in `text` that tell, each once, abbreviations last; empty if it may be sent.
+    """The telling words in `text`, each once, abbreviations last; empty if it may be sent.
 
-    Accents, zero-width characters, soft hyphens and letters of other alphabets that look like ours do not hide a word.
-    What it gives is folded: without accents, and in small letters unless it is an abbreviation. Raises (OSError,
-    ValueError) when the list cannot be read or holds nothing: a lint that does not know its words must not say "nothing
-    found".
+    Accents, zero-width characters, soft hyphens and look-alike letters of other alphabets do not hide a word. The
+    result is folded: without accents, and in lowercase except for abbreviations. Raises OSError or ValueError if the
+    list is unreadable or empty: a lint without its words must not report "nothing found".
     """
     return _lint().find(text)
 
 
 def refused_words() -> Mapping[str, tuple[str, ...]]:
-    """The telling words as they are listed, by language, and `abbreviations`; `*` matches any ending."""
+    """The telling words as listed, by language, and `abbreviations`; `*` matches any ending."""
     data = tomllib.loads(resources.files(__package__).joinpath("telling_words.toml").read_text(encoding="utf-8"))
     words = {language: tuple(sorted(listed)) for language, listed in data["words"].items()}
     return words | {"abbreviations": tuple(data["abbreviations"])}
 
 
 def check_alias(alias: str) -> list[str]:
-    """What is wrong with a site's alias, in words for a coordinator; empty if texts may be signed with it.
+    """What is wrong with a site's alias, in words for a coordinator; empty if it may sign texts.
 
-    It is at most 18 GSM-7 characters on one line (W-3) and passes the privacy lint (L-43).
+    An alias has at most 18 GSM-7 characters on one line (W-3) and passes the privacy lint (L-43).
     """
     if not alias.strip():
         return ["is empty"]
     problems = []
     if alias != alias.strip():
-        problems.append("has a space at its beginning or end")
+        problems.append("has a space at the beginning or end")
     if "\n" in alias or "\r" in alias or "\f" in alias:
         problems.append("must be on one line")
     if odd := "".join(dict.fromkeys(character for character in alias if segments(character).encoding != "GSM-7")):
@@ -93,11 +94,11 @@ def check_alias(alias: str) -> list[str]:
 
 
 def plainer(body: str) -> str:
-    """`body` with the characters that word processors put in replaced by those of a phone's keyboard (W-3).
+    """`body` with word-processor characters replaced by those of a phone's keyboard (W-3).
 
-    Curly quotes, dashes, dots in one sign, bullets, every sort of space and line end; characters that show nothing are
-    left out, and blanks at both ends. Letters stay as they are, accents too: a name is never spelled otherwise. What
-    comes out goes through unchanged.
+    It replaces curly quotes, dashes, ellipses, bullets, and every kind of space and line end. It removes invisible
+    characters, and blanks at both ends. Letters keep their accents: a name keeps its spelling. A second pass changes
+    nothing.
     """
     lines = unicodedata.normalize("NFC", body).replace("\r\n", "\n").replace("\r", "\n").translate(_TYPOGRAPHY)
     spaced = (" " if unicodedata.category(character) == "Zs" else character for character in lines)
@@ -106,11 +107,11 @@ def plainer(body: str) -> str:
 
 
 def check_typed(body: str) -> tuple[str, ...]:
-    """What keeps a text that staff typed from being sent, in words for them; empty if it may go.
+    """The problems of a text typed by staff, in words for them; empty if it may be sent.
 
-    Give it what `plainer` gave: it judges what would go on the wire. Refused are what tells (W-2), also spelt apart and
-    in letters that only look like ours; letters that the list of telling words cannot know; links (L-35); asking for a
-    word that ends or begins texts (R0.4); what does not show; more than two segments; and nothing at all.
+    Pass the result of `plainer`, since this judges what would go on the wire. It refuses telling words (W-2), even
+    letter by letter or in look-alike letters; alphabets that the list of telling words does not cover; links (L-35);
+    asking for a word that ends or begins texts (R0.4); invisible characters; more than two segments; and an empty text.
     """
     if not plainer(body):
         return ("is empty",)
@@ -118,32 +119,33 @@ def check_typed(body: str) -> tuple[str, ...]:
     if words := _telling_anyhow(plainer(body)):
         problems.append(f"tells what kind of care it is: {', '.join(words)}")
     if odd := _each(c for c in unicodedata.normalize("NFKD", body) if c.isalpha() and not _is_latin(c)):
-        problems.append(f"has letters of another alphabet, in which we cannot check it: {odd}")
+        problems.append(f"has letters of another alphabet, which we cannot check: {odd}")
     folded = _folded(body).casefold()
-    if links := [part for part in folded.translate(_FULL_STOPS).split() if _LINK.search(part)]:
+    if links := [part for part in folded.translate(_PERIODS).split() if _LINK.search(part)]:
         found = ", ".join(dict.fromkeys(links))
-        problems.append(f"has what looks like a link (if it is none, put a space after its full stop): {found}")
+        problems.append(f"has what looks like a link (if it is not one, put a space after its period): {found}")
     if asked := _asked_words().find(folded, _folded(body)):
-        problems.append(f"asks for a word that ends or begins all texts, whatever is meant: {', '.join(asked)}")
+        problems.append(f"asks for a word that ends or begins all texts, whatever you mean: {', '.join(asked)}")
     if odd := _each(c for c in body if _shows_nothing(c) or _is_control(c)):
-        problems.append(f"has characters that do not show: {odd}")
+        problems.append(f"has invisible characters: {odd}")
     length = segments(body)
     if length.count > MOST_TYPED_SEGMENTS:
         why = _each(c for c in body if segments(c).encoding != "GSM-7")
         shorter = f"; it would be shorter without {why}" if why else ""
-        problems.append(f"is too long: {length.count} segments, where {MOST_TYPED_SEGMENTS} are the most{shorter}")
+        problems.append(f"is too long: {length.count} segments, of at most {MOST_TYPED_SEGMENTS}{shorter}")
     return tuple(problems)
 
 
 def _telling_anyhow(body: str) -> tuple[str, ...]:
-    """The telling words of a text as it stands, and with what is spelt apart joined."""
-    joined = _SPELT.sub("", body)
-    spaced = _SPACED.sub(lambda run: run[0].replace(" ", "").casefold(), body)  # small: no abbreviation out of initials
+    """The telling words of a text as written, and with split words joined."""
+    joined = _SPLIT.sub("", body)
+    # In lowercase, since initials are not an abbreviation.
+    spaced = _SPACED.sub(lambda run: run[0].replace(" ", "").casefold(), body)
     return tuple(dict.fromkeys((*telling_words(body), *telling_words(joined), *telling_words(spaced))))
 
 
 def _each(characters: Iterable[str]) -> str:
-    """Each character once, at most eight of them; by its name where it cannot be seen or taken for another."""
+    """Each character once, at most eight of them; by its name if it is invisible or looks like another."""
     once = tuple(dict.fromkeys(characters))[:8]
     return ", ".join(repr(c) if c.isprintable() and _is_latin(c) else _named(c) for c in once)
 
@@ -157,7 +159,7 @@ def _is_latin(letter: str) -> bool:
 
 
 def _is_control(character: str) -> bool:
-    """Whether it is a control character, a half of one, or one that no phone knows."""
+    """Whether it is a control character, half of a surrogate pair, or a private or unassigned one."""
     return character != "\n" and unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"}
 
 
@@ -167,7 +169,7 @@ def _shows_nothing(character: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Lint:
-    words: re.Pattern[str]  # matched against small letters: quicker than ignoring case
+    words: re.Pattern[str]  # matched against lowercase: faster than ignoring case
     abbreviations: re.Pattern[str]
 
     def find(self, text: str) -> tuple[str, ...]:
@@ -177,7 +179,7 @@ class _Lint:
 
 
 def _folded(text: str) -> str:
-    """`text` in the letters it is read as, without accents and what does not show; capitals stay."""
+    """`text` in the letters that a person reads, without accents and invisible characters; capitals stay."""
     if text.isascii():
         return text
     return _BEYOND_ASCII.sub(lambda found: _plain_letter(found[0]), unicodedata.normalize("NFKD", text))
@@ -185,7 +187,7 @@ def _folded(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _plain_letter(character: str) -> str:
-    """What one character is read as, once NFKD has split accents from their letters: nothing if it does not show."""
+    """The letter that a person reads, after NFKD has split off accents; nothing for an invisible character."""
     if unicodedata.category(character) in {"Mn", "Me", "Cf"} or character in _BLANKS:
         return ""
     alike = character.translate(_LOOK_ALIKES)
@@ -201,11 +203,11 @@ def _lint() -> _Lint:
 
 
 def _compile(data: Mapping[str, Any]) -> _Lint:
-    """The lint for what telling_words.toml holds. Raises ValueError if any part of it is missing, empty or no word."""
+    """The lint for the data of telling_words.toml. Raises ValueError if a part is missing, empty or not a word."""
     if not (isinstance(data.get("version"), str) and data.keys() == {"version", "abbreviations", "words"}):
-        raise ValueError("telling_words.toml: must hold version, abbreviations and words, and nothing else")
+        raise ValueError("telling_words.toml: must have version, abbreviations and words, and nothing else")
     if not isinstance(data["words"], dict) or not data["words"]:
-        raise ValueError("telling_words.toml: words: must hold a list for each language")
+        raise ValueError("telling_words.toml: words: must have a list for each language")
     lists: dict[str, Any] = {"abbreviations": data["abbreviations"], **data["words"]}
     for name, entries in lists.items():
         if not entries or not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
@@ -223,7 +225,7 @@ def _compile(data: Mapping[str, Any]) -> _Lint:
 
 
 def _one_of(words: Iterable[str]) -> str:
-    """A pattern for any of `words`, branched by first letter so that most positions fail at once."""
+    """A pattern for any of `words`, grouped by first letter so that most positions fail at once."""
     branches = []
     for first, same in groupby(sorted(words), key=itemgetter(0)):
         rests = (word[1:].replace("*", r"[^\W\d_]*").replace("-", r"[\W_]*") for word in same)
@@ -237,7 +239,7 @@ class _Asked:
     in_capitals: re.Pattern[str]
 
     def find(self, small: str, text: str) -> tuple[str, ...]:
-        """The words that `text` asks for and must not; `small` is the same in small letters."""
+        """The words that `text` asks for and must not; `small` is the same text in lowercase."""
         found = self.after_asking.findall(small) + [word.casefold() for word in self.in_capitals.findall(text)]
         return tuple(dict.fromkeys(" ".join(word.split()).upper() for word in found))
 
@@ -249,14 +251,14 @@ def _asked_words() -> _Asked:
 
 
 def _compile_asked(data: Mapping[str, Any]) -> _Asked:
-    """The words of asked_words.toml. Raises ValueError if any part of it is missing, empty or no word."""
+    """The words of asked_words.toml. Raises ValueError if a part is missing, empty or not a word."""
     if not (isinstance(data.get("version"), str) and data.keys() == {"version", "ask", "skip", "never"}):
-        raise ValueError("asked_words.toml: must hold version, ask, skip and never, and nothing else")
+        raise ValueError("asked_words.toml: must have version, ask, skip and never, and nothing else")
     lists = {}
     for name in ("ask", "skip", "never"):
         lists[name] = sorted({word for language in data[name].values() for word in language}, reverse=True)
         if not lists[name] or not all(re.fullmatch(r"[a-z]+( [a-z]+)*", word) for word in lists[name]):
-            raise ValueError(f"asked_words.toml: {name}: must be lists of words in small plain letters")
+            raise ValueError(f"asked_words.toml: {name}: must be lists of lowercase words without accents")
     ask, skip, never = ("|".join(words).replace(" ", r"\s+") for words in lists.values())
     capitals = "|".join(word.upper().replace(" ", r"\s+") for word in lists["never"])
     return _Asked(

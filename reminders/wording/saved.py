@@ -1,4 +1,4 @@
-"""Replies that staff may begin with: data (`saved_replies.toml`), in every language that there are texts in."""
+"""Saved replies for staff to start from: data (`saved_replies.toml`), in every language that has texts."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-from reminders.wording.catalogue import catalogue_code
+from reminders.wording.catalog import catalog_code
 from reminders.wording.render import shown_phone
 
 ENGLISH = "en"
@@ -15,7 +15,7 @@ ENGLISH = "en"
 
 @dataclass(frozen=True, slots=True)
 class SavedReply:
-    """A reply to begin with: what it is about, in a few words for staff, and the words for the phone."""
+    """A saved reply: what it is about, in a few words for staff, and the words of the text."""
 
     about: str
     body: str = field(repr=False)
@@ -23,7 +23,7 @@ class SavedReply:
 
 def saved_replies(language: str, *, alias: str, phone: str, line24: str) -> Mapping[str, SavedReply]:
     """Key → reply, in the reader's language (a BCP 47 tag) or else in English; `phone` and `line24` in E.164."""
-    code = catalogue_code(language)
+    code = catalog_code(language)
     values = {"alias": alias, "phone": shown_phone(phone), "line24": shown_phone(line24)}
     return {
         key: SavedReply(texts["about"], texts.get(code or ENGLISH, texts[ENGLISH]).format_map(values))
@@ -33,7 +33,7 @@ def saved_replies(language: str, *, alias: str, phone: str, line24: str) -> Mapp
 
 @cache
 def _read() -> Mapping[str, Mapping[str, str]]:
-    """Raises ValueError for a reply that does not say what it is about, or is not there in English."""
+    """Read the file. Raises ValueError for a reply without `about` or without English."""
     text = resources.files(__package__).joinpath("saved_replies.toml").read_text(encoding="utf-8")
     found = tomllib.loads(text)
     for key, texts in found.items():

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# ç, backtick and tab are not among them; Ç is.
+# ç, backtick and tab are not in it; Ç is.
 _GSM_7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -15,7 +15,7 @@ _GSM_7_ALL = _GSM_7 | _GSM_7_EXTENSION
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What a body takes: `units` are septets in GSM-7 and UTF-16 code units in UCS-2; `count` is what is billed."""
+    """The size of a body: `units` are septets in GSM-7 and UTF-16 code units in UCS-2; Twilio bills `count`."""
 
     encoding: Literal["GSM-7", "UCS-2"]
     units: int
@@ -23,11 +23,11 @@ class Segments:
 
 
 def segments(body: str) -> Segments:
-    """The encoding Twilio chooses for `body`, its length in units, and how many segments it is sent in.
+    """The encoding Twilio chooses for `body`, its length in units, and its number of segments.
 
-    One character outside GSM-7 turns the whole body to UCS-2. One segment holds 160 septets or 70 UTF-16 units; each
-    part of a longer body 153 or 67, and neither an extension character nor a surrogate pair is split over two parts.
-    An empty body counts as one segment.
+    One character outside GSM-7 turns the whole body to UCS-2. A single segment holds 160 septets or 70 UTF-16 units;
+    each part of a longer body holds 153 or 67. An extension character or a surrogate pair is never split over two
+    parts. An empty body counts as one segment.
     """
     if _GSM_7.issuperset(body):
         units = len(body)

@@ -1,9 +1,9 @@
-"""`python tests/bench`: ours and what one would pick instead, in turns, in one run, against one stand-in for Twilio.
+"""`python tests/bench`: ours and the usual alternatives, in turns, in one run, against one stand-in for Twilio.
 
-Each turn is a process of its own on one core; the stand-in, PostgreSQL and Redis run on another. Every contender has
-the same number of due messages to send until all are recorded, on a fresh copy of what was laid down once. The turns
-are interleaved, each round in another order, and every figure is the median of its rounds. Other parts ask how ours
-grows with what is stored, drains a backlog, takes plans in, keeps a slow sender's pace, and answers the pages' queries.
+Each turn is a separate process on one core; the stand-in, PostgreSQL and Redis run on another. Every contender must
+send the same number of due messages until all are recorded, from a fresh copy of data prepared once. The turns are
+interleaved, each round in another order, and every figure is the median of its rounds. Other parts measure how ours
+scales with stored data, drains a backlog, accepts plans, keeps a slow sender's pace, and answers the pages' queries.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> int:
     told = _told()
-    # Not where the system keeps temporary files: that may be memory, where a commit costs nothing.
+    # Not in the system's temporary folder: that may be memory, where a commit costs nothing.
     place = Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else None
     told.folder.mkdir(parents=True, exist_ok=True)
     kept = told.folder / "bench.json"
@@ -38,7 +38,7 @@ def main() -> int:
             except Failed as failure:
                 report.NEWS.print(str(failure), highlight=False)
                 return 1
-            # One part at a time, beside what other parts found before: each may take its while.
+            # One part at a time, added to earlier results: each may take a while.
             result = report.merged(kept, name, found, bench.versions)
             kept.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
             for plot, picture in report.plots(name, found).items():

@@ -1,4 +1,4 @@
-"""Plans taken in and kept laid down, each with the sixteen weeks of the Matrix program: how many a second.
+"""Plans accepted and extended, each with the sixteen weeks of the Matrix program: how many a second.
 
 Every plan is one call of `planning.accept`, as the command line and the API make it, and so one durable transaction: a
 patient with a data key, a number, a consent, three series of the program and one visit of its own, the appointments
@@ -50,7 +50,7 @@ def documents(context: AppContext, many: int, now: datetime) -> list[plans.PlanD
 
 
 def measure(context: AppContext, came: list[plans.PlanDocument], now: datetime) -> dict:
-    """Take these documents in, then lay them down again a week later: seconds, and seconds of CPU."""
+    """Accept these documents, then extend them a week later: seconds, and seconds of CPU."""
     used, began = time.process_time(), time.perf_counter()
     for document in came:
         planning.accept(context, document, now, who="benchmark")

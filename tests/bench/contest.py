@@ -1,4 +1,4 @@
-"""Ours and what one would pick instead, in turns: due messages until all are recorded."""
+"""Ours and the usual alternatives, in turns: due messages until all are recorded."""
 
 import importlib.util
 import json
@@ -40,7 +40,7 @@ class Contender:
 
 
 class Contest:
-    """One contest: what was laid down, and the turns."""
+    """One contest: the prepared data, and the turns."""
 
     def __init__(self, bench: Bench, latency_ms: float, messages: int) -> None:
         self._bench, self._latency_ms, self._messages = bench, latency_ms, messages
@@ -53,7 +53,7 @@ class Contest:
         self._redis: servers.Redis | None = None
 
     def run(self) -> dict:
-        """Lay down, take the turns, and give the whole result."""
+        """Prepare the data, take the turns, and return the whole result."""
         contenders = []
         for name in CONTENDERS:
             if name in self._bench.told.without:
@@ -80,7 +80,7 @@ class Contest:
 
     def _turn(self, contender: Contender, number: int) -> dict:
         environment = self._environment | contender.freshen(number)
-        os.sync()  # what the copying left to write is not this turn's
+        os.sync()  # writes left over from copying do not belong to this turn
         self._stand_in.count()
         told = {"do": "send", "messages": self._messages, "latency_ms": self._latency_ms}
         # A second worker shares the core of the servers: there may be no third.
@@ -113,7 +113,7 @@ class Contest:
         }
 
     def _contender(self, name: str) -> Contender | None:
-        """The contender of that name, with what it needs laid down; None, and a word why, where it cannot take part."""
+        """The contender of that name, with its data prepared; None, with a message, if it cannot take part."""
         bench = self._bench
         workers = 2 if "2 workers" in name else 1
         if name.startswith("ours (SQLite"):
@@ -167,7 +167,7 @@ class Contest:
     def _tutorial_laid(self, script: str) -> Path:
         laid = (self._folder / script).with_suffix(".db")
         if not laid.exists():
-            # Without a write-ahead log the files alone can be copied.
+            # Without a write-ahead log, copying the file is enough.
             self._lay_down(script, {"BENCH_MESSAGES": str(laid), "BENCH_JOURNAL": "delete"})
         return laid
 
@@ -210,7 +210,7 @@ def _row(contender: Contender, messages: int) -> dict:
 
 
 def _ratios(speeds: dict[str, float]) -> dict[str, float | None]:
-    """`ours/…` is SQLite's, as it needs no server either; each database's own ratios stand beside it."""
+    """`ours/…` is SQLite's, as it needs no server either; each database also has its own ratios."""
     ratios: dict[str, float | None] = {}
     for ours, row in (
         ("ours", "ours (SQLite)"),

@@ -1,8 +1,8 @@
-"""What a worker's scan costs when nothing is due, and what it costs to claim a thousand, at so many texts stored.
+"""The cost of a worker's scan when nothing is due, and of claiming a thousand texts, at several sizes of the database.
 
-The scan is what every pass of the worker begins with. The claim is a transaction as the worker makes it, from BEGIN to
-COMMIT: lock a thousand due texts of a sender, read what they are judged on, judge, render, lint, seal, write the
-attempts and the leases. Each text is another patient's. One claim goes before, for who runs all day is warm.
+Every pass of the worker begins with the scan. The claim is the worker's real transaction, from BEGIN to COMMIT: lock a
+thousand due texts of a sender, read what they are judged on, judge, render, lint, seal, write the attempts and the
+leases. Each text belongs to another patient. One claim runs first, since a real worker is warm.
 """
 
 import json
@@ -26,7 +26,7 @@ CLAIMS = 6  # the first is not counted
 
 
 def fill(context: AppContext, many: int, claim: int) -> None:
-    """Migrate the empty database, lay down what will be claimed over the last month, and a past beside it."""
+    """Migrate the empty database, add texts to claim, spread over the last month, and a past."""
     now = clock.now()
     store.migrate(context.database, now)
     stored.lay_down(context, claim * CLAIMS, now, over=timedelta(days=30))
@@ -34,7 +34,7 @@ def fill(context: AppContext, many: int, claim: int) -> None:
 
 
 def measure(context: AppContext, claim: int, scans: int) -> dict:
-    """Milliseconds of a scan and of a claim, how much of the claim is the store's, and what else is told."""
+    """Milliseconds of a scan and of a claim, the store's share of the claim, and other details."""
     now = clock.now()
     context.database.write(_as_laid_down)
     context.database.checkpoint()
@@ -88,7 +88,7 @@ def _scan(context: AppContext, now) -> None:
 
 
 def _as_laid_down(tx: store.Transaction) -> None:
-    """What an earlier measurement claimed is due again."""
+    """Make texts that an earlier measurement claimed due again."""
     texts, attempts = schema.texts, schema.attempts
     claimed = [row.id for row in tx.all(sa.select(texts.c.id).where(sa.text(schema.IN_FLIGHT)))]
     for first in range(0, len(claimed), 1_000):

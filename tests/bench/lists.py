@@ -1,7 +1,7 @@
-"""The pages and their lists on a year of history: how long the server takes to answer to who may see all of it.
+"""The pages and their lists on a year of history: how long the server takes for a user who may see all of it.
 
-Each is asked for through the application itself, in this process: query, judgement of access, template. First the hours
-are counted as the worker's job does, for charts and facets add those up.
+Each request goes through the application itself, in this process: query, access check, template. First the hours are
+counted as the worker's job does, since charts and facets add those up.
 """
 
 import json
@@ -31,7 +31,7 @@ ASKED = 20  # times each, after two that are not counted
 
 
 def pages(context: AppContext) -> dict[str, str]:
-    """What is asked for, by what it is."""
+    """The requests, by name."""
     texts, half_a_year_ago = schema.texts, clock.now() - timedelta(days=180)
     then = sa.select(texts.c.opens_at, texts.c.id).where(texts.c.opens_at < half_a_year_ago)
     row = context.database.read(lambda tx: tx.first(then.order_by(texts.c.opens_at.desc()).limit(1)))

@@ -1,8 +1,8 @@
 """One APScheduler date job for each reminder, in its SQLAlchemyJobStore on SQLite: what a tutorial would do.
 
-Set up correctly: no misfire grace, else what comes more than a second late is dropped; patience for a locked file.
-Adding the jobs is not timed; the turns get copies of the store. It takes part twice: with SQLite as it is by itself,
-and with the write-ahead log that hardly any tutorial asks for.
+It is set up correctly: no misfire grace time, which would drop jobs more than a second late; a timeout for a locked
+file. Adding the jobs is not timed; the turns get copies of the store. It takes part twice: with SQLite's defaults, and
+with the write-ahead log that hardly any tutorial uses.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""Ours: the worker's own pass over N due rows, with everything on that is on in a treatment centre.
+"""Ours: the worker's own pass over N due rows, with every feature that a treatment center uses.
 
-The due texts are laid down by `stored.py`, each for another invented patient with a data key, a number, a consent and
-one appointment: every row, seal and fingerprint is what the verb that takes plans in would make. The appointment is
-tomorrow and its lead is a day, so each text is due as soon as it is laid down and stays so for most of a day. Laying
-down is not timed; the turns get copies of that database.
+`stored.py` makes the due texts, each for another invented patient with a data key, a number, a consent and one
+appointment: every row, seal and fingerprint is as if the service had accepted a plan. The appointment is tomorrow and
+its lead is a day, so each text is due at once and stays so for most of a day. Making them is not timed; the turns get
+copies of that database.
 
-A turn is one call of `Dispatch.drain`, as the worker's `send` job makes it: scan, claim, guard, render, lint, seal,
-write the intent, call, record, until nothing is due.
+A turn is one call of `Dispatch.drain`, as in the worker's `send` job: scan, claim, guard, render, lint, seal, write the
+intent, call, record, until nothing is due.
 """
 
 import gc
@@ -23,14 +23,14 @@ from reminders.service.operations import runs
 
 
 def lay_down(context: AppContext, messages: int) -> None:
-    """Prepare an empty database and lay down that many due texts."""
+    """Prepare an empty database with that many due texts."""
     now = clock.now()
     store.migrate(context.database, now)
     stored.lay_down(context, messages, now)
 
 
 def send(context: AppContext) -> None:
-    """Send until nothing is due. Where two workers share the work, one may find what is left locked by the other."""
+    """Send until nothing is due. With two workers, one may find the remaining texts locked by the other."""
     with ThreadPoolExecutor(1) as executor:
         while any_due(context):
             runs.with_gateway(

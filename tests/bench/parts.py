@@ -1,4 +1,4 @@
-"""The parts of the benchmark: each does its turns and gives what it found."""
+"""The parts of the benchmark: each takes its turns and returns its results."""
 
 import os
 import statistics
@@ -29,7 +29,7 @@ def latency(bench: Bench) -> dict:
 
 
 def planning(bench: Bench) -> dict:
-    """Plans taken in and laid down again, on either database, in turns."""
+    """Plans accepted and extended, on either database, in turns."""
     plans = 5 if bench.told.quick else 400
     turns: dict[str, list[dict]] = {name: [] for name in bench.told.database}
     for number in range(bench.told.rounds):
@@ -53,7 +53,7 @@ def _planned(name: str, plans: int, turns: list[dict]) -> dict:
 
 
 def backlog(bench: Bench) -> dict:
-    """A great many due at once: how fast one worker drains them, and the most memory that takes."""
+    """A great many texts due at once: how fast one worker drains them, and its peak memory."""
     messages = 200 if bench.told.quick else 200_000
     stand_in = servers.StandIn(bench.server_core, 0)
     bench.stack.callback(stand_in.close)
@@ -101,7 +101,7 @@ def slow(bench: Bench) -> dict:
 
 
 def growth(bench: Bench) -> dict:
-    """A scan and a claim at so many texts stored."""
+    """A scan and a claim at several sizes of the database."""
     quick = bench.told.quick
     sizes = bench.told.stored or ([300, 2_000] if quick else [10_000, 1_000_000, 10_000_000])
     claim = 20 if quick else 1_000
@@ -154,7 +154,7 @@ def webhooks(bench: Bench) -> dict:
 
 
 def _filled(bench: Bench, name: str, stored: int, claim: int) -> str:
-    """The address of a database with that many texts, filled now unless it was kept from before."""
+    """The address of a database with that many texts, filled now unless it was kept from an earlier run."""
     database = f"stored_{stored}"
     done = bench.databases / f"{name}-{stored}.filled"
     if done.exists():
@@ -178,7 +178,7 @@ def _grown(name: str, turns: list[dict]) -> dict:
 
 
 def _growth_ratios(rows: list[dict]) -> dict[str, float]:
-    """The most stored against the least, for each database."""
+    """The largest database against the smallest, of each kind."""
     ratios = {}
     for name in DATABASES:
         mine = sorted((row for row in rows if row["database"] == name), key=itemgetter("stored"))

@@ -1,4 +1,4 @@
-"""What a run found, for people: tables and plots."""
+"""The results of a run, for people: tables and plots."""
 
 import importlib.metadata
 import json
@@ -38,14 +38,14 @@ def versions() -> dict[str, str]:
 
 
 def merged(kept: Path, part: str, found: dict, taking_part: dict[str, str]) -> dict:
-    """What is kept of earlier parts, with this one in its place; `sending` stands at the top (docs/benchmark.md)."""
+    """The results of earlier parts, with this one in its place; `sending` is first (docs/benchmark.md)."""
     result = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"rows": [], "ratios": {}}
     result |= found if part == "sending" else {part: found}
     return result | {"versions": taking_part}
 
 
 def show(part: str, found: dict) -> None:
-    """Print what a part found, and how it stands to what was wanted."""
+    """Print a part's results, compared with the goals."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
@@ -90,7 +90,7 @@ def _table(part: str, rows: Sequence[dict]) -> Table:
 
 
 def verdicts(part: str, found: dict) -> list[str]:
-    """Each bound that was set for a part, with what was measured."""
+    """Each goal of a part, with the measured figure."""
     if part == "latency":
         return [f"{name}: {ratio:,.2f}" for name, ratio in found["ratios"].items() if ratio is not None]
     lines = []

@@ -1,4 +1,4 @@
-"""The servers that contenders talk to, each a process of its own on the core that no contender runs on."""
+"""The servers that contenders use, each a separate process on the core that no contender uses."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def _on_core(core: int | None, command: list) -> list:
-    """The command, kept to that core: with taskset, for it must hold for every process that it starts."""
+    """The command, pinned to that core with taskset, which also applies to every process that it starts."""
     return ["taskset", "-c", str(core), *command] if core is not None and shutil.which("taskset") else command
 
 
@@ -44,7 +44,7 @@ class StandIn:
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def count(self) -> dict[str, int]:
-        """How many texts it took since it was last asked (`taken`), and how many of them twice (`again`)."""
+        """How many texts it accepted since the last call (`taken`), and how many of them twice (`again`)."""
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.url, timeout=10) as answer:
             return json.load(answer)
 
@@ -97,7 +97,7 @@ class PostgreSQL:
 
     @contextmanager
     def careless(self) -> Generator[None]:
-        """For filling a database: nothing is waited for to be on disk, and more memory is used."""
+        """Settings for filling a database: no waiting for the disk, and more memory."""
         self.close()
         self._serve(
             "fsync=off", "full_page_writes=off", "max_wal_size=8GB", "checkpoint_timeout=1h", "shared_buffers=1GB"
@@ -141,7 +141,7 @@ class PostgreSQL:
 
 
 class Redis:
-    """A throw-away Redis that appends to its file and syncs it every second, as its manual advises."""
+    """A throwaway Redis that appends to its file and syncs it every second, as its manual advises."""
 
     def __init__(self, folder: Path, core: int | None) -> None:
         data = folder / "redis"

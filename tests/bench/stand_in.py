@@ -1,4 +1,4 @@
-"""A stand-in for Twilio's side of the wire, as fast as can be: takes every text and answers 201 with a fresh sid.
+"""A stand-in for Twilio's side of the wire, as fast as possible: it accepts every text and answers 201 with a new sid.
 
 `python stand_in.py '{"core": 0, "latency_ms": 0}'` prints its port. Any GET tells how many texts it has taken since the
 last one, and how many of them went to a number that had had one: a benchmark texts each number once.
@@ -27,7 +27,7 @@ _CREATED = (
 
 
 class StandIn:
-    """What was taken so far."""
+    """The texts accepted so far."""
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
@@ -37,7 +37,7 @@ class StandIn:
         self.epoch = os.urandom(4).hex()
 
     def take(self, form: bytes) -> bytes:
-        """Take one text, given as a form; the answer's body."""
+        """Accept one text, given as a form; return the answer's body."""
         self.taken += 1
         (number,) = _TO.findall(form)
         self.again += number in self.seen

@@ -1,4 +1,4 @@
-"""One turn of one contender, in a process of its own on a core of its own: get ready, wait for the word, be timed."""
+"""One turn of one contender, in its own process on its own core: prepare, wait for the signal, be timed."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def pin(core: int | None) -> None:
 
 
 def say(words: str) -> None:
-    """One line to who started this process."""
+    """Send one line to the parent process."""
     print(words, flush=True)  # ruff: ignore[print]  it is how the processes of the benchmark talk
 
 

@@ -1,8 +1,8 @@
-"""What a signed crisis webhook waits for at the real web process, while the largest plans are taken in beside it.
+"""How long a signed crisis webhook waits at the real web process while the largest plans are accepted.
 
-The web process is `reminders web`. This process texts it words of danger, one webhook after another, from numbers that
-are no one's. Meanwhile another program previews the largest plan that is allowed and has it accepted, through the API
-of the same web process, and this process watches over all of it, as the worker's `watch` job does.
+The web process is `reminders web`. This process sends it texts with words of danger, one webhook after another, from
+numbers that belong to no one. Meanwhile another program previews and accepts the largest plans allowed, through the API
+of the same web process, and this process runs the worker's `watch` job.
 """
 
 import base64
@@ -56,7 +56,7 @@ def largest(number: int, today: date) -> dict[str, Any]:
 
 
 class Crisis:
-    """Someone in danger who texts again and again: how long each webhook took, and what it was answered."""
+    """Someone in danger who texts again and again: the duration and the answer of each webhook."""
 
     def __init__(self, url: str, sender: str) -> None:
         self.seconds: list[float] = []

@@ -1,7 +1,7 @@
 """Celery with Redis: one task for each message, its outcome written to the table of messages.
 
-Set up correctly: acknowledged late, so that a killed worker's tasks come back; no results kept; Redis with its
-append-only file. The queue is filled before the time starts, and only then is the worker told to consume.
+It is set up correctly: late acknowledgement, so that a killed worker's tasks come back; no results kept; Redis with its
+append-only file. The queue is filled before the clock starts, and only then does the worker consume.
 """
 
 import os
@@ -25,7 +25,7 @@ def main() -> None:
     if told["do"] == "lay down":
         tutorial.lay_down(path, told["messages"])
         return
-    # Without warnings: it has one for who runs it as root, as containers do.
+    # Without warnings: there is one about running as root, as containers do.
     command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "with_celery", "worker", "--loglevel", "ERROR"]
     command += ["--without-gossip", "--without-mingle"]
     # Of 1, 2, 4 and 8 processes on one core, 2 did best, if hardly better than 1; with latency threads keep up.

@@ -1,7 +1,7 @@
 """`python tests/chaos --kills 500`: real processes killed while the pretend phones watch (make chaos KILLS=500).
 
-On each database, one worker and then four, half of the kills each. A run that went wrong says so with its seed and
-keeps its folder; the same seed makes the same choices, and the machine's timing does the rest.
+On each database there is one worker and then four, with half of the kills each. A failed run prints its seed and keeps
+its folder; the same seed makes the same choices, but the machine's timing differs.
 """
 
 import argparse
@@ -25,7 +25,7 @@ NEWS = Console()
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the runs asked for."""
+    """One of the requested runs."""
 
     database: str
     workers: int

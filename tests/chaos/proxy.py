@@ -1,8 +1,8 @@
-"""A TCP proxy that ill-treats what passes between a worker and Twilio, by a seed.
+"""A TCP proxy that disturbs the traffic between a worker and Twilio, by a seed.
 
-`tc netem` would need the kernel's help; this needs a port. A request that arrives draws its fate once. Whatever is
-forwarded at all is forwarded within `LATEST`: settling must be longer than any request can live (sending rule 5,
-promise 2), and a network that hands a request over a minute later keeps no one's promise.
+`tc netem` would need the kernel's help; this needs only a port. Each request draws its fate once. Anything forwarded is
+forwarded within `LATEST`: settling must take longer than any request can live (sending rule 5, promise 2), and with a
+network that delivers a request a minute later no promise can be kept.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import threading
 from collections import Counter
 from random import Random
 
-LATEST = 0.4  # seconds a request may be under way
+LATEST = 0.4  # seconds a request may be in progress
 DRIP = 0.02  # seconds a byte
 FATES = (
     "delay",  # forwarded late
-    "reset before",  # taken, not forwarded, and the connection reset
+    "reset before",  # accepted, not forwarded, and the connection reset
     "reset after",  # forwarded, and the connection reset before the answer is out
     "half-close",  # forwarded, and our side ends in peace without an answer
     "drip",  # forwarded; the answer comes a byte at a time
@@ -27,9 +27,9 @@ FATES = (
 
 
 class Proxy:
-    """Listens on `port` of loopback and passes on to `target`; of each request `chance` meet a fate.
+    """Listens on `port` of loopback and forwards to `target`; each request meets a fate with probability `chance`.
 
-    A thread of its own. `chance` may be changed while it runs; `met` counts.
+    It is a separate thread. `chance` may be changed while it runs; `met` counts.
     """
 
     def __init__(self, target: int, *, seed: int, chance: float) -> None:
@@ -84,7 +84,7 @@ class Proxy:
         answers: asyncio.StreamReader,
         requests: asyncio.StreamWriter,
     ) -> None:
-        """One connection, both ways, until one of them ends. What it is about is not looked into."""
+        """One connection, both ways, until one of them ends. The proxy does not look at the content."""
         fates = [""]
         ways = {
             asyncio.create_task(self._there(reader, writer, requests, fates)),

@@ -1,7 +1,7 @@
 """One run: real processes on one database, some hundred people, and no mercy; then calm, and the verdict.
 
-The simulator's pretend phones are the oracle. It is the one process that lives through everything, and Twilio heeds no
-STOP here (`default_opt_out` off): the person who texts one is protected by us alone.
+The simulator's pretend phones are the oracle. It is the only process that survives everything, and Twilio obeys no STOP
+here (`default_opt_out` is off): only we protect a person who texts one.
 """
 
 import heapq
@@ -49,16 +49,16 @@ FROZEN = (LEASE + 0.5, LEASE + 4 * SETTLE + 2)  # seconds: past the lease, and a
 WORDS = ("STOP", "C", "stop!", "is this the office", "ALTO")  # what people text us
 BEGINS = 1.5  # seconds after loading the first texts are due
 SLEEPER_DIES = 0.15
-LOOKED_EVERY = 0.3  # seconds between two looks at what was taken in
+LOOKED_EVERY = 0.3  # seconds between two checks of received texts
 AT_REST = 60.0  # seconds that calm may take
 
-# What is done to it, and how often in comparison. The last two only where they can be.
+# The kinds of mischief and their relative frequency. The last two only where they are possible.
 MISCHIEF = {"a worker": 8, "a worker at a point": 6, "web": 3, "a worker frozen": 2, "PostgreSQL": 1}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is told. `pause` are the seconds between two kills, `only` the mischief to choose from."""
+    """The orders of a run. `pause` is the number of seconds between two kills, `only` the mischief to choose from."""
 
     url: str
     workers: int
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came of a run."""
+    """The result of a run."""
 
     verdict: Verdict
     kills: Counter = field(default_factory=Counter)
@@ -104,14 +104,14 @@ def _listed(counts: Counter) -> str:
 
 
 def points() -> list[str]:
-    """The crash points that a worker or the web process passes, as they stand in the code."""
+    """The crash points of a worker or the web process, as named in the code."""
     sources = [*(ROOT / "reminders").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")]
     found = {name for source in sources for name in re.findall(r'crash\.point\("(K\d+)"\)', source.read_text())}
     return sorted(found - {"K0", "K15"}, key=lambda name: int(name[1:]))  # those are an import's and a command's
 
 
 def phone_of(number: int) -> str:
-    """The n-th number that is no one's: 555-0100 … 555-0199 in each area code."""
+    """The n-th number that belongs to no one: 555-0100 … 555-0199 in each area code."""
     return f"+1{202 + number // 100}55501{number % 100:02d}"
 
 
@@ -176,7 +176,7 @@ class Run:
     # Processes
 
     def start(self, name: str, crash: str | None = None) -> None:
-        """Start a process; it may be told at which point to die."""
+        """Start a process, optionally with a point at which to die."""
         kind = name.partition("-")[0]
         run = {
             "simulator": ["simulator", f"--port={self.api}", f"--control-port={self.phones}"],
@@ -195,7 +195,7 @@ class Run:
         self.nursery.signal(name, number)
 
     def hear(self) -> None:
-        """Take in what happened: who died is started again, who stopped goes on after a while."""
+        """Handle events: dead processes are restarted, stopped ones continue after a while."""
         with suppress(queue.Empty):
             while True:
                 self._take_in(self.nursery.news.get_nowait())
@@ -236,11 +236,11 @@ class Run:
     # Time
 
     def later(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do something after so many seconds."""
+        """Do something after that many seconds."""
         heapq.heappush(self.agenda, (time.monotonic() + seconds, next(self.order), what))
 
     def live(self, seconds: float) -> None:
-        """Let so many seconds pass, with all that falls due in them."""
+        """Let that many seconds pass, with everything due in them."""
         ends = time.monotonic() + seconds
         while True:
             self.hear()
@@ -358,7 +358,7 @@ class Run:
     # Mischief
 
     def do_mischief(self) -> None:
-        """One kill, or what is like one."""
+        """One kill, or something similar."""
         usable = {name: weight for name, weight in MISCHIEF.items() if name in self.plan.only}
         if self.plan.postgresql is None:
             usable.pop("PostgreSQL", None)
@@ -440,8 +440,8 @@ class Run:
         self.start("simulator")
         self._wait_until_it_answers(self.phones, "/messages")
         self.ask("/settings", {"default_opt_out": False, "created_after": {"median": 0.2, "p99": 0.5, "longest": 0.5}})
-        # Of half the phones Twilio tells us nothing, neither what became of a text nor what the phone texted: where a
-        # callback settles what a killed worker left, no look-up is tried.
+        # Twilio makes no calls about half of the phones, neither receipts nor inbound texts: if a callback settled what
+        # a killed worker left, no look-up would be tested.
         self.ask("/rules", [{"disorder": "dropped", "to": digit} for digit in "13579"])
         self.start("web")
         self._wait_until_it_answers(self.web, "/healthz")
@@ -490,7 +490,7 @@ class Run:
         ]
 
     def _do_what_takes_its_time(self) -> None:
-        """What the worker does in its own time: ask after the silent, and tell people of what did not arrive."""
+        """Run the worker's slow jobs: ask about missing receipts, and tell people about texts that did not arrive."""
         now = clock.now()
         runs.with_gateway(
             self.context,
@@ -553,7 +553,7 @@ class Run:
         return {row.id: store.people.phone_of(tx, row.id, row.phone_sealed) for row in rows}
 
     def _stops(self, tx: store.Transaction) -> dict[str, datetime]:
-        """When we took in whose STOP."""
+        """When we received each STOP."""
         numbers, replies = self._numbers(tx), schema.replies.c
         rows = tx.all(sa.select(replies.id, replies.number_id, replies.sid, replies.reading_sealed))
         readings = store.replies.readings_of(tx, rows)
@@ -569,7 +569,7 @@ class Run:
                 self.taken_in.setdefault(sid, seen_at)
 
     def _unheard(self) -> list[str]:
-        """The texts from phones that we never took in."""
+        """The texts from phones that we never received."""
         sent = {entry["sid"] for number in range(self.plan.people) for entry in self._sent_by(number)}
         heard = self.context.database.read(lambda tx: {row.sid for row in tx.all(sa.select(schema.replies.c.sid))})
         return sorted(sent - heard)
@@ -578,7 +578,7 @@ class Run:
         return self.ask(f"/phones/{phone_of(number)}/texts") if number % 3 == 0 else []
 
     def _check_file(self) -> list[str]:
-        """INV9: the file is whole."""
+        """INV9: the file is intact."""
         if not self.plan.url.startswith("sqlite"):
             return []
         with sqlite3.connect(self.plan.url.removeprefix("sqlite:///")) as connection:
@@ -588,7 +588,7 @@ class Run:
         return [] if found == [("ok",)] and not orphans else [f"the database file is not whole: {found[:3]}"]
 
     def _leaks(self) -> list[str]:
-        """INV10: no one's number or name is in a log, whatever happened to whoever wrote it."""
+        """INV10: no one's number or name is in a log, whatever happened to the process that wrote it."""
         personal = re.compile(rb"555-?01\d\d|Invented Person")
         return [
             f"{log.name} names someone"
@@ -616,7 +616,7 @@ def _visit(key: str, starts: datetime, lead: str) -> dict:
 
 
 def run(plan: Plan, folder: Path) -> Report:
-    """One run in an empty folder, whatever happens closed at its end."""
+    """One run in an empty folder; it is always closed at the end."""
     one = Run(plan, folder)
     try:
         return one.go()

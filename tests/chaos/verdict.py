@@ -1,4 +1,4 @@
-"""What the phones say of a run: lost, doubled, late, after a STOP. What the database cannot explain is lost."""
+"""The phones' verdict on a run: lost, doubled, late, after a STOP. A text the database cannot explain is lost."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ ON_THE_WIRE = timedelta(seconds=1)  # a call begun in the last second of a windo
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt as it stands in the database."""
+    """One attempt in the database."""
 
     sid: str | None
     body: str = field(repr=False)
@@ -21,7 +21,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Text:
-    """One text as it stands in the database."""
+    """One text in the database."""
 
     id: int
     phone: str = field(repr=False)
@@ -47,7 +47,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was wrong, as sentences without anyone's number; and how the texts ended, for the record."""
+    """The problems, as sentences without anyone's number, and how the texts ended."""
 
     lost: list[str]
     doubled: list[str]

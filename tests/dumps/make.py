@@ -1,10 +1,10 @@
-"""Dumps of small databases as a release left them, one of each kind; and the shape that a revision gives a database.
+"""Dumps of small databases from a release, one of each kind, and the shape that a revision gives a database.
 
     PYTHONPATH=.:tests python tests/dumps/make.py dump       tests/dumps/<version>.<kind>.sql.gz, once a release
     PYTHONPATH=.:tests python tests/dumps/make.py shapes     reminders/store/database/shapes/<revision>.<kind>.txt
 
-Neither is made a second time for what was released: `tests/test_frozen.py` holds their digests. A dump is plain SQL,
-the schema as the migrations made it and every row; no program of the database is needed to load it.
+Neither is made again for a released version: `tests/test_frozen.py` has their digests. A dump is plain SQL, with the
+schema from the migrations and every row; loading it needs no tool of the database.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ DUE_AT = NOW + timedelta(days=2, hours=7, minutes=1)  # 17:01 in New York on the
 
 
 class Phones:
-    """A line that refuses the text to the second patient, and does not say whether it took the one to the third."""
+    """A gateway that refuses the text to the second patient, and gives no answer for the one to the third."""
 
     def __init__(self) -> None:
         self.sent = []
@@ -103,7 +103,7 @@ def databases() -> Generator[dict[str, str]]:
 
 
 def dump(url: str, folder: Path) -> str:
-    """Migrate the empty database of `url`, seed it, and write all of it down as SQL."""
+    """Migrate the empty database of `url`, seed it, and dump it as SQL."""
     laid_down = []
     context = open_context(url, folder, twilio__segments_per_second="0")
     engine = context.database._engine
@@ -136,7 +136,7 @@ def kept(engine: sa.Engine, statements: list[str]) -> Generator[None]:
 
 
 def rows(url: str) -> Iterator[str]:
-    """An INSERT for every row of a PostgreSQL database, and where its counters stand."""
+    """An INSERT for every row of a PostgreSQL database, and the values of its sequences."""
     with psycopg.connect(url, options="-c timezone=UTC") as connection:
         for table in ["alembic_version", *(table.name for table in schema.metadata.sorted_tables)]:
             columns = [

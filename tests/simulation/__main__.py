@@ -1,4 +1,4 @@
-"""`python tests/simulation`: the whole service in simulated worlds, one of each seed, and its promises checked."""
+"""`python tests/simulation`: the whole service in simulated worlds, one for each seed, with its promises checked."""
 
 import argparse
 import gc
@@ -27,7 +27,7 @@ from simulation.story import Outcome, run
 # ruff: enable[module-import-not-at-top-of-file]
 
 TRACE = 30  # steps of it that are shown
-PIECE = 10  # seeds that are lived through in one go
+PIECE = 10  # seeds run in one batch
 SAYS = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 NEWS = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
@@ -94,7 +94,7 @@ def _many(seeds: range, database: str, jobs: int, *, stop: bool) -> int:
 
 
 def _clinics(seeds: range, database: str, jobs: int, asked: Asked) -> int:
-    """Live through the clinics of these seeds; 1 where a promise was broken in any."""
+    """Run the clinics of these seeds; returns 1 if any broke a promise."""
     totals, broken = Counter(), 0
     with ProcessPoolExecutor(jobs) as pool:
         for lived in pool.map(_clinic, [database] * len(seeds), seeds, [asked] * len(seeds)):
@@ -132,20 +132,20 @@ def _piece(database: str, seeds: list[int]) -> list[Outcome]:
 
 
 def live(database: str, seeds: list[int]) -> list[Outcome]:
-    """Live through these seeds, one after another, on a database of their own."""
+    """Run these seeds, one after another, on their own database."""
     with _disk(database) as disk:
         return [run(seed, disk) for seed in seeds]
 
 
 @contextmanager
 def _disk(database: str) -> Generator[Disk]:
-    """A simulated database, and this process made ready for it."""
+    """A simulated database, with this process prepared for it."""
     logging.getLogger().addHandler(logging.NullHandler())  # nothing of these worlds is for this one's log
     shared = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
     try:
         with closing(Disk(database, folder)) as disk:
-            gc.disable()  # it takes a tenth of the time; what a world leaves behind goes with its process
+            gc.disable()  # it takes a tenth of the time; the process frees a world's garbage at its end
             yield disk
     finally:
         gc.enable()
@@ -153,7 +153,7 @@ def _disk(database: str) -> Generator[Disk]:
 
 
 def report(outcome: Outcome, database: str) -> str:
-    """What was broken, what led to it, and how to live through it again."""
+    """The broken promise, the steps before it, and the command that repeats it."""
     steps = [number for number, line in enumerate(outcome.trace) if "— " in line]
     last = outcome.trace[steps[-TRACE] if len(steps) > TRACE else 0 :]
     again = f"python tests/simulation --seed {outcome.seed}" + (
@@ -169,7 +169,7 @@ def report(outcome: Outcome, database: str) -> str:
 
 
 def summary(totals: Counter, seeds: int, database: str) -> str:
-    """What these worlds held, in figures."""
+    """The figures of these worlds."""
     faults = sum(many for name, many in totals.items() if name.startswith("fault: "))
     wanted = ("texts", "attempts", "messages", "resends", "second messages", "replies", "crashes")
     lines = [f"{seeds} seeds on {database}: {', '.join(f'{totals[name]} {name}' for name in wanted)}, {faults} faults"]

@@ -1,7 +1,7 @@
-"""A clinic in the simulation: dozens of patients for weeks or months, and an oracle that asks of every visit whether
+"""A clinic in the simulation: dozens of patients for weeks or months, and an oracle that checks for every visit whether
 its reader was reminded in time, and if not, whether the reason shown is true.
 
-Time jumps from what is due to what is due. Every draw comes from the seed.
+Time jumps from one due event to the next. Every draw comes from the seed.
 """
 
 import asyncio
@@ -90,14 +90,14 @@ PASSING = [
     for one in WEATHER
     if one.get("error_code") not in STORY_CODES
     and one.get("code") not in NUMBER_CODES
-    and not str(one.get("fault")).startswith("stop_")  # of those STOPs the oracle would not know
+    and not str(one.get("fault")).startswith("stop_")  # the oracle would not know of those STOPs
 ]
 PROMISED_SHARE = 0.98
 
 
 @dataclass
 class Asked:
-    """What kind of clinic to live through."""
+    """The kind of clinic to run."""
 
     patients: int = 40
     days: int = 60
@@ -117,7 +117,7 @@ class Lived:
 
 
 def live_clinic(seed: int, disk: Disk, asked: Asked) -> Lived:
-    """Live through the clinic of one seed and judge it."""
+    """Run the clinic of one seed and judge it."""
     chosen = Random(f"the clinic of {seed}")
     if asked.begins is not None:
         day = asked.begins - timedelta(days=min(14, asked.days // 3))
@@ -138,7 +138,7 @@ def live_clinic(seed: int, disk: Disk, asked: Asked) -> Lived:
 
 
 class ClinicWorld(World):
-    """A world whose errors are counted and outlived, so that one fault does not hide the others."""
+    """A world that counts errors and goes on, so that one fault does not hide the others."""
 
     def __init__(self, seed: int, disk: Disk, began: datetime) -> None:
         self.errors: list[tuple[str, str]] = []  # where, what: an error would keep its connection open
@@ -156,7 +156,7 @@ class ClinicWorld(World):
 
 
 class ClinicPromises(Promises):
-    """The promises of the small worlds, and the oracle told of every text that goes."""
+    """The promises of the small worlds, and an oracle that sees every text sent."""
 
     def posting(self, form: dict[str, str], now: datetime) -> None:
         super().posting(form, now)
@@ -194,7 +194,7 @@ class ClinicPromises(Promises):
 
 
 class Clinic(Story):
-    """What the seed has happen in a clinic."""
+    """The events of a clinic, from the seed."""
 
     def __init__(self, world: ClinicWorld, chosen: Random, asked: Asked, lived: Lived) -> None:
         self.world, self.random, self.asked, self.lived = world, chosen, asked, lived
@@ -207,7 +207,7 @@ class Clinic(Story):
         self.watched_at = world.began
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._count = itertools.count()
-        self._read: Counter[str] = Counter()  # of each phone's texts, how many its owner has read
+        self._read: Counter[str] = Counter()  # how many of each phone's texts its owner has read
         self._down_since: datetime | None = None
         self._planned_on: date | None = None
         self.phone_count = itertools.count()
@@ -271,7 +271,7 @@ class Clinic(Story):
             self.plan_event(at, self.a_number_goes_bad)
 
     def run_until(self, ends: datetime) -> None:
-        """Live on until then: from what is due, or what someone does, to the next."""
+        """Run until then: from one due event, or someone's action, to the next."""
         world = self.world
         stuck = 0
         while world.now < ends:
@@ -350,7 +350,7 @@ class Clinic(Story):
         return phone
 
     def arrives(self, number: int) -> None:
-        """A patient is discharged, and their plan is entered."""
+        """Discharge a patient and enter their plan."""
         chosen, now = self.random, self.world.now
         ref = f"MRN-{number}"
         today = wall_of(now, HOME).date()
@@ -394,7 +394,7 @@ class Clinic(Story):
         return given
 
     def _heard_of(self, ref: str, key: str, said: dict, consent: dict, now: datetime) -> None:
-        """The oracle learns of a reader; what they agreed to holds once the plan is in."""
+        """Tell the oracle of a reader; their consent applies once the plan is in."""
         if (ref, key) in self.oracle.people:
             return
         role = said.get("role", "self")
@@ -405,7 +405,7 @@ class Clinic(Story):
             self.oracle.verified[said["phone"]].becomes(True, now)
 
     def _enter(self, plan: str, ref: str, said: dict, number: int, **more: Any) -> None:
-        """A first document: a program, or series of its own, or both."""
+        """A first document: a program, its own series, or both."""
         chosen = self.random
         today = wall_of(self.world.now, HOME).date()
         head: dict[str, Any] = {"ref": plan, "discharged_on": today.isoformat()} | more
@@ -497,7 +497,7 @@ class Clinic(Story):
         return self.random.choice(found) if found else None
 
     def edit(self) -> None:
-        """A plan's file comes again with something changed."""
+        """Import a plan's file again with a change."""
         ref = self._some_plan("active", "active", "paused")
         if ref is None:
             return
@@ -514,7 +514,7 @@ class Clinic(Story):
         return self.random.choice(found) if found else None
 
     def _ahead_of(self, one: dict) -> list[datetime]:
-        """The dates of a series of a document that lie ahead, as first written down."""
+        """The original future dates of a series of a document."""
         now = wall_of(self.world.now, HOME)
         document = {"plan": {}, "series": [{**one, "move": {}, "skip": one.get("skip", [])}]}
         taken = one.get("move", {})
@@ -653,7 +653,7 @@ class Clinic(Story):
             self.world.said(f"{session} of {on} is {'called off' if to is None else f'moved to {to}'}")
 
     def closure(self) -> None:
-        """A closed day is announced; some are lifted again."""
+        """Announce a closed day; some are lifted again."""
         chosen, now = self.random, self.world.now
         today = wall_of(now, HOME).date()
         closed = sorted(day for day, fact in self.oracle.closed.items() if fact.at(now) and day > today)
@@ -694,7 +694,7 @@ class Clinic(Story):
         self.plan_event(again, resume)
 
     def ends(self) -> None:
-        """A plan ends: done, left, back in care for a while, or dead."""
+        """End a plan: completed, left, readmitted for a while, or died."""
         ref = self._some_plan()
         if ref is None or self.random.random() < 0.4:
             return
@@ -712,7 +712,7 @@ class Clinic(Story):
             self._again(self.oracle.courses[ref].patient, more)
 
     def _again(self, patient: str, more: dict) -> None:
-        """Another plan of someone we know."""
+        """Enter another plan of a known patient."""
         person = self.oracle.people[patient, "self"]
         first = self.raws.get(f"P-{patient}")
         if first is None:
@@ -779,7 +779,7 @@ class Clinic(Story):
             self.person(lambda: staff_texts.say(context, whom, words, clock.now(), who="the desk"))
 
     def marks(self) -> None:
-        """In the evening some of the day's visits are marked."""
+        """Mark some of the day's visits in the evening."""
         context, now = self.world.desk.context, self.world.now
         for ref, course in list(self.oracle.courses.items()):
             for (series, rid), visit in list(course.visits.items()):
@@ -797,7 +797,7 @@ class Clinic(Story):
     # What people write
 
     def people_answer(self) -> None:
-        """Who got texts since reads them; some answer."""
+        """Let people read their new texts; some answer."""
         chosen, now = self.random, self.world.now
         for phone, texts in list(self.world.twilio.phones.items()):
             fresh, self._read[phone] = texts[self._read[phone] :], len(texts)
@@ -896,7 +896,7 @@ class Clinic(Story):
         self.plan_event(self.world.now + timedelta(hours=self.random.choice((0.5, 3, 12))), self.world.start_web)
 
     def mend(self) -> None:
-        """All is well at the end, so that what is under way ends."""
+        """Recover at the end, so that everything in progress ends."""
         if self._down_since is not None:
             self.oracle.outages.append((self._down_since, self.world.now))
             self._down_since = None
@@ -945,7 +945,7 @@ class Clinic(Story):
         figures["visits"] = len(verdicts)
 
     def _hear_of_bad_numbers(self) -> None:
-        """What Twilio said of numbers, as our attempts have it on record."""
+        """Twilio's codes about numbers, from our attempts."""
         codes = ",".join(map(str, sorted(NUMBER_CODES)))
         rows = self.world.disk.look(
             "SELECT n.fingerprint, a.started_at FROM attempts a JOIN numbers n ON n.id = a.number_id"
@@ -1022,7 +1022,7 @@ _COLUMNS = ("reminded", "notice", "true", "untrue", "no row", "outage", "fault")
 
 
 def table(totals: Counter) -> str:
-    """The figures of some clinics, as a table; what a notice told of counts as reminded."""
+    """The figures of some clinics, as a table; a visit told by a notice counts as reminded."""
     lines = [f"{'':10}{'eligible':>9}{'share':>8}" + "".join(f"{how:>9}" for how in _COLUMNS)]
     for group in ("standard", "shared", "low caps"):
         eligible = totals[f"eligible: {group}"]
@@ -1044,7 +1044,7 @@ def table(totals: Counter) -> str:
 
 
 def _share(totals: Counter, group: str) -> float:
-    """Of the eligible visits, those reminded; what no worker was up for is not blamed."""
+    """The share of eligible visits reminded, except those during an outage of the workers."""
     blamed = totals[f"eligible: {group}"] - totals[f"{group}: outage"] - totals[f"{group}: fault"]
     told = totals[f"{group}: reminded"] + totals[f"{group}: notice"]
     return told / blamed if blamed else 1.0

@@ -1,8 +1,8 @@
-"""The simulated database: a real SQLite file or PostgreSQL database, whose faults the run chooses.
+"""The simulated database: a real SQLite file or PostgreSQL database, with faults chosen by the run.
 
-Triggers of its own write down every move of a text and every attempt as the database saw them, in one order: what the
-promises are checked against. One engine serves all seeds and all simulated processes of a run (its statements stay
-compiled); what a process knows is in its AppContext, which dies with it.
+Special triggers record every move of a text and every attempt in the order in which the database saw them; the promises
+are checked against that record. One engine serves all seeds and all simulated processes of a run (its statements stay
+compiled); a process keeps its knowledge in its AppContext, which dies with it.
 """
 
 import shutil
@@ -90,7 +90,7 @@ class Disk:
         self.forget()
 
     def forget(self) -> None:
-        """No fault from here on."""
+        """Inject no faults from now on."""
         self.is_away = False
         self._writing = False
 
@@ -137,14 +137,14 @@ class Disk:
         return DataKey(key, ring.unwrap(key, wrapped)).open(place, sealed) if wrapped else ""
 
     def look(self, query: str, *values: Any) -> list[tuple]:
-        """Ask the database, past the service; `?` stands for each of the values."""
+        """Query the database directly; `?` is a placeholder for each of the values."""
         if self._server is not None:
             return self._eyes.execute(query.replace("?", "%s"), values).fetchall()
         return self._eyes.execute(query, values).fetchall()
 
     @staticmethod
     def instant(value: Any) -> datetime | None:
-        """A stored instant as `look` gives it."""
+        """A stored instant as `look` returns it."""
         if value is None or isinstance(value, datetime):
             return value
         return _EPOCH + timedelta(microseconds=value)
@@ -154,13 +154,13 @@ class Disk:
         return at if self._server is not None else (at - _EPOCH) // timedelta(microseconds=1)
 
     def is_sound(self) -> bool:
-        """Whether the database finds itself whole (INV9)."""
+        """Whether the database passes its integrity check (INV9)."""
         if self._server is not None:
             return True  # it checks constraints as it goes
         return self.look("PRAGMA integrity_check") == [("ok",)] and self.look("PRAGMA foreign_key_check") == []
 
     def everything(self) -> bytes:
-        """All that is stored, as bytes, to search for what must not be in it (INV10)."""
+        """All stored bytes, to search for data that must not be there (INV10)."""
         if self._server is None:
             files = [Path(f"{self._file}{end}") for end in ("", "-wal")]
             return b"".join(file.read_bytes() for file in files if file.exists())
@@ -172,14 +172,14 @@ class Disk:
     # Faults
 
     def _error(self, connection: Any, *, is_connection: bool) -> Exception:
-        """What the driver raises; a lost connection is lost, and a server that cannot write rolls back."""
+        """The driver's error; a lost connection stays lost, and a server that cannot write rolls back."""
         if self._server is not None:
             if is_connection:
                 connection.close()
                 return psycopg.OperationalError("server closed the connection unexpectedly")
             connection.rollback()
             return psycopg.errors.IoError("could not write")
-        if is_connection:  # as SQLAlchemy recognises a connection of SQLite that is gone
+        if is_connection:  # how SQLAlchemy recognizes a lost connection of SQLite
             return sqlite3.ProgrammingError("Cannot operate on a closed database.")
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorname = "SQLITE_IOERR"
@@ -207,7 +207,7 @@ class Disk:
             if when == "after":
                 self._do_commit(connection)
             if when == "before" and self._server is None:
-                connection.driver_connection.rollback()  # as the database does for a client that is gone
+                connection.driver_connection.rollback()  # as the database does for a lost client
             if what == "death":
                 process.die(f"at a COMMIT, {when}")
                 raise Died
@@ -216,7 +216,7 @@ class Disk:
         self._do_commit(connection)
 
     def _writes(self, connection: Any) -> bool:
-        """Whether the transaction that is to be committed changed anything."""
+        """Whether the transaction to be committed changed anything."""
         if self._server is not None:
             return connection.cursor().execute("SELECT pg_current_xact_id_if_assigned()").fetchone()[0] is not None
         return self._writing

@@ -1,7 +1,7 @@
-"""An event loop whose time is a number: nothing waits, nothing runs beside it, and what is due next happens next.
+"""An event loop with a number as its time: nothing waits, nothing runs in parallel, and the next due event comes next.
 
-Database work that the service gives to an executor is done here, after a pause that the seed chooses: so workers take
-turns between transactions in every order. Each task belongs to the simulated process that began it, and ends with it.
+Database work for an executor runs here, after a pause that the seed chooses, so workers take turns between transactions
+in every order. Each task belongs to the simulated process that began it, and ends with it.
 """
 
 import asyncio
@@ -9,17 +9,17 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 
-MOST_TURNS = 500  # a job with so many goes round for ever
+MOST_TURNS = 500  # a job with that many is in an endless loop
 
 WHOSE: ContextVar = ContextVar("whose process this runs in", default=None)
 
 
 class Died(BaseException):
-    """The simulated process that runs this is dead: nothing of it goes on, whatever it catches."""
+    """The simulated process of this task is dead: none of its code continues, whatever it catches."""
 
 
 class _NoSockets:
-    """In place of a selector: waiting is moving the time."""
+    """Replaces a selector: waiting moves the time."""
 
     def __init__(self, loop: "Loop") -> None:
         self._loop = loop
@@ -34,7 +34,7 @@ class _NoSockets:
 
 
 class Loop(asyncio.BaseEventLoop):
-    """Virtual time in `seconds` from 0. `pause` says how long a process waits for its turn at the database."""
+    """Virtual time in `seconds` from 0. `pause` is how long a process waits for its turn at the database."""
 
     def __init__(self, pause: Callable[[], float]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Loop(asyncio.BaseEventLoop):
         assert not event_list
 
     def _write_to_self(self) -> None:
-        """There is no other thread to be woken by."""
+        """Do nothing: there is no other thread that could wake it."""
 
     def _note(self, _, context) -> None:
         error = context.get("exception")
@@ -90,11 +90,11 @@ class Loop(asyncio.BaseEventLoop):
                 done.set_result(result)
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything happen that is due within so many seconds."""
+        """Let everything due within that many seconds happen."""
         self.run_until_complete(asyncio.sleep(seconds))
 
     def finish(self, task: asyncio.Future, at_most: float) -> bool:
-        """Let time pass until `task` is done, so long, or after `MOST_TURNS` at the database; whether it is."""
+        """Let time pass until `task` is done, the time is over, or `MOST_TURNS` are; returns whether it is done."""
         ends = self.call_later(at_most, lambda: None)
         self._turns_left = MOST_TURNS
         try:

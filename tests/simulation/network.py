@@ -1,8 +1,8 @@
 """The wire between the service and the pretend Twilio, both ways, in virtual time.
 
-Out: the SDK's HTTP client is ours, above it the gateway's own judgement; below it a request travels for a while, the
-simulator's core answers it, and the answer travels back, or does not. In: the core's webhook calls go through the web
-process's own checks and routes, called as functions.
+Outbound: the SDK uses our HTTP client, with the gateway's own judgment above it. Below it a request travels for a
+while, the simulator's core answers it, and the answer travels back, or does not. Inbound: the core's webhook calls go
+through the web process's own checks and routes, called as functions.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _LOST = {"hang": None, "drip": None, "close": "closed", "reset": "reset", "cut":
 
 
 class Wire(CurlTransport):
-    """In libcurl's place. `world` is the one that runs."""
+    """Replaces libcurl. `world` is the running one."""
 
     world = None
 
@@ -63,11 +63,11 @@ class Wire(CurlTransport):
 
 
 class Line(gateway._Line, Wire):
-    """The gateway's judgement, above this wire."""
+    """The gateway's judgment, above this wire."""
 
 
 def _arrive(world, request: Request, answer: asyncio.Future) -> None:
-    """The request has come to Twilio, whether anyone still waits for its answer or not."""
+    """Handle a request that reached Twilio, whether or not anyone still waits for its answer."""
     found = world.twilio.handle(request, world.now)
     world.arrived(request, found)
     world.arm()
@@ -84,7 +84,7 @@ def _answer(answer: asyncio.Future, said: Response | str) -> None:
 
 
 async def call(world, callback) -> None:
-    """Twilio makes one webhook call, waits as long as it does, and hears what became of it."""
+    """Make one webhook call as Twilio, wait with its patience, and record the outcome."""
     await asyncio.sleep(world.travel())
     outcome, body = "ct", b""
     process = world.web()
@@ -105,7 +105,7 @@ async def call(world, callback) -> None:
 
 
 async def _serve(world, process, callback) -> tuple[int, bytes]:
-    """The web process takes a call: its own checks and routes, without the sockets around them."""
+    """Let the web process handle a call: its own checks and routes, without sockets."""
     place = urlsplit(callback.url)
     scope = {
         "type": "http",
@@ -140,7 +140,7 @@ async def _serve(world, process, callback) -> tuple[int, bytes]:
 
 
 async def _answer_now(world, context, taken) -> None:
-    """`runs.answer_now`, in this loop instead of one of its own."""
+    """`runs.answer_now`, in this loop instead of a new one."""
     if not (taken.urgent or taken.rang):
         return
     line = context.gateway()
@@ -155,7 +155,7 @@ async def _answer_now(world, context, taken) -> None:
 
 
 class Phone:
-    """In the pager's place: pages come to the simulator's pretend pager."""
+    """Replaces the pager: pages go to the simulator's pretend pager."""
 
     world = None
 

@@ -1,9 +1,9 @@
-"""What a clinic's texts should have been, worked out past the service: from the plan documents and their edits, what
-staff and patients did, and the phones.
+"""What a clinic's texts should have been, worked out independently of the service: from the plan documents and their
+edits, the actions of staff and patients, and the phones.
 
-It expands plan documents itself, on wall clocks, and knows the rules from docs/design.md#the-promise and
-docs/design.md#the-planner only: the planner is not asked. At the end it asks of every visit: was its reader reminded
-in time, and if not, is the reason on the row true?
+It expands plan documents itself, on wall clocks, and follows only the rules of docs/design.md#the-promise and
+docs/design.md#the-planner: it does not use the planner. At the end it checks every visit: was its reader reminded in
+time, and if not, is the reason on the row true?
 """
 
 import tomllib
@@ -25,7 +25,7 @@ QUIET = (time(20), time(9))  # reminders
 QUIET_FOR_NEWS = (time(21), time(8))  # notices about today or tomorrow
 USEFUL = timedelta(minutes=45)
 KNOWN_BEFORE = timedelta(hours=36)
-HEARD_WITHIN = timedelta(minutes=20)  # a text whose webhook was lost comes with the list
+HEARD_WITHIN = timedelta(minutes=20)  # a text with a lost webhook comes from the list
 SLACK = timedelta(minutes=15)
 PER_DAY, PER_WEEK = 1, 7
 OPEN_MEETINGS = {"support_meeting", "house_meeting"}
@@ -42,7 +42,7 @@ WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 def instant(wall: datetime, zone: str) -> datetime:
-    """The instant at which clocks in `zone` show `wall`; no visit here stands in the hour of a change of clocks."""
+    """The instant at which clocks in `zone` show `wall`; no visit here is in the hour of a clock change."""
     return wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
@@ -58,7 +58,7 @@ def is_quiet(at: datetime, zone: str, quiet: tuple[time, time] = QUIET) -> bool:
 
 
 def after_quiet(at: datetime, zone: str) -> datetime:
-    """That instant, or the next morning's first minute at which a reminder may go."""
+    """That instant, or the next morning's first minute at which a reminder may be sent."""
     if not is_quiet(at, zone):
         return at
     shown = wall_of(at, zone)
@@ -68,7 +68,7 @@ def after_quiet(at: datetime, zone: str) -> datetime:
 
 @dataclass(frozen=True)
 class Window:
-    """When a reminder of one lead may go; `quiet` where the night leaves no minute for it."""
+    """When a reminder of one lead may be sent; `quiet` if the night leaves no minute for it."""
 
     lead: str
     opens: datetime
@@ -111,14 +111,14 @@ def window(lead: str, starts_at: datetime, zone: str) -> Window:
 
 
 class Fact:
-    """Something that holds from one instant until another says otherwise."""
+    """A fact that is true from one instant until a later fact replaces it."""
 
     def __init__(self, value: Any = None) -> None:
         self._ats = [datetime.min.replace(tzinfo=UTC)]
         self._values = [value]
 
     def becomes(self, value: Any, at: datetime) -> None:
-        """From `at` on. Facts are told in order, save that one heard late does not undo what came since."""
+        """Set the fact from `at` on. Facts come in order, but one that comes late does not undo later ones."""
         place = bisect_right(self._ats, at)
         self._ats.insert(place, at)
         self._values.insert(place, value)
@@ -127,7 +127,7 @@ class Fact:
         return self._values[bisect_right(self._ats, at) - 1]
 
     def during(self, start: datetime, end: datetime) -> list[Any]:
-        """Every value that held at some instant from `start` to `end`."""
+        """Every value that was true at some instant from `start` to `end`."""
         return self._values[bisect_right(self._ats, start) - 1 : bisect_right(self._ats, end)]
 
     def changes(self) -> list[tuple[datetime, Any]]:
@@ -151,11 +151,11 @@ class Dated:
     leads: tuple[str, ...] | None
     repeats: bool
     session: str | None
-    named: bool  # the plan speaks of this very date: a one-off, or one that it moves
+    named: bool  # the plan names this date itself: a one-off, or one that it moves
 
 
 def dates_of(document: dict, until: date) -> list[Dated]:
-    """Every date that a plan document agrees up to `until`, skipped ones left out."""
+    """Every date that a plan document agrees up to `until`, without skipped ones."""
     found = []
     for one in [*document.get("series", ()), *_of_program(document["plan"])]:
         first = datetime.fromisoformat(one["starts"])
@@ -193,7 +193,7 @@ def _walls(rule: str, first: datetime, until: date) -> list[datetime]:
 
 @cache
 def program_files() -> dict[str, list[dict]]:
-    """The series of every program, as its file has them."""
+    """The series of every program, from its file."""
     return {path.stem: tomllib.loads(path.read_text())["series"] for path in sorted(PROGRAMS.glob("*.toml"))}
 
 
@@ -233,12 +233,12 @@ def _of_program(plan: dict) -> Iterator[dict]:
                 }
 
 
-# What is known of people and visits
+# What is known about people and visits
 
 
 @dataclass
 class Person:
-    """One reader of one patient's texts. `consent` is what is in force for the present number, or None."""
+    """One reader of one patient's texts. `consent` is the one in force for the current number, or None."""
 
     patient: str
     key: str
@@ -255,7 +255,7 @@ class Person:
 
 @dataclass
 class Visit:
-    """One date of a plan as it is agreed and as it stands; `stood` says at which instant it stood, and when."""
+    """One date of a plan, as agreed and as it is; `stood` has its times, and since when each applied."""
 
     agreed: Dated
     wall: datetime
@@ -268,7 +268,7 @@ class Visit:
 
     @property
     def is_staffs(self) -> bool:
-        """Whether staff moved it or called it off, past the plan."""
+        """Whether staff moved or canceled it, outside the plan."""
         return (self.wall, self.status) != (self.agreed.wall, self.agreed.status)
 
 
@@ -286,7 +286,7 @@ class Course:
 
 @dataclass
 class Told:
-    """One text on its way to a phone: what the log says of it, and what the phone read."""
+    """One text on its way to a phone: what the log says about it, and what the phone read."""
 
     text: int
     class_: str
@@ -316,7 +316,7 @@ class Verdict:
 
 
 class Oracle:
-    """Hears everything that happens in a clinic, and judges at the end."""
+    """Follows everything that happens in a clinic, and judges at the end."""
 
     def __init__(self, until: date) -> None:
         self.until = until
@@ -335,10 +335,10 @@ class Oracle:
     # What happens
 
     def accepts(self, ref: str, patient: str, document: dict, now: datetime) -> None:
-        """A plan document was taken in: new, or an edit.
+        """Record an accepted plan document: new, or an edit.
 
-        What staff made of a visit stays until an edit speaks of that very date, under another key as well. What has
-        begun is not moved.
+        A change by staff stays until an edit names that date, even under another key. A visit that has begun is not
+        moved.
         """
         course = self.courses.setdefault(ref, Course(ref, patient, Fact("active")))
         course.documents.append((now, document))
@@ -356,7 +356,7 @@ class Oracle:
                 self._is_renamed(course, visit, left, now)
             elif visit.starts_at <= now:
                 if (at := instant(one.wall, one.zone)) > now and visit.agreed.wall != one.wall:
-                    course.doubtful.add(at)  # the old date has passed: moved, or a slip of the pen? Either may be right
+                    course.doubtful.add(at)  # the old date has passed: moved, or a typo? Either may be right
                 continue
             else:
                 news = visit.status == "gone" or (visit.agreed.wall, visit.agreed.status) != (one.wall, one.status)
@@ -370,7 +370,7 @@ class Oracle:
 
     @staticmethod
     def _is_renamed(course: "Course", visit: "Visit", left: list[tuple[Dated, datetime, str]], now: datetime) -> None:
-        """A date that the plan only names otherwise now stays as staff made it."""
+        """Keep staff's change of a date that the plan only renames."""
         for place, (agreed, wall, status) in enumerate(left):
             if (agreed.wall, agreed.kind) == (visit.agreed.wall, visit.agreed.kind):
                 visit.wall, visit.status = wall, status
@@ -388,7 +388,7 @@ class Oracle:
             visit.stood.becomes(value, now)
 
     def moves(self, visit: Visit, to: datetime | None, now: datetime) -> None:
-        """Staff moved a visit, or called it off."""
+        """Record that staff moved or canceled a visit."""
         if to is None:
             visit.status = "cancelled"
         else:
@@ -396,7 +396,7 @@ class Oracle:
         self._stands(visit, now, stands=to is not None)
 
     def of_session(self, session: str, on: date, now: datetime) -> list[Visit]:
-        """The visits that a change of a session on a day befalls."""
+        """The visits affected by a change of a session on a day."""
         return [
             visit
             for course in self.courses.values()
@@ -406,14 +406,14 @@ class Oracle:
         ]
 
     def ahead(self, ref: str, now: datetime) -> list[Visit]:
-        """The visits of a plan that stand ahead."""
+        """The future visits of a plan that are on."""
         found = self.courses[ref].visits.values()
         return [one for one in found if one.status == "booked" and one.starts_at > now]
 
     # What goes out
 
     def posting(self, ref: str, told: Told) -> None:
-        """A text goes on the wire; what it speaks of has to be true now."""
+        """Check a text that goes on the wire: what it says must be true now."""
         self.told[ref] = told
         if told.reader is None or told.class_ not in {"reminder", "notice"}:
             return
@@ -449,7 +449,7 @@ class Oracle:
         return any(begins < end and start < ends + SLACK for begins, ends in self.outages)
 
     def took(self, messages: Sequence[Any]) -> None:
-        """Twilio's messages, at the end: which texts were handed over, with which words."""
+        """Read Twilio's messages at the end: which texts were handed over, with which words."""
         for message in messages:
             told = self.told.get((message.callback_url or "").partition("#")[0].rsplit("/", 1)[1])
             if told is not None:
@@ -459,7 +459,7 @@ class Oracle:
     # The judgement
 
     def judge_texts(self) -> None:
-        """What the phones read: no words twice in a day, none that tell, the right time of day, within the caps."""
+        """Check what the phones show: no words twice a day, none that tell, the right time of day, within the caps."""
         taken = sorted((one for one in self.told.values() if one.taken), key=lambda one: one.at)
         words: dict[tuple[str, date, str], Told] = {}
         by_number: dict[str, dict[int, Told]] = defaultdict(dict)
@@ -498,7 +498,8 @@ class Oracle:
         days = {one[3].date() for one in about}
         if told.class_ == "reminder" and (len(days) > 1 or len(about) > 3):
             about = about[:1]  # how many there are, and the first
-        # A notice of several visits says the days that are off, or their one new time; else it asks for a call.
+        # A notice about several visits names the days that are off, or their one new time; otherwise it asks for a
+        # call.
         off = told.wording == "called_off" and len(about) > 1
         if told.class_ == "notice" and len(about) > 1 and ("Several of your" in told.body or "Varias de" in told.body):
             return
@@ -549,7 +550,7 @@ class Oracle:
         return found
 
     def _since(self, course: Course, starts_at: datetime) -> datetime:
-        """Since when some visit of the plan has stood at that instant without a break."""
+        """Since when some visit of the plan has been at that instant without a break."""
         since = starts_at
         for _ in range(len(course.visits) + 1):
             earlier = since
@@ -580,7 +581,7 @@ class Oracle:
         if not able:
             return None
         last = max(able, key=lambda one: one.opens)
-        # A visit that becomes the first after discharge, when those before it are off, is told three days ahead.
+        # A visit that becomes the first after discharge, since those before it are off, gets a text three days ahead.
         earliest = min(one.opens for one in (*windows, window("3d@17:00", starts_at, person.zone)))
         if not self._eligible(course, person, kinds, starts_at, last.opens, last.closes, some.zone):
             return None
@@ -602,7 +603,7 @@ class Oracle:
         verdict.how = self._how_told(course, person, starts_at, since, earliest)
         if verdict.how == "reminded":
             return verdict
-        if any(row[2] != "cancelled" for row in verdict.rows):  # of those taken back nothing is shown any more
+        if any(row[2] != "cancelled" for row in verdict.rows):  # retracted rows are not shown any more
             verdict.rows = [row for row in verdict.rows if row[2] != "cancelled"]
         judged = [(row, self._is_untrue(row, course, person, kinds, starts_at, since)) for row in verdict.rows]
         untrue = [(row, why) for row, why in judged if why is not None]
@@ -612,7 +613,7 @@ class Oracle:
         return verdict
 
     def _how_told(self, course, person, starts_at, since, earliest) -> str:
-        """Whether a reminder named the visit in time, or a notice did, or nothing."""
+        """Whether a reminder or a notice named the visit in time, or neither."""
         how = ""
         wall = wall_of(starts_at, person.zone)
         sunday = wall.date() - timedelta(days=wall.weekday() + 1)
@@ -648,7 +649,7 @@ class Oracle:
         return not self._obstacles(course, person, kinds, starts_at, opens, closes, zone)
 
     def _obstacles(self, course, person, kinds, starts_at, opens, closes, zone) -> set[str]:
-        """What stood in the way at some time of a window."""
+        """What prevented the text at some time in a window."""
         found = set()
         phones = set(person.phone.during(opens, closes))
         consents = person.consent.during(opens, closes)
@@ -676,7 +677,7 @@ class Oracle:
         return found
 
     def _is_untrue(self, row, course, person, kinds, starts_at, since) -> str | None:
-        """Why the reason on a row is not true; None where it is."""
+        """Why the reason on a row is not true; None if it is."""
         _, key, state, reason, opens, closes, due, *_ = row
         lead = key.rsplit(":", 1)[1] if key.count(":") == 2 else key.split(":", 2)[2]
         phone = person.phone.at(closes)
@@ -701,7 +702,7 @@ class Oracle:
                 first = max([first, *(ends for begins, ends in self.outages if begins <= first <= ends + SLACK)])
                 first = after_quiet(first, person.zone)
                 days = {wall_of(at, person.zone).date() for at in (opens, due, first)}
-                if closes <= since:  # judged while it was open, before the visit stood as it does
+                if closes <= since:  # judged while it was open, before the visit was as it is now
                     days.add(wall_of(closes, person.zone).date())
                 per_day, per_week = map(min, zip(self.caps(phone, opens), self.caps(phone, first), strict=True))
                 counted = self._counted[phone]
@@ -729,7 +730,7 @@ class Oracle:
                 return None if reason in true else "nothing of the kind stood in its way"
 
     def _eligible_since(self, course, person, kinds, starts_at, until) -> datetime:
-        """The last time before `until` at which something else stood in the way: what came back came too late."""
+        """The last time before `until` at which something else prevented the text: it was possible again too late."""
         at, step = until, timedelta(hours=3)
         for _ in range(32):
             if self._obstacles(course, person, kinds, starts_at, at - step, at, HOME):
@@ -744,7 +745,7 @@ class Oracle:
                 self._by_reader[told.reader].append(told)
 
     def _queued(self, rows) -> dict[str, Counter[date]]:
-        """For each number, the days on which reminders went, or would have."""
+        """For each number, the days on which reminders were sent, or would have been."""
         counted: dict[str, dict[int, date]] = defaultdict(dict)
         for told in self.told.values():
             if told.class_ == "reminder" and told.reader is not None:

@@ -1,5 +1,5 @@
-"""What holds after every step, in the service's terms (docs/simulation.md INV1 to INV10, docs/design.md#the-promise),
-asked of the database past the service, of the pretend phones and of the log.
+"""What must be true after every step (docs/simulation.md INV1 to INV10, docs/design.md#the-promise), checked directly
+in the database, on the pretend phones and in the log.
 """
 
 import json
@@ -41,7 +41,7 @@ PAGED_WITHIN = timedelta(seconds=60)
 
 
 class Broken(AssertionError):  # ruff: ignore[error-suffix-on-exception-name]  it says what happened
-    """A promise is broken: which one, and by what."""
+    """A broken promise: which one, and by what."""
 
     def __init__(self, promise: str, by: str) -> None:
         super().__init__(f"{promise}: {by}")
@@ -50,7 +50,7 @@ class Broken(AssertionError):  # ruff: ignore[error-suffix-on-exception-name]  i
 
 @dataclass
 class Said:
-    """One text of a phone, as the person who sent it knows it."""
+    """One text from a phone, from its sender's view."""
 
     sid: str
     phone: str
@@ -84,7 +84,7 @@ class Promises:
     # While it runs
 
     def posting(self, form: dict[str, str], now: datetime) -> None:
-        """A text goes on the wire now."""
+        """Check a text that goes on the wire."""
         ref = form["StatusCallback"].partition("#")[0].rsplit("/", 1)[1]
         found = self._disk.look(
             "SELECT a.text_id, a.id, t.closes_at, t.leased_until FROM attempts a"
@@ -105,7 +105,7 @@ class Promises:
         self._ref_of[ref] = (text, attempt)
 
     def posted(self) -> None:
-        """Twilio answered a create. What it made is the first message for its text, or the evidence is on record."""
+        """Check Twilio's answer to a create: it made the first message for its text, or the evidence is on record."""
         made = self._world.twilio.created()
         for message in made[self._messages :]:
             ref = message.callback_url.partition("#")[0].rsplit("/", 1)[1]
@@ -122,9 +122,9 @@ class Promises:
         self._messages = len(made)
 
     def _again(self, text: int, attempt: int) -> None:
-        """A second message for a text: every earlier attempt must have failed on record, or been absent twice.
+        """Check a second message for a text: every earlier attempt must have failed on record, or been absent twice.
 
-        Absent although Twilio has it is right only where its list may hide a message for longer than we wait.
+        A message that Twilio has may be absent only if its list can hide a message longer than we wait.
         """
         rows = self._disk.look(
             "SELECT id, answer, looks, error_code, status FROM attempts WHERE text_id = ? AND id <> ? ORDER BY number",
@@ -137,25 +137,26 @@ class Promises:
             absent = answer == "unknown" and looks >= 2 and (before not in self._made_by or self._world.may_hide)
             if not (answer == "refused" or ended or absent or self._is_twins(text)):
                 self._break(
-                    "INV3 asked for again only on evidence",
+                    "INV3 requested again only on evidence",
                     f"{self.name(text)}: {answer}, {looks} looks, {status} {code}",
                 )
 
     def _is_twins(self, text: int) -> bool:
-        """Whether our message was taken for another text's that reads the same and went to the same number unanswered.
+        """Whether our message was taken for that of another text with the same words to the same number, without an
+        answer.
 
-        Two patients on one phone get two welcomes word for word alike: the phone sees two, whichever is whose.
+        Two patients on one phone get two identical welcomes: the phone sees two, whichever is whose.
         """
         known = self._disk.look("SELECT sid FROM attempts WHERE text_id <> ? AND sid IS NOT NULL", text)
         return any(sid in self._made[text] for (sid,) in known)
 
     def _has_anothers(self, text: int) -> bool:
-        """The other half of `_is_twins`: this text stands as delivered by what was made for its twin."""
+        """The other half of `_is_twins`: this text counts as delivered by the message made for its twin."""
         sids = {sid for (sid,) in self._disk.look("SELECT sid FROM attempts WHERE text_id = ?", text)}
         return any(sids & set(made) for other, made in self._made.items() if other != text)
 
     def acknowledged(self, sid: str) -> None:
-        """We told Twilio that we have this inbound text."""
+        """Record that we acknowledged this inbound text to Twilio."""
         if sid in self.said:
             self.said[sid].is_acknowledged = True
 
@@ -230,7 +231,7 @@ class Promises:
             name = self.name(text)
             if state != "scheduled" or held is not None:
                 self._break("INV2 only what waits is claimed", f"{name} was {state}, held: {held}")
-            # What was due is due, also when the clock goes back after it was noticed.
+            # A text that was due stays due, even if the clock goes back afterward.
             if not self._disk.instant(opens) - self._world.went_back <= at < self._disk.instant(closes):
                 self._break("INV4 in its window", f"{name} began at {at:%m-%d %H:%M:%S}")
             if opted_out and not (class_ == "answer" and wording in AFTER_STOP):
@@ -251,12 +252,12 @@ class Promises:
                 self._check_caps(text, to, at, zone)
 
     def _unknowns(self, text: int, number: int) -> int:
-        """How many earlier attempts no one knows the answer of."""
+        """The number of earlier attempts without a known answer."""
         query = "SELECT COUNT(*) FROM attempts WHERE text_id = ? AND number < ? AND answer = 'unknown'"
         return self._disk.look(query, text, number)[0][0]
 
     def _check_caps(self, text: int, number: int, at: datetime, zone: str) -> None:
-        """The caps of the number at that moment: reminders that went before count, on the day of their last attempt."""
+        """Check the caps of the number at that moment: earlier reminders count on the day of their last attempt."""
         rows = self._disk.look(
             "SELECT a.text_id, MAX(a.started_at) FROM attempts a JOIN texts t ON t.id = a.text_id"
             " WHERE a.number_id = ? AND a.text_id <> ? AND a.started_at < ? AND t.class = 'reminder'"
@@ -274,7 +275,7 @@ class Promises:
             self._break("INV4 above the cap of a week", self.name(text))
 
     def _check_rows(self) -> None:
-        """What was confirmed is there, each once (INV1); what was taken is never shown as not sent."""
+        """Check that confirmed plans exist, each once (INV1), and that no accepted text is shown as not sent."""
         rows = {row[0]: row for row in self._disk.look("SELECT id, state, attempts, leased_until, held FROM texts")}
         if missing := self._texts - rows.keys():
             self._break("INV1 every text that was confirmed is one row for ever", f"{len(missing)} are gone")
@@ -328,28 +329,28 @@ class Promises:
             as_heard = sorted((stored[one.sid], place) for place, one in enumerate(heard))
             lag = timedelta(seconds=self._world.most_lag)
             is_told = self._world.polled_at >= heard[-1].at + lag
-            # One webhook may overtake another. Of that the list tells, which is read each minute.
+            # One webhook may overtake another. The list, read each minute, shows the true order.
             if is_told or [place for _, place in as_heard] == list(range(len(heard))):
                 self._check_last_word([(one.at, self._meanings[one.sid]) for one in heard], numbers[phone])
 
     def _check_last_word(self, heard: list[tuple[datetime, frozenset[str]]], number: tuple) -> None:
-        """Of what a phone sent and we know, in the order in which it was sent, the last of a no and a START holds."""
+        """Check that the last opt-out or START that we know from a phone decides, in the order of sending."""
         row, stopped, wrong = number
         noes = [at for at, meanings in heard if meanings & _NO]
         starts = [at for at, meanings in heard if "start" in meanings and not meanings & _NO]
         wrongs = [at for at, meanings in heard if "wrong_number" in meanings]
         if noes and noes[-1] > max(starts, default=noes[0] - timedelta(days=1)) and not stopped:
-            self._break("INV5 a STOP that was heard holds", f"that of {noes[-1]:%m-%d %H:%M:%S}")
-        # Twilio's times are whole seconds, and where our clock is ahead a no that came by webhook seems the later.
+            self._break("INV5 a received STOP is obeyed", f"that of {noes[-1]:%m-%d %H:%M:%S}")
+        # Twilio's times are whole seconds, and if our clock is ahead, an opt-out by webhook seems the later.
         opens = starts and not any(at >= starts[-1].replace(microsecond=0) for at in noes) and not self._world.may_hide
         if opens and stopped and not self._is_stopped_otherwise(row):
-            self._break("a START that was heard opens", f"that of {starts[-1]:%m-%d %H:%M:%S}")
+            self._break("a received START reopens", f"that of {starts[-1]:%m-%d %H:%M:%S}")
         undone = wrongs and not wrong and not self._was_put_on_record(row, "number is right after all")
         if undone and not self._has_died():  # what comes from their phone is the supervisor's
-            self._break("INV5 a number that said it is wrong stays so", f"that of {wrongs[-1]:%m-%d %H:%M:%S}")
+            self._break("INV5 a number reported as wrong stays so", f"that of {wrongs[-1]:%m-%d %H:%M:%S}")
 
     def _is_stopped_otherwise(self, number: int) -> bool:
-        """Whether a no of this number came another way than by text, or its owner died."""
+        """Whether an opt-out for this number did not come by text, or its owner died."""
         refused = self._disk.look("SELECT 1 FROM attempts WHERE number_id = ? AND error_code = 21610 LIMIT 1", number)
         recorded = self._was_put_on_record(number, "opt-out recorded", "opt-out recorded again")
         return bool(refused) or recorded or self._has_died()
@@ -369,7 +370,7 @@ class Promises:
     # While the service runs
 
     def check_running(self, since: datetime) -> None:
-        """After the service ran from `since` until now, with all its jobs and a healthy database."""
+        """Check after the service ran from `since` until now, with all its jobs and a healthy database."""
         now = clock.now()
         late = self._disk.stored(now - timedelta(seconds=90))
         for name, query in (
@@ -429,12 +430,12 @@ class Promises:
     # At the end
 
     def check_end(self, healed_at: datetime, lies_ahead: set[int]) -> None:
-        """Everything was healed at `healed_at` and two weeks have passed; `lies_ahead` were scheduled then."""
+        """Check two weeks after everything recovered at `healed_at`; `lies_ahead` were scheduled then."""
         self._check_ends(healed_at, lies_ahead)
         self.check_whole()
 
     def check_whole(self) -> None:
-        """What holds at any end, whatever is still to come."""
+        """Check what must be true at any end, whatever is still to come."""
         self._check_all_replies()
         self._check_bounds()
         self._check_audit()
@@ -445,7 +446,7 @@ class Promises:
             raise self.broken
 
     def _check_audit(self) -> None:
-        """Chain what is new, and walk along it all."""
+        """Chain new rows, and verify the whole chain."""
         context = self._world.desk.context
         audit.chain(context, clock.now())
         verdict = audit.verify(context)
@@ -468,7 +469,7 @@ class Promises:
             if state == "delivered" and not seen and not self._has_anothers(text):
                 self._break("what is shown as delivered arrived", name)
             if seen and state in NEVER_SENT and not self._was_undelivered(text):
-                self._break("what a phone shows is not shown as never sent", name)
+                self._break("a text on a phone is not shown as never sent", name)
             is_of_visit = class_ in {
                 "reminder",
                 "notice",
@@ -485,7 +486,7 @@ class Promises:
         self._check_words()
 
     def _check_words(self) -> None:
-        """No reader reads the same news twice in a day. Reminders of two leads may read alike."""
+        """Check that no reader gets the same news twice in a day. Reminders of two leads may be identical."""
         made = {sid: text for text, sids in self._made.items() for sid in sids}
         readers = dict(self._disk.look("SELECT id, recipient_id FROM texts WHERE class = 'notice'"))
         for received in self._world.twilio.phones.values():
@@ -499,9 +500,9 @@ class Promises:
                         self._break("no words twice in a day", f"{self.name(before)} and {self.name(text)}")
 
     def _is_told(self, text: int, closes: Any) -> bool:
-        """Whether a person was told of a text of which no one knows.
+        """Whether a person has a task for a text with an unknown outcome.
 
-        No one need be when its visit has begun, or while the plan is paused.
+        None is needed if its visit has begun, or while the plan is paused.
         """
         look = self._disk.look
         ahead = look(
@@ -550,9 +551,10 @@ class Promises:
                 )
 
     def _check_bounds(self) -> None:
-        """A conversation is no loop: how many answers of ours one number gets, by when we laid them down (C-3).
+        """Check that a conversation is no loop: the number of our answers to one number, by the time we queued them
+        (C-3).
 
-        Where the clock went back that order is not the one in which they were.
+        If the clock went back, that is not their real order.
         """
         if self._world.went_back:
             return
@@ -584,4 +586,4 @@ class Promises:
                     continue  # a clinic has hundreds of numbers, and few of them begin otherwise
                 for secret in alike:
                     if written(secret) in where:
-                        self._break("INV10 nothing personal in the clear", f"{secret!r} stands in {name}")
+                        self._break("INV10 no personal data in the clear", f"{secret!r} stands in {name}")

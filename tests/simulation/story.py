@@ -1,6 +1,7 @@
-"""What happens in a world: people, the phone network's weather, machines that die, jobs that run; one step at a time.
+"""What happens in a world: people, faults of the phone network, machines that die, jobs that run; one step at a time.
 
-Each step is drawn from the seed and checked after. At the end everything is healed and two weeks pass.
+Each step is drawn from the seed, and the promises are checked after it. At the end everything recovers and two weeks
+pass.
 """
 
 import asyncio
@@ -94,7 +95,7 @@ WEATHER = (
     {"fault": "callback_first", "seconds": 2},
     {"fault": "callback_first", "seconds": 45},
     {"fault": "too_many"},
-    {"fault": "unauthorised", "times": 1},
+    {"fault": "unauthorized", "times": 1},
     {"fault": "refuse", "code": 21614},
     {"fault": "refuse", "code": 21610},
     {"fault": "refuse", "code": 30001},
@@ -162,7 +163,7 @@ MOST_TICKS = 400
 
 @dataclass
 class Outcome:
-    """What became of one seed: its counts and its trace; with `problem`, what was broken at which step."""
+    """The result of one seed: its counts and its trace; with a `problem`, the broken promise and the step."""
 
     seed: int
     counts: Counter = field(default_factory=Counter)
@@ -177,7 +178,7 @@ class Outcome:
 
 
 def run(seed: int, disk: Disk) -> Outcome:
-    """Live through one seed's world."""
+    """Run one seed's world."""
     world = World(seed, disk)
     outcome = Outcome(seed, world.counts, world.trace)
     asyncio.set_event_loop(world.loop)
@@ -204,7 +205,7 @@ def _live(story: "Story", outcome: Outcome) -> None:
 
 
 class Story:
-    """What the seed has happen in its world."""
+    """The events of a world, from the seed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -223,14 +224,14 @@ class Story:
         self.watched_at = world.began  # when the watch last looked, by the service's clock
 
     def begin(self) -> None:
-        """The service was started, and someone has a plan."""
+        """Start the service, and give someone a plan."""
         self.finish_a_job("plan")
         self.finish_a_job("poll")
         self.a_plan(PEOPLE[0])
         self.a_plan(self.random.choice(PEOPLE[1:]))
 
     def step(self) -> None:
-        """One thing happens."""
+        """Take one step."""
         names, weights = zip(*STEPS, strict=True)
         name = self.random.choices(names, weights)[0]
         self.world.said(f"— {name.replace('_', ' ')}")
@@ -254,7 +255,7 @@ class Story:
         self.wait(3600 * self.random.choice((20, 25, 40)))
 
     def to_the_next(self) -> None:
-        """To when something is due next, or a little later; what is due is begun, and not waited for."""
+        """Move to the next due event, or a little later; begin due work without waiting for it."""
         if (at := min(self.agenda().values(), default=None)) is not None:
             self.wait(max(0.0, (at - clock.now()).total_seconds()) + self.random.choice((0, 0, 1, 40, 1500)))
         self.a_job("send")
@@ -296,7 +297,7 @@ class Story:
     # The service
 
     def a_job(self, name: str | None = None) -> None:
-        """A worker begins a job; the others' go on meanwhile."""
+        """Let a worker begin a job, while others continue theirs."""
         weights = (12, 6, 3, 1, 4, 3, 1)
         name = name or self.random.choices(JOBS, weights)[0]
         worker = self.random.choice(self.world.workers)
@@ -305,7 +306,7 @@ class Story:
         self.wait(self.random.choice((0.0, 0.005, 0.03, 0.3, 3)))
 
     def the_service_runs(self, seconds: float | None = None) -> None:
-        """Everything is up and all jobs run, for some time."""
+        """Run everything, with all jobs, for some time."""
         self.world.start_web()
         self.all_processes_are_well()
         began = self.world.now
@@ -318,7 +319,7 @@ class Story:
             process.dies_at = process.commit_fault = None
 
     def run_for(self, seconds: float) -> None:
-        """Let all jobs run until then: each time that one has something to do, since more often it would do nothing."""
+        """Run all jobs until then, each only when it has something to do."""
         world, ends = self.world, self.world.now + timedelta(seconds=seconds)
         for tick in range(MOST_TICKS):
             now = clock.now()
@@ -340,23 +341,23 @@ class Story:
         raise Broken("the service comes to rest", f"{MOST_TICKS} rounds within {seconds:g} s")
 
     def finish_a_job(self, job: str) -> None:
-        """A worker does a job, and we wait for its end."""
+        """Let a worker do a job, and wait for its end."""
         worker = self.random.choice(self.world.workers)
         if job == "watch":
             self.watched_at = clock.now()
         if not self.world.loop.finish(worker.begin(worker.job(job)), 300):
-            self.world.promises.check()  # what goes round for ever may have broken a promise first
+            self.world.promises.check()  # an endless loop may have broken a promise first
             raise Broken("no job hangs", f"{job} of {worker.name}")
         if self.world.loop.broken:
             self.world.promises.check()
 
     def is_unheard(self) -> bool:
-        """Whether a phone texted what we have not told Twilio that we have."""
+        """Whether a phone sent a text that we have not acknowledged."""
         said = self.world.promises.said.values()
         return any(not one.is_acknowledged and self.world.polled_at <= one.until_listed for one in said)
 
     def acknowledge(self) -> None:
-        """Someone on call takes what rings, some time after they were paged."""
+        """Let someone on call take the urgent tasks, some time after the page."""
         disk = self.world.disk
         since = disk.stored(clock.now() - timedelta(minutes=self.random.choice((3, 20, 50))))
         for (number,) in disk.look(
@@ -367,7 +368,7 @@ class Story:
                 self.close_crises()
 
     def close_crises(self) -> None:
-        """Everyone who may have been in danger is reached."""
+        """Reach everyone who may have been in danger."""
         context = self.world.desk.context
         for (number,) in self.world.disk.look("SELECT id FROM tasks WHERE closed_at IS NULL AND kind = 'crisis'"):
             self.person(lambda number=number: tasks.close(context, number, "reached", clock.now(), who="on call"))
@@ -375,7 +376,7 @@ class Story:
     # People
 
     def person(self, what):
-        """Someone at a desk does something; what came of it, None if the database was away or their process died."""
+        """Do something at a desk; returns the result, None if the database was unavailable or the process died."""
         desk = self.world.desk
         found = []
 
@@ -391,7 +392,7 @@ class Story:
         return found[0] if found else None
 
     def a_plan(self, who: tuple | None = None) -> None:
-        """A plan is accepted, or one that was is edited."""
+        """Accept a plan, or edit one."""
         chosen = self.random
         ref, phone, zone, name = who or chosen.choice(PEOPLE)
         today = to_wall(clock.now(), zone).date()
@@ -435,7 +436,7 @@ class Story:
         self._read_and_accept(ref, said)
 
     def another_identity(self) -> None:
-        """A plan's file comes again with the same visits under another identity: what stands stands."""
+        """Import a plan's file again with the same visits under another identity: nothing changes."""
         if not self.plans:
             return
         chosen = self.random
@@ -535,7 +536,7 @@ class Story:
         body, sort, _ = chosen.choices(REPLIES, [weight for *_, weight in REPLIES])[0]
         world = self.world
         self.text(phone, body, sort)
-        if chosen.random() < 0.3:  # workers look while the web process is about to send the answer itself
+        if chosen.random() < 0.3:  # workers scan while the web process is about to send the answer itself
             for _ in range(5):
                 self.wait(chosen.uniform(0.01, 0.03))
                 worker = chosen.choice(world.workers)
@@ -543,7 +544,7 @@ class Story:
         self.wait(chosen.choice((0, 0.05, 0.5, 10)))
 
     def a_talk(self) -> None:
-        """One phone texts again and again within the hour, in the same words or others, and is answered meanwhile."""
+        """Text again and again from one phone within the hour, in the same words or others, while it is answered."""
         chosen = self.random
         phone = chosen.choice(PHONES)
         for _ in range(chosen.choice((3, 4, 6))):
@@ -552,7 +553,7 @@ class Story:
             self.a_job("send")
 
     def a_reaction(self) -> None:
-        """A phone reacts to a text that it shows: what comes quotes ours, whole or shortened (field report 1)."""
+        """React to a text on a phone: the reply quotes ours, in full or shortened (field report 1)."""
         chosen, phones = self.random, self.world.twilio.phones
         showing = [phone for phone in PHONES if phones.get(phone)]
         if not showing:
@@ -563,7 +564,7 @@ class Story:
         self.text(phone, chosen.choice(REACTIONS).format(quoted), "REACTION")
 
     def somebody_came(self) -> None:
-        """A visit is marked: who came, who did not."""
+        """Mark who came to a visit."""
         ref, *_ = self.random.choice(PEOPLE)
         key, day = self.random.choice(("a", "b")), to_wall(clock.now(), ZONE).date()
         what = self.random.choice(attendance.MARKS)
@@ -573,7 +574,7 @@ class Story:
         self.person(lambda: attendance.mark(context, f"P-{ref}", key, on, clock.now(), what=what, who="the desk"))
 
     def a_life_changes(self) -> None:
-        """A new phone, a no by voicemail, a number that is another's, a number checked, a text that staff typed."""
+        """A new phone, an opt-out by voicemail, a wrong number, a verified number, or a text typed by staff."""
         ref, *_ = self.random.choice(PEOPLE)
         whom, context, now = reader_case.Whom(ref), self.world.desk.context, clock.now()
         what = self.random.choice(("new phone", "old phone", "voicemail", "wrong", "not wrong", "verify", "say", "say"))
@@ -604,7 +605,7 @@ class Story:
         self.wait(self.random.choice((0, 0, 1)))
 
     def text(self, phone: str, body: str, sort: str) -> None:
-        """A phone texts us."""
+        """Text us from a phone."""
         world = self.world
         message = world.twilio.text_from(phone, SENDER, body, world.now)
         world.said(f"a phone texts {sort} ({world.name(message.sid)})")
@@ -613,7 +614,7 @@ class Story:
         world.arm()
 
     def staff(self) -> None:
-        """Someone works on what stands on the board."""
+        """Work on a task of the board."""
         world, context = self.world, self.world.desk.context
         rows = world.disk.look("SELECT id, kind FROM tasks WHERE closed_at IS NULL ORDER BY id")
         if not rows:
@@ -646,7 +647,7 @@ class Story:
             self.weather_is(said)
 
     def weather_is(self, said: dict) -> None:
-        """One rule more for the phone network."""
+        """Add a rule for the phone network."""
         world = self.world
         name = said.get("fault") or said.get("disorder") or said.get("error_code") or said["outcome"]
         world.said(f"weather: {said}")
@@ -654,7 +655,7 @@ class Story:
         world.twilio.add_rule(Rule.parse(said), world.now)
 
     def nobody_tells(self) -> None:
-        """Twilio takes a text, and its answer and receipts are lost: only the list knows of it. Or it takes none."""
+        """Let Twilio accept a text and lose its answer and receipts, so that only the list has it; or accept none."""
         taken = self.random.random() < 0.6
         faults = (
             ("hang_after_create", "close_after_create", "truncated", "not_json") if taken else ("error_before_create",)
@@ -667,7 +668,7 @@ class Story:
             self.the_service_runs(None if taken else 5000)
 
     def a_stop_crosses(self) -> None:
-        """A text comes back undelivered, to be tried again, after its reader said STOP."""
+        """Return a text as undelivered, to be tried again, after its reader texted STOP."""
         world = self.world
         self.weather_is({"error_code": self.random.choice(PASSING_CODES), "after": 30, "times": 2})
         before = len(world.twilio.created())
@@ -689,7 +690,7 @@ class Story:
         self.world.loses_answers = self.random.choice((0.0, 0.2))
 
     def a_crash(self) -> None:
-        """One of the processes will die at a crash point; what passes it is begun."""
+        """Let one of the processes die at a crash point, and begin work that passes it."""
         world, chosen = self.world, self.random
         point = chosen.choice(POINTS)
         after = chosen.choice((0, 0, 0, 1))
@@ -719,14 +720,14 @@ class Story:
             self.a_reply()
 
     def a_kill(self) -> None:
-        """A worker is killed at any instant of its work."""
+        """Kill a worker at any instant of its work."""
         worker = self.random.choice(self.world.workers)
         worker.begin(worker.job(self.random.choice(("send", "send", "settle", "poll"))))
         self.wait(self.random.choice((0.0, 0.01, 0.03, 0.06, 0.1, 1)))
         worker.die("by a kill")
 
     def a_worker_hangs(self) -> None:
-        """A worker is stopped with a call on the wire, and goes on when others have long done its work."""
+        """Freeze a worker with a call on the wire; it continues long after others have done its work."""
         world, chosen = self.world, self.random
         worker = chosen.choice(world.workers)
         first, then = chosen.choice(FIRST_WEATHER), chosen.choice(THEN_WEATHER)
@@ -776,7 +777,7 @@ class Story:
     # The end
 
     def end(self) -> None:
-        """All is well again, and two weeks pass."""
+        """Let everything recover, and let two weeks pass."""
         world, disk = self.world, self.world.disk
         self.fair_weather()
         self.all_processes_are_well()
@@ -806,7 +807,7 @@ class Story:
         world.promises.check_end(healed_at, {row[0] for row in ahead})
 
     def _same_again(self) -> None:
-        """Planning states what should be: twice is no change."""
+        """Check that planning twice changes nothing."""
         context = self.world.desk.context
         self.person(lambda: planning.extend(context, clock.now()))
         before = self.world.disk.look("SELECT id, state, due_at, closes_at, reason FROM texts ORDER BY id")

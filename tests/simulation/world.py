@@ -46,7 +46,7 @@ JOBS = ("send", "settle", "ask", "plan", "poll", "page", "watch")
 EXPECTED = (store.Unavailable, store.CommitUncertain, Unreachable)  # what faults of others may make a job end with
 
 
-_understand = cache(conversation.understand)  # it is pure, and slow for what is asked thousands of times
+_understand = cache(conversation.understand)  # it is pure, and slow for thousands of calls
 
 
 @cache
@@ -56,7 +56,7 @@ def _settings(more: tuple[tuple[str, str], ...], url: str) -> Any:
 
 
 class Process:
-    """One process of the service: what it knows is in its house, and all of it is gone when it dies."""
+    """One process of the service: its knowledge is in its house, and is lost when it dies."""
 
     def __init__(self, world: "World", name: str, *, quick: bool = False) -> None:
         self.world = world
@@ -109,12 +109,12 @@ class Process:
             raise Died
 
     def meets(self, fault: str) -> None:
-        """Note a fault that befell it."""
+        """Record an injected fault."""
         self.world.counts[f"fault: {fault}"] += 1
         self.world.said(f"{self.name} meets {fault}")
 
     def passes(self, point: str) -> None:
-        """It passes a crash point; it may be its last."""
+        """Pass a crash point, which may end the process."""
         self.lives()
         if self.dies_at is not None and self.dies_at[0] == point:
             if self.dies_at[1] > 0:
@@ -124,7 +124,7 @@ class Process:
             raise Died
 
     def die(self, where: str) -> None:
-        """End here, as by SIGKILL; another one of that name begins with nothing but the database."""
+        """End here, as by SIGKILL; another one of that name starts with only the database."""
         if not self.is_alive:
             return
         self.is_alive = False
@@ -138,7 +138,7 @@ class Process:
     # What it does
 
     async def job(self, name: str) -> None:
-        """Run a job once, as `runs.run` and the line do. Of successes only that of `send` is noted: others read it."""
+        """Run a job once, like `runs.run` and the line. Only the success of `send` is recorded: others read it."""
         world, context = self.world, self.context
         try:
             match name:
@@ -199,7 +199,7 @@ class World:
     def __init__(
         self, seed: int, disk: Disk, *, began: datetime | None = None, more: dict[str, str] | None = None
     ) -> None:
-        """`began` and `more` settings take the place of what the seed would choose."""
+        """`began` and `more` settings replace the seed's choices."""
         self.seed = seed
         self.random = Random(f"the world of {seed}")
         self._chance = Random(f"what no one decides, of {seed}")  # the wire and the turns at the database
@@ -296,34 +296,34 @@ class World:
 
     @property
     def now(self) -> datetime:
-        """The true time. The service's own clock is `clock.now()`."""
+        """The true time. The service's clock is `clock.now()`."""
         return self.began + timedelta(microseconds=round(self.loop.seconds * 1e6))
 
     def _turn(self) -> float:
         return self._chance.choice((0.0, 0.0, 0.001, 0.01, 0.2 if self.is_slow else 0.02))
 
     def travel(self) -> float:
-        """How long something is on the wire: always less than the deadline of who waits for it."""
+        """How long something is on the wire: always less than its waiter's deadline."""
         if self.is_slow and self._chance.random() < 0.3:
             return self._chance.uniform(1, 14)
         return self._chance.choice((0.01, 0.02, 0.05))
 
     def slowness(self) -> float:
-        """How long our web process takes before it looks at a call."""
+        """How long our web process takes before it handles a call."""
         return self._chance.choice((0.0, 0.5, 4.0)) if self.is_slow else 0.0
 
     def loses_answer(self) -> bool:
-        """Whether what we answer to Twilio's call is lost."""
+        """Whether our answer to Twilio's call is lost."""
         return self._chance.random() < self.loses_answers
 
     def outside(self, seconds: float, what, *arguments) -> None:
-        """Let something happen in `seconds` that belongs to no process of ours."""
+        """Schedule something in `seconds` that belongs to none of our processes."""
         context = copy_context()
         context.run(WHOSE.set, None)
         self.loop.call_later(seconds, what, *arguments, context=context)
 
     def arm(self) -> None:
-        """See to it that the phone network's next event happens at its instant."""
+        """Schedule the phone network's next event at its instant."""
         due_at = self.twilio.next_due_at()
         if self._armed is not None:
             self._armed.cancel()
@@ -341,7 +341,7 @@ class World:
         self.arm()
 
     def arrived(self, request, response) -> None:
-        """A request came to Twilio and was answered so."""
+        """Record a request to Twilio and its answer."""
         word = response.transport.how
         if request.method == "POST":
             told = (
@@ -353,7 +353,7 @@ class World:
     # The processes
 
     def processes(self) -> list[Process]:
-        """Those that live."""
+        """The living processes."""
         return [one for one in (*self.workers, self.desk, self._web) if one is not None]
 
     def web(self) -> Process | None:
@@ -361,7 +361,7 @@ class World:
         return self._web
 
     def stop_web(self) -> None:
-        """The web process is down until it is started."""
+        """Stop the web process until it is started."""
         if self._web is not None:
             self._web.die("by hand")
             self._web = None
@@ -371,7 +371,7 @@ class World:
         self._web = self._web or Process(self, "web", quick=True)
 
     def replace(self, dead: Process) -> None:
-        """Another process takes the place of a dead one."""
+        """Replace a dead process with another."""
         if dead is self.desk:
             self.desk = Process(self, dead.name)
         elif dead is self._web:
@@ -386,7 +386,7 @@ class World:
             process.passes(point)
 
     def met(self, error: Exception, where: str) -> None:
-        """A job ended with an error: one that our faults explain, or a bug."""
+        """Handle a job's error: one that the injected faults explain, or a bug."""
         if not isinstance(error, EXPECTED):
             self.loop.broken.append(error)
         self.said(f"{where} ends with {type(error).__name__}")
@@ -404,7 +404,7 @@ class World:
 
 
 class _Kept(logging.Handler):
-    """Keeps every line that is logged, to look for what must not be in it."""
+    """Keeps every log line, to search for data that must not be there."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

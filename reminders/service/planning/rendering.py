@@ -63,7 +63,7 @@ def render_unplanned(
     verified: bool,
     now: datetime,
 ) -> wording.Rendered:
-    """A text that is no reminder: `name` of the catalogue, or what staff typed. Raises Unsayable.
+    """A text that is no reminder: `name` of the catalog, or what staff typed. Raises Unsayable.
 
     The welcome asks for a Y as long as no one verified the number (L-39). A notice of a visit that was added to a day
     whose text has gone reads like the reminder it could not get. `was` is what was known of the visits, by their ids.

@@ -647,7 +647,7 @@ class _Hearing:
         recipient_id: int | None = None,
         about: list[int] | None = None,
     ) -> int | None:
-        """Lay down the answer `name` of the catalogue; its id."""
+        """Lay down the answer `name` of the catalog; its id."""
         closes_at = self.at + useful if name in {"stop_confirm", "stop_asked"} else self.now + useful
         if closes_at <= self.now:
             return None

@@ -435,7 +435,7 @@ texts = Table(
     Column("attempts", sa.SmallInteger, nullable=False),
     Column("resent", sa.Boolean, nullable=False),  # the one resend of sending rule 5 is spent
     Column("waits_code", sa.Integer),  # why a scheduled text that was tried still waits
-    # What a text that is no reminder says: a text of the catalogue, or what staff typed.
+    # What a text that is no reminder says: a text of the catalog, or what staff typed.
     Column("wording", sa.String(24)),
     Column("language", sa.String(35)),  # where it is not the recipient's
     Column("body_sealed", sa.LargeBinary),

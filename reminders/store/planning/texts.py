@@ -431,7 +431,7 @@ def add(
 ) -> int | None:
     """Lay down a text that no lead asked for; its id, or None where the key is taken.
 
-    `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalogue
+    `about` are the visits it speaks of; a notice gives with each what it says of it. It says a text of the catalog
     (`wording`) or what staff typed (`body`, sealed by the patient's `data_key`). With a `reason` it stands there as
     suppressed, so that it is seen that it did not go.
     """

@@ -40,7 +40,7 @@ class Sample:
 
 @router.get("/wording", response_class=HTMLResponse)
 def show(request: Request, context: TheContext, actor: Looking) -> HTMLResponse:
-    """Every text of the catalogue."""
+    """Every text of the catalog."""
     del actor
     return _page(request, context)
 

@@ -1,7 +1,7 @@
-"""The texts of each language, as data: one TOML file a language in `catalogue/`, found by its name (W-7).
+"""The texts of each language, as data: one TOML file for each language in `catalog/`, found by its name (W-7).
 
-A new language is a new file there, and its telling words in telling_words.toml; no code knows which languages there
-are. Files are checked whole when they are read: what is said here of a placeholder is true of every catalogue.
+A new language is a new file there, plus its telling words in telling_words.toml; no code lists the languages. Each
+file is checked completely when it is read, so every catalog has exactly the placeholders named here.
 """
 
 import datetime as dt
@@ -26,14 +26,14 @@ _DAYS = frozenset({"alias", "days", "phone"})
 
 TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        # One visit: on a later day, tomorrow, today; each asking for C or R, or not.
+        # One visit: on a later day, tomorrow or today; each with or without the offer of C and R.
         "reminder_ahead_ask": _ONE,
         "reminder_ahead": _ONE,
         "reminder_tomorrow_ask": _ONE,
         "reminder_tomorrow": _ONE,
         "reminder_today_ask": _ONE,
         "reminder_today": _ONE,
-        # The same of a visit by phone, and of one by video, which no text holds a link to (L-35).
+        # The same for a visit by phone or by video. No text contains a link (L-35).
         "reminder_phone_ask": _ONE,
         "reminder_phone": _ONE,
         "reminder_phone_today_ask": _ONE,
@@ -42,45 +42,44 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "reminder_video": _ONE,
         "reminder_video_today_ask": _ONE,
         "reminder_video_today": _ONE,
-        # Visits on one day: with their times, or only how many. A C would not say which of them it confirms.
+        # Several visits on one day: with their times, or only their number. A C would not say which one it confirms.
         "reminder_several": _SOME,
         "reminder_many": _MANY,
-        # Meetings, which the person asked to be reminded of; no one confirms those (S-2).
+        # Meetings that the person asked to be reminded of; no one confirms those (S-2).
         "reminder_meeting": _ONE,
         "reminder_meeting_phone": _ONE,
         "reminder_meeting_video": _ONE,
         "reminder_meetings": _SOME,
         "reminder_many_meetings": _MANY,
-        # The week ahead, for who chose one text on Sunday.
+        # The week ahead, for readers who chose one text on Sunday.
         "reminder_week": _MANY,
-        # Notices of a change (`moved_from` where the day is another), and after a visit that was missed, without blame
-        # (W-6, C-15).
+        # Notices of a change (`moved_from` for a new day), and the text after a miss, without blame (W-6, C-15).
         "moved": _ONE,
         "moved_from": _ONE | {"old_day"},
         "called_off": _ONE,
         "closed": frozenset({"alias", "day", "phone"}),
-        # The same of several visits, on up to three days; and what is left to say where that does not fit.
+        # The same for several visits on up to three days, and `changed` where that does not fit.
         "moved_several": frozenset({"alias", "days", "time", "phone"}),
         "called_off_several": _DAYS,
         "closed_several": _DAYS,
         "changed": _OFFICE,
         "missed": _OFFICE,
-        # The first text; `_ask` where the Y that comes back is what verifies the number (L-32, L-39), and its answer.
+        # The first text, with `_ask` if the reply Y is to verify the number (L-32, L-39), and the answer to it.
         "welcome_ask": _OFFICE | {"per_week"},
         "welcome": _OFFICE | {"per_week"},
         "verified": _OFFICE,
-        # The answers to HELP (C-6, S-17), to STOP (L-14), to the same in other words (L-13) and to START (L-17).
+        # The answers to HELP (C-6, S-17), to STOP (L-14), to STOP in other words (L-13) and to START (L-17).
         "help": _OFFICE | {"line24"},
         "stop_confirm": frozenset({"alias"}),
         "stop_asked": frozenset({"alias"}),
         "wrong_number": frozenset({"alias"}),
         "start_confirm": _OFFICE,
-        # To who is in danger (C-4, C-9): the room an alias would take is needed for what helps.
+        # To someone in danger (C-4, C-9): without the alias, which would take the room of what helps.
         "crisis": _LINE,
         "overdose": _LINE,
         "slip": _LINE,
         "intent": _LINE,
-        # To C, to R, to R on a text about several visits, to "who is this?", and to what is left for a person (C-2).
+        # To C, to R, to R on a text about several visits, to "who is this?", and to what a person must read (C-2).
         "confirmed": _ONE,
         "confirmed_phone": _ONE,
         "confirmed_video": _ONE,
@@ -88,11 +87,11 @@ TEXTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "change_which": _OFFICE,
         "who": _OFFICE,
         "unknown": frozenset({"alias", "line24"}),
-        # To a number we do not know: not a word about anyone (L-44).
+        # To an unknown number: not a word about anyone (L-44).
         "stranger": _OFFICE,
     }
 )
-"""The id of every text there is, and the placeholders it has, each at least once, in every language."""
+"""The id of every text, and the placeholders that it has at least once in every language."""
 
 CARD: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -107,7 +106,7 @@ CARD: Mapping[str, frozenset[str]] = MappingProxyType(
         "cost": frozenset(),
     }
 )
-"""The same for what the printed card says; beside these it has `replies`, each word to write back and what it does."""
+"""The same for the printed card, which also has `replies`: each word to reply with, and what it does."""
 
 _REPLIES = 5  # C, R, HELP or the language's own word for it, STOP, START
 _DATE = frozenset({"weekday", "day", "month"})
@@ -115,10 +114,10 @@ _TIMES = frozenset({frozenset({"hour12", "minute", "half"}), frozenset({"hour24"
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """One language: how it says days and times, its texts by id, and its card. `version` is the file's own.
+class Catalog:
+    """One language: how it writes days and times, its texts by id, and its card. `version` is that of the file.
 
-    A text of `TEXTS` may be lacking; then what it would say is not sent in this language (W-5).
+    If it lacks one of `TEXTS`, that text is not sent in this language (W-5).
     """
 
     language: str
@@ -142,14 +141,14 @@ class Catalogue:
     replies: Mapping[str, str]
 
     def day(self, on: dt.date, days_ahead: int | None) -> str:
-        """`on` as weekday and date; with the word for it if it is 0 or 1 days ahead of the reader's own date."""
+        """`on` as weekday and date, with "today" or "tomorrow" if it is 0 or 1 days ahead on the reader's calendar."""
         shown = self.date.format(weekday=self.weekdays[on.weekday()], day=on.day, month=self.months[on.month - 1])
         if days_ahead == 0:
             return self.today.format(date=shown)
         return self.tomorrow.format(date=shown) if days_ahead == 1 else shown
 
     def clock(self, at: dt.time) -> str:
-        """A time of day in whole minutes. Noon and midnight have words of their own, for 12:00pm is read both ways."""
+        """A time of day in whole minutes. Noon and midnight have their own words, since 12:00pm is read both ways."""
         if at.minute == 0 and at.hour in {0, 12}:
             return self.noon if at.hour else self.midnight
         return self.time.format(
@@ -157,53 +156,53 @@ class Catalogue:
         )
 
     def joined(self, times: Sequence[str]) -> str:
-        """`9:00am, 11:00am and 2:00pm`; one is itself."""
+        """Times as a list, such as `9:00am, 11:00am and 2:00pm`."""
         *most, last = times
         return self.joiner.join((self.separator.join(most), last)) if most else last
 
 
 def languages() -> frozenset[str]:
-    """The codes (ISO 639) of the languages there are texts in."""
-    return frozenset(catalogues())
+    """The codes (ISO 639) of the languages that have texts."""
+    return frozenset(catalogs())
 
 
-def catalogue_code(tag: str) -> str | None:
-    """The language there are texts in for a BCP 47 tag, so `es-MX` gives `es`; None if there is none."""
-    code = plans.catalogue(tag)
-    return code if code in catalogues() else None
+def catalog_code(tag: str) -> str | None:
+    """The language of the texts for a BCP 47 tag, so `es-MX` gives `es`; None if there are no texts."""
+    code = plans.catalog(tag)
+    return code if code in catalogs() else None
 
 
 @cache
-def catalogues() -> Mapping[str, Catalogue]:
-    """Every catalogue, by language. Raises ValueError naming the file, the key and what is wrong with it."""
-    return _read_folder(resources.files(__package__).joinpath("catalogue"))
+def catalogs() -> Mapping[str, Catalog]:
+    """Every catalog, by language. Raises ValueError with the file, the key and the problem."""
+    return _read_folder(resources.files(__package__).joinpath("catalog"))
 
 
-def _read_folder(folder: Traversable) -> Mapping[str, Catalogue]:
+def _read_folder(folder: Traversable) -> Mapping[str, Catalog]:
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     found = {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files}
     if not found:
-        raise ValueError("there is no catalogue: no text could be written in any language")
+        raise ValueError("there is no catalog, so no text can be written in any language")
     return MappingProxyType({code: _read(code, tomllib.loads(text)) for code, text in found.items()})
 
 
-def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
-    """The catalogue a file holds. Raises ValueError for a key or placeholder that is missing or unknown."""
+def _read(language: str, data: Mapping[str, Any]) -> Catalog:
+    """The catalog in a file. Raises ValueError for a missing or unknown key or placeholder."""
     calendar = data.get("calendar", {})
     texts = data.get("texts", {})
     card = dict(data.get("card", {}))
     replies = card.pop("replies", {})
     tables = {"version", "calendar", "texts", "card"}
-    names = set(Catalogue.__dataclass_fields__) - tables - {"language", "replies"}
+    names = set(Catalog.__dataclass_fields__) - tables - {"language", "replies"}
     if expected := tables ^ data.keys() or names ^ calendar.keys() or CARD.keys() ^ card.keys():
-        raise ValueError(f"catalogue {language}: missing or unknown: {', '.join(sorted(expected))}")
+        raise ValueError(f"catalog {language}: missing or unknown: {', '.join(sorted(expected))}")
     for name, length in (("weekdays", 7), ("months", 12), ("halves", 2)):
         if len(calendar[name]) != length or not all(isinstance(entry, str) and entry for entry in calendar[name]):
-            raise ValueError(f"catalogue {language}: {name}: must be {length} names")
+            raise ValueError(f"catalog {language}: {name}: must be {length} names")
     if unknown := texts.keys() - TEXTS.keys():
-        raise ValueError(f"catalogue {language}: there is no such text: {', '.join(sorted(unknown))}")
+        raise ValueError(f"catalog {language}: there is no such text: {', '.join(sorted(unknown))}")
     if len(replies) != _REPLIES or not replies.keys() >= {"C", "R", "STOP", "START"}:
-        raise ValueError(f"catalogue {language}: card.replies: must be C, R, the word for help, STOP and START")
+        raise ValueError(f"catalog {language}: card.replies: must be C, R, the word for help, STOP and START")
     patterns: list[tuple[str, Any, frozenset[frozenset[str]]]] = [
         ("version", data["version"], frozenset({frozenset()})),
         ("date", calendar["date"], frozenset({_DATE})),
@@ -221,9 +220,9 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
     for name, pattern, allowed in patterns:
         if _placeholders(language, name, pattern) not in allowed:
             wanted = " or ".join(", ".join(sorted(choice)) or "none" for choice in allowed)
-            raise ValueError(f"catalogue {language}: {name}: its placeholders must be {wanted}")
+            raise ValueError(f"catalog {language}: {name}: its placeholders must be {wanted}")
     lists = {name: tuple(calendar[name]) for name in ("weekdays", "months", "halves")}
-    return Catalogue(
+    return Catalog(
         language=language,
         version=data["version"],
         **(calendar | lists),
@@ -235,11 +234,11 @@ def _read(language: str, data: Mapping[str, Any]) -> Catalogue:
 
 def _placeholders(language: str, name: str, pattern: object) -> frozenset[str]:
     if not isinstance(pattern, str) or not pattern:
-        raise ValueError(f"catalogue {language}: {name}: must be text")
+        raise ValueError(f"catalog {language}: {name}: must be text")
     try:
         parts = [(field, form, kind) for _, field, form, kind in Formatter().parse(pattern) if field is not None]
     except ValueError:
-        raise ValueError(f"catalogue {language}: {name}: its braces do not match") from None
+        raise ValueError(f"catalog {language}: {name}: its braces do not match") from None
     if any(form or kind or not field.isidentifier() for field, form, kind in parts):
-        raise ValueError(f"catalogue {language}: {name}: a placeholder is a name in braces and nothing more")
+        raise ValueError(f"catalog {language}: {name}: a placeholder is a name in braces and nothing more")
     return frozenset(field for field, _, _ in parts)

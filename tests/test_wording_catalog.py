@@ -1,4 +1,4 @@
-"""What every text of every catalogue must be (W-1 … W-7), at its longest."""
+"""The requirements for every text of every catalog (W-1 … W-7), at its longest."""
 
 import os
 import re
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import reminders
-from reminders.wording import catalogue_code, languages, samples, telling_words
-from reminders.wording.catalogue import TEXTS, _read, _read_folder, catalogues
+from reminders.wording import catalog_code, languages, samples, telling_words
+from reminders.wording.catalog import TEXTS, _read, _read_folder, catalogs
 from reminders.wording.segments import segments
 
-ENGLISH = resources.files("reminders.wording").joinpath("catalogue/en.toml").read_text(encoding="utf-8")
-URGENT = {"crisis", "overdose", "slip", "intent"}  # the room an alias would take is needed for what helps
+ENGLISH = resources.files("reminders.wording").joinpath("catalog/en.toml").read_text(encoding="utf-8")
+URGENT = {"crisis", "overdose", "slip", "intent"}  # the room of an alias is needed for what helps
 EVERY = [(code, rendered) for code in sorted(languages()) for rendered in samples(code)]
 every_text = pytest.mark.parametrize(
     ("language", "rendered"), EVERY, ids=[f"{code}-{rendered.template}" for code, rendered in EVERY]
@@ -32,7 +32,7 @@ every_reminder = pytest.mark.parametrize(
 def test_w5_english_and_spanish_have_every_text():
     assert languages() >= {"en", "es"}
     for language in ("en", "es"):
-        assert catalogues()[language].texts.keys() == TEXTS.keys()
+        assert catalogs()[language].texts.keys() == TEXTS.keys()
         assert [rendered.template for rendered in samples(language)] == list(TEXTS)
 
 
@@ -109,13 +109,13 @@ def test_s2_a_meeting_is_called_what_the_person_asked_for():
 
 def test_c6_help_carries_988_the_office_and_the_line_that_answers_day_and_night():
     for language in languages():
-        text = catalogues()[language].texts["help"]
+        text = catalogs()[language].texts["help"]
         assert all(part in text for part in ("988", "911", "{phone}", "{line24}", "STOP"))
 
 
 def test_l14_the_confirmation_of_a_stop_only_confirms():
     for language in languages():
-        text = catalogues()[language].texts["stop_confirm"]
+        text = catalogs()[language].texts["stop_confirm"]
         assert "START" in text
         assert not re.search(r"\{phone\}|visit|cita", text)
 
@@ -123,14 +123,14 @@ def test_l14_the_confirmation_of_a_stop_only_confirms():
 def test_l32_the_first_text_tells_who_how_often_the_cost_help_and_stop():
     for name in ("welcome", "welcome_ask"):
         for language, (help_word, cost) in {"en": ("HELP", "rates"), "es": ("AYUDA", "costo")}.items():
-            text = catalogues()[language].texts[name]
+            text = catalogs()[language].texts[name]
             assert all(part in text for part in ("{alias}", "{phone}", help_word, cost, "{per_week}", "STOP"))
             assert bool(re.search(r"\b(Reply Y|Responda SI)\b", text)) is (name == "welcome_ask")
 
 
 def test_l38_the_first_text_warns_that_others_may_see_it():
-    assert "Others may see" in catalogues()["en"].texts["welcome_ask"]
-    assert "Otros los pueden ver" in catalogues()["es"].texts["welcome_ask"]
+    assert "Others may see" in catalogs()["en"].texts["welcome_ask"]
+    assert "Otros los pueden ver" in catalogs()["es"].texts["welcome_ask"]
 
 
 NOT_READ = {"en": r"not read|not right away", "es": r"[Nn]o leemos|no al momento|de inmediato"}
@@ -140,14 +140,14 @@ SPANISH_988 = "988 y oprima 2"
 @pytest.mark.parametrize("name", ["help", "unknown", "stranger", "crisis", "overdose"])
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_c1_the_answers_say_that_texts_are_not_read_right_away_and_name_988(language, name):
-    text = catalogues()[language].texts[name]
+    text = catalogs()[language].texts[name]
     assert re.search(NOT_READ[language], text)
     assert "988" in text
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_c4_the_crisis_text_gives_every_way_to_a_person_and_asks_and_promises_nothing(language):
-    text = catalogues()[language].texts["crisis"]
+    text = catalogs()[language].texts["crisis"]
     assert all(part in text for part in ("988", "911", "{line24}"))
     assert not re.search(r"[?¿]", text)
     assert not re.search(r"\b(will|promise|soon|vamos|va a|pronto|promet\w+)\b", text)
@@ -155,16 +155,16 @@ def test_c4_the_crisis_text_gives_every_way_to_a_person_and_asks_and_promises_no
 
 
 def test_c4_in_spanish_988_is_said_with_its_2_wherever_it_is_called_and_ayuda_for_a_text():
-    assert "mande AYUDA al 988" in catalogues()["es"].texts["crisis"]
-    for name, text in catalogues()["es"].texts.items():
+    assert "mande AYUDA al 988" in catalogs()["es"].texts["crisis"]
+    for name, text in catalogs()["es"].texts.items():
         if "988" in text:
             assert SPANISH_988 in text, name
-    assert SPANISH_988 in catalogues()["es"].card["crisis"]
+    assert SPANISH_988 in catalogs()["es"].card["crisis"]
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_c9_an_overdose_is_answered_with_911_first(language):
-    text = catalogues()[language].texts["overdose"]
+    text = catalogs()[language].texts["overdose"]
     assert 0 < text.index("911") < text.index("988") < text.index("{line24}")
     assert re.match(r"(Call|Llame al) 911 (now|ahora)", text)
 
@@ -172,7 +172,7 @@ def test_c9_an_overdose_is_answered_with_911_first(language):
 @pytest.mark.parametrize("language", ["en", "es"])
 @pytest.mark.parametrize("name", ["slip", "intent"])
 def test_c9_who_tells_of_a_hard_day_is_thanked_and_given_a_person(language, name):
-    text = catalogues()[language].texts[name]
+    text = catalogs()[language].texts[name]
     assert re.match(r"Thank you|Gracias", text)
     assert all(part in text for part in ("988", "{line24}"))
     told = r"slip|relaps|reca|use|used|consum|tropiezo|craving|ganas|setback|but|pero"
@@ -189,23 +189,23 @@ def test_c9_long_numbers_of_other_countries_leave_the_urgent_texts_in_one_segmen
 def test_l44_the_answers_to_a_stranger_name_no_one_and_no_day(language):
     for name in ("stranger", "who", "wrong_number", "unknown"):
         assert TEXTS[name] <= {"alias", "phone", "line24"}
-    stranger = catalogues()[language].texts["stranger"]
+    stranger = catalogs()[language].texts["stranger"]
     assert not re.search(r"visit|appointment|cita|thank|gracias|your|usted|\bsu", stranger, re.IGNORECASE)
 
 
 def test_r_says_that_the_visit_stands_until_we_call():
     for name in ("change", "change_which"):
-        assert re.search(r"your visits? stands?|All stand until we call", catalogues()["en"].texts[name])
-        assert re.search(r"siguen? en pie", catalogues()["es"].texts[name])
+        assert re.search(r"your visits? stands?|All stand until we call", catalogs()["en"].texts[name])
+        assert re.search(r"siguen? en pie", catalogs()["es"].texts[name])
 
 
 def test_e11_after_a_missed_visit_r_is_enough_for_a_new_time():
-    assert "reply R or call {phone}" in catalogues()["en"].texts["missed"]
-    assert "responda R o llame al {phone}" in catalogues()["es"].texts["missed"]
+    assert "reply R or call {phone}" in catalogs()["en"].texts["missed"]
+    assert "responda R o llame al {phone}" in catalogs()["es"].texts["missed"]
 
 
 def words_and_sentences(body):
-    """The words of a text, less numbers and the office's own name, and how many sentences they stand in.
+    """The words of a text, without numbers and the office's name, and the number of sentences.
 
     As Flesch counts them, a colon ends one too.
     """
@@ -220,7 +220,7 @@ def english_syllables(word):
 
 
 def spanish_syllables(word):
-    # A weak vowel joins its neighbour; two strong ones stand apart.
+    # A weak vowel joins its neighbor; two strong ones are separate.
     return max(1, len(re.findall(r"[iuüy]?[aeoáéó][iuüy]?|[iuüíúy]+", word.lower())))
 
 
@@ -251,15 +251,15 @@ def test_w4_spanish_is_easy_to_read(rendered):
     ("tag", "code"),
     [("en", "en"), ("es-MX", "es"), ("ES", "es"), ("en-Latn-US", "en"), ("xx", None), ("", None), ("esx", None)],
 )
-def test_a_language_tag_leads_to_its_catalogue_or_none(tag, code):
-    assert catalogue_code(tag) == code
+def test_a_language_tag_leads_to_its_catalog_or_none(tag, code):
+    assert catalog_code(tag) == code
 
 
 @pytest.mark.processes
 def test_w7_a_third_language_is_a_data_file_and_nothing_else(tmp_path):
     package = Path(reminders.__file__).parent
     shutil.copytree(package, tmp_path / "reminders", ignore=shutil.ignore_patterns("__pycache__"))
-    folder = tmp_path / "reminders" / "wording" / "catalogue"
+    folder = tmp_path / "reminders" / "wording" / "catalog"
     german = ENGLISH.replace("tomorrow, {date}", "morgen, {date}").replace('"Tue"', '"Di"').replace('"Dec"', '"Dez"')
     german = german.replace("{hour12}:{minute}{half}", "{hour24}.{minute} Uhr").replace("We hope to see you", "Bis")
     (folder / "de.toml").write_text(german, encoding="utf-8")
@@ -268,7 +268,7 @@ from datetime import UTC, datetime
 from reminders import wording
 visit = wording.Visit(datetime(2026, 12, 15, 15, 5), "Europe/Berlin", datetime(2026, 12, 15, 14, 5, tzinfo=UTC),
     meeting=False, asks=False)
-print(sorted(wording.languages()), wording.catalogue_code("de-AT"), all(text.segments == 1 for text in
+print(sorted(wording.languages()), wording.catalog_code("de-AT"), all(text.segments == 1 for text in
     wording.samples("de")), wording.reminder([visit], language="de-AT", alias="Eiche 4", phone="+12025550100",
     reader_zone="Europe/Vienna", now=datetime(2026, 12, 14, 16, tzinfo=UTC)).body[:49])
 """
@@ -309,13 +309,13 @@ print(sorted(wording.languages()), wording.catalogue_code("de-AT"), all(text.seg
         ('R = "I need a new time. The visit stands until you call me."\n', "", "card.replies: must be C, R"),
     ],
 )
-def test_a_broken_catalogue_is_an_error_that_names_the_file_and_the_key(old, new, problem):
+def test_a_broken_catalog_is_an_error_that_names_the_file_and_the_key(old, new, problem):
     assert old in ENGLISH
-    with pytest.raises(ValueError, match="catalogue xx: ") as refused:
+    with pytest.raises(ValueError, match="catalog xx: ") as refused:
         _read("xx", tomllib.loads(ENGLISH.replace(old, new, 1)))
     assert problem in str(refused.value)
 
 
-def test_no_catalogue_at_all_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no catalogue"):
+def test_no_catalog_at_all_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no catalog"):
         _read_folder(tmp_path)
