@@ -4,7 +4,7 @@ BIN := .venv/bin
 # If the environment forbids it, each of the tests' hundreds of processes would compile all of the source again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos simulate load screens fuzz second-reader replies audit dist image drills lock clean
+.PHONY: demo test check bench chaos simulate load screens fuzz thorough second-reader replies audit dist image drills lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -43,6 +43,12 @@ chaos: .venv/test
 FUZZ = 100
 fuzz: .venv/test
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 tests/test_api_document.py tests/test_doors_webhook_fuzz.py
+
+# The properties with so many times the examples, where they set no number themselves, and every screen in every look.
+EXAMPLES = 20
+thorough: .venv/test
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 2 --timeout 7200 tests/test_accessibility.py \
+	  $$(grep -lE '^(from|import) hypothesis' tests/test_*.py)
 
 # Known vulnerabilities of the locked versions. Exits with 3 if not everything was checked: that is not a pass.
 audit: .venv/test

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import importlib.util
 import os
 import pwd
@@ -35,7 +36,8 @@ from reminders.store.database import engine as store_engine
 from reminders.store.database import ids
 from reminders.store.sending.claims import Started
 
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=60)
+EXAMPLES = int(os.environ.get("EXAMPLES", "1"))  # times as many of each property; `make thorough` sets many
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=60 * EXAMPLES)
 hypothesis.settings.load_profile("suite")
 
 # Hundreds of databases are made and thrown away, so they are in memory if there is room.
@@ -43,6 +45,9 @@ MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 ROOM = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # else wherever temporary files are kept
+
+OWN_HASHER = signing_in._HASHER
+signing_in._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # ours takes a tenth of a second
 
 KEYS = {"k1": bytes(range(32))}
 NOW = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)  # a Monday, 10:00 in New York
@@ -52,6 +57,18 @@ KINDS = ("sqlite", "postgresql")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest tests first, so that no worker waits for one at the end."""
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("processes") is None))
+
+
+def pytest_configure() -> None:
+    """Do not look for garbage while the tests are collected: all of it stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look through the tests' own leavings only, and not so often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def free_port() -> int:
@@ -70,6 +87,7 @@ class PostgreSQL:
         self.folder.chmod(0o755)
         self.binaries = package / "pginstall18" / "bin"
         self._as = {}
+        self._office: psycopg.Connection | None = None  # a new one takes as long as what it is asked for
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -95,6 +113,7 @@ class PostgreSQL:
     def start(self) -> None:
         # A committed transaction survives its process, as it must.
         quick = [f"-c{setting}=off" for setting in ("fsync", "full_page_writes", "autovacuum", "jit")]
+        quick.append("-cshared_buffers=16MB")  # all of them are looked through where a database is made or dropped
         self.process = subprocess.Popen(
             [self.binaries / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *quick],
             stdout=subprocess.DEVNULL,
@@ -115,17 +134,27 @@ class PostgreSQL:
         """Stop like `pg_ctl stop -m immediate`: no checkpoint, every connection dropped."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(30)
+        self._hang_up()
 
     def run(self, statement: str, database: str = "postgres") -> None:
-        with psycopg.connect(
-            host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True
-        ) as connection:
-            connection.execute(statement)
+        if database != "postgres":
+            with psycopg.connect(self.url(database), autocommit=True) as connection:
+                connection.execute(statement)
+            return
+        if self._office is None:
+            self._office = psycopg.connect(self.url(database), autocommit=True)
+        self._office.execute(statement)
+
+    def _hang_up(self) -> None:
+        if self._office is not None:
+            self._office.close()
+            self._office = None
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def close(self) -> None:
+        self._hang_up()
         self.process.send_signal(signal.SIGINT)  # fast: does not wait for connections
         self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -146,19 +175,22 @@ def nursery() -> Iterator[Nursery]:
     made.close()
 
 
-_compiled: dict[str, tuple[Any, Any]] = {}
-
-
-def _make_engine(url: str, patience: float, make: Any = store_engine._make_engine) -> Any:
+def _keeping_compiled(make: Callable[..., Any]) -> Callable[..., Any]:
     """Keep compiled statements, as in a real process, where one engine keeps them while it runs."""
-    engine = make(url, patience)
-    engine.dialect, engine._compiled_cache = _compiled.setdefault(
-        engine.driver, (engine.dialect, engine._compiled_cache)
-    )
-    return engine
+    compiled: dict[str, tuple[Any, Any]] = {}
+
+    def kept(*given: Any) -> Any:
+        engine = make(*given)
+        engine.dialect, engine._compiled_cache = compiled.setdefault(
+            engine.driver, (engine.dialect, engine._compiled_cache)
+        )
+        return engine
+
+    return kept
 
 
-store_engine._make_engine = _make_engine
+for _name in ("_make_engine", "_engine_of_copies"):
+    setattr(store_engine, _name, _keeping_compiled(getattr(store_engine, _name)))
 
 
 def _migrated(url: str) -> None:
@@ -234,16 +266,9 @@ def context(database_url, tmp_path) -> Iterator[AppContext]:
     opened.close()
 
 
-@pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  a tenth of a second of two cores, each time
-def _quick_passwords(monkeypatch) -> None:
-    monkeypatch.setattr(signing_in, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-
-
 @pytest.fixture(autouse=True)  # ruff: ignore[pytest-fixture-autouse]  it guards every test
-def _clock_of_this_machine(monkeypatch) -> Iterator[None]:
-    monkeypatch.setattr(
-        ids, "_millisecond", 0
-    )  # rows are found by when they were made; another test may have lived later
+def _clock_of_this_machine() -> Iterator[None]:
+    ids._millisecond = 0  # rows are found by when they were made; another test may have lived later
     umask = os.umask(0o022)
     os.umask(umask)
     yield

@@ -223,4 +223,8 @@ def _main(run: list[str]) -> int:
 if __name__ == "__main__":
     for module in FOR_THE_CHILDREN:
         importlib.import_module(module)
+    from reminders import conversation, languages
+
+    languages.offered()  # what each would read of the package's own files
+    conversation.understand("hello")
     _Ward().run()

@@ -21,7 +21,7 @@ from two_sites import accept, hear
 from reminders.plans import read
 from reminders.web.api import manual
 
-EXAMPLES = int(os.environ.get("FUZZ", "2"))  # of each operation and sort of data; `make fuzz` sets many
+EXAMPLES = int(os.environ.get("FUZZ", "1"))  # of each operation and sort of data; `make fuzz` sets many
 SETTINGS = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 CHECKS = [
     schemathesis.checks.not_a_server_error,

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from web_caller import Caller
 
 from reminders import clock, queries, store
+from reminders.audit_actions import Action
 from reminders.cli import app
 from reminders.service import planning
 from reminders.service.office import audit
@@ -301,7 +302,7 @@ def test_an_erased_patient_leaves_the_chain_whole(context, travel, cleared):
         patient = tx.first(sa.select(schema.patients))
         if noted:
             store.audit_log.note(
-                tx, who=WHO, what=store.audit.ERASED, table="patients", row=patient.id, now=clock.now()
+                tx, who=WHO, what=Action.PATIENT_ERASED, table="patients", row=patient.id, now=clock.now()
             )
         # As an erasure does: the key is destroyed; what is left of the values may be cleared too.
         tx.run(schema.keys.update().where(schema.keys.c.id == patient.key_id).values(wrapped=store.retention.CLEARED))

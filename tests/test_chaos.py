@@ -1,6 +1,6 @@
 """Real processes, killed while the pretend phones watch: nothing is lost, doubled, outside its window or after a STOP.
 
-Half a minute of `make chaos` (tests/chaos). Each run has another seed; a failed run prints it, with the command to
+A few kills of `make chaos` (tests/chaos). Each run has another seed; a failed run prints it, with the command to
 repeat it.
 """
 
@@ -28,8 +28,8 @@ def of(report, database, workers):
 @pytest.mark.long
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_f1_f2_f4_one_worker_on_sqlite_killed_again_and_again_loses_and_doubles_nothing(database_url, tmp_path):
-    report = of(run(Plan(database_url, workers=1, seed=SEED, kills=8, people=40), tmp_path), "sqlite", 1)
-    assert report.kills.total() == 8
+    report = of(run(Plan(database_url, workers=1, seed=SEED, kills=4, people=40), tmp_path), "sqlite", 1)
+    assert report.kills.total() == 4
 
 
 @pytest.mark.long
@@ -37,9 +37,10 @@ def test_f1_f2_f4_one_worker_on_sqlite_killed_again_and_again_loses_and_doubles_
 def test_f1_f2_f4_f22_four_workers_on_postgresql_and_the_server_stopped_lose_and_double_nothing(
     database_url, tmp_path, postgresql_server
 ):
-    plan = Plan(database_url, workers=4, seed=SEED, kills=8, people=40, postgresql=postgresql_server)
+    plan = Plan(database_url, workers=4, seed=SEED, kills=4, people=40, postgresql=postgresql_server)
     report = of(run(plan, tmp_path), "postgresql", 4)
-    assert report.kills.total() == 8
+    assert report.kills.total() == 4
+    assert report.kills["PostgreSQL"] > 0
 
 
 @pytest.mark.long
@@ -47,7 +48,7 @@ def test_f1_f2_f4_f22_four_workers_on_postgresql_and_the_server_stopped_lose_and
 def test_four_workers_and_one_postgresql_one_killed_each_few_seconds_the_phones_see_every_text_once(
     database_url, tmp_path
 ):
-    plan = Plan(database_url, workers=4, seed=SEED, kills=4, people=60, pause=(1.5, 2.5), only=("a worker",), watched=1)
+    plan = Plan(database_url, workers=4, seed=SEED, kills=3, people=60, pause=(1.5, 2.5), only=("a worker",), watched=1)
     of(run(plan, tmp_path), "postgresql", 4)
 
 

@@ -19,6 +19,7 @@ from web_caller import Caller, signature
 
 from reminders import clock, store
 from reminders.plans import to_wall
+from reminders.queries import explanations
 from reminders.service import tasks
 from reminders.service.operations import health, runs
 from reminders.service.planning import watch
@@ -113,12 +114,12 @@ def test_c7_a_crisis_text_at_three_in_the_morning_from_a_number_that_had_sent_st
     assert came.words == DIE[language]
     assert came.rules
     lost = next(event for event in story if event.what == "answer lost")
-    assert (lost.detail, lost.text_state, lost.text_code) == (
+    assert (explanations.detail(lost), lost.text_state, lost.text_code) == (
         "our answer could not reach them: call now (code 21610)",
         "undelivered",
         21610,
     )
-    assert [event.detail for event in story if event.what == "paged"][:2] == ["First", "First"]
+    assert [explanations.detail(event) for event in story if event.what == "paged"][:2] == ["First", "First"]
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
@@ -320,9 +321,9 @@ def test_c13_what_medical_personnel_were_told_is_kept_sealed(clinic):
         tasks.close(clinic.context, task.id, "done", clock.now(), who="cli:night")
     tasks.close(clinic.context, task.id, "handed_over", clock.now(), who="cli:night", note="She waits.", disclosed=told)
     disclosed, closed = clinic.story(task.id)[-2:]
-    assert (disclosed.what, disclosed.detail, disclosed.who) == ("disclosed", "42 CFR 2.51", "cli:night")
+    assert (disclosed.what, explanations.detail(disclosed), disclosed.who) == ("disclosed", "42 CFR 2.51", "cli:night")
     assert disclosed.words == "To: Dr. Quagmire, county hospital\nEmergency: unconscious at home"
-    assert (closed.what, closed.detail, closed.words) == ("closed", "handed_over", "She waits.")
+    assert (closed.what, explanations.detail(closed), closed.words) == ("closed", "handed_over", "She waits.")
     with pytest.raises(tasks.Settled, match="closed already"):
         tasks.close(clinic.context, task.id, "reached", clock.now(), who="cli:night")
     assert "Quagmire" not in repr(told) + repr(disclosed)

@@ -8,11 +8,10 @@ import sqlalchemy as sa
 from conftest import NOW
 from people import document, one_off
 
-from reminders import queries, store
+from reminders import queries, store, task_kinds
 from reminders.app_context import AppContext
 from reminders.queries import delivery_log, exports
 from reminders.service import planning
-from reminders.service.planning import watch
 from reminders.store.database import schema
 
 
@@ -54,12 +53,11 @@ def test_field_report_9_a_task_about_one_patient_hides_no_other_visit_on_a_share
     def work(tx: store.Transaction) -> None:
         store.tasks.open_task(
             tx,
-            kind="undelivered",
-            key="undelivered:1",
-            urgency="soon",
+            task_kinds.NUMBER_BAD,
             site_id=site.id,
+            zone=site.zone,
             now=NOW,
-            due_at=NOW,
+            since=NOW,
             patient_id=one,
             number_id=number,
         )
@@ -68,9 +66,7 @@ def test_field_report_9_a_task_about_one_patient_hides_no_other_visit_on_a_share
 
     def calls(patient: int):
         return context.database.read(
-            lambda tx: store.tasks.calls_about(
-                tx, watch.SAME_CALL, patient_id=patient, number_id=number, appointment_id=None
-            )
+            lambda tx: store.tasks.calls_about(tx, patient_id=patient, number_id=number, appointment_id=None)
         )
 
     assert len(calls(one)) == 1
@@ -88,20 +84,17 @@ def test_screens_1_a_closed_task_hides_no_visit_unless_someone_spoke_to_the_pati
     def work(tx: store.Transaction, outcome: str) -> int:
         task_id, _ = store.tasks.open_task(
             tx,
-            kind="undelivered",
-            key=f"undelivered:{outcome}",
-            urgency="soon",
+            task_kinds.TELL_CHANGE,
             site_id=site.id,
+            zone=site.zone,
             now=NOW,
-            due_at=NOW,
+            recipient_id=1,
             patient_id=row.patient_id,
             appointment_id=visit,
         )
         store.tasks.change_task(tx, task_id, closed_at=NOW, outcome=outcome)
         return len(
-            store.tasks.calls_about(
-                tx, watch.SAME_CALL, patient_id=row.patient_id, number_id=row.number_id, appointment_id=visit
-            )
+            store.tasks.calls_about(tx, patient_id=row.patient_id, number_id=row.number_id, appointment_id=visit)
         )
 
     assert [context.database.write(lambda tx, one=one: work(tx, one)) for one in ("done", "not_needed", "reached")] == [

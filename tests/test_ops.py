@@ -19,7 +19,7 @@ from test_service_sending import until
 from jobs.sender_thread import Line
 from reminders import clock, queries, store
 from reminders.plans import to_instant, to_wall
-from reminders.queries import call_list
+from reminders.queries import call_list, explanations
 from reminders.service import AppContext
 from reminders.service.operations import health, runs
 from reminders.service.sending import backlog, outcomes
@@ -152,7 +152,7 @@ def test_f11_a_sender_at_fault_is_stopped_paged_once_and_spends_no_patients_try(
     (task,) = queries.tasks.list_tasks(context.database, kind="sender_fault")
     assert task.urgency == "urgent"
     assert len(clinic.pager.called()) == 1
-    (told,) = [event.detail for event in clinic.story(task.id) if event.what == "stopped"]
+    (told,) = [explanations.detail(event) for event in clinic.story(task.id) if event.what == "stopped"]
     assert f"(code {code})" in told
     tried = Counter(len(text.attempts) for text in logged(context))
     assert max(tried) <= 6  # once a minute at most, not once a scan

@@ -67,6 +67,7 @@ def test_the_wheel_carries_its_data(installed):
         "reminders/wording/telling_words.toml",
         "reminders/conversation/opt_words.toml",
         "reminders/plans/programs/matrix-iop.toml",
+        "reminders/intake/words.toml",
         "reminders/store/database/migrations/env.py",
         "reminders/store/database/shapes/0001.sqlite.txt",
         "reminders/web/templates/log.html",

@@ -1,7 +1,6 @@
 """The inbox: its queues, one task with its conversation, and all of its actions."""
 
 import re
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -356,10 +355,9 @@ def test_a_held_text_that_is_of_use_no_more_says_to_phone(here):
 
     def hold(tx):
         site = store.people.site_by_key(tx, "main").id
-        key, now = f"held_text:{text.text}", clock.now()
-        about = {"text_id": text.text}
+        now = clock.now()
         return store.tasks.open_task(
-            tx, kind="held_text", key=key, urgency="soon", site_id=site, now=now, due_at=now, **about
+            tx, task_kinds.HELD_TEXT, site_id=site, zone="UTC", now=now, until=now, text_id=text.text
         )[0]
 
     number = here.database.write(hold)
@@ -379,13 +377,17 @@ def test_who_may_not_answer_sees_no_way_to_and_has_none(here, role):
 def test_every_kind_of_task_can_be_opened(here):
     def make(tx):
         site = store.people.site_by_key(tx, "main").id
-        for kind in task_kinds.KINDS:
-            now = clock.now()
-            store.tasks.open_task(
-                tx, kind=kind, key=f"test:{kind}", urgency="normal", site_id=site, now=now, due_at=now + timedelta(1)
-            )
+        now = clock.now()
+        rows = {"number": schema.numbers, "patient": schema.patients, "plan": schema.plans, "text": schema.texts}
+        rows |= {"recipient": schema.recipients, "appointment": schema.appointments}
+        about = {f"{name}_id": tx.value(sa.select(table.c.id).limit(1)) for name, table in rows.items()}
+        about |= {"sender_id": 1, "day": now.date(), "since": now, "job": "test", "what": "kind", "row": 1}
+        for kind in task_kinds.KINDS.values():
+            store.tasks.open_task(tx, kind, site_id=site, zone="UTC", now=now, until=now, at_site=site, **about)
 
+    accept(here, 1, series=SOON)
     here.database.write(make)
+    assert {task.kind for task in queries.tasks.list_tasks(here.database)} == task_kinds.KINDS.keys()
     caller = Caller(here, role="admin")
     for task in queries.tasks.list_tasks(here.database):
         answer = caller.page(f"/inbox/{task.id}")

@@ -14,7 +14,7 @@ from test_web_pages import Page
 from two_sites import accept, hear, open_north
 from web_caller import Caller
 
-from reminders import clock, queries, store
+from reminders import clock, queries, store, task_kinds
 from reminders.lifecycle import State
 from reminders.queries import delivery_log, today
 from reminders.service.operations import runs
@@ -322,12 +322,11 @@ def test_a_held_text_is_let_go_from_the_board(here):
             tx.run(schema.texts.update().where(schema.texts.c.id == text.text).values(held="crisis")),
             store.tasks.open_task(
                 tx,
-                kind="held_text",
-                key=f"held_text:{text.text}",
-                urgency="soon",
+                task_kinds.HELD_TEXT,
                 site_id=at(here),
+                zone="UTC",
                 now=clock.now(),
-                due_at=clock.now(),
+                until=clock.now(),
                 text_id=text.text,
             ),
         )

@@ -15,6 +15,7 @@ from people import KNOWN, document, one_off, raw
 from web_caller import Caller
 
 from reminders import clock, plans, store, wording
+from reminders.queries import explanations
 from reminders.service import planning
 from reminders.service.operations import runs
 from reminders.service.replies import inbound
@@ -511,7 +512,7 @@ def test_l11_a_text_by_webhook_and_by_list_is_taken_in_once_with_its_true_time(o
     ]
     assert office.answers() == ["stop_confirm"]
     (task,) = office.tasks("stop_early")
-    assert any("sent 15:00 UTC" in (event.detail or "") for event in office.story(task.id))
+    assert any("sent 15:00 UTC" in (explanations.detail(event) or "") for event in office.story(task.id))
 
 
 @pytest.mark.parametrize("first", ["STOP", "START"])
@@ -839,7 +840,8 @@ RULES = {
     *(f"C-{number}" for number in range(1, 16)),
     *(f"W-{number}" for number in range(1, 11)),
     *(f"R0.{number}" for number in range(1, 13)),
-    *("E-11", "I-4", "I-40", "P-20", "P-21", "P-30"),
+    *("E-11", "I-2", "I-3", "I-4", "I-31", "I-40", "P-20", "P-21", "P-30"),
+    *(f"I-{number}" for number in (50, 51, 52, 53, 54, 55, 57, 58)),
     *(f"P-{number}" for number in (*range(1, 5), *range(6, 13), *range(14, 17))),
     *(f"S-{number}" for number in (1, 2, 3, 5, 8, 10, 17, 18, 19, 20, 23)),
 }

@@ -16,6 +16,7 @@ from two_sites import accept
 from web_caller import Caller
 
 from reminders import queries, store
+from reminders.audit_actions import Action
 from reminders.cli import output
 from reminders.queries import delivery_log
 from reminders.service import AppContext, tasks
@@ -192,7 +193,7 @@ def test_s14_a_forged_row_of_an_erasure_hides_no_blanked_value(context):
     mine = schema.audit.c.patient_id == patient.id
     blank = schema.audit.update().where(mine).values(before_sealed=None, after_sealed=None)
     context.database.write(lambda tx: tx.run(blank))
-    context.database.write(lambda tx: store.audit_log.note(tx, what=store.audit.ERASED, **row))
+    context.database.write(lambda tx: store.audit_log.note(tx, what=Action.PATIENT_ERASED, **row))
     assert not audit.verify(context).ok
     context.database.write(lambda tx: tx.run(schema.keys.update().values(wrapped=b"")))
     context.database.data_keys.clear()

@@ -7,7 +7,7 @@ from conftest import NOW
 from two_sites import accept, open_north
 from web_caller import Caller
 
-from reminders import store
+from reminders import store, task_kinds
 from reminders.store.database import schema
 
 
@@ -49,12 +49,13 @@ def test_s5_the_board_and_the_inbox_are_on_record_again_when_they_show_somebody_
         two.database.write(
             lambda tx: store.tasks.open_task(
                 tx,
-                kind="wrong_number",
-                key=f"test:{patient}",
-                urgency="soon",
+                task_kinds.STUCK,
                 site_id=min(ids(two, schema.sites)),
+                zone="UTC",
                 now=NOW,
-                due_at=NOW,
+                job="test",
+                what="patient",
+                row=patient,
                 patient_id=patient,
             )
         )

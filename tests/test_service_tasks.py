@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from oncall import PHONE, SENDER, STRANGER, Clinic
 from people import KNOWN, one_off, raw
 
-from reminders import clock, plans, queries
+from reminders import clock, plans, queries, task_kinds
 from reminders.plans import read
+from reminders.queries import explanations
 from reminders.service import AppContext, planning, tasks
 from reminders.service.operations import health, runs
 from reminders.service.replies import inbound
@@ -95,7 +96,10 @@ def test_l39_its_y_closes_the_task(welcoming):
     welcoming.text("Y")
     assert welcoming.tasks("unverified") == []
     (task,) = welcoming.tasks("unverified", closed=True)
-    assert (task.outcome, welcoming.story(task.id)[-1].detail) == ("done", "the number was verified by its Y")
+    assert (task.outcome, explanations.detail(welcoming.story(task.id)[-1])) == (
+        "done",
+        "the number was verified by its Y",
+    )
 
 
 def test_l39_so_does_a_plan_that_says_how_it_was_verified(welcoming):
@@ -270,6 +274,21 @@ def test_r09_what_nobody_knows_of_is_called_about_when_its_time_is_over(
         clinic.close()
 
 
+def test_r09_the_watch_only_reads_a_notice_that_lost_its_number(clinic):
+    """Settling opens its task. The watch looks in a transaction that may change nothing, and no rule of it fails."""
+    clinic.accept(series=[one_off("visit", "2026-12-04T15:00:00")])
+    as_if = {"class": "notice", "state": "suppressed", "reason": "opted_out"}
+
+    def lose(tx):
+        tx.run(schema.texts.update().values(as_if))
+        tx.run(schema.text_items.update().values(tells="2026-12-04T15:00:00"))
+
+    clinic.context.database.write(lose)
+    assert opened_at(clinic, "stuck", ["2026-11-30T10:05"]) == []
+    settle(clinic.context)
+    assert [task.visit for task in clinic.tasks("tell_change")] == ["visit@once"]
+
+
 def mark(clinic, status):
     appointments = schema.appointments
     clinic.context.database.write(lambda tx: tx.run(appointments.update().values(status=status)))
@@ -309,7 +328,7 @@ SPELLS = st.integers(1, 40).map(lambda quarters: timedelta(minutes=15 * quarters
 @given(MOMENTS, ZONES, SPELLS)
 def test_due_after_so_many_waking_hours_weekends_included_and_whatever_the_clocks_do(moment, zone, spell):
     now = moment.replace(tzinfo=UTC)
-    due = tasks.waking(now, zone, spell)
+    due = task_kinds.waking(now, zone, spell)
     passed, day = timedelta(0), plans.to_wall(now, zone).date()
     while day <= plans.to_wall(due, zone).date():
         opens, shuts = (datetime.combine(day, at, ZoneInfo(zone)).astimezone(UTC) for at in (time(9), time(20)))
@@ -330,7 +349,7 @@ def test_due_after_so_many_waking_hours_weekends_included_and_whatever_the_clock
     ],
 )
 def test_due_times_one_by_one(now, due):
-    assert tasks.waking(local(now), NEW_YORK) == local(due)
+    assert task_kinds.waking(local(now), NEW_YORK, timedelta(hours=4)) == local(due)
 
 
 # Who is on call.

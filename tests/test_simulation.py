@@ -40,20 +40,19 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("start", [0, 50])
-def test_every_promise_is_kept_in_a_hundred_worlds(start):
-    ran = simulate("--start", str(start), "--seeds", "50")
+def test_every_promise_is_kept_in_forty_worlds():
+    ran = simulate("--seeds", "40")
     assert ran.returncode == 0, ran.stderr
-    assert "50 seeds on sqlite" in ran.stdout
+    assert "40 seeds on sqlite" in ran.stdout
     assert "lost 0, shown twice " in ran.stdout
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_promise_is_kept_on_postgresql():
-    ran = simulate("--database", "postgresql", "--start", "300", "--seeds", "8")
+    ran = simulate("--database", "postgresql", "--start", "300", "--seeds", "4")
     assert ran.returncode == 0, ran.stderr
-    assert "8 seeds on postgresql" in ran.stdout
+    assert "4 seeds on postgresql" in ran.stdout
 
 
 @pytest.mark.long

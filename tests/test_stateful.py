@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOW, ROOM, begun, open_context
+from conftest import EXAMPLES, NOW, ROOM, begun, open_context
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -313,7 +313,7 @@ def test_any_order_of_everything_keeps_the_promises(sqlite_template):
     run_state_machine_as_test(
         Service,
         settings=settings(
-            max_examples=25,
+            max_examples=10 * EXAMPLES,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -9,7 +9,7 @@ from conftest import NOW
 from people import one_off
 from two_sites import accept, hear, open_north
 
-from reminders import queries, store
+from reminders import queries, store, task_kinds
 from reminders.queries.patients import PatientFilter
 from reminders.queries.plans import PlanFilter
 from reminders.queries.replies import ReplyFilter
@@ -183,16 +183,17 @@ def test_a_plan_needs_attention_while_a_task_about_it_is_open(context, sites, bo
 
     def open_one(tx):
         plan = store.plans.plan_by_ref(tx, "DC-2b", lock=False)
-        one = {"kind": "review", "urgency": "normal", "site_id": sites["main"], "now": NOW, "due_at": NOW}
-        store.tasks.open_task(tx, key="a", plan_id=plan.id, patient_id=plan.patient_id, **one)
+        at = {"site_id": sites["main"], "zone": "UTC", "now": NOW}
+        store.tasks.open_task(tx, task_kinds.REVIEW, plan_id=plan.id, day=7, patient_id=plan.patient_id, **at)
         number = store.people.keep_number(tx, "+12025550101", NOW)
-        store.tasks.open_task(tx, key="b", number_id=number, **one)
+        store.tasks.open_task(tx, task_kinds.WHO, number_id=number, **at)
+        return [task_kinds.REVIEW.key(plan_id=plan.id, day=7), task_kinds.WHO.key(number_id=number)]
 
-    context.database.write(open_one)
+    keys = context.database.write(open_one)
     assert {plan.ref: plan.open_tasks for plan in plans(context, both)} == {"DC-1": 1, "DC-2": 1, "DC-2b": 2, "DC-3": 1}
     assert sorted(refs(context, both, needs_attention=True)) == ["DC-1", "DC-2", "DC-2b", "DC-3"]
     assert {one.ref: one.open_tasks for one in patients(context, both)} == {"MRN-1": 1, "MRN-2": 2, "MRN-3": 1}
-    context.database.write(lambda tx: store.tasks.close_by_key(tx, ["a", "b"], NOW, outcome="done", why="test"))
+    context.database.write(lambda tx: store.tasks.close_by_key(tx, keys, task_kinds.NEW_NUMBER, NOW))
     assert sorted(refs(context, both, needs_attention=True)) == ["DC-2", "DC-2b"]
     assert [one.ref for one in patients(context, both, needs_attention=True)] == ["MRN-2"]
 

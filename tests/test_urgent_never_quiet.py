@@ -28,9 +28,8 @@ def possible(clinic):
         number = store.people.keep_number(tx, PHONE, clock.now())
         site = store.people.all_sites(tx)[0]
         store.tasks.open_task(
-            tx, kind="possible", key=f"possible:{number}", urgency="urgent", site_id=site.id, now=clock.now(),
-            due_at=clock.now() + timedelta(minutes=60), number_id=number,
-        )  # fmt: skip
+            tx, task_kinds.POSSIBLE, site_id=site.id, zone=site.zone, now=clock.now(), number_id=number
+        )
 
     clinic.context.database.write(work)
 

@@ -16,6 +16,7 @@ from reminders.cli import (
     people,
     plans,
     programs,
+    reading,
     records,
     replies,
     running,
@@ -141,6 +142,7 @@ _restored.command("drop")(ops.drop_restored)
 _PLANS, _PEOPLE, _TEXTS, RUNNING = "Plans", "People", "Texts", "Set up and run"
 app.command("import", rich_help_panel=_PLANS)(plans.import_)
 app.command(rich_help_panel=_PLANS)(plans.preview)
+app.command(rich_help_panel=_PLANS)(reading.read)
 app.add_typer(_plans, name="plans", rich_help_panel=_PLANS)
 app.add_typer(_sessions, name="sessions", rich_help_panel=_PLANS)
 app.add_typer(_appointments, name="appointments", rich_help_panel=_PLANS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reminders.audit_actions import Action
 from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_table, told, who
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _stored(
     def look(tx: queries.Transaction, notes: readings.Notes) -> None:
         plan = queries.plans.plan_by_ref(tx, ref, lock=False)
         if plan is not None:
-            notes.add("plan texts read", "plans", plan.id)
+            notes.add(Action.PLAN_TEXTS_READ, "plans", plan.id)
 
     readings.read(context.database, look, now, who=who())
     texts = planning.preview_plan(context, ref, now)

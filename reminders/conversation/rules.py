@@ -174,6 +174,7 @@ class _Part:
 
 
 _TOKEN = re.compile(r"\s+|\.\.\.|[()|!?^$#]|[a-z0-9']+\*?|@[a-z_]+|\*")
+_SINGLE = re.compile(r"[a-z0-9]+ ")
 _NOTHING = _Part("")
 
 
@@ -189,6 +190,7 @@ class _File:
     language: str = field(init=False)
     known: set[str] = field(default_factory=set)
     _groups: dict[str, _Part] = field(default_factory=dict)
+    _words: dict[str, _Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if missing := _SETTINGS - self.data.keys():
@@ -267,6 +269,8 @@ class _File:
         parts = [_NOTHING]
         while tokens and tokens[-1] not in {"|", ")"}:
             parts.append(self._item(tokens, rule_id))
+        if len(parts) == 2:
+            return parts[1]
         return _Part(
             "".join(part.regex for part in parts),
             tuple(needs for part in parts for needs in part.needs),
@@ -314,6 +318,11 @@ class _File:
         return self._groups[name]
 
     def _word(self, word: str, rule_id: str) -> _Part:
+        if word not in self._words:
+            self._words[word] = self._read_word(word, rule_id)
+        return self._words[word]
+
+    def _read_word(self, word: str, rule_id: str) -> _Part:
         if word == "#":
             return _Part(rf"{_FILLERS}{NUMBER} ", (frozenset("#"),), 1)
         bare = word.replace("'", "")
@@ -352,7 +361,7 @@ def _shared(parts: Sequence[_Part]) -> Iterator[str]:
     run: list[str] = []
     for part in [*parts, _NOTHING]:
         rest = part.regex.removeprefix(single)
-        if rest != part.regex and part.longest == 1 and re.fullmatch(r"[a-z0-9]+ ", rest):
+        if rest != part.regex and part.longest == 1 and _SINGLE.fullmatch(rest):
             run.append(rest)
             continue
         if run:

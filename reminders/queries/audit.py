@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reminders import store
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.store import Database
 from reminders.store.office.audit import Head, Wanted, head, waiting
@@ -44,7 +45,7 @@ def look(
     def work(tx: store.Transaction, notes: readings.Notes) -> list[Entry]:
         found = [_entry(tx, row, values=values) for row in store.audit.find(tx, wanted)]
         if found or exported:
-            what = "audit exported" if exported else "audit read"
+            what = Action.AUDIT_EXPORTED if exported else Action.AUDIT_READ
             notes.add(what, "audit", 0, after=str(len(found)))
         return found
 
@@ -62,7 +63,7 @@ def show(
             return None
         entry = _entry(tx, row, values=True)
         if entry.has_values:
-            notes.add("audit read", "audit", row.id, patient=row.patient_id, site=row.site_id)
+            notes.add(Action.AUDIT_READ, "audit", row.id, patient=row.patient_id, site=row.site_id)
         return entry
 
     return readings.read(database, work, now, who=who)

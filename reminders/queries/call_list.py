@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from reminders.audit_actions import Action
 from reminders.lifecycle import MAYBE_ARRIVED, State
 from reminders.plans import Kind
 from reminders.queries import readings
@@ -139,7 +140,7 @@ def ahead(database: Database, now: datetime, spell: timedelta, *, who: str) -> l
 
     def work(tx: Transaction, notes: readings.Notes) -> list[Call]:
         site = all_sites(tx)[0]
-        notes.add("call list read", "sites", site.id)
+        notes.add(Action.CALL_LIST_READ, "sites", site.id)
         return visits_ahead(tx, now, now + spell)
 
     return readings.read(database, work, now, who=who)

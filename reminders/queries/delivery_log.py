@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import explanations, people, readings, texts
 from reminders.queries.counts import Facets, Span, facets, hours_of_day
 from reminders.queries.exports import BOM, NOTICE, harmless
@@ -343,7 +344,7 @@ def note_export(database: Database, question: Question, form: str, now: datetime
     """Put on record that a person takes texts out, and which."""
     # By row: no reference of a person who is erased later may stay in the audit.
     said = json.dumps({"format": form, **question.address}, sort_keys=True)
-    readings.note(database, readings.Note("log exported", "texts", 0, after=said), now=now, who=who)
+    readings.note(database, readings.Note(Action.LOG_EXPORTED, "texts", 0, after=said), now=now, who=who)
 
 
 def as_csv(database: Database, wanted: LogFilter, *, notice: Sequence[str] = NOTICE) -> Generator[str]:
@@ -468,7 +469,7 @@ def note_read(
 ) -> None:
     """Put on record that `who` saw these lines of the log, or, where there is none, looked for a number."""
     if shown or by_number:
-        what = "log of a number read" if by_number else "log read"
+        what = Action.LOG_OF_A_NUMBER_READ if by_number else Action.LOG_READ
         readings.note(database, readings.Note(what, "sites", site, after=store.audit_log.seen(shown)), now=now, who=who)
 
 
@@ -506,8 +507,8 @@ def whole(
         assert site is not None
         may_read, may_see_raw = (allowed is None or site.id in allowed for allowed in (bodies, raw))
         tried = texts.tries(tx, text_id, bodies=may_read, raw=may_see_raw)
-        what = "text and what Twilio sent read" if may_see_raw and may_read else "text read"
-        what = "what Twilio sent read" if may_see_raw and not may_read else what
+        what = Action.TEXT_AND_RAW_READ if may_see_raw and may_read else Action.TEXT_READ
+        what = Action.RAW_READ if may_see_raw and not may_read else what
         notes.add(what, "texts", text_id)
         if not may_read:
             tried = [replace(one, heard=tuple(_masked(heard) for heard in one.heard)) for one in tried]

@@ -5,49 +5,54 @@ handed over is not delivered, delivered is not read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from reminders.lifecycle import RANK, SHOWS_ITS_CODE, SHOWS_WHAT_IT_MET, TO_GO
 from reminders.queries.texts import Logged, LoggedAttempt, Tried
 from reminders.sms import codes
 from reminders.store.tasks import Event
+from reminders.task_kinds import Happened
 from reminders.wording.house_style import clock_time
 from reminders.wording.staff_words import (
     HELD,
     REASONS,
     STATES,
 )
-
-_HAPPENED = {
-    "not sent": "It did not go:",
-    "opened": "Opened",
-    "a text came": "A text came",
-    "answered": "We answered",
-    "answer lost": "Lost",
-    "sent on its way": "The text was sent on its way:",
-    "cannot be processed": "Cannot be processed:",
-    "not acted on by itself": "Stored, but nothing in it was acted on: read it and act",
-    "answered within six hours": "Not answered again: it was answered within six hours",
-    "not answered again so soon": "Not answered again so soon",
-    "no one is on call": "NO ONE IS ON CALL",
-    "paged": "Paged",
-    "page not taken": "Page not taken yet, and repeated:",
-    "overdue": "Due, and no one took it: on call was paged",
-    "escalated": "Escalated:",
-    "taken": "Acknowledged and taken",
-    "note": "Note",
-    "disclosed": "Told to medical personnel",
-    "closed": "Closed:",
-}
+from reminders.wording.task_words import CAUSES, DETAILS, HAPPENED, LOST, UNREACHED
 
 
 def happened(event: Event) -> str:
     """What one line of a task's story says, without what a person wrote."""
-    if event.what == "answered" and event.text_id is None:
+    if event.what == Happened.ANSWERED and event.text_id is None:
         return "Not answered: too late for it to be of use"
-    said = [_HAPPENED.get(event.what, event.what)]
-    if event.detail:
-        said.append(event.detail.replace("_", " ") if event.what == "closed" else event.detail)
-    return " ".join(said)
+    words, more = HAPPENED.get(event.what, event.what), detail(event)
+    if more is not None and event.what == Happened.CLOSED:
+        more = more.replace("_", " ")
+    return f"{words} {more}" if more else words
+
+
+def detail(event: Event) -> str | None:
+    """The values of a line of a task's story in words; None where it has none."""
+    values: dict[str, Any] = {
+        name: datetime.fromisoformat(value) if name.endswith("_at") else value for name, value in event.values.items()
+    }
+    template: str | None = DETAILS.get(event.what)
+    if template is None and not values:
+        return None
+    match event.what, values:
+        case _, {"said": str(said)} | {"outcome": str(said)}:
+            return said
+        case _, {"cause": str(cause)}:
+            template = CAUSES.get(cause, cause)
+        case Happened.ANSWER_LOST, {"state": state}:
+            template = LOST.get(state, UNREACHED) + (" (code {code})" if "code" in values else "")
+        case Happened.NOT_SENT, {"reason": reason}:
+            values["reason"] = REASONS.get(reason, reason)
+        case Happened.STOPPED, {"code": int(code)}:
+            values["meaning"] = codes.look_up(code).meaning
+    if template is None or ("{" in template and not values):
+        return None
+    return template.format_map(values)
 
 
 def became(event: Event) -> str | None:

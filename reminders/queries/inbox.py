@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from reminders import store, wording
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.queries.listing import KnownAs, known_as
 from reminders.queries.visits import ListedVisit, find_visit
@@ -75,7 +76,7 @@ def open_task(
         site = store.people.site_by_key(tx, task.site)
         assert site is not None
         told = store.tasks.story(tx, number, words=seen)
-        notes.add("task read", "tasks", number)
+        notes.add(Action.TASK_READ, "tasks", number)
         number_id = store.tasks.number_of(tx, task)
         known = known_as(tx, people, task.patient_ids)
         visit = None

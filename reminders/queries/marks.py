@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from reminders.audit_actions import Action
 from reminders.conversation import Meaning
 from reminders.queries import exports, readings
 from reminders.store import Database
@@ -90,7 +91,7 @@ def export(
     found = listed(database, sites=sites, words=words, since=since, until=until)
     after = f"{len(found)} marks, {sum(one.words is not None for one in found)} with words"
 
-    readings.note(database, readings.Note("reply marks exported", "replies", 0, after=after), now=now, who=who)
+    readings.note(database, readings.Note(Action.REPLY_MARKS_EXPORTED, "replies", 0, after=after), now=now, who=who)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.audit_actions import Action
 from reminders.lifecycle import HANDED_OVER, TO_GO
 from reminders.plans import to_wall
 from reminders.queries.listing import (
@@ -51,7 +52,7 @@ __all__ = [
     "series_of",
 ]
 
-ENTERED = ("plan accepted", "plan changed")  # what the audit says of someone who entered a plan
+ENTERED = (Action.PLAN_ACCEPTED, Action.PLAN_CHANGED)  # what the audit says of someone who entered a plan
 
 
 @dataclass(frozen=True, slots=True)

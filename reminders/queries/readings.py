@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from reminders import store
+from reminders.audit_actions import Action
 from reminders.store import Database, Transaction
 from reminders.store.office.audit_log import came_from, noted_here
 
@@ -25,7 +26,7 @@ class Note:
     Whose row it is and at which site follows from the row, unless given.
     """
 
-    what: str
+    what: Action
     table: str
     row: int
     before: str | None = None
@@ -40,14 +41,14 @@ class Notes:
     def __init__(self) -> None:
         self.all: list[Note] = []
 
-    def add(self, what: str, table: str, row: int, **more: Any) -> None:
+    def add(self, what: Action, table: str, row: int, **more: Any) -> None:
         """Note that this was read; `more` as `Note` takes it."""
         self.all.append(Note(what, table, row, **more))
 
     def add_unless_known(
         self,
         tx: Transaction,
-        what: str,
+        what: Action,
         table: str,
         row: int,
         *,

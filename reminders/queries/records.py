@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reminders.audit_actions import Action
 from reminders.queries import explanations, history, people, readings, texts, visits
 from reminders.queries.exports import PART_2_NOTICE
 from reminders.store import Database
@@ -74,7 +75,7 @@ def take_out(
         row = history.patient(tx, site_ids, patient_id)
         if row is None or row.ref == f"erased-{patient_id}":
             return None
-        notes.add("record exported", "patients", patient_id)
+        notes.add(Action.RECORD_EXPORTED, "patients", patient_id)
         return _record(tx, row, now, stands)
 
     return readings.read(database, look, now, who=who)
@@ -395,7 +396,7 @@ def _story(
         if reply.number_id in elsewhere and is_to_another_site(tx, reply.sent_to, site_id):
             continue
         withheld = reply.number_id in shared
-        entry = {"at": event.at, "who": event.who, "what": explanations.happened(event), "detail": event.detail}
+        entry = {"at": event.at, "who": event.who, "what": explanations.happened(event)}
         found.append(entry | ({"withheld": WITHHELD} if withheld else {"words": event.words}))
     return found
 

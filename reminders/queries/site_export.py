@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.store import Database, audit_log
 from reminders.store.database import schema as rows
@@ -108,7 +109,7 @@ def lines(database: Database, site: int, now: datetime, *, who: str) -> Iterator
     That it was taken out is in the audit before the first line. What changes meanwhile may be on record as it was or as
     it is. Raises Unavailable.
     """
-    readings.note(database, readings.Note("site exported", "sites", site), now=now, who=who)
+    readings.note(database, readings.Note(Action.SITE_EXPORTED, "sites", site), now=now, who=who)
     yield {"record": "export", "format": FORMAT, "made_at": now.isoformat()}
     patients = frozenset(row.id for row in database.read(lambda tx: tx.all(_of_patients(site))))
     for table, condition in _conditions(site).items():

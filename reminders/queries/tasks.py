@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reminders.audit_actions import Action
 from reminders.queries import explanations, readings
 from reminders.store import Database
 from reminders.store.database.engine import Transaction
@@ -17,8 +18,9 @@ from reminders.store.database.schema import (
     tasks,
 )
 from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.oncall import alarms
 from reminders.store.replies import readings_of
-from reminders.store.tasks import OPEN, Event, NoSuchTask, Task, alarms, by_number, latest_by_key, listed, story
+from reminders.store.tasks import OPEN, Event, NoSuchTask, Task, by_number, latest_by_key, listed, story
 from reminders.task_kinds import KINDS
 
 __all__ = [
@@ -82,7 +84,7 @@ def opened_as_json(one: Task, story_of_it: list[Event], now: datetime) -> dict[s
                 "at": event.at,
                 "what": event.what,
                 "who": event.who,
-                "detail": event.detail,
+                "detail": explanations.detail(event),
                 "words": event.words,
                 "rules": list(event.rules),
                 "text": str(event.text_id) if event.text_id is not None else None,
@@ -198,7 +200,7 @@ def show(
         task = by_number(tx, number, sites)
         if task is None:
             raise NoSuchTask(number)
-        notes.add("task read", "tasks", number)
+        notes.add(Action.TASK_READ, "tasks", number)
         return task, story(tx, number)
 
     return readings.read(database, look, now, who=who)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from reminders import plans, store
+from reminders.audit_actions import Action
 from reminders.lifecycle import SET_ASIDE
 from reminders.queries import readings, tasks
 from reminders.queries.listing import KnownAs, known_as
@@ -71,7 +72,7 @@ class NextText:
     name: str | None = field(repr=False)
 
 
-READ = "board read"
+READ = Action.BOARD_READ
 MOST_TASKS = 50
 
 

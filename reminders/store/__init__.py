@@ -6,7 +6,7 @@ for each thing that is asked about; no one else builds a statement.
 
 from sqlalchemy.engine import Row
 
-from reminders.store import people, replies, tasks
+from reminders.store import oncall, people, replies, tasks
 from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.database.migrate import WrongSchema, check, check_again, current, head, migrate
 from reminders.store.database.sealing import Ring, Unreadable
@@ -40,6 +40,7 @@ __all__ = [
     "head",
     "job_runs",
     "migrate",
+    "oncall",
     "outcomes",
     "people",
     "plans",

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.audit_actions import Action
 from reminders.settings import Settings
 from reminders.store.database.engine import Database, Transaction
 from reminders.store.database.ids import new_id
@@ -297,7 +298,7 @@ _VERIFY = (
 )
 
 
-def recorded_at(tx: Transaction, table: str, row_id: int, *what: str) -> datetime | None:
+def recorded_at(tx: Transaction, table: str, row_id: int, *what: Action) -> datetime | None:
     """When that, or one of these, was last put on record about a row."""
     mine = (audit.c["table"] == table, audit.c.row_id == row_id, audit.c.what.in_(what))
     last: datetime | None = tx.value(sa.select(audit.c.at).where(*mine).order_by(audit.c.at.desc()).limit(1))

@@ -1,18 +1,20 @@
-"""What a person must do: tasks with their story, and the pages that call someone.
+"""What a person must do: tasks with their story.
 
 A task is found by its `key`, the natural name of what it is about: while one is open, the same cause adds to its story
 instead of opening another. Lock numbers, texts and attempts before tasks.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from itertools import starmap
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from reminders.lifecycle import HANDED_OVER, NOT_SURE_TO_BE_HEARD
+from reminders.lifecycle import HANDED_OVER
 from reminders.store.database.engine import Transaction
 from reminders.store.database.fast_path import Prepared
 from reminders.store.database.ids import new_id
@@ -20,7 +22,6 @@ from reminders.store.database.schema import (
     appointments,
     attempts,
     numbers,
-    pages,
     patients,
     plans,
     recipients,
@@ -34,55 +35,70 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import DataKey, Place
 from reminders.store.people import masked_of, recipients_of
 from reminders.store.replies import reading_of
+from reminders.task_kinds import CRISIS, HELD_TEXT, KINDS, UNVERIFIED, About, Cause, Happened, Kind, closed_by
 
 OPEN = "closed_at IS NULL"
-ESCALATING = "escalates_at IS NOT NULL"
-OPEN_PAGE = "accepted_at IS NULL AND dropped_at IS NULL"
 
 
+LONGEST_DETAIL = 200
 _GRAVEST = ("urgent", "soon", "normal")
 
 
 def open_task(
     tx: Transaction,
+    kind: Kind,
     *,
-    kind: str,
-    key: str,
-    urgency: str,
     site_id: int,
+    zone: str,
     now: datetime,
-    due_at: datetime,
+    visits: Iterable[datetime] = (),
+    until: datetime | None = None,
+    grave: bool = False,
     once: bool = False,
-    **about: int | None,
+    **about: Unpack[About],
 ) -> tuple[int, bool]:
-    """The open task of that key, made if there is none; its number, and whether it is new.
+    """The open task of that kind about that, made if there is none; its number, and whether it is new.
 
-    `about` are the rows it is about (`patient_id`, `number_id`, `plan_id`, `appointment_id`, `text_id`). With `once` a
-    closed task of that key counts too: what was dealt with does not come back. An open one whose time was later is now
-    due at `due_at`, and one that was less urgent is as urgent as this.
+    It is due by the rule of its kind, at a site in `zone`: `visits` are those it is about, after `until` it is of no
+    use. With `once` a closed task about that counts too: what was dealt with does not come back. An open one that was
+    due later, or less urgent, is due and as urgent as this.
     """
+    key = kind.key(**about)
+    urgency = "urgent" if grave else kind.urgency
+    due_at = (kind.grave if grave and kind.grave else kind.due).by(now, zone, visits=visits, until=until)
     found = tx.first(sa.select(tasks).where(tasks.c.key == key).order_by(tasks.c.id.desc()).limit(1).with_for_update())
     if found is not None and (found.closed_at is None or once):
         graver = _GRAVEST.index(urgency) < _GRAVEST.index(found.urgency)
         if found.closed_at is None and (due_at < found.due_at or graver):
             values = {"due_at": min(due_at, found.due_at)} | ({"urgency": urgency} if graver else {})
             tx.run(tasks.update().where(tasks.c.id == found.id).values(**values))
+        if kind.read and found.closed_at is None:
+            _unheard_again(tx, found.id, due_at)
         return found.id, False
     row = {
         "site_id": site_id,
-        "kind": kind,
+        "kind": kind.name,
         "key": key,
         "urgency": urgency,
         "opened_at": now,
         "due_at": due_at,
         "rings": 0,
         "step": 0,
-        **about,
+        **{name: value for name, value in about.items() if name in tasks.c},
     }
     made = tx.first(tasks.insert().values(**row).returning(tasks.c.id))
     assert made is not None
-    add_event(tx, made.id, now, what="opened", who="the service")
+    add_event(tx, made.id, now, Happened.OPENED)
     return made.id, True
+
+
+def _unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
+    """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
+
+    Its owner stays. One that was not taken keeps its time and its alarm.
+    """
+    taken = tasks.update().where(tasks.c.id == task_id, tasks.c.acknowledged_at.is_not(None))
+    tx.run(taken.values(acknowledged_at=None, due_at=due_at, rung_at=None, escalates_at=None, step=0))
 
 
 def opened_since(tx: Transaction, key: str, since: datetime) -> bool:
@@ -100,16 +116,16 @@ def add_event(
     tx: Transaction,
     task_id: int,
     now: datetime,
+    what: Happened,
+    values: Mapping[str, str | int] | None = None,
     *,
-    what: str,
-    who: str,
-    detail: str | None = None,
+    who: str = "the service",
     note: str | None = None,
     key: DataKey | None = None,
     reply_id: int | None = None,
     text_id: int | None = None,
 ) -> None:
-    """Append to a task's story. `detail` stands in the clear and names no one; `note` is sealed."""
+    """Append to a task's story. `values` stand in the clear and name no one; `note` is sealed."""
     event_id = new_id(now)
     place = Place("task_events", "note_sealed", event_id)
     sealed = tx.seal(place, note, key) if note else None
@@ -121,7 +137,7 @@ def add_event(
             "at": now,
             "what": what,
             "who": who[:64],
-            "detail": detail[:200] if detail else None,
+            "detail": _packed(values) if values else None,
             "note_sealed": sealed,
             "reply_id": reply_id,
             "text_id": text_id,
@@ -129,9 +145,52 @@ def add_event(
     )
 
 
-def lock_task(tx: Transaction, task_id: int) -> Row[Any] | None:
+def _packed(values: Mapping[str, str | int]) -> str:
+    """As JSON that fits its column: a long word loses its end before a story loses a line."""
+    for longest in (80, 40, 20):
+        cut = {name: value[:longest] if isinstance(value, str) else value for name, value in values.items()}
+        packed = json.dumps(cut, ensure_ascii=False)
+        if len(packed) <= LONGEST_DETAIL:
+            break
+    return packed
+
+
+def _unpacked(detail: str | None) -> Mapping[str, Any]:
+    """The values of what happened; 0.2.0 stored a sentence, which is what was `said`."""
+    if detail is None:
+        return {}
+    try:
+        values = json.loads(detail)
+    except ValueError:
+        values = None
+    return values if isinstance(values, dict) else {"said": detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A task that is locked for a change."""
+
+    id: int
+    kind: str
+    site_id: int
+    patient_id: int | None
+    due_at: datetime
+    owner: str | None
+    acknowledged_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    rings: int
+    rung_at: datetime | None
+    step: int
+
+
+_LOCKED: sa.Select[Any] = sa.select(*(tasks.c[one.name] for one in fields(Locked))).with_for_update()
+
+
+def lock_task(tx: Transaction, task_id: int) -> Locked | None:
     """One task, locked for a change."""
-    return tx.first(sa.select(tasks).where(tasks.c.id == task_id).with_for_update())
+    row = tx.first(_LOCKED.where(tasks.c.id == task_id))
+    return Locked(**row._mapping) if row is not None else None
 
 
 def number_of_task(tx: Transaction, task_id: int) -> int | None:
@@ -140,26 +199,42 @@ def number_of_task(tx: Transaction, task_id: int) -> int | None:
     return int(found) if found is not None else None
 
 
-def open_keys(tx: Transaction, kind: str) -> list[str]:
-    """The keys of the open tasks of that kind."""
-    query = sa.select(tasks.c.key).where(sa.text(OPEN), tasks.c.kind == kind)
+def open_keys(tx: Transaction, kind: Kind, site_id: int | None = None) -> list[str]:
+    """The keys of the open tasks of that kind, of a site or of all."""
+    query = sa.select(tasks.c.key).where(sa.text(OPEN), tasks.c.kind == kind.name)
+    if site_id is not None:
+        query = query.where(tasks.c.site_id == site_id)
+    return [row.key for row in tx.all(query.order_by(tasks.c.id))]
+
+
+def verified_since(tx: Transaction) -> list[str]:
+    """The keys of the open tasks about a number that no one had verified and someone has by now."""
+    query = sa.select(tasks.c.key).join(numbers, numbers.c.id == tasks.c.number_id)
+    query = query.where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == UNVERIFIED.name, numbers.c.verified_at.is_not(None))
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
 
 
 SPOKEN = ("reached", "rebooked")  # outcomes that say that someone spoke to the patient
 
 
-def calls_about(
-    tx: Transaction, kinds: Collection[str], *, patient_id: int, number_id: int, appointment_id: int | None
-) -> Sequence[Row[Any]]:
-    """Tasks of these kinds that make someone call a patient: id, appointment_id, due_at, closed_at.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A task that makes someone call a patient."""
+
+    id: int
+    due_at: datetime
+    closed_at: datetime | None
+
+
+def calls_about(tx: Transaction, *, patient_id: int, number_id: int, appointment_id: int | None) -> list[Call]:
+    """Tasks of the kinds that make someone call a patient.
 
     Open ones about the patient, or about their number where they name no one; and closed ones about this visit whose
     outcome says that someone spoke to the patient.
     """
-    return tx.all(
-        sa.select(tasks.c.id, tasks.c.appointment_id, tasks.c.due_at, tasks.c.closed_at)
-        .where(tasks.c.kind.in_(kinds))
+    rows = tx.all(
+        sa.select(tasks.c.id, tasks.c.due_at, tasks.c.closed_at)
+        .where(tasks.c.kind.in_([kind.name for kind in KINDS.values() if kind.calls]))
         .where(
             sa.or_(
                 tasks.c.patient_id == patient_id,
@@ -174,6 +249,7 @@ def calls_about(
         )
         .order_by(tasks.c.id)
     )
+    return list(starmap(Call, rows))
 
 
 def text_of_task(tx: Transaction, task_id: int) -> int | None:
@@ -187,7 +263,7 @@ def handed_over_after_all(tx: Transaction, site_id: int) -> list[str]:
     query = (
         sa.select(tasks.c.key)
         .join(texts, texts.c.id == tasks.c.text_id)
-        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
+        .where(tasks.c.kind == HELD_TEXT.name, sa.text(f"tasks.{OPEN}"), tasks.c.site_id == site_id)
         .where(texts.c.state.in_(HANDED_OVER))
     )
     return [row.key for row in tx.all(query.order_by(tasks.c.id))]
@@ -198,19 +274,19 @@ def about_released(tx: Transaction, number_ids: Collection[int]) -> list[int]:
     query = (
         sa.select(tasks.c.id)
         .join(texts, texts.c.id == tasks.c.text_id)
-        .where(tasks.c.kind == "held_text", sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
+        .where(tasks.c.kind == HELD_TEXT.name, sa.text(f"tasks.{OPEN}"), tasks.c.number_id.in_(number_ids))
         .where(texts.c.state == "scheduled", texts.c.held.is_(None))
     )
     return [row.id for row in tx.all(query)]
 
 
-def tell_stopped(tx: Transaction, text_ids: Collection[int], why: str, now: datetime) -> None:
+def tell_stopped(tx: Transaction, text_ids: Collection[int], reason: str, now: datetime) -> None:
     """Texts do not go after all: the open tasks that hold them say why, and stay open for a person to phone."""
     query = sa.select(tasks.c.id, tasks.c.text_id).where(
-        tasks.c.kind == "held_text", sa.text(OPEN), tasks.c.text_id.in_(text_ids)
+        tasks.c.kind == HELD_TEXT.name, sa.text(OPEN), tasks.c.text_id.in_(text_ids)
     )
     for row in tx.all(query):
-        add_event(tx, row.id, now, what="not sent", who="the service", detail=why, text_id=row.text_id)
+        add_event(tx, row.id, now, Happened.NOT_SENT, {"reason": reason}, text_id=row.text_id)
 
 
 def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
@@ -218,16 +294,19 @@ def change_task(tx: Transaction, task_id: int, **values: Any) -> None:
     tx.run(tasks.update().where(tasks.c.id == task_id).values(**values))
 
 
-def close_by_key(tx: Transaction, keys: Collection[str], now: datetime, *, outcome: str, why: str) -> int:
-    """Close open tasks whose cause is gone by itself; how many."""
-    rows = tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update())
-    for row in rows:
-        change_task(tx, row.id, closed_at=now, outcome=outcome, escalates_at=None)
-        add_event(tx, row.id, now, what="closed", who="the service", detail=why)
-    return len(rows)
+def close_by_key(tx: Transaction, keys: Collection[str], cause: Cause, now: datetime, **values: int) -> None:
+    """Close the open ones of these tasks, for there is nothing left to do; `values` are the numbers of the cause."""
+    for row in tx.all(sa.select(tasks.c.id).where(tasks.c.key.in_(keys), sa.text(OPEN)).with_for_update()):
+        change_task(tx, row.id, closed_at=now, outcome=cause.outcome, escalates_at=None)
+        add_event(tx, row.id, now, Happened.CLOSED, {"cause": cause.code, **values})
 
 
-_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis")
+def close_all(tx: Transaction, cause: Cause, now: datetime, about: Iterable[About]) -> None:
+    """Close the open tasks about each of these, of every kind that such a cause closes by itself."""
+    close_by_key(tx, [kind.key(**one) for one in about for kind in closed_by(cause)], cause, now)
+
+
+_CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name)
 ANY_CRISIS = _CRISIS.exists()
 _IN_CRISIS = Prepared(_CRISIS)
 
@@ -243,174 +322,8 @@ def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collect
     return there & set(number_ids), {row.patient_id for row in tx.all(own)}
 
 
-def lost_answers(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Answers to someone in danger that did not reach them and of which no one was told: task_id, text_id, state,
-    error_code. Only of open tasks of the last day.
-    """
-    told = task_events.alias("told")
-    known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == "answer lost")
-    of_last = (
-        sa.select(attempts.c.error_code)
-        .where(attempts.c.text_id == texts.c.id)
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, of_last.label("error_code"))
-        .join(texts, texts.c.id == task_events.c.text_id)
-        .join(tasks, tasks.c.id == task_events.c.task_id)
-        .where(task_events.c.what == "answered", task_events.c.at > now - timedelta(days=1))
-        .where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == "crisis", ~known.exists())
-        .where(texts.c.state.in_(NOT_SURE_TO_BE_HEARD))
-        .order_by(task_events.c.id)
-    )
-    return tx.all(query)
-
-
-# Paging.
-
-
-def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew: bool) -> tuple[int, int]:
-    """Ring a task's alarm once more; which ring it is, and the step at which it stands.
-
-    One that no one has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
-    An acknowledged one rings as if no one had if `again`, with a clock of its own; else its clock stays off.
-    """
-    row = lock_task(tx, task_id)
-    assert row is not None
-    ringing = row.rung_at is not None and row.acknowledged_at is None
-    values: dict[str, Any] = {"rings": row.rings + 1}
-    if not ringing and (anew or row.rung_at is None):
-        values |= {"rung_at": now, "step": 0, "acknowledged_at": None, "escalates_at": now + every}
-    change_task(tx, task_id, **values)
-    return row.rings + 1, row.step if ringing else 0
-
-
-def call(tx: Transaction, task_id: int, contacts: Iterable[str], now: datetime, *, ring_number: int, step: int) -> None:
-    """Put pages to these contacts of the rota into the outbox."""
-    for contact in contacts:
-        tx.insert_new(
-            pages,
-            {
-                "id": new_id(now),
-                "task_id": task_id,
-                "ring": ring_number,
-                "step": step,
-                "contact": contact[:80],
-                "due_at": now,
-                "tries": 0,
-            },
-        )
-
-
-def escalating(tx: Transaction, now: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Tasks that no one acknowledged in time, locked; the next step is due."""
-    query = sa.select(tasks).where(sa.text(ESCALATING), tasks.c.escalates_at <= now, sa.text(OPEN))
-    return tx.all(query.order_by(tasks.c.escalates_at).limit(limit).with_for_update(skip_locked=True))
-
-
-def overdue_unheard(tx: Transaction, now: datetime, kinds: Collection[str], limit: int = 200) -> Sequence[Row[Any]]:
-    """Open tasks that are due, that no one has heard, and for which no one was called: urgent ones, and of `kinds`.
-
-    Locked; each with the zone of its site and `discharged_on`, the latest discharge of anyone on its number.
-    """
-    latest = (
-        sa.select(sa.func.max(plans.c.discharged_on))
-        .select_from(recipients)
-        .join(plans, plans.c.patient_id == recipients.c.patient_id)
-        .where(recipients.c.number_id == tasks.c.number_id)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(tasks.c.id, tasks.c.kind, tasks.c.urgency, sites.c.zone, latest.label("discharged_on"))
-        .join(sites, sites.c.id == tasks.c.site_id)
-        .where(sa.text(f"tasks.{OPEN}"), tasks.c.due_at <= now, tasks.c.rung_at.is_(None))
-        .where(tasks.c.acknowledged_at.is_(None))
-        .where(tasks.c.number_id.is_not(None), sa.or_(tasks.c.urgency == "urgent", tasks.c.kind.in_(kinds)))
-        .order_by(tasks.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=tasks)
-    )
-    return tx.all(query)
-
-
-def unheard_again(tx: Transaction, task_id: int, due_at: datetime) -> None:
-    """More was written to a task that someone has taken: what is new in it no one has heard, and it is due at `due_at`.
-
-    Its owner stays. One that was not taken keeps its time and its alarm.
-    """
-    taken = tasks.update().where(tasks.c.id == task_id, tasks.c.acknowledged_at.is_not(None))
-    tx.run(taken.values(acknowledged_at=None, due_at=due_at, rung_at=None, escalates_at=None, step=0))
-
-
-def stop_calling(tx: Transaction, task_id: int, now: datetime) -> None:
-    """Drop the pages of a task that were not taken yet: someone has it in hand."""
-    tx.run(pages.update().where(pages.c.task_id == task_id, sa.text(OPEN_PAGE)).values(dropped_at=now))
-
-
-def take_pages(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 100) -> Sequence[Row[Any]]:
-    """Pages to send now: id, task_id, contact, tries, step; no one else takes them before `busy_until`."""
-    query = sa.select(pages).where(sa.text(OPEN_PAGE), pages.c.due_at <= now).order_by(pages.c.due_at)
-    rows = tx.all(query.limit(limit).with_for_update(skip_locked=True))
-    taken = pages.update().where(pages.c.id.in_([row.id for row in rows]))
-    tx.run(taken.values(due_at=busy_until, tries=pages.c.tries + 1))
-    return rows
-
-
-def note_page(tx: Transaction, page: Row[Any], now: datetime, *, accepted: bool, again_at: datetime) -> None:
-    """What came of a page: taken by the contact's service, or to be tried again."""
-    mine = pages.update().where(pages.c.id == page.id, pages.c.accepted_at.is_(None))
-    if not tx.run(mine.values(accepted_at=now) if accepted else mine.values(due_at=again_at)):
-        return
-    if accepted or page.tries == 0:
-        what = "paged" if accepted else "page not taken"
-        add_event(tx, page.task_id, now, what=what, who="the service", detail=page.contact)
-
-
-def drop_page(tx: Transaction, page: Row[Any], now: datetime) -> None:
-    """A page to someone who is not on the rota any more."""
-    tx.run(pages.update().where(pages.c.id == page.id).values(dropped_at=now))
-
-
-def with_lost_answers(tx: Transaction, task_ids: Collection[int]) -> set[int]:
-    """Of these tasks those whose latest answer is known not to have reached anyone."""
-    query = (
-        sa.select(task_events.c.task_id, task_events.c.what)
-        .where(task_events.c.task_id.in_(task_ids), task_events.c.what.in_(("answered", "answer lost")))
-        .order_by(task_events.c.id)
-    )
-    latest = {row.task_id: row.what for row in tx.all(query)}
-    return {task_id for task_id, what in latest.items() if what == "answer lost"}
-
-
-def unaccepted_pages(tx: Transaction) -> int:
-    """How many pages no one's service has taken after the first try."""
-    query = sa.select(sa.func.count()).select_from(pages).where(sa.text(OPEN_PAGE), pages.c.tries > 0)
-    return int(tx.value(query))
-
-
 class NoSuchTask(LookupError):  # ruff: ignore[error-suffix-on-exception-name]  it says what is the matter
     """There is no task of that number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alarms:
-    """Urgent tasks that no one has acknowledged: how many, and since when the first of them rings."""
-
-    count: int
-    since: datetime | None
-
-
-def alarms(tx: Transaction, sites: Collection[int] | None = None) -> Alarms:
-    """What rings now, at these sites or at all."""
-    since = sa.func.min(sa.func.coalesce(tasks.c.rung_at, tasks.c.opened_at), type_=tasks.c.opened_at.type)
-    query = sa.select(sa.func.count().label("open"), since.label("since")).select_from(tasks)
-    if sites is not None:
-        query = query.where(tasks.c.site_id.in_(sites))
-    row = tx.first(query.where(sa.text(OPEN), tasks.c.urgency == "urgent", tasks.c.acknowledged_at.is_(None)))
-    assert row is not None
-    return Alarms(row.open, row.since)
 
 
 def open_by_urgency(tx: Transaction, sites: Collection[int] | None = None) -> dict[str, int]:
@@ -462,7 +375,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a task's story. `words` are an inbound text or a note: personal.
+    """One line of a task's story: what happened (one of `Happened`), with its values.
+
+    `words` are an inbound text or a note: personal.
 
     `text_id` names a text of ours, with its wording, state, reason, and the code that its last attempt met.
     """
@@ -470,7 +385,7 @@ class Event:
     at: datetime
     what: str
     who: str
-    detail: str | None
+    values: Mapping[str, Any]
     words: str | None = field(repr=False)
     rules: tuple[str, ...]
     text_id: int | None
@@ -528,11 +443,21 @@ def listed(
     return _read(tx, tx.all(query), sites)
 
 
-def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Row[Any]]:
-    """Key → the latest task of that key: id, key, due_at, closed_at, outcome."""
-    columns = (tasks.c.id, tasks.c.key, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
-    query = sa.select(*columns).where(tasks.c.key.in_(keys))
-    return {row.key: row for row in tx.all(query.order_by(tasks.c.id))}
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The latest task of a key."""
+
+    id: int
+    due_at: datetime
+    closed_at: datetime | None
+    outcome: str | None
+
+
+def latest_by_key(tx: Transaction, keys: Collection[str]) -> dict[str, Latest]:
+    """Key → the latest task of that key."""
+    query = sa.select(tasks.c.key, tasks.c.id, tasks.c.due_at, tasks.c.closed_at, tasks.c.outcome)
+    rows = tx.all(query.where(tasks.c.key.in_(keys)).order_by(tasks.c.id))
+    return {row.key: Latest(row.id, row.due_at, row.closed_at, row.outcome) for row in rows}
 
 
 def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = None) -> Task | None:
@@ -579,7 +504,7 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
                 at=row.at,
                 what=row.what,
                 who=row.who,
-                detail=row.detail,
+                values=_unpacked(row.detail),
                 words=said,
                 rules=reading_of(tx, row.reply_id, row.reading_sealed).rules if row.reading_sealed is not None else (),
                 text_id=row.text_id,

@@ -363,6 +363,8 @@ class Run:
         if self.plan.postgresql is None:
             usable.pop("PostgreSQL", None)
         what = self.random.choices(list(usable), list(usable.values()))[0]
+        if "PostgreSQL" in usable and not self.kills:
+            what = "PostgreSQL"  # the first, so that the shortest run has one
         workers = [name for name in sorted(self.alive) if name.startswith("worker") and name not in self.frozen]
         if what == "PostgreSQL":
             self._stop_database()

@@ -14,6 +14,7 @@ from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 
 _READING = frozenset({"look", "people"})
 _CARING = _READING | {"plan", "answer", "pause"}
@@ -137,7 +138,7 @@ def invite(
         if staff_id is None:
             raise Refused(f"The login {login} is taken")
         store.accounts.grant(tx, staff_id, site_id, role, now)
-        _note(tx, staff_id, "staff invited", now, who=who, after=f"{role} at {site or 'every site'}")
+        _note(tx, staff_id, Action.STAFF_INVITED, now, who=who, after=f"{role} at {site or 'every site'}")
         return _invitation(tx, staff_id, login, now)
 
     return context.database.write(work)
@@ -167,7 +168,7 @@ def set_role(
             store.accounts.grant(tx, member.id, site_id, role, now)
         where = site or "every site"
         said = {"before": before and f"{before} at {where}", "after": f"{role or 'nothing'} at {where}"}
-        _note(tx, member.id, "role changed", now, who=who, **said)
+        _note(tx, member.id, Action.ROLE_CHANGED, now, who=who, **said)
 
     context.database.write(work, again=True)
 
@@ -184,7 +185,7 @@ def end_access(context: AppContext, login: str, now: datetime, *, who: str) -> N
         store.accounts.change(tx, member.id, ended_at=now, invited=None, invited_until=None)
         signed_in = store.accounts.end(tx, now, staff_id=member.id)
         keys = store.accounts.end_keys(tx, member.id, now)
-        _note(tx, member.id, "access ended", now, who=who, after=f"sign-ins: {signed_in}, keys: {keys}")
+        _note(tx, member.id, Action.ACCESS_ENDED, now, who=who, after=f"sign-ins: {signed_in}, keys: {keys}")
 
     context.database.write(work, again=True)
 
@@ -203,7 +204,7 @@ def reset(context: AppContext, login: str, now: datetime, *, who: str, factor: b
             store.accounts.change(tx, member.id, totp_sealed=None, totp_step=None, enrolled_at=None)
             store.accounts.keep_recovery_codes(tx, member.id, (), now)
         store.accounts.end(tx, now, staff_id=member.id)
-        what = "password and second factor reset" if factor else "password reset"
+        what = Action.PASSWORD_AND_SECOND_FACTOR_RESET if factor else Action.PASSWORD_RESET
         _note(tx, member.id, what, now, who=who, before="access had ended" if member.ended_at else None)
         return _invitation(tx, member.id, member.login, now)
 
@@ -216,7 +217,7 @@ def end_sign_ins(context: AppContext, login: str, now: datetime, *, who: str) ->
     def work(tx: store.Transaction) -> int:
         member = _member(tx, login)
         ended = store.accounts.end(tx, now, staff_id=member.id)
-        _note(tx, member.id, "sign-ins ended", now, who=who, after=str(ended))
+        _note(tx, member.id, Action.SIGN_INS_ENDED, now, who=who, after=str(ended))
         return ended
 
     return context.database.write(work, again=True)
@@ -262,7 +263,7 @@ def set_shortcuts(context: AppContext, actor: Actor, now: datetime, *, on: bool)
 
     def work(tx: store.Transaction) -> None:
         store.accounts.change(tx, actor.id, shortcuts=on)
-        _note(tx, actor.id, "shortcuts switched", now, who=actor.who, after="on" if on else "off")
+        _note(tx, actor.id, Action.SHORTCUTS_SWITCHED, now, who=actor.who, after="on" if on else "off")
 
     context.database.write(work, again=True)
 
@@ -351,7 +352,7 @@ def _keep_one(administrators: Mapping[int, bool], staff_id: int) -> None:
 def _note(
     tx: store.Transaction,
     staff_id: int,
-    what: str,
+    what: Action,
     now: datetime,
     *,
     who: str,

@@ -16,6 +16,7 @@ from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.store import Row
 
 SCOPES = {
@@ -115,7 +116,7 @@ def make(
             made_by=maker,
             expires_at=expires_at,
         )
-        store.audit_log.note(tx, who=who, what="API key made", table="api_keys", row=key_id, now=now, after=prefix)
+        store.audit_log.note(tx, who=who, what=Action.API_KEY_MADE, table="api_keys", row=key_id, now=now, after=prefix)
         return Made(prefix, f"rk_{prefix}_{secret}")
 
     return context.database.write(work)
@@ -136,7 +137,9 @@ def end(context: AppContext, prefix: str, now: datetime, *, who: str) -> bool | 
         if row.ended_at is not None:
             return False
         store.api_keys.change(tx, row.id, ended_at=now)
-        store.audit_log.note(tx, who=who, what="API key ended", table="api_keys", row=row.id, now=now, after=prefix)
+        store.audit_log.note(
+            tx, who=who, what=Action.API_KEY_ENDED, table="api_keys", row=row.id, now=now, after=prefix
+        )
         return True
 
     return context.database.write(work, again=True)

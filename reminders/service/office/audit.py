@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.store.office.audit import Head
 
 SETTLED_AFTER = timedelta(seconds=10)  # by then a transaction that was under way has written its row
@@ -82,7 +83,9 @@ def note_verified(context: AppContext, verdict: Verdict, now: datetime, *, who: 
     """Put on record that someone walked along the chain, and what came out."""
     said = "whole" if verdict.ok else "; ".join(verdict.problems)
     context.database.write(
-        lambda tx: store.audit_log.note(tx, who=who, what="audit verified", table="audit", row=0, now=now, after=said),
+        lambda tx: store.audit_log.note(
+            tx, who=who, what=Action.AUDIT_VERIFIED, table="audit", row=0, now=now, after=said
+        ),
         again=True,
     )
 

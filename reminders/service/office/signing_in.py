@@ -30,6 +30,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.office import accounts
 from reminders.service.office.accounts import Actor, mark
 from reminders.store.database.sealing import Place
@@ -185,7 +186,7 @@ def sign_in(
         raise
     if member is None or not right:
         staff_id = 0 if member is None else member.id
-        context.database.write(lambda tx: _note(tx, "a stranger", "sign-in refused", staff_id, now), again=True)
+        context.database.write(lambda tx: _note(tx, "a stranger", Action.SIGN_IN_REFUSED, staff_id, now), again=True)
         return None
 
     def work(tx: store.Transaction) -> str:
@@ -211,7 +212,7 @@ def prove(context: AppContext, token: str, code: str, now: datetime) -> str | No
         sign_in, member = _half(context, tx, token, now)
         how = _show(context, tx, member, code, now)
         if how is None:
-            _note(tx, "a stranger", "second factor refused", member.id, now)
+            _note(tx, "a stranger", Action.SECOND_FACTOR_REFUSED, member.id, now)
             return None
         _forgive(context, tx, tried, _FACTOR, str(member.id))
         return _signed_in(tx, sign_in.id, member, now, how)
@@ -284,7 +285,7 @@ def enrol(context: AppContext, token: str, sealed: str, code: str, now: datetime
         store.accounts.keep_factor(tx, member.id, secret, step, now)
         store.accounts.keep_recovery_codes(tx, member.id, [_keyed(context, "recovery", one) for one in codes], now)
         _forgive(context, tx, tried, _FACTOR, str(member.id))
-        _note(tx, f"staff:{member.login}", "second factor set up", member.id, now)
+        _note(tx, f"staff:{member.login}", Action.SECOND_FACTOR_SET_UP, member.id, now)
         return _signed_in(tx, sign_in.id, member, now, "new second factor")
 
     fresh = context.database.write(work)
@@ -315,7 +316,7 @@ def take_up(context: AppContext, token: str, password: str, now: datetime, *, wh
             raise LookupError("the invitation does not hold")
         store.accounts.change(tx, member.id, password=hashed, invited=None, invited_until=None)
         store.accounts.end(tx, now, staff_id=member.id)
-        _note(tx, f"staff:{member.login}", "password chosen", member.id, now)
+        _note(tx, f"staff:{member.login}", Action.PASSWORD_CHOSEN, member.id, now)
         return Half(_begin(tx, member.id, now, where), member.enrolled_at is not None)
 
     return context.database.write(work)
@@ -393,7 +394,7 @@ def open_for(tx: store.Transaction, member: store.Row[Any], now: datetime, *, wh
     token = secrets.token_urlsafe(32)
     store.accounts.begin(tx, member.id, mark(token), now, where=where, proved=True)
     store.accounts.change(tx, member.id, seen_at=now)
-    _note(tx, f"staff:{member.login}", "signed in", member.id, now, after=how)
+    _note(tx, f"staff:{member.login}", Action.SIGNED_IN, member.id, now, after=how)
     return token
 
 
@@ -407,7 +408,7 @@ def _signed_in(tx: store.Transaction, sign_in_id: int, member: store.Row[Any], n
     token = secrets.token_urlsafe(32)
     store.accounts.prove(tx, sign_in_id, mark(token), now)
     store.accounts.change(tx, member.id, seen_at=now)
-    _note(tx, f"staff:{member.login}", "signed in", member.id, now, after=how)
+    _note(tx, f"staff:{member.login}", Action.SIGNED_IN, member.id, now, after=how)
     return token
 
 
@@ -423,7 +424,7 @@ def sign_out(context: AppContext, token: str, now: datetime) -> None:
             return
         member = store.accounts.by_id(tx, sign_in.staff_id)
         assert member is not None
-        _note(tx, f"staff:{member.login}", "signed out", member.id, now)
+        _note(tx, f"staff:{member.login}", Action.SIGNED_OUT, member.id, now)
 
     context.database.write(work, again=True)
 
@@ -433,7 +434,7 @@ def end_others(context: AppContext, actor: Actor, now: datetime) -> int:
 
     def work(tx: store.Transaction) -> int:
         ended = store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
-        _note(tx, actor.who, "other sign-ins ended", actor.id, now, after=str(ended))
+        _note(tx, actor.who, Action.OTHER_SIGN_INS_ENDED, actor.id, now, after=str(ended))
         return ended
 
     return context.database.write(work, again=True)
@@ -452,7 +453,7 @@ def change_password(context: AppContext, actor: Actor, new: str, now: datetime) 
     def work(tx: store.Transaction) -> None:
         store.accounts.change(tx, actor.id, password=hashed)
         store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
-        _note(tx, actor.who, "password changed", actor.id, now)
+        _note(tx, actor.who, Action.PASSWORD_CHANGED, actor.id, now)
 
     context.database.write(work, again=True)
 
@@ -486,7 +487,7 @@ def change_factor(context: AppContext, actor: Actor, sealed: str, code: str, now
         store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(context, "recovery", one) for one in codes], now)
         store.accounts.end(tx, now, staff_id=actor.id, but=actor.sign_in_id)
         _forgive(context, tx, tried, _FACTOR, str(actor.id))
-        _note(tx, actor.who, "second factor changed", actor.id, now)
+        _note(tx, actor.who, Action.SECOND_FACTOR_CHANGED, actor.id, now)
         return True
 
     return _in_groups(codes) if context.database.write(work) else None
@@ -502,7 +503,7 @@ def new_recovery_codes(context: AppContext, actor: Actor, now: datetime) -> list
 
     def work(tx: store.Transaction) -> None:
         store.accounts.keep_recovery_codes(tx, actor.id, [_keyed(context, "recovery", one) for one in codes], now)
-        _note(tx, actor.who, "recovery codes made", actor.id, now)
+        _note(tx, actor.who, Action.RECOVERY_CODES_MADE, actor.id, now)
 
     context.database.write(work, again=True)
     return _in_groups(codes)
@@ -518,7 +519,7 @@ def confirm(context: AppContext, actor: Actor, password: str, code: str, now: da
     def work(tx: store.Transaction) -> bool:
         member = store.accounts.by_id(tx, actor.id)
         if not right or member is None or _show(context, tx, member, code, now) is None:
-            _note(tx, actor.who, "confirmation refused", actor.id, now)
+            _note(tx, actor.who, Action.CONFIRMATION_REFUSED, actor.id, now)
             return False
         _forgive(context, tx, tried, _FACTOR, str(actor.id))
         return True
@@ -647,6 +648,6 @@ def _same(one: str, other: str) -> bool:
 
 
 def _note(
-    tx: store.Transaction, who: str, what: str, staff_id: int, now: datetime, *, after: str | None = None
+    tx: store.Transaction, who: str, what: Action, staff_id: int, now: datetime, *, after: str | None = None
 ) -> None:
     store.audit_log.note(tx, who=who, what=what, table="staff", row=staff_id, now=now, after=after)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.settings import SendingSettings, SiteSettings, TwilioSettings, explained, origin
 
 FIELDS = ("key", "alias", "phone", "line24", "zone", "region", "quiet_from", "quiet_to", "sender", "pace")
@@ -138,7 +139,7 @@ def add(context: AppContext, fields: Mapping[str, str], now: datetime, *, who: s
         if site_id is None:
             raise Refused({"key": "There is a site of this key already"})
         store.people.keep_sender(tx, site_id, sender, pace, now)
-        _note(tx, site_id, "site made", now, who, after=values | {"sender": sender, "pace": pace})
+        _note(tx, site_id, Action.SITE_MADE, now, who, after=values | {"sender": sender, "pace": pace})
         return str(values["key"])
 
     return context.database.write(work)
@@ -165,7 +166,7 @@ def change(
         before = {name: row._mapping[name] for name in values}
         store.people.change_site(tx, row.id, **values)
         store.people.keep_sender(tx, row.id, sender, pace, now)
-        _note(tx, row.id, "site changed", now, who, before=before, after=values | {"sender": sender, "pace": pace})
+        _note(tx, row.id, Action.SITE_CHANGED, now, who, before=before, after=values | {"sender": sender, "pace": pace})
         return True
 
     return context.database.write(work)
@@ -226,13 +227,15 @@ def set_closure(
             return False
         added = sorted(set(row.added_closures) | {day} if closed else set(row.added_closures) - {day})
         store.people.change_site(tx, row.id, closures=sorted(after), added_closures=added)
-        what = "closure added" if closed else "closure taken back"
+        what = Action.CLOSURE_ADDED if closed else Action.CLOSURE_TAKEN_BACK
         _note(tx, row.id, what, now, who, after={"day": day})
         return True
 
     return context.database.write(work, again=True)
 
 
-def _note(tx: store.Transaction, site_id: int, what: str, now: datetime, who: str, **values: Mapping[str, Any]) -> None:
+def _note(
+    tx: store.Transaction, site_id: int, what: Action, now: datetime, who: str, **values: Mapping[str, Any]
+) -> None:
     before, after = (json.dumps(values.get(name), sort_keys=True) for name in ("before", "after"))
     store.audit_log.note(tx, who=who, what=what, table="sites", row=site_id, now=now, before=before, after=after)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.operations import presence
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
@@ -19,6 +20,7 @@ from reminders.service.tasks import oncall
 from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
 from reminders.store.operations.backup import BadBackup, Left
+from reminders.task_kinds import DROPPED, RELEASED, RESTORED, Happened
 
 __all__ = ["Backup", "BadBackup", "Left", "Restored", "decide", "log", "open_doubts", "take"]
 
@@ -56,7 +58,7 @@ def take(context: AppContext, target: Path, now: datetime, *, who: str, keep: in
 
     def note(tx: store.Transaction) -> None:
         store.backup.set_mark(tx, store.backup.TAKEN, now)
-        store.audit_log.note(tx, who=who, what="backup taken", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what=Action.BACKUP_TAKEN, table="marks", row=0, now=now)
 
     context.database.write(note, again=True)
     old = store.backup.old_ones(folder, suffix, keep) if folder is not None and keep else []
@@ -181,11 +183,12 @@ def _guard(context: AppContext, database: store.Database, now: datetime, who: st
         store.people.keep_default_site(tx, context.settings, now)  # also a sender that is new since is to rest
         doubted = store.backup.restored(tx, backup_at, now)
         task_id = outcomes.tell_of_restore(tx, now)
-        detail = f"the backup is of {backup_at:%Y-%m-%d %H:%M} UTC; {doubted} texts are looked up"
-        store.tasks.add_event(tx, task_id, now, what="restored", who=who, detail=detail)
+        store.tasks.add_event(
+            tx, task_id, now, Happened.RESTORED, {"backup_at": backup_at.isoformat(), "texts": doubted}, who=who
+        )
         oncall.ring(context, tx, task_id, now)
         store.accounts.end(tx, now)  # a sign-in that was ended since the backup must not hold again
-        store.audit_log.note(tx, who=who, what="restored", table="marks", row=0, now=now)
+        store.audit_log.note(tx, who=who, what=Action.RESTORED, table="marks", row=0, now=now)
         return backup_at, doubted
 
     return database.write(work)
@@ -211,12 +214,12 @@ def decide(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
 
     def work(tx: store.Transaction) -> int:
         many = store.backup.end_left(tx, now, drop=drop)
-        outcome = "dropped" if drop else "released"
+        cause = DROPPED if drop else RELEASED
         if not store.backup.in_doubt(tx):
-            why = f"{many} texts {outcome}"
-            store.tasks.close_by_key(tx, [store.backup.RESTORED], now, outcome=outcome, why=why)
+            store.tasks.close_by_key(tx, [RESTORED.key()], cause, now, texts=many)
         site = store.people.all_sites(tx)[0]
-        store.audit_log.note(tx, who=who, what=f"restored texts {outcome}", table="sites", row=site.id, now=now)
+        what = Action.RESTORED_TEXTS_DROPPED if drop else Action.RESTORED_TEXTS_RELEASED
+        store.audit_log.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
         return many
 
     return context.database.write(work, again=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from reminders import clock, languages, store, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.plans import is_fictional
 from reminders.service.office import heads
 from reminders.service.operations import presence, proxies
@@ -123,7 +124,7 @@ def status(context: AppContext, now: datetime) -> Status:
                 f"{depth.unreadable} texts are held: what is stored of them cannot be read (reminders doctor)"
             )
         troubles += [f"sending is paused for the site {site.key}" for site in store.people.paused_sites(tx)]
-        alarms, pages = store.tasks.alarms(tx), store.tasks.unaccepted_pages(tx)
+        alarms, pages = store.oncall.alarms(tx), store.oncall.unaccepted_pages(tx)
         if alarms.since is not None:
             minutes = (now - alarms.since).total_seconds() / 60
             troubles.append(
@@ -169,7 +170,7 @@ def pause_site(context: AppContext, key: str | None, now: datetime, *, pause: bo
             return None
         changed = store.people.pause_site(tx, site.id, now if pause else None) == 1
         if changed:
-            what = "sending paused" if pause else "sending resumed"
+            what = Action.SENDING_PAUSED if pause else Action.SENDING_RESUMED
             store.audit_log.note(tx, who=who, what=what, table="sites", row=site.id, now=now)
         return changed
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reminders import store
+from reminders import store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.people.reader_case import Refused
 from reminders.service.planning.replanning import replan
 from reminders.store import Row
@@ -43,7 +44,7 @@ def hold(
     def work(tx: store.Transaction, row: Row[Any]) -> bool:
         changed = store.retention.set_hold(tx, row.id, held=on)
         if changed:
-            _note(tx, row, "legal hold" if on else "legal hold ended", now, who=who)
+            _note(tx, row, Action.LEGAL_HOLD if on else Action.LEGAL_HOLD_ENDED, now, who=who)
             if not on:
                 store.backup.forget_mark(tx, _PURGED)  # what was passed over has its turn
         return changed
@@ -69,7 +70,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         standing = store.attention.open_tasks_of(tx, row.id)
         theirs = [one for one in numbers if not set(store.people.patients_on(tx, one)) - {row.id}]
         in_crisis, _ = store.tasks.in_crisis(tx, theirs, [])
-        if in_crisis or any(task.kind in {"crisis", "supervisor"} for task in standing):
+        if in_crisis or any(task.kind in {task_kinds.CRISIS.name, task_kinds.SUPERVISOR.name} for task in standing):
             raise Refused("someone may be in danger: close that task first")
         if store.retention.is_under_way(tx, row.id):
             raise Refused("a text is on its way, or it is not known yet whether it went; try again in an hour")
@@ -81,12 +82,12 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         store.api_keys.empty_answers(tx, _GONE, 410)
         retracted = store.texts.retract_all(tx, [reader.id for reader in store.people.recipients_of(tx, row.id)])
         keys = [task.key for task in standing]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the person was erased")
+        store.tasks.close_by_key(tx, keys, task_kinds.ERASED, now)
         others = {other for number in numbers for other in store.people.patients_on(tx, number)} - {row.id}
         store.retention.erase(tx, row, numbers, now, trace[-1].is_within)
         if others:  # they share the caps of a number
             replan(context, tx, others, now)
-        _note(tx, row, store.audit.ERASED, now, who=who)  # so that the values which are gone are no tampering
+        _note(tx, row, Action.PATIENT_ERASED, now, who=who)  # so that the values which are gone are no tampering
         return Erased(retracted, f"erased-{row.id}", at_twilio)
 
     done = _about(context, patient, site, work)
@@ -168,7 +169,7 @@ def _about(
     return context.database.write(found, again=True)
 
 
-def _note(tx: store.Transaction, row: Row[Any], what: str, now: datetime, *, who: str) -> None:
+def _note(tx: store.Transaction, row: Row[Any], what: Action, now: datetime, *, who: str) -> None:
     store.audit_log.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
 
 

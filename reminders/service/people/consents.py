@@ -11,42 +11,41 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.planner.business_days import honour_by
 from reminders.plans import Problem
-from reminders.service import tasks
 from reminders.service.people import sharing
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, open_case
 from reminders.service.planning.accepting import consent_given
 from reminders.store.people import ConsentGiven
+from reminders.task_kinds import CONSENT_TAKEN, NO_CONSENT, About
 
-OPTED_OUT_HERE = "opt-out recorded"  # in the audit: staff wrote it down, no phone sent it
-OPTED_OUT_AGAIN = "opt-out recorded again"  # the number had stopped before
 _NO = {"stop", "stop_asked"}  # what the phone itself says; its START ends it
 
 
 # A new phone.
 
 
-_ABOUT_A_NUMBER = {"number_bad", "wrong_number", "who"}
-
-
 def ask_for_consent(case: ReaderCase) -> None:
     """A task for each running plan, the one that the watch would open."""
     for plan in store.plans.current_plans(case.tx, case.patient.id):
         if plan.status == "active":
-            own = case.reader.role == "self"
             store.tasks.open_task(
                 case.tx,
-                kind="no_consent",
-                key=f"no_consent:{plan.id}" if own else f"no_consent:{plan.id}:{case.reader.id}",
-                urgency="normal",
+                NO_CONSENT,
                 site_id=case.site.id,
+                zone=case.site.zone,
                 now=case.now,
-                due_at=tasks.waking(case.now, case.site.zone),
                 patient_id=case.patient.id,
                 number_id=case.reader.number_id,
                 plan_id=plan.id,
+                recipient_id=_not_the_patient(case),
             )
+
+
+def _not_the_patient(case: ReaderCase) -> int | None:
+    """Whose consent a task asks for; the patient's own goes without saying."""
+    return None if case.reader.role == "self" else case.reader.id
 
 
 # Consent, and what makes a number sure.
@@ -105,7 +104,9 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
     if not fresh:
         case.notes.append("this is on record already, word for word; a yes that was withdrawn must be given again")
         return False
-    case.note(f"consent: {given.said}", before=in_short(before), after=in_short(given))
+    case.note(
+        Action.CONSENT_YES if given.said == "yes" else Action.CONSENT_NO, before=in_short(before), after=in_short(given)
+    )
     if given.said != "yes":
         case.notes.append("nothing more goes to this reader")
         return False
@@ -116,9 +117,9 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
         return False
     if case.reader.role == "self" and not given.warned_of_risk:
         return False  # it does not count yet (L-38)
-    suffix = "" if case.reader.role == "self" else f":{case.reader.id}"
-    keys = [f"no_consent:{plan.id}{suffix}" for plan in store.plans.current_plans(case.tx, case.patient.id)]
-    store.tasks.close_by_key(case.tx, keys, case.now, outcome="done", why="consent was taken")
+    current = store.plans.current_plans(case.tx, case.patient.id)
+    about = [About(plan_id=plan.id, recipient_id=_not_the_patient(case)) for plan in current]
+    store.tasks.close_all(case.tx, CONSENT_TAKEN, case.now, about)
     return True
 
 
@@ -134,14 +135,14 @@ def reopen(case: ReaderCase) -> None:
     number = case.number
     if number.opted_out_at is None:
         return
-    recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, OPTED_OUT_HERE)
+    recorded_at = store.people.recorded_at(case.tx, "numbers", number.id, Action.OPT_OUT_RECORDED)
     if recorded_at is None or recorded_at != number.opted_out_at:
         return
     wishes = store.replies.wishes(case.tx, number.id, {*_NO, "start"})
     if wishes and wishes[-1].meanings & _NO:  # whenever it was heard
         return
     store.people.mark_number(case.tx, number.id, opted_out_at=None)
-    case.note("opt-out lifted by a new consent", number=True)
+    case.note(Action.OPT_OUT_LIFTED_BY_A_NEW_CONSENT, number=True)
 
 
 # A no that came another way than by text (L-15), and wrong numbers.
@@ -171,10 +172,12 @@ def record_opt_out(
         last = honour_by(plans.to_wall(received_at, case.site.zone).date())
         said = {"how": how, "received_at": received_at.isoformat(), "by": by, "honour_by": last.isoformat()}
         news = case.number.opted_out_at is None
-        case.note(OPTED_OUT_HERE if news else OPTED_OUT_AGAIN, after=json.dumps(said), number=True)
+        case.note(
+            Action.OPT_OUT_RECORDED if news else Action.OPT_OUT_RECORDED_AGAIN, after=json.dumps(said), number=True
+        )
         if news:
             store.people.mark_number(tx, case.reader.number_id, opted_out_at=now)
-            sharing.tell_other_sites(tx, case.reader.number_id, now, what="number stop", but=case.site.id)
+            sharing.tell_other_sites(tx, case.reader.number_id, now, what=Action.NUMBER_STOP, but=case.site.id)
         else:
             case.notes.append("this number had opted out before")
         if plans.to_wall(now, case.site.zone).date() > last:

@@ -6,6 +6,7 @@ from typing import Any
 
 from reminders import planner, plans, store, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.people.reader_case import ReaderCase, Whom, find_reader, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
 from reminders.store import Row
@@ -81,7 +82,7 @@ def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person 
         shown = tuple(
             _shown(case, one, consents.get(one.id), waits=bool(patients) or one.number_id in numbers) for one in readers
         )
-        store.audit_log.note(tx, who=who, what="patient read", table="patients", row=case.patient.id, now=now)
+        store.audit_log.note(tx, who=who, what=Action.PATIENT_READ, table="patients", row=case.patient.id, now=now)
         return Person(
             ref=whom.patient,
             site=case.site.key,

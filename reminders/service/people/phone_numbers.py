@@ -6,18 +6,16 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
-from reminders.service import tasks
+from reminders.audit_actions import Action
 from reminders.service.people import sharing
 from reminders.service.people.consents import (
-    _ABOUT_A_NUMBER,
     ask_for_consent,
     read_consent,
     say_who_shares,
     take_consent,
 )
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, open_case
-
-RIGHT_AFTER_ALL = "number is right after all"
+from reminders.task_kinds import KINDS, NEW_NUMBER, RIGHT_NUMBER, UNVERIFIED, VERIFIED_BY_STAFF, WRONG_NUMBER, About
 
 
 def new_number(
@@ -55,7 +53,7 @@ def new_number(
         case.reader = store.people.keep_recipient(
             tx, patient_id=case.patient.id, key=whom.recipient, now=now, number_id=number_id
         )
-        case.note("number changed", before=was, after=becomes)
+        case.note(Action.NUMBER_CHANGED, before=was, after=becomes)
         _close_for_number(case, old)
         if given is not None:
             take_consent(case, given)
@@ -73,10 +71,11 @@ def new_number(
 
 def _close_for_number(case: ReaderCase, old: int) -> None:
     """What was to be done about the old number is done, as far as this reader goes."""
-    keys = [f"unverified:{case.reader.id}:{old}"]
+    keys = [UNVERIFIED.key(recipient_id=case.reader.id, number_id=old)]
     if not store.people.recipients_on(case.tx, [old]):
-        keys += [task.key for task in store.attention.open_tasks_on(case.tx, old) if task.kind in _ABOUT_A_NUMBER]
-    store.tasks.close_by_key(case.tx, keys, case.now, outcome="done", why="there is a new number")
+        standing = store.attention.open_tasks_on(case.tx, old)
+        keys += [task.key for task in standing if NEW_NUMBER in KINDS[task.kind].closed_by]
+    store.tasks.close_by_key(case.tx, keys, NEW_NUMBER, case.now)
 
 
 def verify(context: AppContext, whom: Whom, how: str, now: datetime, *, who: str) -> Done | None:
@@ -89,10 +88,10 @@ def verify(context: AppContext, whom: Whom, how: str, now: datetime, *, who: str
         if case.number.wrong_since is not None:
             raise Refused("this number is marked as a wrong one; undo that first")
         if store.people.verify_number(tx, case.reader.number_id, now):
-            case.note("number verified", after=how, number=True)
+            case.note(Action.NUMBER_VERIFIED, after=how, number=True)
         on_it = store.people.recipients_on(tx, [case.reader.number_id])
-        keys = [f"unverified:{one.id}:{case.reader.number_id}" for one in on_it]
-        store.tasks.close_by_key(tx, keys, now, outcome="done", why="staff verified the number")
+        about = [About(recipient_id=one.id, number_id=case.reader.number_id) for one in on_it]
+        store.tasks.close_all(tx, VERIFIED_BY_STAFF, now, about)
         case.tell_what_stands_in_the_way()
         return case.done(case.replan())
 
@@ -115,25 +114,23 @@ def mark_wrong(context: AppContext, whom: Whom, now: datetime, *, who: str, wron
             )
         number_id = case.reader.number_id
         store.people.mark_number(tx, number_id, wrong_since=now if wrong else None)
-        case.note("number is wrong" if wrong else RIGHT_AFTER_ALL, number=True)
-        key = f"wrong_number:{number_id}"
+        case.note(Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_IS_RIGHT_AFTER_ALL, number=True)
         if wrong:
             store.tasks.open_task(
                 tx,
-                kind="wrong_number",
-                key=key,
-                urgency="soon",
+                WRONG_NUMBER,
                 site_id=case.site.id,
+                zone=case.site.zone,
                 now=now,
-                due_at=tasks.waking(now, case.site.zone),
                 patient_id=case.patient.id,
                 number_id=number_id,
             )
             say_who_shares(case)
-            sharing.tell_other_sites(tx, number_id, now, what="number is wrong", but=case.site.id)
+            sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_IS_WRONG, but=case.site.id)
         else:
-            keys = [key, *sharing.keys_at_other_sites(tx, number_id)]
-            store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the number is right after all")
+            sites = [one.site_id for one in store.people.sites_on(tx, number_id)]
+            about = [About(number_id=number_id, at_site=site) for site in (None, *sites)]
+            store.tasks.close_all(tx, RIGHT_NUMBER, now, about)
             case.tell_what_stands_in_the_way()
         changes = case.replan()
         if wrong:

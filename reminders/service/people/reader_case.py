@@ -6,6 +6,7 @@ from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.planning.replanning import replan
 from reminders.store import Row
 from reminders.store.planning.texts import Changes
@@ -58,7 +59,7 @@ class ReaderCase:
             affected.update(store.people.patients_on(self.tx, number_id))
         return replan(self.context, self.tx, affected, self.now)
 
-    def note(self, what: str, *, before: str | None = None, after: str | None = None, number: bool = False) -> None:
+    def note(self, what: Action, *, before: str | None = None, after: str | None = None, number: bool = False) -> None:
         """Put on record what was done, on the reader or on their number."""
         store.audit_log.note(
             self.tx,

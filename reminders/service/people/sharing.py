@@ -10,10 +10,15 @@ from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
-from reminders.service import tasks
+from reminders.audit_actions import Action
+from reminders.task_kinds import NUMBER_BAD, STOP_ASKED, WRONG_NUMBER
 
-KINDS = {"number is wrong": "wrong_number", "number is bad": "number_bad", "number stop": "stop_asked"}
-"""What was said of a number, and what a site does about it."""
+_AT_OTHERS = {
+    Action.NUMBER_IS_WRONG: (WRONG_NUMBER, Action.NUMBER_IS_WRONG_ELSEWHERE),
+    Action.NUMBER_IS_BAD: (NUMBER_BAD, Action.NUMBER_IS_BAD_ELSEWHERE),
+    Action.NUMBER_STOP: (STOP_ASKED, Action.NUMBER_STOP_ELSEWHERE),
+}
+"""What was said of a number: what another site does about it, and what the audit says there."""
 
 
 def known_readers(
@@ -25,40 +30,30 @@ def known_readers(
     return [one for site in sorted(sites) for one in store.people.recipients_at(tx, number_id, site)]
 
 
-def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, what: str, but: int | None) -> None:
+def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, what: Action, but: int | None) -> None:
     """Open a task, and write a row of the audit, at every site but one that has a reader on this number.
 
     With `but` None no site knows of it yet. The audit there says only that it came from outside of the site, never from
     which other one.
     """
+    kind, said = _AT_OTHERS[what]
     places = store.people.sites_on(tx, number_id)
     for place in places if len(places) > 1 else ():
         if place.site_id == but:
             continue
         task, new = store.tasks.open_task(
             tx,
-            kind=KINDS[what],
-            key=_key(KINDS[what], number_id, place.site_id),
-            urgency="soon",
+            kind,
             site_id=place.site_id,
+            zone=place.zone,
             now=now,
-            due_at=tasks.waking(now, place.zone),
             patient_id=place.patient_id,
             number_id=number_id,
+            at_site=place.site_id,
         )
         if new:
-            said = f"{what}: said outside of this site"
             whose = {"site": place.site_id, "patient": place.patient_id}
             store.audit_log.note(tx, who=_AS, what=said, table="tasks", row=task, now=now, **whose)
 
 
-def keys_at_other_sites(tx: store.Transaction, number_id: int) -> list[str]:
-    """The keys of the tasks that `tell_other_sites` may have opened."""
-    return [_key(KINDS["number is wrong"], number_id, place.site_id) for place in store.people.sites_on(tx, number_id)]
-
-
 _AS = "elsewhere"
-
-
-def _key(kind: str, number_id: int, site_id: int) -> str:
-    return f"{kind}:{number_id}:at:{site_id}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from reminders import planner, plans, store, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.planner.notices import for_news
 from reminders.service.people.reader_case import Refused, Whom, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
@@ -103,13 +104,10 @@ def say(
             body=said,
         )
         if made is not None:
-            case.note("text typed", after=said)
+            case.note(Action.TEXT_TYPED, after=said)
         return replace(typed, text=made)
 
     return context.database.write(work, again=True)
-
-
-SAMPLE_SENT = "test text sent"
 
 
 def send_sample(
@@ -134,7 +132,7 @@ def send_sample(
         number_id = store.people.keep_number(tx, plans.read_phone(phone, context.known(tx, now, place.key)), now)
         most = context.settings.sending.samples_per_day
         today = plans.to_instant(datetime.combine(plans.to_wall(now, place.zone), time()), place.zone)
-        if store.audit_log.count(tx, who=who, what=SAMPLE_SENT, since=today) >= most:
+        if store.audit_log.count(tx, who=who, what=Action.TEST_TEXT_SENT, since=today) >= most:
             raise Refused(f"you have sent {most} tests today, as many as one may (sending.samples_per_day)")
         number = store.people.lock_numbers(tx, [number_id])[number_id]
         if store.people.recipients_on(tx, [number_id]):
@@ -152,7 +150,7 @@ def send_sample(
             body=said,
         )
         if made is not None:
-            store.audit_log.note(tx, who=who, what=SAMPLE_SENT, table="texts", row=made, now=now)
+            store.audit_log.note(tx, who=who, what=Action.TEST_TEXT_SENT, table="texts", row=made, now=now)
         return Typed(said, length.count, length.encoding, now, place.zone, made)
 
     return context.database.write(work, again=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.plans import Problem
 from reminders.service.people.consents import ask_for_consent, in_short, take_consent
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, find_reader, open_case
@@ -68,7 +69,7 @@ def add_recipient(
             weekly_digest=False,
             part2_consent_on=read.part2_consent_on,
         )
-        case.note("recipient added", after=read.model_dump_json(exclude_defaults=True))
+        case.note(Action.RECIPIENT_ADDED, after=read.model_dump_json(exclude_defaults=True))
         if read.consent is None:
             case.notes.append("their own consent is not on record, so nothing goes to them")
         else:
@@ -104,7 +105,7 @@ def remove_recipient(
             tx, patient_id=case.patient.id, key=whom.recipient, now=now, part2_consent_on=None
         )
         _revoke(case, how)
-        case.note("recipient removed", before=before, after=how)
+        case.note(Action.RECIPIENT_REMOVED, before=before, after=how)
         changes = case.replan()
         changes.retracted += store.texts.retract_queued(tx, [case.reader.id], case.reader.number_id)
         return case.done(changes)
@@ -153,7 +154,7 @@ def _grow_up(context: AppContext, tx: store.Transaction, *, row: Row[Any], now: 
     if case is None or in_force is None or in_force.said != "yes" or in_force.said_on != row.said_on:
         return False
     _revoke(case, "the patient turned 18")
-    case.note("consent ended: the patient turned 18", before=in_short(in_force))
+    case.note(Action.CONSENT_ENDED_BY_AGE, before=in_short(in_force))
     case.replan()
     if case.reader.role == "self":
         ask_for_consent(case)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from reminders import crash, planner, plans, store, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.lifecycle import UNTRIED, WENT, WITHDRAWN
 from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.planning.rendering import render, render_unplanned
@@ -151,7 +152,7 @@ def accept_in(
     _lay_down(context, tx, document, plan_id=plan_id, site=site, key=key, kept=added_here, now=now, is_new=True)
     crash.point("K0")
     changes = replan(context, tx, [patient_id], now)
-    what = "plan changed" if row is not None else "plan accepted"
+    what = Action.PLAN_CHANGED if row is not None else Action.PLAN_ACCEPTED
     store.audit_log.note(
         tx, who=who, what=what, table="plans", row=plan_id, now=now, before=before, after=said, key=key
     )

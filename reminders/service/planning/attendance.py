@@ -11,8 +11,9 @@ from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from reminders import planner, plans, store
+from reminders import planner, plans, store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.planner import Reason
 from reminders.plans import Kind
 from reminders.service import tasks
@@ -26,6 +27,12 @@ T = TypeVar("T")
 
 ATTENDED, LATE, MISSED, UNMARK = "attended", "late", "missed", "unmark"
 MARKS = (ATTENDED, LATE, MISSED, UNMARK)
+_MARKED = {
+    ATTENDED: Action.MARKED_ATTENDED,
+    LATE: Action.MARKED_LATE,
+    MISSED: Action.MARKED_MISSED,
+    UNMARK: Action.MARK_TAKEN_BACK,
+}
 AFTER = timedelta(hours=2)  # until then they may come yet
 OPEN_FOR = timedelta(hours=36)
 TELL_WITHIN = timedelta(hours=36)  # a miss of longer ago is for a call: a text about it would come out of the blue
@@ -242,7 +249,7 @@ def _mark(
         store.plans.mark_attendance(tx, row.id, now, attendance=mark, status=status)
         key = store.plans.data_key_of_patient(tx, row.patient_id)
         was, becomes = json.dumps([row.attendance, row.status]), json.dumps([mark, status])
-        said = f"marked {what}" if mark else "mark taken back"
+        said = _MARKED[what]
         store.audit_log.note(
             tx, who=who, what=said, table="appointments", row=row.id, now=now, before=was, after=becomes, key=key
         )
@@ -395,18 +402,15 @@ def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, 
 
 
 def _call(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, needed: bool) -> None:
-    key = f"missed:{row.id}"
     if not needed:
-        store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the mark was put right")
+        store.tasks.close_all(tx, task_kinds.MARK_PUT_RIGHT, now, [task_kinds.About(appointment_id=row.id)])
         return
     store.tasks.open_task(
         tx,
-        kind="missed",
-        key=key,
-        urgency="soon",
+        task_kinds.MISSED,
         site_id=site.id,
+        zone=site.zone,
         now=now,
-        due_at=tasks.waking(now, site.zone),
         patient_id=row.patient_id,
         plan_id=row.plan_id,
         appointment_id=row.id,

@@ -9,12 +9,13 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reminders import planner, plans, store
+from reminders import planner, plans, store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.planning.accepting import hold_to
 from reminders.service.planning.replanning import policy_of, replan
 from reminders.store import Row
-from reminders.store.planning.plans import SESSION_MOVED, SESSION_OFF, SESSION_UNDONE, SessionChange
+from reminders.store.planning.plans import SessionChange
 from reminders.store.planning.texts import Changes
 
 HEARD_WITHIN = timedelta(hours=1)  # a phone that is on takes a text in minutes
@@ -22,16 +23,6 @@ HEARD_WITHIN = timedelta(hours=1)  # a phone that is on takes a text in minutes
 DELIVERED, ON_ITS_WAY, NO_ANSWER = "delivered", "on its way", "no answer"
 TO_PHONE, NOT_TOLD = "must be phoned", "not told"
 _ANY = ("booked", "tentative", "cancelled", "attended", "missed")
-_DANGER = {
-    "crisis",
-    "possible",
-    "slip",
-    "supervisor",
-    "reply",
-    "stranger",
-    "who",
-    "wrong_number",
-}  # tasks that outlive the visits
 
 
 def change_session(
@@ -122,7 +113,9 @@ def _change_session(
         return None
     for row in rows:
         if to is None or row.wall != _written(to):  # else it was moved before this was asked for again
-            _change(tx, row, to, now, what=SESSION_MOVED if to is not None else SESSION_OFF, who=who)
+            _change(
+                tx, row, to, now, what=Action.SESSION_MOVED if to is not None else Action.SESSION_CALLED_OFF, who=who
+            )
     return replan(context, tx, {patient}, now)
 
 
@@ -191,12 +184,14 @@ def change_one(
     for row in store.plans.appointments_by_id(tx, [appointment_id]):  # as it stands, now that no one else changes it
         hold_to(version, row)
         if row.status in store.plans.OPEN:
-            _change(tx, row, to, now, what="visit moved" if to is not None else "visit called off", who=who)
+            _change(tx, row, to, now, what=Action.VISIT_MOVED if to is not None else Action.VISIT_CALLED_OFF, who=who)
             return replan(context, tx, [row.patient_id], now)
     return None
 
 
-def _change(tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: str, who: str) -> None:
+def _change(
+    tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: Action, who: str
+) -> None:
     _write(tx, row, now, _new_values(row, to, now), what=what, who=who)
 
 
@@ -216,7 +211,9 @@ def _written(wall: datetime) -> str:
     return wall.isoformat(timespec="seconds")
 
 
-def _write(tx: store.Transaction, row: Row[Any], now: datetime, values: dict[str, Any], *, what: str, who: str) -> None:
+def _write(
+    tx: store.Transaction, row: Row[Any], now: datetime, values: dict[str, Any], *, what: Action, who: str
+) -> None:
     store.plans.change_appointment(tx, row, now, **values)
     after = {"wall": row.wall, "status": row.status} | {
         name: values[name] for name in ("wall", "status") if name in values
@@ -269,7 +266,7 @@ def undo_session(
         for row in store.plans.appointments_by_id(tx, undoing):
             if _stands_since(row, undoing[row.id]):
                 values = _values_before(row, undoing[row.id], now)
-                _write(tx, row, now, values, what=SESSION_UNDONE, who=who)
+                _write(tx, row, now, values, what=Action.SESSION_CHANGE_UNDONE, who=who)
         return replan(context, tx, {patient}, now)
 
     by_patient = context.database.read(look)
@@ -304,7 +301,7 @@ def _last_change(tx: store.Transaction, story: dict[int, list[SessionChange]]) -
         raise ValueError("nothing of it was changed here")
     at = max(_undoable(changes).at for changes in story.values())
     undoing = {row_id: changes[-1] for row_id, changes in story.items() if _undoable(changes).at == at}
-    undoing = {row_id: one for row_id, one in undoing.items() if one.what != SESSION_UNDONE}
+    undoing = {row_id: one for row_id, one in undoing.items() if one.what != Action.SESSION_CHANGE_UNDONE}
     if not undoing:
         raise ValueError("its last change was taken back already")
     if store.plans.spoken_of(tx, undoing, since=at):
@@ -314,7 +311,7 @@ def _last_change(tx: store.Transaction, story: dict[int, list[SessionChange]]) -
 
 def _undoable(changes: Sequence[SessionChange]) -> SessionChange:
     """The last change of an appointment, or the one that its last change took back."""
-    return changes[-2] if changes[-1].what == SESSION_UNDONE and len(changes) > 1 else changes[-1]
+    return changes[-2] if changes[-1].what == Action.SESSION_CHANGE_UNDONE and len(changes) > 1 else changes[-1]
 
 
 def last_change(
@@ -326,7 +323,7 @@ def last_change(
         place = store.people.site_by_key(tx, site or context.settings.site.key)
         _, story = _touched(tx, place.id, key, on) if place is not None else (set(), {})
         last = [changes[-1] for changes in story.values()]
-        at = max((one.at for one in last if one.what != SESSION_UNDONE), default=None)
+        at = max((one.at for one in last if one.what != Action.SESSION_CHANGE_UNDONE), default=None)
         try:
             _last_change(tx, story)
         except ValueError as why:
@@ -555,7 +552,7 @@ def _set_status(
     if status == "ended":
         return _end(context, tx, plan, because or "other", now, who=who)
     store.plans.change_plan(tx, plan, now, status=status, ended_because=None)
-    _note(tx, plan, {"paused": "plan paused", "active": "plan resumed"}[status], now, who=who)
+    _note(tx, plan, {"paused": Action.PLAN_PAUSED, "active": Action.PLAN_RESUMED}[status], now, who=who)
     return replan(context, tx, [plan.patient_id], now)
 
 
@@ -601,20 +598,21 @@ def _end(
     store.people.lock_numbers(tx, store.people.numbers_of(tx, [plan.patient_id]))
     for one in ending:
         store.plans.change_plan(tx, one, now, status="ended", ended_because=because)
-        _note(tx, one, "plan ended", now, who=who, after=because if to is None else f"{because} to {to}")
+        _note(tx, one, Action.PLAN_ENDED, now, who=who, after=because if to is None else f"{because} to {to}")
     changes = replan(context, tx, [plan.patient_id], now)
     for one in ending:
         changes.retracted += store.texts.retract_notices(tx, one.id)
     if died:
         readers = [one.id for one in store.people.recipients_of(tx, plan.patient_id)]
         changes.retracted += store.texts.retract_all(tx, readers)  # tried ones too
-        keys = [task.key for task in store.attention.open_tasks_of(tx, plan.patient_id) if task.kind not in _DANGER]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="the plan ended")
+        standing = store.attention.open_tasks_of(tx, plan.patient_id)
+        keys = [task.key for task in standing if not task_kinds.KINDS[task.kind].outlives]
+        store.tasks.close_by_key(tx, keys, task_kinds.PLAN_ENDED, now)
     return changes
 
 
 def _note(
-    tx: store.Transaction, plan: Row[Any], what: str, now: datetime, *, who: str, after: str | None = None
+    tx: store.Transaction, plan: Row[Any], what: Action, now: datetime, *, who: str, after: str | None = None
 ) -> None:
     store.audit_log.note(
         tx,

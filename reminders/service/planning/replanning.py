@@ -282,7 +282,7 @@ def _tell(
                 recipient_id=party.recipient.id,
                 number_id=to.number_id,
                 visit_id=one.visit.id,
-                due_at=one.notice.closes_at,
+                until=one.notice.closes_at,
                 now=now,
             )
     return changes

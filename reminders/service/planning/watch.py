@@ -6,18 +6,19 @@ work for a person the same day, not a line in a log (R0.9).
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Unpack
 
-from reminders import plans, store
+from reminders import plans, store, task_kinds
 from reminders.app_context import AppContext
 from reminders.plans import Kind
 from reminders.service import tasks
 from reminders.service.people import supporters
 from reminders.service.tasks.isolation import OneByOne
 from reminders.store import Row
+from reminders.task_kinds import About, Cause
 
 REVIEWS = (7, 30, 90)  # days after discharge (S-5)
 REVIEW_FOR = 3  # days in which a review that no one was told of is still opened
@@ -27,12 +28,6 @@ ANSWER_WITHIN = timedelta(hours=3)
 MARK_AFTER = timedelta(minutes=30)  # C-15
 MARK_BACK = timedelta(days=7)
 MARK_AT = time(18)  # the day's list, once those who mark at the end of the day have done so
-BEFORE_VISIT = timedelta(hours=2)
-# The person who does one of these calls the patient, and can speak of the visit.
-SAME_CALL = (
-    *("unverified", "no_consent", "number_bad", "wrong_number", "stop_asked", "stop_early", "visit_or_texts"),
-    *("undelivered", "uncertain", "tell_change"),  # a held text's task speaks of that text, not of another visit
-)
 
 
 def look(context: AppContext, now: datetime) -> int:
@@ -130,21 +125,13 @@ class _Watch:
             ),
         ]
 
-    def _open(self, kind: str, key: str, *, due_at: datetime | None = None, **about: int | None) -> None:
-        due = max(self._now, due_at or tasks.waking(self._now, self._site.zone))
-        site_id, now = self._site.id, self._now
+    def _open(self, kind: task_kinds.Kind, visits: Collection[datetime] = (), **about: Unpack[About]) -> None:
+        key, due = kind.key(**about), kind.due.by(self._now, self._site.zone, visits=visits)
+        site, now = self._site, self._now
 
         def change(tx: store.Transaction) -> int:
             _, fresh = store.tasks.open_task(
-                tx,
-                kind=kind,
-                key=key,
-                urgency="normal" if kind in {"review", "to_mark", "no_consent"} else "soon",
-                site_id=site_id,
-                now=now,
-                due_at=due,
-                once=True,
-                **about,
+                tx, kind, site_id=site.id, zone=site.zone, now=now, visits=visits, once=True, **about
             )
             return int(fresh)
 
@@ -152,12 +139,12 @@ class _Watch:
         if there is None or due < there[0]:
             self._wanted[key] = (due, change)
 
-    def _close(self, keys: Collection[str], *, why: str, outcome: str = "done") -> None:
+    def _close(self, keys: Collection[str], cause: Cause) -> None:
         if keys:
             now = self._now
 
             def change(tx: store.Transaction) -> int:
-                store.tasks.close_by_key(tx, keys, now, outcome=outcome, why=why)
+                store.tasks.close_by_key(tx, keys, cause, now)
                 return 0
 
             self._others.append(change)
@@ -165,28 +152,28 @@ class _Watch:
     def _released(self) -> None:
         """A held text that a person sent on its way: its task ends when the text has really gone (C-12)."""
         keys = store.tasks.handed_over_after_all(self._tx, self._site.id)
-        self._close(keys, why="its text was handed over")
+        self._close(keys, task_kinds.HANDED_OVER)
 
     def _unverified(self) -> None:
         for row in store.attention.unverified(self._tx, self._site.id, self._wall.date()):
-            key = f"unverified:{row.recipient_id}:{row.number_id}"
-            self._open("unverified", key, patient_id=row.patient_id, number_id=row.number_id)
-        standing = store.tasks.open_keys(self._tx, "unverified")
-        verified = store.attention.not_verified_any_more(self._tx, standing)
-        self._close(verified, why="the number is verified")
+            self._open(
+                task_kinds.UNVERIFIED,
+                recipient_id=row.recipient_id,
+                number_id=row.number_id,
+                patient_id=row.patient_id,
+            )
+        self._close(store.tasks.verified_since(self._tx), task_kinds.VERIFIED)
 
     def _without_consent(self) -> None:
         for row in store.attention.without_consent(self._tx, self._site.id, self._now):
-            self._open("no_consent", f"no_consent:{row.plan_id}", plan_id=row.plan_id, patient_id=row.patient_id)
+            self._open(task_kinds.NO_CONSENT, plan_id=row.plan_id, patient_id=row.patient_id)
 
     def _reviews(self) -> None:
         today = self._wall.date()
         discharged = {today - timedelta(days=day + late): day for day in REVIEWS for late in range(REVIEW_FOR)}
         for row in store.attention.reviews(self._tx, self._site.id, sorted(discharged)):
             day = discharged[row.discharged_on]
-            due_at = self._at(today, time(17))
-            key = f"review:{row.plan_id}:{day}"
-            self._open("review", key, due_at=due_at, plan_id=row.plan_id, patient_id=row.patient_id)
+            self._open(task_kinds.REVIEW, plan_id=row.plan_id, day=day, patient_id=row.patient_id)
 
     def _visits(self) -> None:
         near, until = self._now + RED_WITHIN, self._now + timedelta(days=60)
@@ -194,13 +181,21 @@ class _Watch:
             self._each.do("visit", row.appointment_id, partial(self._visit, row))
 
     def _visit(self, row: Row[Any]) -> None:
-        about = {"patient_id": row.patient_id, "number_id": row.number_id, "plan_id": row.plan_id}
-        due_at = min(tasks.waking(self._now, self._site.zone), row.starts_at - BEFORE_VISIT)
-        kind = "red" if self._is_red(row) else "unconfirmed_first" if self._is_unconfirmed(row) else None
-        if kind is None or self._somebody_calls(row, due_at):
+        kind = (
+            task_kinds.RED if self._is_red(row) else task_kinds.UNCONFIRMED_FIRST if self._is_unconfirmed(row) else None
+        )
+        visits = [row.starts_at]
+        if kind is None or self._somebody_calls(row, kind.due.by(self._now, self._site.zone, visits=visits)):
             return
-        key = f"red:{row.patient_id}:{row.wall[:10]}" if kind == "red" else f"{kind}:{row.appointment_id}"
-        self._open(kind, key, due_at=due_at, appointment_id=row.appointment_id, **about)
+        self._open(
+            kind,
+            visits,
+            appointment_id=row.appointment_id,
+            day=row.wall[:10],
+            patient_id=row.patient_id,
+            number_id=row.number_id,
+            plan_id=row.plan_id,
+        )
 
     def _is_unconfirmed(self, row: Row[Any]) -> bool:
         """A first visit soon, of which the patient was asked some hours ago and has said nothing (S-20)."""
@@ -229,16 +224,12 @@ class _Watch:
         says that someone spoke to the patient.
         """
         standing = store.tasks.calls_about(
-            self._tx,
-            SAME_CALL,
-            patient_id=row.patient_id,
-            number_id=row.number_id,
-            appointment_id=row.appointment_id,
+            self._tx, patient_id=row.patient_id, number_id=row.number_id, appointment_id=row.appointment_id
         )
         if still := [task for task in standing if task.closed_at is None]:
             first = min(still, key=attrgetter("due_at"))
             if due_at < first.due_at:
-                self._bring_forward(first.id, max(self._now, due_at))
+                self._bring_forward(first.id, due_at)
         return bool(standing)
 
     def _bring_forward(self, task_id: int, due_at: datetime) -> None:
@@ -256,35 +247,25 @@ class _Watch:
     def _marks(self) -> None:
         since, until = self._now - MARK_BACK, self._now - MARK_AFTER
         there = store.attention.unmarked(self._tx, self._site.id, since, until)
-        standing = [
-            key for key in store.tasks.open_keys(self._tx, "to_mark") if key.startswith(f"to_mark:{self._site.id}:")
-        ]
+        standing = store.tasks.open_keys(self._tx, task_kinds.TO_MARK, self._site.id)
         if not there:
-            self._close(standing, why="every visit is marked")
+            self._close(standing, task_kinds.ALL_MARKED)
         elif not standing and (self._wall.time() >= MARK_AT or there[0].wall[:10] < str(self._wall.date())):
-            due_at = self._at(self._wall.date() + timedelta(days=1), time(12))
-            self._open("to_mark", f"to_mark:{self._site.id}:{self._wall.date()}", due_at=due_at)
+            self._open(task_kinds.TO_MARK, at_site=self._site.id, day=self._wall.date())
 
     def _arrivals(self) -> None:
         for row in store.attention.bad_numbers(self._tx, self._site.id, self._now - timedelta(days=7)):
-            key = f"number_bad:{row.number_id}:{row.bad_since:%Y-%m-%d}"
-            self._open("number_bad", key, number_id=row.number_id, patient_id=row.patient_id)
-        tasks.tell_of_expired(self._tx, self._now)
+            self._open(task_kinds.NUMBER_BAD, number_id=row.number_id, since=row.bad_since, patient_id=row.patient_id)
         for row in store.attention.not_arrived(self._tx, self._site.id, self._now):
             if row.class_ == "notice" and row.state == "expired":
                 continue  # it is a change to be told by phone
             if row.state == "undelivered" and row.class_ != "notice" and not self._is_dangerous(row.discharged_on):
                 continue
-            kind = "uncertain" if row.state == "uncertain" else "undelivered"
             self._open(
-                kind,
-                f"{kind}:{row.text_id}",
-                due_at=min(tasks.waking(self._now, self._site.zone), row.starts_at - BEFORE_VISIT),
+                task_kinds.UNCERTAIN if row.state == "uncertain" else task_kinds.UNDELIVERED,
+                [row.starts_at],
                 text_id=row.text_id,
                 number_id=row.number_id,
                 patient_id=row.patient_id,
                 appointment_id=row.appointment_id,
             )
-
-    def _at(self, on: date, at: time) -> datetime:
-        return plans.to_instant(datetime.combine(on, at), self._site.zone).astimezone(UTC)

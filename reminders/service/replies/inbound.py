@@ -12,14 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reminders import conversation, crash, languages, planner, store
+from reminders import conversation, crash, languages, planner, store, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.conversation import Meaning, OwnWords, Understood
 from reminders.service import tasks
 from reminders.service.operations import logs
 from reminders.service.people import sharing
-from reminders.service.people.consents import OPTED_OUT_AGAIN, OPTED_OUT_HERE
-from reminders.service.people.phone_numbers import RIGHT_AFTER_ALL
 from reminders.service.planning.replanning import replan
 from reminders.service.tasks import oncall
 from reminders.service.tasks.isolation import OneByOne
@@ -27,6 +26,7 @@ from reminders.sms import Gateway, InboundText
 from reminders.store import Row
 from reminders.store.planning.texts import Addressee, Window
 from reminders.store.replies import Said
+from reminders.task_kinds import About, Happened
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ SAME_WORDS_IN = timedelta(hours=24)  # what says the same again is answered by n
 MOST_AN_HOUR = 2  # automatic answers to one number; a first cry for help is answered all the same
 RING_AGAIN_IN = timedelta(hours=1)  # the same words ring once in it, other words at once
 QUOTABLE = timedelta(days=90)  # how far back a phone may quote us
-POSSIBLE_DUE = timedelta(minutes=60)
 USEFUL = timedelta(hours=1)  # how long an answer is worth sending
 CONFIRM_STOP_IN = timedelta(minutes=5)  # later than this it is not presumed to be agreed to (L-14)
 SOON_AFTER = timedelta(hours=48)  # CANCEL this soon after a reminder may be about the visit
@@ -46,6 +45,7 @@ ONCE_AN_HOUR = timedelta(hours=6)  # … at times by hours
 
 _NO = {Meaning.STOP, Meaning.STOP_ASKED}  # holds until START
 _WISHES = {*_NO, Meaning.START}
+_OPTED_OUT_HERE = (Action.OPT_OUT_RECORDED, Action.OPT_OUT_RECORDED_AGAIN)  # by staff; no phone sent it
 _STOPPED = {*_NO, Meaning.WRONG_NUMBER}
 _DANGER = {Meaning.CRISIS, Meaning.OVERDOSE}
 # Twilio answers these itself and blocks the number, or opens it again (docs/twilio.md 5); other words it does not know.
@@ -306,7 +306,7 @@ class _Hearing:
         if self._is_from_us():
             if meanings & _DANGER:
                 self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
-            self._open("reply", f"reply:{self.number.id}", "soon")
+            self._open(task_kinds.REPLY)
         elif _dead(self.tx, self.readers):
             self._of_the_dead(meanings)
         elif meanings == {Meaning.REACTION}:
@@ -328,11 +328,11 @@ class _Hearing:
             store.people.mark_number(self.tx, self.number.id, **closed)
             wrong = "wrong_since" in closed
             store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
-            self._note("number is wrong" if wrong else "number stop")
+            self._note(Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_STOP)
         if meanings & _DANGER and not _dead(self.tx, self.readers):
             self._danger(Meaning.OVERDOSE if Meaning.OVERDOSE in meanings else Meaning.CRISIS)
-        task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
-        self._event(task_id, "not acted on by itself", None)
+        task_id, _ = self._open(task_kinds.REPLY)
+        self._event(task_id, Happened.NOT_ACTED_ON)
 
     def hold(self, wishes: set[Meaning]) -> None:
         """A no or a START, heard and answered before, holds after all: it was sent last."""
@@ -344,30 +344,30 @@ class _Hearing:
     # Danger (C-2 … C-13).
 
     def _danger(self, which: Meaning) -> None:
-        task_id, fresh = self._open("crisis", f"crisis:{self.number.id}", "urgent", self.now + tasks.CRISIS_DUE)
+        task_id, fresh = self._open(task_kinds.CRISIS)
         if fresh or not self._says_the_same(RING_AGAIN_IN):
             self._ring(task_id)
         # 911 may follow 988, never the other way round; neither comes twice.
         before = ("crisis", "overdose") if which is Meaning.CRISIS else ("overdose",)
         if self._answered(before, ONCE_IN):
-            self._event(task_id, "answered within six hours", None)
+            self._event(task_id, Happened.ANSWERED_BEFORE)
             return
         if conversation.is_automatic(self.text.body) and self._is_answered_enough():
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
             return
         # Who knows what a stranger reads, or who reads a language that is not whole (C-3)?
         known = self.readers and languages.offered_code(self.readers[0].language) is not None
         for language in [None] if known else list(languages.offered()):
             text_id = self._answer(which.value, language=language)
             if text_id is not None:
-                self._event(task_id, "answered", text_id)
+                self._event(task_id, Happened.ANSWERED, text_id)
 
     def _possible(self, *, answer: bool = True) -> None:
         """No rule knows it, and it may be danger: at the top of the inbox, to be read within the hour.
 
         Without `answer` nothing goes out: after a STOP only what is surely danger is answered.
         """
-        task_id, _ = self._open("possible", f"possible:{self.number.id}", "urgent", self.now + POSSIBLE_DUE)
+        task_id, _ = self._open(task_kinds.POSSIBLE)
         if answer:
             self._answer_unknown(task_id)
 
@@ -377,8 +377,7 @@ class _Hearing:
     def _call_about_slip(self) -> int:
         """Someone calls, in the first 30 days within the hour, whatever the hour (C-9, S-19)."""
         dangerous = any(map(self._is_dangerous_time, self.readers))
-        due_at = self.now + tasks.SLIP_DUE if dangerous else tasks.waking(self.now, self.site.zone)
-        task_id, _ = self._open("slip", f"slip:{self.number.id}", "urgent" if dangerous else "soon", due_at)
+        task_id, _ = self._open(task_kinds.SLIP, grave=dangerous)
         if dangerous:
             self._ring(task_id)
         return task_id
@@ -392,8 +391,9 @@ class _Hearing:
         wrong = Meaning.WRONG_NUMBER in meanings
         closed = self._closed_by(meanings)
         if not closed:  # said before: confirmed once, and never again (L-14)
-            kinds = ("stop_early", "visit_or_texts", "stop_asked")
-            known = wrong or any(store.tasks.task_known(self.tx, f"{kind}:{self.number.id}") for kind in kinds)
+            kinds = (task_kinds.STOP_EARLY, task_kinds.VISIT_OR_TEXTS, task_kinds.STOP_ASKED)
+            keys = [kind.key(number_id=self.number.id) for kind in kinds]
+            known = wrong or any(store.tasks.task_known(self.tx, key) for key in keys)
             if not known and not self._is_outdone():
                 self._ask_about_stop()  # Twilio's refusal (21610) told us first
             return
@@ -401,17 +401,17 @@ class _Hearing:
         self._replan()
         # Also what reconcile leaves alone: texts that were tried and wait to be tried again.
         store.texts.suppress_queued(self.tx, self.number.id, "number_bad" if wrong else "opted_out")
-        what = "number is wrong" if wrong else "number stop"
+        what = Action.NUMBER_IS_WRONG if wrong else Action.NUMBER_STOP
         self._note(what)
         sharing.tell_other_sites(self.tx, self.number.id, self.now, what=what, but=self.site.id)
         if wrong:
-            task_id, _ = self._open("wrong_number", f"wrong_number:{self.number.id}", "soon")
+            task_id, _ = self._open(task_kinds.WRONG_NUMBER)
             if answer and not was_stopped:
-                self._event(task_id, "answered", self._answer("wrong_number"))
+                self._event(task_id, Happened.ANSWERED, self._answer("wrong_number"))
         elif Meaning.STOP_ASKED in meanings and Meaning.STOP not in meanings:
-            task_id, _ = self._open("stop_asked", f"stop_asked:{self.number.id}", "soon")
+            task_id, _ = self._open(task_kinds.STOP_ASKED)
             if answer:
-                self._event(task_id, "answered", self._answer("stop_asked", useful=CONFIRM_STOP_IN))
+                self._event(task_id, Happened.ANSWERED, self._answer("stop_asked", useful=CONFIRM_STOP_IN))
         else:
             self._ask_about_stop()
             if answer and not self._twilio_answered():
@@ -425,7 +425,7 @@ class _Hearing:
         if (
             Meaning.WRONG_NUMBER in meanings
             and self.number.wrong_since is None
-            and not self._recorded_later(RIGHT_AFTER_ALL)
+            and not self._recorded_later(Action.NUMBER_IS_RIGHT_AFTER_ALL)
         ):
             closed["wrong_since"] = self.now
         if meanings & _NO and self.number.opted_out_at is None and not self._is_outdone():
@@ -439,20 +439,21 @@ class _Hearing:
         recent = store.replies.last_asked(self.tx, self.number.id, self.at - SOON_AFTER)
         if _word(self.text.body) in {"cancel", "end", "cancelar"} and recent:
             ahead = [row.starts_at for row in recent if row.starts_at > self.now]
-            self._open("visit_or_texts", f"visit_or_texts:{self.number.id}", "soon", self._before(ahead))
+            self._open(task_kinds.VISIT_OR_TEXTS, ahead)
         elif any(one.role == "self" and self._is_dangerous_time(one) for one in self.readers):
-            self._open("stop_early", f"stop_early:{self.number.id}", "soon")
+            self._open(task_kinds.STOP_EARLY)
 
     def _start(self, *, answer: bool) -> None:
-        if self._was_said(_NO, timedelta(0)) or self._recorded_later(OPTED_OUT_HERE, OPTED_OUT_AGAIN):
+        if self._was_said(_NO, timedelta(0)) or self._recorded_later(
+            Action.OPT_OUT_RECORDED, Action.OPT_OUT_RECORDED_AGAIN
+        ):
             return
         was_stopped = self.number.opted_out_at is not None
         if was_stopped:
             store.people.mark_number(self.tx, self.number.id, opted_out_at=None)
             self._replan()  # the same rows come to life
-            self._note("number start")
-            keys = [f"{kind}:{self.number.id}" for kind in ("stop_asked", "stop_early", "visit_or_texts", "after_stop")]
-            store.tasks.close_by_key(self.tx, keys, self.now, outcome="not_needed", why="START came from that phone")
+            self._note(Action.NUMBER_START)
+            store.tasks.close_all(self.tx, task_kinds.START_CAME, self.now, [About(number_id=self.number.id)])
         if self._is_strange():  # no text of ours comes of it, and none says so
             self._stranger(set(), answer=answer)
         elif (
@@ -469,7 +470,7 @@ class _Hearing:
             self._possible(answer=False)
             return
         ahead = [row.starts_at for row in self.asked if row.starts_at > self.now and Meaning.CHANGE in meanings]
-        self._open("after_stop", f"after_stop:{self.number.id}", "soon", self._before(ahead))
+        self._open(task_kinds.AFTER_STOP, ahead)
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._call_about_slip()
         elif Meaning.HELP in meanings and not self._answered(("help",), ONCE_IN):
@@ -479,15 +480,14 @@ class _Hearing:
 
     def _help(self) -> None:
         if self._answered(("help",), ONCE_IN):  # who asks again may not mean the leaflet (C-6)
-            self._open("reply", f"reply:{self.number.id}", "soon")
+            self._open(task_kinds.REPLY)
             return
         self._answer("help")
 
     def _change(self) -> None:
         ahead = [row for row in self.asked if row.starts_at > self.now and row.status == "booked"]
-        due_at = self._before([row.starts_at for row in ahead])
         about = ahead[0].appointment_id if len(ahead) == 1 else None
-        task_id, _ = self._open("change", f"change:{self.number.id}", "soon", due_at, appointment_id=about)
+        task_id, _ = self._open(task_kinds.CHANGE, [row.starts_at for row in ahead], appointment_id=about)
         # After a missed visit there is none that stands.
         name = ("unknown", "change", "change_which")[min(len(ahead), 2)]
         if name == "unknown":
@@ -508,8 +508,8 @@ class _Hearing:
         visit = ahead[0]
         store.replies.confirm(self.tx, visit.appointment_id, visit.recipient_id, visit.version, self.now)
         if any(reader.id == visit.recipient_id and reader.role == "self" for reader in self.readers):
-            keys = [f"unconfirmed_first:{visit.appointment_id}"]
-            store.tasks.close_by_key(self.tx, keys, self.now, outcome="done", why="the visit was confirmed by text")
+            about = About(appointment_id=visit.appointment_id)
+            store.tasks.close_all(self.tx, task_kinds.CONFIRMED, self.now, [about])
         if not self._answered(("confirmed",), ONCE_IN):
             self._answer("confirmed", recipient_id=visit.recipient_id, about=[visit.appointment_id])
 
@@ -519,18 +519,18 @@ class _Hearing:
             return False
         store.people.mark_number(self.tx, self.number.id, verified_at=self.now)
         self._replan()
-        self._note("number verified")
-        keys = [f"unverified:{reader.id}:{self.number.id}" for reader in self.readers]
-        store.tasks.close_by_key(self.tx, keys, self.now, outcome="done", why="the number was verified by its Y")
+        self._note(Action.NUMBER_VERIFIED)
+        about = [About(recipient_id=reader.id, number_id=self.number.id) for reader in self.readers]
+        store.tasks.close_all(self.tx, task_kinds.VERIFIED_BY_TEXT, self.now, about)
         self._answer("verified")
         return True
 
     def _who(self) -> None:
-        task_id, _ = self._open("who", f"who:{self.number.id}", "soon")
+        task_id, _ = self._open(task_kinds.WHO)
         self._answer_once(task_id, "who", ONCE_IN)
 
     def _other(self) -> None:
-        task_id, _ = self._open("reply", f"reply:{self.number.id}", "soon")
+        task_id, _ = self._open(task_kinds.REPLY)
         self._answer_unknown(task_id)
 
     def _answer_unknown(self, task_id: int) -> None:
@@ -539,14 +539,14 @@ class _Hearing:
         if not tasks.is_waking(self.now, self.site.zone):
             since = self.now if not self._says_the_same(ONCE_IN) else self.now - ONCE_IN
         if store.replies.answered_since(self.tx, self.number.id, ("unknown",), since):
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
             return
         self._answer_once(task_id, "unknown", timedelta())
 
     def _reacted(self, *, was_stopped: bool) -> None:
         """A like and its kin: nothing is done about it, but a question mark or a thumb down is read by a person."""
         if self.reaction == "other" and self.readers and not was_stopped and not self._is_strange():
-            self._open("reply", f"reply:{self.number.id}", "soon")
+            self._open(task_kinds.REPLY)
 
     def _is_strange(self) -> bool:
         """Whether we do not know who writes: the number is no one's, or turned out not to be who we thought."""
@@ -554,7 +554,7 @@ class _Hearing:
 
     def _stranger(self, meanings: set[Meaning], *, answer: bool = True) -> None:
         """A number we do not know: no name and no time goes to it, not even that we know anyone (L-44)."""
-        task_id, _ = self._open("stranger", f"stranger:{self.number.id}", "soon")
+        task_id, _ = self._open(task_kinds.STRANGER)
         if meanings & {Meaning.SLIP, Meaning.INTENT}:
             self._answer_once(task_id, "slip", ONCE_IN)
         elif answer and not self._answered(("slip",), ONCE_IN):
@@ -565,7 +565,7 @@ class _Hearing:
         if meanings & _STOPPED and self.number.opted_out_at is None:
             store.people.mark_number(self.tx, self.number.id, opted_out_at=self.now)
         danger = bool(meanings & _DANGER)
-        task_id, _ = self._open("supervisor", f"supervisor:{self.number.id}", "urgent" if danger else "soon")
+        task_id, _ = self._open(task_kinds.SUPERVISOR, grave=danger)
         if danger:
             self._ring(task_id)
 
@@ -576,38 +576,40 @@ class _Hearing:
             and self.readers
             and not meanings & (_DANGER | {Meaning.POSSIBLE} | {Meaning.SLIP, Meaning.INTENT})
         ):
-            self._open("reply", f"reply:{self.number.id}", "soon")
+            self._open(task_kinds.REPLY)
         if Meaning.CHANGE in meanings and self.readers and not meanings & _STOPPED:
             ahead = [row.starts_at for row in self.asked if row.starts_at > self.now]
-            self._open("change", f"change:{self.number.id}", "soon", self._before(ahead))
+            self._open(task_kinds.CHANGE, ahead)
         if meanings & {Meaning.SLIP, Meaning.INTENT} and meanings & _STOPPED and not meanings & _DANGER:
             self._call_about_slip()
 
     # The means.
 
     def _open(
-        self, kind: str, key: str, urgency: str, due_at: datetime | None = None, appointment_id: int | None = None
+        self,
+        kind: task_kinds.Kind,
+        visits: Sequence[datetime] = (),
+        *,
+        grave: bool = False,
+        appointment_id: int | None = None,
     ) -> tuple[int, bool]:
         """Open a task, or add this text to the one that is open; with the text in its story."""
         patients = {reader.patient_id for reader in self.readers}
-        due_at = due_at or tasks.waking(self.now, self.site.zone)
         task_id, fresh = store.tasks.open_task(
             self.tx,
-            kind=kind,
-            key=key,
-            urgency=urgency,
+            kind,
             site_id=self.site.id,
+            zone=self.site.zone,
             now=self.now,
-            due_at=due_at,
+            visits=visits,
+            grave=grave,
             patient_id=next(iter(patients)) if len(patients) == 1 else None,
             number_id=self.number.id,
             appointment_id=appointment_id,
         )
-        if not fresh and kind in oncall.UNREAD:
-            store.tasks.unheard_again(self.tx, task_id, due_at)
-        later = f"sent {self.at:%H:%M} UTC, heard later" if self.now - self.at > timedelta(minutes=1) else None
+        later = {"sent_at": self.at.isoformat()} if self.now - self.at > timedelta(minutes=1) else None
         store.tasks.add_event(
-            self.tx, task_id, self.now, what="a text came", who="the phone", reply_id=self.reply_id, detail=later
+            self.tx, task_id, self.now, Happened.TEXT_CAME, later, who="the phone", reply_id=self.reply_id
         )
         return task_id, fresh
 
@@ -615,17 +617,17 @@ class _Hearing:
         oncall.ring(self.context, self.tx, task_id, self.now)
         self.rang = True
 
-    def _event(self, task_id: int, what: str, text_id: int | None) -> None:
-        store.tasks.add_event(self.tx, task_id, self.now, what=what, who="the service", text_id=text_id)
+    def _event(self, task_id: int, what: Happened, text_id: int | None = None) -> None:
+        store.tasks.add_event(self.tx, task_id, self.now, what, text_id=text_id)
 
     def _answered(self, names: tuple[str, ...], within: timedelta) -> bool:
         return store.replies.answered_since(self.tx, self.number.id, names, self.now - within)
 
     def _answer_once(self, task_id: int, name: str, within: timedelta) -> None:
         if self._answered((name,), within) or self._is_answered_enough() or self._says_the_same(SAME_WORDS_IN):
-            self._event(task_id, "not answered again so soon", None)
+            self._event(task_id, Happened.ANSWERED_ENOUGH)
         else:
-            self._event(task_id, "answered", self._answer(name))
+            self._event(task_id, Happened.ANSWERED, self._answer(name))
 
     def _is_answered_enough(self) -> bool:
         """Whether the number got all the automatic answers that it may get within the hour (C-3)."""
@@ -679,15 +681,10 @@ class _Hearing:
             self.urgent.append(text_id)
         return text_id
 
-    def _before(self, visits: list[datetime]) -> datetime:
-        """Within four waking hours, and an hour before the first of these visits if that is sooner."""
-        due_at = tasks.waking(self.now, self.site.zone)
-        return max(self.now, min([due_at, *(at - timedelta(hours=1) for at in visits)]))
-
     def _replan(self) -> None:
         replan(self.context, self.tx, {reader.patient_id for reader in self.readers}, self.now)
 
-    def _note(self, what: str) -> None:
+    def _note(self, what: Action) -> None:
         store.audit_log.note(self.tx, who="the phone", what=what, table="numbers", row=self.number.id, now=self.now)
 
     def _twilio_answered(self) -> bool:
@@ -713,7 +710,7 @@ class _Hearing:
         values = {word.value for word in words}
         return store.replies.said_since(self.tx, self.number.id, self.text.sent_at + later, values, but=self.reply_id)
 
-    def _recorded_later(self, *what: str) -> bool:
+    def _recorded_later(self, *what: Action) -> bool:
         """Whether staff put that on record of the number after this text was sent, and before the list brought it."""
         if self.text.sent_at is None:
             return False

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service import tasks
 
 
@@ -50,7 +51,7 @@ def mark(
         store.audit_log.note(
             tx,
             who=who,
-            what="reply marked" if danger is not None else "reply mark taken back",
+            what=Action.REPLY_MARKED if danger is not None else Action.REPLY_MARK_TAKEN_BACK,
             table="replies",
             row=reply_id,
             now=now,

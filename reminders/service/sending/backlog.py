@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.tasks import oncall
 from reminders.store.office import job_runs
+from reminders.task_kinds import BACKLOG, DROPPED, RELEASED, Happened
 
 log = logging.getLogger(__name__)
 
 OUTAGE = timedelta(minutes=10)  # nothing was scanned for so long
-KEY = "backlog"
 
 
 def check(context: AppContext, now: datetime) -> int:
@@ -53,10 +54,8 @@ def check(context: AppContext, now: datetime) -> int:
 def tell(context: AppContext, tx: store.Transaction, many: int, now: datetime) -> None:
     """So many texts were held: open the task, and ring."""
     site = store.people.all_sites(tx)[0]
-    task_id, _ = store.tasks.open_task(
-        tx, kind="backlog", key=KEY, urgency="urgent", site_id=site.id, now=now, due_at=now + timedelta(minutes=30)
-    )
-    store.tasks.add_event(tx, task_id, now, what="held", who="the service", detail=f"{many} texts")
+    task_id, _ = store.tasks.open_task(tx, BACKLOG, site_id=site.id, zone=site.zone, now=now)
+    store.tasks.add_event(tx, task_id, now, Happened.HELD, {"texts": many})
     oncall.ring(context, tx, task_id, now)
 
 
@@ -85,10 +84,17 @@ def end(context: AppContext, now: datetime, *, drop: bool, who: str) -> int:
         many += some
 
     def close(tx: store.Transaction) -> None:
-        outcome = "dropped" if drop else "released"
-        store.tasks.close_by_key(tx, [KEY], now, outcome=outcome, why=f"{many} texts {outcome}")
+        cause = DROPPED if drop else RELEASED
+        store.tasks.close_by_key(tx, [BACKLOG.key()], cause, now, texts=many)
         site = store.people.all_sites(tx)[0]
-        store.audit_log.note(tx, who=who, what=f"backlog {outcome}", table="sites", row=site.id, now=now)
+        store.audit_log.note(
+            tx,
+            who=who,
+            what=Action.BACKLOG_DROPPED if drop else Action.BACKLOG_RELEASED,
+            table="sites",
+            row=site.id,
+            now=now,
+        )
 
     context.database.write(close, again=True)
     return many

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from reminders import store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.lifecycle import State
-from reminders.service import tasks
 from reminders.service.people import phone_numbers, reader_case
 from reminders.sms import codes
+from reminders.task_kinds import UNCERTAIN, UNDELIVERED, Happened
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ def try_again(
         if not store.outcomes.try_again(tx, attempt_id, now, text.attempts[-1].error_code or 0):
             return "something happened to it just now: look again"
         store.backup.doubt_again(tx, attempt_id, now)
-        store.audit_log.note(tx, who=who, what="text tried again", table="texts", row=text_id, now=now)
+        store.audit_log.note(tx, who=who, what=Action.TEXT_TRIED_AGAIN, table="texts", row=text_id, now=now)
         return None
 
     return _deal(context, text_ids, work)
@@ -117,23 +118,20 @@ def open_tasks(
         if not found:
             return "it is not there"
         (text,) = found
-        kind = "uncertain" if text.state == State.UNCERTAIN else "undelivered"
         task, is_new = store.tasks.open_task(
             tx,
-            kind=kind,
-            key=f"{kind}:{text_id}",
-            urgency="soon",
+            UNCERTAIN if text.state == State.UNCERTAIN else UNDELIVERED,
             site_id=text.site_id,
+            zone=text.site_zone,
             now=now,
-            due_at=tasks.waking(now, text.site_zone),
             text_id=text_id,
             number_id=text.number_id,
             patient_id=text.patient_id,
         )
         if not is_new:
             return "there is a task already"
-        store.tasks.add_event(tx, task, now, what="asked for", who=who)
-        store.audit_log.note(tx, who=who, what="task made", table="tasks", row=task, now=now)
+        store.tasks.add_event(tx, task, now, Happened.ASKED_FOR, who=who)
+        store.audit_log.note(tx, who=who, what=Action.TASK_MADE, table="tasks", row=task, now=now)
         return None
 
     return _deal(context, text_ids, work)

@@ -14,7 +14,7 @@ from reminders.service.planning import attendance
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of
 from reminders.store.sending.claims import Claimed, Intent
-from reminders.wording import staff_words
+from reminders.task_kinds import STUCK, Happened
 
 log = logging.getLogger(__name__)
 
@@ -138,22 +138,23 @@ def _name_it(context: AppContext, tx: store.Transaction, one: Claimed, now: date
     """A task for a text that a mistake of ours kept from going; of a notice someone phones about its visits too."""
     task_id, _ = store.tasks.open_task(
         tx,
-        kind="stuck",
-        key=f"stuck:send:text:{one.text}",
-        urgency="soon",
+        STUCK,
         site_id=one.site_id,
+        zone=context.settings.site.zone,
         now=now,
-        due_at=tasks.waking(now, context.settings.site.zone),
         patient_id=one.patient_id,
         text_id=one.text,
+        job="send",
+        what="text",
+        row=one.text,
     )
-    store.tasks.add_event(tx, task_id, now, what="cannot be processed", who="the service", text_id=one.text)
+    store.tasks.add_event(tx, task_id, now, Happened.CANNOT_BE_PROCESSED, text_id=one.text)
     tasks.tell_instead(tx, one, planner.Reason.NO_WORDING.value, now)
 
 
 def _suppress(tx: store.Transaction, text_ids: Sequence[int], reason: str, now: datetime) -> int:
     """They do not go after all; where a person had released one, its task says why, and stays open."""
-    store.tasks.tell_stopped(tx, text_ids, staff_words.REASONS.get(reason, reason), now)
+    store.tasks.tell_stopped(tx, text_ids, reason, now)
     return store.claims.suppress(tx, text_ids, reason)
 
 

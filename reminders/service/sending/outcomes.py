@@ -23,6 +23,7 @@ from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
 from reminders.store.sending.claims import Claimed, Intent
 from reminders.store.sending.outcomes import Heard, Unsettled
+from reminders.task_kinds import ALL_LOOKED_UP, RESTORED, Happened
 
 log = logging.getLogger(__name__)
 
@@ -295,34 +296,22 @@ def _end_doubts(context: AppContext, tx: store.Transaction, now: datetime) -> No
     if piled_up:
         backlog.tell(context, tx, piled_up, now)
     left = store.backup.how_many(tx)[1]
-    key = store.backup.RESTORED
     if guarded:
         store.backup.wake_senders(tx, now)
         store.backup.forget_mark(tx, store.backup.GUARD)
         log.warning("after the restore: %d texts had not gone and go now, %d wait for a person", released, left)
-        detail = f"{released} texts had not gone; of {left} no one knows"
         task_id = tell_of_restore(tx, now)
-        store.tasks.add_event(tx, task_id, now, what="looked up", who="the service", detail=detail)
+        store.tasks.add_event(tx, task_id, now, Happened.LOOKED_UP, {"went": released, "left": left})
         for one in store.backup.left(tx)[:LISTED]:
-            what = "no one knows of this text"
-            store.tasks.add_event(tx, task_id, now, what=what, who="the service", text_id=one.text)
+            store.tasks.add_event(tx, task_id, now, Happened.UNKNOWN_TEXT, text_id=one.text)
     if not left:
-        why = "every text was looked up"
-        store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why=why)
+        store.tasks.close_by_key(tx, [RESTORED.key()], ALL_LOOKED_UP, now)
 
 
 def tell_of_restore(tx: store.Transaction, now: datetime) -> int:
     """The task that a restore opens; its number."""
     site = store.people.all_sites(tx)[0]
-    task_id, _ = store.tasks.open_task(
-        tx,
-        kind="restored",
-        key=store.backup.RESTORED,
-        urgency="urgent",
-        site_id=site.id,
-        now=now,
-        due_at=now + timedelta(minutes=30),
-    )
+    task_id, _ = store.tasks.open_task(tx, RESTORED, site_id=site.id, zone=site.zone, now=now)
     return task_id
 
 

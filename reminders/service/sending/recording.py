@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 
 from reminders import crash, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.service.people import sharing
 from reminders.service.tasks import oncall
 from reminders.sms import codes
 from reminders.store.sending.answers import Answered
+from reminders.task_kinds import SENDER_FAULT, TEXTS_GO_AGAIN, About, Happened
 
 LONGEST_REST = 300  # seconds
 NO_CONNECTION = "no connection"
@@ -40,8 +42,7 @@ def write_down(context: AppContext, tx: store.Transaction, answers: Sequence[Ans
     # One that rests since the text was claimed stays so: what is accepted now was on the wire before.
     working = {one.started.sender_id for one in answers if one.answer == "accepted" and one.started.sender_rested}
     if working and store.queue.free_sender(tx, working, now):
-        keys = [f"sender_fault:{sender}" for sender in working]
-        store.tasks.close_by_key(tx, keys, now, outcome="not_needed", why="texts go out again")
+        store.tasks.close_all(tx, TEXTS_GO_AGAIN, now, [About(sender_id=sender) for sender in working])
 
 
 def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now: datetime) -> None:
@@ -49,11 +50,11 @@ def react_to_number(tx: store.Transaction, number_id: int, code: codes.Code, now
     if code.number == "opted_out":  # 21610: Twilio's list and ours agree (L-12)
         store.people.opt_out(tx, number_id, now)
         store.texts.suppress_queued(tx, number_id, "opted_out")
-        sharing.tell_other_sites(tx, number_id, now, what="number stop", but=None)
+        sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_STOP, but=None)
     elif code.number == "bad":
         store.people.mark_number(tx, number_id, bad_since=now, bad_code=code.code)
         store.texts.suppress_queued(tx, number_id, "number_bad")
-        sharing.tell_other_sites(tx, number_id, now, what="number is bad", but=None)
+        sharing.tell_other_sites(tx, number_id, now, what=Action.NUMBER_IS_BAD, but=None)
 
 
 def react_to_sender(
@@ -68,17 +69,10 @@ def react_to_sender(
         store.queue.stop_sender(tx, sender_id, code=code.code, now=now, until=now + timedelta(seconds=rest))
     if not code.pages_ops:
         return
+    site = store.people.site_of_sender(tx, sender_id)
     task_id, fresh = store.tasks.open_task(
-        tx,
-        kind="sender_fault",
-        key=f"sender_fault:{sender_id}",
-        urgency="urgent",
-        site_id=store.people.site_of_sender(tx, sender_id).id,
-        now=now,
-        due_at=now + timedelta(minutes=30),
+        tx, SENDER_FAULT, site_id=site.id, zone=site.zone, now=now, sender_id=sender_id
     )
     if fresh:
-        store.tasks.add_event(
-            tx, task_id, now, what="stopped", who="the service", detail=f"{code.meaning} (code {code.code})"
-        )
+        store.tasks.add_event(tx, task_id, now, Happened.STOPPED, {"code": code.code})
         oncall.ring(context, tx, task_id, now)

@@ -1,8 +1,6 @@
 """What a person must do: opened, taken, closed, and told to those on call."""
 
 from reminders.service.tasks.handling import (
-    CRISIS_DUE,
-    SLIP_DUE,
     Disclosure,
     Settled,
     close,
@@ -17,13 +15,10 @@ from reminders.service.tasks.handling import (
     tell_instead,
     tell_of_change,
     tell_of_expired,
-    waking,
 )
 from reminders.store.tasks import NoSuchTask
 
 __all__ = [
-    "CRISIS_DUE",
-    "SLIP_DUE",
     "Disclosure",
     "NoSuchTask",
     "Settled",
@@ -39,5 +34,4 @@ __all__ = [
     "tell_instead",
     "tell_of_change",
     "tell_of_expired",
-    "waking",
 ]

@@ -5,34 +5,18 @@ A task says what happened and what to do, never who it is about in words: patien
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.store import Row
 from reminders.store.sending.claims import Claimed
-from reminders.store.tasks import NoSuchTask, Task
-from reminders.task_kinds import KINDS
+from reminders.store.tasks import Locked, NoSuchTask, Task
+from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About, Happened
 
-AWAKE = (time(9), time(20))  # waking hours, weekends included
-SOON = timedelta(hours=4)
 MOST_DANGEROUS = 30  # days after discharge (S-19)
-CRISIS_DUE = timedelta(minutes=15)
-SLIP_DUE = timedelta(minutes=60)
-
-
-def waking(now: datetime, zone: str, spell: timedelta = SOON) -> datetime:
-    """The instant at which `spell` of waking hours (9 to 20 o'clock in `zone`) has passed since `now`."""
-    wall, left = plans.to_wall(now, zone), spell
-    while True:
-        opens, shuts = (datetime.combine(wall.date(), at) for at in AWAKE)
-        wall = max(wall, opens)
-        if wall < shuts:
-            if wall + left <= shuts:
-                return plans.to_instant(wall + left, zone).astimezone(UTC)
-            left -= shuts - wall
-        wall = datetime.combine(wall.date() + timedelta(days=1), AWAKE[0])
 
 
 def is_waking(now: datetime, zone: str) -> bool:
@@ -41,7 +25,7 @@ def is_waking(now: datetime, zone: str) -> bool:
     return wall.weekday() < 5 and AWAKE[0] <= wall.time() < AWAKE[1]
 
 
-def is_dangerous_time(discharged_on: Any, now: datetime, zone: str) -> bool:
+def is_dangerous_time(discharged_on: date | None, now: datetime, zone: str) -> bool:
     """Whether `now` is within the first 30 days after discharge, or before it (S-19)."""
     if discharged_on is None:
         return False
@@ -57,18 +41,18 @@ def tell_of_change(
     recipient_id: int,
     number_id: int,
     visit_id: int,
-    due_at: datetime,
+    until: datetime,
     now: datetime,
 ) -> None:
-    """A change that no text can tell in time: someone must phone."""
+    """A change that no text can tell in time: someone must phone, at the latest when a text could go until."""
     store.tasks.open_task(
         tx,
-        kind="tell_change",
-        key=f"tell_change:{recipient_id}:{visit_id}",
-        urgency="soon",
+        TELL_CHANGE,
         site_id=site.id,
+        zone=site.zone,
         now=now,
-        due_at=max(now, min(due_at, waking(now, site.zone))),
+        until=until,
+        recipient_id=recipient_id,
         patient_id=patient_id,
         number_id=number_id,
         appointment_id=visit_id,
@@ -93,7 +77,7 @@ def tell_instead(tx: store.Transaction, one: Claimed, reason: str, now: datetime
             recipient_id=unplanned.reader.id,
             number_id=one.number_id,
             visit_id=visit_id,
-            due_at=one.closes_at,
+            until=one.closes_at,
             now=now,
         )
 
@@ -102,7 +86,7 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
     """Notices whose window shut before they went: a task for each visit they speak of, once; how many are new."""
     made = 0
     for row in store.texts.untold(tx, now):
-        key = f"tell_change:{row.recipient_id}:{row.appointment_id}"
+        key = TELL_CHANGE.key(recipient_id=row.recipient_id, appointment_id=row.appointment_id)
         if store.tasks.opened_since(tx, key, row.opens_at):
             continue
         tell_of_change(
@@ -112,7 +96,7 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
             recipient_id=row.recipient_id,
             number_id=row.number_id,
             visit_id=row.appointment_id,
-            due_at=row.closes_at,
+            until=row.closes_at,
             now=now,
         )
         made += 1
@@ -121,22 +105,20 @@ def tell_of_expired(tx: store.Transaction, now: datetime) -> int:
 
 def nothing_to_tell(tx: store.Transaction, recipient_id: int, visit_id: int, now: datetime) -> None:
     """The change was taken back: no one need phone about it any more."""
-    key = f"tell_change:{recipient_id}:{visit_id}"
-    store.tasks.close_by_key(tx, [key], now, outcome="not_needed", why="the change was taken back")
+    store.tasks.close_all(tx, TAKEN_BACK, now, [About(recipient_id=recipient_id, appointment_id=visit_id)])
 
 
 def phone_instead(tx: store.Transaction, one: Claimed, now: datetime) -> None:
     """A text of someone who may be in danger does not go (C-12): someone phones before the visit it is about."""
     visits = one.due.visits if one.due is not None else one.unplanned.visits if one.unplanned is not None else ()
-    ahead = [visit.starts_at - timedelta(hours=1) for visit in visits if visit.starts_at > now]
     store.tasks.open_task(
         tx,
-        kind="held_text",
-        key=f"held_text:{one.text}",
-        urgency="soon",
+        HELD_TEXT,
         site_id=one.site_id,
+        zone=one.reader_zone,
         now=now,
-        due_at=max(now, min([one.closes_at, *ahead])),
+        visits=[visit.starts_at for visit in visits if visit.starts_at > now],
+        until=one.closes_at,
         patient_id=one.patient_id,
         number_id=one.number_id,
         text_id=one.text,
@@ -156,10 +138,10 @@ def take(context: AppContext, number: int, now: datetime, *, who: str, sites: Co
         store.tasks.change_task(
             tx, number, owner=who[:64], acknowledged_at=row.acknowledged_at or now, escalates_at=None
         )
-        store.tasks.stop_calling(tx, number, now)
+        store.oncall.stop_calling(tx, number, now)
         if row.owner != who or row.acknowledged_at is None:
-            store.tasks.add_event(tx, number, now, what="taken", who=who)
-            store.audit_log.note(tx, who=who, what="task taken", table="tasks", row=number, now=now)
+            store.tasks.add_event(tx, number, now, Happened.TAKEN, who=who)
+            store.audit_log.note(tx, who=who, what=Action.TASK_TAKEN, table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -210,22 +192,20 @@ def close(
             acknowledged_at=row.acknowledged_at or now,
             escalates_at=None,
         )
-        store.tasks.stop_calling(tx, number, now)
+        store.oncall.stop_calling(tx, number, now)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
         if disclosed is not None:
             told = f"To: {disclosed.to}\nEmergency: {disclosed.emergency}"
-            law = "42 CFR 2.51"
-            store.tasks.add_event(tx, number, now, what="disclosed", who=who, detail=law, note=told, key=key)
-        store.tasks.add_event(tx, number, now, what="closed", who=who, detail=outcome, note=note, key=key)
+            store.tasks.add_event(tx, number, now, Happened.DISCLOSED, who=who, note=told, key=key)
+        store.tasks.add_event(tx, number, now, Happened.CLOSED, {"outcome": outcome}, who=who, note=note, key=key)
         released = 0
-        if row.kind == "crisis":
+        if row.kind == CRISIS.name:
             here, theirs = store.tasks.in_crisis(tx, numbers, [])
             del theirs
             released = store.queue.let_go(tx, numbers - here, "crisis", now)
             for task_id in store.tasks.about_released(tx, numbers - here):  # each ends when its text is handed over
-                detail = "open until it is handed over"
-                store.tasks.add_event(tx, task_id, now, what="sent on its way", who=who, detail=detail)
-        store.audit_log.note(tx, who=who, what="task closed", table="tasks", row=number, now=now, after=outcome)
+                store.tasks.add_event(tx, task_id, now, Happened.SENT_ON, who=who)
+        store.audit_log.note(tx, who=who, what=Action.TASK_CLOSED, table="tasks", row=number, now=now, after=outcome)
         return _read(tx, number), released
 
     return context.database.write(work, again=True)
@@ -241,8 +221,8 @@ def remark(
         if row is None or not _is_at(row, sites):
             raise NoSuchTask(number)
         key = store.plans.data_key_of_patient(tx, row.patient_id) if row.patient_id is not None else None
-        store.tasks.add_event(tx, number, now, what="note", who=who, note=note, key=key)
-        store.audit_log.note(tx, who=who, what="task remarked on", table="tasks", row=number, now=now)
+        store.tasks.add_event(tx, number, now, Happened.NOTE, who=who, note=note, key=key)
+        store.audit_log.note(tx, who=who, what=Action.TASK_REMARKED_ON, table="tasks", row=number, now=now)
         return _read(tx, number)
 
     return context.database.write(work, again=True)
@@ -254,7 +234,7 @@ def held_text_of(tx: store.Transaction, number: int, sites: Collection[int] | No
     if number_id is not None:
         store.people.lock_numbers(tx, [number_id])
     row = _open_one(tx, number, sites)
-    if row.kind != "held_text":
+    if row.kind != HELD_TEXT.name:
         raise Settled("this task holds no text")
     return store.tasks.text_of_task(tx, number)
 
@@ -275,24 +255,22 @@ def let_text_go(
         text_id = store.tasks.text_of_task(tx, number)
         went = text_id is not None and store.queue.let_one_go(tx, text_id, now)
         row = _open_one(tx, number, sites)
-        if row.kind != "held_text":
+        if row.kind != HELD_TEXT.name:
             raise Settled("this task holds no text")
         if went:
             store.tasks.change_task(tx, number, owner=row.owner or who[:64])
-            store.tasks.add_event(
-                tx, number, now, what="sent on its way", who=who, detail="open until it is handed over", text_id=text_id
-            )
-            store.audit_log.note(tx, who=who, what="held text let go", table="tasks", row=number, now=now)
+            store.tasks.add_event(tx, number, now, Happened.SENT_ON, who=who, text_id=text_id)
+            store.audit_log.note(tx, who=who, what=Action.HELD_TEXT_LET_GO, table="tasks", row=number, now=now)
         return went
 
     return context.database.write(work, again=True)
 
 
-def _is_at(task: Any, sites: Collection[int] | None) -> bool:
+def _is_at(task: Locked, sites: Collection[int] | None) -> bool:
     return sites is None or task.site_id in sites
 
 
-def _open_one(tx: store.Transaction, number: int, sites: Collection[int] | None = None) -> Row[Any]:
+def _open_one(tx: store.Transaction, number: int, sites: Collection[int] | None = None) -> Locked:
     row = store.tasks.lock_task(tx, number)
     if row is None or not _is_at(row, sites):
         raise NoSuchTask(number)

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from reminders import store
 from reminders.app_context import AppContext
-from reminders.service import tasks
 from reminders.service.operations import logs
+from reminders.task_kinds import STUCK, WELL_AGAIN, About, Happened
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +27,35 @@ class OneByOne:
     context: AppContext
     job: str
     now: datetime
-    _failed: dict[str, tuple[str, dict[str, int | None]]] = field(default_factory=dict)
+    _failed: dict[str, tuple[str, int | None, About]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _first: Exception | None = None
 
-    def do(self, what: str, row: int | str, work: Callable[[], T], **about: int | None) -> T | None:
+    def do(
+        self,
+        what: str,
+        row: int | str,
+        work: Callable[[], T],
+        *,
+        site_id: int | None = None,
+        plan_id: int | None = None,
+        patient_id: int | None = None,
+        text_id: int | None = None,
+    ) -> T | None:
         """What `work` gives, or None where it failed for this row alone.
 
-        `what` and `row` name the row in the log and in the task, as in `plan`, 12: never a person. `about` are the rows
-        that the task points to (`site_id`, `plan_id`, `patient_id`, `text_id`). Raises Unavailable.
+        `what` and `row` name the row in the log and in the task, as in `plan`, 12: never a person. The others are the
+        rows that the task points to. Raises Unavailable.
         """
-        key = f"stuck:{self.job}:{what}:{row}"
+        about = About(job=self.job, what=what, row=row, plan_id=plan_id, patient_id=patient_id, text_id=text_id)
+        key = STUCK.key(**about)
         try:
             done = work()
         except store.Unavailable:
             raise
         except Exception as error:  # ruff: ignore[blind-except]  whatever it is, the other rows have their turn
             log.error("%s %s cannot be processed by the %s job: %s", what, row, self.job, logs.describe(error))  # ruff: ignore[error-instead-of-exception]  its text may be personal
-            self._failed[key] = (f"{what} {row}: {type(error).__name__}", about)
+            self._failed[key] = (type(error).__name__, site_id, about)
             self._first = self._first or error
             return None
         self._done.add(key)
@@ -61,24 +72,15 @@ class OneByOne:
 
     def _tell(self, tx: store.Transaction) -> None:
         default = store.people.keep_default_site(tx, self.context.settings, self.now)
-        for key, (detail, about) in self._failed.items():
+        zone = self.context.settings.site.zone
+        for error, site_id, about in self._failed.values():
             task_id, fresh = store.tasks.open_task(
-                tx,
-                kind="stuck",
-                key=key,
-                urgency="soon",
-                site_id=about.get("site_id") or default,
-                now=self.now,
-                due_at=tasks.waking(self.now, self.context.settings.site.zone),
-                patient_id=about.get("patient_id"),
-                plan_id=about.get("plan_id"),
-                text_id=about.get("text_id"),
+                tx, STUCK, site_id=site_id or default, zone=zone, now=self.now, **about
             )
             if fresh:
-                store.tasks.add_event(
-                    tx, task_id, self.now, what="cannot be processed", who="the service", detail=detail
-                )
+                why: dict[str, str | int] = {"what": about["what"], "row": about["row"], "error": error}
+                store.tasks.add_event(tx, task_id, self.now, Happened.CANNOT_BE_PROCESSED, why)
 
     def _well_again(self, tx: store.Transaction) -> None:
-        open_ones = set(store.tasks.open_keys(tx, "stuck")) & (self._done - self._failed.keys())
-        store.tasks.close_by_key(tx, open_ones, self.now, outcome="done", why="it can be processed again")
+        open_ones = set(store.tasks.open_keys(tx, STUCK)) & (self._done - self._failed.keys())
+        store.tasks.close_by_key(tx, open_ones, WELL_AGAIN, self.now)

@@ -8,13 +8,14 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
 from reminders.paging import Contact, Pager, Rota
 from reminders.service import tasks
-from reminders.store import Row
+from reminders.store.oncall import Page
+from reminders.task_kinds import Happened
+from reminders.wording.task_words import UNREACHED
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ EVERY = timedelta(minutes=15)  # to acknowledge, and between two steps of the es
 BUSY = timedelta(seconds=45)
 AGAIN = timedelta(seconds=20)
 LONGEST = timedelta(minutes=2)
-UNREACHED = "our answer could not reach them: call now"
 
 
 def rota(context: AppContext) -> Rota:
@@ -46,7 +46,7 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
     While no one has acknowledged it, it pages again and escalates as it would have: someone who writes every ten
     minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `again`.
     """
-    ring_number, step = store.tasks.ring(tx, task_id, now, EVERY, anew=anew)
+    ring_number, step = store.oncall.ring(tx, task_id, now, EVERY, anew=anew)
     called = dict.fromkeys([*_contacts(context, now, 0), *_contacts(context, now, step)])
     _call(tx, task_id, list(called), now, ring_number=ring_number, step=step)
 
@@ -54,9 +54,9 @@ def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime
 def _call(
     tx: store.Transaction, task_id: int, called: list[str], now: datetime, *, ring_number: int, step: int
 ) -> None:
-    store.tasks.call(tx, task_id, called, now, ring_number=ring_number, step=step)
+    store.oncall.call(tx, task_id, called, now, ring_number=ring_number, step=step)
     if not called:
-        store.tasks.add_event(tx, task_id, now, what="no one is on call", who="the service")
+        store.tasks.add_event(tx, task_id, now, Happened.NO_ONE_ON_CALL)
 
 
 def _names(known: Rota) -> Mapping[Contact, str]:
@@ -81,20 +81,16 @@ def escalate(context: AppContext, now: datetime) -> int:
     """
 
     def work(tx: store.Transaction) -> int:
-        rows = store.tasks.escalating(tx, now)
+        rows = store.oncall.escalating(tx, now)
         for row in rows:
             step = max(row.step + 1, (now - row.rung_at) // EVERY)
             called = _contacts(context, now, step)
             store.tasks.change_task(tx, row.id, step=step, escalates_at=row.rung_at + EVERY * (step + 1))
-            detail = f"{step * 15} minutes without acknowledgement"
-            store.tasks.add_event(tx, row.id, now, what="escalated", who="the service", detail=detail)
+            store.tasks.add_event(tx, row.id, now, Happened.ESCALATED, {"minutes": step * 15})
             _call(tx, row.id, called, now, ring_number=row.rings, step=step)
         return len(rows)
 
     return context.database.write(work, again=True)
-
-
-UNREAD = ("reply", "possible", "change", "who", "after_stop")  # tasks about what someone wrote
 
 
 def call_about_unread(context: AppContext, now: datetime) -> int:
@@ -106,10 +102,10 @@ def call_about_unread(context: AppContext, now: datetime) -> int:
 
     def work(tx: store.Transaction) -> int:
         rung = 0
-        for row in store.tasks.overdue_unheard(tx, now, UNREAD):
+        for row in store.oncall.overdue_unheard(tx, now):
             if row.urgency != "urgent" and not tasks.is_dangerous_time(row.discharged_on, now, row.zone):
                 continue
-            store.tasks.add_event(tx, row.id, now, what="overdue", who="the service")
+            store.tasks.add_event(tx, row.id, now, Happened.OVERDUE)
             ring(context, tx, row.id, now)
             rung += 1
         return rung
@@ -122,14 +118,14 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
 
     Safe in two processes at once: a page is taken for some seconds, and told at least once.
     """
-    taken = context.database.write(lambda tx: store.tasks.take_pages(tx, now, now + BUSY), again=True)
+    taken = context.database.write(lambda tx: store.oncall.take_pages(tx, now, now + BUSY), again=True)
     if not taken:
         return 0, 0
-    lost = context.database.read(lambda tx: store.tasks.with_lost_answers(tx, {page.task_id for page in taken}))
+    lost = context.database.read(lambda tx: store.oncall.with_lost_answers(tx, {page.task_id for page in taken}))
     known = {name: contact for contact, name in _names(rota(context)).items()}
     line = pager(context)
 
-    async def one(page: Row[Any]) -> bool | None:
+    async def one(page: Page) -> bool | None:
         contact = known.get(page.contact)
         if contact is None:
             return None
@@ -143,12 +139,12 @@ async def deliver(context: AppContext, now: datetime) -> tuple[int, int]:
     def note(tx: store.Transaction) -> None:
         for page, answer in zip(taken, answers, strict=True):
             if answer is None:  # off the rota since: who is on it now is called in their place
-                store.tasks.drop_page(tx, page, now)
+                store.oncall.drop_page(tx, page, now)
                 called = _contacts(context, now, page.step)
                 _call(tx, page.task_id, called, now, ring_number=page.ring, step=page.step)
             else:
                 again_at = now + min(LONGEST, AGAIN * (page.tries + 1))
-                store.tasks.note_page(tx, page, now, accepted=answer, again_at=again_at)
+                store.oncall.note_page(tx, page, now, accepted=answer, again_at=again_at)
 
     context.database.write(note, again=True)
     failed = sum(answer is False for answer in answers)
@@ -163,13 +159,9 @@ def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: dateti
     Twilio refuses a number that sent STOP (21610), phones are off, windows shut: then only a call is left. Who has
     acknowledged the alarm is told, and keeps it.
     """
-    lost = store.tasks.lost_answers(tx, now)
+    lost = store.oncall.lost_answers(tx, now)
     for row in lost:
-        why = {"uncertain": "no one knows whether our answer went", "unconfirmed": "no one knows whether it arrived"}
-        said = why.get(row.state, UNREACHED)
-        code = f" (code {row.error_code})" if row.error_code else ""
-        store.tasks.add_event(
-            tx, row.task_id, now, what="answer lost", who="the service", detail=said + code, text_id=row.text_id
-        )
+        values = {"state": row.state} | ({"code": row.error_code} if row.error_code else {})
+        store.tasks.add_event(tx, row.task_id, now, Happened.ANSWER_LOST, values, text_id=row.text_id)
         ring(context, tx, row.task_id, now, anew=False)
     return len(lost)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,11 +197,16 @@ class Database:
         self._tries = tries
         self._patience = patience
         self._one_copy = threading.Lock()
+        self._copy: sqlite3.Connection | None = None
         self._turns = Turns()
         self._engine = _make_engine(url, patience)
         self._reads = self._engine.execution_options(begin="BEGIN", **{_ONLY_READS: True})
         self._writes = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._log = Path(f"{self._engine.url.database}-wal") if self.dialect == "sqlite" else None
+
+    @cached_property
+    def _copies(self) -> Engine:
+        return _engine_of_copies(lambda: self._copy)
 
     @property
     def dialect(self) -> str:
@@ -288,11 +293,12 @@ class Database:
         if not self._one_copy.acquire(timeout=self._patience):
             raise Unavailable("too many previews at once")
         try:
-            copy = self._run(self._reads, _copied, again=True)
+            self._copy = self._run(self._reads, _copied, again=True)
             try:
-                return [self._run(copy, partial(tried, work), again=True) for work in works]
+                return [self._run(self._copies, partial(tried, work), again=True) for work in works]
             finally:
-                copy.dispose()
+                self._copies.dispose()
+                self._copy.close()
         finally:
             self._one_copy.release()
 
@@ -487,8 +493,8 @@ def _make_engine(url: str, patience: float) -> Engine:
     )
 
 
-def _copied(tx: Transaction) -> Engine:
-    """An engine on a private copy of the SQLite database, as this transaction sees it; closed, the copy is gone.
+def _copied(tx: Transaction) -> sqlite3.Connection:
+    """A private copy of the SQLite database, as this transaction sees it; closed, the copy is gone.
 
     The empty name is a temporary database: SQLite keeps it in its cache, and writes what does not fit there to a file
     that has no name, so that no copy is left behind even by a crash.
@@ -498,11 +504,16 @@ def _copied(tx: Transaction) -> Engine:
         tx.driver_connection.backup(copy)
         for pragma in ("foreign_keys=ON", "synchronous=OFF", "journal_mode=MEMORY", "mmap_size=0"):
             copy.execute(f"PRAGMA {pragma}")
-        engine = sa.create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool, hide_parameters=True)
-        sa.event.listen(engine, "begin", _begin_sqlite)
     except BaseException:
         copy.close()
         raise
+    return copy
+
+
+def _engine_of_copies(copy: Callable[[], sqlite3.Connection | None]) -> Engine:
+    """An engine on whichever copy there is. One for all of them: each would compile every statement again."""
+    engine = sa.create_engine("sqlite://", creator=copy, poolclass=StaticPool, hide_parameters=True)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 

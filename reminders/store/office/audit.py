@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.audit_actions import Action
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id
 from reminders.store.database.schema import audit, keys, patients, sites
@@ -22,9 +23,6 @@ from reminders.store.office.audit_log import digest, noted_salted
 
 START = bytes(32)
 """What stands before the first row."""
-
-ERASED = "patient erased"
-"""What the audit says of an erasure: from then on a patient's values may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def find(tx: Transaction, wanted: Wanted) -> Sequence[Row[Any]]:
     if wanted.until is not None:
         query = query.where(audit.c.at <= wanted.until, audit.c.id <= first_id(wanted.until + timedelta(hours=1)))
     if wanted.kind is not None:
-        seen = sa.or_(audit.c.what.like("% read"), audit.c.what.like("% exported"))
+        seen = audit.c.what.in_([one for one in Action if one.is_reading])
         query = query.where(seen if wanted.kind == "seen" else sa.not_(seen))
     if wanted.sites is not None:
         query = query.where(audit.c.site_id.in_(wanted.sites))
@@ -192,7 +190,7 @@ def erased_patients(tx: Transaction) -> frozenset[int]:
         sa.select(audit.c.patient_id)
         .join(patients, patients.c.id == audit.c.patient_id)
         .outerjoin(keys, keys.c.id == patients.c.key_id)
-        .where(audit.c.what == ERASED, sa.or_(keys.c.id.is_(None), keys.c.wrapped == b""))
+        .where(audit.c.what == Action.PATIENT_ERASED, sa.or_(keys.c.id.is_(None), keys.c.wrapped == b""))
     )
     return frozenset(row.patient_id for row in tx.all(query))
 

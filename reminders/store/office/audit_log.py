@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.audit_actions import Action
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id, new_id
 from reminders.store.database.schema import (
@@ -31,14 +32,14 @@ from reminders.store.database.sealing import DataKey, Place, Unreadable
 SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
 
-def count(tx: Transaction, *, who: str, what: str, since: datetime) -> int:
+def count(tx: Transaction, *, who: str, what: Action, since: datetime) -> int:
     """How often that was put on record of `who` since then."""
     mine = sa.select(sa.func.count()).select_from(audit).where(audit.c.who == who[:64], audit.c.what == what)
     return int(tx.value(mine.where(audit.c.id >= first_id(since), audit.c.at >= since)) or 0)
 
 
 def has_noted(
-    tx: Transaction, *, who: str, what: str, table: str, row: int, since: datetime, shown: Collection[int] = ()
+    tx: Transaction, *, who: str, what: Action, table: str, row: int, since: datetime, shown: Collection[int] = ()
 ) -> bool:
     """Whether it is on record since then that `who` did that on this row, and saw all of `shown` (`seen`) there."""
     mine = sa.select(audit).where(
@@ -69,7 +70,7 @@ def note(
     tx: Transaction,
     *,
     who: str,
-    what: str,
+    what: Action,
     table: str,
     row: int,
     now: datetime,
@@ -81,7 +82,7 @@ def note(
 ) -> None:
     """Append to the audit: who did what on which row; values are sealed, a patient's by the patient's own `key`.
 
-    What is read by people ends in ` read`, what is taken out in ` exported`. Whose it is and at which site follows
+    Whose it is and at which site follows
     from the row, unless it is given. Each value carries 16 random bytes, and a digest of both stays beside them: it
     proves later that a value is the one that was noted, also when it was sealed again, and is of no use for guessing
     one that an erasure has taken (data rule 1).

@@ -18,9 +18,9 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
-from psycopg import pq
 from sqlalchemy.engine import Row, make_url
 
+from reminders.audit_actions import Action
 from reminders.lifecycle import NOT_GONE, State
 from reminders.store.database.engine import Transaction
 from reminders.store.database.migrate import _known
@@ -164,6 +164,8 @@ def _environment(url: str) -> dict[str, str]:
     """How the client reaches the server: all of it in the environment, for arguments are for everyone to read."""
     address = make_url(url).set(drivername="postgresql+psycopg")
     _, wanted = address.get_dialect()().create_connect_args(address)
+    from psycopg import pq
+
     names = {known.keyword.decode(): known.envvar.decode() for known in pq.Conninfo.get_defaults() if known.envvar}
     given = {names[word]: str(value) for word, value in wanted.items() if word in names}
     return {**_without_secrets(), **given, "PGCLIENTENCODING": "UTF8"}
@@ -408,7 +410,7 @@ def forget_mark(tx: Transaction, name: str) -> bool:
 
 def sealing_since(tx: Transaction) -> datetime | None:
     """Since when the present sealing key may seal: the last rotation on record, else the database's first key."""
-    rotated = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(audit.c.what == "keys rotated")
+    rotated = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(audit.c.what == Action.KEYS_ROTATED)
     first = sa.select(sa.func.min(keys.c.made_at, type_=keys.c.made_at.type))
     at: datetime | None = tx.value(rotated) or tx.value(first)
     return at

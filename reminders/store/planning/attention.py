@@ -239,16 +239,6 @@ def bad_numbers(tx: Transaction, site_id: int, since: datetime) -> Sequence[Row[
     return tx.all(query)
 
 
-def not_verified_any_more(tx: Transaction, keys: Sequence[str]) -> list[str]:
-    """Of these task keys `unverified:<recipient>:<number>` those whose number is verified by now."""
-    verified = []
-    for key in keys:
-        number = int(key.rsplit(":", 1)[1])
-        if tx.value(sa.select(numbers.c.verified_at).where(numbers.c.id == number)) is not None:
-            verified.append(key)
-    return verified
-
-
 def open_tasks_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
     """The open tasks about a patient, or about a number that is theirs alone, the urgent ones first: id, key, kind,
     urgency, due_at, owner.

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from reminders.audit_actions import Action
 from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Arriving, Leaving, Visit, renamed
 from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
 from reminders.store.database import schema
@@ -640,9 +641,6 @@ def next_visits(tx: Transaction, patient_id: int, now: datetime, limit: int) -> 
     return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id).limit(limit))
 
 
-SESSION_MOVED, SESSION_OFF, SESSION_UNDONE = "session moved", "session called off", "session change undone"
-
-
 @dataclass(frozen=True, slots=True)
 class SessionChange:
     """One change of a session as it befell one appointment: how that stood before and after, as put on record."""
@@ -665,7 +663,7 @@ def session_changes(tx: Transaction, site_id: int, key: str, *, patient: int | N
         .join(series, series.c.id == appointments.c.series_id)
         .join(sessions, sessions.c.id == series.c.session_id)
         .where(sessions.c.site_id == site_id, sessions.c.key == key, audit.c["table"] == "appointments")
-        .where(audit.c.what.in_((SESSION_MOVED, SESSION_OFF, SESSION_UNDONE)))
+        .where(audit.c.what.in_((Action.SESSION_MOVED, Action.SESSION_CALLED_OFF, Action.SESSION_CHANGE_UNDONE)))
         .order_by(audit.c.at, audit.c.id)
     )
     if patient is not None:

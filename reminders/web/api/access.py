@@ -27,6 +27,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from reminders import clock, intake, plans, queries
+from reminders.audit_actions import Action
 from reminders.plans import Known, PlanRefused
 from reminders.plans import Problem as Wrong
 from reminders.queries import readings
@@ -92,7 +93,7 @@ class Door(APIRoute):
         asked += b"\n" + await _body(request)
         known = await run_in_threadpool(api_keys.begin, context, caller, key, asked, clock.now())
         if known is not None:
-            await run_in_threadpool(_note, context, caller, request, known.body, "repeated answer read")
+            await run_in_threadpool(_note, context, caller, request, known.body, Action.REPEATED_ANSWER_READ)
             return _counted(request, Response(known.body, known.status, dict(known.headers)))
         try:
             response = await _answered(context, caller, request, inner)
@@ -131,17 +132,19 @@ async def _answered(
     looked = request.method == "GET" or request.url.path.endswith("/search")
     if response.status_code < 300 and (tried_out or (looked and not noted)):
         at = _AT.search(request.url.path)
-        what = f"{at[1] if at is not None else 'answer'} read"
+        what = _READ.get(at[1] if at is not None else "", Action.ANSWER_READ)
         await run_in_threadpool(_note, context, caller, request, bytes(response.body).decode(), what)
     return response
 
 
 _AT = re.compile(r"/api/(?:v[0-9]+/)?([a-z]+)")
+_AREAS = ("patients", "plans", "preview", "tasks", "log", "texts", "replies", "appointments", "sessions", "stats")
+_READ = {area: Action(f"{area} read") for area in _AREAS}
 _TABLES = {"patients", "plans", "texts", "appointments"}
 _OF_NO_ONE = {"sites", "openapi", "docs"}
 
 
-def _note(context: AppContext, caller: Caller, request: Request, body: str, what: str) -> None:
+def _note(context: AppContext, caller: Caller, request: Request, body: str, what: Action) -> None:
     """Put on record whom an answer shows: one row, with the ids of what is in it."""
     at = _AT.search(request.url.path)
     area = at[1] if at is not None else ""
@@ -312,7 +315,7 @@ def look(
     work: Callable[[queries.Transaction], T],
     *,
     names: bool,
-    of: str,
+    of: Action,
     table: str = "",
     row: int = 0,
 ) -> T:
@@ -328,7 +331,7 @@ def look(
         if row or ids:
             at, on = (table, row) if row else ("sites", min(caller.sites))  # a list stands at a site, with whose it was
             after = " ".join(ids) or None
-            notes.add(f"{of} read", at, on, after=after)
+            notes.add(of, at, on, after=after)
         return seen
 
     return readings.read(context.database, noted, now, who=caller.who)

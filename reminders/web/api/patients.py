@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, queries
+from reminders.audit_actions import Action
 from reminders.plans import PlanRefused
 from reminders.queries import records
 from reminders.queries.patients import ListedPatient, PatientFilter
@@ -74,7 +75,7 @@ def list_patients(
         caller,
         lambda tx: queries.patients.list_patients(tx, caller.sites, wanted, clock.now(), names=names),
         names=names,
-        of="patients",
+        of=Action.PATIENTS_READ,
     )
     return page(request, response, rows, limit)
 
@@ -94,7 +95,7 @@ def search_patients(*, context: TheContext, caller: TheCaller, request: Request,
         wanted = PatientFilter(search=asked.search, phone=phone, before=before, limit=asked.limit + 1)
         return queries.patients.list_patients(tx, caller.sites, wanted, now, names=True)
 
-    rows = look(context, caller, work, names=True, of="patients")
+    rows = look(context, caller, work, names=True, of=Action.PATIENTS_READ)
     return page(request, response, rows, asked.limit)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, queries
+from reminders.audit_actions import Action
 from reminders.plans import PlanDocument, PlanRefused, Problem
 from reminders.queries import readings
 from reminders.queries.plans import ListedPlan, PlanFilter
@@ -122,7 +123,7 @@ def list_plans(
         )
         return queries.plans.list_plans(tx, sites, wanted, now, names=names)
 
-    rows = look(context, caller, work, names=names, of="plans")
+    rows = look(context, caller, work, names=names, of=Action.PLANS_READ)
     return page(request, response, rows, limit)
 
 
@@ -137,7 +138,7 @@ def search_plans(*, context: TheContext, caller: TheCaller, request: Request, re
     def work(tx: queries.Transaction) -> list[ListedPlan]:
         return queries.plans.list_plans(tx, sites, wanted, clock.now(), names=asked.names)
 
-    rows = look(context, caller, work, names=asked.names, of="plans")
+    rows = look(context, caller, work, names=asked.names, of=Action.PLANS_READ)
     return page(request, response, rows, asked.limit)
 
 
@@ -162,7 +163,7 @@ def get_plan(*, context: TheContext, caller: TheCaller, response: Response, plan
 
     if names:
         row = context.database.read(lambda tx: the_plan(tx, caller, plan)).id
-    one = look(context, caller, work, names=names, of="plan", table="plans", row=row)
+    one = look(context, caller, work, names=names, of=Action.PLAN_READ, table="plans", row=row)
     etag(response, one.version)
     return one
 
@@ -222,7 +223,7 @@ def get_document(*, context: TheContext, caller: TheCaller, response: Response, 
         row = queries.plans.plan_by_ref(tx, one.ref, site=one.site, lock=False)
         return queries.plans.document_of(tx, found(row))
 
-    said = look(context, caller, work, names=True, of="plan document", table="plans", row=one.id)
+    said = look(context, caller, work, names=True, of=Action.PLAN_DOCUMENT_READ, table="plans", row=one.id)
     etag(response, one.version)
     return json.loads(said)
 
@@ -238,7 +239,7 @@ def _preview(context: AppContext, caller: Caller, which: str) -> Any:
     now = clock.now()
     previews.admit(context, caller.who, now)
     texts = found(planning.preview_plan(context, one.ref, now, site=one.site))
-    readings.note(context.database, readings.Note("texts read", "plans", one.id), now=now, who=caller.who)
+    readings.note(context.database, readings.Note(Action.TEXTS_READ, "plans", one.id), now=now, who=caller.who)
     people = planning.people_of(context, one.ref, texts, site=one.site)
     return {"items": [text.as_json() for text in texts], "people": people}
 

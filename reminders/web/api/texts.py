@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, queries
+from reminders.audit_actions import Action
 from reminders.queries import delivery_log, explanations
 from reminders.queries.replies import ListedReply, ReplyFilter
 from reminders.queries.texts import LogFilter, Logged
@@ -139,5 +140,5 @@ def list_replies(
         )
         return queries.replies.list_replies(tx, sites, wanted, names=names)
 
-    rows = look(context, caller, work, names=names, of="replies")
+    rows = look(context, caller, work, names=names, of=Action.REPLIES_READ)
     return page(request, response, rows, limit)

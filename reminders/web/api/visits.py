@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from reminders import clock, plans, queries
+from reminders.audit_actions import Action
 from reminders.queries.visits import ListedVisit
 from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
@@ -103,7 +104,7 @@ def list_appointments(
             **wanted,
         )
 
-    rows = look(context, caller, work, names=names, of="appointments")
+    rows = look(context, caller, work, names=names, of=Action.APPOINTMENTS_READ)
     return page(request, response, rows, limit)
 
 
@@ -118,7 +119,7 @@ def get_appointment(
         caller,
         lambda tx: found(queries.visits.find_visit(tx, caller.sites, wanted, names=names)),
         names=names,
-        of="appointment",
+        of=Action.APPOINTMENT_READ,
         table="appointments",
         row=wanted,
     )
@@ -230,7 +231,7 @@ def get_session(*, context: TheContext, caller: TheCaller, session: OfSession, o
         rows = queries.visits.list_visits(tx, sites, *around, session=key, limit=1000, names=names)
         return [row for row in rows if row.wall.date() == day]
 
-    rows = look(context, caller, work, names=names, of="session")
+    rows = look(context, caller, work, names=names, of=Action.SESSION_READ)
     if not (rows or told):
         found(None)
     return {"appointments": rows, "told": told}

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import readings, today
 from reminders.queries.visits import ListedVisit
 from reminders.service.office.accounts import Actor
@@ -79,7 +80,7 @@ def _draw(
     def look(
         tx: queries.Transaction, notes: readings.Notes
     ) -> tuple[list[ListedVisit], list[ListedVisit], list[ListedVisit]]:
-        notes.add("attendance read", "sites", min(sites, default=0))
+        notes.add(Action.ATTENDANCE_READ, "sites", min(sites, default=0))
         back = now - MARK_BACK
         return (
             visits(tx, back, now, unmarked=True),
@@ -153,7 +154,7 @@ def _ask(
     sites = actor.sites("plan")
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> dict[int, ListedVisit | None]:
-        notes.add("attendance read", "sites", min(sites, default=0))
+        notes.add(Action.ATTENDANCE_READ, "sites", min(sites, default=0))
         return {
             one.appointment: queries.visits.find_visit(tx, sites & people, one.appointment, names=True)
             or queries.visits.find_visit(tx, sites, one.appointment)

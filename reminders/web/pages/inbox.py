@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from reminders import clock, plans, queries, task_kinds
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import explanations, inbox, readings
 from reminders.queries.tasks import Task
 from reminders.service import tasks
@@ -38,7 +39,7 @@ QUEUES = {
     "red": "Red visits",
     "done": "Done",
 }
-READ = "inbox read"
+READ = Action.INBOX_READ
 DONE = {
     "taken": "It is yours, and no one else is called.",
     "noted": "Your note is in the story.",
@@ -321,7 +322,7 @@ def send_now_page(request: Request, context: TheContext, actor: Answering, numbe
         return _draw(request, context, actor, number, problems={"let-go": f"Not done: {settled}"})
     words = outlook.words if task.site_id in actor.sites("people") else None
     if words is not None:
-        readings.note(context.database, readings.Note("held text read", "tasks", number), now=now, who=actor.who)
+        readings.note(context.database, readings.Note(Action.HELD_TEXT_READ, "tasks", number), now=now, who=actor.who)
     said = outlook.sentence(now)
     return draw(request, "send_now.html", task=task, outlook=outlook, said=said, words=words)
 

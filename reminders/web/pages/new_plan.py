@@ -13,6 +13,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, languages, plans, queries
+from reminders.audit_actions import Action
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
 from reminders.queries import Row, history, readings
 from reminders.queries.patients import ListedPatient, PatientFilter
@@ -154,7 +155,7 @@ def edit(request: Request, context: TheContext, actor: Planning, plan_id: RowId)
         plan = history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
-        notes.add("plan document read", "plans", plan_id)
+        notes.add(Action.PLAN_DOCUMENT_READ, "plans", plan_id)
         return plan, queries.plans.document_of(tx, plan)
 
     plan, document = readings.read(context.database, look, now, who=actor.who)
@@ -307,7 +308,7 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
             raise HTTPException(404)
         theirs = queries.plans.plans_of(tx, patient.id)
         own = next((one for one in queries.people.recipients_of(tx, patient.id) if one.role == "self"), None)
-        notes.add("plan document read", "patients", patient.id)
+        notes.add(Action.PLAN_DOCUMENT_READ, "patients", patient.id)
         if not theirs or own is None:
             return [("patient.ref", patient.ref), ("patient.name", queries.people.open_name(tx, patient) or "")]
         pairs = fields_of(json.loads(queries.plans.document_of(tx, theirs[0])))
@@ -456,7 +457,7 @@ def _find(ask: Ask, words: str) -> list[ListedPatient]:
         found = queries.patients.list_patients(
             tx, sites, search_of(ask.context, tx, words, ask.now), ask.now, names=True
         )
-        notes.add("patients list read", "sites", min(sites, default=0))
+        notes.add(Action.PATIENTS_LIST_READ, "sites", min(sites, default=0))
         return found
 
     return readings.read(ask.context.database, look, ask.now, who=ask.actor.who)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, languages, lifecycle, plans, queries, wording
+from reminders.audit_actions import Action
 from reminders.plans import Category, PlanRefused
 from reminders.queries import Row, explanations, history, readings, records
 from reminders.queries.history import Heard
@@ -180,7 +181,7 @@ def show_number(
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> str:
         number = queries.people.find_numbers(tx, [reader.number_id])[reader.number_id]
-        notes.add("number read", "recipients", reader.id)
+        notes.add(Action.NUMBER_READ, "recipients", reader.id)
         return queries.people.phone_of(tx, number.id, number.phone_sealed)
 
     phone = readings.read(context.database, look, case.now, who=actor.who)

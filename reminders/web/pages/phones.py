@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.queries.people import PhoneOf
 from reminders.service.office.accounts import Actor
@@ -47,7 +48,7 @@ def phones_page(request: Request, context: TheContext, actor: SeeingPeople) -> H
     phones, now = _phones(context), clock.now()
 
     def look(tx: queries.Transaction, notes: readings.Notes) -> list[PhoneOf]:
-        notes.add("pretend phones read", "numbers", 0)
+        notes.add(Action.PRETEND_PHONES_READ, "numbers", 0)
         return queries.people.phones_at(tx, actor.sites("people"))
 
     known = readings.read(context.database, look, now, who=actor.who)
@@ -113,7 +114,7 @@ def _one(context: AppContext, actor: Actor, key: int) -> PhoneOf:
     def look(tx: queries.Transaction, notes: readings.Notes) -> PhoneOf | None:
         found = next(iter(queries.people.phones_at(tx, sites, number_id=key)), None)
         if found is not None:
-            notes.add("pretend phone read", "numbers", key)
+            notes.add(Action.PRETEND_PHONE_READ, "numbers", key)
         return found
 
     found = readings.read(context.database, look, now, who=actor.who) if 0 < key < 2**63 else None

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries
+from reminders.audit_actions import Action
 from reminders.lifecycle import PLANNED
 from reminders.queries import Row, history, readings
 from reminders.queries.plans import ListedPlan, PlanFilter
@@ -155,7 +156,9 @@ def _rows(context: AppContext, actor: Actor, wanted: PlanFilter, at: str = "") -
         rows = queries.plans.list_plans(tx, sites, wanted, now, names=bool(may))
         shown = [one.id for one in rows]
         site = min(actor.sites("look"))
-        notes.add_unless_known(tx, "plans list read", "sites", site, shown=shown, now=now, who=actor.who, again=False)
+        notes.add_unless_known(
+            tx, Action.PLANS_LIST_READ, "sites", site, shown=shown, now=now, who=actor.who, again=False
+        )
         return rows
 
     return readings.read(context.database, look, now, who=actor.who)
@@ -321,7 +324,7 @@ def _open(
     if row is None:
         raise HTTPException(404)
     names = actor.may("people", row.site_id)
-    notes.add_unless_known(tx, "plan page read", "plans", plan_id, shown=(), now=now, who=actor.who, again=again)
+    notes.add_unless_known(tx, Action.PLAN_PAGE_READ, "plans", plan_id, shown=(), now=now, who=actor.who, again=again)
     (shown,) = queries.plans.list_plans(tx, sites, PlanFilter(ids=[plan_id]), now, names=names)
     visits = queries.visits.list_visits(tx, [row.site_id], None, None, plan=row.ref, limit=1000, names=names)
     texts = planning.texts_of(context, tx, row, now)

@@ -10,11 +10,13 @@ from fastapi.responses import HTMLResponse, Response
 
 from reminders import clock, plans, queries, wording
 from reminders.app_context import AppContext
+from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.queries.listing import KnownAs
 from reminders.queries.visits import ListedSession, ListedVisit
 from reminders.service.office.accounts import Actor
 from reminders.service.planning import changes
+from reminders.task_kinds import TELL_CHANGE
 from reminders.web.access import Needs
 from reminders.web.forms import Fields, Form, day_in
 from reminders.web.render import draw, see
@@ -25,7 +27,7 @@ router = APIRouter(prefix="/sessions")
 
 WEEKS = 2
 MOST = 300
-READ = "session read"
+READ = Action.SESSION_READ
 DONE = {
     "moved": "The session is moved for everyone in it. See below who knows.",
     "off": "The session is called off for everyone in it. See below who knows.",
@@ -111,7 +113,11 @@ class _Sheet:
 
     def call(self, one: changes.Told) -> Any:
         """The task to phone that reader of the change, if there is one."""
-        return self.calls.get(f"tell_change:{one.recipient_id}:{one.visit_id}")
+        return self.calls.get(_call_about(one))
+
+
+def _call_about(one: changes.Told) -> str:
+    return TELL_CHANGE.key(recipient_id=one.recipient_id, appointment_id=one.visit_id)
 
 
 def _sheet(
@@ -146,7 +152,7 @@ def _sheet(
             told=lines,
             known=queries.listing.known_as(tx, [place.id] if seen else [], {one.patient_id for one in lines}),
             phones=_phones(tx, lines) if seen else {},
-            calls=queries.tasks.latest_by_key(tx, [f"tell_change:{one.recipient_id}:{one.visit_id}" for one in lines]),
+            calls=queries.tasks.latest_by_key(tx, [_call_about(one) for one in lines]),
         )
 
     return context.database.read(look)
