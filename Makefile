@@ -4,7 +4,7 @@ BIN := .venv/bin
 # If the environment forbids it, each of the tests' hundreds of processes would compile all of the source again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos simulate load screens fuzz thorough second-reader replies audit dist lock clean
+.PHONY: demo test check bench chaos simulate load screens fuzz thorough second-reader replies audit dist image drills lock clean
 
 demo: .venv/run
 	@$(BIN)/python -m reminders demo
@@ -62,6 +62,17 @@ dist: .venv/test
 	version=$$($(BIN)/python -c 'import reminders; print(reminders.__version__)'); \
 	  $(BIN)/python deploy/sbom.py requirements.lock $$version > dist/aftercare_reminders-$$version.cdx.json
 	@ls dist
+
+# The image of deploy/Containerfile, by podman or docker. Ends with 3 where there is neither.
+image:
+	@deploy/image.sh $(IMAGE)
+
+# What an operator drills, in its long form: restore, keys, upgrade, a full disk, everything killed; on both databases.
+drills: .venv/test
+	$(BIN)/python -m pytest -p no:cacheprovider -rA --durations=0 tests/test_backup_drill.py tests/test_upgrade.py \
+	  tests/test_frozen.py tests/test_backup.py tests/test_runbooks.py tests/test_doors_keys.py
+	$(BIN)/python -m pytest -p no:cacheprovider -rA --durations=0 -k full_disk tests/test_faults.py
+	$(BIN)/python tests/chaos --kills 50
 
 load: .venv/test
 	PYTHONPATH=. $(BIN)/python tests/test_load.py

@@ -15,6 +15,7 @@ from reminders.service.operations import health, logs, metrics, presence, runs
 from reminders.service.operations.heartbeat import Heartbeat
 from reminders.settings import SettingsError
 
+SCHEMA_EVERY = 5  # seconds: two short reads
 log = logging.getLogger("jobs")
 
 
@@ -31,7 +32,7 @@ def main() -> int:
         _wait_for_database(context, stop)
         if stop.is_set():
             return 0
-        health.gate(context)
+        _gate(context)
     except (SettingsError, store.WrongSchema, store.Unreadable, health.NotReady) as refusal:
         print(refusal, file=sys.stderr)  # ruff: ignore[print]  for the person who started it
         return 1
@@ -50,8 +51,13 @@ def main() -> int:
     line.start()
     timetable.start()
     log.info("started: %s", ", ".join(f"{name} every {seconds:g} s" for name, (seconds, _) in jobs.items()))
-    while not stop.wait(1):
+    left_behind, ticks = None, 0
+    while left_behind is None and not stop.wait(1):
         timetable.rearm(clock.machine())
+        ticks += 1
+        left_behind = _left_behind(context) if ticks % SCHEMA_EVERY == 0 else None
+    if left_behind is not None:
+        log.error("the database was migrated meanwhile, so this worker ends: %s", left_behind)
     log.info("stopping: texts on the wire are finished first")
     line.stop_claiming()
     timetable.stop()
@@ -60,7 +66,27 @@ def main() -> int:
     here.stop()
     context.close()
     log.info("stopped")
-    return 0
+    return 0 if left_behind is None else 1
+
+
+def _left_behind(context: AppContext) -> str | None:
+    """Why this worker no longer fits the database, as when a newer version has migrated it; None while it does."""
+    try:
+        store.check_again(context.database)
+    except store.WrongSchema as wrong:
+        return str(wrong)
+    except store.Unavailable:  # the jobs say so
+        return None
+    return None
+
+
+def _gate(context: AppContext) -> None:
+    """Refuse to text real people while anything that must be so is not. Raises NotReady.
+
+    Our own webhooks may be away: a proxy that is started again, or an expired certificate, must keep neither texts nor
+    pages from going (OPS-12). Receipts and replies are asked for meanwhile; `doctor --live` is red.
+    """
+    health.gate(context, webhooks=False)
 
 
 def _run(context: AppContext, beat: Heartbeat, name: str) -> None:

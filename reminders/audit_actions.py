@@ -144,6 +144,8 @@ class Action(StrEnum):
     AUDIT_EXPORTED = "audit exported"
     LOG_EXPORTED = "log exported"
     REPLY_MARKS_EXPORTED = "reply marks exported"
+    RECORD_EXPORTED = "record exported"
+    SITE_EXPORTED = "site exported"
 
     @property
     def is_reading(self) -> bool:

@@ -178,6 +178,12 @@ def _beat(url: str) -> str:
     return url.rstrip("/")
 
 
+def _recipient(text: str) -> str:
+    if not re.fullmatch(r"age1[a-z0-9]{58}", text):
+        raise ValueError("must be recipients of age, age1… (`reminders keys make --backup` prints one)")
+    return text
+
+
 def _days(value: object) -> frozenset[int]:
     """ISO weekdays from "mon-fri", "sat,sun" or ["mon", "wed-fri"]; a range may go over the end of the week."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -478,6 +484,20 @@ class SitesSettings(_Table):
     one_program: bool = False
 
 
+class RetentionSettings(_Table):
+    """How long the words of texts, receipts and replies are kept. Replies are read beside what was said lately, so it
+    is a month at the least.
+    """
+
+    words_days: Annotated[int, Field(ge=30, le=3650)] = 90
+
+
+class BackupSettings(_Table):
+    """For whom backups are sealed: recipients of age (`age1…`). None: a backup stands as the database does."""
+
+    recipients: tuple[Annotated[str, AfterValidator(_recipient)], ...] = ()
+
+
 class GoLiveSettings(_Table):
     """What must be on record before the first real text (L-30, L-39b, L-45)."""
 
@@ -499,6 +519,8 @@ class Settings(_Table):
     logging: LoggingSettings = LoggingSettings()
     site: SiteSettings = SiteSettings()
     sites: SitesSettings = SitesSettings()
+    backup: BackupSettings = BackupSettings()
+    retention: RetentionSettings = RetentionSettings()
     go_live: GoLiveSettings = GoLiveSettings()
     source: Path | None = None
 
@@ -588,7 +610,7 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     values: dict[str, Any] = {}
     if named or path.exists():
         values = _read_file(path)
-    from_environment = _read_environment(environ)
+    from_environment = _read_environment(environ, values)
     for (table, key), (_, value) in from_environment.items():
         values.setdefault(table, {})
         if isinstance(values[table], dict):  # else it is reported below
@@ -603,10 +625,11 @@ def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
 
 def origin(settings: Settings, table: str, key: str, environ: Mapping[str, str] | None = None) -> str:
     """Where the value of a setting comes from: the name of the environment variable or of the file, or `default`."""
-    variable = _read_environment(os.environ if environ is None else environ).get((table, key))
+    written = _read_file(settings.source) if settings.source is not None else {}
+    variable = _read_environment(os.environ if environ is None else environ, written).get((table, key))
     if variable is not None:
         return variable[0]
-    if settings.source is not None and key in _read_file(settings.source).get(table, {}):
+    if settings.source is not None and key in written.get(table, {}):
         return settings.source.name
     return "default"
 
@@ -617,8 +640,8 @@ def in_force(settings: Settings, environ: Mapping[str, str] | None = None) -> It
     The secrets follow, each as `set` or None.
     """
     environ = os.environ if environ is None else environ
-    variables = _read_environment(environ)
     written = _read_file(settings.source) if settings.source is not None else {}
+    variables = _read_environment(environ, written)
     for table in _TABLES:
         shown = getattr(settings, table).model_dump(mode="json", exclude=set(_ROTAS))
         if table == "site":
@@ -705,17 +728,22 @@ _NOT_SETTINGS = frozenset(
 ) | {PREFIX + "SETTINGS", PREFIX + "TEST_BROWSER"}
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, object]]:
-    """(table, key) → (variable, value). An empty variable counts as one that is not set, as compose files leave it."""
+def _read_environment(
+    environ: Mapping[str, str], written: Mapping[str, Any]
+) -> dict[tuple[str, str], tuple[str, object]]:
+    """(table, key) → (variable, value). An empty variable counts as one that is not set, as compose files leave it.
+
+    `written` is what the settings file says: a host that it names is not given up for a PORT.
+    """
     found: dict[tuple[str, str], tuple[str, object]] = {}
     if url := environ.get("DATABASE_URL"):
         found["database", "url"] = "DATABASE_URL", url
     if port := environ.get("PORT"):
         found["web", "port"] = "PORT", port
-        found["web", "host"] = (
-            "PORT",
-            "0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  a platform that sets PORT calls from outside
-        )
+        web = written.get("web")
+        if not (isinstance(web, dict) and "host" in web):
+            everywhere = "0.0.0.0"  # ruff: ignore[hardcoded-bind-all-interfaces]  who sets PORT calls from outside
+            found["web", "host"] = "PORT", everywhere
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name in _NOT_SETTINGS or not text.strip():
             continue

@@ -27,7 +27,7 @@ from reminders.service.sending import backlog, outcomes
 from reminders.settings import DatabaseSettings
 from reminders.sms import Unreachable
 from reminders.store.database import schema
-from reminders.store.office import job_runs
+from reminders.store.operations import processes
 from reminders.store.operations.backup import BadBackup
 
 SENDER = "+15005550006"
@@ -634,9 +634,10 @@ def test_a_restore_is_refused_while_a_worker_or_the_web_process_is_at_work(clini
         pytest.skip("PostgreSQL's is restored into another database, which is empty")
     accept(clinic, 1, opens(30))
     backup = take(clinic, tmp_path)
-    clinic.database.write(lambda tx: job_runs.job_succeeded(tx, "settle", clock.now()))
-    refuse(clinic, backup.file, "settle job succeeded just now.*--force")
-    travel(after(5))
+    ours = {"kind": "worker", "host": "h", "pid": 7, "keys": {}}
+    stopped = clinic.database.write(lambda tx: processes.arrive(tx, clock.now(), **ours))
+    refuse(clinic, backup.file, "the worker process 7 on h seems to be at work.*--force")
+    clinic.database.write(lambda tx: processes.leave(tx, stopped))  # as it does when it is stopped
     with contextlib.closing(sqlite3.connect(store.backup.file_of(clinic.settings.database.url))) as other:
         other.execute("SELECT count(*) FROM texts").fetchone()
         refuse(clinic, backup.file, "another process has the database open")
@@ -645,7 +646,7 @@ def test_a_restore_is_refused_while_a_worker_or_the_web_process_is_at_work(clini
         refuse(clinic, backup.file, "web process answers on port")
     finally:
         web.close()
-    clinic.database.write(lambda tx: job_runs.job_succeeded(tx, "settle", clock.now()))
+    clinic.database.write(lambda tx: processes.arrive(tx, clock.now(), **ours))
     clinic.database.close()
     restore(clinic, backup.file, force=True)
     assert clinic.database.read(store.backup.in_doubt)
@@ -703,12 +704,19 @@ def test_f50_without_its_keys_a_backup_is_not_restored(clinic, empty, tmp_path, 
     clinic.database.close()
     ring = store.Ring({"k9": b"9" * 32})
     strange = AppContext(empty.settings, empty.secrets, store.Database(empty.settings.database.url, ring))
-    with pytest.raises(store.Unreadable, match="k1"):
+    with pytest.raises(BadBackup, match=r"needs the key k1.*nothing was changed"):
         asyncio.run(backups.restore(strange, backup.file, clock.now(), who="test"))
     strange.database.close()
     if clinic.database.dialect == "sqlite":
         assert len(logged(clinic)) == 1
         assert not clinic.database.read(store.backup.in_doubt)
+    else:
+        assert empty.database.read(store.backup.is_empty)
+    ring = store.Ring({"k1": b"9" * 32})
+    other = AppContext(empty.settings, empty.secrets, store.Database(empty.settings.database.url, ring))
+    with pytest.raises(BadBackup, match="another key by the name"):
+        asyncio.run(backups.restore(other, backup.file, clock.now(), who="test"))
+    other.database.close()
 
 
 def test_f31_a_damaged_database_is_put_aside_and_the_backup_takes_its_place(clinic, tmp_path, travel, twilio):

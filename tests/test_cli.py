@@ -41,6 +41,7 @@ COMMANDS = {
     "attendance mark", "attendance session", "attendance list",
     "people show", "people card", "people say", "people number", "people verify", "people consent", "people opt-out",
     "people wrong", "people add", "people remove", "people hold", "people erase",
+    "people export", "site export", "site schema",
     "tasks list", "tasks show", "tasks take", "tasks note", "tasks close", "tasks let-go",
     "replies marks", "backup", "restore", "restored show", "restored release", "restored drop", "calls",
     "backlog show", "backlog release", "backlog drop",

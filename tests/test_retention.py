@@ -8,12 +8,13 @@ from conftest import NOW, logged
 from people import document, one_off
 from test_proofs import accepted, claim, hear, unknown
 
-from reminders.service import planning
+from reminders.service import AppContext, planning
 from reminders.service.office import audit
 from reminders.service.operations import retention
 from reminders.service.people import reader_case
 from reminders.service.replies import inbound
 from reminders.service.sending import recording
+from reminders.settings import RetentionSettings
 from reminders.sms.receipts import InboundText
 from reminders.store.database import schema
 
@@ -157,3 +158,15 @@ def test_the_audits_chain_holds_when_somebody_is_erased(context):
     audit.chain(context, LATER)
     verdict = audit.verify(context)
     assert (verdict.problems, verdict.waiting) == ((), 0)
+
+
+def test_how_long_words_are_kept_is_a_setting_and_an_erasure_says_what_twilio_holds(context):
+    """OPS-17."""
+    accept(context)
+    lived_through(context)
+    short = context.settings.model_copy(update={"retention": RetentionSettings(words_days=30)})
+    at = NOW + timedelta(days=32)
+    assert retention.purge(context, at) == 0
+    assert retention.purge(AppContext(short, context.secrets, context.database), at) > 0
+    done = retention.erase(context, "MRN-1", LATER, who="test")
+    assert done.at_twilio == 1

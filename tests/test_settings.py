@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reminders.settings import OnCall, Secrets, Settings, SettingsError, load, secrets
+from reminders.settings import OnCall, Secrets, Settings, SettingsError, in_force, load, secrets
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -117,7 +117,6 @@ def test_the_committed_file_shows_every_key_there_is():
         ("DATABASE_URL", "postgres://ann@db/x", "database.url", "postgres://ann@db/x"),
         ("DATABASE_URL", "postgresql://ann@db/x", "database.url", "postgresql://ann@db/x"),
         ("PORT", "5000", "web.port", 5000),
-        ("PORT", "5000", "web.host", "0.0.0.0"),
     ],
 )
 def test_the_environment_beats_the_file(variable, text, name, value, tmp_path):
@@ -520,3 +519,14 @@ def test_an_on_call_address_comes_from_the_environment_of_this_process(tmp_path)
     assert "no. 1: ONCALL_1 holds no address that apprise knows" in said
     assert "no. 2: ONCALL_2_FILE" in said
     assert "hunter2" not in said
+
+
+def test_a_port_gives_up_no_host_that_the_file_or_the_environment_names(tmp_path):
+    """OPS-11: `honcho start` sets PORT for everyone, and this machine alone stays this machine alone."""
+    (tmp_path / "settings.toml").write_text('[web]\nhost = "127.0.0.1"\n', encoding="utf-8")
+    settings = load({"PORT": "5000"}, tmp_path)
+    assert (settings.web.host, settings.web.port) == ("127.0.0.1", 5000)
+    assert {key: place for key, _, place in in_force(settings, {"PORT": "5000"})}["web.host"].endswith("settings.toml")
+    elsewhere = tmp_path / "elsewhere"
+    assert load({"PORT": "5000", "REMINDERS_WEB__HOST": "::1"}, elsewhere).web.host == "::1"
+    assert load({"PORT": "5000"}, elsewhere).web.host == "0.0.0.0"  # a platform calls from outside

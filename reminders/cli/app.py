@@ -17,6 +17,7 @@ from reminders.cli import (
     plans,
     programs,
     reading,
+    records,
     replies,
     running,
     sessions,
@@ -79,6 +80,7 @@ _attendance.command("list")(sessions.list_unmarked)
 _people = typer.Typer(help="Who gets texts: numbers, consents, family, a text of your own.", no_args_is_help=True)
 _people.command("show")(people.show)
 _people.command("card")(people.card)
+_people.command("export")(records.export_person)
 _people.command("say")(people.say)
 _people.command("number")(people.change_number)
 _people.command("verify")(people.verify)
@@ -101,6 +103,10 @@ _tasks.command("let-go")(tasks.let_text_go)
 
 _replies = typer.Typer(help="What people wrote: which replies clinicians marked.", no_args_is_help=True)
 _replies.command("marks")(replies.marks)
+
+_site = typer.Typer(help="A whole site: take it out, and say how it is written.", no_args_is_help=True)
+_site.command("export")(records.export_site)
+_site.command("schema")(records.print_schema)
 
 _users = typer.Typer(help="Staff: who may sign in, and what they may do where.", no_args_is_help=True)
 _users.command("add")(users.add)
@@ -168,6 +174,7 @@ app.add_typer(_restored, name="restored", rich_help_panel=RUNNING)
 app.add_typer(_oncall, name="oncall", rich_help_panel=RUNNING)
 app.command(rich_help_panel=RUNNING)(running.web)
 app.command(rich_help_panel=RUNNING)(running.simulator)
+app.add_typer(_site, name="site", rich_help_panel=RUNNING)
 app.add_typer(_users, name="users", rich_help_panel=RUNNING)
 app.add_typer(_audit, name="audit", rich_help_panel=RUNNING)
 app.add_typer(_keys, name="keys", rich_help_panel=RUNNING)

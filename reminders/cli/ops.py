@@ -26,46 +26,70 @@ def _refusals() -> Generator[None]:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; in a folder it gets a dated name.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to; in a folder it gets a dated name.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", exists=True, file_okay=False, help="The same, and only a folder."),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Then remove all but the N newest backups in the folder.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Back the database up while everything runs.
 
-    The copy is verified and readable by its owner only. What is sealed stays sealed: the keys are not in it, and
-    without REMINDERS_SEALING_KEYS it opens nothing. Keep them elsewhere.
+    The copy is verified and readable by its owner only; with backup.recipients it is sealed (age). What is sealed in
+    the database stays sealed: the keys are not in it, and without REMINDERS_SEALING_KEYS it opens nothing. Keep them
+    elsewhere.
     """
     from reminders import clock
     from reminders.service.operations import backups
 
+    target = to or file
+    if target is None or (to is not None and file is not None):
+        end(Exit.USAGE, "Name one place: FILE, or --to DIR.")
     with app_context() as context, _refusals():
-        made = backups.take(context, file, clock.now(), who=who())
+        made = backups.take(context, target, clock.now(), who=who(), keep=keep or 0)
     if json:
-        print_json({"file": made.file, "bytes": made.bytes, "at": made.at})
-    else:
-        err.print(f"Backed up to {made.file}: {made.bytes / 1e6:.1f} MB, verified. The sealing keys are not in it.")
+        removed = [str(one) for one in made.removed]
+        print_json({"file": made.file, "bytes": made.bytes, "at": made.at, "sealed": made.sealed, "removed": removed})
+        return
+    sealed = ", sealed" if made.sealed else ""
+    err.print(f"Backed up to {made.file}: {made.bytes / 1e6:.1f} MB, verified{sealed}. The sealing keys are not in it.")
+    if made.removed:
+        err.print(f"Removed: {len(made.removed)} older.")
 
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The backup.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it: the database becomes what it was at the backup.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also while a worker or web process seems to run.")] = False,
+    identity: Annotated[
+        Path | None,
+        typer.Option("--identity", metavar="FILE", exists=True, dir_okay=False, help="The key of a sealed one."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Restore a backup; what went since does not go again.
 
-    What may have gone is held until Twilio was asked for it, and every text sent to us since is taken in first. A
-    PostgreSQL backup goes into an empty database. docs/restore.md has the steps.
+    The keys are tried first, and nothing is changed where one is missing. What may have gone is held until Twilio was
+    asked for it, and every text sent to us since is taken in first. A PostgreSQL backup goes into an empty database.
+    docs/restore.md has the steps.
     """
     import asyncio
 
     from reminders import clock
-    from reminders.service.operations import backups, runs
+    from reminders.service.operations import backups, identities, runs
     from reminders.sms import Unreachable
 
     if not yes:
         end(Exit.USAGE, "This replaces the database. Stop every worker and web process, then say --yes.")
     with app_context(checked=False) as context, _refusals():
-        done = asyncio.run(backups.restore(context, file, clock.now(), who=who(), force=force))
+        keys = identities.read(identity) if identity is not None else []
+        restoring = backups.restore(context, file, clock.now(), who=who(), force=force, identities=keys)
+        done = asyncio.run(restoring)
         heard = None
         try:
             heard = runs.with_gateway(context, lambda gateway: backups.catch_up(context, gateway, clock.now()))

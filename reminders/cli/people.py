@@ -497,10 +497,16 @@ def erase(
     if done is None:
         end(Exit.NOT_FOUND, f"There is no patient {patient}.")
     if json:
-        print_json({"erased": done.ref, "texts": {"added": 0, "moved": 0, "retracted": done.retracted}})
+        texts = {"added": 0, "moved": 0, "retracted": done.retracted}
+        print_json({"erased": done.ref, "texts": texts, "at_twilio": done.at_twilio})
         return
     err.print(f"Erased; {done.retracted} texts taken back. What must be kept stands under {done.ref}.")
-    err.print("Backups made before hold the key until you delete them.")
+    err.print("What is left elsewhere (docs/restore.md#what-an-erasure-does-not-reach):")
+    err.print("- Backups made before hold the key until you delete them.")
+    err.print(
+        f"- Twilio holds {done.at_twilio} messages that went to them, and theirs to us, until they are deleted there."
+    )
+    err.print("- What was exported is yours to delete.")
 
 
 def _who(one: "Shown") -> str:

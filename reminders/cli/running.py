@@ -131,7 +131,7 @@ def web(
     from reminders.service.operations import health
 
     with app_context() as context:
-        health.gate(context, webhooks=False)  # those ask this very process, so they are the worker's to check
+        health.gate(context, webhooks=False)  # those ask this very process; `doctor --live` does
         host, chosen = context.settings.web.host, port or context.settings.web.port
     uvicorn.run(
         "reminders.web:create_app",
@@ -150,17 +150,26 @@ def make_key(
     both: Annotated[
         bool, typer.Option("--all", help="Both secrets of a new installation, as lines for its environment.")
     ] = False,
+    for_backups: Annotated[
+        bool, typer.Option("--backup", help="A pair for sealed backups: the identity, and its recipient.")
+    ] = False,
 ) -> None:
     """Print a new sealing key, ready for REMINDERS_SEALING_KEYS.
 
     Put it first and keep the old ones behind it until `keys rotate` has run. With --all it is two lines, NAME=value:
-    REMINDERS_SECRET_KEY and REMINDERS_SEALING_KEYS.
+    REMINDERS_SECRET_KEY and REMINDERS_SEALING_KEYS. With --backup it is a key file of age's: keep it away from this
+    machine, and put its recipient, age1…, into backup.recipients.
     """
     import base64
     import secrets
 
     from reminders import clock
+    from reminders.service.operations import identities
 
+    if for_backups:
+        identity, recipient = identities.new_pair()
+        print(f"# recipient: {recipient}\n{identity}")
+        return
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     sealing = f"{clock.now():%Y%m}{secrets.token_hex(2)}:{key}"
     if both:

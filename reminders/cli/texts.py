@@ -135,14 +135,15 @@ def log(
 def status(json: Json = False) -> None:
     """Say whether it works; ends with 1 when it does not."""
     from reminders import clock
-    from reminders.service.operations import health
+    from reminders.service.operations import health, upgrade
 
     with app_context() as context:
+        version, schema = upgrade.versions(context)
         if not json:
-            err.print(context.place)
+            err.print(f"{context.place} Version {version}, schema {schema}.")
         now = health.status(context, clock.now())
     if json:
-        print_json(now.as_json())
+        print_json(now.as_json() | {"version": version, "schema": schema})
     else:
         print_table(
             "Jobs",

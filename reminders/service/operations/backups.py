@@ -4,20 +4,21 @@ A backup holds no keys: what is sealed in it opens with REMINDERS_SEALING_KEYS o
 """
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
-from reminders.service.operations.health import job_intervals
+from reminders.service.operations import presence
 from reminders.service.replies import inbound
 from reminders.service.sending import outcomes
 from reminders.service.tasks import oncall
 from reminders.sms import Gateway
 from reminders.sms.probe import is_shown
-from reminders.store.office import job_runs
 from reminders.store.operations.backup import BadBackup, Left
 from reminders.task_kinds import DROPPED, RELEASED, RESTORED, Happened
 
@@ -33,26 +34,37 @@ class Backup:
     file: Path
     bytes: int
     at: datetime
+    sealed: bool = False
+    removed: tuple[Path, ...] = ()
 
 
-def take(context: AppContext, target: Path, now: datetime, *, who: str) -> Backup:
+def take(context: AppContext, target: Path, now: datetime, *, who: str, keep: int = 0) -> Backup:
     """Take a backup while everything runs; `target` is a file, or a folder for a file with the date in its name.
 
-    It is verified before it gets its name. Raises BadBackup, Unavailable.
+    It is verified before it gets its name, and sealed where `backup.recipients` says for whom. Then, with `keep`, all
+    but so many of the newest backups in the folder are removed. Raises BadBackup, Unavailable.
     """
-    if target.is_dir():
-        suffix = "db" if context.database.dialect == "sqlite" else "dump"
-        target /= f"reminders-{now:%Y%m%dT%H%M%SZ}.{suffix}"
+    recipients = context.settings.backup.recipients
+    suffix = "db" if context.database.dialect == "sqlite" else "dump"
+    folder = target if target.is_dir() else None
+    if folder is not None:
+        target = folder / f"reminders-{now:%Y%m%dT%H%M%SZ}.{suffix}{'.age' if recipients else ''}"
+    elif keep:
+        raise BadBackup(f"{target} is no folder, and only in a folder are older backups removed")
     # In the backup too: a restore goes by it.
     context.database.write(lambda tx: store.backup.set_mark(tx, store.backup.BEGUN, now), again=True)
-    size = store.backup.write(context.settings.database.url, target, context.settings.database.client_folder)
+    database = context.settings.database
+    size = store.backup.write(database.url, target, database.client_folder, recipients)
 
     def note(tx: store.Transaction) -> None:
         store.backup.set_mark(tx, store.backup.TAKEN, now)
         store.audit_log.note(tx, who=who, what=Action.BACKUP_TAKEN, table="marks", row=0, now=now)
 
     context.database.write(note, again=True)
-    return Backup(target, size, now)
+    old = store.backup.old_ones(folder, suffix, keep) if folder is not None and keep else []
+    for one in old:
+        one.unlink(missing_ok=True)
+    return Backup(target, size, now, bool(recipients), tuple(old))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +81,27 @@ class Restored:
     doubted: int
 
 
-async def restore(context: AppContext, file: Path, now: datetime, *, who: str, force: bool = False) -> Restored:
+async def restore(
+    context: AppContext, file: Path, now: datetime, *, who: str, force: bool = False, identities: Sequence[str] = ()
+) -> Restored:
     """Make the database what it was at the backup; what is due by now, or soon, is held until Twilio was asked for it.
 
-    All of it or nothing: the new database is finished before it takes the place of the old one. Into PostgreSQL only
-    where the database is empty. With `force` also while a process seems to be at work. Raises BadBackup, WrongSchema,
-    Unavailable, Unreadable.
+    All of it or nothing: the keys are tried on the file first, and the new database is finished before it takes the
+    place of the old one. Into PostgreSQL only where the database is empty. `identities` open a sealed backup. With
+    `force` also while a process seems to be at work. Raises BadBackup, WrongSchema, Unavailable, Unreadable.
     """
+    url, is_file = context.settings.database.url, context.database.dialect == "sqlite"
+    beside = store.backup.file_of(url) if is_file else Path(tempfile.gettempdir(), "backup")
+    with store.backup.opened(file, beside, identities) as clear:
+        return replace(await _restore(context, clear, now, who=who, force=force), file=file)
+
+
+async def _restore(context: AppContext, file: Path, now: datetime, *, who: str, force: bool) -> Restored:
     url, client_folder = context.settings.database.url, context.settings.database.client_folder
     revision = store.backup.revision_of(url, file, client_folder)
     if not store.backup.speaks(revision):
         raise BadBackup(f"the backup is of the schema {revision}, which is newer than this code; run the newer version")
+    _refuse_other_keys(context, *store.backup.wanted_keys(url, file, client_folder))
     if not force:
         await _refuse_at_work(context, now)
     context.database.close()  # our own connections
@@ -96,23 +118,35 @@ async def restore(context: AppContext, file: Path, now: datetime, *, who: str, f
     return Restored(file, backup_at, (revision, store.head()), None, doubted)
 
 
+def _refuse_other_keys(context: AppContext, wanted: Collection[str], index: Mapping[int, bytes]) -> None:
+    """Raise BadBackup unless our sealing keys open what is in a backup."""
+    ring = context.database.ring
+    if missing := sorted(set(wanted) - set(ring)):
+        raise BadBackup(
+            f"what is sealed in it needs the key {', '.join(missing)}, which REMINDERS_SEALING_KEYS does not give:"
+            " put it behind the present ones, separated by a comma; nothing was changed"
+        )
+    for row, wrapped in index.items():
+        try:
+            ring.unwrap(row, wrapped)
+        except store.Unreadable:
+            raise BadBackup(
+                "REMINDERS_SEALING_KEYS gives another key by the name that the backup was sealed with: bring that key"
+                " back from where it is kept; nothing was changed"
+            ) from None
+
+
 async def _refuse_at_work(context: AppContext, now: datetime) -> None:
-    """Raise BadBackup while a worker or the web process seems to be at work on the database."""
+    """Raise BadBackup while a worker or the web process is at work on the database, or was killed just now."""
     try:
-        rows = context.database.read(job_runs.runs)
+        rows = context.database.read(lambda tx: store.processes.live(tx, now - presence.LIVE_FOR))
     except store.Unavailable:
         rows = ()  # no one works on what is not there, or damaged
-    intervals, late_runs = job_intervals(context), context.settings.health.late_runs
-    fresh = [
-        row.name
-        for row in rows
-        if row.last_success is not None
-        and row.name in intervals
-        and now - row.last_success < timedelta(seconds=late_runs * intervals[row.name])
-    ]
     stop = "stop every worker and web process first, or say --force"
-    if fresh:
-        raise BadBackup(f"a worker seems to be at work: its {min(fresh)} job succeeded just now; {stop}")
+    if rows:
+        names = ", ".join(f"the {row.kind} process {row.pid} on {row.host}" for row in rows)
+        wait = f"one that was killed counts for {presence.LIVE_FOR.total_seconds():.0f} s"
+        raise BadBackup(f"{names} seems to be at work ({wait}); {stop}")
     web = context.settings.web
     host = "127.0.0.1" if web.host in {"0.0.0.0", "::"} else web.host  # ruff: ignore[hardcoded-bind-all-interfaces]  compared, not bound
     if await is_shown(f"http://{host}:{web.port}", "/healthz"):

@@ -1,4 +1,4 @@
-"""How long things are kept: words for ninety days, a person until they are erased, everything under a legal hold."""
+"""How long things are kept: words as long as settings say, a person until erased, everything under a legal hold."""
 
 import json
 import re
@@ -17,17 +17,20 @@ from reminders.store import Row
 
 T = TypeVar("T")
 
-WORDS_FOR = timedelta(days=90)  # L-57
 _A_DAY = timedelta(days=1)
 _PURGED = "purged"  # the mark of up to when it was done
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was done: how many texts were taken back, and the reference by which the rows are found from now on."""
+    """What was done: how many texts were taken back, and the reference by which the rows are found from now on.
+
+    `at_twilio` is how many messages to them Twilio holds still, with number and words, unless they were deleted there.
+    """
 
     retracted: int
     ref: str
+    at_twilio: int = 0
 
 
 def hold(
@@ -74,6 +77,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         for plan in store.plans.current_plans(tx, row.id):
             store.plans.change_plan(tx, plan, now, status="ended", ended_because="other")
         trace.append(_trace(tx, row, numbers))
+        at_twilio = store.retention.messages_of(tx, row.id)
         store.drafts.forget_about(tx, trace[-1].is_in)
         store.api_keys.empty_answers(tx, _GONE, 410)
         retracted = store.texts.retract_all(tx, [reader.id for reader in store.people.recipients_of(tx, row.id)])
@@ -84,7 +88,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
         if others:  # they share the caps of a number
             replan(context, tx, others, now)
         _note(tx, row, Action.PATIENT_ERASED, now, who=who)  # so that the values which are gone are no tampering
-        return Erased(retracted, f"erased-{row.id}")
+        return Erased(retracted, f"erased-{row.id}", at_twilio)
 
     done = _about(context, patient, site, work)
     context.database.data_keys.clear()  # what was opened before is no longer at hand
@@ -170,11 +174,11 @@ def _note(tx: store.Transaction, row: Row[Any], what: Action, now: datetime, *, 
 
 
 def purge(context: AppContext, now: datetime) -> int:
-    """Clear the words of what was sent and heard more than ninety days ago, a day of it in each transaction.
+    """Clear the words of what was sent and heard before `retention.words_days`, a day of it in each transaction (L-57).
 
     How many rows. It goes on where it ended, so what is old and cleared is not looked at again.
     """
-    cleared, until = 0, now - WORDS_FOR
+    cleared, until = 0, now - timedelta(days=context.settings.retention.words_days)
     while True:
         done = context.database.write(lambda tx: _clear_a_day(tx, until), again=True)
         if done is None:

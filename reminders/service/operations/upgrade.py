@@ -2,11 +2,16 @@
 
 from datetime import datetime
 
-from reminders import store
+from reminders import __version__, store
 from reminders.app_context import AppContext
 from reminders.store import check, check_again
 
-__all__ = ["check", "check_again", "migrate"]
+__all__ = ["check", "check_again", "migrate", "versions"]
+
+
+def versions(context: AppContext) -> tuple[str, str | None]:
+    """The version of this program, and the schema that the database is at. Raises Unavailable."""
+    return __version__, store.current(context.database)
 
 
 def migrate(context: AppContext, now: datetime) -> tuple[str | None, str]:

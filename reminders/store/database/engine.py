@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
@@ -41,6 +41,7 @@ _TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "250
 _ONLY_READS = "postgresql_readonly"  # SQLAlchemy's own for PostgreSQL; ours looks at it for SQLite
 _CACHED_KEYS = 10_000
 _CHECKPOINT_WAITS_MS = 100
+_MIGRATION_TAKES = 600  # seconds that another migration is waited for
 _LONGEST_LOG = 16 << 20  # bytes; folding these in takes about a tenth of a second
 
 
@@ -373,15 +374,21 @@ class Database:
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
-        """A write transaction for migrations: all of them or none, one process at a time."""
+        """A write transaction for migrations: all of them or none, one process at a time.
+
+        Another one waits, for as long as a migration may take, and finds the work done. Raises Unavailable.
+        """
+        patient = self._engine.execution_options(begin="BEGIN IMMEDIATE", patience=_MIGRATION_TAKES)
         try:
-            connection = self._writes.connect()
+            connection = patient.connect()
         except (OperationalError, InterfaceError) as error:
             raise Unavailable(_short(error)) from None
-        with connection, self._unbound(connection), connection.begin():
+        with connection, self._unbound(connection), _begun(connection):
             if self.dialect == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7310991)"))
                 connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # an index on many rows takes its time
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_MIGRATION_TAKES}s'"))
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7310991)"))
+                connection.execute(sa.text("SET LOCAL lock_timeout = DEFAULT"))  # else all who come wait behind a table
             yield connection
 
     @contextmanager
@@ -419,6 +426,13 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+def _begun(connection: Connection) -> RootTransaction:
+    try:
+        return connection.begin()
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(_short(error)) from None
 
 
 def _short(error: DBAPIError) -> str:
@@ -519,6 +533,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
 def _begin_sqlite(connection: Connection, *, patience: float = 0) -> None:
     options = connection.get_execution_options()
     begin, only_reads = options.get("begin", "BEGIN"), bool(options.get(_ONLY_READS))
+    longest = float(options.get("patience", patience))
     if connection.info.get("only_reads", False) != only_reads:  # one connection of the pool serves both, in turn
         connection.exec_driver_sql(f"PRAGMA query_only={only_reads:d}")
         connection.info["only_reads"] = only_reads
@@ -528,7 +543,7 @@ def _begin_sqlite(connection: Connection, *, patience: float = 0) -> None:
     raw: Any = connection.connection.driver_connection
     raw.execute("PRAGMA busy_timeout = 0")  # who waits does it by our own naps, which stay short
     try:
-        until_free(lambda: connection.exec_driver_sql(begin), _is_taken, patience)
+        until_free(lambda: connection.exec_driver_sql(begin), _is_taken, longest)
     finally:
         if not connection.invalidated:  # else it is closed, and the error that closed it must get through
             raw.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")

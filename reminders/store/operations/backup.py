@@ -9,7 +9,7 @@ import re
 import sqlite3
 import stat
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  only PostgreSQL's own programs make a dump
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +39,8 @@ from reminders.store.database.schema import (
     sites,
     texts,
 )
+from reminders.store.database.sealing import sealing_key_of
+from reminders.store.operations import age
 from reminders.store.people import masked_of
 from reminders.store.planning.texts import move
 
@@ -71,27 +73,46 @@ def file_of(url: str) -> Path:
     return Path(name)
 
 
-def write(url: str, target: Path, client_folder: Path | None) -> int:
+def write(url: str, target: Path, client_folder: Path | None, recipients: Sequence[str] = ()) -> int:
     """Write a verified copy of the whole database to `target`, while others go on writing; its size.
 
-    It appears under that name when it is whole and on disk, readable by its owner only. Raises BadBackup.
+    With `recipients` it is sealed for them. It appears under that name when it is whole and on disk, readable by its
+    owner only. Raises BadBackup.
     """
+    if recipients:
+        with _beside(target) as sealed, _beside(target) as clear:
+            _write(url, target, clear, client_folder)
+            try:
+                age.seal(clear, sealed, recipients)
+            except ValueError as wrong:
+                raise BadBackup(f"backup.recipients: {wrong}") from None
+            return _appear(sealed, target)
     with _beside(target) as draft:
-        if kind_of(url) == "sqlite":
-            source = file_of(url)
-            if not source.is_file():
-                raise BadBackup("there is no database yet; run `reminders migrate` first")
-            if target.exists() and target.samefile(source):
-                raise BadBackup("that is the database itself; give the backup another name")
-            _copy_sqlite(source, "rw", draft)
-        else:
-            _run(client_folder, "pg_dump", ["--format=custom", f"--file={draft}"], url)
-            _listed(draft, client_folder)
-        _sync(draft)
-        size = draft.stat().st_size
-        draft.replace(target)
-        _sync(target.parent)
+        _write(url, target, draft, client_folder)
+        return _appear(draft, target)
+
+
+def _appear(draft: Path, target: Path) -> int:
+    _sync(draft)
+    size = draft.stat().st_size
+    draft.replace(target)
+    _sync(target.parent)
     return size
+
+
+def _write(url: str, target: Path, draft: Path, client_folder: Path | None) -> None:
+    """A verified copy in `draft`: of SQLite by its integrity check, of PostgreSQL by reading all of the dump again."""
+    if kind_of(url) == "sqlite":
+        source = file_of(url)
+        if not source.is_file():
+            raise BadBackup("there is no database yet; run `reminders migrate` first")
+        if target.exists() and target.samefile(source):
+            raise BadBackup("that is the database itself; give the backup another name")
+        _copy_sqlite(source, "rw", draft)
+    else:
+        _run(client_folder, "pg_dump", ["--format=custom", f"--file={draft}"], url)
+        _listed(draft, client_folder)
+        _run(client_folder, "pg_restore", [f"--file={os.devnull}", str(draft)])
 
 
 @contextmanager
@@ -215,6 +236,75 @@ def revision_of(url: str, file: Path, client_folder: Path | None) -> str:
     if found is None:
         raise BadBackup("this backup does not say which schema it is of")
     return found
+
+
+@contextmanager
+def opened(file: Path, beside: Path, identities: Sequence[str]) -> Generator[Path]:
+    """The backup as it was before it was sealed, in a file of its own beside another; one that is not sealed as it is.
+
+    Raises BadBackup where it does not open.
+    """
+    try:
+        is_sealed = age.is_sealed(file)
+    except OSError as error:
+        raise BadBackup(f"the backup cannot be read: {error.strerror}") from None
+    if not is_sealed:
+        yield file
+        return
+    if not identities:
+        raise BadBackup(
+            "this backup is sealed (age); name the file with the key that opens it, AGE-SECRET-KEY-1…: --identity FILE"
+        )
+    with _beside(beside) as clear:
+        try:
+            age.open_to(file, clear, identities)
+        except age.NotOpened as wrong:
+            raise BadBackup(f"this sealed backup does not open: {wrong}") from None
+        yield clear
+
+
+def wanted_keys(url: str, file: Path, client_folder: Path | None) -> tuple[set[str], dict[int, bytes]]:
+    """Which sealing keys a backup needs, by id; and the phone index key in it, as it lies wrapped: row → value."""
+    found = _sealed_in_file(file) if kind_of(url) == "sqlite" else _sealed_in_dump(file, client_folder)
+    ids, index = set(), {}
+    for table, row, purpose, sealed in found:
+        key_id = sealing_key_of(sealed)
+        if key_id is not None:
+            ids.add(key_id)
+        if table == "keys" and purpose == "index":
+            index[row] = sealed
+    return ids, index
+
+
+def _sealed_in_file(file: Path) -> Iterator[tuple[str, int, str, bytes]]:
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as opened_:
+            yield from (("keys", *row) for row in opened_.execute("SELECT id, purpose, wrapped FROM keys"))
+            yield from (("numbers", *row) for row in opened_.execute("SELECT id, '', phone_sealed FROM numbers"))
+    except sqlite3.Error as error:
+        raise BadBackup(f"this is no backup of this service, or it is damaged ({_named(error)})") from None
+
+
+def _sealed_in_dump(file: Path, client_folder: Path | None) -> Iterator[tuple[str, int, str, bytes]]:
+    for table, sealed in (("keys", "wrapped"), ("numbers", "phone_sealed")):
+        said = _run(client_folder, "pg_restore", ["--data-only", f"--table={table}", "--file=-", str(file)])
+        copied = re.search(rf"^COPY public\.{table} \((.*?)\) FROM stdin;\n(.*?)^\\\.$", said, re.MULTILINE | re.DOTALL)
+        if copied is None:
+            raise BadBackup(f"this is no backup of this service: it holds no table {table}")
+        names = [name.strip('"') for name in copied[1].split(", ")]
+        for line in copied[2].splitlines():
+            row = dict(zip(names, line.split("\t"), strict=True))
+            value = bytes.fromhex(row[sealed].removeprefix("\\\\x")) if row[sealed] != "\\N" else b""
+            yield table, int(row["id"]), row.get("purpose", ""), value
+
+
+def old_ones(folder: Path, suffix: str, keep: int) -> list[Path]:
+    """The backups in a folder, by the names that we give, without the `keep` newest; the oldest first."""
+    ours = re.compile(rf"reminders-[0-9]{{8}}T[0-9]{{6}}Z\.{suffix}(\.age)?")
+    found = sorted(
+        (one for one in folder.iterdir() if ours.fullmatch(one.name) and one.is_file()), key=lambda p: p.name
+    )
+    return found[:-keep]
 
 
 def speaks(revision: str) -> bool:

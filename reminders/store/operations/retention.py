@@ -94,6 +94,13 @@ def is_under_way(tx: Transaction, patient_id: int) -> bool:
     )
 
 
+def messages_of(tx: Transaction, patient_id: int) -> int:
+    """How many messages about a patient Twilio took. It keeps them, number and words, until they are deleted there."""
+    mine = sa.select(recipients.c.id).where(recipients.c.patient_id == patient_id)
+    sent = sa.select(sa.func.count()).select_from(attempts).join(texts, texts.c.id == attempts.c.text_id)
+    return int(tx.value(sent.where(texts.c.recipient_id.in_(mine), attempts.c.sid.is_not(None))))
+
+
 def numbers_ever(tx: Transaction, patient_id: int) -> list[int]:
     """Every number that a patient's texts go to or went to, or that a consent about them names."""
     mine = sa.select(recipients.c.id).where(recipients.c.patient_id == patient_id)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from reminders import clock, plans, queries
 from reminders.audit_actions import Action
 from reminders.plans import PlanRefused
+from reminders.queries import records
 from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import AppContext
 from reminders.service.office.api_keys import Caller
@@ -44,6 +45,7 @@ from reminders.web.api.shapes import (
     Patient,
     PatientDone,
     PatientInFull,
+    Record,
     Search,
     Verification,
     Wrong,
@@ -108,6 +110,15 @@ def get_patient(*, context: TheContext, caller: TheCaller, patient: Which, names
         seen = PatientInFull.model_validate({"readers": person.readers, **shown.model_dump(exclude={"readers"})})
         shown = seen.model_copy(update={"name": person.name})
     return shown
+
+
+@router.get("/patients/{patient}/record", **needs("people", gives=Record))
+def get_record(*, context: TheContext, caller: TheCaller, patient: Which) -> Any:
+    """All that is on record of a patient. That it was taken out is on record too."""
+    one, now = the_patient(context, caller, patient), clock.now()
+    person = found(patient_status.show(context, Whom(one.ref, site=one.site), now, who=caller.who))
+    stands = {reader.key: reader.why_not for reader in person.readers}
+    return found(records.take_out(context.database, caller.sites, one.id, now, who=caller.who, stands=stands))
 
 
 def the_patient(context: AppContext, caller: Caller, which: str) -> ListedPatient:

@@ -1,7 +1,7 @@
 """What the API answers, and what it takes beside plan documents. Keys are stable; more may be added."""
 
 from datetime import date, datetime
-from typing import Annotated, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -213,6 +213,28 @@ class PatientInFull(Patient):
     """A patient with everyone who gets texts about them; null unless `names` was asked for."""
 
     readers: list[Reader] | None = None
+
+
+class Record(Shape):
+    """All that is on record of a patient, to be handed out on their request (45 CFR 164.524).
+
+    What could be another person's is left out: a supporter's number is masked, and what was written from a phone on
+    which other patients are texted too is `withheld`.
+    """
+
+    format: str
+    made_at: Instant
+    notice: str
+    site: dict[str, Any]
+    patient: dict[str, Any]
+    who_gets_texts: list[dict[str, Any]]
+    consents: list[dict[str, Any]]
+    plans: list[dict[str, Any]]
+    visits: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    replies: list[dict[str, Any]]
+    tasks: list[dict[str, Any]]
+    who_looked: list[dict[str, Any]]
 
 
 class PatientDone(Shape):

@@ -15,18 +15,19 @@ from fastapi.responses import HTMLResponse, Response
 from reminders import clock, languages, lifecycle, plans, queries, wording
 from reminders.audit_actions import Action
 from reminders.plans import Category, PlanRefused
-from reminders.queries import Row, explanations, history, readings
+from reminders.queries import Row, explanations, history, readings, records
 from reminders.queries.history import Heard
 from reminders.queries.texts import LogFilter, Logged
 from reminders.queries.visits import ListedVisit
 from reminders.service import AppContext
 from reminders.service.office.accounts import Actor
 from reminders.service.operations import retention
+from reminders.service.operations.legible import legible
 from reminders.service.people import consents, patient_status, phone_numbers, reader_case, staff_texts, supporters
 from reminders.service.people.patient_status import Shown
 from reminders.service.people.reader_case import Whom
 from reminders.service.planning import Changes, changes
-from reminders.web.access import Planning, SeeingPeople
+from reminders.web.access import Exporting, Planning, SeeingPeople
 from reminders.web.forms import Fields, Form, RowId
 from reminders.web.pages.plans import BLOCKED, ENDINGS, STATES
 from reminders.web.plan_form import LATER, PlanForm, consent_in, explain, recipient_in
@@ -201,6 +202,35 @@ def card(
     return draw(request, "card.html", card=said, language=whose.language, back=f"/patients/{patient_id}")
 
 
+@router.get("/patients/{patient_id}/record")
+def record(request: Request, context: TheContext, actor: Exporting, patient_id: RowId) -> Response:
+    """All that is on record of a patient, as one page to hand out (45 CFR 164.524)."""
+    found = _record(_case(request, context, actor, patient_id, "export"))
+    return _taken_out(records.as_html(found, legible), "text/html", f"record-{patient_id}.html")
+
+
+@router.get("/patients/{patient_id}/record.json")
+def record_as_json(request: Request, context: TheContext, actor: Exporting, patient_id: RowId) -> Response:
+    """The same for programs."""
+    found = _record(_case(request, context, actor, patient_id, "export"))
+    return _taken_out(records.as_json(found), "application/json", f"record-{patient_id}.json")
+
+
+def _record(case: Case) -> dict[str, Any]:
+    person = patient_status.show(case.context, case.whom(), case.now, who=case.actor.who)
+    stands = {one.key: one.why_not for one in person.readers} if person is not None else {}
+    sites = case.actor.sites("export") & case.actor.sites("people")
+    found = records.take_out(case.context.database, sites, case.row.id, case.now, who=case.actor.who, stands=stands)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _taken_out(said: str, kind: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(said, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+
 def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
     """The head of a patient, and the part of that tab. That it was read is on record, once a request."""
     person = patient_status.show(case.context, case.whom(), case.now, who=case.actor.who)
@@ -222,6 +252,7 @@ def _page(case: Case, tab: str, **values: Any) -> HTMLResponse:
         here=case.now,
         may_change=case.actor.may("plan", case.row.site_id),
         may_erase=case.actor.may("administer", case.row.site_id),
+        may_export=case.actor.may("export", case.row.site_id),
         legal_hold=case.row.legal_hold,
         words=STATES,
         blocked=BLOCKED,

@@ -42,7 +42,8 @@ DONE = {
     "moved": "The visit was moved, and its texts with it.",
     "off": "The visit was called off, and its texts with it.",
     "discarded": "The draft is discarded.",
-    "erased": "They were erased. What the law wants kept stands by number.",
+    "erased": "They were erased. What the law wants kept stands by number. Backups, Twilio and exported files are yours"
+    " to clear.",
     "nothing": "There was nothing to change: those plans stand like that already.",
 }
 STATES = {"active": "Active", "paused": "Paused", "ended": "Ended"}
