@@ -181,10 +181,27 @@ def test_a_proxy_says_whom_it_speaks_for_and_keeps_the_figures_inside(file, said
     assert "/metrics" in text
 
 
-def test_the_procfile_names_processes_that_stay():
-    """`honcho start` ends all when one ends, so nothing in it may be done at once."""
+def test_the_procfile_serves_a_platform_and_honcho(tmp_path):
+    """A platform runs `release` to its end; honcho ends all when one ends, and starts all at once (OPS-11)."""
     lines = dict(re.findall(r"^(\w+): (.+)$", (ROOT / "Procfile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert lines == {"web": "reminders web", "worker": "python -m jobs"}
+    assert lines.keys() == {"release", "web", "worker"}
+    for name in ("reminders", "python", "sleep"):
+        command = tmp_path / name
+        command.write_text(f'#!/bin/sh\necho {name} "$@"\n', encoding="utf-8")
+        command.chmod(0o755)
+
+    def said(line: str, **more: str) -> list[str]:
+        environ = {"PATH": f"{tmp_path}:/bin:/usr/bin", **more}
+        done = subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    own = {"release": "reminders migrate", "web": "reminders web", "worker": "python -m jobs"}
+    assert {name: said(line) for name, line in lines.items()} == {name: [what] for name, what in own.items()}
+    assert {name: said(line, HONCHO_PROCESS_NAME=f"{name}.1") for name, line in lines.items()} == {
+        "release": ["reminders migrate", "sleep infinity"],
+        "web": ["reminders migrate", "reminders web"],
+        "worker": ["reminders migrate", "python -m jobs"],
+    }
 
 
 @pytest.mark.processes
