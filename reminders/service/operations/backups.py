@@ -101,7 +101,7 @@ async def _refuse_at_work(context: AppContext, now: datetime) -> None:
     try:
         rows = context.database.read(job_runs.runs)
     except store.Unavailable:
-        rows = ()  # no one works on what is not there, or damaged
+        rows = []  # no one works on what is not there, or damaged
     intervals = job_intervals(context)
     fresh = [
         row.name

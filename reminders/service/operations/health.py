@@ -21,6 +21,7 @@ from reminders.settings import messenger
 from reminders.sms import Unreachable, codes
 from reminders.sms.probe import is_shown, probe_webhook
 from reminders.store.office import job_runs
+from reminders.store.sending.queue import StoppedSender
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def status(context: AppContext, now: datetime) -> Status:
     return context.database.read(look)
 
 
-def _why_it_rests(sender: store.Row[Any], now: datetime) -> str:
+def _why_it_rests(sender: StoppedSender, now: datetime) -> str:
     if sender.stopped_until - now > timedelta(days=365):
         return "the database was restored, and Twilio is asked first what went since the backup"
     return codes.look_up(sender.stopped_code or 0).meaning

@@ -12,6 +12,7 @@ from reminders import clock, store
 from reminders.app_context import AppContext
 from reminders.service.operations import health, proxies
 from reminders.sms import codes
+from reminders.store.sending.queue import StoppedSender
 from reminders.wording import house_style
 
 HEARTBEAT = timedelta(seconds=60)
@@ -114,7 +115,7 @@ def _queue(context: AppContext, tx: store.Transaction, status: health.Status, no
     )
 
 
-def _why(row: store.Row[tuple[object, ...]]) -> str:
+def _why(row: StoppedSender) -> str:
     return codes.look_up(row.stopped_code or 0).meaning.rstrip(".")
 
 
