@@ -406,5 +406,5 @@ def test_every_change_by_a_page_is_on_record(two_sites):
             assert {row.who for row in new} == {"staff:admin.everywhere"}, path
 
 
-def rows_of_audit(context) -> list[store.Row]:
+def rows_of_audit(context) -> list:
     return list(context.database.read(lambda tx: tx.all(schema.audit.select())))

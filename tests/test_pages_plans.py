@@ -58,7 +58,8 @@ def plan_of(context, ref: str = "MRN-1-20261130"):
 
 
 def why_ended(context, ref: str):
-    return context.database.read(lambda tx: store.plans.why_ended(tx, store.plans.plan_by_ref(tx, ref, lock=False)))
+    plan = context.database.read(lambda tx: store.plans.plan_by_ref(tx, ref, lock=False))
+    return context.database.read(lambda tx: store.plans.why_ended(tx, plan.id, plan.ended_because_sealed))
 
 
 def field(answer, name: str) -> str:

@@ -73,7 +73,7 @@ def meant(context) -> dict[str, store.replies.Reading]:
 
     def look(tx):
         rows = tx.all(sa.select(schema.replies))
-        readings = store.replies.readings_of(tx, rows)
+        readings = store.replies.readings_of(tx, {row.id: row.reading_sealed for row in rows})
         return {row.sid: readings[row.id] for row in rows}
 
     return context.database.read(look)
@@ -94,7 +94,7 @@ def test_sec13_what_is_sealed_tells_nothing_by_its_length(here):
         key = here.database.read(lambda tx, row=row: tx.data_key(k) if (k := data_key_of(row.body_sealed)) else None)
         here.database.write(
             lambda tx, row=row, key=key, danger=danger: store.replies.mark(
-                tx, row, key, danger=danger, who="test", now=NOW
+                tx, row.id, key, danger=danger, who="test", now=NOW
             )
         )
     rows = here.database.read(lambda tx: tx.all(sa.select(schema.replies)))
@@ -102,7 +102,9 @@ def test_sec13_what_is_sealed_tells_nothing_by_its_length(here):
         for of_patient in (True, False):
             sealed = [row._mapping[column] for row in rows if (row.patient_id is not None) is of_patient]
             assert len({len(one) for one in sealed}) == 1, column
-    assert {here.database.read(lambda tx, row=row: store.replies.mark_of(tx, row)) for row in rows} == {True, False}
+    assert {
+        here.database.read(lambda tx, row=row: store.replies.mark_of(tx, row.id, row.mark_sealed)) for row in rows
+    } == {True, False}
     plan = plan_six(here)
     assert len(plan.ended_because_sealed) == 9 + 12 + 32 + 16  # key, nonce, any of the words, tag
 
@@ -168,7 +170,10 @@ def test_sec13_erasure_covers_what_was_sealed(here):
     ended = sa.select(schema.plans).where(schema.plans.c.status == "ended")
     plans = here.database.read(lambda tx: tx.all(ended))
     assert [plan.ended_because_sealed for plan in plans] == [b"", b""]
-    assert [here.database.read(lambda tx, plan=plan: store.plans.why_ended(tx, plan)) for plan in plans] == [None] * 2
+    assert [
+        here.database.read(lambda tx, plan=plan: store.plans.why_ended(tx, plan.id, plan.ended_because_sealed))
+        for plan in plans
+    ] == [None] * 2
     assert [one.meaning for one in listed(here, None)].count("illegible") == 1
 
 
@@ -232,13 +237,13 @@ def test_sec13_the_database_of_0_2_0_is_sealed_and_shows_the_same(kind, tmp_path
         kept = database.read(tallies.kept_reply_rows)
         assert sorted((row[3], row[4]) for row in kept) == sorted(tuple(row) for row in counted)
         why = {
-            plan.ref: database.read(lambda tx, plan=plan: store.plans.why_ended(tx, plan))
+            plan.ref: database.read(lambda tx, plan=plan: store.plans.why_ended(tx, plan.id, plan.ended_because_sealed))
             for plan in database.read(lambda tx: tx.all(sa.select(schema.plans)))
             if plan.status == "ended"
         }
         assert why == {"DC-1": "died", "DC-2": None}  # of one who was erased nothing opens
         reply = database.read(lambda tx: tx.first(sa.select(schema.replies).where(schema.replies.c.sid == "SM1")))
-        assert database.read(lambda tx: store.replies._because(tx, reply)) == ("qué", "rope")
+        assert database.read(lambda tx: store.replies._because(tx, reply.id, reply.doubt_sealed)) == ("qué", "rope")
         lengths = database.read(lambda tx: {len(row[0]) for row in tx.all(sa.select(schema.replies.c.doubt_sealed))})
         assert len(lengths) == 1
         with database._engine.connect() as connection:

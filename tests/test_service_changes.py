@@ -704,7 +704,9 @@ def test_l36_a_transfer_ends_the_plan_and_takes_no_number_along(context):
         changes.transfer(context, "DC-1", "north", LATER, who="test")
     plan = context.database.read(lambda tx: store.plans.plan_by_ref(tx, "DC-1", lock=False))
     assert plan.status == "ended"
-    assert context.database.read(lambda tx: store.plans.why_ended(tx, plan)) == "transferred"
+    assert (
+        context.database.read(lambda tx: store.plans.why_ended(tx, plan.id, plan.ended_because_sealed)) == "transferred"
+    )
     there = planning.accept(
         context,
         _at_north(),

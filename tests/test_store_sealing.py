@@ -91,7 +91,7 @@ def test_f50_keys_rotate_online_and_the_old_one_can_go(database, database_url):
     only_new = store.Database(database_url, Ring({"k2": NEW}))
     assert only_new.write(lambda tx: people.keep_number(tx, numbers[3], NOW)) == ids[3]
     row = only_new.read(lambda tx: people.patient_by_ref(tx, patient, "MRN-1"))
-    assert only_new.read(lambda tx: people.open_name(tx, row)) == "Jordan Alvarez"
+    assert only_new.read(lambda tx: people.open_name(tx, row.id, row.name_sealed)) == "Jordan Alvarez"
     only_new.close()
 
 
@@ -135,4 +135,4 @@ def test_an_erased_patient_does_not_open(database):
 
     database.write(forget)
     with pytest.raises(Unreadable):
-        database.read(lambda tx: people.open_name(tx, row))
+        database.read(lambda tx: people.open_name(tx, row.id, row.name_sealed))

@@ -1,5 +1,7 @@
 """Statements that run with every batch: in order, together, and with the same errors as any other."""
 
+from typing import NamedTuple
+
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -8,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reminders.store.database import schema
-from reminders.store.database.fast_path import Prepared, PreparedInsert, among
+from reminders.store.database.fast_path import Prepared, PreparedInsert, PreparedSelect, among
 from reminders.store.database.fast_path import given as given_rows
 
 ADD = PreparedInsert(schema.job_runs.c.name, schema.job_runs.c.last_success)
@@ -17,8 +19,22 @@ RENAME = Prepared(
     .where(schema.job_runs.c.name == sa.bindparam("old"))
     .values(name=sa.bindparam("new", type_=sa.String()))
 )
-NAMES = Prepared(sa.select(schema.job_runs.c.name).order_by(schema.job_runs.c.name))
-HOW_MANY = Prepared(sa.select(sa.func.count().label("many")).select_from(schema.job_runs))
+
+
+class Named(NamedTuple):
+    name: str
+
+
+class Counted(NamedTuple):
+    many: int
+
+
+class Word(NamedTuple):
+    word: str
+
+
+NAMES = PreparedSelect(Named, sa.select(schema.job_runs.c.name).order_by(schema.job_runs.c.name))
+HOW_MANY = PreparedSelect(Counted, sa.select(sa.func.count().label("many")).select_from(schema.job_runs))
 
 FIRST = ("first", NOW)
 SECOND = ("second", NOW)
@@ -173,7 +189,7 @@ def test_a_libpq_without_pipelines_does_the_same_one_by_one(database, monkeypatc
 
 
 WORDS = given_rows(word=sa.String())
-OF_WORDS = Prepared(sa.select(WORDS.c.word).where(among(WORDS.c.word, "wanted")))
+OF_WORDS = PreparedSelect(Word, sa.select(WORDS.c.word).where(among(WORDS.c.word, "wanted")))
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), unique=True), st.data())

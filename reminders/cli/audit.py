@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reminders.cli.output import Exit, Json, app_context, end, err, print_json, print_json_lines, print_table, who
+
+if TYPE_CHECKING:
+    from reminders.queries.audit import Entry
 
 Moment = Annotated[str | None, typer.Option(metavar="T", help="A date, or a date and time with its offset.")]
 
@@ -51,7 +54,7 @@ def list_audit(
         print_table("Audit, newest first", columns, [_cells(one, values=values) for one in shown], empty="Nothing.")
 
 
-def _said(row: Any, *, values: bool) -> dict[str, Any]:
+def _said(row: "Entry", *, values: bool) -> dict[str, Any]:
     said = {
         "id": row.id,
         "at": row.at,

@@ -1,7 +1,7 @@
 """Commands about people: who gets texts, new numbers, consents and their end, family, a text that staff types."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -527,7 +527,7 @@ def _stands(one: "Shown") -> str:
 
 
 def _status(plan: "PlanShown") -> str:
-    return f"{plan.status} ({plan.ended_because})" if plan.ended_because else str(plan.status)
+    return f"{plan.status} ({plan.ended_because})" if plan.ended_because else plan.status
 
 
 def _title(kind: str) -> str:
@@ -543,7 +543,15 @@ def _document(person: "Person") -> dict[str, Any]:
         "site": person.site,
         "name": person.name,
         "recipients": [asdict(one) for one in person.readers],
-        "plans": [_some(row, ("ref", "status", "ended_because", "discharged_on")) for row in person.plans],
+        "plans": [
+            {
+                "ref": row.ref,
+                "status": row.status,
+                "ended_because": row.ended_because,
+                "discharged_on": row.discharged_on,
+            }
+            for row in person.plans
+        ],
         "visits": [
             {
                 "plan": row.plan_ref,
@@ -555,9 +563,8 @@ def _document(person: "Person") -> dict[str, Any]:
             }
             for row in person.visits
         ],
-        "tasks": [_some(row, ("id", "kind", "urgency", "due_at", "owner")) for row in person.tasks],
+        "tasks": [
+            {"id": row.id, "kind": row.kind, "urgency": row.urgency, "due_at": row.due_at, "owner": row.owner}
+            for row in person.tasks
+        ],
     }
-
-
-def _some(row: Any, names: Sequence[str]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names}

@@ -35,11 +35,16 @@ from reminders.queries import (
     today,
     visits,
 )
-from reminders.store import CommitUncertain, Row, Transaction, Unavailable, Unreadable, WrongSchema
+from reminders.store import CommitUncertain, Transaction, Unavailable, Unreadable, WrongSchema
+from reminders.store.planning.plans import SeriesOfPlan
+from reminders.store.records import PlanRow, RecipientRow, SignInRow
 
 __all__ = [
     "CommitUncertain",
-    "Row",
+    "PlanRow",
+    "RecipientRow",
+    "SeriesOfPlan",
+    "SignInRow",
     "Transaction",
     "Unavailable",
     "Unreadable",

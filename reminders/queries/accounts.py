@@ -1,14 +1,12 @@
 """Staff as the users page and their own page show them."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import recovery_codes, sign_ins, staff
+from reminders.store.records import SignInRow
 
 
 def names(tx: Transaction) -> dict[str, str]:
@@ -22,9 +20,8 @@ def recovery_codes_left(tx: Transaction, staff_id: int) -> int:
     return int(tx.value(sa.select(sa.func.count()).where(unused)))
 
 
-def sign_ins_of(tx: Transaction, staff_id: int, since: datetime) -> Sequence[Row[Any]]:
+def sign_ins_of(tx: Transaction, staff_id: int, since: datetime) -> list[SignInRow]:
     """A member of staff's sign-ins that were proved, have not been ended and were seen since then; newest first."""
     holding = sa.and_(sign_ins.c.proved_at.is_not(None), sign_ins.c.ended_at.is_(None), sign_ins.c.seen_at > since)
-    return tx.all(
-        sa.select(sign_ins).where(sign_ins.c.staff_id == staff_id, holding).order_by(sign_ins.c.started_at.desc())
-    )
+    query = sa.select(sign_ins).where(sign_ins.c.staff_id == staff_id, holding)
+    return tx.all_as(SignInRow, query.order_by(sign_ins.c.started_at.desc()))

@@ -5,13 +5,12 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from reminders import store
 from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.store import Database
-from reminders.store.office.audit import Head, Wanted, head, waiting
+from reminders.store.office.audit import AuditEntry, Head, Wanted, head, waiting
 
 __all__ = ["Entry", "Head", "Wanted", "as_csv", "head", "look", "show", "waiting"]
 
@@ -69,7 +68,7 @@ def show(
     return readings.read(database, work, now, who=who)
 
 
-def _entry(tx: store.Transaction, row: store.Row[Any], *, values: bool) -> Entry:
+def _entry(tx: store.Transaction, row: AuditEntry, *, values: bool) -> Entry:
     before = after = None
     erased = False
     if values:

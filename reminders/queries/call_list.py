@@ -104,7 +104,7 @@ def visits_ahead(tx: Transaction, now: datetime, until: datetime) -> list[Call]:
         Call(
             site=row.site,
             patient=row.ref,
-            name=shown_name(tx, row),
+            name=shown_name(tx, row.id, row.name_sealed),
             phone=tx.open_if_legible(Place("numbers", "phone_sealed", row.number_id), row.phone_sealed) or UNREADABLE,
             language=row.language,
             role=row.role,

@@ -38,7 +38,10 @@ def by(
     )
     if places is not None:
         query = query.where(texts.c.site_id.in_(places))
-    return [(str(row.name) or "no plan", cost_of(row, price)) for row in tx.all(query)]
+    return [
+        (str(row.name) or "no plan", cost_of(row.texts, row.segments, row.told, row.unpriced, price=price))
+        for row in tx.all(query)
+    ]
 
 
 def months(

@@ -27,6 +27,7 @@ from reminders.store.operations.tallies import (
     EPOCH,
     HOUR,
     MORE,
+    FigureRow,
     hour_at,
     instant,
     kept_reply_rows,
@@ -101,7 +102,7 @@ def are_few(tx: Transaction, span: Span) -> bool:
 def cells(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Cell]:
     """The counts of a span, by site, class, state, reason and code, and by hour if so asked."""
     whole, rest = _whole_hours(tx, span)
-    rows = [row for part in rest for row in text_rows(tx, *part.texts())]
+    rows: list[tuple[Any, ...]] = [row for part in rest for row in text_rows(tx, *part.texts())]
     if whole:
         columns = [tallies.c.hour] if by_hour else []
         columns += [tallies.c.site_id, tallies.c["class"], tallies.c.state, tallies.c.reason, tallies.c.code]
@@ -120,12 +121,11 @@ def by_hour(tx: Transaction, span: Span, **only: Any) -> dict[int, int]:
     """Hour → how many texts with these values of `class`, `state`, `reason`, `site_id` and `code`, several of each."""
     wanted = {"code": (0,)} | only
     whole, rest = _whole_hours(tx, span)
-    names = [column.name for column in tallies.columns]
     found: Counter[int] = Counter()
-    for row in (row for part in rest for row in text_rows(tx, *part.texts())):
-        one = dict(zip(names, row, strict=True))
-        if all(one[name] in values for name, values in wanted.items()):
-            found[one["hour"]] += one["many"]
+    for one in (one for part in rest for one in text_rows(tx, *part.texts())):
+        said = dict(zip(tallies.columns.keys(), one, strict=True))
+        if all(said[name] in values for name, values in wanted.items()):
+            found[one.hour] += one.many
     if whole:
         where = [tallies.c[name].in_(values) for name, values in wanted.items()]
         query = sa.select(tallies.c.hour, sa.func.sum(tallies.c.many).label("many"))
@@ -155,8 +155,7 @@ def measured(tx: Transaction, span: Span, *, by_hour: bool = False) -> list[Figu
         since, until = part.since or EPOCH, part.until or instant(_LAST)
         for row in spells(tx, since, until) + replies_between(tx, since, until):
             if _is_in(row, span):
-                hour, _, what, name, many = row
-                found[hour if by_hour else 0, what, name] += many
+                found[row.hour if by_hour else 0, row.what, row.name] += row.many
     if whole:
         # Sites are added up where they lie: a row for each of them, and each hour of a quarter, would be many to fetch.
         columns = [figures.c.hour if by_hour else sa.literal_column("0").label("hour"), figures.c.what, figures.c.name]
@@ -270,8 +269,8 @@ def _offset(hour: int, zone: str) -> int:
     return (to_wall(instant(hour), zone).replace(tzinfo=UTC) - instant(hour)) // HOUR
 
 
-def _is_in(row: tuple[Any, ...], span: Span) -> bool:
-    return (span.sites is None or row[1] in span.sites) and (span.hours is None or row[0] in span.hours)
+def _is_in(row: FigureRow, span: Span) -> bool:
+    return (span.sites is None or row.site_id in span.sites) and (span.hours is None or row.hour in span.hours)
 
 
 def _of(table: sa.Table, whole: range, span: Span) -> list[sa.ColumnElement[bool]]:

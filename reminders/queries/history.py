@@ -1,13 +1,12 @@
 """What a patient's page shows: what went out and came in, what was said about texts, and who looked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
@@ -23,18 +22,34 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import Place, Unreadable
 from reminders.store.people import masked_of
+from reminders.store.records import PlanRow
 from reminders.store.replies import mark_of, readings_of
 
 
-def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> Row[Any] | None:
+class PatientAtSite(NamedTuple):
+    """A patient with the key and the zone of their site."""
+
+    id: int
+    site_id: int
+    ref: str
+    key_id: int
+    name_sealed: bytes | None
+    born_on_sealed: bytes | None
+    legal_hold: bool
+    created_at: datetime
+    site: str
+    zone: str
+
+
+def patient(tx: Transaction, site_ids: Collection[int], patient_id: int) -> PatientAtSite | None:
     """The patient of that id, with the key and the zone of their site; None where it is none of these sites."""
     query = sa.select(patients, sites.c.key.label("site"), sites.c.zone).join(sites, sites.c.id == patients.c.site_id)
-    return tx.first(query.where(patients.c.id == patient_id, patients.c.site_id.in_(site_ids)))
+    return tx.first_as(PatientAtSite, query.where(patients.c.id == patient_id, patients.c.site_id.in_(site_ids)))
 
 
-def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> Row[Any] | None:
+def plan(tx: Transaction, site_ids: Collection[int], plan_id: int) -> PlanRow | None:
     """The plan of that id; None where it belongs to none of these sites."""
-    return tx.first(sa.select(plans).where(plans.c.id == plan_id, plans.c.site_id.in_(site_ids)))
+    return tx.first_as(PlanRow, sa.select(plans).where(plans.c.id == plan_id, plans.c.site_id.in_(site_ids)))
 
 
 def typed(tx: Transaction, text_ids: Collection[int]) -> dict[int, str]:
@@ -80,7 +95,7 @@ def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
     theirs = theirs.where(sa.or_(replies.c.patient_id == patient_id, replies.c.patient_id.is_(None)))
     found = []
     rows = tx.all(theirs.order_by(replies.c.received_at.desc(), replies.c.id.desc()).limit(limit))
-    readings = readings_of(tx, rows)
+    readings = readings_of(tx, {row.id: row.reading_sealed for row in rows})
     for row in rows:
         words = None
         with suppress(LookupError, Unreadable):
@@ -93,7 +108,7 @@ def heard(tx: Transaction, patient_id: int, limit: int) -> list[Heard]:
                 readings[row.id].meaning,
                 row.media,
                 words,
-                mark_of(tx, row),
+                mark_of(tx, row.id, row.mark_sealed),
             )
         )
     return found
@@ -161,8 +176,18 @@ def consents_of(tx: Transaction, patient_id: int) -> list[ConsentSaid]:
     ]
 
 
-def access(tx: Transaction, patient_id: int, limit: int, before: int | None = None) -> Sequence[Row[Any]]:
-    """Who did or read what of a patient, or of a number of theirs, the newest first: id, at, who, what, table."""
+class Access(NamedTuple):
+    """Who did or read what, and in which table."""
+
+    id: int
+    at: datetime
+    who: str
+    what: str
+    table: str
+
+
+def access(tx: Transaction, patient_id: int, limit: int, before: int | None = None) -> list[Access]:
+    """Who did or read what of a patient, or of a number of theirs, the newest first."""
     theirs = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient_id)
     query = sa.select(audit.c.id, audit.c.at, audit.c.who, audit.c.what, audit.c["table"])
     if before is not None:
@@ -171,4 +196,4 @@ def access(tx: Transaction, patient_id: int, limit: int, before: int | None = No
         query.where(audit.c.patient_id == patient_id),
         query.where(audit.c["table"] == "numbers", audit.c.row_id.in_(theirs)),
     ).subquery()
-    return tx.all(sa.select(found).order_by(found.c.id.desc()).limit(limit))
+    return tx.all_as(Access, sa.select(found).order_by(found.c.id.desc()).limit(limit))

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from reminders import store, wording
 from reminders.audit_actions import Action
 from reminders.queries import readings
 from reminders.queries.listing import KnownAs, known_as
 from reminders.queries.visits import ListedVisit, find_visit
-from reminders.store import Database, Row
+from reminders.store import Database
+from reminders.store.records import SiteRow
 from reminders.store.replies import Spoken
 from reminders.store.tasks import Event, Task
 from reminders.wording import SavedReply
@@ -104,7 +104,7 @@ def _to_call(tx: store.Transaction, number_id: int) -> str | None:
     return wording.shown_phone(phone) if phone is not None else None
 
 
-def _readers(tx: store.Transaction, task: Task, *, site: Row[Any], number_id: int) -> list[Reader]:
+def _readers(tx: store.Transaction, task: Task, *, site: SiteRow, number_id: int) -> list[Reader]:
     rows = [row for row in store.replies.readers_on(tx, number_id) if row.site_id == site.id]
     known = known_as(tx, [site.id], {row.patient_id for row in rows})
     about = set(task.patient_ids)

@@ -1,12 +1,11 @@
 """What several lists say of a patient or a plan, and how a list is cut into pages."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.plans import to_wall
 from reminders.queries.people import searched_marks
@@ -16,6 +15,7 @@ from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
 from reminders.store.planning.plans import OPEN
 from reminders.store.planning.texts import reader_of
+from reminders.store.records import NumberRow, PatientRow, RecipientRow, SiteRow
 
 OPEN_TASK = "tasks.closed_at IS NULL"
 OWN = schema.recipients.c.role == "self"
@@ -47,19 +47,15 @@ def known_as(tx: Transaction, sites: Collection[int], patient_ids: Collection[in
     query = sa.select(schema.patients).where(
         schema.patients.c.id.in_(patient_ids), schema.patients.c.site_id.in_(sites)
     )
-    rows = tx.all(query)
+    rows = tx.all_as(PatientRow, query)
     named = names_of(tx, {row.id: row for row in rows})
     return {row.id: KnownAs(row.id, row.ref, row.site_id, named.get(row.id)) for row in rows}
 
 
-def places_of(tx: Transaction, sites: Collection[int]) -> dict[int, Row[Any]]:
+def places_of(tx: Transaction, sites: Collection[int]) -> dict[int, SiteRow]:
     """The sites of these ids that there are: id → row."""
-    return {row.id: row for row in tx.all(sa.select(schema.sites).where(schema.sites.c.id.in_(sites)))}
-
-
-def ids_of(rows: Iterable[Row[Any]]) -> list[int]:
-    """The ids of rows."""
-    return [row.id for row in rows]
+    query = sa.select(schema.sites).where(schema.sites.c.id.in_(sites))
+    return {row.id: row for row in tx.all_as(SiteRow, query)}
 
 
 def stands_before(place: tuple[Any, int], *columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -76,8 +72,20 @@ def _literal(place: tuple[Any, int], columns: Sequence[sa.ColumnElement[Any]]) -
     return sa.tuple_(*(sa.literal(value, column.type) for value, column in zip(place, columns, strict=True)))
 
 
-def names_of(tx: Transaction, of: Mapping[int, Row[Any]]) -> dict[int, str | None]:
-    """Patient → name, from rows with `name_sealed` and `key_id`."""
+class Named(Protocol):
+    """A row with the name of a patient, sealed."""
+
+    @property
+    def key_id(self) -> int:
+        """The patient's data key."""
+
+    @property
+    def name_sealed(self) -> bytes | None:
+        """The name that it seals."""
+
+
+def names_of(tx: Transaction, of: Mapping[int, Named]) -> dict[int, str | None]:
+    """Patient → name."""
     tx.load_data_keys([row.key_id for row in of.values()])
     return {
         patient_id: tx.open_if_legible(Place("patients", "name_sealed", patient_id), row.name_sealed)
@@ -130,14 +138,14 @@ def next_visits(tx: Transaction, owner: sa.Column[int], ids: Collection[int], no
 
 
 def blocked_of(
-    tx: Transaction, site_of: Mapping[int, int], places: Mapping[int, Row[Any]], now: datetime
+    tx: Transaction, site_of: Mapping[int, int], places: Mapping[int, SiteRow], now: datetime
 ) -> dict[int, str]:
     """Patient → why nothing can go to them, for whom that is so."""
     query = sa.select(schema.recipients).where(schema.recipients.c.patient_id.in_(site_of), OWN)
-    readers = tx.all(query)
-    consents = people.consents_in_force(tx, ids_of(readers))
+    readers = tx.all_as(RecipientRow, query)
+    consents = people.consents_in_force(tx, [reader.id for reader in readers])
     theirs = sa.select(schema.numbers).where(schema.numbers.c.id.in_({reader.number_id for reader in readers}))
-    numbers = {row.id: row for row in tx.all(theirs)}
+    numbers = {row.id: row for row in tx.all_as(NumberRow, theirs)}
     found = {}
     for one in readers:
         site = places[site_of[one.patient_id]]

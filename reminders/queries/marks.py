@@ -167,7 +167,7 @@ def marked(
     if until is not None:
         query = query.where(replies.c.received_at < until)
     for row in tx.all(query):
-        said = said_of(tx, row)
+        said = said_of(tx, row.id, row.mark_sealed)
         if said is None:
             continue
         reading = reading_of(tx, row.id, row.reading_sealed)
@@ -175,9 +175,9 @@ def marked(
             id=row.id,
             site=row.site,
             received_at=row.received_at,
-            danger=bool(said["danger"]),
-            by=said["by"],
-            at=datetime.fromisoformat(said["at"]),
+            danger=said.danger,
+            by=said.by,
+            at=said.at,
             meaning=reading.meaning,
             meanings=reading.meanings,
             rules=reading.rules,

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.queries.listing import (
     OWN,
@@ -22,6 +20,7 @@ from reminders.queries.listing import (
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
+from reminders.store.records import PatientRow, SiteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def list_patients(
         query = query.where(schema.patients.c.id.in_(patients_named(tx, places, wanted.search, wanted.phone)))
     if wanted.needs_attention:
         query = query.where(schema.patients.c.id.in_(needing_attention()))
-    return _patients(tx, tx.all(query), places, now, names=names)
+    return _patients(tx, tx.all_as(PatientRow, query), places, now, names=names)
 
 
 def find_patient(
@@ -96,12 +95,12 @@ def find_patient(
     places = places_of(tx, sites)
     here = sa.select(schema.patients).where(schema.patients.c.site_id.in_(places))
     query = here.where((schema.patients.c.id if isinstance(which, int) else schema.patients.c.ref) == which)
-    rows = tx.all(query.order_by(schema.patients.c.id.desc()).limit(1))
+    rows = tx.all_as(PatientRow, query.order_by(schema.patients.c.id.desc()).limit(1))
     return next(iter(_patients(tx, rows, places, now, names=names)), None)
 
 
 def _patients(
-    tx: Transaction, rows: Sequence[Row[Any]], places: Mapping[int, Row[Any]], now: datetime, *, names: bool
+    tx: Transaction, rows: Sequence[PatientRow], places: Mapping[int, SiteRow], now: datetime, *, names: bool
 ) -> list[ListedPatient]:
     ids = [row.id for row in rows]
     theirs: dict[int, list[PlanOf]] = {}

@@ -106,7 +106,7 @@ def phones_at(tx: Transaction, places: Collection[int], *, number_id: int | None
                 phone=phone,
                 patient_id=row.id,
                 patient=row.ref,
-                name=shown_name(tx, row) if row.name_sealed is not None else None,
+                name=shown_name(tx, row.id, row.name_sealed),
                 role=row.role,
                 sender=row.sender,
             )

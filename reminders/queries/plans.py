@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.audit_actions import Action
 from reminders.lifecycle import HANDED_OVER, TO_GO
@@ -35,6 +34,7 @@ from reminders.store.planning.plans import (
     series_of,
     why_ended,
 )
+from reminders.store.records import SiteRow
 
 __all__ = [
     "ENTERED",
@@ -176,7 +176,7 @@ def list_plans(
         )
         of_them = sa.select(schema.plans.c.id).where(schema.plans.c.patient_id.in_(found))
         query = query.where(schema.plans.c.id.in_(sa.union(by_ref, of_them).subquery().select()))
-    rows = tx.all(query)
+    rows = tx.all_as(_PlanOfPatient, query)
     return _plans(tx, rows, places, now, names=names)
 
 
@@ -186,14 +186,37 @@ def find_plan(
     """The plan of that reference or row id, as `plans` shows it; of several of that reference the newest."""
     places = places_of(tx, sites)
     query = _with_patients(places).where((schema.plans.c.id if isinstance(which, int) else schema.plans.c.ref) == which)
-    rows = tx.all(query.order_by(schema.plans.c.id.desc()).limit(1))
+    rows = tx.all_as(_PlanOfPatient, query.order_by(schema.plans.c.id.desc()).limit(1))
     return next(iter(_plans(tx, rows, places, now, names=names)), None)
+
+
+class _PlanOfPatient(NamedTuple):
+    id: int
+    site_id: int
+    patient_id: int
+    ref: str
+    version: int
+    status: str
+    ended_because_sealed: bytes | None
+    discharged_on: date
+    program: str | None
+    patient_ref: str
+    name_sealed: bytes | None
+    key_id: int
 
 
 def _with_patients(places: Collection[int]) -> sa.Select[Any]:
     return (
         sa.select(
-            schema.plans,
+            schema.plans.c.id,
+            schema.plans.c.site_id,
+            schema.plans.c.patient_id,
+            schema.plans.c.ref,
+            schema.plans.c.version,
+            schema.plans.c.status,
+            schema.plans.c.ended_because_sealed,
+            schema.plans.c.discharged_on,
+            schema.plans.c.program,
             schema.patients.c.ref.label("patient_ref"),
             schema.patients.c.name_sealed,
             schema.patients.c.key_id,
@@ -204,7 +227,7 @@ def _with_patients(places: Collection[int]) -> sa.Select[Any]:
 
 
 def _plans(
-    tx: Transaction, rows: Sequence[Row[Any]], places: Mapping[int, Row[Any]], now: datetime, *, names: bool
+    tx: Transaction, rows: Sequence[_PlanOfPatient], places: Mapping[int, SiteRow], now: datetime, *, names: bool
 ) -> list[ListedPlan]:
     ids = [row.id for row in rows]
     visits = next_visits(tx, schema.plans.c.id, ids, now)
@@ -226,7 +249,7 @@ def _plans(
             program=row.program,
             discharged_on=row.discharged_on,
             status=row.status,
-            ended_because=why_ended(tx, row),
+            ended_because=why_ended(tx, row.id, row.ended_because_sealed),
             blocked=blocked.get(row.patient_id),
             next_visit=visits.get(row.id),
             next_text=next_texts.get(row.id),
@@ -273,7 +296,7 @@ def _entered(tx: Transaction, plan_ids: Collection[int]) -> dict[int, Entered]:
     return {row.row_id: Entered(row.who, row.at) for row in tx.all(query)}
 
 
-def _is_reachable(places: Mapping[int, Row[Any]], now: datetime) -> sa.ColumnElement[bool]:
+def _is_reachable(places: Mapping[int, SiteRow], now: datetime) -> sa.ColumnElement[bool]:
     """Whether `blocked_of` does not name a plan's patient."""
     recipients, numbers, consents = schema.recipients, schema.numbers, schema.consents
     days = [

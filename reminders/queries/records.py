@@ -39,6 +39,7 @@ from reminders.store.database.schema import texts as text_rows
 from reminders.store.database.sealing import Place
 from reminders.store.people import open_birth, shown_name
 from reminders.store.planning.plans import why_ended
+from reminders.store.records import RecipientRow
 from reminders.store.replies import mark_of, reading_of
 from reminders.store.tasks import by_number, story
 from reminders.task_kinds import KINDS
@@ -81,12 +82,14 @@ def take_out(
     return readings.read(database, look, now, who=who)
 
 
-def _record(tx: Transaction, row: Any, now: datetime, stands: Mapping[str, str | None]) -> dict[str, Any]:
+def _record(
+    tx: Transaction, row: history.PatientAtSite, now: datetime, stands: Mapping[str, str | None]
+) -> dict[str, Any]:
     site = tx.first(sa.select(sites).where(sites.c.id == row.site_id))
     assert site is not None
     shared, elsewhere = _shared(tx, row.id, row.site_id), _shared(tx, row.id, None)
     readers = people.recipients_of(tx, row.id)
-    born = open_birth(tx, row)
+    born = open_birth(tx, row.id, row.born_on_sealed)
     return {
         "format": FORMAT,
         "made_at": now,
@@ -94,7 +97,7 @@ def _record(tx: Transaction, row: Any, now: datetime, stands: Mapping[str, str |
         "site": {"key": site.key, "alias": site.alias, "phone": site.phone, "zone": site.zone},
         "patient": {
             "reference": row.ref,
-            "name": shown_name(tx, row),
+            "name": shown_name(tx, row.id, row.name_sealed),
             "born_on": born,
             "legal_hold": row.legal_hold,
             "entered_at": row.created_at,
@@ -130,7 +133,7 @@ def _shared(tx: Transaction, patient_id: int, site_id: int | None) -> set[int]:
     return {row.number_id for row in tx.all(query)}
 
 
-def _reader(tx: Transaction, row: Any, stands: Mapping[str, str | None]) -> dict[str, Any]:
+def _reader(tx: Transaction, row: RecipientRow, stands: Mapping[str, str | None]) -> dict[str, Any]:
     number = people.find_numbers(tx, [row.number_id])[row.number_id]
     own = row.role == "self"
     phone = people.shown_phone_by_id(tx, row.number_id) if own else people.masked_of(tx, number.id, number.phone_sealed)
@@ -185,7 +188,7 @@ def _plans(tx: Transaction, patient_id: int) -> list[dict[str, Any]]:
             {
                 "reference": plan.ref,
                 "status": plan.status,
-                "ended_because": why_ended(tx, plan),
+                "ended_because": why_ended(tx, plan.id, plan.ended_because_sealed),
                 "discharged_on": plan.discharged_on,
                 "program": plan.program,
                 "replaces": plan.replaces,
@@ -201,8 +204,8 @@ def _plans(tx: Transaction, patient_id: int) -> list[dict[str, Any]]:
                         "repeats": one.repeats,
                         "minutes": one.minutes,
                         "how": staff_words.MODES[one.how],
-                        "place": _open(tx, "series", "place_sealed", one),
-                        "with": _open(tx, "series", "with_sealed", one),
+                        "place": _open(tx, "series", "place_sealed", one.id, one.place_sealed),
+                        "with": _open(tx, "series", "with_sealed", one.id, one.with_sealed),
                         "session": one.session_key,
                         "status": one.status,
                         "readers": list(one.recipients),
@@ -215,12 +218,11 @@ def _plans(tx: Transaction, patient_id: int) -> list[dict[str, Any]]:
     return found
 
 
-def _open(tx: Transaction, table: str, column: str, row: Any) -> str | None:
-    sealed = row._mapping[column]
-    return tx.open_if_legible(Place(table, column, row.id), sealed) if sealed else None
+def _open(tx: Transaction, table: str, column: str, row_id: int, sealed: bytes | None) -> str | None:
+    return tx.open_if_legible(Place(table, column, row_id), sealed) if sealed else None
 
 
-def _visits(tx: Transaction, row: Any) -> list[dict[str, Any]]:
+def _visits(tx: Transaction, row: history.PatientAtSite) -> list[dict[str, Any]]:
     agreed = sa.select(
         appointments.c.id, appointments.c.agreed_wall, appointments.c.agreed_status, confirmations.c.confirmed_at
     )
@@ -259,7 +261,7 @@ def _visits(tx: Transaction, row: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _texts(tx: Transaction, row: Any) -> list[dict[str, Any]]:
+def _texts(tx: Transaction, row: history.PatientAtSite) -> list[dict[str, Any]]:
     wanted = texts.LogFilter(sites=[row.site_id], patient=row.ref, limit=_MANY)
     listed = texts.log(tx, wanted)[::-1]
     ids = [one.text for one in listed]
@@ -306,7 +308,7 @@ def _texts(tx: Transaction, row: Any) -> list[dict[str, Any]]:
 
 
 def _replies(
-    tx: Transaction, patient: Any, shared: Collection[int], elsewhere: Collection[int]
+    tx: Transaction, patient: history.PatientAtSite, shared: Collection[int], elsewhere: Collection[int]
 ) -> list[dict[str, Any]]:
     """What came from their readers' numbers, as their page has it, and from numbers that were theirs before."""
     present: dict[int, list[str]] = {}
@@ -330,7 +332,7 @@ def _replies(
         if row.number_id in shared:
             found.append({**entry, "withheld": WITHHELD})
             continue
-        mark = mark_of(tx, row)
+        mark = mark_of(tx, row.id, row.mark_sealed)
         found.append(
             {
                 **entry,
@@ -351,7 +353,7 @@ def is_to_another_site(tx: Transaction, sent_to: str, site_id: int) -> bool:
 
 
 def _tasks(
-    tx: Transaction, patient: Any, shared: Collection[int], elsewhere: Collection[int], now: datetime
+    tx: Transaction, patient: history.PatientAtSite, shared: Collection[int], elsewhere: Collection[int], now: datetime
 ) -> list[dict[str, Any]]:
     """What people had to do about them: tasks about them, or about a number that was never anyone else's."""
     own = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient.id)
@@ -485,7 +487,7 @@ class _Page:
             return self._table(value)
         return "<ul>" + "".join(f"<li>{self.words(one)}</li>" for one in value) + "</ul>"
 
-    def _table(self, rows: Sequence[Mapping[str, Any]]) -> str:
+    def _table(self, rows: Sequence[Mapping[str, object]]) -> str:
         columns = list(dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, [])))
         head = "".join(f'<th scope="col">{_named(name)}</th>' for name in columns)
         body = "".join(

@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
-from reminders.queries.listing import OPEN_TASK, ids_of, places_of, stands_before
+from reminders.queries.listing import OPEN_TASK, places_of, stands_before
 from reminders.store import people
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
@@ -68,7 +67,17 @@ def list_replies(
     """What was texted to us, the newest first."""
     places = places_of(tx, sites)
     query = (
-        sa.select(schema.replies, schema.numbers.c.phone_sealed)
+        sa.select(
+            schema.replies.c.id,
+            schema.replies.c.number_id,
+            schema.replies.c.site_id,
+            schema.replies.c.body_sealed,
+            schema.replies.c.reading_sealed,
+            schema.replies.c.media,
+            schema.replies.c.sent_at,
+            schema.replies.c.received_at,
+            schema.numbers.c.phone_sealed,
+        )
         .join(schema.numbers, schema.numbers.c.id == schema.replies.c.number_id)
         .where(schema.replies.c.site_id.in_(places))
         .order_by(schema.replies.c.received_at.desc(), schema.replies.c.id.desc())
@@ -95,9 +104,8 @@ def list_replies(
     if wanted.before is not None:
         query = query.where(stands_before(wanted.before, schema.replies.c.received_at, schema.replies.c.id))
     rows, readings = _read(tx, query, places, wanted)
-    waiting = {
-        row.reply_id: row.task_id for row in tx.all(of_task.where(schema.task_events.c.reply_id.in_(ids_of(rows))))
-    }
+    of_these = of_task.where(schema.task_events.c.reply_id.in_([row.id for row in rows]))
+    waiting = {row.reply_id: row.task_id for row in tx.all(of_these)}
     on_number: dict[int, list[tuple[int, str]]] = {}
     whose = (
         sa.select(schema.recipients.c.number_id, schema.patients.c.id, schema.patients.c.ref)
@@ -131,14 +139,30 @@ def list_replies(
     ]
 
 
+class _Reply(NamedTuple):
+    id: int
+    number_id: int
+    site_id: int
+    body_sealed: bytes
+    reading_sealed: bytes
+    media: int
+    sent_at: datetime
+    received_at: datetime
+    phone_sealed: bytes
+
+
+def _opened(tx: Transaction, rows: Sequence[_Reply]) -> dict[int, Reading]:
+    return readings_of(tx, {row.id: row.reading_sealed for row in rows})
+
+
 def _read(
     tx: Transaction, query: sa.Select[Any], places: Collection[int], wanted: ReplyFilter
-) -> tuple[list[Row[Any]], dict[int, Reading]]:
+) -> tuple[list[_Reply], dict[int, Reading]]:
     """The rows of a page, and what each was taken to mean; what is wanted of that is looked for in what is opened."""
     if wanted.meaning is None:
-        rows = list(tx.all(query.limit(wanted.limit)))
-        return rows, readings_of(tx, rows)
-    found: list[Row[Any]] = []
+        rows = tx.all_as(_Reply, query.limit(wanted.limit))
+        return rows, _opened(tx, rows)
+    found: list[_Reply] = []
     readings: dict[int, Reading] = {}
     for part in _parts(tx, query, places, wanted):
         before = None
@@ -148,8 +172,8 @@ def _read(
                 if before is None
                 else part.where(stands_before(before, schema.replies.c.received_at, schema.replies.c.id))
             )
-            some: Sequence[Row[Any]] = tx.all(rest.limit(_AT_ONCE))
-            opened = readings_of(tx, some)
+            some = tx.all_as(_Reply, rest.limit(_AT_ONCE))
+            opened = _opened(tx, some)
             hits = (row for row in some if opened[row.id].meaning == wanted.meaning)
             found += islice(hits, wanted.limit - len(found))
             readings |= opened

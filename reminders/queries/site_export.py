@@ -18,6 +18,7 @@ from reminders.store import Database, audit_log
 from reminders.store.database import schema as rows
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place, Unreadable
+from reminders.store.records import AuditRow
 
 FORMAT = "aftercare-reminders/site/1"
 BATCH = 500
@@ -134,18 +135,18 @@ def _batch(
         query = query.where(sa.tuple_(*keys) > place)
     found = tx.all(query)
     last = tuple(found[-1]._mapping[key.name] for key in keys) if found else None
-    return [{"record": table.name} | _opened(tx, table, row) for row in found], last
+    return [{"record": table.name} | _opened(tx, table, row._asdict()) for row in found], last
 
 
-def _opened(tx: Transaction, table: sa.Table, row: Any) -> dict[str, Any]:
+def _opened(tx: Transaction, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {}
     for column in table.columns:
-        value = row._mapping[column.name]
+        value = values[column.name]
         if not _is_said(column):
             continue
         if column.name.endswith("_sealed"):
             if table is not rows.audit:
-                place = Place(table.name, column.name, row._mapping["id"])
+                place = Place(table.name, column.name, values["id"])
                 said = tx.open_if_legible(place, value) if value is not None else None
                 line[_said_as(column)] = said.rstrip() or None if said and column.name in _PADDED else said
         elif value is None or isinstance(value, bool):
@@ -155,11 +156,11 @@ def _opened(tx: Transaction, table: sa.Table, row: Any) -> dict[str, Any]:
         else:
             line[column.name] = value.isoformat() if isinstance(value, date) else value
     if table is rows.audit:
-        line |= _noted(tx, row)
+        line |= _noted(tx, AuditRow(**values))
     return line
 
 
-def _noted(tx: Transaction, row: Any) -> dict[str, Any]:
+def _noted(tx: Transaction, row: AuditRow) -> dict[str, Any]:
     try:
         before, after = audit_log.noted(tx, row)
     except (LookupError, Unreadable):  # erased

@@ -172,7 +172,7 @@ def heard(tx: Transaction, task_ids: Collection[int]) -> dict[int, Heard]:
     )
     found = {}
     rows = tx.all(query)
-    readings = readings_of(tx, rows)
+    readings = readings_of(tx, {row.id: row.reading_sealed for row in rows})
     for row in rows:
         words = None
         with suppress(LookupError, Unreadable):

@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders import plans, store
 from reminders.audit_actions import Action
@@ -266,8 +265,15 @@ def _on_board(tx: Transaction, ids: Collection[int], names: Collection[int]) -> 
     ]
 
 
-def _first_visits(tx: Transaction, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    """Text → the first visit that it is about: text_id, appointment_id, kind, starts_at."""
+class _FirstVisit(NamedTuple):
+    text_id: int
+    appointment_id: int
+    kind: str
+    starts_at: datetime
+
+
+def _first_visits(tx: Transaction, ids: Sequence[int]) -> dict[int, _FirstVisit]:
+    """Text → the first visit that it is about."""
     query = (
         sa.select(text_items.c.text_id, text_items.c.appointment_id, series.c.kind, appointments.c.starts_at)
         .join(appointments, appointments.c.id == text_items.c.appointment_id)
@@ -275,10 +281,10 @@ def _first_visits(tx: Transaction, ids: Sequence[int]) -> dict[int, Row[Any]]:
         .where(text_items.c.text_id.in_(ids))
         .order_by(appointments.c.starts_at.desc(), appointments.c.id.desc())
     )
-    return {row.text_id: row for row in tx.all(query)}
+    return {row.text_id: row for row in tx.all_as(_FirstVisit, query)}
 
 
-def _places(tx: Transaction, about: dict[int, Row[Any]]) -> dict[int, tuple[int, int]]:
+def _places(tx: Transaction, about: dict[int, _FirstVisit]) -> dict[int, tuple[int, int]]:
     """Reminder → which of its reader's reminders of that visit it is, and how many there are."""
     query = (
         sa.select(text_items.c.appointment_id, texts.c.recipient_id, texts.c.id)

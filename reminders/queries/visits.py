@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.plans import Kind
 from reminders.queries.listing import OWN, names_of, places_of, stands_after
@@ -14,6 +13,7 @@ from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
 from reminders.store.database.sealing import Place
 from reminders.store.planning.plans import OPEN
+from reminders.store.records import SiteRow
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
 
@@ -97,7 +97,7 @@ def list_visits(
         query = query.where(schema.appointments.c.marked_at >= marked_since)
     if after is not None:
         query = query.where(stands_after(after, schema.appointments.c.starts_at, schema.appointments.c.id))
-    return _read_visits(tx, tx.all(query), places, names=names)
+    return _read_visits(tx, tx.all_as(_Visit, query), places, names=names)
 
 
 def find_visit(
@@ -105,11 +105,39 @@ def find_visit(
 ) -> ListedVisit | None:
     """One appointment by its id."""
     places = places_of(tx, sites)
-    rows = tx.all(_visits(places).where(schema.appointments.c.id == appointment_id))
+    rows = tx.all_as(_Visit, _visits(places).where(schema.appointments.c.id == appointment_id))
     return next(iter(_read_visits(tx, rows, places, names=names)), None)
 
 
-def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
+class _Visit(NamedTuple):
+    id: int
+    series_id: int
+    recurrence_id: str
+    wall: str
+    zone: str
+    starts_at: datetime
+    status: str
+    attendance: str | None
+    marked_at: datetime | None
+    version: int
+    series_key: str
+    kind: str
+    minutes: int | None
+    how: str
+    place_sealed: bytes | None
+    with_sealed: bytes | None
+    session_key: str | None
+    plan_ref: str
+    plan_status: str
+    site_id: int
+    patient_id: int
+    patient_ref: str
+    name_sealed: bytes | None
+    key_id: int
+    confirmed: bool
+
+
+def _visits(places: Mapping[int, SiteRow]) -> sa.Select[Any]:
     confirmed = (
         sa.select(schema.confirmations.c.recipient_id)
         .join(schema.recipients, schema.recipients.c.id == schema.confirmations.c.recipient_id)
@@ -119,8 +147,16 @@ def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
     )
     return (
         sa.select(
-            schema.appointments,
-            schema.series.c.id.label("of_series"),
+            schema.appointments.c.id,
+            schema.appointments.c.series_id,
+            schema.appointments.c.recurrence_id,
+            schema.appointments.c.wall,
+            schema.appointments.c.zone,
+            schema.appointments.c.starts_at,
+            schema.appointments.c.status,
+            schema.appointments.c.attendance,
+            schema.appointments.c.marked_at,
+            schema.appointments.c.version,
             schema.series.c.key.label("series_key"),
             schema.series.c.kind,
             schema.series.c.minutes,
@@ -146,13 +182,12 @@ def _visits(places: Mapping[int, Row[Any]]) -> sa.Select[Any]:
 
 
 def _read_visits(
-    tx: Transaction, rows: Sequence[Row[Any]], places: Mapping[int, Row[Any]], *, names: bool
+    tx: Transaction, rows: Sequence[_Visit], places: Mapping[int, SiteRow], *, names: bool
 ) -> list[ListedVisit]:
     opened = names_of(tx, {row.patient_id: row for row in rows}) if names else {}
 
-    def staff_only(row: Row[Any], column: str) -> str | None:
-        sealed = row._mapping[column]
-        return tx.open_if_legible(Place("series", column, row.of_series), sealed) if names and sealed else None
+    def staff_only(series_id: int, column: str, sealed: bytes | None) -> str | None:
+        return tx.open_if_legible(Place("series", column, series_id), sealed) if names and sealed else None
 
     return [
         ListedVisit(
@@ -172,8 +207,8 @@ def _read_visits(
             zone=row.zone,
             minutes=row.minutes,
             how=row.how,
-            room=staff_only(row, "place_sealed"),
-            with_=staff_only(row, "with_sealed"),
+            room=staff_only(row.series_id, "place_sealed", row.place_sealed),
+            with_=staff_only(row.series_id, "with_sealed", row.with_sealed),
             status=row.status,
             attendance=row.attendance,
             marked_at=row.marked_at,

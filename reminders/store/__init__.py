@@ -4,8 +4,6 @@ Services open a transaction (`Database.write`, `.read`) and hand it to the quest
 for each thing that is asked about; no one else builds a statement.
 """
 
-from sqlalchemy.engine import Row
-
 from reminders.store import oncall, people, replies, tasks
 from reminders.store.database.engine import CommitUncertain, Database, Transaction, Unavailable
 from reminders.store.database.migrate import WrongSchema, check, check_again, current, head, migrate
@@ -19,7 +17,6 @@ __all__ = [
     "CommitUncertain",
     "Database",
     "Ring",
-    "Row",
     "Transaction",
     "Unavailable",
     "Unreadable",

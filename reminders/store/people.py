@@ -3,15 +3,14 @@
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.audit_actions import Action
 from reminders.settings import Settings
@@ -38,11 +37,12 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable, sealing_key_of
+from reminders.store.records import ConsentRow, NumberRow, PatientRow, RecipientRow, SenderRow, SiteRow
 
 
-def site_by_key(tx: Transaction, key: str) -> Row[Any] | None:
+def site_by_key(tx: Transaction, key: str) -> SiteRow | None:
     """The site of that key."""
-    return tx.first(_SITE_BY_KEY, {"key": key})
+    return tx.first_as(SiteRow, _SITE_BY_KEY, {"key": key})
 
 
 # Statements that run for every plan taken in are made once: making one again costs as much as running it.
@@ -54,21 +54,22 @@ def site_keys(tx: Transaction) -> list[str]:
     return [row.key for row in tx.all(sa.select(sites.c.key).order_by(sites.c.key))]
 
 
-def all_sites(tx: Transaction) -> Sequence[Row[Any]]:
+def all_sites(tx: Transaction) -> list[SiteRow]:
     """Every site."""
-    return tx.all(sa.select(sites).order_by(sites.c.id))
+    return tx.all_as(SiteRow, sa.select(sites).order_by(sites.c.id))
 
 
-def site_of_sender(tx: Transaction, sender_id: int) -> Row[Any]:
+def site_of_sender(tx: Transaction, sender_id: int) -> SiteRow:
     """The site that a sender belongs to."""
-    row = tx.first(sa.select(sites).join(senders, senders.c.site_id == sites.c.id).where(senders.c.id == sender_id))
+    query = sa.select(sites).join(senders, senders.c.site_id == sites.c.id).where(senders.c.id == sender_id)
+    row = tx.first_as(SiteRow, query)
     assert row is not None
     return row
 
 
-def site_of_patient(tx: Transaction, patient_id: int) -> Row[Any]:
+def site_of_patient(tx: Transaction, patient_id: int) -> SiteRow:
     """The site that looks after a patient."""
-    row = tx.first(_SITE_OF_PATIENT, {"patient": patient_id})
+    row = tx.first_as(SiteRow, _SITE_OF_PATIENT, {"patient": patient_id})
     assert row is not None
     return row
 
@@ -98,17 +99,17 @@ def keep_default_site(tx: Transaction, settings: Settings, now: datetime) -> int
         tx.insert_new(sites, {"id": new_id(now), **wanted})
         row = site_by_key(tx, settings.site.key)
         assert row is not None
-    elif any(row._mapping[column] != value for column, value in wanted.items()):
+    elif any(getattr(row, column) != value for column, value in wanted.items()):
         tx.run(sites.update().where(sites.c.id == row.id).values(**wanted))
     pace = {
         "segments_per_second": settings.twilio.segments_per_second,
         "segments_per_day": settings.twilio.segments_per_day,
     }
     address = settings.twilio.sender
-    sender = tx.first(_SENDER, {"site": row.id, "address": address})
+    sender = tx.first_as(SenderRow, _SENDER, {"site": row.id, "address": address})
     if sender is None:
         tx.insert_new(senders, {"id": new_id(now), "site_id": row.id, "address": address, "stops": 0, **pace})
-    elif any(sender._mapping[column] != value for column, value in pace.items()):
+    elif any(getattr(sender, column) != value for column, value in pace.items()):
         tx.run(senders.update().where(senders.c.id == sender.id).values(**pace))
     return int(row.id)
 
@@ -118,9 +119,9 @@ _SENDER = sa.select(senders).where(
 )
 
 
-def senders_of(tx: Transaction, site_ids: Collection[int]) -> Sequence[Row[Any]]:
+def senders_of(tx: Transaction, site_ids: Collection[int]) -> list[SenderRow]:
     """The senders of these sites, the newest first: the one that texts go by."""
-    return tx.all(sa.select(senders).where(senders.c.site_id.in_(site_ids)).order_by(senders.c.id.desc()))
+    return tx.all_as(SenderRow, sa.select(senders).where(senders.c.site_id.in_(site_ids)).order_by(senders.c.id.desc()))
 
 
 def our_lines(tx: Transaction) -> set[str]:
@@ -133,9 +134,9 @@ _LINES = sa.select(sites.c.phone, sites.c.line24)
 _SENDERS = sa.select(senders.c.address)
 
 
-def sender_at(tx: Transaction, address: str) -> Row[Any] | None:
+def sender_at(tx: Transaction, address: str) -> SenderRow | None:
     """The sender of that address, of whichever site."""
-    return tx.first(sa.select(senders).where(senders.c.address == address))
+    return tx.first_as(SenderRow, sa.select(senders).where(senders.c.address == address))
 
 
 def add_site(tx: Transaction, now: datetime, **values: Any) -> int | None:
@@ -171,9 +172,9 @@ def address_of(tx: Transaction, site_id: int, address: str) -> str:
     return str(tx.value(sa.select(senders.c.address).where(senders.c.id == sender_id)))
 
 
-def paused_sites(tx: Transaction) -> Sequence[Row[Any]]:
+def paused_sites(tx: Transaction) -> list[SiteRow]:
     """The sites whose sending is paused."""
-    return tx.all(sa.select(sites).where(sites.c.paused_at.is_not(None)))
+    return tx.all_as(SiteRow, sa.select(sites).where(sites.c.paused_at.is_not(None)))
 
 
 def pause_site(tx: Transaction, site_id: int, now: datetime | None) -> int:
@@ -205,13 +206,13 @@ _NUMBER_OF_MARKS = sa.select(numbers.c.id, numbers.c.phone_sealed).where(
 )
 
 
-def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, Row[Any]]:
+def lock_numbers(tx: Transaction, ids: Iterable[int]) -> dict[int, NumberRow]:
     """Lock these numbers, always in one order, so that caps, opt-outs and claims cannot race (sending rule 6).
 
     A transaction that only reads gets the same rows and locks nothing.
     """
     query = _NUMBERS if tx.only_reads else _LOCKED_NUMBERS
-    return {row.id: row for row in tx.all(query, {"ids": sorted(set(ids))})}
+    return {row.id: row for row in tx.all_as(NumberRow, query, {"ids": sorted(set(ids))})}
 
 
 _NUMBERS = sa.select(numbers).where(numbers.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(numbers.c.id)
@@ -305,9 +306,9 @@ def recorded_at(tx: Transaction, table: str, row_id: int, *what: Action) -> date
     return last
 
 
-def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> Row[Any] | None:
+def patient_by_ref(tx: Transaction, site_id: int, ref: str) -> PatientRow | None:
     """The patient with that reference at that site."""
-    return tx.first(_PATIENT_BY_REF, {"site": site_id, "ref": ref})
+    return tx.first_as(PatientRow, _PATIENT_BY_REF, {"site": site_id, "ref": ref})
 
 
 _PATIENT_BY_REF = sa.select(patients).where(
@@ -329,7 +330,7 @@ def keep_patient(
         index_name(tx, patient_id, name)
         return patient_id, key
     key = tx.data_key(row.key_id)
-    known = (open_name(tx, row), open_birth(tx, row))
+    known = (open_name(tx, row.id, row.name_sealed), open_birth(tx, row.id, row.born_on_sealed))
     if known != (name, born_on):
         tx.run(patients.update().where(patients.c.id == row.id).values(**_sealed_person(row.id, key, name, born_on)))
         index_name(tx, int(row.id), name)
@@ -376,27 +377,24 @@ def _sealed_person(patient_id: int, key: DataKey, name: str | None, born_on: dat
     }
 
 
-def open_name(tx: Transaction, patient: Row[Any]) -> str | None:
-    """The patient's name."""
-    sealed = patient.name_sealed
-    return tx.open(Place("patients", "name_sealed", patient.id), sealed) if sealed else None
+def open_name(tx: Transaction, patient_id: int, sealed: bytes | None) -> str | None:
+    """The name inside a `patients` row."""
+    return tx.open(Place("patients", "name_sealed", patient_id), sealed) if sealed else None
 
 
-def shown_name(tx: Transaction, patient: Row[Any]) -> str | None:
-    """The patient's name for a list: None also where it does not open, so that one bad row costs only itself."""
-    sealed = patient.name_sealed
-    return tx.open_if_legible(Place("patients", "name_sealed", patient.id), sealed) if sealed else None
+def shown_name(tx: Transaction, patient_id: int, sealed: bytes | None) -> str | None:
+    """`open_name` for a list: None also where it does not open, so that one bad row costs only itself."""
+    return tx.open_if_legible(Place("patients", "name_sealed", patient_id), sealed) if sealed else None
 
 
-def open_birth(tx: Transaction, patient: Row[Any]) -> date | None:
-    """The patient's day of birth."""
-    sealed = patient.born_on_sealed
-    return date.fromisoformat(tx.open(Place("patients", "born_on_sealed", patient.id), sealed)) if sealed else None
+def open_birth(tx: Transaction, patient_id: int, sealed: bytes | None) -> date | None:
+    """The day of birth inside a `patients` row."""
+    return date.fromisoformat(tx.open(Place("patients", "born_on_sealed", patient_id), sealed)) if sealed else None
 
 
-def recipients_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+def recipients_of(tx: Transaction, patient_id: int) -> list[RecipientRow]:
     """Everyone who gets texts about this patient's visits."""
-    return tx.all(_RECIPIENTS_OF, {"patient": patient_id})
+    return tx.all_as(RecipientRow, _RECIPIENTS_OF, {"patient": patient_id})
 
 
 _RECIPIENTS_OF = (
@@ -404,34 +402,44 @@ _RECIPIENTS_OF = (
 )
 
 
-def recipients_by_id(tx: Transaction, recipient_ids: Collection[int]) -> Sequence[Row[Any]]:
+def recipients_by_id(tx: Transaction, recipient_ids: Collection[int]) -> list[RecipientRow]:
     """These recipients."""
-    return tx.all(sa.select(recipients).where(recipients.c.id.in_(recipient_ids)))
+    return tx.all_as(RecipientRow, sa.select(recipients).where(recipients.c.id.in_(recipient_ids)))
 
 
-def recipients_on(tx: Transaction, number_ids: Collection[int]) -> Sequence[Row[Any]]:
+def recipients_on(tx: Transaction, number_ids: Collection[int]) -> list[RecipientRow]:
     """Everyone who is texted on these numbers, of whichever patient."""
-    return tx.all(_RECIPIENTS_ON, {"numbers": list(number_ids)})
+    return tx.all_as(RecipientRow, _RECIPIENTS_ON, {"numbers": list(number_ids)})
 
 
-def recipients_at(tx: Transaction, number_id: int, site_id: int) -> Sequence[Row[Any]]:
+def recipients_at(tx: Transaction, number_id: int, site_id: int) -> list[RecipientRow]:
     """Those of one site's patients and supporters who are texted on this number."""
-    return tx.all(
+    return tx.all_as(
+        RecipientRow,
         sa.select(recipients)
         .join(patients, patients.c.id == recipients.c.patient_id)
         .where(recipients.c.number_id == number_id, patients.c.site_id == site_id)
-        .order_by(recipients.c.id)
+        .order_by(recipients.c.id),
     )
 
 
-def sites_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
-    """Of every patient with a reader on this number: `site_id`, the site's `zone`, and `patient_id`."""
-    return tx.all(
+class SiteOnNumber(NamedTuple):
+    """A site that has patients with a reader on a number: its zone, and the first of these patients."""
+
+    site_id: int
+    zone: str
+    patient_id: int
+
+
+def sites_on(tx: Transaction, number_id: int) -> list[SiteOnNumber]:
+    """The sites of every patient with a reader on this number."""
+    return tx.all_as(
+        SiteOnNumber,
         sa.select(patients.c.site_id, sites.c.zone, sa.func.min(patients.c.id).label("patient_id"))
         .select_from(recipients.join(patients, patients.c.id == recipients.c.patient_id).join(sites))
         .where(recipients.c.number_id == number_id)
         .group_by(patients.c.site_id, sites.c.zone)
-        .order_by(patients.c.site_id)
+        .order_by(patients.c.site_id),
     )
 
 
@@ -442,9 +450,9 @@ _RECIPIENTS_ON = (
 )
 
 
-def patients_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+def patients_by_id(tx: Transaction, ids: Collection[int]) -> list[PatientRow]:
     """These patients."""
-    return tx.all(sa.select(patients).where(patients.c.id.in_(ids))) if ids else ()
+    return tx.all_as(PatientRow, sa.select(patients).where(patients.c.id.in_(ids))) if ids else []
 
 
 def patients_on(tx: Transaction, number_id: int) -> list[int]:
@@ -465,17 +473,17 @@ _NUMBERS_OF = (
 )
 
 
-def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime, **values: Any) -> Row[Any]:
+def keep_recipient(tx: Transaction, *, patient_id: int, key: str, now: datetime, **values: Any) -> RecipientRow:
     """Make or update a recipient; the row as it is now."""
     mine = {"patient": patient_id, "key": key}
-    row = tx.first(_RECIPIENT, mine)
+    row = tx.first_as(RecipientRow, _RECIPIENT, mine)
     if row is None:
         tx.run(_ADD_RECIPIENT, {"id": new_id(now), "patient_id": patient_id, "key": key, "entered_at": now, **values})
-    elif any(row._mapping[column] != value for column, value in values.items()):
+    elif any(getattr(row, column) != value for column, value in values.items()):
         if row.number_id != values.get("number_id", row.number_id):
             values["consent_id"] = None  # a new number needs a consent of its own (L-50)
         tx.run(recipients.update().where(recipients.c.id == row.id).values(**values))
-    found = tx.first(_RECIPIENT, mine)
+    found = tx.first_as(RecipientRow, _RECIPIENT, mine)
     assert found is not None
     return found
 
@@ -506,7 +514,7 @@ class ConsentGiven:
 
 
 def record_consent(
-    tx: Transaction, recipient: Row[Any], given: ConsentGiven, now: datetime, *, anew: bool = False
+    tx: Transaction, recipient: RecipientRow, given: ConsentGiven, now: datetime, *, anew: bool = False
 ) -> bool:
     """Append a consent and put it in force; whether it said anything new.
 
@@ -515,8 +523,8 @@ def record_consent(
     but not in force.
     """
     values = asdict(given)
-    history = tx.all(_CONSENTS_OF, {"recipient": recipient.id, "number": recipient.number_id})
-    if not anew and any(all(row._mapping[name] == value for name, value in values.items()) for row in history):
+    history = tx.all_as(ConsentRow, _CONSENTS_OF, {"recipient": recipient.id, "number": recipient.number_id})
+    if not anew and any(all(getattr(row, name) == value for name, value in values.items()) for row in history):
         if recipient.consent_id is None and history:  # the number came back to this person
             _put_in_force(tx, recipient.id, max(row.id for row in history))
         return False
@@ -550,9 +558,9 @@ _PUT_IN_FORCE = (
 )
 
 
-def consents_in_force(tx: Transaction, recipient_ids: Sequence[int]) -> dict[int, Row[Any]]:
+def consents_in_force(tx: Transaction, recipient_ids: Sequence[int]) -> dict[int, ConsentRow]:
     """Recipient → the consent in force, for those who have one."""
-    return {row.recipient_id: row for row in tx.all(_IN_FORCE, {"recipients": list(recipient_ids)})}
+    return {row.recipient_id: row for row in tx.all_as(ConsentRow, _IN_FORCE, {"recipients": list(recipient_ids)})}
 
 
 _IN_FORCE = (
@@ -613,11 +621,11 @@ def new_index_key(database: Database, now: datetime) -> int:
     """
     database.write(lambda tx: _replace_index_key(tx, now), again=True)
     indexed = 0
-    for table, index in ((numbers, _index_number), (patients, _index_patient)):
+    for index in (_index_numbers, _index_patients):
         last = 0
-        while rows := database.write(partial(_index_some, table=table, after=last, index=index), again=True):
-            last = rows[-1]
-            indexed += len(rows) if table is numbers else 0
+        while ids := database.write(partial(index, after=last), again=True):
+            last = ids[-1]
+            indexed += len(ids) if index is _index_numbers else 0
     database.write(_forget_former_keys, again=True)
     return indexed
 
@@ -641,27 +649,28 @@ def _replace_index_key(tx: Transaction, now: datetime) -> None:
     tx.forget_index_key()
 
 
-def _index_some(
-    tx: Transaction, *, table: sa.Table, after: int, index: Callable[[Transaction, Row[Any]], None]
-) -> list[int]:
-    """Index the next rows of a table again; their ids."""
-    some = sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(_INDEXED_AT_ONCE)
-    rows = tx.all(some.with_for_update())
+def _index_numbers(tx: Transaction, after: int) -> list[int]:
+    """Index the next numbers again; their ids."""
+    rows = tx.all_as(NumberRow, _next_of(numbers, after))
     for row in rows:
-        index(tx, row)
+        if row.phone_sealed:  # else its person was erased, and no one knows the number any more
+            mark = tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))
+            tx.run(numbers.update().where(numbers.c.id == row.id).values(fingerprint=mark))
     return [row.id for row in rows]
 
 
-def _index_number(tx: Transaction, row: Row[Any]) -> None:
-    if row.phone_sealed:  # else its person was erased, and no one knows the number any more
-        mark = tx.fingerprint(phone_of(tx, row.id, row.phone_sealed))
-        tx.run(numbers.update().where(numbers.c.id == row.id).values(fingerprint=mark))
+def _index_patients(tx: Transaction, after: int) -> list[int]:
+    """Index the next patients' names again; their ids."""
+    rows = tx.all_as(PatientRow, _next_of(patients, after))
+    for row in rows:
+        if row.name_sealed is not None:
+            with suppress(Unreadable, LookupError):  # erased
+                index_name(tx, row.id, open_name(tx, row.id, row.name_sealed))
+    return [row.id for row in rows]
 
 
-def _index_patient(tx: Transaction, row: Row[Any]) -> None:
-    if row.name_sealed is not None:
-        with suppress(Unreadable, LookupError):  # erased
-            index_name(tx, row.id, open_name(tx, row))
+def _next_of(table: sa.Table, after: int) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(_INDEXED_AT_ONCE).with_for_update()
 
 
 def _forget_former_keys(tx: Transaction) -> None:
@@ -671,6 +680,6 @@ def _forget_former_keys(tx: Transaction) -> None:
         tx.run(former_keys.delete())
 
 
-def number_by_phone(tx: Transaction, phone: str) -> Row[Any] | None:
+def number_by_phone(tx: Transaction, phone: str) -> NumberRow | None:
     """The row of this E.164 number, if it is known here."""
-    return tx.first(sa.select(numbers).where(numbers.c.fingerprint.in_(tx.fingerprints(phone))))
+    return tx.first_as(NumberRow, sa.select(numbers).where(numbers.c.fingerprint.in_(tx.fingerprints(phone))))

@@ -1,18 +1,18 @@
 """What was texted to us, and what we know of the number it came from."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import UNHEARD, WITHDRAWN
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
+from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     appointments,
     attempts,
@@ -22,12 +22,12 @@ from reminders.store.database.schema import (
     recipients,
     replies,
     senders,
-    series,
     sites,
     text_items,
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable, data_key_of, padded
+from reminders.store.records import SiteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ def reading_of(tx: Transaction, reply_id: int, sealed: bytes) -> Reading:
     return Reading(meaning, tuple(meanings), tuple(rules))
 
 
-def readings_of(tx: Transaction, rows: Collection[Row[Any]]) -> dict[int, Reading]:
-    """The readings of many replies, by id, with their keys read in one go."""
-    tx.load_data_keys({key_id for row in rows if (key_id := data_key_of(row.reading_sealed)) is not None})
-    return {row.id: reading_of(tx, row.id, row.reading_sealed) for row in rows}
+def readings_of(tx: Transaction, sealed: Mapping[int, bytes]) -> dict[int, Reading]:
+    """The readings of many replies, reply → `reading_sealed`, with their keys read in one go."""
+    tx.load_data_keys({key_id for one in sealed.values() if (key_id := data_key_of(one)) is not None})
+    return {reply_id: reading_of(tx, reply_id, one) for reply_id, one in sealed.items()}
 
 
 def known_sids(tx: Transaction, sids: Collection[str]) -> dict[str, datetime]:
@@ -162,27 +162,42 @@ def sent_to(tx: Transaction, number_id: int, since: datetime, *, limit: int = 40
     return found
 
 
-def site_spoken_to(tx: Transaction, address: str) -> Row[Any] | None:
+def site_spoken_to(tx: Transaction, address: str) -> SiteRow | None:
     """The site whose sender has that address."""
     query = sa.select(sites).join(senders, senders.c.site_id == sites.c.id).where(senders.c.address == address)
-    return tx.first(query.order_by(sites.c.id))
+    return tx.first_as(SiteRow, query.order_by(sites.c.id))
 
 
-def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
-    """Everyone who is texted on a number, patients themselves first, with site, key and how their plans stand.
+class ReaderOnNumber(NamedTuple):
+    """Someone who is texted on a number, with the patient's site and data key, and how the patient's plans stand.
 
     `current` is whether the patient has a plan that has not ended, `ended` whether one that has, `discharged_on` the
     latest discharge.
     """
+
+    id: int
+    patient_id: int
+    key: str
+    role: str
+    number_id: int
+    language: str
+    site_id: int
+    key_id: int
+    discharged_on: date | None
+    current: bool
+    ended: bool
+
+
+def readers_on(tx: Transaction, number_id: int) -> list[ReaderOnNumber]:
+    """Everyone who is texted on a number, patients themselves first."""
     theirs = plans.c.patient_id == recipients.c.patient_id
     latest = sa.select(sa.func.max(plans.c.discharged_on)).where(theirs).scalar_subquery()
     current = sa.select(plans.c.id).where(theirs, plans.c.status != "ended").exists()
     ended = sa.select(plans.c.id).where(theirs, plans.c.status == "ended").exists()
     query = (
         sa.select(
-            recipients,
-            patients.c.site_id,
-            patients.c.key_id,
+            *(recipients.c.id, recipients.c.patient_id, recipients.c.key, recipients.c.role),
+            *(recipients.c.number_id, recipients.c.language, patients.c.site_id, patients.c.key_id),
             latest.label("discharged_on"),
             current.label("current"),
             ended.label("ended"),
@@ -191,7 +206,7 @@ def readers_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
         .where(recipients.c.number_id == number_id)
         .order_by(sa.case((recipients.c.role == "self", 0), else_=1), recipients.c.id)
     )
-    return tx.all(query)
+    return tx.all_as(ReaderOnNumber, query)
 
 
 def answered_since(tx: Transaction, number_id: int, wording: Collection[str], since: datetime) -> bool:
@@ -206,12 +221,21 @@ def answered_since(tx: Transaction, number_id: int, wording: Collection[str], si
     return tx.first(query.limit(1)) is not None
 
 
-def last_asked(tx: Transaction, number_id: int, since: datetime) -> Sequence[Row[Any]]:
-    """The visits of the latest text about visits that went to a number since then, with the reader it went to.
+class VisitAsked(NamedTuple):
+    """A visit that a text was about, the reader it went to, and when; `written_at` is when the visit last changed."""
 
-    Each with text_id, recipient_id, asked_at (when the text went), appointment_id, version, written_at (when the visit
-    last changed), starts_at, wall, zone, status. Empty where none went.
-    """
+    text_id: int
+    recipient_id: int
+    asked_at: datetime
+    appointment_id: int
+    version: int
+    written_at: datetime
+    starts_at: datetime
+    status: str
+
+
+def last_asked(tx: Transaction, number_id: int, since: datetime) -> list[VisitAsked]:
+    """The visits of the latest text about visits that went to a number since then; empty where none went."""
     latest = (
         sa.select(texts.c.id)
         .join(attempts, attempts.c.text_id == texts.c.id)
@@ -225,8 +249,7 @@ def last_asked(tx: Transaction, number_id: int, since: datetime) -> Sequence[Row
     query = (
         sa.select(
             texts.c.id.label("text_id"),
-            texts.c.recipient_id,
-            texts.c.wording,
+            never_null(texts.c.recipient_id),
             sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
             .where(attempts.c.text_id == texts.c.id)
             .scalar_subquery()
@@ -235,18 +258,14 @@ def last_asked(tx: Transaction, number_id: int, since: datetime) -> Sequence[Row
             appointments.c.version,
             appointments.c.written_at,
             appointments.c.starts_at,
-            appointments.c.wall,
-            appointments.c.zone,
             appointments.c.status,
-            series.c.plan_id,
         )
         .join(text_items, text_items.c.text_id == texts.c.id)
         .join(appointments, appointments.c.id == text_items.c.appointment_id)
-        .join(series, series.c.id == appointments.c.series_id)
         .where(texts.c.id == latest)
         .order_by(appointments.c.starts_at)
     )
-    return tx.all(query)
+    return tx.all_as(VisitAsked, query)
 
 
 def readers_asked(tx: Transaction, number_id: int, since: datetime, now: datetime) -> int:
@@ -303,7 +322,10 @@ def said_since(tx: Transaction, number_id: int, at: datetime, meanings: Collecti
     query = sa.select(replies.c.id, replies.c.reading_sealed).where(
         replies.c.number_id == number_id, replies.c.sent_at >= at, replies.c.id != but
     )
-    return any(set(one.meanings) & set(meanings) for one in readings_of(tx, tx.all(query)).values())
+    return any(
+        set(one.meanings) & set(meanings)
+        for one in readings_of(tx, {row.id: row.reading_sealed for row in tx.all(query)}).values()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +345,7 @@ def wishes(tx: Transaction, number_id: int, meanings: Collection[str]) -> list[W
     """The texts from a number that had one of these meanings, in the order in which they were sent."""
     query = sa.select(replies).where(replies.c.number_id == number_id).order_by(replies.c.sent_at, replies.c.id)
     rows = tx.all(query)
-    readings = readings_of(tx, rows)
+    readings = readings_of(tx, {row.id: row.reading_sealed for row in rows})
     return [
         Wish(
             row.id,
@@ -343,7 +365,7 @@ def wished(tx: Transaction, sids: Collection[str], meanings: Collection[str]) ->
     """Which of these inbound texts had one of these meanings, each with its number."""
     columns = (replies.c.id, replies.c.sid, replies.c.number_id, replies.c.reading_sealed)
     rows = tx.all(sa.select(*columns).where(replies.c.sid.in_(sids)))
-    readings = readings_of(tx, rows)
+    readings = readings_of(tx, {row.id: row.reading_sealed for row in rows})
     return {row.sid: row.number_id for row in rows if set(readings[row.id].meanings) & set(meanings)}
 
 
@@ -356,9 +378,19 @@ def confirm(tx: Transaction, appointment_id: int, recipient_id: int, version: in
         tx.insert_new(confirmations, keys | values)
 
 
-def heard_until(tx: Transaction) -> Sequence[Row[Any]]:
-    """Every sender with up to when its inbound texts have been listed: id, address, heard_until, site_id."""
-    return tx.all(sa.select(senders.c.id, senders.c.address, senders.c.heard_until, senders.c.site_id))
+class HeardUntil(NamedTuple):
+    """A sender, and up to when its inbound texts have been listed."""
+
+    id: int
+    address: str
+    heard_until: datetime | None
+    site_id: int
+
+
+def heard_until(tx: Transaction) -> list[HeardUntil]:
+    """Every sender with up to when its inbound texts have been listed."""
+    query = sa.select(senders.c.id, senders.c.address, senders.c.heard_until, senders.c.site_id)
+    return tx.all_as(HeardUntil, query)
 
 
 def set_heard_until(tx: Transaction, sender_id: int, at: datetime) -> None:
@@ -446,8 +478,8 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
             row.media,
             quoted=tuple((begin, end) for begin, end in row.quoted or ()),
             reply=row.id,
-            danger=mark_of(tx, row),
-            because=_because(tx, row),
+            danger=mark_of(tx, row.id, row.mark_sealed),
+            because=_because(tx, row.id, row.doubt_sealed),
         )
         for row in tx.all(came)
     ]
@@ -473,8 +505,8 @@ def conversation(tx: Transaction, number_id: int, places: Collection[int], *, li
     return sorted(said, key=lambda one: one.at)
 
 
-def _because(tx: Transaction, reply: Row[Any]) -> tuple[str, ...]:
-    words = open_words(tx, "replies", reply.id, reply.doubt_sealed, "doubt_sealed") if reply.doubt_sealed else None
+def _because(tx: Transaction, reply_id: int, sealed: bytes | None) -> tuple[str, ...]:
+    words = open_words(tx, "replies", reply_id, sealed, "doubt_sealed") if sealed else None
     return tuple(json.loads(words)) if words is not None else ()
 
 
@@ -486,34 +518,50 @@ def open_words(tx: Transaction, table: str, row_id: int, sealed: bytes, column: 
 # What clinicians say of them.
 
 
-def of_number(tx: Transaction, reply_id: int, number_id: int, places: Collection[int]) -> Row[Any] | None:
+class ReplyToMark(NamedTuple):
+    """A reply with the patient whose key seals it, and how it is marked."""
+
+    id: int
+    patient_id: int | None
+    mark_sealed: bytes | None
+
+
+def of_number(tx: Transaction, reply_id: int, number_id: int, places: Collection[int]) -> ReplyToMark | None:
     """A reply from that number at one of these sites, locked."""
-    mine = sa.select(replies).where(replies.c.id == reply_id, replies.c.number_id == number_id)
-    return tx.first(mine.where(replies.c.site_id.in_(places)).with_for_update())
+    mine = sa.select(replies.c.id, replies.c.patient_id, replies.c.mark_sealed)
+    mine = mine.where(replies.c.id == reply_id, replies.c.number_id == number_id)
+    return tx.first_as(ReplyToMark, mine.where(replies.c.site_id.in_(places)).with_for_update())
 
 
-def mark(
-    tx: Transaction, reply: Row[Any], key: DataKey | None, *, danger: bool | None, who: str, now: datetime
-) -> None:
+def mark(tx: Transaction, reply_id: int, key: DataKey | None, *, danger: bool | None, who: str, now: datetime) -> None:
     """Seal with a reply whether it was danger, by whom and when that was said; with None it is marked no more."""
     sealed = None
     if danger is not None:
         said = padded(json.dumps({"danger": danger, "by": who, "at": now.isoformat()}), _PADDED)
-        sealed = tx.seal(Place("replies", "mark_sealed", reply.id), said, key)
-    tx.run(replies.update().where(replies.c.id == reply.id).values(mark_sealed=sealed))
+        sealed = tx.seal(Place("replies", "mark_sealed", reply_id), said, key)
+    tx.run(replies.update().where(replies.c.id == reply_id).values(mark_sealed=sealed))
 
 
-def mark_of(tx: Transaction, reply: Row[Any]) -> bool | None:
+def mark_of(tx: Transaction, reply_id: int, sealed: bytes | None) -> bool | None:
     """Whether a reply is marked as danger or as none; None where it is not marked, or its patient is erased."""
-    said = said_of(tx, reply)
-    return None if said is None else bool(said["danger"])
+    said = said_of(tx, reply_id, sealed)
+    return None if said is None else said.danger
 
 
-def said_of(tx: Transaction, reply: Row[Any]) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whether a reply was danger, by whom and when that was said."""
+
+    danger: bool
+    by: str
+    at: datetime
+
+
+def said_of(tx: Transaction, reply_id: int, sealed: bytes | None) -> Mark | None:
     """What a clinician said of a reply; None where no one did, or the person was erased."""
-    if reply.mark_sealed is None:
+    if sealed is None:
         return None
     with suppress(LookupError, Unreadable):
-        said: dict[str, Any] = json.loads(tx.open(Place("replies", "mark_sealed", reply.id), reply.mark_sealed))
-        return said
+        said = json.loads(tx.open(Place("replies", "mark_sealed", reply_id), sealed))
+        return Mark(bool(said["danger"]), said["by"], datetime.fromisoformat(said["at"]))
     return None

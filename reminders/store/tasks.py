@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import starmap
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import HANDED_OVER
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared
+from reminders.store.database.fast_path import PreparedSelect
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import (
     appointments,
@@ -308,12 +307,18 @@ def close_all(tx: Transaction, cause: Cause, now: datetime, about: Iterable[Abou
 
 _CRISIS = sa.select(tasks.c.number_id).where(sa.text(f"tasks.{OPEN}"), tasks.c.kind == CRISIS.name)
 ANY_CRISIS = _CRISIS.exists()
-_IN_CRISIS = Prepared(_CRISIS)
+
+
+class _InCrisis(NamedTuple):
+    number_id: int | None
+
+
+_IN_CRISIS = PreparedSelect(_InCrisis, _CRISIS)
 
 
 def in_crisis(tx: Transaction, number_ids: Collection[int], patient_ids: Collection[int]) -> tuple[set[int], set[int]]:
     """Of these numbers those with an open crisis task, and of these patients those whose own number has one (C-12)."""
-    there = {row.number_id for row in tx.rows(_IN_CRISIS, {})}
+    there = {row.number_id for row in tx.rows(_IN_CRISIS, {}) if row.number_id is not None}
     if not there:
         return set(), set()
     own = sa.select(recipients.c.patient_id).where(
@@ -440,7 +445,7 @@ def listed(
         query = query.where(tasks.c.urgency == "urgent" if urgent else tasks.c.urgency != "urgent")
     if unowned:
         query = query.where(tasks.c.owner.is_(None))
-    return _read(tx, tx.all(query), sites)
+    return _read(tx, tx.all_as(_Listed, query), sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,7 +470,7 @@ def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = Non
     query = _tasks().where(tasks.c.id == task_id)
     if sites is not None:
         query = query.where(tasks.c.site_id.in_(sites))
-    return next(iter(_read(tx, tx.all(query), sites)), None)
+    return next(iter(_read(tx, tx.all_as(_Listed, query), sites)), None)
 
 
 def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
@@ -539,9 +544,41 @@ def _tasks() -> sa.Select[Any]:
     )
 
 
-def _read(tx: Transaction, rows: Sequence[Row[Any]], places: Collection[int] | None) -> list[Task]:
+class _Listed(NamedTuple):
+    id: int
+    site_id: int
+    kind: str
+    key: str
+    urgency: str
+    patient_id: int | None
+    number_id: int | None
+    plan_id: int | None
+    appointment_id: int | None
+    text_id: int | None
+    opened_at: datetime
+    due_at: datetime
+    owner: str | None
+    acknowledged_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    rings: int
+    rung_at: datetime | None
+    step: int
+    escalates_at: datetime | None
+    site_key: str
+    zone: str
+    patient_ref: str | None
+    plan_ref: str | None
+    series_key: str | None
+    recurrence_id: str | None
+    starts_at: datetime | None
+    phone_sealed: bytes | None
+
+
+def _read(tx: Transaction, rows: Sequence[_Listed], places: Collection[int] | None) -> list[Task]:
     by_number_alone = {row.number_id for row in rows if row.number_id is not None and row.patient_id is None}
     shared = _patients_on(tx, by_number_alone, places)
+    whose = {row.id: _whose(row, shared) for row in rows}
     return [
         Task(
             id=row.id,
@@ -558,22 +595,29 @@ def _read(tx: Transaction, rows: Sequence[Row[Any]], places: Collection[int] | N
             escalates_at=row.escalates_at,
             closed_at=row.closed_at,
             outcome=row.outcome,
-            patients=(row.patient_ref,) if row.patient_ref else tuple(ref for _, ref in shared.get(row.number_id, ())),
+            patients=tuple(ref for _, ref in whose[row.id]),
             plan=row.plan_ref,
             visit=f"{row.series_key}@{row.recurrence_id}" if row.series_key else None,
             starts_at=row.starts_at,
-            to=masked_of(tx, row.number_id, row.phone_sealed) if row.phone_sealed is not None else None,
+            to=masked_of(tx, row.number_id, row.phone_sealed)
+            if row.number_id is not None and row.phone_sealed is not None
+            else None,
             text_id=row.text_id,
             number_id=row.number_id,
             site_id=row.site_id,
-            patient_ids=(row.patient_id,)
-            if row.patient_ref
-            else tuple(one for one, _ in shared.get(row.number_id, ())),
+            patient_ids=tuple(one for one, _ in whose[row.id]),
             plan_id=row.plan_id,
             appointment_id=row.appointment_id,
         )
         for row in rows
     ]
+
+
+def _whose(row: _Listed, shared: Mapping[int, tuple[tuple[int, str], ...]]) -> tuple[tuple[int, str], ...]:
+    """The patients whom a task is about, by id and reference: the one it names, else those on its number."""
+    if row.patient_id is not None and row.patient_ref is not None:
+        return ((row.patient_id, row.patient_ref),)
+    return shared.get(row.number_id, ()) if row.number_id is not None else ()
 
 
 def _patients_on(

@@ -138,7 +138,9 @@ def _frame(request: Request) -> dict[str, Any]:
 
     def look(tx: queries.Transaction) -> tuple[list[tuple[str, datetime]], int]:
         sites = actor.sites("look") if actor is not None else ()
-        paused = [(row.key, row.paused_at) for row in queries.people.paused_sites(tx) if row.id in sites]
+        paused = [
+            (row.key, row.paused_at) for row in queries.people.paused_sites(tx) if row.id in sites and row.paused_at
+        ]
         return paused, queries.tasks.alarms(tx, sites).count
 
     paused, ringing = context.database.read(look) if actor is not None else ([], 0)

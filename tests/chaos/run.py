@@ -558,7 +558,7 @@ class Run:
         """When we received each STOP."""
         numbers, replies = self._numbers(tx), schema.replies.c
         rows = tx.all(sa.select(replies.id, replies.number_id, replies.sid, replies.reading_sealed))
-        readings = store.replies.readings_of(tx, rows)
+        readings = store.replies.readings_of(tx, {row.id: row.reading_sealed for row in rows})
         stops = (row for row in rows if readings[row.id].meaning == "stop")
         return {numbers[row.number_id]: self.taken_in[row.sid] for row in stops}
 

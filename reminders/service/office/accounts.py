@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
+from reminders.store.records import StaffRow
 
 _READING = frozenset({"look", "people"})
 _CARING = _READING | {"plan", "answer", "pause"}
@@ -280,7 +280,7 @@ def keep_demo_staff(context: AppContext, now: datetime) -> None:
     context.database.write(work, again=True)
 
 
-def load(tx: store.Transaction, member: store.Row[Any], sign_in_id: int, ends_at: datetime) -> Actor:
+def load(tx: store.Transaction, member: StaffRow, sign_in_id: int, ends_at: datetime) -> Actor:
     """The actor that a member of staff is."""
     return Actor(
         id=member.id,
@@ -315,7 +315,7 @@ def _invitation(tx: store.Transaction, staff_id: int, login: str, now: datetime)
     return Invitation(login, f"/invitation/{token}", until)
 
 
-def _member(tx: store.Transaction, login: str) -> store.Row[Any]:
+def _member(tx: store.Transaction, login: str) -> StaffRow:
     member = store.accounts.by_login(tx, fold(login))
     if member is None:
         raise LookupError(f"No one has the login {fold(login)}")

@@ -9,15 +9,14 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
-from reminders.store import Row
+from reminders.store.office.api_keys import ApiKey
 
 SCOPES = {
     "read": "look at everything that is not sealed",
@@ -122,8 +121,8 @@ def make(
     return context.database.write(work)
 
 
-def listed(context: AppContext) -> Sequence[Row[Any]]:
-    """Every key, the newest first: prefix, name, scopes, site, maker, made_at, seen_at, expires_at, ended_at."""
+def listed(context: AppContext) -> list[ApiKey]:
+    """Every key, the newest first."""
     return context.database.read(store.api_keys.listed)
 
 
@@ -154,7 +153,7 @@ def admit(context: AppContext, text: str, now: datetime) -> Caller:
     if shape is None:
         raise NoKey
 
-    def opens(row: Row[Any] | None) -> bool:
+    def opens(row: ApiKey | None) -> bool:
         return row is not None and hmac.compare_digest(row.secret, _fingerprint(shape[2])) and holds(row, now)
 
     # A stranger takes no lock: they could keep everyone else from writing.
@@ -186,7 +185,7 @@ def admit(context: AppContext, text: str, now: datetime) -> Caller:
     return context.database.write(work, again=True)
 
 
-def holds(row: Row[Any], now: datetime) -> bool:
+def holds(row: ApiKey, now: datetime) -> bool:
     """Whether a key of the list opens anything yet."""
     expired = row.expires_at is not None and row.expires_at <= now
     return row.ended_at is None and row.maker_ended_at is None and not expired

@@ -34,6 +34,7 @@ from reminders.audit_actions import Action
 from reminders.service.office import accounts
 from reminders.service.office.accounts import Actor, mark
 from reminders.store.database.sealing import Place
+from reminders.store.records import SignInRow, StaffRow
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 200
 RECOVERY_CODES = 10
@@ -127,9 +128,7 @@ def _enter(context: AppContext, tx: store.Transaction, token: str, now: datetime
     return accounts.load(tx, member, sign_in.id, _ends_at(context, sign_in)), sign_in.seen_at
 
 
-def _holding(
-    context: AppContext, tx: store.Transaction, token: str, now: datetime
-) -> tuple[store.Row[Any], store.Row[Any]]:
+def _holding(context: AppContext, tx: store.Transaction, token: str, now: datetime) -> tuple[SignInRow, StaffRow]:
     """The sign-in and whose it is, if it still holds. Raises NotSignedIn."""
     sign_in = store.accounts.sign_in_of(tx, mark(token)) if token else None
     member = sign_in and store.accounts.by_id(tx, sign_in.staff_id)
@@ -140,9 +139,7 @@ def _holding(
     return sign_in, member
 
 
-def _half(
-    context: AppContext, tx: store.Transaction, token: str, now: datetime
-) -> tuple[store.Row[Any], store.Row[Any]]:
+def _half(context: AppContext, tx: store.Transaction, token: str, now: datetime) -> tuple[SignInRow, StaffRow]:
     """As `_holding`, of one that waits for its second factor."""
     sign_in, member = _holding(context, tx, token, now)
     if sign_in.proved_at is not None:
@@ -150,7 +147,7 @@ def _half(
     return sign_in, member
 
 
-def _ends_at(context: AppContext, sign_in: store.Row[Any]) -> datetime:
+def _ends_at(context: AppContext, sign_in: SignInRow) -> datetime:
     web = context.settings.web
     idle: datetime = sign_in.seen_at + timedelta(minutes=web.idle_minutes)
     longest: datetime = sign_in.started_at + timedelta(hours=web.longest_hours)
@@ -175,11 +172,11 @@ def sign_in(
     else:
         kind, tries = _BOTH, {_BOTH: f"{login}|{where}", _ADDRESS: where, _LOGIN: login}
     tried = _try(context, tries, now)
-    known = member is not None and member.password is not None and member.ended_at is None
+    hashed = member.password if member is not None and member.ended_at is None else None
     try:
         with _room_to_hash():
-            right = _verify(member.password if member is not None and known else _nobodys(), password) and known
-            stale = right and member is not None and _HASHER.check_needs_rehash(member.password)
+            right = _verify(_nobodys() if hashed is None else hashed, password) and hashed is not None
+            stale = right and hashed is not None and _HASHER.check_needs_rehash(hashed)
             anew = _hash(password) if stale else None
     except Busy:  # no one looked at the password, so it was not a wrong one
         context.database.write(lambda tx: store.accounts.forgive(tx, tried, ""), again=True)
@@ -220,7 +217,7 @@ def prove(context: AppContext, token: str, code: str, now: datetime) -> str | No
     return context.database.write(work)
 
 
-def _show(context: AppContext, tx: store.Transaction, member: store.Row[Any], code: str, now: datetime) -> str | None:
+def _show(context: AppContext, tx: store.Transaction, member: StaffRow, code: str, now: datetime) -> str | None:
     """Use up a code of the app, or a recovery code; which it was, None for neither."""
     typed = "".join(code.split()).replace("-", "").lower()
     secret = store.accounts.factor_of(tx, member)
@@ -260,7 +257,7 @@ def _offered(context: AppContext, use: str, login: str, secret: str, now: dateti
     return Enrolment(secret, uri, _seal(context, use, secret, now))
 
 
-def unproved(context: AppContext, token: str, now: datetime) -> store.Row[Any]:
+def unproved(context: AppContext, token: str, now: datetime) -> StaffRow:
     """Who has shown a password, and may show or set up the second factor now. Raises NotSignedIn."""
     return context.database.read(lambda tx: _half(context, tx, token, now)[1])
 
@@ -292,7 +289,7 @@ def enrol(context: AppContext, token: str, sealed: str, code: str, now: datetime
     return None if fresh is None else (fresh, _in_groups(codes))
 
 
-def invited(context: AppContext, token: str, now: datetime) -> store.Row[Any] | None:
+def invited(context: AppContext, token: str, now: datetime) -> StaffRow | None:
     """Whom an invitation is for, while it holds."""
     return context.database.read(lambda tx: store.accounts.by_invitation(tx, mark(token), now))
 
@@ -375,7 +372,7 @@ def device_token(context: AppContext, actor: Actor, now: datetime) -> str:
     return f"{said}.{_device_mark(context, member, said)}" if member is not None and member.password else ""
 
 
-def _is_device_of(context: AppContext, member: store.Row[Any] | None, device: str, now: datetime) -> bool:
+def _is_device_of(context: AppContext, member: StaffRow | None, device: str, now: datetime) -> bool:
     if member is None or member.password is None or member.ended_at is not None:
         return False
     said, _, given = device.rpartition(".")
@@ -385,11 +382,11 @@ def _is_device_of(context: AppContext, member: store.Row[Any] | None, device: st
     return int(whose) == member.id and now.timestamp() < int(ends)
 
 
-def _device_mark(context: AppContext, member: store.Row[Any], said: str) -> str:
+def _device_mark(context: AppContext, member: StaffRow, said: str) -> str:
     return _keyed(context, "device", f"{said}|{member.password}")
 
 
-def open_for(tx: store.Transaction, member: store.Row[Any], now: datetime, *, where: str, how: str) -> str:
+def open_for(tx: store.Transaction, member: StaffRow, now: datetime, *, where: str, how: str) -> str:
     """The token of a sign-in that holds for someone who need not show anything more."""
     token = secrets.token_urlsafe(32)
     store.accounts.begin(tx, member.id, mark(token), now, where=where, proved=True)
@@ -404,7 +401,7 @@ def _begin(tx: store.Transaction, staff_id: int, now: datetime, where: str) -> s
     return token
 
 
-def _signed_in(tx: store.Transaction, sign_in_id: int, member: store.Row[Any], now: datetime, how: str) -> str:
+def _signed_in(tx: store.Transaction, sign_in_id: int, member: StaffRow, now: datetime, how: str) -> str:
     token = secrets.token_urlsafe(32)
     store.accounts.prove(tx, sign_in_id, mark(token), now)
     store.accounts.change(tx, member.id, seen_at=now)

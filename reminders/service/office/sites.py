@@ -14,6 +14,7 @@ from reminders import plans, store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.settings import SendingSettings, SiteSettings, TwilioSettings, explained, origin
+from reminders.store.records import SenderRow, SiteRow
 
 FIELDS = ("key", "alias", "phone", "line24", "zone", "region", "quiet_from", "quiet_to", "sender", "pace")
 _SETTINGS = {
@@ -86,7 +87,7 @@ def listed(context: AppContext, now: datetime, sites: Collection[int] | None = N
     def look(tx: store.Transaction) -> list[Site]:
         store.people.keep_default_site(tx, context.settings, now)
         rows = [row for row in store.people.all_sites(tx) if sites is None or row.id in sites]
-        of_site: dict[int, list[Any]] = {}
+        of_site: dict[int, list[SenderRow]] = {}
         for row in store.people.senders_of(tx, [row.id for row in rows]):
             of_site.setdefault(row.site_id, []).append(row)
         found = [_site(context, tx, row, of_site.get(row.id, [])) for row in rows]
@@ -100,7 +101,7 @@ def one(context: AppContext, key: str, now: datetime, sites: Collection[int] | N
     return next((site for site in listed(context, now, sites) if site.key == key), None)
 
 
-def _site(context: AppContext, tx: store.Transaction, row: store.Row[Any], senders: list[Any]) -> Site:
+def _site(context: AppContext, tx: store.Transaction, row: SiteRow, senders: list[SenderRow]) -> Site:
     is_default = row.key == context.settings.site.key
     used = store.people.sender_of(tx, row.id, context.settings.twilio.sender) if senders else None
     added = frozenset(map(date.fromisoformat, row.added_closures if is_default else row.closures))
@@ -163,7 +164,7 @@ def change(
         other = store.people.sender_at(tx, sender)
         if other is not None and other.site_id != row.id:
             raise Refused({"sender": "Another site has this sender; what comes in by it could be for either"})
-        before = {name: row._mapping[name] for name in values}
+        before = {name: getattr(row, name) for name in values}
         store.people.change_site(tx, row.id, **values)
         store.people.keep_sender(tx, row.id, sender, pace, now)
         _note(tx, row.id, Action.SITE_CHANGED, now, who, before=before, after=values | {"sender": sender, "pace": pace})

@@ -141,7 +141,7 @@ async def _refuse_at_work(context: AppContext, now: datetime) -> None:
     try:
         rows = context.database.read(lambda tx: store.processes.live(tx, now - presence.LIVE_FOR))
     except store.Unavailable:
-        rows = ()  # no one works on what is not there, or damaged
+        rows = []  # no one works on what is not there, or damaged
     stop = "stop every worker and web process first, or say --force"
     if rows:
         names = ", ".join(f"the {row.kind} process {row.pid} on {row.host}" for row in rows)

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reminders import clock, store
 from reminders.app_context import AppContext
 from reminders.plans import to_wall
 from reminders.settings import HealthSettings
 from reminders.sms import codes
+from reminders.store.sending.outcomes import AcceptedText, TwilioAnswer
+
+T = TypeVar("T")
 
 LOOKED_BACK = timedelta(hours=6)  # for what became of texts
 ANSWERED_WITHIN = timedelta(hours=1)  # for Twilio's answers
@@ -147,17 +150,17 @@ def _is_lasting(sender: store.queue.Resting, seen: Seen) -> bool:
     return sender.stops >= seen.limits.rests or sender.stopped_until - seen.now > LASTING_REST
 
 
-def why_it_rests(sender: Any, now: datetime) -> str:
+def why_it_rests(sender: store.queue.Resting | store.queue.StoppedSender, now: datetime) -> str:
     """Why a sender is at rest, in words."""
     if sender.stopped_until - now > timedelta(days=365):
         return "the database was restored, and Twilio is asked first what went since the backup"
     return codes.look_up(sender.stopped_code or 0).meaning.rstrip(".")
 
 
-def _accepted(seen: Seen) -> dict[int, list[Any]]:
+def _accepted(seen: Seen) -> dict[int, list[AcceptedText]]:
     """Sender → its latest texts that Twilio took and whose end is known."""
     limits = seen.limits
-    found: dict[int, list[Any]] = {}
+    found: dict[int, list[AcceptedText]] = {}
     for row in store.outcomes.latest_accepted(seen.tx, seen.now - LOOKED_BACK, limits.last * 5):
         mine = found.setdefault(row.sender_id, [])
         if row.status in _ENDS and len(mine) < limits.last:
@@ -168,29 +171,29 @@ def _accepted(seen: Seen) -> dict[int, list[Any]]:
 _ENDS = ("delivered", "read", "undelivered", "failed")
 
 
-def _share(rows: Iterable[Any], is_bad: Callable[[Any], bool]) -> tuple[float, list[Any], int]:
+def _share(rows: Iterable[T], is_bad: Callable[[T], bool]) -> tuple[float, list[T], int]:
     every = list(rows)
     bad = [row for row in every if is_bad(row)]
     return (len(bad) / len(every) if every else 0.0), bad, len(every)
 
 
-def _worst(seen: Seen, is_bad: Callable[[Any], bool]) -> tuple[float, list[Any], int]:
+def _worst(seen: Seen, is_bad: Callable[[AcceptedText], bool]) -> tuple[float, list[AcceptedText], int]:
     """The sender with the highest share among those with enough bad ends: the share, these, and of how many."""
     shares = [_share(rows, is_bad) for rows in _accepted(seen).values()]
     enough = [one for one in shares if len(one[1]) >= seen.limits.least]
-    return max(enough, key=itemgetter(0), default=(0.0, [], sum(one[2] for one in shares)))
+    return max(enough, key=itemgetter(0), default=(0.0, list[AcceptedText](), sum(one[2] for one in shares)))
 
 
-def _is_failure(row: Any) -> bool:
+def _is_failure(row: AcceptedText) -> bool:
     return row.status in {"undelivered", "failed"}
 
 
-def _is_ours(row: Any) -> bool:
+def _is_ours(row: AcceptedText) -> bool:
     """Whether a text was filtered, or failed for what only we can mend: its code is one for ops."""
     return _is_failure(row) and codes.look_up(row.error_code).who == "ops"
 
 
-def _by_code(rows: Sequence[Any]) -> str:
+def _by_code(rows: Sequence[AcceptedText]) -> str:
     """The codes of these, the most frequent first, with what the first one means."""
     counted = Counter(row.error_code for row in rows).most_common(3)
     if not counted:
@@ -225,7 +228,7 @@ def _unknown(seen: Seen) -> Found:
     return _bad(said, share, tells=len(others) > seen.limits.unknown_share * of)
 
 
-def _is_no_answer(row: Any) -> bool:
+def _is_no_answer(row: TwilioAnswer) -> bool:
     return row.answer == "unknown" or (row.answer == "refused" and codes.look_up(row.error_code).our_fault)
 
 

@@ -10,11 +10,11 @@ import os
 import platform
 import threading
 from datetime import datetime, timedelta
-from typing import Any
 
 from reminders import clock, store
 from reminders.app_context import AppContext
 from reminders.service.operations import logs
+from reminders.store.records import ProcessRow
 
 log = logging.getLogger(__name__)
 
@@ -90,5 +90,5 @@ def check_keys(context: AppContext, now: datetime) -> list[str]:
     return [_name(row) for row in rows if row.sealing_keys[0][0] != key_id]
 
 
-def _name(row: store.Row[Any]) -> str:
+def _name(row: ProcessRow) -> str:
     return f"the {row.kind} process {row.pid} on {row.host}"

@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reminders import store, task_kinds
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.service.people.reader_case import Refused
 from reminders.service.planning.replanning import replan
-from reminders.store import Row
+from reminders.store.records import PatientRow
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def hold(
     Whether it changed anything; None where there is no such patient.
     """
 
-    def work(tx: store.Transaction, row: Row[Any]) -> bool:
+    def work(tx: store.Transaction, row: PatientRow) -> bool:
         changed = store.retention.set_hold(tx, row.id, held=on)
         if changed:
             _note(tx, row, Action.LEGAL_HOLD if on else Action.LEGAL_HOLD_ENDED, now, who=who)
@@ -62,7 +62,7 @@ def erase(context: AppContext, patient: str, now: datetime, *, who: str, site: s
     """
     trace: list[_Trace] = []
 
-    def work(tx: store.Transaction, row: Row[Any]) -> Erased:
+    def work(tx: store.Transaction, row: PatientRow) -> Erased:
         numbers = store.retention.numbers_ever(tx, row.id)
         store.people.lock_numbers(tx, numbers)
         if row.legal_hold:
@@ -138,8 +138,8 @@ class _Trace:
         return self.is_in(words) or any(re.search(rf"(?<![^\W_]){re.escape(ref)}(?![^\W_])", said) for ref in self.refs)
 
 
-def _trace(tx: store.Transaction, row: Row[Any], numbers: Collection[int]) -> _Trace:
-    name = store.people.open_name(tx, row)
+def _trace(tx: store.Transaction, row: PatientRow, numbers: Collection[int]) -> _Trace:
+    name = store.people.open_name(tx, row.id, row.name_sealed)
     phones = [re.sub(r"\D", "", store.people.phone_by_id(tx, number)) for number in numbers]
     plan_refs = {plan.ref.casefold() for plan in store.plans.plans_of(tx, row.id)}
     words = frozenset(re.findall(r"[^\W_]+", (name or "").casefold()))
@@ -159,7 +159,7 @@ def _remove_files(context: AppContext, trace: _Trace) -> None:
 
 
 def _about(
-    context: AppContext, patient: str, site: str | None, work: Callable[[store.Transaction, Row[Any]], T]
+    context: AppContext, patient: str, site: str | None, work: Callable[[store.Transaction, PatientRow], T]
 ) -> T | None:
     def found(tx: store.Transaction) -> T | None:
         place = store.people.site_by_key(tx, site or context.settings.site.key)
@@ -169,7 +169,7 @@ def _about(
     return context.database.write(found, again=True)
 
 
-def _note(tx: store.Transaction, row: Row[Any], what: Action, now: datetime, *, who: str) -> None:
+def _note(tx: store.Transaction, row: PatientRow, what: Action, now: datetime, *, who: str) -> None:
     store.audit_log.note(tx, who=who, what=what, table="patients", row=row.id, now=now)
 
 

@@ -18,6 +18,7 @@ from reminders.service.people import sharing
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, open_case
 from reminders.service.planning.accepting import consent_given
 from reminders.store.people import ConsentGiven
+from reminders.store.records import ConsentRow
 from reminders.task_kinds import CONSENT_TAKEN, NO_CONSENT, About
 
 _NO = {"stop", "stop_asked"}  # what the phone itself says; its START ends it
@@ -81,7 +82,7 @@ def read_consent(case: ReaderCase, consent: Mapping[str, Any] | None, *, by_hand
         return None
     known = case.context.known(case.tx, case.now, case.site.key)
     own = case.reader.role == "self"
-    born_on = store.people.open_birth(case.tx, case.patient) if own else None
+    born_on = store.people.open_birth(case.tx, case.patient.id, case.patient.born_on_sealed) if own else None
     read = plans.read_consent(consent, known, born_on=born_on)
     if own and read.legal_basis and born_on is not None and not plans.is_minor(born_on, known.today):
         problem = "is for patients under 18; this one is of age, so the consent is their own"
@@ -123,7 +124,7 @@ def take_consent(case: ReaderCase, given: ConsentGiven) -> bool:
     return True
 
 
-def in_short(consent: Any) -> str | None:
+def in_short(consent: ConsentRow | ConsentGiven | None) -> str | None:
     """A consent as the audit keeps it."""
     if consent is None:
         return None

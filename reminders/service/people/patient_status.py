@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
 
 from reminders import planner, plans, store, wording
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.service.people.reader_case import ReaderCase, Whom, find_reader, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
-from reminders.store import Row
+from reminders.store.planning.attention import OpenTask
+from reminders.store.planning.plans import AppointmentOfPatient
+from reminders.store.records import ConsentRow, RecipientRow
 from reminders.wording import staff_words
 
 
@@ -65,8 +66,8 @@ class Person:
     name: str | None = field(repr=False)
     readers: tuple[Shown, ...]
     plans: tuple[PlanShown, ...]
-    visits: tuple[Row[Any], ...]
-    tasks: tuple[Row[Any], ...]
+    visits: tuple[AppointmentOfPatient, ...]
+    tasks: tuple[OpenTask, ...]
 
 
 def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person | None:
@@ -87,11 +88,16 @@ def show(context: AppContext, whom: Whom, now: datetime, *, who: str) -> Person 
             ref=whom.patient,
             site=case.site.key,
             zone=case.site.zone,
-            name=store.people.shown_name(tx, case.patient),
+            name=store.people.shown_name(tx, case.patient.id, case.patient.name_sealed),
             readers=shown,
             plans=tuple(
                 PlanShown(
-                    plan.id, plan.ref, plan.status, store.plans.why_ended(tx, plan), plan.discharged_on, plan.program
+                    plan.id,
+                    plan.ref,
+                    plan.status,
+                    store.plans.why_ended(tx, plan.id, plan.ended_because_sealed),
+                    plan.discharged_on,
+                    plan.program,
                 )
                 for plan in store.plans.plans_of(tx, case.patient.id)
             ),
@@ -109,7 +115,7 @@ _MISSING = {
 }
 
 
-def _missing(case: ReaderCase, reader: Row[Any], consent: Any) -> tuple[str, ...]:
+def _missing(case: ReaderCase, reader: RecipientRow, consent: ConsentRow | None) -> tuple[str, ...]:
     """What keeps a yes on record from counting, in words."""
     if consent is None or consent.said != "yes":
         return ()
@@ -120,7 +126,7 @@ def _missing(case: ReaderCase, reader: Row[Any], consent: Any) -> tuple[str, ...
     return tuple(found)
 
 
-def _shown(case: ReaderCase, reader: Row[Any], consent: Row[Any] | None, *, waits: bool) -> Shown:
+def _shown(case: ReaderCase, reader: RecipientRow, consent: ConsentRow | None, *, waits: bool) -> Shown:
     number = case.numbers[reader.number_id]
     reason = planner.may_be_texted(
         reader_now(case.tx, reader, case.site, case.now), policy_of(case.context), dated=True

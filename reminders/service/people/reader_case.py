@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.service.planning.replanning import replan
-from reminders.store import Row
 from reminders.store.planning.texts import Changes
+from reminders.store.records import NumberRow, PatientRow, RecipientRow, SiteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,14 @@ class ReaderCase:
     tx: store.Transaction
     now: datetime
     who: str
-    site: Row[Any]
-    patient: Row[Any]
-    reader: Row[Any]
-    numbers: dict[int, Row[Any]]
+    site: SiteRow
+    patient: PatientRow
+    reader: RecipientRow
+    numbers: dict[int, NumberRow]
     notes: list[str] = field(default_factory=list)
 
     @property
-    def number(self) -> Row[Any]:
+    def number(self) -> NumberRow:
         """The reader's number."""
         return self.numbers[self.reader.number_id]
 
@@ -115,6 +114,6 @@ def open_case(
     return ReaderCase(context, tx, now, who, place, patient, reader, numbers)
 
 
-def find_reader(tx: store.Transaction, patient_id: int, key: str) -> Row[Any] | None:
+def find_reader(tx: store.Transaction, patient_id: int, key: str) -> RecipientRow | None:
     """The patient's reader of that key."""
     return next((one for one in store.people.recipients_of(tx, patient_id) if one.key == key), None)

@@ -6,11 +6,11 @@ are one program (`sites.one_program`), who works at one site may know that a num
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
+from reminders.store.records import RecipientRow
 from reminders.task_kinds import NUMBER_BAD, STOP_ASKED, WRONG_NUMBER
 
 _AT_OTHERS = {
@@ -23,7 +23,7 @@ _AT_OTHERS = {
 
 def known_readers(
     context: AppContext, tx: store.Transaction, number_id: int, sites: Collection[int]
-) -> Sequence[store.Row[Any]]:
+) -> Sequence[RecipientRow]:
     """Who is texted on a number, as far as someone may know of it who works at these sites."""
     if context.settings.sites.one_program:
         return store.people.recipients_on(tx, [number_id])
@@ -52,8 +52,16 @@ def tell_other_sites(tx: store.Transaction, number_id: int, now: datetime, *, wh
             at_site=place.site_id,
         )
         if new:
-            whose = {"site": place.site_id, "patient": place.patient_id}
-            store.audit_log.note(tx, who=_AS, what=said, table="tasks", row=task, now=now, **whose)
+            store.audit_log.note(
+                tx,
+                who=_AS,
+                what=said,
+                table="tasks",
+                row=task,
+                now=now,
+                site=place.site_id,
+                patient=place.patient_id,
+            )
 
 
 _AS = "elsewhere"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
-from typing import Any
 
 from reminders import planner, plans, store, wording
 from reminders.app_context import AppContext
@@ -11,9 +10,9 @@ from reminders.audit_actions import Action
 from reminders.planner.notices import for_news
 from reminders.service.people.reader_case import Refused, Whom, open_case
 from reminders.service.planning.replanning import policy_of, reader_now
-from reminders.store import Row
 from reminders.store.database.ids import new_id
 from reminders.store.planning.texts import Addressee, Window
+from reminders.store.records import RecipientRow, SiteRow
 from reminders.wording import house_style, staff_words
 from reminders.wording.segments import segments
 
@@ -33,7 +32,7 @@ class Typed:
 
 
 def why_not_say(
-    context: AppContext, tx: store.Transaction, reader: Row[Any], site: Row[Any], now: datetime
+    context: AppContext, tx: store.Transaction, reader: RecipientRow, site: SiteRow, now: datetime
 ) -> str | None:
     """Why staff may not text a reader (a row of `recipients`) just now, in words; None where they may."""
     if store.plans.has_died(tx, reader.patient_id):

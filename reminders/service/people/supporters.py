@@ -12,8 +12,8 @@ from reminders.plans import Problem
 from reminders.service.people.consents import ask_for_consent, in_short, take_consent
 from reminders.service.people.reader_case import Done, ReaderCase, Refused, Whom, find_reader, open_case
 from reminders.service.planning.accepting import consent_given
-from reminders.store import Row
 from reminders.store.people import ConsentGiven
+from reminders.store.planning.attention import ReaderOfMinor
 
 
 def add_recipient(
@@ -143,8 +143,8 @@ def come_of_age(context: AppContext, now: datetime) -> int:
     return sum(context.database.write(partial(_grow_up, context, row=row, now=now), again=True) for row in rows)
 
 
-def _grow_up(context: AppContext, tx: store.Transaction, *, row: Row[Any], now: datetime) -> bool:
-    born_on = store.people.open_birth(tx, row)
+def _grow_up(context: AppContext, tx: store.Transaction, *, row: ReaderOfMinor, now: datetime) -> bool:
+    born_on = store.people.open_birth(tx, row.id, row.born_on_sealed)
     today = plans.to_wall(now, row.zone).date()
     # What was given by someone of age is not about being under age.
     if born_on is None or plans.is_minor(born_on, today) or not plans.is_minor(born_on, row.said_on):

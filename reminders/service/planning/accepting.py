@@ -20,10 +20,11 @@ from reminders.plans import Lead, PlanDocument, PlanRefused, Problem
 from reminders.service.planning.rendering import render, render_unplanned
 from reminders.service.planning.replanning import policy_of, replan
 from reminders.service.tasks.isolation import OneByOne
-from reminders.store import Row
 from reminders.store.database.sealing import DataKey
 from reminders.store.people import ConsentGiven
+from reminders.store.planning.plans import AppointmentOfPatient, PlanToExtend
 from reminders.store.planning.texts import Changes
+from reminders.store.records import ConsentRow, NumberRow, PatientRow, PlanRow, RecipientRow, SiteRow
 from reminders.wording import staff_words
 from reminders.wording.segments import segments
 
@@ -40,7 +41,7 @@ class ChangedSince(Exception):  # ruff: ignore[error-suffix-on-exception-name]  
     """Someone else changed it since it was looked at; nothing was done."""
 
 
-def hold_to(version: int | None, row: Row[Any]) -> None:
+def hold_to(version: int | None, row: PlanRow | AppointmentOfPatient) -> None:
     """Raise ChangedSince unless the row stands in that version; None asks for none."""
     if version is not None and row.version != version:
         raise ChangedSince
@@ -229,7 +230,7 @@ def _told_otherwise(tx: store.Transaction, plan_id: int, modes: dict[str, str], 
     ]
 
 
-def _check_second_plan(document: PlanDocument, row: Row[Any] | None, others: Sequence[Row[Any]]) -> None:
+def _check_second_plan(document: PlanDocument, row: PlanRow | None, others: Sequence[PlanRow]) -> None:
     replaces = document.plan.replaces
     if replaces is not None and row is None and replaces not in {plan.ref for plan in others}:
         problem = "there is no current plan of that reference for this patient"
@@ -249,11 +250,11 @@ def _status_is_news(before: str | None, document: PlanDocument) -> bool:
 def _keep_patient(
     tx: store.Transaction,
     document: PlanDocument,
-    patient: Row[Any] | None,
+    patient: PatientRow | None,
     was: dict[str, Any] | None,
     notes: list[str],
     *,
-    site: Row[Any],
+    site: SiteRow,
     now: datetime,
 ) -> tuple[int, DataKey]:
     """Make the patient, or update the one there is; the id and the data key. PlanRefused for someone else."""
@@ -268,18 +269,18 @@ def _keep_patient(
 
 
 def _check_same_person(
-    tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any] | None
+    tx: store.Transaction, document: PlanDocument, patient: PatientRow, was: dict[str, Any] | None
 ) -> None:
     """PlanRefused where the reference is of someone with another number and another name or day of birth: mostly a
     slip in it.
     """
-    names, phones = {_plain_name(store.people.open_name(tx, patient))}, set()
+    names, phones = {_plain_name(store.people.open_name(tx, patient.id, patient.name_sealed))}, set()
     own = next((one for one in store.people.recipients_of(tx, patient.id) if one.role == "self"), None)
     if own is None or None in names:
         return  # nothing is known of them any more
     if store.people.phone_by_id(tx, own.number_id) == document.patient.phone:
         return
-    births = {store.people.open_birth(tx, patient)}
+    births = {store.people.open_birth(tx, patient.id, patient.born_on_sealed)}
     theirs = [was] if was is not None else []
     theirs += [json.loads(store.plans.document_of(tx, plan)) for plan in store.plans.plans_of(tx, patient.id)]
     for known in theirs:
@@ -313,11 +314,12 @@ _OVERRULED = "the file's new value replaces what was changed here since"
 
 
 def _name_and_birth(
-    tx: store.Transaction, document: PlanDocument, patient: Row[Any], was: dict[str, Any], notes: list[str]
+    tx: store.Transaction, document: PlanDocument, patient: PatientRow, was: dict[str, Any], notes: list[str]
 ) -> tuple[str | None, date | None]:
     """The name and the day of birth: the file's where it says something new, else as they stand."""
     old = was["patient"]
-    name, born_on = store.people.open_name(tx, patient), store.people.open_birth(tx, patient)
+    name = store.people.open_name(tx, patient.id, patient.name_sealed)
+    born_on = store.people.open_birth(tx, patient.id, patient.born_on_sealed)
     if name is not None and document.patient.name != old["name"]:
         if name not in {old["name"], document.patient.name}:
             notes.append(f"the name: {_OVERRULED}")
@@ -340,7 +342,7 @@ class _Said:
     consent: plans.Consent | None
 
 
-def _said_of(patient: plans.Patient, site: Row[Any], consent: plans.Consent | None) -> _Said:
+def _said_of(patient: plans.Patient, site: SiteRow, consent: plans.Consent | None) -> _Said:
     hours = patient.texting_hours
     values = {
         "role": "self",
@@ -354,7 +356,7 @@ def _said_of(patient: plans.Patient, site: Row[Any], consent: plans.Consent | No
     return _Said("self", patient.phone, values, consent)
 
 
-def _said_of_other(other: plans.Recipient, site: Row[Any]) -> _Said:
+def _said_of_other(other: plans.Recipient, site: SiteRow) -> _Said:
     values = {
         "role": other.role,
         "language": other.language,
@@ -366,7 +368,7 @@ def _said_of_other(other: plans.Recipient, site: Row[Any]) -> _Said:
     return _Said(other.key, other.phone, values, other.consent)
 
 
-def _said_before(before: dict[str, Any] | None, site: Row[Any]) -> dict[str, _Said]:
+def _said_before(before: dict[str, Any] | None, site: SiteRow) -> dict[str, _Said]:
     """What the file's last accepted version said of each reader."""
     if before is None:
         return {}
@@ -404,7 +406,7 @@ def _keep_people(
     notes: list[str],
     *,
     patient_id: int,
-    site: Row[Any],
+    site: SiteRow,
     now: datetime,
 ) -> set[str]:
     """Make the recipients what the document says of them, field by field, where it says anything new.
@@ -450,7 +452,9 @@ def _keep_people(
     return _added_here(known, document, before)
 
 
-def _news(recipient: Row[Any], old: dict[str, Any], new: dict[str, Any], who: str, notes: list[str]) -> dict[str, Any]:
+def _news(
+    recipient: RecipientRow, old: dict[str, Any], new: dict[str, Any], who: str, notes: list[str]
+) -> dict[str, Any]:
     """The columns that the file changes against its own last version; a note for each that people changed too."""
     news = {column: value for column, value in new.items() if old.get(column) != value}
     for column, value in news.items():
@@ -458,18 +462,18 @@ def _news(recipient: Row[Any], old: dict[str, Any], new: dict[str, Any], who: st
         if name is None:
             continue
         said = f"{who}, {name}: {_OVERRULED}"
-        if recipient._mapping[column] not in {old.get(column), value} and said not in notes:
+        if getattr(recipient, column) not in {old.get(column), value} and said not in notes:
             notes.append(said)
     return news
 
 
 def _news_of_consent(
-    standing: Row[Any] | None, old: ConsentGiven, new: ConsentGiven, who: str, notes: list[str]
+    standing: ConsentRow | None, old: ConsentGiven, new: ConsentGiven, who: str, notes: list[str]
 ) -> ConsentGiven:
     """The consent to put on record: the file's; where it is given as before, only the file's changes to the rest."""
     if standing is None or old == new:
         return new
-    held = {name: standing._mapping[name] for name in ConsentGiven.__dataclass_fields__}
+    held = {name: getattr(standing, name) for name in ConsentGiven.__dataclass_fields__}
     was, says = asdict(old), asdict(new)
     news = {name: value for name, value in says.items() if was[name] != value}
     if all(held[name] == value for name, value in was.items()):
@@ -487,12 +491,12 @@ def _news_of_consent(
 
 def _note_number(
     tx: store.Transaction,
-    number: Row[Any],
+    number: NumberRow,
     who: str,
     notes: list[str],
     *,
     patient_id: int,
-    site: Row[Any],
+    site: SiteRow,
     name: str | None,
 ) -> None:
     """Note that a number is texted about another patient of this site, or has opted out.
@@ -502,7 +506,8 @@ def _note_number(
     others = set(store.people.patients_on(tx, number.id)) - {patient_id}
     here = [other for other in others if store.people.site_of_patient(tx, other).id == site.id]
     if name is not None and _plain_name(name) in {
-        _plain_name(store.people.shown_name(tx, one)) for one in store.people.patients_by_id(tx, here)
+        _plain_name(store.people.shown_name(tx, one.id, one.name_sealed))
+        for one in store.people.patients_by_id(tx, here)
     }:
         notes.append(
             "another patient here has the same name and number; if it is the same person, use that one's reference"
@@ -549,7 +554,7 @@ def _lay_down(
     document: PlanDocument,
     *,
     plan_id: int,
-    site: Row[Any],
+    site: SiteRow,
     key: DataKey,
     kept: Collection[str],
     now: datetime,
@@ -596,7 +601,7 @@ def extend(context: AppContext, now: datetime, limit: int = 500) -> Changes:
         # Each was judged when it was accepted; a number that only a demo may use is no news.
         return replace(context.known(tx, now), fictional_numbers=True, accepted=True)
 
-    def next_page(tx: store.Transaction) -> Sequence[Row[Any]]:
+    def next_page(tx: store.Transaction) -> list[PlanToExtend]:
         behind = store.plans.plans_to_extend(tx, until, limit - extended, after)
         tx.load_data_keys({plan.key_id for plan in behind})
         return behind
@@ -777,7 +782,7 @@ def preview_plan(context: AppContext, ref: str, now: datetime, *, site: str | No
     return context.database.read(look)
 
 
-def texts_of(context: AppContext, tx: store.Transaction, plan: Row[Any], now: datetime) -> list[Previewed]:
+def texts_of(context: AppContext, tx: store.Transaction, plan: PlanRow, now: datetime) -> list[Previewed]:
     """Every text laid down for a plan, answers left out, in the order in which they open."""
     per_week = context.settings.sending.per_week
     drafts = store.texts.drafts(tx, plan_id=plan.id)

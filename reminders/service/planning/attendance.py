@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reminders import planner, plans, store, task_kinds
 from reminders.app_context import AppContext
@@ -20,8 +20,10 @@ from reminders.service import tasks
 from reminders.service.planning.accepting import hold_to
 from reminders.service.planning.replanning import policy_of, reader_now
 from reminders.service.planning.watch import MARK_AFTER, MARK_BACK
-from reminders.store import Row
+from reminders.store.planning.attention import Unmarked
+from reminders.store.planning.plans import AppointmentOfPatient
 from reminders.store.planning.texts import Addressee, Window
+from reminders.store.records import SiteRow
 
 T = TypeVar("T")
 
@@ -120,7 +122,7 @@ def mark_these(
     then nothing is marked.
     """
 
-    def look(tx: store.Transaction) -> Sequence[Row[Any]]:
+    def look(tx: store.Transaction) -> Sequence[AppointmentOfPatient]:
         rows = store.plans.appointments_by_id(tx, store.plans.appointments_at(tx, sites, marks))
         if any(row.status not in _HELD for row in rows):
             raise ValueError("one of them was called off, so no one can have come")
@@ -132,7 +134,7 @@ def mark_these(
 
 def _mark_each(
     context: AppContext,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[AppointmentOfPatient],
     marks: Mapping[int, str],
     now: datetime,
     *,
@@ -206,7 +208,7 @@ def mark_session(
     began, and for a reference of no one in it or named as both, and then nothing is marked.
     """
 
-    def look(tx: store.Transaction) -> Sequence[Row[Any]]:
+    def look(tx: store.Transaction) -> Sequence[AppointmentOfPatient]:
         place = store.people.site_by_key(tx, site or context.settings.site.key)
         rows = store.plans.of_session(tx, place.id, key, on, _HELD) if place is not None else []
         if not rows:
@@ -223,10 +225,10 @@ def mark_session(
     return _mark_each(context, rows, marks, now, who=who, silent=() if text else marks, dry_run=dry_run)
 
 
-def unmarked(context: AppContext, now: datetime) -> Sequence[Row[Any]]:
-    """The clinical visits of the last seven days of which no one said who came: plan, patient, series, wall, zone …"""
+def unmarked(context: AppContext, now: datetime) -> list[Unmarked]:
+    """The clinical visits of the last seven days of which no one said who came."""
 
-    def look(tx: store.Transaction) -> list[Row[Any]]:
+    def look(tx: store.Transaction) -> list[Unmarked]:
         since, until = now - MARK_BACK, now - MARK_AFTER
         sites = store.people.all_sites(tx)
         return [row for site in sites for row in store.attention.unmarked(tx, site.id, since, until)]
@@ -239,7 +241,14 @@ def _lock(tx: store.Transaction, patients: Collection[int]) -> None:
 
 
 def _mark(
-    context: AppContext, tx: store.Transaction, row: Row[Any], now: datetime, *, what: str, who: str, text: bool = True
+    context: AppContext,
+    tx: store.Transaction,
+    row: AppointmentOfPatient,
+    now: datetime,
+    *,
+    what: str,
+    who: str,
+    text: bool = True,
 ) -> Marked:
     _check_begun(row, now)
     mark = None if what == UNMARK else what
@@ -271,12 +280,12 @@ def _mark(
     )
 
 
-def _check_begun(row: Row[Any], now: datetime) -> None:
+def _check_begun(row: AppointmentOfPatient, now: datetime) -> None:
     if row.starts_at > now:
         raise ValueError("it has not begun yet")
 
 
-def _goes(tx: store.Transaction, row: Row[Any]) -> tuple[datetime | None, str | None]:
+def _goes(tx: store.Transaction, row: AppointmentOfPatient) -> tuple[datetime | None, str | None]:
     """When the text after a miss goes, and its reader's zone."""
     key = f"missed:{row.series_key}@{row.recurrence_id}"
     for person in store.people.recipients_of(tx, row.patient_id):
@@ -286,7 +295,7 @@ def _goes(tx: store.Transaction, row: Row[Any]) -> tuple[datetime | None, str | 
     return None, None
 
 
-def _before(row: Row[Any]) -> str:
+def _before(row: AppointmentOfPatient) -> str:
     """How the visit stood before anyone said who came."""
     if row.attendance is None:
         return str(row.status)
@@ -294,7 +303,7 @@ def _before(row: Row[Any]) -> str:
 
 
 def _text_after(
-    context: AppContext, tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, missed: bool
+    context: AppContext, tx: store.Transaction, row: AppointmentOfPatient, site: SiteRow, now: datetime, *, missed: bool
 ) -> tuple[str | None, str | None]:
     """Lay down the text after a miss, once for each visit, or take it back; its state and reason."""
     person = next((one for one in store.people.recipients_of(tx, row.patient_id) if one.key == "self"), None)
@@ -382,7 +391,7 @@ def day_without_reminder(
     return due_at
 
 
-def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, news: bool) -> bool:
+def _calls(tx: store.Transaction, row: AppointmentOfPatient, site: SiteRow, now: datetime, *, news: bool) -> bool:
     """Open and close the calls that this mark asks for; whether someone is to call about this visit.
 
     `row` is the visit as it stood before. Marks come in any order, so the one marked after it is looked at too.
@@ -401,7 +410,7 @@ def _calls(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, 
     return grave
 
 
-def _call(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *, needed: bool) -> None:
+def _call(tx: store.Transaction, row: AppointmentOfPatient, site: SiteRow, now: datetime, *, needed: bool) -> None:
     if not needed:
         store.tasks.close_all(tx, task_kinds.MARK_PUT_RIGHT, now, [task_kinds.About(appointment_id=row.id)])
         return
@@ -417,7 +426,7 @@ def _call(tx: store.Transaction, row: Row[Any], site: Row[Any], now: datetime, *
     )
 
 
-def _asks_for_a_call(row: Row[Any], marked: Sequence[Row[Any]], site: Row[Any]) -> bool:
+def _asks_for_a_call(row: AppointmentOfPatient, marked: Sequence[AppointmentOfPatient], site: SiteRow) -> bool:
     """Whether a visit was missed in the first 30 days, or is the second clinical one in a row that was (S-20)."""
     if row.status != "missed":
         return False
@@ -427,9 +436,9 @@ def _asks_for_a_call(row: Row[Any], marked: Sequence[Row[Any]], site: Row[Any]) 
     return _is_clinical(row) and bool(earlier) and max(earlier, key=_when).status == "missed"
 
 
-def _is_clinical(row: Row[Any]) -> bool:
+def _is_clinical(row: AppointmentOfPatient) -> bool:
     return Kind(row.kind).is_clinical
 
 
-def _when(row: Row[Any]) -> tuple[datetime, int]:
+def _when(row: AppointmentOfPatient) -> tuple[datetime, int]:
     return row.starts_at, row.id

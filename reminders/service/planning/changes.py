@@ -14,9 +14,9 @@ from reminders.app_context import AppContext
 from reminders.audit_actions import Action
 from reminders.service.planning.accepting import hold_to
 from reminders.service.planning.replanning import policy_of, replan
-from reminders.store import Row
-from reminders.store.planning.plans import SessionChange
-from reminders.store.planning.texts import Changes
+from reminders.store.planning.plans import AppointmentOfPatient, SessionChange
+from reminders.store.planning.texts import Changes, TextOfVisit
+from reminders.store.records import PlanRow, RecipientRow
 
 HEARD_WITHIN = timedelta(hours=1)  # a phone that is on takes a text in minutes
 
@@ -190,12 +190,12 @@ def change_one(
 
 
 def _change(
-    tx: store.Transaction, row: Row[Any], to: datetime | None, now: datetime, *, what: Action, who: str
+    tx: store.Transaction, row: AppointmentOfPatient, to: datetime | None, now: datetime, *, what: Action, who: str
 ) -> None:
     _write(tx, row, now, _new_values(row, to, now), what=what, who=who)
 
 
-def _new_values(row: Row[Any], to: datetime | None, now: datetime) -> dict[str, Any]:
+def _new_values(row: AppointmentOfPatient, to: datetime | None, now: datetime) -> dict[str, Any]:
     """What changes of a visit that is moved or called off. Raises ValueError for a time that has passed."""
     if row.starts_at <= now:
         raise ValueError("it has begun already; say who came instead")
@@ -212,7 +212,7 @@ def _written(wall: datetime) -> str:
 
 
 def _write(
-    tx: store.Transaction, row: Row[Any], now: datetime, values: dict[str, Any], *, what: Action, who: str
+    tx: store.Transaction, row: AppointmentOfPatient, now: datetime, values: dict[str, Any], *, what: Action, who: str
 ) -> None:
     store.plans.change_appointment(tx, row, now, **values)
     after = {"wall": row.wall, "status": row.status} | {
@@ -225,7 +225,7 @@ def _write(
         table="appointments",
         row=row.id,
         now=now,
-        before=json.dumps({name: row._mapping[name] for name in _STANDING}),
+        before=json.dumps({name: getattr(row, name) for name in _STANDING}),
         after=json.dumps(after | {"version": row.version + 1}),
         key=store.plans.data_key_of_patient(tx, row.patient_id),
     )
@@ -278,12 +278,12 @@ def undo_session(
     return done
 
 
-def _stands_since(row: Row[Any], change: SessionChange) -> bool:
+def _stands_since(row: AppointmentOfPatient, change: SessionChange) -> bool:
     """Whether a visit stands as that change left it."""
     return bool(row.version == json.loads(change.after)["version"] and row.attendance is None)
 
 
-def _values_before(row: Row[Any], change: SessionChange, now: datetime) -> dict[str, Any]:
+def _values_before(row: AppointmentOfPatient, change: SessionChange, now: datetime) -> dict[str, Any]:
     """How a visit stood before that change. Raises ValueError where its time has passed."""
     before: dict[str, Any] = json.loads(change.before)
     starts_at = plans.to_instant(datetime.fromisoformat(before["wall"]), row.zone)
@@ -398,7 +398,7 @@ def _story(
     ids, changed = _touched(tx, place.id, key, on, patient=patient)
     policy = policy_of(context, frozenset(map(date.fromisoformat, place.closures)))
     visits = store.plans.visits_by_id(tx, ids)
-    texts: dict[int, list[Row[Any]]] = {}
+    texts: dict[int, list[TextOfVisit]] = {}
     for text in store.texts.about_visits(tx, ids):
         texts.setdefault(text.appointment_id, []).append(text)
     told = []
@@ -420,7 +420,13 @@ def _in_order(one: Told) -> tuple[str, str, bool, str]:
     return one.patient, one.plan, one.recipient != "self", one.recipient
 
 
-def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequence[Row[Any]], now: datetime) -> Told:
+def _told(
+    row: AppointmentOfPatient,
+    reader: RecipientRow,
+    stands: planner.Standing,
+    about: Sequence[TextOfVisit],
+    now: datetime,
+) -> Told:
     """`about` are the texts that say how the visit stands."""
     words = {text.id: _word(text, now) for text in about}
     best = min(about, key=lambda text: (_WORDS.index(words[text.id]), -text.id), default=None)
@@ -445,7 +451,7 @@ def _told(row: Row[Any], reader: Row[Any], stands: planner.Standing, about: Sequ
     )
 
 
-def _says(text: Row[Any], stands: planner.Standing, since: datetime | None) -> bool:
+def _says(text: TextOfVisit, stands: planner.Standing, since: datetime | None) -> bool:
     """Whether a text says how the visit stands: a notice of it, or a reminder that went since it was changed."""
     if text.tells is not None:
         return bool(text.tells == str(stands) and text.state != "cancelled")
@@ -455,7 +461,7 @@ def _says(text: Row[Any], stands: planner.Standing, since: datetime | None) -> b
 _WORDS = (DELIVERED, ON_ITS_WAY, NO_ANSWER, TO_PHONE)
 
 
-def _word(text: Row[Any], now: datetime) -> str:
+def _word(text: TextOfVisit, now: datetime) -> str:
     """What a coordinator needs to know of a text that says how a visit stands."""
     if text.state == "delivered":
         return DELIVERED
@@ -464,7 +470,7 @@ def _word(text: Row[Any], now: datetime) -> str:
     if text.state == "sending":
         return ON_ITS_WAY
     if text.state == "sent":
-        return ON_ITS_WAY if now - text.tried_at <= HEARD_WITHIN else NO_ANSWER
+        return ON_ITS_WAY if text.tried_at is not None and now - text.tried_at <= HEARD_WITHIN else NO_ANSWER
     return NO_ANSWER if text.state == "unconfirmed" else TO_PHONE
 
 
@@ -538,14 +544,16 @@ def set_statuses(
 def _set_status(
     context: AppContext,
     tx: store.Transaction,
-    plan: Row[Any],
+    plan: PlanRow,
     status: str,
     now: datetime,
     *,
     who: str,
     because: str | None,
 ) -> Changes:
-    if plan.status == status and (status != "ended" or store.plans.why_ended(tx, plan) == because):
+    if plan.status == status and (
+        status != "ended" or store.plans.why_ended(tx, plan.id, plan.ended_because_sealed) == because
+    ):
         return Changes()
     if plan.status == "ended" and status != "ended":
         raise ValueError("the plan has ended; import a new plan that replaces it")
@@ -584,7 +592,7 @@ def transfer(
 def _end(
     context: AppContext,
     tx: store.Transaction,
-    plan: Row[Any],
+    plan: PlanRow,
     because: str,
     now: datetime,
     *,
@@ -612,7 +620,7 @@ def _end(
 
 
 def _note(
-    tx: store.Transaction, plan: Row[Any], what: Action, now: datetime, *, who: str, after: str | None = None
+    tx: store.Transaction, plan: PlanRow, what: Action, now: datetime, *, who: str, after: str | None = None
 ) -> None:
     store.audit_log.note(
         tx,
@@ -621,7 +629,7 @@ def _note(
         table="plans",
         row=plan.id,
         now=now,
-        before=store.plans.why_ended(tx, plan) or plan.status,
+        before=store.plans.why_ended(tx, plan.id, plan.ended_because_sealed) or plan.status,
         after=after,
         key=store.plans.data_key_of_patient(tx, plan.patient_id),
     )

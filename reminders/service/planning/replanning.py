@@ -7,7 +7,6 @@ stand the welcome, once for each reader and number, and notices of what a reader
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
 from reminders import planner, plans, store
 from reminders.app_context import AppContext
@@ -15,9 +14,9 @@ from reminders.lifecycle import PLANNED, SAID_ONCE
 from reminders.planner import Gone, Policy, Reason, Standing
 from reminders.plans import Lead
 from reminders.service import tasks
-from reminders.store import Row
 from reminders.store.planning.plans import Changed, Scheduled
-from reminders.store.planning.texts import Addressee, Changes, Said, Window
+from reminders.store.planning.texts import Addressee, Changes, NoticeOfVisit, Said, Window
+from reminders.store.records import ConsentRow, NumberRow, RecipientRow, SiteRow
 
 GONE_COUNTS = timedelta(days=14)  # a rolling week on either side of today
 WELCOME_OPEN = timedelta(days=3)
@@ -77,8 +76,8 @@ def replan(context: AppContext, tx: store.Transaction, patient_ids: Iterable[int
 class _Party:
     """A reader on a number, with the visits that name them."""
 
-    recipient: Row[Any]
-    site: Row[Any]
+    recipient: RecipientRow
+    site: SiteRow
     reader: planner.Reader
     to: Addressee
     visits: Sequence[Scheduled]
@@ -112,7 +111,7 @@ def _replan_number(
     return changes
 
 
-def _addressee(context: AppContext, tx: store.Transaction, recipient: Row[Any], site: Row[Any]) -> Addressee:
+def _addressee(context: AppContext, tx: store.Transaction, recipient: RecipientRow, site: SiteRow) -> Addressee:
     sender_id = store.people.sender_of(tx, site.id, context.settings.twilio.sender)
     return Addressee(recipient.id, site.id, sender_id, recipient.number_id)
 
@@ -173,7 +172,7 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
         # They came with this change or after it, or were named in the series then.
         if party.recipient.entered_at >= one.written_at or one.is_new_to(party.recipient.key):
             knows = Standing(one.visit.wall, one.visit.starts_at, one.visit.status)
-        if told is not None:
+        if told is not None and told.tells is not None:
             wall, _, status = told.tells.partition(" ")
             at = datetime.fromisoformat(wall)
             knows = Standing(at, plans.to_instant(at, one.visit.zone), status)
@@ -217,12 +216,12 @@ def _notices(tx: store.Transaction, party: _Party, policy: Policy, now: datetime
     return changes
 
 
-def _is_phoned(row: Row[Any]) -> bool:
+def _is_phoned(row: NoticeOfVisit) -> bool:
     """Whether a notice would have said what another text said that day, so that someone phones instead."""
     return bool(row.state == "suppressed" and row.reason == Reason.MERGED_INTO.value)
 
 
-def _was_phoned(rows: Sequence[Row[Any]]) -> bool:
+def _was_phoned(rows: Sequence[NoticeOfVisit]) -> bool:
     return any(_is_phoned(row) for row in rows)
 
 
@@ -233,8 +232,8 @@ def _tell(
     group: Sequence[planner.News],
     names: Mapping[int, Changed],
     *,
-    here: Row[Any] | None,
-    said: Mapping[int, tuple[str, str]],
+    here: NoticeOfVisit | None,
+    said: Mapping[int, tuple[str | None, str | None]],
     now: datetime,
 ) -> Changes:
     """Lay down the notice that tells this news, or make the one that is there (`here`, which says `said`) tell it."""
@@ -295,7 +294,7 @@ def _is_wanted(reader: planner.Reader, wanted: planner.Notice) -> bool:
     return reader.role == "self" or wanted.reason is not Reason.NO_CONSENT
 
 
-def _notice_key(one: Changed, rows: Sequence[Row[Any]], wanted: planner.Notice | None) -> str:
+def _notice_key(one: Changed, rows: Sequence[NoticeOfVisit], wanted: planner.Notice | None) -> str:
     """`notice:<series>@<recurrence id>:v3`; a closure changes no version, so it is counted instead."""
     name = f"notice:{one.series}@{one.recurrence_id}"
     if wanted is None or wanted.wording != "closed":
@@ -304,7 +303,7 @@ def _notice_key(one: Changed, rows: Sequence[Row[Any]], wanted: planner.Notice |
     return f"{name}:closed{shut + 1}"
 
 
-def _moved_key(name: str, one: Changed, rows: Sequence[Row[Any]]) -> str:
+def _moved_key(name: str, one: Changed, rows: Sequence[NoticeOfVisit]) -> str:
     """A visit whose site opens again after all stands in the same version as before."""
     told = sum(
         1 for row in rows if row.wording == "moved" and row.attempts and row.key.startswith(f"{name}:v{one.version}")
@@ -324,7 +323,7 @@ def _tell_of_added(
         return 0
     names = {one.visit.id: one for one in party.visits}
     told = store.texts.notices_of(tx, party.recipient.id, [visit.id for visit in untold])
-    waiting: dict[int, Row[Any]] = {}
+    waiting: dict[int, NoticeOfVisit] = {}
     news: list[planner.News] = []
     fresh = False
     for visit in untold:
@@ -366,7 +365,7 @@ def _tell_of_added(
     return 1 - (len(waiting) > 0)
 
 
-def reader_now(tx: store.Transaction, recipient: Row[Any], site: Row[Any], now: datetime) -> planner.Reader:
+def reader_now(tx: store.Transaction, recipient: RecipientRow, site: SiteRow, now: datetime) -> planner.Reader:
     """A recipient as the planner sees them now; the caller holds their number's lock."""
     number = store.people.lock_numbers(tx, [recipient.number_id])[recipient.number_id]
     consent = store.people.consents_in_force(tx, [recipient.id]).get(recipient.id)
@@ -374,7 +373,7 @@ def reader_now(tx: store.Transaction, recipient: Row[Any], site: Row[Any], now: 
 
 
 def _visits_ahead(
-    context: AppContext, tx: store.Transaction, patient_id: int, site: Row[Any], now: datetime
+    context: AppContext, tx: store.Transaction, patient_id: int, site: SiteRow, now: datetime
 ) -> list[Scheduled]:
     last = plans.to_wall(now, site.zone).date() + timedelta(days=context.settings.sending.horizon_days + 61)
     until = plans.to_instant(datetime.combine(last, time(0)), site.zone)
@@ -382,7 +381,7 @@ def _visits_ahead(
 
 
 def _reader(
-    recipient: Row[Any], site: Row[Any], number: Row[Any], consent: Row[Any] | None, now: datetime
+    recipient: RecipientRow, site: SiteRow, number: NumberRow, consent: ConsentRow | None, now: datetime
 ) -> planner.Reader:
     return store.texts.reader_of(
         recipient_id=recipient.id,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from operator import attrgetter
-from typing import Any, Unpack
+from typing import Unpack
 
 from reminders import plans, store, task_kinds
 from reminders.app_context import AppContext
@@ -17,7 +17,8 @@ from reminders.plans import Kind
 from reminders.service import tasks
 from reminders.service.people import supporters
 from reminders.service.tasks.isolation import OneByOne
-from reminders.store import Row
+from reminders.store.planning.attention import VisitSoon
+from reminders.store.records import SiteRow
 from reminders.task_kinds import About, Cause, Happened
 
 REVIEWS = (7, 30, 90)  # days after discharge (S-5)
@@ -62,7 +63,7 @@ AT_ONCE = 5  # tasks that are written in one transaction
 @dataclass(frozen=True, slots=True)
 class _Look:
     context: AppContext
-    site: Row[Any]
+    site: SiteRow
     now: datetime
     each: OneByOne
 
@@ -185,7 +186,7 @@ class _Watch:
         for row in store.attention.visits_soon(self._tx, self._site.id, self._now, near, until):
             self._each.do("visit", row.appointment_id, partial(self._visit, row))
 
-    def _visit(self, row: Row[Any]) -> None:
+    def _visit(self, row: VisitSoon) -> None:
         kind = (
             task_kinds.RED if self._is_red(row) else task_kinds.UNCONFIRMED_FIRST if self._is_unconfirmed(row) else None
         )
@@ -202,13 +203,13 @@ class _Watch:
             plan_id=row.plan_id,
         )
 
-    def _is_unconfirmed(self, row: Row[Any]) -> bool:
+    def _is_unconfirmed(self, row: VisitSoon) -> bool:
         """A first visit soon, of which the patient was asked some hours ago and has said nothing (S-20)."""
         if not row.is_first or row.confirmed or row.asked_at is None:
             return False
         return bool(row.starts_at - self._now <= UNCONFIRMED_WITHIN and self._now - row.asked_at >= ANSWER_WITHIN)
 
-    def _is_red(self, row: Row[Any]) -> bool:
+    def _is_red(self, row: VisitSoon) -> bool:
         """No text is on its way, although one was agreed to.
 
         Who never agreed to any, or sent STOP, is one task, not one a visit; so is, after the first 30 days, whose
@@ -222,7 +223,7 @@ class _Watch:
             return bool(row.is_first)
         return kind.category("self").value in (row.categories or ()) and not kind.is_open_meeting
 
-    def _somebody_calls(self, row: Row[Any], due_at: datetime) -> bool:
+    def _somebody_calls(self, row: VisitSoon, due_at: datetime) -> bool:
         """Whether another task makes someone call this patient before the visit anyway: of two calls one is noise.
 
         Such a task is due by `due_at` then. A closed one counts only if it is about this very visit and its outcome
@@ -259,8 +260,8 @@ class _Watch:
             self._open(task_kinds.TO_MARK, at_site=self._site.id, day=self._wall.date())
 
     def _arrivals(self) -> None:
-        for row in store.attention.bad_numbers(self._tx, self._site.id, self._now - timedelta(days=7)):
-            self._open(task_kinds.NUMBER_BAD, number_id=row.number_id, since=row.bad_since, patient_id=row.patient_id)
+        for bad in store.attention.bad_numbers(self._tx, self._site.id, self._now - timedelta(days=7)):
+            self._open(task_kinds.NUMBER_BAD, number_id=bad.number_id, since=bad.bad_since, patient_id=bad.patient_id)
         for row in store.attention.not_arrived(self._tx, self._site.id, self._now):
             if row.class_ == "notice" and row.state == "expired":
                 continue  # it is a change to be told by phone

@@ -23,9 +23,9 @@ from reminders.service.planning.replanning import replan
 from reminders.service.tasks import oncall
 from reminders.service.tasks.isolation import OneByOne
 from reminders.sms import Gateway, InboundText
-from reminders.store import Row
 from reminders.store.planning.texts import Addressee, Window
-from reminders.store.replies import Said
+from reminders.store.records import NumberRow, SiteRow
+from reminders.store.replies import ReaderOnNumber, Said, VisitAsked
 from reminders.task_kinds import About, Happened
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _take_in(context: AppContext, text: InboundText, now: datetime, *, heard_by:
 
 def _party(
     context: AppContext, tx: store.Transaction, number_id: int, to: str
-) -> tuple[Row[Any], list[Row[Any]], Row[Any]]:
+) -> tuple[NumberRow, list[ReaderOnNumber], SiteRow]:
     """A number, locked, with who is texted on it and the site that a text to our number `to` is for."""
     everybody = store.replies.readers_on(tx, number_id)
     # Who shares a phone with someone who died is heard like anyone else.
@@ -216,7 +216,7 @@ def _hear_in_order(context: AppContext, number_id: int, to: str, sent: dict[str,
 
 
 def _understood(
-    own: OwnWords, body: str, language: str, asked: Sequence[Row[Any]], sent: Sequence[store.replies.Sent]
+    own: OwnWords, body: str, language: str, asked: Sequence[VisitAsked], sent: Sequence[store.replies.Sent]
 ) -> Understood:
     """What the person's own words mean; of a quotation or a reaction alone, no more than that it is one.
 
@@ -255,10 +255,10 @@ class _Hearing:
     at: datetime
     text: InboundText
     understood: Understood
-    number: Row[Any]
-    readers: list[Row[Any]]
-    site: Row[Any]
-    asked: list[Row[Any]]
+    number: NumberRow
+    readers: list[ReaderOnNumber]
+    site: SiteRow
+    asked: list[VisitAsked]
     reply_id: int
     reaction: str | None = None
     urgent: list[int] = field(default_factory=list)
@@ -382,7 +382,7 @@ class _Hearing:
             self._ring(task_id)
         return task_id
 
-    def _is_dangerous_time(self, reader: Row[Any]) -> bool:
+    def _is_dangerous_time(self, reader: ReaderOnNumber) -> bool:
         return tasks.is_dangerous_time(reader.discharged_on, self.now, self.site.zone)
 
     # The no, and its end (L-10 … L-17).
@@ -718,7 +718,7 @@ class _Hearing:
         return at is not None and at > self.text.sent_at
 
 
-def _dead(tx: store.Transaction, readers: Sequence[Row[Any]]) -> set[int]:
+def _dead(tx: store.Transaction, readers: Sequence[ReaderOnNumber]) -> set[int]:
     """The patients among these readers who died: what is sealed is opened only where a plan ended."""
     ended = {reader.patient_id for reader in readers if reader.ended}
     return store.plans.who_died(tx, ended) if ended else set()

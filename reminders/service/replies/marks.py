@@ -39,7 +39,7 @@ def mark(
         reply = store.replies.of_number(tx, reply_id, number_id, sites) if number_id is not None else None
         if reply is None:
             raise NoSuchReply(reply_id)
-        before = store.replies.mark_of(tx, reply)
+        before = store.replies.mark_of(tx, reply.id, reply.mark_sealed)
         if before is danger:
             return
         # An erased patient's key is gone, and with it the place to seal a mark in.
@@ -47,7 +47,7 @@ def mark(
             key = store.plans.data_key_of_patient(tx, reply.patient_id) if reply.patient_id is not None else None
         except (LookupError, store.Unreadable):
             raise NoSuchReply(reply_id) from None
-        store.replies.mark(tx, reply, key, danger=danger, who=who, now=now)
+        store.replies.mark(tx, reply.id, key, danger=danger, who=who, now=now)
         store.audit_log.note(
             tx,
             who=who,

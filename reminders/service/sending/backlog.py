@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from reminders import store
 from reminders.app_context import AppContext
@@ -16,6 +15,7 @@ from reminders.service.sending.recording import NO_CONNECTION
 from reminders.service.tasks import oncall
 from reminders.sms import codes
 from reminders.store.office import job_runs
+from reminders.store.sending.queue import FirstRefusal
 from reminders.task_kinds import BACKLOG, DROPPED, RELEASED, Happened
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def _cut_off(tx: store.Transaction, now: datetime) -> list[int]:
     return sorted({row.sender_id for row in failed if now - max(row.at, released) > OUTAGE})
 
 
-def _is_of_the_line(row: store.Row[Any]) -> bool:
+def _is_of_the_line(row: FirstRefusal) -> bool:
     stops = codes.look_up(row.error_code).rests_sender is not None
     return stops and (row.error_code != 0 or row.what == NO_CONNECTION)
 

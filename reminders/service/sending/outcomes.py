@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reminders import crash, planner, store
 from reminders.app_context import AppContext
@@ -21,8 +21,9 @@ from reminders.service.tasks import oncall
 from reminders.service.tasks.isolation import OneByOne
 from reminders.sms import Gateway, Seen, Unreachable, codes
 from reminders.sms.receipts import Receipt
+from reminders.store.operations.backup import DoubtedNumber
 from reminders.store.sending.claims import Claimed, Intent
-from reminders.store.sending.outcomes import Heard, Unsettled
+from reminders.store.sending.outcomes import Heard, Unasked, Unsettled
 from reminders.task_kinds import ALL_LOOKED_UP, RESTORED, Happened
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ async def _settle_doubts(context: AppContext, gateway: Gateway, now: datetime, d
     database.write(lambda tx: _end_doubts(context, tx, now), again=True)
 
 
-def _phones(tx: store.Transaction, *, numbers: Sequence[store.Row[Any]]) -> dict[int, str]:
+def _phones(tx: store.Transaction, *, numbers: Sequence[DoubtedNumber]) -> dict[int, str]:
     phones = {}
     for row in numbers:
         try:
@@ -342,9 +343,7 @@ async def _fetch(gateway: Gateway, sid: str | None) -> _Fetched:
     return _Fetched(await gateway.fetch(sid) if sid is not None else None)
 
 
-def _note_asked(
-    context: AppContext, tx: store.Transaction, *, row: store.Row[Any], seen: Seen | None, now: datetime
-) -> None:
+def _note_asked(context: AppContext, tx: store.Transaction, *, row: Unasked, seen: Seen | None, now: datetime) -> None:
     crash.point("K10")
     following = row.asks + 1
     next_at = row.answered_at + ASK_TIMES[following] if following < len(ASK_TIMES) else None

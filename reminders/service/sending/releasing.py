@@ -3,14 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from reminders import planner, store
 from reminders.app_context import AppContext
 from reminders.plans import to_wall
 from reminders.service import tasks
 from reminders.service.sending import final_check
-from reminders.store import Row
+from reminders.store.sending.queue import Fate
 from reminders.wording import house_style, staff_words
 
 MOST_WAITS = 20  # a text that waits is judged again at the end of each wait
@@ -70,7 +69,7 @@ def what_would_happen(
     return context.database.try_out(work)
 
 
-def _forecast(context: AppContext, tx: store.Transaction, text_id: int, fate: Row[Any], now: datetime) -> Outlook:
+def _forecast(context: AppContext, tx: store.Transaction, text_id: int, fate: Fate, now: datetime) -> Outlook:
     if fate.paused_at is not None:
         return Outlook("waits", fate.zone, "the texts of this site are paused")
     at, why, until = max(now, fate.due_at), "its moment has not come", None

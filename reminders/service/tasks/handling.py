@@ -6,12 +6,11 @@ A task says what happened and what to do, never who it is about in words: patien
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from reminders import plans, store
 from reminders.app_context import AppContext
 from reminders.audit_actions import Action
-from reminders.store import Row
+from reminders.store.records import SiteRow
 from reminders.store.sending.claims import Claimed
 from reminders.store.tasks import Locked, NoSuchTask, Task
 from reminders.task_kinds import AWAKE, CRISIS, HELD_TEXT, KINDS, TAKEN_BACK, TELL_CHANGE, About, Happened
@@ -36,7 +35,7 @@ def is_dangerous_time(discharged_on: date | None, now: datetime, zone: str) -> b
 def tell_of_change(
     tx: store.Transaction,
     *,
-    site: Row[Any],
+    site: SiteRow,
     patient_id: int,
     recipient_id: int,
     number_id: int,

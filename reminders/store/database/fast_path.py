@@ -10,8 +10,8 @@ them in one round trip (libpq's pipeline). Errors are raised as SQLAlchemy raise
 import json
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, partial
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -20,12 +20,19 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from reminders.store.database.record_check import check_record
+
 
 class Words(sa.types.TypeDecorator[tuple[str, ...]]):
     """A JSON list of words, read. The same few lists stand on many rows: each is read once."""
 
     impl = sa.Text
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[tuple[str, ...]]:
+        """What its values are in Python."""
+        return tuple
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], tuple[str, ...] | None]:
         """What the driver gave → the words. In one call: it is made for five columns of every text."""
@@ -44,6 +51,11 @@ def words(column: sa.Column[Any]) -> sa.ColumnElement[tuple[str, ...]]:
     return sa.cast(column, Words()).label(column.name)
 
 
+R = TypeVar("R", bound=tuple[Any, ...])
+R2 = TypeVar("R2", bound=tuple[Any, ...])
+R3 = TypeVar("R3", bound=tuple[Any, ...])
+
+
 class Prepared:
     """A statement that runs for every batch."""
 
@@ -57,6 +69,15 @@ class Prepared:
         if made is None:
             made = self._made[dialect.name] = _Made(self.statement, dialect)
         return made
+
+
+class PreparedSelect(Prepared, Generic[R]):
+    """A prepared statement that gives rows, each as a `record`. Raises TypeError where the two do not agree."""
+
+    def __init__(self, record: type[R], statement: sa.Select[*tuple[Any, ...]]) -> None:
+        super().__init__(statement)
+        check_record(record, tuple(statement.selected_columns.keys()), statement)
+        self.record = record
 
 
 class _Made:
@@ -74,11 +95,9 @@ class _Made:
             if (bind := parameter.type.dialect_impl(dialect).bind_processor(dialect)) is not None
         }
         if isinstance(statement, sa.Select):
-            columns = statement.selected_columns
-            self._row = NamedTuple("Row", [(name, Any) for name in columns.keys()])  # type: ignore[misc]  # ruff: ignore[in-dict-keys]  a collection of columns, no dict
             self._read = [
                 (place, read)
-                for place, column in enumerate(columns)
+                for place, column in enumerate(statement.selected_columns)
                 if (read := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
             ]
 
@@ -96,9 +115,9 @@ class _Made:
         binds = [(self.places.index(name), bind) for name, bind in self._bind.items()]
         return list(zip(*_with(binds, rows), strict=True))
 
-    def rows(self, rows: Sequence[Any]) -> list[Any]:
-        """The driver's rows, with names, and with values as Python has them."""
-        return list(map(self._row._make, zip(*_with(self._read, rows), strict=True)))
+    def rows(self, record: type[R], rows: Sequence[Sequence[Any]]) -> list[R]:
+        """The driver's rows as records, with values as Python has them."""
+        return list(map(partial(tuple.__new__, record), zip(*_with(self._read, rows), strict=True)))
 
 
 class PreparedInsert:
@@ -282,6 +301,19 @@ class Statements:
         """The first row of the answer, or None."""
         return self.connection.execute(statement, values or {}).first()
 
+    def all_as(self, record: type[R], statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[R]:
+        """Every row of the answer as a record: a NamedTuple with a field for each column, of the same name."""
+        result = self.connection.execute(statement, values or {})
+        check_record(record, tuple(result.keys()), statement)
+        return [tuple.__new__(record, row) for row in result]
+
+    def first_as(self, record: type[R], statement: sa.Executable, values: Mapping[str, Any] | None = None) -> R | None:
+        """The first row of the answer as such a record, or None."""
+        result = self.connection.execute(statement, values or {})
+        check_record(record, tuple(result.keys()), statement)
+        row = result.first()
+        return None if row is None else tuple.__new__(record, row)
+
     def value(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row, or None."""
         return self.connection.execute(statement, values or {}).scalar()
@@ -295,18 +327,32 @@ class Statements:
         if rows:
             self.connection.execute(statement, rows)
 
-    def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
-        """Every row of a prepared statement's answer, as a tuple with names."""
+    def rows(self, statement: PreparedSelect[R], values: Mapping[str, Any]) -> list[R]:
+        """Every row of a prepared statement's answer, as its record."""
         (rows,) = self.rows_of_each((statement, values))
         return rows
 
-    def rows_of_each(self, *asked: tuple[Prepared, Mapping[str, Any]]) -> list[list[Any]]:
+    @overload
+    def rows_of_each(self, one: tuple[PreparedSelect[R], Mapping[str, Any]], /) -> tuple[list[R]]: ...
+
+    @overload
+    def rows_of_each(
+        self,
+        one: tuple[PreparedSelect[R], Mapping[str, Any]],
+        two: tuple[PreparedSelect[R2], Mapping[str, Any]],
+        three: tuple[PreparedSelect[R3], Mapping[str, Any]],
+        /,
+    ) -> tuple[list[R], list[R2], list[R3]]: ...
+
+    def rows_of_each(self, *asked: tuple[PreparedSelect[Any], Mapping[str, Any]]) -> tuple[list[Any], ...]:
         """The rows of several prepared statements, asked for together."""
         if not self._fast:
-            return [list(self.all(statement.statement, values)) for statement, values in asked]
-        made = [(statement.on(self._connection.dialect), values) for statement, values in asked]
-        cursors = self._execute(*(_Execution(one.text, one.bound(values)) for one, values in made))
-        return [one.rows(cursor.fetchall()) for (one, _), cursor in zip(made, cursors, strict=True)]
+            return tuple(self.all_as(one.record, one.statement, values) for one, values in asked)
+        made = [(one.record, one.on(self._connection.dialect), values) for one, values in asked]
+        cursors = self._execute(*(_Execution(one.text, one.bound(values)) for _, one, values in made))
+        return tuple(
+            one.rows(record, cursor.fetchall()) for (record, one, _), cursor in zip(made, cursors, strict=True)
+        )
 
     def do(self, statement: Prepared, values: Mapping[str, Any]) -> int:
         """Execute a prepared statement; how many rows were touched."""

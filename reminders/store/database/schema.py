@@ -39,6 +39,11 @@ class Instant(sa.types.TypeDecorator[datetime]):
     impl = sa.BigInteger
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        """What its values are in Python."""
+        return datetime
+
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """The column type on this database."""
         if dialect.name == "postgresql":

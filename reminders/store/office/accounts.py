@@ -1,16 +1,16 @@
 """Who may come in: staff and what they may do where, their sign-ins, and wrong tries. Tokens stand as fingerprints."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import api_keys, grants, recovery_codes, sign_in_failures, sign_ins, sites, staff
 from reminders.store.database.sealing import Place
+from reminders.store.records import SignInRow, StaffRow
 
 
 def add(tx: Transaction, login: str, name: str, now: datetime) -> int | None:
@@ -20,26 +20,25 @@ def add(tx: Transaction, login: str, name: str, now: datetime) -> int | None:
     return staff_id if tx.insert_new(staff, values) else None
 
 
-def by_login(tx: Transaction, login: str) -> Row[Any] | None:
+def by_login(tx: Transaction, login: str) -> StaffRow | None:
     """The member of staff of that login."""
-    return tx.first(sa.select(staff).where(staff.c.login == login))
+    return tx.first_as(StaffRow, sa.select(staff).where(staff.c.login == login))
 
 
-def by_id(tx: Transaction, staff_id: int) -> Row[Any] | None:
+def by_id(tx: Transaction, staff_id: int) -> StaffRow | None:
     """The member of staff of that id."""
-    return tx.first(sa.select(staff).where(staff.c.id == staff_id))
+    return tx.first_as(StaffRow, sa.select(staff).where(staff.c.id == staff_id))
 
 
-def by_invitation(tx: Transaction, mark: str, now: datetime) -> Row[Any] | None:
+def by_invitation(tx: Transaction, mark: str, now: datetime) -> StaffRow | None:
     """Whom an invitation that still holds is for."""
-    return tx.first(
-        sa.select(staff).where(staff.c.invited == mark, staff.c.invited_until > now, staff.c.ended_at.is_(None))
-    )
+    query = sa.select(staff).where(staff.c.invited == mark, staff.c.invited_until > now, staff.c.ended_at.is_(None))
+    return tx.first_as(StaffRow, query)
 
 
-def everybody(tx: Transaction) -> Sequence[Row[Any]]:
+def everybody(tx: Transaction) -> list[StaffRow]:
     """All staff, by login; those whose access has ended too."""
-    return tx.all(sa.select(staff).order_by(staff.c.login))
+    return tx.all_as(StaffRow, sa.select(staff).order_by(staff.c.login))
 
 
 def change(tx: Transaction, staff_id: int, **values: Any) -> None:
@@ -53,7 +52,7 @@ def keep_factor(tx: Transaction, staff_id: int, secret: str, step: int, now: dat
     change(tx, staff_id, totp_sealed=tx.seal(place, secret), totp_step=step, enrolled_at=now)
 
 
-def factor_of(tx: Transaction, member: Row[Any]) -> str | None:
+def factor_of(tx: Transaction, member: StaffRow) -> str | None:
     """The second factor's secret."""
     return tx.open(Place("staff", "totp_sealed", member.id), member.totp_sealed) if member.totp_sealed else None
 
@@ -136,9 +135,9 @@ def begin(tx: Transaction, staff_id: int, mark: str, now: datetime, *, where: st
     return sign_in_id
 
 
-def sign_in_of(tx: Transaction, mark: str) -> Row[Any] | None:
+def sign_in_of(tx: Transaction, mark: str) -> SignInRow | None:
     """The sign-in whose token has that fingerprint, whether it still holds or not."""
-    return tx.first(sa.select(sign_ins).where(sign_ins.c.token == mark))
+    return tx.first_as(SignInRow, sa.select(sign_ins).where(sign_ins.c.token == mark))
 
 
 def prove(tx: Transaction, sign_in_id: int, mark: str, now: datetime) -> None:

@@ -1,16 +1,15 @@
 """Other programs' keys: who may ask for what, how often, and what they were answered to a request they may repeat."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import api_answers, api_keys, sites, staff
 from reminders.store.database.sealing import Place
+from reminders.store.records import ApiAnswerRow
 
 
 def add(tx: Transaction, now: datetime, **values: Any) -> int:
@@ -20,15 +19,36 @@ def add(tx: Transaction, now: datetime, **values: Any) -> int:
     return key_id
 
 
-def listed(tx: Transaction) -> Sequence[Row[Any]]:
-    """Every key, the newest first, with `site` (its key), `maker` (a login) and `maker_ended_at`."""
-    return tx.all(_keys().order_by(api_keys.c.id.desc()))
+class ApiKey(NamedTuple):
+    """Another program's right to ask, with the key of its site and the login of who made it."""
+
+    id: int
+    name: str
+    prefix: str
+    secret: str
+    scopes: list[str]
+    site_id: int | None
+    made_by: int | None
+    made_at: datetime
+    seen_at: datetime | None
+    expires_at: datetime | None
+    ended_at: datetime | None
+    allowance: float
+    counted_at: datetime | None
+    site: str | None
+    maker: str | None
+    maker_ended_at: datetime | None
 
 
-def by_prefix(tx: Transaction, prefix: str, *, lock: bool = True) -> Row[Any] | None:
+def listed(tx: Transaction) -> list[ApiKey]:
+    """Every key, the newest first."""
+    return tx.all_as(ApiKey, _keys().order_by(api_keys.c.id.desc()))
+
+
+def by_prefix(tx: Transaction, prefix: str, *, lock: bool = True) -> ApiKey | None:
     """The key of that prefix, locked unless told otherwise; as `listed` shows it."""
     query = _keys().where(api_keys.c.prefix == prefix)
-    return tx.first(query.with_for_update(of=api_keys) if lock else query)
+    return tx.first_as(ApiKey, query.with_for_update(of=api_keys) if lock else query)
 
 
 def _keys() -> sa.Select[Any]:
@@ -58,15 +78,15 @@ def maker(tx: Transaction, login: str) -> int | None:
 # What was answered.
 
 
-def begin_answer(tx: Transaction, key_id: int, key: str, request: str, now: datetime) -> Row[Any] | None:
+def begin_answer(tx: Transaction, key_id: int, key: str, request: str, now: datetime) -> ApiAnswerRow | None:
     """Note that a request with that Idempotency-Key is being done; None, or the row of the one that came before it."""
     row = {"id": new_id(now), "api_key_id": key_id, "key": key, "request": request, "made_at": now}
     if tx.insert_new(api_answers, row):
         return None
-    return tx.first(_answer(key_id, key).with_for_update())
+    return tx.first_as(ApiAnswerRow, _answer(key_id, key).with_for_update())
 
 
-def take_over(tx: Transaction, answer: Row[Any], request: str, now: datetime) -> None:
+def take_over(tx: Transaction, answer: ApiAnswerRow, request: str, now: datetime) -> None:
     """Let this request be done in place of an earlier one."""
     anew = {"request": request, "status": None, "body_sealed": None, "made_at": now}
     tx.run(api_answers.update().where(api_answers.c.id == answer.id).values(**anew))
@@ -74,14 +94,15 @@ def take_over(tx: Transaction, answer: Row[Any], request: str, now: datetime) ->
 
 def keep_answer(tx: Transaction, key_id: int, key: str, status: int, said: str) -> None:
     """Keep what was answered, sealed."""
-    row = tx.first(_answer(key_id, key))
+    row = tx.first_as(ApiAnswerRow, _answer(key_id, key))
     if row is not None:
         sealed = tx.seal(Place("api_answers", "body_sealed", row.id), said)
         tx.run(api_answers.update().where(api_answers.c.id == row.id).values(status=status, body_sealed=sealed))
 
 
-def open_answer(tx: Transaction, answer: Row[Any]) -> str:
+def open_answer(tx: Transaction, answer: ApiAnswerRow) -> str:
     """What was answered."""
+    assert answer.body_sealed is not None
     return tx.open(Place("api_answers", "body_sealed", answer.id), answer.body_sealed)
 
 

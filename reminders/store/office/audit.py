@@ -6,13 +6,11 @@ Changing a row means changing every hash after it; the heads that were taken out
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.audit_actions import Action
 from reminders.store.database.engine import Transaction
@@ -20,6 +18,7 @@ from reminders.store.database.ids import first_id
 from reminders.store.database.schema import audit, keys, patients, sites
 from reminders.store.database.sealing import Unreadable
 from reminders.store.office.audit_log import digest, noted_salted
+from reminders.store.records import AuditRow
 
 START = bytes(32)
 """What stands before the first row."""
@@ -51,8 +50,29 @@ class Wanted:
     limit: int = 100
 
 
-def find(tx: Transaction, wanted: Wanted) -> Sequence[Row[Any]]:
-    """Rows of the audit, newest first, with `site` (its key) and `patient_ref`."""
+class AuditEntry(NamedTuple):
+    """A row of the audit with the key of its site and the reference of its patient."""
+
+    id: int
+    at: datetime
+    who: str
+    what: str
+    table: str
+    row_id: int
+    site_id: int | None
+    patient_id: int | None
+    where: str | None
+    before_sealed: bytes | None
+    after_sealed: bytes | None
+    said: bytes | None
+    place: int | None
+    hash: bytes | None
+    site: str | None
+    patient_ref: str | None
+
+
+def find(tx: Transaction, wanted: Wanted) -> list[AuditEntry]:
+    """Rows of the audit, newest first."""
     query = (
         sa.select(audit, sites.c.key.label("site"), patients.c.ref.label("patient_ref"))
         .outerjoin(sites, sites.c.id == audit.c.site_id)
@@ -77,10 +97,10 @@ def find(tx: Transaction, wanted: Wanted) -> Sequence[Row[Any]]:
         query = query.where(audit.c.site_id.in_(wanted.sites))
     if wanted.before is not None:
         query = query.where(audit.c.id < wanted.before)
-    return tx.all(query)
+    return tx.all_as(AuditEntry, query)
 
 
-def by_id(tx: Transaction, audit_id: int) -> Row[Any] | None:
+def by_id(tx: Transaction, audit_id: int) -> AuditEntry | None:
     """One row, as `find` gives it."""
     query = (
         sa.select(audit, sites.c.key.label("site"), patients.c.ref.label("patient_ref"))
@@ -88,7 +108,7 @@ def by_id(tx: Transaction, audit_id: int) -> Row[Any] | None:
         .outerjoin(patients, patients.c.id == audit.c.patient_id)
         .where(audit.c.id == audit_id)
     )
-    return tx.first(query)
+    return tx.first_as(AuditEntry, query)
 
 
 # The chain
@@ -113,14 +133,14 @@ def chain(tx: Transaction, until: datetime, limit: int) -> int:
     last = head(tx)
     query = sa.select(audit).where(audit.c.place.is_(None), audit.c.at <= until).order_by(audit.c.id).limit(limit)
     chained = []
-    for place, row in enumerate(tx.all(query), last.place + 1):
+    for place, row in enumerate(tx.all_as(AuditRow, query), last.place + 1):
         last = Head(place, link(last.hash, row, place))
         chained.append({"row": row.id, "to": last.place, "link": last.hash})
     tx.run_many(_CHAIN, chained)
     return len(chained)
 
 
-def link(before: bytes, row: Row[Any], place: int) -> bytes:
+def link(before: bytes, row: AuditRow, place: int) -> bytes:
     """The hash of a row at that place, after the row with the hash `before`. The values are in it by their digest."""
     said = row.said.hex() if row.said is not None else None
     at = row.at.isoformat(timespec="microseconds")
@@ -154,7 +174,8 @@ def walk(tx: Transaction, after: Head, limit: int, gone: frozenset[int]) -> list
     """The next rows of the chain after that one, each checked; `gone` are the patients that were erased."""
     query = sa.select(audit).where(audit.c.place > after.place).order_by(audit.c.place).limit(limit)
     last, links = after, []
-    for row in tx.all(query):
+    for row in tx.all_as(AuditRow, query):
+        assert row.place is not None
         found = bytes(row.hash) if row.hash is not None else b""
         wrong = None
         if row.place != last.place + 1:
@@ -170,7 +191,7 @@ def walk(tx: Transaction, after: Head, limit: int, gone: frozenset[int]) -> list
     return links
 
 
-def _check_values(tx: Transaction, row: Row[Any], gone: frozenset[int]) -> tuple[str | None, bool]:
+def _check_values(tx: Transaction, row: AuditRow, gone: frozenset[int]) -> tuple[str | None, bool]:
     """What is wrong with the values of a row, and whether they were erased."""
     changed = f"what stood before and after in row {row.place} was changed"
     may_be_gone = row.patient_id in gone

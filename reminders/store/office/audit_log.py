@@ -6,10 +6,9 @@ import secrets
 from collections.abc import Collection
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.audit_actions import Action
 from reminders.store.database.engine import Transaction
@@ -28,6 +27,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.records import AuditRow
 
 SAME_READING = timedelta(minutes=10)  # a page that refreshes itself is read once, not every ten seconds
 
@@ -51,7 +51,7 @@ def has_noted(
         audit.c.at >= since,
     )
     wanted = set(map(str, shown))
-    for one in tx.all(mine.order_by(audit.c.id.desc()).limit(_MOST_LOOKED_AT)):
+    for one in tx.all_as(AuditRow, mine.order_by(audit.c.id.desc()).limit(_MOST_LOOKED_AT)):
         try:
             _, after = noted(tx, one)
         except (LookupError, Unreadable):
@@ -117,13 +117,29 @@ def note(
     )
 
 
-def noted(tx: Transaction, row: Row[Any]) -> tuple[str | None, str | None]:
+class Noted(Protocol):
+    """A row of the audit, by what its values are opened with."""
+
+    @property
+    def id(self) -> int:
+        """Its id, to which they are bound."""
+
+    @property
+    def before_sealed(self) -> bytes | None:
+        """What stood there before."""
+
+    @property
+    def after_sealed(self) -> bytes | None:
+        """What stood there after."""
+
+
+def noted(tx: Transaction, row: Noted) -> tuple[str | None, str | None]:
     """What stood there before and after, of a row of the audit. Raises Unreadable, LookupError for what was erased."""
     before, after = noted_salted(tx, row)
     return before and before[_SALT:], after and after[_SALT:]
 
 
-def noted_salted(tx: Transaction, row: Row[Any]) -> tuple[str | None, str | None]:
+def noted_salted(tx: Transaction, row: Noted) -> tuple[str | None, str | None]:
     """The same with the chance in front, as `digest` takes them."""
     before, after = (
         tx.open(Place("audit", column, row.id), sealed) if sealed is not None else None

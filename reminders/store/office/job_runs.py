@@ -1,16 +1,15 @@
 """When each job last succeeded or failed: health is its age (sending rule 11)."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import (
     job_runs,
 )
+from reminders.store.records import JobRunRow
 
 
 def job_succeeded(tx: Transaction, name: str, at: datetime) -> None:
@@ -29,6 +28,6 @@ def _keep_run(tx: Transaction, name: str, **values: Any) -> None:
         tx.run(job_runs.update().where(job_runs.c.name == name).values(**values))
 
 
-def runs(tx: Transaction) -> Sequence[Row[Any]]:
+def runs(tx: Transaction) -> list[JobRunRow]:
     """Every job's last success and last error."""
-    return tx.all(sa.select(job_runs).order_by(job_runs.c.name))
+    return tx.all_as(JobRunRow, sa.select(job_runs).order_by(job_runs.c.name))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row, make_url
+from sqlalchemy.engine import make_url
 
 from reminders.audit_actions import Action
 from reminders.lifecycle import NOT_GONE, State
@@ -475,17 +475,34 @@ def all_heard(tx: Transaction, since: datetime) -> bool:
     return tx.first(sa.select(senders.c.id).where(late).limit(1)) is None
 
 
-def take_doubts(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Numbers with doubts to look up now: id, phone_sealed; no one else takes them before `busy_until`."""
+class DoubtedNumber(NamedTuple):
+    """A number with texts of which it is not known whether they went."""
+
+    id: int
+    phone_sealed: bytes
+
+
+def take_doubts(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> list[DoubtedNumber]:
+    """Numbers with doubts to look up now; no one else takes them before `busy_until`."""
     query = sa.select(doubts.c.text_id, doubts.c.number_id).where(doubts.c.look_at <= now)
     rows = tx.all(query.order_by(doubts.c.look_at).limit(limit).with_for_update(skip_locked=True))
     tx.run(doubts.update().where(doubts.c.text_id.in_([row.text_id for row in rows])).values(look_at=busy_until))
     there = sa.select(numbers.c.id, numbers.c.phone_sealed)
-    return tx.all(there.where(numbers.c.id.in_({row.number_id for row in rows})).order_by(numbers.c.id))
+    return tx.all_as(
+        DoubtedNumber, there.where(numbers.c.id.in_({row.number_id for row in rows})).order_by(numbers.c.id)
+    )
 
 
-def doubts_about(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
-    """The doubts of a number that are not settled, with their texts locked: id, state, looks; in the order of windows.
+class DoubtedText(NamedTuple):
+    """A text of which it is not known whether it went; `looks` is how often it was looked for."""
+
+    id: int
+    state: str
+    looks: int
+
+
+def doubts_about(tx: Transaction, number_id: int) -> list[DoubtedText]:
+    """The doubts of a number that are not settled, with their texts locked, in the order of windows.
 
     One whose text was settled otherwise (a receipt came for an earlier attempt) is forgotten. The number is locked.
     """
@@ -496,7 +513,7 @@ def doubts_about(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
         .order_by(texts.c.opens_at, texts.c.id)
         .with_for_update(of=texts)
     )
-    rows = tx.all(query)
+    rows = tx.all_as(DoubtedText, query)
     settle(tx, [row.id for row in rows if row.state not in NOT_GONE])
     return [row for row in rows if row.state in NOT_GONE]
 

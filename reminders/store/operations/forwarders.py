@@ -1,14 +1,12 @@
 """Peers that say whom they speak for and are believed in nothing: proxies that `web.proxies` does not name."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.schema import forwarders
+from reminders.store.records import ForwarderRow
 
 MOST = 20
 
@@ -22,9 +20,11 @@ def note(tx: Transaction, peer: str, header: str, now: datetime) -> None:
         tx.insert_new(forwarders, {"peer": peer} | values)
 
 
-def seen(tx: Transaction, since: datetime) -> Sequence[Row[Any]]:
+def seen(tx: Transaction, since: datetime) -> list[ForwarderRow]:
     """Those seen since then, by address."""
-    return tx.all(sa.select(forwarders).where(forwarders.c.seen_at >= since).order_by(forwarders.c.peer))
+    return tx.all_as(
+        ForwarderRow, sa.select(forwarders).where(forwarders.c.seen_at >= since).order_by(forwarders.c.peer)
+    )
 
 
 def forget(tx: Transaction, before: datetime) -> None:

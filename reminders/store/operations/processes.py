@@ -1,15 +1,14 @@
 """Which processes are at work on this database, and which sealing keys each can open."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import processes
+from reminders.store.records import ProcessRow
 
 
 def arrive(tx: Transaction, now: datetime, *, kind: str, host: str, pid: int, keys: Mapping[str, str]) -> int:
@@ -35,6 +34,6 @@ def forget(tx: Transaction, since: datetime) -> int:
     return tx.run(processes.delete().where(processes.c.seen_at < since))
 
 
-def live(tx: Transaction, since: datetime) -> Sequence[Row[Any]]:
+def live(tx: Transaction, since: datetime) -> list[ProcessRow]:
     """Those that were seen since then, the oldest first."""
-    return tx.all(sa.select(processes).where(processes.c.seen_at >= since).order_by(processes.c.id))
+    return tx.all_as(ProcessRow, sa.select(processes).where(processes.c.seen_at >= since).order_by(processes.c.id))

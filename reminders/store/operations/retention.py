@@ -7,10 +7,8 @@ outcome stays, as do consents and opt-outs. Nothing of a patient under a legal h
 import secrets
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import TO_GO
 from reminders.store.database.engine import Transaction
@@ -32,6 +30,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.people import index_name
+from reminders.store.records import PatientRow
 
 CLEARED = b""
 _OF_DANGER = ("crisis", "possible", "supervisor", "slip")  # what was written then stays with its record
@@ -112,7 +111,7 @@ def numbers_ever(tx: Transaction, patient_id: int) -> list[int]:
 
 def erase(
     tx: Transaction,
-    patient: Row[Any],
+    patient: PatientRow,
     number_ids: Collection[int],
     now: datetime,
     is_in: Callable[[str], bool],

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -61,6 +61,29 @@ def instant(hour: int) -> datetime:
 # The job: which hours to count again, counting them, keeping what was counted.
 
 
+class TallyRow(NamedTuple):
+    """So many texts of one hour, site, class, state, reason (empty for none) and code (0: of all)."""
+
+    hour: int
+    site_id: int
+    class_: str
+    state: str
+    reason: str
+    code: int
+    many: int
+    segments: int
+
+
+class FigureRow(NamedTuple):
+    """What else is counted of one hour and site: `what` is lag, word or reply, `name` which of it."""
+
+    hour: int
+    site_id: int
+    what: str
+    name: str
+    many: int
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What was counted of some hours in a row, and when each was counted before."""
@@ -68,9 +91,9 @@ class Counted:
     first: int
     last: int
     before: Mapping[int, datetime]
-    tallies: frozenset[tuple[Any, ...]]
-    figures: frozenset[tuple[Any, ...]]
-    replies: frozenset[tuple[Any, ...]]
+    tallies: frozenset[TallyRow]
+    figures: frozenset[FigureRow]
+    replies: frozenset[FigureRow]
 
 
 def due_hours(tx: Transaction, now: datetime) -> list[int]:
@@ -157,7 +180,7 @@ def looked(tx: Transaction, now: datetime) -> None:
         tx.insert_new(marks, {"name": MARK, "at": now})
 
 
-def text_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[tuple[Any, ...]]:
+def text_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[TallyRow]:
     """Texts as the rows of `tallies`, counted now."""
     cells = (
         hour_of(texts.c.opens_at).label("hour"),
@@ -184,13 +207,14 @@ def text_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[tupl
         .group_by(*cells, attempts.c.error_code)
     )
     segments = {tuple(row[:5]): int(row.segments) for row in tx.all(weight)}
-    found = [(*row[:5], 0, row.many, segments.get(tuple(row[:5]), 0)) for row in tx.all(many)]
-    return found + [(*row[:6], row.many, int(row.segments)) for row in tx.all(met)]
+    found = [TallyRow._make((*row[:5], 0, row.many, segments.get(tuple(row[:5]), 0))) for row in tx.all(many)]
+    return found + [TallyRow._make((*row[:6], row.many, int(row.segments))) for row in tx.all(met)]
 
 
-def spells(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+def spells(tx: Transaction, since: datetime, until: datetime) -> list[FigureRow]:
     """How long it took until texts of these hours were handed over, and until Twilio said how they ended."""
-    hour, found = hour_of(texts.c.opens_at).label("hour"), []
+    hour = hour_of(texts.c.opens_at).label("hour")
+    found: list[FigureRow] = []
     measures = {
         "lag": (seconds_between(attempts.c.started_at, texts.c.opens_at), sa.true()),
         "word": (seconds_between(attempts.c.status_at, attempts.c.answered_at), attempts.c.status.in_(_FINAL)),
@@ -206,7 +230,7 @@ def spells(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any,
             .where(texts.c.opens_at >= since, texts.c.opens_at < until, attempts.c.answer == "accepted", condition)
             .group_by(hour, texts.c.site_id, name)
         )
-        found += [(row.hour, row.site_id, what, row.name, row.many) for row in tx.all(query)]
+        found += [FigureRow(row.hour, row.site_id, what, row.name, row.many) for row in tx.all(query)]
     return found
 
 
@@ -215,7 +239,7 @@ def _as_is(value: object) -> sa.ColumnElement[Any]:
     return sa.literal_column(str(value))
 
 
-def reply_rows(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+def reply_rows(tx: Transaction, since: datetime, until: datetime) -> list[FigureRow]:
     """The replies of these hours by hour, site and meaning, as `spells` gives its own; opened and counted now."""
     columns = (replies.c.id, replies.c.site_id, replies.c.received_at, replies.c.reading_sealed)
     query = sa.select(*columns).where(replies.c.received_at >= since, replies.c.received_at < until)
@@ -223,27 +247,27 @@ def reply_rows(tx: Transaction, since: datetime, until: datetime) -> list[tuple[
     found: Counter[tuple[int, int, str]] = Counter()
     after: sa.ColumnElement[bool] = sa.true()
     while rows := tx.all(query.where(after).order_by(*order).limit(_AT_ONCE)):
-        readings = readings_of(tx, rows)
+        readings = readings_of(tx, {row.id: row.reading_sealed for row in rows})
         found.update((hour_at(row.received_at), row.site_id, readings[row.id].meaning) for row in rows)
         at = sa.literal(rows[-1].received_at, replies.c.received_at.type)
         after = sa.tuple_(*order) > sa.tuple_(at, sa.literal(rows[-1].id))
-    return [(hour, site_id, "reply", meaning, many) for (hour, site_id, meaning), many in found.items()]
+    return [FigureRow(hour, site_id, "reply", meaning, many) for (hour, site_id, meaning), many in found.items()]
 
 
 _AT_ONCE = 2_000
 _PADDED = 256
 
 
-def kept_reply_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[tuple[Any, ...]]:
+def kept_reply_rows(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> list[FigureRow]:
     """The same as they were counted, of the rows of `reply_counts` for which these conditions hold."""
     return [
-        (row.hour, row.site_id, "reply", meaning, many)
+        FigureRow(row.hour, row.site_id, "reply", meaning, many)
         for row in tx.all(sa.select(reply_counts).where(*conditions))
         for meaning, many in _opened(tx, row.id, row.counts_sealed).items()
     ]
 
 
-def replies_between(tx: Transaction, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+def replies_between(tx: Transaction, since: datetime, until: datetime) -> list[FigureRow]:
     """As `reply_rows`, for a page: opened are only replies of hours that are not whole, or not counted since."""
     edges = tx.first(sa.select(sa.func.min(tallied.c.hour).label("first"), sa.func.max(tallied.c.hour).label("last")))
     looked_at: datetime | None = tx.value(sa.select(marks.c.at).where(marks.c.name == MARK))
@@ -259,7 +283,7 @@ def replies_between(tx: Transaction, since: datetime, until: datetime) -> list[t
     rest += [(instant(a), instant(b + 1)) for a, b in stretches(holes, at_most=stop - first)]
     found = [row for begin, end in rest for row in reply_rows(tx, begin, end)]
     kept = kept_reply_rows(tx, reply_counts.c.hour >= first, reply_counts.c.hour < stop)
-    return found + [row for row in kept if row[0] not in holes]
+    return found + [row for row in kept if row.hour not in holes]
 
 
 def _opened(tx: Transaction, row_id: int, sealed: bytes) -> dict[str, int]:
@@ -267,7 +291,7 @@ def _opened(tx: Transaction, row_id: int, sealed: bytes) -> dict[str, int]:
     return json.loads(said) if said else {}
 
 
-def _sealed(tx: Transaction, rows: Iterable[tuple[Any, ...]], now: datetime) -> list[dict[str, Any]]:
+def _sealed(tx: Transaction, rows: Iterable[FigureRow], now: datetime) -> list[dict[str, Any]]:
     counts: dict[tuple[int, int], dict[str, int]] = {}
     for hour, site_id, _, meaning, many in sorted(rows):
         counts.setdefault((hour, site_id), {})[meaning] = many
@@ -286,7 +310,7 @@ def hours_with(tx: Transaction, meaning: str, sites: Collection[int], lowest: in
     known = hour_at(looked_at - OVERLAP) if looked_at is not None else lowest
     found = {hour for hour in range(lowest, highest + 1) if hour not in counted or hour >= known}
     here = reply_counts.c.hour.between(lowest, highest), reply_counts.c.site_id.in_(sites)
-    return found | {row[0] for row in kept_reply_rows(tx, *here) if row[3] == meaning}
+    return found | {row.hour for row in kept_reply_rows(tx, *here) if row.name == meaning}
 
 
 # Asking: the counts of a span of time.

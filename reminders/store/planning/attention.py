@@ -5,15 +5,15 @@ Each is bounded by dates that have an index, so that it costs the same however m
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import FAILED, ON_ITS_WAY
 from reminders.planner import NOTICE_WITHIN
 from reminders.plans import Kind
 from reminders.store.database.engine import Transaction
+from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     appointments,
     attempts,
@@ -34,8 +34,16 @@ _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
 _OWN = sa.and_(recipients.c.patient_id == patients.c.id, recipients.c.role == "self")
 
 
-def unverified(tx: Transaction, site_id: int, today: date) -> Sequence[Row[Any]]:
-    """Patients who are out, or leave today, and whose number no one verified: recipient_id, patient_id, number_id."""
+class Unverified(NamedTuple):
+    """A patient, as the recipient of their texts, whose number no one verified."""
+
+    recipient_id: int
+    patient_id: int
+    number_id: int
+
+
+def unverified(tx: Transaction, site_id: int, today: date) -> list[Unverified]:
+    """Patients who are out, or leave today, and whose number no one verified."""
     query = (
         sa.select(recipients.c.id.label("recipient_id"), patients.c.id.label("patient_id"), recipients.c.number_id)
         .join_from(plans, patients, patients.c.id == plans.c.patient_id)
@@ -48,11 +56,19 @@ def unverified(tx: Transaction, site_id: int, today: date) -> Sequence[Row[Any]]
         .where(numbers.c.bad_since.is_(None), numbers.c.wrong_since.is_(None))
         .distinct()
     )
-    return tx.all(query)
+    return tx.all_as(Unverified, query)
 
 
-def without_consent(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[Any]]:
-    """Running plans with visits ahead whose patient has no yes on record: plan_id, patient_id, first (their next)."""
+class WithoutConsent(NamedTuple):
+    """A running plan whose patient has no yes on record; `first` is their next visit."""
+
+    plan_id: int
+    patient_id: int
+    first: datetime
+
+
+def without_consent(tx: Transaction, site_id: int, now: datetime) -> list[WithoutConsent]:
+    """Running plans with visits ahead whose patient has no yes on record."""
     query = (
         sa.select(
             plans.c.id.label("plan_id"),
@@ -69,24 +85,48 @@ def without_consent(tx: Transaction, site_id: int, now: datetime) -> Sequence[Ro
         .where(appointments.c.starts_at > now, appointments.c.status == "booked")
         .group_by(plans.c.id, plans.c.patient_id)
     )
-    return tx.all(query)
+    return tx.all_as(WithoutConsent, query)
 
 
-def reviews(tx: Transaction, site_id: int, discharged: Sequence[date]) -> Sequence[Row[Any]]:
-    """Running plans discharged on one of these days: plan_id, patient_id, discharged_on (S-5)."""
+class Review(NamedTuple):
+    """A running plan that is due for a review."""
+
+    plan_id: int
+    patient_id: int
+    discharged_on: date
+
+
+def reviews(tx: Transaction, site_id: int, discharged: Sequence[date]) -> list[Review]:
+    """Running plans discharged on one of these days (S-5)."""
     query = sa.select(plans.c.id.label("plan_id"), plans.c.patient_id, plans.c.discharged_on)
-    return tx.all(
-        query.where(plans.c.site_id == site_id, plans.c.status == "active", plans.c.discharged_on.in_(discharged))
-    )
+    query = query.where(plans.c.site_id == site_id, plans.c.status == "active", plans.c.discharged_on.in_(discharged))
+    return tx.all_as(Review, query)
 
 
-def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, until: datetime) -> Sequence[Row[Any]]:
-    """Booked visits of running plans from `now` to `near`, and first ones to `until`, with what was done about each.
+class VisitSoon(NamedTuple):
+    """A booked visit of a running plan, and what was done about it."""
 
-    appointment_id, plan_id, patient_id, discharged_on, number_id (the patient's own), opted_out, lost (a bad number, or
-    a wrong one), verified, kind, starts_at, wall, is_first, consented, texted (a text about it is on its way or went),
-    asked_at (when the first one went), confirmed.
-    """
+    appointment_id: int
+    plan_id: int
+    patient_id: int
+    discharged_on: date
+    number_id: int  # the patient's own
+    opted_out: bool
+    lost: bool  # a bad number, or a wrong one
+    verified: bool
+    kind: str
+    starts_at: datetime
+    wall: str
+    is_first: bool
+    consented: bool
+    categories: list[str] | None
+    texted: bool  # a text about it is on its way or went
+    asked_at: datetime | None  # when the first one went
+    confirmed: bool
+
+
+def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, until: datetime) -> list[VisitSoon]:
+    """Booked visits of running plans from `now` to `near`, and first ones to `until`, with what was done about each."""
     # Once for each plan, and only for plans with a visit ahead: asked again for each visit it is the square of them.
     soon = (
         sa.select(series.c.plan_id)
@@ -151,14 +191,24 @@ def visits_soon(tx: Transaction, site_id: int, now: datetime, near: datetime, un
         .where(plans.c.site_id == site_id, plans.c.status == "active")
         .order_by(appointments.c.starts_at)
     )
-    return tx.all(query)
+    return tx.all_as(VisitSoon, query)
 
 
-def unmarked(tx: Transaction, site_id: int, since: datetime, until: datetime) -> Sequence[Row[Any]]:
-    """Clinical visits that began from `since` to `until` and of which no one said who came.
+class Unmarked(NamedTuple):
+    """A visit of which no one said who came; plan and patient by their references."""
 
-    appointment_id, plan (its reference), patient (reference), series, recurrence_id, wall, zone, starts_at, session_id.
-    """
+    appointment_id: int
+    plan: str
+    patient: str
+    series: str
+    recurrence_id: str
+    wall: str
+    zone: str
+    starts_at: datetime
+
+
+def unmarked(tx: Transaction, site_id: int, since: datetime, until: datetime) -> list[Unmarked]:
+    """Clinical visits that began from `since` to `until` and of which no one said who came."""
     query = (
         sa.select(
             appointments.c.id.label("appointment_id"),
@@ -178,14 +228,25 @@ def unmarked(tx: Transaction, site_id: int, since: datetime, until: datetime) ->
         .where(plans.c.site_id == site_id, plans.c.status == "active")
         .order_by(appointments.c.starts_at, appointments.c.id)
     )
-    return tx.all(query)
+    return tx.all_as(Unmarked, query)
 
 
-def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[Any]]:
-    """Texts of the last days about visits ahead that did not arrive, or of which no one knows.
+class NotArrived(NamedTuple):
+    """A text that did not arrive, or of which no one knows, and one of the visits that it is about."""
 
-    text_id, class, state, number_id, patient_id, role, appointment_id, starts_at, discharged_on; one row a visit.
-    """
+    text_id: int
+    class_: str
+    state: str
+    number_id: int
+    patient_id: int
+    role: str
+    appointment_id: int
+    starts_at: datetime
+    discharged_on: date
+
+
+def not_arrived(tx: Transaction, site_id: int, now: datetime) -> list[NotArrived]:
+    """Texts of the last days about visits ahead that did not arrive, or of which no one knows; one row a visit."""
     # Windows of reminders are some days at most; a notice may be of use for weeks, and is not known to be lost before.
     is_recent = sa.or_(
         texts.c.opens_at > now - timedelta(days=5),
@@ -219,16 +280,25 @@ def not_arrived(tx: Transaction, site_id: int, now: datetime) -> Sequence[Row[An
         )
         .order_by(appointments.c.starts_at)
     )
-    return tx.all(query)
+    return tx.all_as(NotArrived, query)
 
 
-def bad_numbers(tx: Transaction, site_id: int, since: datetime) -> Sequence[Row[Any]]:
-    """Numbers found bad since then that a running plan texts to: number_id, patient_id, bad_since, bad_code."""
+class BadNumber(NamedTuple):
+    """A number that was found bad, and the first of the patients that it is texted about."""
+
+    number_id: int
+    patient_id: int
+    bad_since: datetime
+    bad_code: int | None
+
+
+def bad_numbers(tx: Transaction, site_id: int, since: datetime) -> list[BadNumber]:
+    """Numbers found bad since then that a running plan texts to."""
     query = (
         sa.select(
             numbers.c.id.label("number_id"),
             sa.func.min(recipients.c.patient_id).label("patient_id"),
-            numbers.c.bad_since,
+            never_null(numbers.c.bad_since),
             numbers.c.bad_code,
         )
         .join(recipients, recipients.c.number_id == numbers.c.id)
@@ -236,38 +306,60 @@ def bad_numbers(tx: Transaction, site_id: int, since: datetime) -> Sequence[Row[
         .where(numbers.c.bad_since > since, plans.c.site_id == site_id, plans.c.status == "active")
         .group_by(numbers.c.id, numbers.c.bad_since, numbers.c.bad_code)
     )
-    return tx.all(query)
+    return tx.all_as(BadNumber, query)
 
 
-def open_tasks_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
-    """The open tasks about a patient, or about a number that is theirs alone, the urgent ones first: id, key, kind,
-    urgency, due_at, owner.
-    """
+class OpenTask(NamedTuple):
+    """An open task, as the page of a patient shows it."""
+
+    id: int
+    key: str
+    kind: str
+    urgency: str
+    due_at: datetime
+    owner: str | None
+
+
+def open_tasks_of(tx: Transaction, patient_id: int) -> list[OpenTask]:
+    """The open tasks about a patient, or about a number that is theirs alone, the urgent ones first."""
     own = sa.select(recipients.c.number_id).where(recipients.c.patient_id == patient_id)
     others = sa.select(recipients.c.number_id).where(recipients.c.patient_id != patient_id)
     theirs = sa.and_(tasks.c.patient_id.is_(None), tasks.c.number_id.in_(own), tasks.c.number_id.not_in(others))
-    query = sa.select(tasks.c.id, tasks.c.key, tasks.c.kind, tasks.c.urgency, tasks.c.due_at, tasks.c.owner)
+    query = sa.select(*_OPEN_TASK)
     query = query.where(tasks.c.closed_at.is_(None), sa.or_(tasks.c.patient_id == patient_id, theirs))
-    return tx.all(query.order_by(sa.case((tasks.c.urgency == "urgent", 0), else_=1), tasks.c.due_at, tasks.c.id))
+    urgent_first = sa.case((tasks.c.urgency == "urgent", 0), else_=1)
+    return tx.all_as(OpenTask, query.order_by(urgent_first, tasks.c.due_at, tasks.c.id))
 
 
-def open_tasks_on(tx: Transaction, number_id: int) -> Sequence[Row[Any]]:
-    """The open tasks about a number: id, key, kind."""
-    query = sa.select(tasks.c.id, tasks.c.key, tasks.c.kind)
-    return tx.all(query.where(tasks.c.closed_at.is_(None), tasks.c.number_id == number_id).order_by(tasks.c.id))
+def open_tasks_on(tx: Transaction, number_id: int) -> list[OpenTask]:
+    """The open tasks about a number."""
+    query = sa.select(*_OPEN_TASK).where(tasks.c.closed_at.is_(None), tasks.c.number_id == number_id)
+    return tx.all_as(OpenTask, query.order_by(tasks.c.id))
 
 
-def of_minors(tx: Transaction) -> Sequence[Row[Any]]:
-    """Readers whose yes in force hangs on a patient's being under age, of patients with a current plan (L-56).
+_OPEN_TASK = (tasks.c.id, tasks.c.key, tasks.c.kind, tasks.c.urgency, tasks.c.due_at, tasks.c.owner)
 
-    id (the patient's), ref, recipient (its key), said_on, born_on_sealed, site (its key), zone.
-    """
+
+class ReaderOfMinor(NamedTuple):
+    """A patient who may have come of age, and the key of a reader whose yes hangs on that they had not."""
+
+    id: int
+    ref: str
+    born_on_sealed: bytes
+    recipient: str
+    said_on: date
+    site: str
+    zone: str
+
+
+def of_minors(tx: Transaction) -> list[ReaderOfMinor]:
+    """Readers whose yes in force hangs on a patient's being under age, of patients with a current plan (L-56)."""
     current = sa.select(plans.c.id).where(plans.c.patient_id == patients.c.id, plans.c.status != "ended")
     query = (
         sa.select(
             patients.c.id,
             patients.c.ref,
-            patients.c.born_on_sealed,
+            never_null(patients.c.born_on_sealed),
             recipients.c.key.label("recipient"),
             consents.c.said_on,
             sites.c.key.label("site"),
@@ -279,7 +371,7 @@ def of_minors(tx: Transaction) -> Sequence[Row[Any]]:
         .where(consents.c.said == "yes", patients.c.born_on_sealed.is_not(None), current.exists())
         .where(sa.or_(consents.c.legal_basis.is_not(None), recipients.c.role == "guardian"))
     )
-    return tx.all(query.order_by(patients.c.id, recipients.c.id))
+    return tx.all_as(ReaderOfMinor, query.order_by(patients.c.id, recipients.c.id))
 
 
 def closures_untold(tx: Transaction, site_id: int, closures: Collection[str], now: datetime) -> list[int]:

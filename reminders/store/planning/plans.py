@@ -1,20 +1,19 @@
 """Plans, their series, and the appointments laid down from them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.audit_actions import Action
 from reminders.planner import CORRECTED_WITHIN, NOTICE_WITHIN, Arriving, Leaving, Visit, renamed
 from reminders.plans import Kind, Lead, Mode, Occurrence, Series, to_instant
 from reminders.store.database import schema
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared, PreparedInsert, among, words
+from reminders.store.database.fast_path import PreparedInsert, PreparedSelect, among, words
 from reminders.store.database.ids import new_id
 from reminders.store.database.schema import (
     appointments,
@@ -31,8 +30,18 @@ from reminders.store.database.schema import (
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable, padded
 from reminders.store.office.audit_log import noted
+from reminders.store.records import (
+    AppointmentRow,
+    AuditRow,
+    ChangedVisitRow,
+    PlanRow,
+    SeriesRow,
+    TextVisitRow,
+    VisitRow,
+)
 
 OPEN = ("booked", "tentative")
+Name = tuple[int, str]  # an appointment's: its series, and its recurrence id
 
 # Statements that run for every plan taken in or laid down are made once: making one again costs as much as running it.
 
@@ -45,7 +54,7 @@ def plan_by_ref(
     site: str | None = None,
     source: str | None = None,
     lock: bool = True,
-) -> Row[Any] | None:
+) -> PlanRow | None:
     """The plan of that reference, locked for a change unless told otherwise; of several sites' the newest.
 
     `site_id` or `site`, a key, says of which one.
@@ -59,26 +68,26 @@ def plan_by_ref(
         query = query.where(plans.c.site_id.in_(sa.select(sites.c.id).where(sites.c.key == site)))
     if source is not None:
         query = query.where(plans.c.source == source)
-    return tx.first(query)
+    return tx.first_as(PlanRow, query)
 
 
-def plans_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+def plans_by_id(tx: Transaction, ids: Collection[int]) -> list[PlanRow]:
     """These plans, always in one order; locked for a change unless the transaction only reads."""
     query = sa.select(plans).where(plans.c.id.in_(ids)).order_by(plans.c.id)
-    return tx.all(query if tx.only_reads else query.with_for_update())
+    return tx.all_as(PlanRow, query if tx.only_reads else query.with_for_update())
 
 
-def current_plans(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+def current_plans(tx: Transaction, patient_id: int) -> list[PlanRow]:
     """The patient's plans that have not ended."""
-    return tx.all(_CURRENT, {"patient": patient_id})
+    return tx.all_as(PlanRow, _CURRENT, {"patient": patient_id})
 
 
 _CURRENT = sa.select(plans).where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
 
 
-def plans_of(tx: Transaction, patient_id: int) -> Sequence[Row[Any]]:
+def plans_of(tx: Transaction, patient_id: int) -> list[PlanRow]:
     """Every plan the patient has or had, the newest first."""
-    return tx.all(sa.select(plans).where(plans.c.patient_id == patient_id).order_by(plans.c.id.desc()))
+    return tx.all_as(PlanRow, sa.select(plans).where(plans.c.patient_id == patient_id).order_by(plans.c.id.desc()))
 
 
 def has_died(tx: Transaction, patient_id: int) -> bool:
@@ -90,17 +99,17 @@ def who_died(tx: Transaction, patient_ids: Collection[int]) -> set[int]:
     """Of these patients those of whom a plan ended with their death."""
     columns = (plans.c.id, plans.c.patient_id, plans.c.ended_because_sealed)
     ended = sa.select(*columns).where(plans.c.patient_id.in_(patient_ids), plans.c.status == "ended")
-    return {row.patient_id for row in tx.all(ended) if why_ended(tx, row) == "died"}
+    return {row.patient_id for row in tx.all(ended) if why_ended(tx, row.id, row.ended_because_sealed) == "died"}
 
 
 _PADDED = 32
 
 
-def why_ended(tx: Transaction, plan: Row[Any]) -> str | None:
+def why_ended(tx: Transaction, plan_id: int, sealed: bytes | None) -> str | None:
     """Why a plan ended; None where it has not, or its patient was erased."""
-    if plan.ended_because_sealed is None:
+    if sealed is None:
         return None
-    because = tx.open_if_legible(Place("plans", "ended_because_sealed", plan.id), plan.ended_because_sealed)
+    because = tx.open_if_legible(Place("plans", "ended_because_sealed", plan_id), sealed)
     return because.rstrip() or None if because is not None else None
 
 
@@ -123,7 +132,7 @@ def name_in_series(
     else:
         query = query.where(series.c.key.in_(keys))
     named = []
-    for row in tx.all(query.order_by(series.c.id)):
+    for row in tx.all_as(SeriesRow, query.order_by(series.c.id)):
         named.append(row.key)
         if recipient not in row.recipients:
             values = {"recipients": [*row.recipients, recipient], "joined": _joined(row, [recipient], now)}
@@ -131,25 +140,32 @@ def name_in_series(
     return named
 
 
+class PlanToExtend(NamedTuple):
+    """A plan whose appointments are to be laid down further, with its patient's data key."""
+
+    id: int
+    laid_down_until: date
+    key_id: int
+
+
 def plans_to_extend(
     tx: Transaction, until: date, limit: int, after: tuple[date, int] = (date.min, 0)
-) -> Sequence[Row[Any]]:
+) -> list[PlanToExtend]:
     """Current plans whose appointments are on record only up to a day before `until`; the furthest behind first.
 
-    Each with its `laid_down_until` and the id of its patient's data key. `after` is the (`laid_down_until`, id) of the
-    last plan of the page before.
+    `after` is the (`laid_down_until`, id) of the last plan of the page before.
     """
     behind = sa.text("status <> 'ended'")
     query = sa.select(plans.c.id, plans.c.laid_down_until, patients.c.key_id)
     query = query.join(patients, patients.c.id == plans.c.patient_id)
     query = query.where(behind, plans.c.laid_down_until < until)
     query = query.where(sa.tuple_(plans.c.laid_down_until, plans.c.id) > sa.tuple_(*map(sa.literal, after)))
-    return tx.all(query.order_by(plans.c.laid_down_until, plans.c.id).limit(limit))
+    return tx.all_as(PlanToExtend, query.order_by(plans.c.laid_down_until, plans.c.id).limit(limit))
 
 
-def lock_plan(tx: Transaction, plan_id: int) -> Row[Any] | None:
+def lock_plan(tx: Transaction, plan_id: int) -> PlanRow | None:
     """One plan, locked for a change."""
-    return tx.first(_LOCKED, {"plan": plan_id})
+    return tx.first_as(PlanRow, _LOCKED, {"plan": plan_id})
 
 
 _LOCKED = sa.select(plans).where(plans.c.id == sa.bindparam("plan")).with_for_update()
@@ -179,7 +195,7 @@ def add_plan(
 _ADD_PLAN = plans.insert()
 
 
-def change_plan(tx: Transaction, plan: Row[Any], now: datetime, **values: Any) -> None:
+def change_plan(tx: Transaction, plan: PlanRow, now: datetime, **values: Any) -> None:
     """Write a change to a plan, as its next version; `ended_because` is sealed."""
     if "ended_because" in values:
         key = data_key_of_patient(tx, plan.patient_id)
@@ -192,7 +208,7 @@ def seal_document(key: DataKey, plan_id: int, document: str) -> bytes:
     return key.seal(Place("plans", "document_sealed", plan_id), document)
 
 
-def document_of(tx: Transaction, plan: Row[Any]) -> str:
+def document_of(tx: Transaction, plan: PlanRow) -> str:
     """The plan document as it was accepted, canonical JSON."""
     return tx.open(Place("plans", "document_sealed", plan.id), plan.document_sealed)
 
@@ -242,7 +258,7 @@ def keep_session(tx: Transaction, site_id: int, key: str, now: datetime) -> int:
     return int(found)
 
 
-def _joined(row: Row[Any], names: Iterable[str], now: datetime) -> dict[str, str] | None:
+def _joined(row: SeriesRow, names: Iterable[str], now: datetime) -> dict[str, str] | None:
     """Since when each recipient of a series is named in it, where that was not from its beginning."""
     return {**(row.joined or {}), **{name: now.isoformat() for name in names}} or None
 
@@ -263,7 +279,7 @@ def keep_series(
     The latter are cancelled; their visits stay as they are until `lay_down` is told of them all. `kept` are recipients
     of whom the plan's document never spoke: who was added here stays.
     """
-    rows = {row.key: row for row in tx.all(_SERIES_OF, {"plan": plan_id})}
+    rows = {row.key: row for row in tx.all_as(SeriesRow, _SERIES_OF, {"plan": plan_id})}
     ids: dict[str, int] = {}
     added: list[dict[str, Any]] = []
     for one in agreed:
@@ -287,13 +303,13 @@ def keep_series(
         sealed: dict[str, bytes | None] = {}
         for column, text in (("place_sealed", one.place), ("with_sealed", one.with_)):
             place = Place("series", column, series_id)
-            known = row._mapping[column] if row else None
+            known = getattr(row, column) if row else None
             if (key.open(place, known) if known else None) != text:
                 sealed[column] = key.seal(place, text) if text else None
         if row is None:
             names = {"id": series_id, "plan_id": plan_id, "key": one.key}
             added.append({"place_sealed": None, "with_sealed": None, "joined": None, **sealed, **names, **values})
-        elif sealed or any(row._mapping[name] != value for name, value in values.items()):
+        elif sealed or any(getattr(row, name) != value for name, value in values.items()):
             tx.run(series.update().where(series.c.id == series_id).values(**values, **sealed))
     tx.run_many(_ADD_SERIES, added)
     for row in rows.values():
@@ -373,7 +389,7 @@ def lay_down(tx: Transaction, occurrences: Mapping[int, Iterable[Occurrence]], n
     tx.run_many(_CALL_OFF_APPOINTMENT, gone)
 
 
-def _keep_past(tx: Transaction, row: Any, series_id: int, names: set[Any]) -> None:
+def _keep_past(tx: Transaction, row: AppointmentRow, series_id: int, names: set[Name]) -> None:
     """Name a one-off that passed by its day, since its name is another visit's now."""
     past = (row.wall[:10], *(f"once.{count}" for count in range(2, 1000)))
     free = next(one for one in past if (series_id, one) not in names)
@@ -381,11 +397,11 @@ def _keep_past(tx: Transaction, row: Any, series_id: int, names: set[Any]) -> No
     tx.run_many(_NAME_APPOINTMENT, [{"row": row.id, "series": series_id, "name": free}])
 
 
-def _is_later_day(row: Any, occurrence: Occurrence, starts_at: datetime, now: datetime) -> bool:
+def _is_later_day(row: AppointmentRow, occurrence: Occurrence, starts_at: datetime, now: datetime) -> bool:
     return starts_at > now and occurrence.wall.date().isoformat() > row.wall[:10]
 
 
-def _standing(row: Any, occurrence: Occurrence) -> dict[str, Any]:
+def _standing(row: AppointmentRow, occurrence: Occurrence) -> dict[str, Any]:
     """How a visit is once the plan says `occurrence` of it: what staff changed stays, unless it names this date."""
     wall, status = occurrence.wall.isoformat(timespec="seconds"), occurrence.status
     called_off = row.status != row.agreed_status
@@ -394,7 +410,7 @@ def _standing(row: Any, occurrence: Occurrence) -> dict[str, Any]:
     return {"wall": row.wall, "status": row.status if called_off and status != "cancelled" else status}
 
 
-def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence], now: datetime) -> None:
+def _rename(tx: Transaction, rows: dict[Name, AppointmentRow], said: Mapping[Name, Occurrence], now: datetime) -> None:
     """Give visits that have another name in the plan now that name, in the table and in `rows`, name → row.
 
     A visit's row keeps its texts, answers and tasks. A row that the plan had called off under that name before takes
@@ -460,7 +476,7 @@ def _rename(tx: Transaction, rows: dict[Any, Any], said: Mapping[Any, Occurrence
     rows.update({name: by_id[row_id] for row_id, name in new_names.items()})
 
 
-def _known_instants(tx: Transaction, rows: Collection[Any]) -> dict[int, datetime | None]:
+def _known_instants(tx: Transaction, rows: Collection[AppointmentRow]) -> dict[int, datetime | None]:
     """When the readers of these visits think that each is: as a notice that went says, else as it was entered."""
     said = {row.id: (row.known_wall, row.known_status) for row in rows}
     for one in tx.all(_TOLD_OF, {"ids": list(said)}):
@@ -494,7 +510,7 @@ _KEPT = (
     appointments.c.known_status,
     appointments.c.entered_at,
 )
-_APPOINTMENTS_OF = Prepared(sa.select(*_KEPT).where(among(appointments.c.series_id)))
+_APPOINTMENTS_OF = PreparedSelect(AppointmentRow, sa.select(appointments).where(among(appointments.c.series_id)))
 _ADD_APPOINTMENTS = PreparedInsert(*_KEPT, appointments.c.version, appointments.c.written_at)
 _ONE_APPOINTMENT = appointments.update().where(appointments.c.id == sa.bindparam("row"))
 _CHANGE_APPOINTMENT = _ONE_APPOINTMENT.values(
@@ -526,8 +542,43 @@ _CALL_OFF_APPOINTMENT = _ONE_APPOINTMENT.values(
 )
 
 
+class AppointmentOfPatient(NamedTuple):
+    """An appointment with the names its plan knows it by, and whose it is."""
+
+    id: int
+    series_id: int
+    recurrence_id: str
+    wall: str
+    zone: str
+    starts_at: datetime
+    status: str
+    agreed_wall: str
+    agreed_status: str
+    known_wall: str
+    known_status: str
+    entered_at: datetime
+    attendance: str | None
+    marked_at: datetime | None
+    version: int
+    written_at: datetime
+    series_key: str
+    kind: str
+    how: str
+    recipients: list[str]
+    plan_id: int
+    plan_ref: str
+    plan_status: str
+    discharged_on: date
+    patient_id: int
+    patient_ref: str
+
+
 def _known(
-    tx: Transaction, row: Row[Any], becomes: Mapping[str, Any], starts_at: datetime, now: datetime
+    tx: Transaction,
+    row: AppointmentRow | AppointmentOfPatient,
+    becomes: Mapping[str, Any],
+    starts_at: datetime,
+    now: datetime,
 ) -> dict[str, Any]:
     """What its readers know of a visit once it is changed: what they knew, where the change is news
     (docs/design.md#notices).
@@ -564,7 +615,7 @@ def spoken_of_ahead(tx: Transaction, series_id: int, now: datetime) -> bool:
 
 def of_session(
     tx: Transaction, site_id: int, key: str, on: date, statuses: Collection[str] = OPEN, *, patient: int | None = None
-) -> Sequence[Row[Any]]:
+) -> list[AppointmentOfPatient]:
     """The appointments of a session on a date of the place's wall clock that are still on, each with its patient.
 
     Of one `patient` where one is given.
@@ -574,7 +625,7 @@ def of_session(
     query = query.where(appointments.c.status.in_(statuses), _on() == on.isoformat())
     if patient is not None:
         query = query.where(plans.c.patient_id == patient)
-    return tx.all(query.order_by(appointments.c.id))
+    return tx.all_as(AppointmentOfPatient, query.order_by(appointments.c.id))
 
 
 def _of_patients() -> sa.Select[Any]:
@@ -599,9 +650,9 @@ def _of_patients() -> sa.Select[Any]:
     )
 
 
-def appointments_by_id(tx: Transaction, ids: Collection[int]) -> Sequence[Row[Any]]:
+def appointments_by_id(tx: Transaction, ids: Collection[int]) -> list[AppointmentOfPatient]:
     """These appointments, each with its patient and the names its plan knows it by."""
-    return tx.all(_of_patients().where(appointments.c.id.in_(ids)).order_by(appointments.c.id))
+    return tx.all_as(AppointmentOfPatient, _of_patients().where(appointments.c.id.in_(ids)).order_by(appointments.c.id))
 
 
 def plan_of_appointment(tx: Transaction, appointment_id: int) -> int | None:
@@ -611,34 +662,34 @@ def plan_of_appointment(tx: Transaction, appointment_id: int) -> int | None:
     return int(found) if found is not None else None
 
 
-def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date | None) -> Sequence[Row[Any]]:
+def appointments_named(tx: Transaction, plan_id: int, series_key: str, on: date | None) -> list[AppointmentOfPatient]:
     """The appointments of one series of a plan that stand on that date, or that were first written down for it.
 
     Those that stand on it come first. A one-off is found without a date.
     """
     mine = (series.c.plan_id == plan_id, series.c.key == series_key)
     if on is None:
-        return tx.all(_of_patients().where(*mine, appointments.c.recurrence_id == "once"))
+        return tx.all_as(AppointmentOfPatient, _of_patients().where(*mine, appointments.c.recurrence_id == "once"))
     there = _on() == on.isoformat()
     query = _of_patients().where(*mine, sa.or_(there, appointments.c.recurrence_id == on.isoformat()))
-    return tx.all(query.order_by(sa.case((there, 0), else_=1), appointments.c.id))
+    return tx.all_as(AppointmentOfPatient, query.order_by(sa.case((there, 0), else_=1), appointments.c.id))
 
 
-def marked_visits(tx: Transaction, patient_id: int, since: datetime) -> Sequence[Row[Any]]:
+def marked_visits(tx: Transaction, patient_id: int, since: datetime) -> list[AppointmentOfPatient]:
     """The patient's visits since then of which someone said who came, oldest first."""
     query = _of_patients().where(plans.c.patient_id == patient_id, appointments.c.starts_at >= since)
     query = query.where(appointments.c.attendance.is_not(None))
-    return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id))
+    return tx.all_as(AppointmentOfPatient, query.order_by(appointments.c.starts_at, appointments.c.id))
 
 
-def next_visits(tx: Transaction, patient_id: int, now: datetime, limit: int) -> Sequence[Row[Any]]:
+def next_visits(tx: Transaction, patient_id: int, now: datetime, limit: int) -> list[AppointmentOfPatient]:
     """The patient's next visits that are on, of every current plan."""
     query = (
         _of_patients()
         .where(plans.c.patient_id == patient_id, plans.c.status != "ended", appointments.c.starts_at > now)
         .where(appointments.c.status.in_(OPEN))
     )
-    return tx.all(query.order_by(appointments.c.starts_at, appointments.c.id).limit(limit))
+    return tx.all_as(AppointmentOfPatient, query.order_by(appointments.c.starts_at, appointments.c.id).limit(limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -669,7 +720,7 @@ def session_changes(tx: Transaction, site_id: int, key: str, *, patient: int | N
     if patient is not None:
         query = query.where(audit.c.patient_id == patient)
     found = []
-    for row in tx.all(query):
+    for row in tx.all_as(AuditRow, query):
         with suppress(LookupError, Unreadable):
             before, after = noted(tx, row)
             assert before is not None
@@ -678,7 +729,7 @@ def session_changes(tx: Transaction, site_id: int, key: str, *, patient: int | N
     return found
 
 
-def change_appointment(tx: Transaction, row: Row[Any], now: datetime, **values: Any) -> None:
+def change_appointment(tx: Transaction, row: AppointmentOfPatient, now: datetime, **values: Any) -> None:
     """Write a change that was made here, not in the plan: its next version.
 
     With `known_wall` and `known_status` it says itself what the visit's readers know of it; else they know what they
@@ -729,7 +780,7 @@ def perhaps_changed(tx: Transaction, patient_id: int, closures: Collection[date]
     on = sorted(day.isoformat() for day in closures)
     values = {"patient": patient_id, "since": now - timedelta(days=8), "closed": on}
     found = []
-    for row in tx.all(_PERHAPS_CHANGED, values):
+    for row in tx.all_as(ChangedVisitRow, _PERHAPS_CHANGED, values):
         known_wall = datetime.fromisoformat(row.known_wall)
         found.append(
             Changed(
@@ -785,7 +836,7 @@ def visit_rows(*more: sa.Column[Any]) -> sa.Select[Any]:
     )
 
 
-def visit_of(row: Any, *, first: bool) -> Visit:
+def visit_of(row: VisitRow | ChangedVisitRow | TextVisitRow, *, first: bool) -> Visit:
     """A row of `visit_rows` as the planner sees it."""
     return Visit(
         id=row.id,
@@ -847,21 +898,30 @@ def visits_between(tx: Transaction, patient_id: int, since: datetime, until: dat
 
 
 _CLINICAL = [kind.value for kind in Kind if kind.is_clinical]
-_FIRST_OF_PLANS = Prepared(
+
+
+class _FirstOfPlan(NamedTuple):
+    id: int
+    first: datetime
+
+
+_FIRST_OF_PLANS = PreparedSelect(
+    _FirstOfPlan,
     sa.select(plans.c.id, sa.func.min(appointments.c.starts_at, type_=appointments.c.starts_at.type).label("first"))
     .join(series, series.c.plan_id == plans.c.id)
     .join(appointments, appointments.c.series_id == series.c.id)
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
     .where(appointments.c.status != "cancelled", is_one_of(series.c.kind, _CLINICAL))
-    .group_by(plans.c.id)
+    .group_by(plans.c.id),
 )
-_VISITS_BETWEEN = Prepared(
+_VISITS_BETWEEN = PreparedSelect(
+    VisitRow,
     visit_rows()
     .where(plans.c.patient_id == sa.bindparam("patient"), plans.c.status != "ended")
     .where(appointments.c.starts_at >= sa.bindparam("since"), appointments.c.starts_at < sa.bindparam("until"))
     .where(appointments.c.starts_at > appointments.c.written_at)
     .where(is_one_of(appointments.c.status, OPEN))
-    .order_by(appointments.c.starts_at, appointments.c.id)
+    .order_by(appointments.c.starts_at, appointments.c.id),
 )
 
 
@@ -878,14 +938,36 @@ def visits_by_id(tx: Transaction, ids: Collection[int]) -> dict[int, NamedVisit]
     """These visits, by row id."""
     return {
         row.id: NamedVisit(visit_of(row, first=False), row.series_key, row.recurrence_id)
-        for row in tx.all(visit_rows().where(appointments.c.id.in_(ids)))
+        for row in tx.all_as(VisitRow, visit_rows().where(appointments.c.id.in_(ids)))
     }
 
 
-def series_of(tx: Transaction, plan_id: int) -> Sequence[Row[Any]]:
+class SeriesOfPlan(NamedTuple):
+    """A series with the key of the session that it shares with other patients' plans."""
+
+    id: int
+    plan_id: int
+    key: str
+    kind: str
+    starts: str
+    zone: str
+    repeats: str | None
+    minutes: int | None
+    how: str
+    place_sealed: bytes | None
+    with_sealed: bytes | None
+    session_id: int | None
+    recipients: list[str]
+    joined: dict[str, str] | None
+    leads: list[str] | None
+    status: str
+    session: str | None
+
+
+def series_of(tx: Transaction, plan_id: int) -> list[SeriesOfPlan]:
     """The series of a plan in the order in which they begin, with the key of the session that each shares."""
     query = sa.select(series, sessions.c.key.label("session")).outerjoin(sessions, sessions.c.id == series.c.session_id)
-    return tx.all(query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
+    return tx.all_as(SeriesOfPlan, query.where(series.c.plan_id == plan_id).order_by(series.c.starts, series.c.id))
 
 
 def appointments_at(tx: Transaction, sites: Collection[int], appointment_ids: Collection[int]) -> list[int]:

@@ -5,10 +5,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import (
     IN_THE_QUEUE,
@@ -25,8 +24,9 @@ from reminders.lifecycle import (
 from reminders.planner import Candidate, Gone, QuietHours, Reader, Told
 from reminders.plans import Category
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared, PreparedInsert, among
+from reminders.store.database.fast_path import Prepared, PreparedInsert, PreparedSelect, among
 from reminders.store.database.ids import new_id
+from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     appointments,
     attempts,
@@ -41,6 +41,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.database.sealing import DataKey, Place, Unreadable
+from reminders.store.records import ClaimedReaderRow, ClaimedRow, ConsentRow, NumberRow, TextRow
 
 AT_ONCE = 5_000  # ids in one statement; both databases have a limit
 
@@ -70,8 +71,8 @@ def reader_of(
     texting: tuple[str | None, str | None],
     site_quiet: tuple[str, str],
     number_id: int,
-    number: Any,
-    consent: Any,
+    number: NumberRow | ClaimedRow,
+    consent: ConsentRow | ClaimedReaderRow | None,
     today: date,
 ) -> Reader:
     """A recipient as the planner sees one, from the rows.
@@ -84,7 +85,7 @@ def reader_of(
         and consent.said == "yes"
         and consent.number_id == number_id
         and (consent.expires_on is None or consent.expires_on >= today)
-        and (role != "self" or consent.warned_of_risk)
+        and (role != "self" or bool(consent.warned_of_risk))
     )
     return Reader(
         id=recipient_id,
@@ -92,7 +93,7 @@ def reader_of(
         zone=zone,
         quiet=_quiet_hours(site_quiet, texting),
         consented=consented,
-        categories=_categories(tuple(consent.categories)) if consent is not None else frozenset(),
+        categories=_categories(tuple(consent.categories or ())) if consent is not None else frozenset(),
         opted_out=number.opted_out_at is not None,
         number_bad=number.bad_since is not None or number.wrong_since is not None,
         verified=number.verified_at is not None,
@@ -183,7 +184,26 @@ def reconcile(
     return changes
 
 
-def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, Any]:
+class _Reminder(NamedTuple):
+    id: int
+    key: str
+    attempts: int
+    state: str
+    reason: str | None
+    site_id: int
+    sender_id: int
+    number_id: int
+    plan_id: int | None
+    opens_at: datetime
+    closes_at: datetime
+
+
+class _Item(NamedTuple):
+    text_id: int
+    appointment_id: int
+
+
+def _reminders_from(tx: Transaction, recipient_id: int, since: date) -> dict[str, _Reminder]:
     """A digest stands on its week's Monday, and its week is planned until Sunday."""
     since -= timedelta(days=7)
     return {row.key: row for row in tx.rows(_REMINDERS_FROM, {"recipient": recipient_id, "since": since})}
@@ -218,7 +238,8 @@ _NEW = (
 )
 _ADD_TEXTS = PreparedInsert(*(texts.c[name] for name in _NEW))
 _ADD_ITEMS = PreparedInsert(text_items.c.text_id, text_items.c.appointment_id)
-_REMINDERS_FROM = Prepared(
+_REMINDERS_FROM = PreparedSelect(
+    _Reminder,
     sa.select(
         texts.c.id,
         texts.c.key,
@@ -235,12 +256,14 @@ _REMINDERS_FROM = Prepared(
         texts.c.recipient_id == sa.bindparam("recipient"),
         texts.c["class"] == "reminder",
         texts.c.day >= sa.bindparam("since"),
-    )
+    ),
 )
-_ITEMS_OF = Prepared(sa.select(text_items.c.text_id, text_items.c.appointment_id).where(among(text_items.c.text_id)))
+_ITEMS_OF = PreparedSelect(
+    _Item, sa.select(text_items.c.text_id, text_items.c.appointment_id).where(among(text_items.c.text_id))
+)
 
 
-def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
+def _may_change(row: _Reminder, candidate: Candidate, now: datetime) -> bool:
     if row.attempts:
         return False
     if row.state == State.EXPIRED or (row.state == State.SUPPRESSED and row.closes_at <= now):
@@ -249,7 +272,7 @@ def _may_change(row: Any, candidate: Candidate, now: datetime) -> bool:
     return row.state in UNTRIED
 
 
-def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> bool:
+def _only_time_passed(row: _Reminder, wanted: Mapping[str, Any], now: datetime) -> bool:
     """Whether the text would go no more only because its window has shut, or is about to.
 
     One that was to go expires then, and a person is told; one that was not keeps the reason that was true.
@@ -265,7 +288,7 @@ def _only_time_passed(row: Any, wanted: Mapping[str, Any], now: datetime) -> boo
 
 
 def _change(
-    tx: Transaction, row: Any, wanted: dict[str, Any], *, had: set[int], about: list[int], changes: Changes
+    tx: Transaction, row: _Reminder, wanted: dict[str, Any], *, had: set[int], about: list[int], changes: Changes
 ) -> None:
     goes, went = wanted["state"] == State.SCHEDULED, row.state == State.SCHEDULED
     compared = [name for name in wanted if name != "due_at"]
@@ -285,7 +308,7 @@ def _change(
     changes.retracted += went and not goes
 
 
-def _move(tx: Transaction, row: Any, target: State, **values: Any) -> bool:
+def _move(tx: Transaction, row: _Reminder, target: State, **values: Any) -> bool:
     """Move a text without attempts if it still is where we saw it; whether it did.
 
     No claim can come in between, the number is locked; but the settle job may have let it expire.
@@ -303,11 +326,30 @@ def _untried_to(target: State, names: tuple[str, ...]) -> Prepared:
     return Prepared(move(target, only=untried_sources(target)).where(seen).values(to))
 
 
-GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
+class GoneRow(NamedTuple):
+    """A reminder that has gone, or may have, and to which number."""
+
+    number_id: int
+    id: int
+    recipient_id: int
+    key: str
+    state: str
+    at: datetime
+
+
+class _GoneElsewhere(NamedTuple):
+    id: int
+    recipient_id: int
+    key: str
+    at: datetime
+
+
+GONE = PreparedSelect(  # reminders to the numbers bound as `ids`, `since` then
+    GoneRow,
     sa.select(
         attempts.c.number_id,
         texts.c.id,
-        texts.c.recipient_id,
+        never_null(texts.c.recipient_id),
         texts.c.key,
         texts.c.state,
         sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
@@ -319,14 +361,15 @@ GONE = Prepared(  # reminders to the numbers bound as `ids`, `since` then
         texts.c["class"] == "reminder",
     )
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
-    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key, texts.c.state)
+    .group_by(attempts.c.number_id, texts.c.id, texts.c.recipient_id, texts.c.key, texts.c.state),
 )
 
 
-_GONE_ELSEWHERE = Prepared(
+_GONE_ELSEWHERE = PreparedSelect(
+    _GoneElsewhere,
     sa.select(
         texts.c.id,
-        texts.c.recipient_id,
+        never_null(texts.c.recipient_id),
         texts.c.key,
         sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type).label("at"),
     )
@@ -339,7 +382,7 @@ _GONE_ELSEWHERE = Prepared(
         attempts.c.number_id != recipients.c.number_id,
         attempts.c.started_at >= sa.bindparam("since", type_=attempts.c.started_at.type),
     )
-    .group_by(texts.c.id, texts.c.recipient_id, texts.c.key)
+    .group_by(texts.c.id, texts.c.recipient_id, texts.c.key),
 )
 
 
@@ -348,7 +391,7 @@ def gone(tx: Transaction, number_ids: Collection[int], since: datetime) -> dict[
     return gone_in(tx, tx.rows(GONE, {"ids": number_ids, "since": since}))
 
 
-def gone_in(tx: Transaction, rows: Sequence[Any]) -> dict[int, list[tuple[int, Gone]]]:
+def gone_in(tx: Transaction, rows: Sequence[GoneRow]) -> dict[int, list[tuple[int, Gone]]]:
     """The same of rows that `GONE` gave."""
     if not rows:
         return {}
@@ -388,11 +431,22 @@ _WENT_AT = (
     .where(sa.or_(attempts.c.answer.is_(None), attempts.c.answer != "refused"))
     .scalar_subquery()
 )
-_TOLD = Prepared(
+
+
+class _Told(NamedTuple):
+    recipient_id: int
+    appointment_id: int
+    tells: str
+    due_at: datetime
+    went_at: datetime | None
+
+
+_TOLD = PreparedSelect(
+    _Told,
     sa.select(
-        texts.c.recipient_id,
+        never_null(texts.c.recipient_id),
         text_items.c.appointment_id,
-        text_items.c.tells,
+        never_null(text_items.c.tells),
         texts.c.due_at,
         _WENT_AT.label("went_at"),
     )
@@ -402,7 +456,7 @@ _TOLD = Prepared(
     .where(
         texts.c.opens_at >= sa.bindparam("since", type_=texts.c.opens_at.type),
         sa.or_(texts.c.state == State.SCHEDULED.value, _WENT_AT.is_not(None)),
-    )
+    ),
 )
 
 
@@ -518,17 +572,26 @@ def reminders_due(tx: Transaction, number_id: int, since: datetime) -> list[date
     return [row.due_at for row in tx.all(query.where(texts.c.due_at >= since))]
 
 
-def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Notices of running plans that expired in the last days, or lost their number; one row a visit they speak of.
+class Untold(NamedTuple):
+    """A notice that did not go, and one of the visits that it speaks of."""
 
-    text_id, opens_at, closes_at, recipient_id, number_id, patient_id, appointment_id.
-    """
+    text_id: int
+    opens_at: datetime
+    closes_at: datetime
+    recipient_id: int
+    number_id: int
+    patient_id: int
+    appointment_id: int
+
+
+def untold(tx: Transaction, now: datetime) -> list[Untold]:
+    """Notices of running plans that expired in the last days, or lost their number; one row a visit they speak of."""
     query = (
         sa.select(
             texts.c.id.label("text_id"),
             texts.c.opens_at,
             texts.c.closes_at,
-            texts.c.recipient_id,
+            never_null(texts.c.recipient_id),
             texts.c.number_id,
             recipients.c.patient_id,
             text_items.c.appointment_id,
@@ -544,7 +607,7 @@ def untold(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
         .where(texts.c.closes_at > now - timedelta(days=2))
         .order_by(texts.c.id, text_items.c.appointment_id)
     )
-    return tx.all(query)
+    return tx.all_as(Untold, query)
 
 
 def revive(tx: Transaction, text_id: int, to: "Addressee", window: Window, **values: Any) -> bool:
@@ -564,7 +627,23 @@ def set_aside(tx: Transaction, text_id: int, reason: str) -> bool:
     return was_waiting
 
 
-def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
+class NoticeOfVisit(NamedTuple):
+    """A notice with what it says of one visit; None in `tells` for what no notice of the planner says."""
+
+    id: int
+    number_id: int
+    key: str
+    state: str
+    reason: str | None
+    closes_at: datetime
+    attempts: int
+    wording: str | None
+    appointment_id: int
+    tells: str | None
+    was: str | None
+
+
+def take_back(tx: Transaction, rows: Sequence[TextRow] | Sequence[NoticeOfVisit]) -> int:
     """Take back texts that never had an attempt; how many of them were to go. The caller holds the number's lock."""
     if not rows:
         return 0
@@ -573,9 +652,9 @@ def take_back(tx: Transaction, rows: Sequence[Row[Any]]) -> int:
     return sum(row.state == State.SCHEDULED for row in rows)
 
 
-def unplanned_of(tx: Transaction, recipient_id: int, class_: str) -> Sequence[Row[Any]]:
+def unplanned_of(tx: Transaction, recipient_id: int, class_: str) -> list[TextRow]:
     """A reader's texts of that class that no lead asked for, oldest first."""
-    return tx.all(_UNPLANNED_OF, {"recipient": recipient_id, "class": class_})
+    return tx.all_as(TextRow, _UNPLANNED_OF, {"recipient": recipient_id, "class": class_})
 
 
 _UNPLANNED_OF = (
@@ -585,17 +664,20 @@ _UNPLANNED_OF = (
 )
 
 
-def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
+def notices_of(tx: Transaction, recipient_id: int, appointment_ids: Collection[int]) -> dict[int, list[NoticeOfVisit]]:
     """Visit → the notices of it that a reader was to get, oldest first."""
     query = (
-        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, text_items.c.was)
+        sa.select(
+            *(texts.c.id, texts.c.number_id, texts.c.key, texts.c.state, texts.c.reason, texts.c.closes_at),
+            *(texts.c.attempts, texts.c.wording, text_items.c.appointment_id, text_items.c.tells, text_items.c.was),
+        )
         .join(text_items, text_items.c.text_id == texts.c.id)
         .where(texts.c.recipient_id == recipient_id, texts.c["class"] == "notice")
         .where(text_items.c.appointment_id.in_(appointment_ids))
         .order_by(texts.c.id)
     )
-    found: dict[int, list[Row[Any]]] = {}
-    for row in tx.all(query):
+    found: dict[int, list[NoticeOfVisit]] = {}
+    for row in tx.all_as(NoticeOfVisit, query):
         found.setdefault(row.appointment_id, []).append(row)
     return found
 
@@ -662,20 +744,40 @@ def retract_all(tx: Transaction, recipient_ids: Collection[int]) -> int:
     return tx.run(give_up(State.CANCELLED).where(texts.c.recipient_id.in_(recipient_ids)))
 
 
-def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> Sequence[Row[Any]]:
-    """Reminders and notices that speak of these visits, oldest first, each with when it was last tried (`tried_at`)."""
+class TextOfVisit(NamedTuple):
+    """A reminder or notice that speaks of a visit: what a notice tells of it, and when it was last tried."""
+
+    id: int
+    recipient_id: int | None
+    state: str
+    reason: str | None
+    held: str | None
+    due_at: datetime
+    closes_at: datetime
+    wording: str | None
+    appointment_id: int
+    tells: str | None
+    tried_at: datetime | None
+
+
+def about_visits(tx: Transaction, appointment_ids: Collection[int]) -> list[TextOfVisit]:
+    """Reminders and notices that speak of these visits, oldest first."""
     tried_at = (
         sa.select(sa.func.max(attempts.c.started_at, type_=attempts.c.started_at.type))
         .where(attempts.c.text_id == texts.c.id)
         .scalar_subquery()
     )
     query = (
-        sa.select(texts, text_items.c.appointment_id, text_items.c.tells, tried_at.label("tried_at"))
+        sa.select(
+            *(texts.c.id, texts.c.recipient_id, texts.c.state, texts.c.reason, texts.c.held, texts.c.due_at),
+            *(texts.c.closes_at, texts.c.wording, text_items.c.appointment_id, text_items.c.tells),
+            tried_at.label("tried_at"),
+        )
         .join(text_items, text_items.c.text_id == texts.c.id)
         .where(text_items.c.appointment_id.in_(appointment_ids), texts.c["class"].in_(("reminder", "notice")))
         .order_by(texts.c.id)
     )
-    return tx.all(query)
+    return tx.all_as(TextOfVisit, query)
 
 
 # What people see. One query for web, CLI and API, so that all show the same.

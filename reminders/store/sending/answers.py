@@ -4,13 +4,13 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from reminders.lifecycle import ON_THE_WIRE, RANK, State
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared, among, given
+from reminders.store.database.fast_path import Prepared, PreparedSelect, among, given
 from reminders.store.database.schema import Instant, attempts, is_one_of, texts
 from reminders.store.planning.texts import move
 from reminders.store.sending.claims import Started
@@ -138,7 +138,14 @@ _UNKNOWN = Prepared(
     .where(attempts.c.id == _SAID_NOTHING.c.attempt, attempts.c.sid.is_(None), attempts.c.answer.is_(None))
     .values(answer="unknown", answered_at=_NOW, what=_SAID_NOTHING.c.what, look_at=_SAID_NOTHING.c.look_at)
 )
-_WITH_SIDS = Prepared(sa.select(attempts.c.sid, attempts.c.id).where(among(attempts.c.sid, "sids")))
+
+
+class _WithSid(NamedTuple):
+    sid: str | None
+    id: int
+
+
+_WITH_SIDS = PreparedSelect(_WithSid, sa.select(attempts.c.sid, attempts.c.id).where(among(attempts.c.sid, "sids")))
 
 
 def _sids_of_others(tx: Transaction, answers: Sequence[Answered]) -> set[int]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -19,7 +19,7 @@ from reminders.planner import Due, Gone, Reader, Unplanned, Visit, sort_of
 from reminders.plans import Lead, to_wall
 from reminders.store import tasks
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared, PreparedInsert, among, words
+from reminders.store.database.fast_path import Prepared, PreparedInsert, PreparedSelect, among, words
 from reminders.store.database.ids import new_id, new_ref
 from reminders.store.database.schema import (
     READY,
@@ -39,6 +39,7 @@ from reminders.store.database.sealing import DataKey, Place, Unreadable
 from reminders.store.people import phone_of
 from reminders.store.planning.plans import visit_of, visit_rows
 from reminders.store.planning.texts import GONE, give_up, gone_in, move, reader_of
+from reminders.store.records import ClaimedReaderRow, ClaimedRow, TextVisitRow
 
 USEFUL = timedelta(seconds=1)  # less is no time to hand a text over
 IN_DANGER = ("crisis", "overdose")  # answers of which a person is told when they do not arrive
@@ -130,27 +131,42 @@ _CLAIMABLE = (
     .where(texts.c.closes_at > sa.bindparam("useful_at", type_=texts.c.closes_at.type))
     .with_for_update(skip_locked=True, of=[texts, numbers])
 )
-_READY_ONES = Prepared(
+_READY_ONES = PreparedSelect(
+    ClaimedRow,
     _CLAIMABLE.where(sa.text(READY), texts.c.sender_id == sa.bindparam("sender"))
     .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
     .order_by(texts.c.closes_at)  # and by nothing else: thousands may close at the same time, and would be sorted
-    .limit(sa.bindparam("at_most", type_=sa.Integer()))
+    .limit(sa.bindparam("at_most", type_=sa.Integer())),
 )
-_THESE_ONES = Prepared(
+_THESE_ONES = PreparedSelect(
+    ClaimedRow,
     _CLAIMABLE.where(
         among(texts.c.id),
         texts.c.state == State.SCHEDULED.value,
         texts.c.held.is_(None),
         texts.c.due_at <= _NOW,
-    )
+    ),
 )
+
+
+class _Site(NamedTuple):
+    """The site of a text to a number that is no one's."""
+
+    id: int
+    alias: str
+    site_phone: str
+    line24: str
+    site_zone: str
+    closures: tuple[str, ...]
+    quiet_from: str
+    quiet_to: str
 
 
 # What a row raises whose values are none of ours: a zone that tzdata dropped, a kind of a later version, a damaged day.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 
-def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[Claimed], list[int]]:
+def _claimed(tx: Transaction, rows: Sequence[ClaimedRow], now: datetime) -> tuple[list[Claimed], list[int]]:
     if not rows:
         return [], []
     readers, items, sent = tx.rows_of_each(
@@ -160,7 +176,7 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
     )
     people = {person.id: person for person in readers}
     tx.keep_data_keys({person.key_id: person.wrapped for person in people.values()})
-    of_text: dict[int, list[Any]] = {}
+    of_text: dict[int, list[TextVisitRow]] = {}
     for item in items:
         of_text.setdefault(item.text_id, []).append(item)
     gone_to = gone_in(tx, sent)
@@ -172,10 +188,12 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
         )
     claimed, unreadable = [], []
     for row in rows:
-        person = people[row.recipient_id] if row.recipient_id is not None else nobodys[row.site_id]
+        person = people[row.recipient_id] if row.recipient_id is not None else None
+        site = person or nobodys[row.site_id]
         about = of_text.get(row.id, ())
         try:  # one that cannot be read costs no other text its turn
-            claimed.append(_one_claimed(tx, row, person, about, gone_to, in_danger=in_danger, now=now))
+            one = _one_claimed(tx, row, about, gone_to, person=person, site=site, in_danger=in_danger, now=now)
+            claimed.append(one)
         except (Unreadable, *MALFORMED):
             unreadable.append(row.id)
     return claimed, unreadable
@@ -183,23 +201,23 @@ def _claimed(tx: Transaction, rows: Sequence[Any], now: datetime) -> tuple[list[
 
 def _one_claimed(
     tx: Transaction,
-    row: Any,
-    person: Any,
-    items: Sequence[Any],
+    row: ClaimedRow,
+    items: Sequence[TextVisitRow],
     gone_to: Mapping[int, Sequence[tuple[int, Gone]]],
     *,
+    person: ClaimedReaderRow | None,
+    site: _Site | ClaimedReaderRow,
     in_danger: tuple[set[int], set[int]],
     now: datetime,
 ) -> Claimed:
     """A text from its rows; `in_danger` are the numbers and the patients whose texts wait. Raises as `MALFORMED`."""
     phone = phone_of(tx, row.number_id, row.phone_sealed)
-    to_somebody = row.recipient_id is not None
-    data_key = tx.data_key(person.key_id) if to_somebody else None
+    data_key = tx.data_key(person.key_id) if person else None
     typed = tx.open(Place("texts", "body_sealed", row.id), row.body_sealed) if row.body_sealed else None
-    reader = _reader(row, person, now) if to_somebody else None
-    about = tuple(visit for names, visit in _visits(items) if not to_somebody or person.key in names)
+    reader = _reader(row, person, now) if person else None
+    about = tuple(visit for names, visit in _visits(items) if not person or person.key in names)
     tells, was = _said(items)
-    danger = row.number_id in in_danger[0] or (to_somebody and person.patient_id in in_danger[1])
+    danger = row.number_id in in_danger[0] or (person is not None and person.patient_id in in_danger[1])
     return Claimed(
         text=row.id,
         class_=row.class_,
@@ -217,7 +235,7 @@ def _one_claimed(
         wording=row.wording,
         typed=typed,
         was=was,
-        per_week=person.per_week if to_somebody else None,
+        per_week=person.per_week if person else None,
         held=danger and row.released_at is None and row.class_ not in {"answer", "staff"},
         attempts=row.attempts,
         closes_at=row.closes_at,
@@ -226,15 +244,15 @@ def _one_claimed(
         sender_id=row.sender_id,
         sender=row.address,
         sender_rested=row.stops > 0,
-        consent_id=person.consent_id if to_somebody else None,
-        closures=_dates(person.closures),
-        alias=person.alias,
-        site_phone=person.site_phone,
-        line24=person.line24,
-        language=row.language or (person.language if to_somebody else languages.DEFAULT),
-        reader_zone=person.zone if to_somebody else person.site_zone,
+        consent_id=person.consent_id if person else None,
+        closures=_dates(site.closures),
+        alias=site.alias,
+        site_phone=site.site_phone,
+        line24=site.line24,
+        language=row.language or (person.language if person else languages.DEFAULT),
+        reader_zone=person.zone if person else site.site_zone,
         site_id=row.site_id,
-        patient_id=person.patient_id if to_somebody else None,
+        patient_id=person.patient_id if person else None,
         data_key=data_key,
     )
 
@@ -244,7 +262,11 @@ def _dates(days: tuple[str, ...]) -> frozenset[date]:
     return frozenset(map(date.fromisoformat, days))
 
 
-def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[int, Sequence[tuple[int, Gone]]]) -> Due:
+def _due(
+    row: ClaimedRow, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[int, Sequence[tuple[int, Gone]]]
+) -> Due:
+    if row.day is None:
+        raise ValueError("a reminder has a day")
     others = [one for text, one in gone_to.get(row.number_id, ()) if text != row.id]
     return Due(
         reader=reader,
@@ -260,9 +282,9 @@ def _due(row: Any, reader: Reader, visits: tuple[Visit, ...], gone_to: Mapping[i
     )
 
 
-def _reader(row: Any, person: Any, now: datetime) -> Reader:
+def _reader(row: ClaimedRow, person: ClaimedReaderRow, now: datetime) -> Reader:
     return reader_of(
-        recipient_id=row.recipient_id,
+        recipient_id=person.id,
         role=person.role,
         zone=person.zone,
         guessed_zones=person.guessed_zones,
@@ -287,16 +309,17 @@ _SITE = (
 )
 
 
-_SITES = Prepared(sa.select(sites.c.id, *_SITE).where(among(sites.c.id)))
+_SITES = PreparedSelect(_Site, sa.select(sites.c.id, *_SITE).where(among(sites.c.id)))
 
 
-def _sites_of(tx: Transaction, site_ids: Collection[int]) -> dict[int, Any]:
+def _sites_of(tx: Transaction, site_ids: Collection[int]) -> dict[int, _Site]:
     if not site_ids:
         return {}
     return {row.id: row for row in tx.rows(_SITES, {"ids": site_ids})}
 
 
-_PEOPLE = Prepared(
+_PEOPLE = PreparedSelect(
+    ClaimedReaderRow,
     sa.select(
         recipients.c.id,
         recipients.c.patient_id,
@@ -325,23 +348,24 @@ _PEOPLE = Prepared(
     .outerjoin(keys, keys.c.id == patients.c.key_id)
     .join(sites, sites.c.id == patients.c.site_id)
     .outerjoin(consents, consents.c.id == recipients.c.consent_id)
-    .where(among(recipients.c.id))
+    .where(among(recipients.c.id)),
 )
 
 
-_VISITS = Prepared(
+_VISITS = PreparedSelect(
+    TextVisitRow,
     visit_rows(text_items.c.text_id, text_items.c.tells, text_items.c.was)
     .join(text_items, text_items.c.appointment_id == appointments.c.id)
-    .where(among(text_items.c.text_id))
+    .where(among(text_items.c.text_id)),
 )
 
 
-def _visits(rows: Sequence[Any]) -> list[tuple[tuple[str, ...], Visit]]:
+def _visits(rows: Sequence[TextVisitRow]) -> list[tuple[tuple[str, ...], Visit]]:
     """The visits of a text, each with the recipients that its series names."""
     return [(row.recipients, visit_of(row, first=False)) for row in rows]
 
 
-def _said(rows: Sequence[Any]) -> tuple[dict[int, str], dict[int, datetime]]:
+def _said(rows: Sequence[TextVisitRow]) -> tuple[dict[int, str], dict[int, datetime]]:
     """What a notice tells of each visit; the wall clock of each that its reader knew."""
     told = {row.id: row.tells for row in rows if row.tells is not None}
     was = {row.id: datetime.fromisoformat(row.was) for row in rows if row.was is not None}

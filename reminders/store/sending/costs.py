@@ -11,7 +11,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.plans import to_instant
 from reminders.store.database.engine import Transaction
@@ -79,7 +78,7 @@ def total(
         query = query.join(texts, texts.c.id == attempts.c.text_id).where(texts.c.site_id.in_(places))
     row = tx.first(query)
     assert row is not None
-    return cost_of(row, price)
+    return cost_of(row.texts, row.segments, row.told, row.unpriced, price=price)
 
 
 SUMS: tuple[sa.ColumnElement[Any], ...] = (
@@ -97,15 +96,14 @@ def taken(since: datetime, until: datetime) -> list[sa.ColumnElement[bool]]:
     return [attempts.c.id >= first, answered >= since, answered < until, attempts.c.answer == "accepted"]
 
 
-def cost_of(row: Row[Any], price: float | None) -> Cost:
-    """The cost in a row of SUMS."""
-    unpriced = int(row.unpriced)
+def cost_of(texts: int, segments: int, told: float, unpriced: int, *, price: float | None) -> Cost:
+    """The cost of what SUMS add up; a database may give its numbers as decimals."""
     return Cost(
-        texts=row.texts,
-        segments=int(row.segments),
-        told=round(float(row.told), 6),
-        unpriced=unpriced,
-        estimated=round(unpriced * price, 6) if price is not None else None,
+        texts=texts,
+        segments=int(segments),
+        told=round(float(told), 6),
+        unpriced=int(unpriced),
+        estimated=round(int(unpriced) * price, 6) if price is not None else None,
     )
 
 

@@ -4,17 +4,17 @@ Any order and any repetition of what we hear ends the same (`lifecycle.heard`). 
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State, further, heard, may
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import first_id, new_id
+from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     IN_FLIGHT,
     UNASKED,
@@ -31,6 +31,7 @@ from reminders.store.database.schema import (
 from reminders.store.database.sealing import Place, Unreadable
 from reminders.store.people import phone_of
 from reminders.store.planning.texts import give_up, move
+from reminders.store.records import TextRow
 
 log = logging.getLogger(__name__)
 
@@ -48,18 +49,23 @@ class Heard:
     raw: str = field(repr=False)
 
 
-def attempt_by_ref(tx: Transaction, ref: str) -> Row[Any] | None:
-    """The attempt whose callback address carries `ref`, with its text's number."""
-    return tx.first(
-        sa.select(attempts, texts.c.number_id.label("of_number"))
-        .join(texts, texts.c.id == attempts.c.text_id)
-        .where(attempts.c.ref == ref)
-    )
+class NamedAttempt(NamedTuple):
+    """An attempt by its `ref`: whether Twilio named it yet, and the number that it went to."""
+
+    id: int
+    sid: str | None
+    number_id: int
 
 
-def lock_text(tx: Transaction, text_id: Any) -> Row[Any]:
+def attempt_by_ref(tx: Transaction, ref: str) -> NamedAttempt | None:
+    """The attempt whose callback address carries `ref`."""
+    query = sa.select(attempts.c.id, attempts.c.sid, attempts.c.number_id).where(attempts.c.ref == ref)
+    return tx.first_as(NamedAttempt, query)
+
+
+def lock_text(tx: Transaction, text_id: int | sa.ScalarSelect[int]) -> TextRow:
     """One text, locked. Numbers, texts, attempts: in this order everyone locks."""
-    row = tx.first(sa.select(texts).where(texts.c.id == text_id).with_for_update())
+    row = tx.first_as(TextRow, sa.select(texts).where(texts.c.id == text_id).with_for_update())
     assert row is not None
     return row
 
@@ -329,14 +335,27 @@ def send_again(tx: Transaction, unsettled: Unsettled, now: datetime) -> bool:
     )
 
 
-def take_unasked(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> Sequence[Row[Any]]:
-    """Accepted attempts whose end no one told us yet, to be asked after now: id, sid, asks, answered_at, number_id."""
-    rows = tx.all(
-        sa.select(attempts.c.id, attempts.c.sid, attempts.c.asks, attempts.c.answered_at, attempts.c.number_id)
+class Unasked(NamedTuple):
+    """An accepted attempt of whose end no one told us; `asks` is how often we asked."""
+
+    id: int
+    sid: str | None
+    asks: int
+    answered_at: datetime
+    number_id: int
+
+
+def take_unasked(tx: Transaction, now: datetime, busy_until: datetime, limit: int = 200) -> list[Unasked]:
+    """Accepted attempts whose end no one told us yet, to be asked after now."""
+    rows = tx.all_as(
+        Unasked,
+        sa.select(
+            *(attempts.c.id, attempts.c.sid, attempts.c.asks), never_null(attempts.c.answered_at), attempts.c.number_id
+        )
         .where(sa.text(UNASKED), attempts.c.ask_at <= now)
         .order_by(attempts.c.ask_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True),
     )
     tx.run(attempts.update().where(attempts.c.id.in_([row.id for row in rows])).values(ask_at=busy_until))
     return rows
@@ -398,14 +417,31 @@ def unanswered_since(tx: Transaction, before: datetime, after: datetime) -> int:
 _ASKED_FOR = timedelta(minutes=10)  # an attempt has its answer by then
 
 
-def latest_accepted(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
-    """The latest texts that Twilio took since then, the newest first: sender_id, status, error_code."""
+class AcceptedText(NamedTuple):
+    """A text that Twilio took: by which sender, and what was heard of it since."""
+
+    sender_id: int
+    status: str | None
+    error_code: int
+
+
+def latest_accepted(tx: Transaction, since: datetime, limit: int) -> list[AcceptedText]:
+    """The latest texts that Twilio took since then, the newest first."""
     newest = sa.select(attempts.c.sender_id, attempts.c.status, attempts.c.error_code)
     newest = newest.where(attempts.c.id >= first_id(since), attempts.c.answer == "accepted")
-    return tx.all(newest.order_by(attempts.c.id.desc()).limit(limit))
+    return tx.all_as(AcceptedText, newest.order_by(attempts.c.id.desc()).limit(limit))
 
 
-def latest_answers(tx: Transaction, since: datetime, limit: int) -> Sequence[Row[Any]]:
-    """Twilio's latest answers since then, the newest first: answer, error_code."""
-    newest = sa.select(attempts.c.answer, attempts.c.error_code).where(attempts.c.id >= first_id(since))
-    return tx.all(newest.where(attempts.c.answer.is_not(None)).order_by(attempts.c.id.desc()).limit(limit))
+class TwilioAnswer(NamedTuple):
+    """Twilio's answer to an attempt."""
+
+    answer: str
+    error_code: int
+
+
+def latest_answers(tx: Transaction, since: datetime, limit: int) -> list[TwilioAnswer]:
+    """Twilio's latest answers since then, the newest first."""
+    newest = sa.select(never_null(attempts.c.answer), attempts.c.error_code).where(attempts.c.id >= first_id(since))
+    return tx.all_as(
+        TwilioAnswer, newest.where(attempts.c.answer.is_not(None)).order_by(attempts.c.id.desc()).limit(limit)
+    )

@@ -4,19 +4,19 @@ Rules of sending (docs/design.md#rules-of-sending): a scan marks at most 5,000 o
 reserves at most one second of a sender's pace (8).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from reminders.lifecycle import State
 from reminders.plans import to_instant, to_wall
 from reminders.store.database.engine import Transaction
-from reminders.store.database.fast_path import Prepared, among
+from reminders.store.database.fast_path import Prepared, PreparedSelect, among
 from reminders.store.database.ids import first_id
+from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     IN_FLIGHT,
     READY,
@@ -30,6 +30,7 @@ from reminders.store.database.schema import (
     texts,
 )
 from reminders.store.planning.texts import give_up
+from reminders.store.records import SenderRow
 
 READY_AT_ONCE = 2_000
 HELD_AT_ONCE = 1_000
@@ -74,7 +75,22 @@ def _first(column: sa.Column[Any], condition: str, *more: sa.ColumnElement[bool]
     return query.scalar_subquery()
 
 
-_ANYTHING = Prepared(
+class _Anything(NamedTuple):
+    opened: bool | None
+    ready: bool
+
+
+class _Working(NamedTuple):
+    id: int
+    no_pace: bool
+
+
+class _Limit(NamedTuple):
+    segments_per_day: int
+
+
+_ANYTHING = PreparedSelect(
+    _Anything,
     sa.select(
         (_first(texts.c.due_at, WAITING) <= _NOW).label("opened"),
         sa.select(texts.c.closes_at)
@@ -84,15 +100,16 @@ _ANYTHING = Prepared(
         .scalar_subquery()
         .is_not(None)
         .label("ready"),
-    )
+    ),
 )
-_WORKING = Prepared(
+_WORKING = PreparedSelect(
+    _Working,
     sa.select(senders.c.id, (senders.c.segments_per_second <= 0).label("no_pace"))
     .join(sites, sites.c.id == senders.c.site_id)
     .where(sites.c.paused_at.is_(None))
     .where(sa.or_(senders.c.stopped_until.is_(None), senders.c.stopped_until <= _NOW))
     .where(_first(texts.c.closes_at, READY, texts.c.sender_id == senders.c.id, texts.c.closes_at > _NOW).is_not(None))
-    .order_by(senders.c.id)
+    .order_by(senders.c.id),
 )
 
 
@@ -103,7 +120,7 @@ def reserve(tx: Transaction, sender_id: int, now: datetime, at_most: int) -> int
     What is reserved and not used is lost; the moment between the end of one reservation and the look for the next is
     not. A pace of 0 means no limit.
     """
-    row = tx.first(sa.select(senders).where(senders.c.id == sender_id).with_for_update(skip_locked=True))
+    row = tx.first_as(SenderRow, sa.select(senders).where(senders.c.id == sender_id).with_for_update(skip_locked=True))
     if row is None or (row.stopped_until is not None and row.stopped_until > now):
         return 0
     if row.segments_per_second <= 0:
@@ -152,7 +169,7 @@ def day_of(tx: Transaction, sender_id: int, now: datetime) -> Day | None:
 
 def begun_today(tx: Transaction, now: datetime) -> list[tuple[str, int, int]]:
     """The senders that have a limit of the day: address, limit, and how many segments were begun today."""
-    limited = tx.all(sa.select(senders).where(senders.c.segments_per_day > 0).order_by(senders.c.id))
+    limited = tx.all_as(SenderRow, sa.select(senders).where(senders.c.segments_per_day > 0).order_by(senders.c.id))
     return [(row.address, row.segments_per_day, _begun(tx, row.id, now)[0]) for row in limited]
 
 
@@ -174,8 +191,8 @@ def _begun(tx: Transaction, sender_id: int, now: datetime) -> tuple[int, int]:
 
 
 _OF_SENDER = sa.select(senders.c.segments_per_day).where(senders.c.id == sa.bindparam("sender"))
-_LIMIT = Prepared(_OF_SENDER)
-_LIMIT_LOCKED = Prepared(_OF_SENDER.with_for_update(skip_locked=True))
+_LIMIT = PreparedSelect(_Limit, _OF_SENDER)
+_LIMIT_LOCKED = PreparedSelect(_Limit, _OF_SENDER.with_for_update(skip_locked=True))
 
 
 def end_day(tx: Transaction, sender_id: int, now: datetime) -> None:
@@ -204,18 +221,30 @@ def let_one_go(tx: Transaction, text_id: int, now: datetime) -> bool:
     return tx.run(held.where(texts.c.closes_at > now).values(held=None, released_at=now)) == 1
 
 
-def fate_of(tx: Transaction, text_id: int) -> Row[Any]:
-    """Where a text that exists is: state, reason, held, due_at, closes_at; stopped_until of its sender; paused_at and
-    zone of its site.
-    """
-    row = tx.first(
+class Fate(NamedTuple):
+    """Where a text is, whether its sender rests and its site is paused, and the zone of the site."""
+
+    state: str
+    reason: str | None
+    held: str | None
+    due_at: datetime
+    closes_at: datetime
+    stopped_until: datetime | None
+    paused_at: datetime | None
+    zone: str
+
+
+def fate_of(tx: Transaction, text_id: int) -> Fate:
+    """Where a text that exists is."""
+    row = tx.first_as(
+        Fate,
         sa.select(
             *(texts.c.state, texts.c.reason, texts.c.held, texts.c.due_at, texts.c.closes_at),
             *(senders.c.stopped_until, sites.c.paused_at, sites.c.zone),
         )
         .join(senders, senders.c.id == texts.c.sender_id)
         .join(sites, sites.c.id == texts.c.site_id)
-        .where(texts.c.id == text_id)
+        .where(texts.c.id == text_id),
     )
     assert row is not None
     return row
@@ -275,12 +304,19 @@ def resting(tx: Transaction) -> list[Resting]:
     return [Resting(row.id, row.stopped_until, row.stopped_code or 0, row.stops) for row in rows]
 
 
-def failed_since_it_worked(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
-    """Of the senders that do not work: when calls were refused since they worked last, of the last day: sender_id,
-    error_code, what, at (the first of each sort).
-    """
+class FirstRefusal(NamedTuple):
+    """One sort of refusal that a sender met, and when first."""
+
+    sender_id: int
+    error_code: int
+    what: str | None
+    at: datetime
+
+
+def failed_since_it_worked(tx: Transaction, now: datetime) -> list[FirstRefusal]:
+    """Of the senders that do not work: each sort of refusal of the last day, since they worked last."""
     lately = attempts.c.id >= first_id(now - timedelta(days=1))
-    found: list[Row[Any]] = []
+    found: list[FirstRefusal] = []
     first = sa.func.min(attempts.c.started_at, type_=attempts.c.started_at.type).label("at")
     sort = attempts.c.sender_id, attempts.c.error_code, attempts.c.what
     for row in tx.all(sa.select(senders.c.id).where(senders.c.stops > 0)):
@@ -288,7 +324,7 @@ def failed_since_it_worked(tx: Transaction, now: datetime) -> Sequence[Row[Any]]
         worked = sa.select(attempts.c.id).where(mine, attempts.c.answer == "accepted")
         last = tx.value(worked.order_by(attempts.c.id.desc()).limit(1)) or 0
         refused = sa.select(*sort, first).where(mine, attempts.c.id > last, attempts.c.answer == "refused")
-        found += tx.all(refused.group_by(*sort))
+        found += tx.all_as(FirstRefusal, refused.group_by(*sort))
     return found
 
 
@@ -301,11 +337,18 @@ def oldest_due(tx: Transaction, now: datetime, but: Collection[int]) -> datetime
     return at
 
 
-def stopped_senders(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+class StoppedSender(NamedTuple):
+    """A sender at rest: until when, and the code that stopped it."""
+
+    id: int
+    stopped_until: datetime
+    stopped_code: int | None
+
+
+def stopped_senders(tx: Transaction, now: datetime) -> list[StoppedSender]:
     """The senders at rest, with the code that stopped them."""
-    return tx.all(
-        sa.select(senders.c.id, senders.c.stopped_until, senders.c.stopped_code).where(senders.c.stopped_until > now)
-    )
+    query = sa.select(senders.c.id, never_null(senders.c.stopped_until), senders.c.stopped_code)
+    return tx.all_as(StoppedSender, query.where(senders.c.stopped_until > now))
 
 
 # After an outage. What a patient asked for is not held: answers go whatever piled up.
@@ -332,11 +375,18 @@ def hold_overdue(tx: Transaction, now: datetime, of: Collection[int] | None = No
     return tx.run(texts.update().where(texts.c.id.in_(late)).values(held="backlog", ready=False))
 
 
-def backlog(tx: Transaction) -> Sequence[Row[Any]]:
-    """What is held since an outage, by the hour in which it stops being of use: closes_at, many."""
+class Backlog(NamedTuple):
+    """How many texts that are held since an outage stop being of use then."""
+
+    closes_at: datetime
+    many: int
+
+
+def backlog(tx: Transaction) -> list[Backlog]:
+    """What is held since an outage, by when it stops being of use."""
     hour = texts.c.closes_at
     query = sa.select(hour, sa.func.count().label("many")).where(sa.text("held = 'backlog' AND state = 'scheduled'"))
-    return tx.all(query.group_by(hour).order_by(hour))
+    return tx.all_as(Backlog, query.group_by(hour).order_by(hour))
 
 
 def end_backlog(tx: Transaction, now: datetime, *, drop: bool) -> int:
@@ -365,19 +415,25 @@ class Depth:
 COUNTED_FIRST = 50_000
 
 
-def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], now: datetime) -> Row[Any]:
-    """How many of these texts are still of use, and when the oldest of them was due: `due`, `oldest`.
+class _Counted(NamedTuple):
+    due: int
+    oldest: datetime | None
+    all: int
+
+
+def _how_many(tx: Transaction, which: str, *conditions: sa.ColumnElement[bool], now: datetime) -> _Counted:
+    """How many of these texts are still of use, and when the oldest of them was due.
 
     Asked for them all, PostgreSQL reads all that is planned: it cannot know that what is due has mostly gone. Of the
     first fifty thousand it takes the index; more than that are seldom due.
     """
     of_these = sa.select(texts.c.due_at, texts.c.closes_at).where(sa.text(which), *conditions)
 
-    def counted(some: sa.Subquery) -> Row[Any]:
+    def counted(some: sa.Subquery) -> _Counted:
         is_of_use = some.c.closes_at > now
         oldest = sa.func.min(some.c.due_at, type_=texts.c.due_at.type).filter(is_of_use).label("oldest")
         due = sa.func.count().filter(is_of_use).label("due")
-        found = tx.first(sa.select(due, oldest, sa.func.count().label("all")).select_from(some))
+        found = tx.first_as(_Counted, sa.select(due, oldest, sa.func.count().label("all")).select_from(some))
         assert found is not None
         return found
 

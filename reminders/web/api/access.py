@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import starmap
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
@@ -366,7 +366,15 @@ def _value(value: object, kind: type) -> Any:
     return date.fromisoformat(value)
 
 
-def page(request: Request, response: Response, rows: Sequence[Any], limit: int) -> dict[str, Any]:
+class Placed(Protocol):
+    """What stands in a list, with what its place in the order is."""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where it stands."""
+
+
+def page(request: Request, response: Response, rows: Sequence[Placed], limit: int) -> dict[str, Any]:
     """A page of `rows`, of which there is one more than `limit` where another page follows.
 
     A search goes on by `cursor` in its body: a link would lead to another operation.

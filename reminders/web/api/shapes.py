@@ -225,8 +225,8 @@ class Record(Shape):
     format: str
     made_at: Instant
     notice: str
-    site: dict[str, Any]
-    patient: dict[str, Any]
+    site: dict[str, object]
+    patient: dict[str, object]
     who_gets_texts: list[dict[str, Any]]
     consents: list[dict[str, Any]]
     plans: list[dict[str, Any]]

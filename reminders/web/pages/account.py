@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
@@ -55,7 +54,7 @@ def account(request: Request, context: TheContext, actor: Themselves, done: str 
     now = clock.now()
     since = now - timedelta(minutes=context.settings.web.idle_minutes)
 
-    def look(tx: queries.Transaction) -> tuple[list[queries.Row[Any]], int, dict[int | None, str]]:
+    def look(tx: queries.Transaction) -> tuple[list[queries.SignInRow], int, dict[int | None, str]]:
         keys: dict[int | None, str] = {site.id: site.key for site in queries.people.all_sites(tx)}
         rows = list(queries.accounts.sign_ins_of(tx, actor.id, since))
         return rows, queries.accounts.recovery_codes_left(tx, actor.id), keys

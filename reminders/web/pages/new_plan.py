@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from reminders import clock, languages, plans, queries
 from reminders.audit_actions import Action
 from reminders.plans import Category, Kind, PlanDocument, PlanRefused, Problem
-from reminders.queries import Row, history, readings
+from reminders.queries import PlanRow, history, readings
 from reminders.queries.patients import ListedPatient, PatientFilter
 from reminders.service import AppContext, planning
 from reminders.service.office.accounts import Actor
@@ -151,7 +151,7 @@ def edit(request: Request, context: TheContext, actor: Planning, plan_id: RowId)
     """The form filled from a plan as it was accepted."""
     now = clock.now()
 
-    def look(tx: queries.Transaction, notes: readings.Notes) -> tuple[Row[Any], str]:
+    def look(tx: queries.Transaction, notes: readings.Notes) -> tuple[PlanRow, str]:
         plan = history.plan(tx, actor.sites("plan"), plan_id)
         if plan is None:
             raise HTTPException(404)
@@ -175,7 +175,7 @@ def change(request: Request, context: TheContext, actor: Planning, form: Form, p
 # What the buttons do.
 
 
-def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
+def _work(ask: Ask, form: Fields, plan: PlanRow | None) -> Response:
     do = form["do"]
     draft_id = row_id(form["draft"])
     more: dict[str, Any] = {"draft_id": draft_id, "plan": plan}
@@ -202,7 +202,7 @@ def _work(ask: Ask, form: Fields, plan: Row[Any] | None) -> Response:
 
 
 def _start(ask: Ask, form: Fields, more: Mapping[str, Any]) -> Response:
-    plan: Row[Any] | None = more["plan"]
+    plan: PlanRow | None = more["plan"]
     place = _place(_places(ask.context, ask.actor), form)
     read = read_form(form)
     known = plan.id if plan is not None else None
@@ -276,7 +276,7 @@ def _place(places: Sequence[Place], form: Fields) -> Place:
     return next((one for one in places if one.key == form["plan.site"]), places[0])
 
 
-def _plan_of(context: AppContext, actor: Actor, form: Fields) -> Row[Any] | None:
+def _plan_of(context: AppContext, actor: Actor, form: Fields) -> PlanRow | None:
     plan_id = row_id(form["plan_id"])
     if plan_id is None:
         return None
@@ -310,7 +310,10 @@ def _known_of(ask: Ask, *, patient_id: int | None, plan_id: int | None) -> list[
         own = next((one for one in queries.people.recipients_of(tx, patient.id) if one.role == "self"), None)
         notes.add(Action.PLAN_DOCUMENT_READ, "patients", patient.id)
         if not theirs or own is None:
-            return [("patient.ref", patient.ref), ("patient.name", queries.people.open_name(tx, patient) or "")]
+            return [
+                ("patient.ref", patient.ref),
+                ("patient.name", queries.people.open_name(tx, patient.id, patient.name_sealed) or ""),
+            ]
         pairs = fields_of(json.loads(queries.plans.document_of(tx, theirs[0])))
         pairs = [pair for pair in pairs if pair[0].startswith(_ABOUT_A_PERSON)]
         number = queries.people.find_numbers(tx, [own.number_id])[own.number_id]
@@ -364,7 +367,7 @@ def _look(ask: Ask, form: Fields, place: Place) -> Seen:
     return seen
 
 
-def _uncounted(ask: Ask, document: PlanDocument, place: Place, plan: Row[Any] | None) -> list[Problem]:
+def _uncounted(ask: Ask, document: PlanDocument, place: Place, plan: PlanRow | None) -> list[Problem]:
     """What keeps a yes that was typed here from counting, at its box; what the plan said before is no news."""
     found = plans.uncounted_in(document, plans.to_wall(ask.now, place.zone).date())
     if not found or plan is None:
@@ -486,7 +489,7 @@ def _page(
     fields: Fields,
     *,
     draft_id: int | None = None,
-    plan: Row[Any] | None = None,
+    plan: PlanRow | None = None,
     problems: Mapping[str, str] = {},
     judged: bool = True,
     found: Sequence[ListedPatient] | None = None,

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from reminders import clock, languages, lifecycle, plans, queries, wording
 from reminders.audit_actions import Action
 from reminders.plans import Category, PlanRefused
-from reminders.queries import Row, explanations, history, readings, records
+from reminders.queries import RecipientRow, explanations, history, readings, records
 from reminders.queries.history import Heard
 from reminders.queries.texts import LogFilter, Logged
 from reminders.queries.visits import ListedVisit
@@ -74,14 +74,14 @@ class Case:
     context: AppContext
     actor: Actor
     now: datetime
-    row: Row[Any]
-    readers: Sequence[Row[Any]]
+    row: history.PatientAtSite
+    readers: Sequence[RecipientRow]
 
-    def whom(self, reader: Row[Any] | None = None) -> Whom:
+    def whom(self, reader: RecipientRow | None = None) -> Whom:
         """The patient, or one of their readers, as verbs name them."""
         return Whom(self.row.ref, reader.key if reader is not None else "self", self.row.site)
 
-    def reader(self, text: str) -> Row[Any]:
+    def reader(self, text: str) -> RecipientRow:
         """The reader of that id among them; the patient where none is named. 404 for anyone else's."""
         if not text:
             return next(one for one in self.readers if one.role == "self")
@@ -402,7 +402,7 @@ def _messages(case: Case, **values: Any) -> HTMLResponse:
 
 # What can be done.
 
-Verb = Callable[[Case, Fields, "Row[Any]"], "Changes | None"]
+Verb = Callable[[Case, Fields, RecipientRow], "Changes | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +427,7 @@ def _texts_of(done: reader_case.Done | None) -> Changes | None:
     return done.texts if done is not None else None
 
 
-def _new_number(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _new_number(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     if not form["consent.said"]:
         raise _Wrong(
             consent__said="Say whether they agreed to texts to the new number, or that it is still to be asked"
@@ -446,7 +446,7 @@ def _new_number(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     )
 
 
-def _record_consent(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _record_consent(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     consent = consent_in(form, "consent")
     if consent is None:
         raise _Wrong(consent__said="Say whether they agreed to texts")
@@ -455,7 +455,7 @@ def _record_consent(case: Case, form: Fields, reader: Row[Any]) -> Changes | Non
     )
 
 
-def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _opt_out(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     if form["how"] not in HOWS:
         raise _Wrong(how="Say how the no came")
     try:
@@ -478,7 +478,7 @@ def _opt_out(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     )
 
 
-def _verify(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _verify(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     if not form["how"]:
         raise _Wrong(how="Say how you made sure, such as: read the welcome text aloud together")
     return _texts_of(
@@ -486,19 +486,19 @@ def _verify(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     )
 
 
-def _wrong(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _wrong(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     del form
     return _texts_of(phone_numbers.mark_wrong(case.context, case.whom(reader), case.now, who=case.actor.who))
 
 
-def _right(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _right(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     del form
     return _texts_of(
         phone_numbers.mark_wrong(case.context, case.whom(reader), case.now, who=case.actor.who, wrong=False)
     )
 
 
-def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _add(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     del reader
     if not form["recipients.0.consent.said"]:
         problems = {"recipients__0__consent__said": "Say whether they agreed to texts, or that it is still to be asked"}
@@ -514,7 +514,7 @@ def _add(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
     )
 
 
-def _remove(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _remove(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     if form["asked"] not in {"they", "patient"}:
         raise _Wrong(asked="Say who asked for it")
     by_patient = form["asked"] == "patient"
@@ -526,7 +526,7 @@ def _remove(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
 
 
 def _set_all(status: str) -> Verb:
-    def do(case: Case, form: Fields, reader: Row[Any]) -> Changes:
+    def do(case: Case, form: Fields, reader: RecipientRow) -> Changes:
         del reader
         because = form["because"] or None
         if status == "ended" and because not in ENDINGS:
@@ -541,7 +541,7 @@ def _set_all(status: str) -> Verb:
 
 
 def _hold(*, on: bool) -> Verb:
-    def do(case: Case, form: Fields, reader: Row[Any]) -> Changes:
+    def do(case: Case, form: Fields, reader: RecipientRow) -> Changes:
         del form, reader
         retention.hold(case.context, case.row.ref, case.now, who=case.actor.who, on=on, site=case.row.site)
         return Changes()
@@ -549,7 +549,7 @@ def _hold(*, on: bool) -> Verb:
     return do
 
 
-def _erase(case: Case, form: Fields, reader: Row[Any]) -> Changes | None:
+def _erase(case: Case, form: Fields, reader: RecipientRow) -> Changes | None:
     del reader
     if form["ref"] != case.row.ref:
         raise _Wrong(ref=f"Enter the reference {case.row.ref}, so that no one is erased by mistake")

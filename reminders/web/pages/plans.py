@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, Response
 from reminders import clock, plans, queries
 from reminders.audit_actions import Action
 from reminders.lifecycle import PLANNED
-from reminders.queries import Row, history, readings
+from reminders.queries import PlanRow, SeriesOfPlan, history, readings
 from reminders.queries.plans import ListedPlan, PlanFilter
 from reminders.queries.visits import ListedVisit
 from reminders.service import AppContext, planning
@@ -256,7 +256,7 @@ class Opened:
     visits: list[ListedVisit]
     texts: list[Previewed]
     bodies: dict[int, str]
-    series: Sequence[Row[Any]]
+    series: Sequence[SeriesOfPlan]
 
     def without_reminder(self, now: datetime) -> set[int]:
         """The visits ahead of which reminders were weighed, and no text that goes, went or is to go tells."""
@@ -374,7 +374,7 @@ def _asked(
     return _ask_first(request, context, actor, rows, do, problems=problems, because=None, sites=others, **where)
 
 
-def _mine(context: AppContext, actor: Actor, plan_id: int, do: str) -> Row[Any]:
+def _mine(context: AppContext, actor: Actor, plan_id: int, do: str) -> PlanRow:
     row = context.database.read(lambda tx: history.plan(tx, actor.sites("plan"), plan_id))
     if row is None or do not in {*_STATUS, "transfer"}:
         raise HTTPException(404)
