@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ZONE = "America/New_York"
 NOTHING = ""  # on a stream
 COMMANDS = {
-    "migrate", "import", "preview", "send", "settle", "log", "stats", "costs", "status", "oncall test",
+    "migrate", "import", "read", "preview", "send", "settle", "log", "stats", "costs", "status", "oncall test",
     "plans pause", "plans resume", "plans end",
     "pause", "resume", "programs", "sessions move", "sessions cancel", "sessions show", "sessions undo",
     "plans transfer", "appointments move", "appointments cancel",

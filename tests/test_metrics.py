@@ -31,8 +31,6 @@ def families(said: str) -> dict[str, tuple[str, set[str]]]:
     """Name → type and labels, as the page has them."""
     found = {}
     for family in text_string_to_metric_families(said):
-        if family.name.endswith("_created"):
-            continue
         labels = {name for sample in family.samples for name in sample.labels} - {"le", "quantile"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = (family.type, labels)

@@ -412,6 +412,8 @@ def test_backup_and_restore_from_a_terminal(line, run, twilio, travel, tmp_path,
         "file": str(tmp_path / "one.backup"),
         "bytes": (tmp_path / "one.backup").stat().st_size,
         "at": said["at"],
+        "sealed": False,
+        "removed": [],
     }
     assert "keys are not in it" in run("backup", tmp_path / "one.backup").stderr
     live(line, travel, after(3))

@@ -61,10 +61,10 @@ def test_one_with_its_dates(run):
     assert heading == ["Week", "Day", "Time", "What", "Status", "Texts that week"]
     first, second, third, *_ = rows
     skills, groups = "early-recovery-skills (group_education), 50 min", "relapse-prevention (therapy_group), 90 min"
-    assert first == ["1", "Mon 2026-12-07", "16:30", skills, "booked", "3 of 7"]
-    assert second == ["", "Mon 2026-12-07", "17:30", groups, "booked"]
-    assert third[1:3] == ["Wed 2026-12-09", "17:30"]
-    assert "week 1 starts Mon 2026-12-07" in shown.stderr
+    assert first == ["1", "Mon, Dec 7, 2026", "4:30 pm", skills, "booked", "3 of 7"]
+    assert second == ["", "Mon, Dec 7, 2026", "5:30 pm", groups, "booked"]
+    assert third[1:3] == ["Wed, Dec 9, 2026", "5:30 pm"]
+    assert "week 1 starts Mon, Dec 7, 2026" in shown.stderr
     assert "at most 3; the cap is 7" in shown.stderr
     assert "open" not in shown.stderr
     assert "entative" not in shown.stderr

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from reminders import task_kinds
 from reminders.cli.output import Exit, Json, app_context, end, err, out, print_json, print_table, told, who
 
 if TYPE_CHECKING:
@@ -531,6 +530,7 @@ def _status(plan: "PlanShown") -> str:
 
 
 def _title(kind: str) -> str:
+    from reminders import task_kinds
 
     return task_kinds.KINDS[kind].title
 

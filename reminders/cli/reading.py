@@ -36,7 +36,7 @@ def read(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what files hold: visits, plans and meetings, then problems and questions. Nothing is stored.
+    """Show what files hold, storing nothing.
 
     Ends with 1 when something was refused or must be asked.
     """

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from reminders import task_kinds
 from reminders.cli.output import Exit, Json, app_context, end, err, out, print_json, print_json_lines, print_table, who
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def list_tasks(
     all_: All = False, closed: Closed = False, mine: Mine = False, kind: KindOf = None, json: Json = False
 ) -> None:
     """List what a person must do: the urgent first, then by due time."""
-    from reminders import clock, queries
+    from reminders import clock, queries, task_kinds
 
     if all_ and closed:
         raise typer.BadParameter("choose one of --all and --closed", param_hint="--closed")
@@ -99,7 +98,7 @@ def show_task(number: Number, json: Json = False) -> None:
 
 def take_task(number: Number, json: Json = False) -> None:
     """Take a task: it is yours, and no one else is called."""
-    from reminders import clock, queries
+    from reminders import clock, queries, task_kinds
     from reminders.service import tasks
 
     now = clock.now()
@@ -227,7 +226,7 @@ def _plain(word: str | None) -> str:
 
 def _page(task: "Task", told: "Sequence[Event]", now: datetime) -> Iterator[str]:
     """The whole story on one page."""
-    from reminders import queries
+    from reminders import queries, task_kinds
 
     kind = task_kinds.KINDS[task.kind]
     overdue = ", overdue" if queries.tasks.is_overdue(task, now) else ""

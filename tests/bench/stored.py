@@ -367,7 +367,7 @@ def _more_sites(tx: store.Transaction, context: AppContext, now: datetime) -> li
     (pattern,) = tx.all(sa.select(schema.senders).where(schema.senders.c.site_id == own.id))
     found = [(own.id, pattern.id)]
     for number in range(1, SITES):
-        site = {**own._mapping, "id": new_id(now), "key": f"site-{number}"}
+        site = {**own._asdict(), "id": new_id(now), "key": f"site-{number}"}
         sender = {
             **pattern._mapping,
             "id": new_id(now),
