@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
@@ -13,6 +14,11 @@ import staff
 from reminders.web import create_app
 
 TOKEN = "simulator"
+
+
+def without_values(metrics: str) -> str:
+    """Names, labels and help of a page of metrics: a value has digits by chance that may be those of a phone."""
+    return re.sub(r"^([^#].*) \S+$", r"\1", metrics, flags=re.MULTILINE)
 
 
 def signature(url: str, form: Iterable[tuple[str, str]], token: str = TOKEN) -> str:
