@@ -74,7 +74,7 @@ def test_a_session_is_moved_shown_and_put_back(run):
     run("sessions", "show", "oak-group", "2026-12-09", code=3)
     run("sessions", "undo", "nobody", "2026-12-03", code=3)
     assert "called off for everyone" in run("sessions", "cancel", "oak-group", "2026-12-03").stderr
-    assert "Stands" not in run("sessions", "show", "oak-group", "2026-12-03").stderr
+    assert "Status" not in run("sessions", "show", "oak-group", "2026-12-03").stderr
 
 
 def test_one_visit_is_moved_and_called_off(run):

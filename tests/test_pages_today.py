@@ -157,7 +157,7 @@ def test_the_sections_stand_in_order_of_urgency(here):
     assert heads == [
         "Urgent",
         "Held texts",
-        "Red: no text reminds of these visits",
+        "Visits without a reminder",
         "Needs a person",
         "Going out today",
         "Done today",

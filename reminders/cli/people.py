@@ -415,7 +415,7 @@ def show(patient: Patient, site: Site = None, json: Json = False) -> None:
     out.print(legible(f"{person.ref} at {person.site}{f', {person.name}' if person.name else ''}"))
     print_table(
         "Who gets texts",
-        ["Who", "To", "Language", "Agreed to", "Consent", "Stands"],
+        ["Who", "To", "Language", "Agreed to", "Consent", "Status"],
         [
             (_who(one), f"…{one.to[-4:]}", one.language, ", ".join(one.categories), _given(one), _stands(one))
             for one in person.readers

@@ -107,7 +107,7 @@ def show_session(session: Session, on: Day, site: Site = None, json: Json = Fals
         return
     print_table(
         f"{session} on {on.date()}: who knows",
-        ["Patient", "To", "Stands", "Told", "Text"],
+        ["Patient", "To", "Status", "Told", "Text"],
         [
             (
                 line.patient,

@@ -61,7 +61,7 @@ def list_tasks(
         return
     print_table(
         "Tasks, the urgent first",
-        ["No.", "Urgency", "What", "Who", "Visit", "Due", "Stands"],
+        ["No.", "Urgency", "What", "Who", "Visit", "Due", "Status"],
         [
             (
                 task.id,

@@ -34,7 +34,7 @@ FIELDS = (
 
 WHENS: Mapping[str, str] = MappingProxyType(
     {
-        "past": "Opened already",
+        "past": "Due",
         "today": "Today",
         "yesterday": "Yesterday",
         "7d": "Last 7 days",

@@ -36,7 +36,7 @@ QUEUES = {
     "mine": "Mine",
     "unassigned": "Unassigned",
     "open": "All open",
-    "red": "Red visits",
+    "red": "Visits without a reminder",
     "done": "Done",
 }
 READ = Action.INBOX_READ

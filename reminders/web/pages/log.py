@@ -213,7 +213,7 @@ def _facets(
             [(name, staff_words.REASONS.get(name, name), many) for name, many in _most(counts.by["reason"])],
         ),
         ("Twilio code", "code", [(str(code), str(code), many) for code, many in codes]),
-        ("Sort", "class", [(name, staff_words.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
+        ("Type", "class", [(name, staff_words.CLASSES[name], many) for name, many in _most(counts.by["class_"])]),
         (
             "Site",
             "site",

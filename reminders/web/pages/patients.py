@@ -37,7 +37,7 @@ from reminders.wording import staff_words
 
 router = APIRouter()
 
-TABS = {"": "Timeline", "messages": "Messages", "plans": "Plans", "consent": "Consent", "access": "Who looked"}
+TABS = {"": "Timeline", "messages": "Messages", "plans": "Plans", "consent": "Consent", "access": "Access log"}
 SHOWN = 80
 LOGGED = 100
 DONE = {
