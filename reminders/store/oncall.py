@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from reminders.lifecycle import NOT_SURE_TO_BE_HEARD
 from reminders.store.database.engine import Transaction
 from reminders.store.database.ids import new_id
-from reminders.store.database.schema import attempts, pages, plans, recipients, sites, task_events, tasks, texts
-from reminders.store.tasks import OPEN, add_event, change_task, lock_task
+from reminders.store.database.schema import pages, plans, recipients, sites, task_events, tasks, texts
+from reminders.store.tasks import LAST_CODE, OPEN, add_event, change_task, lock_task
 from reminders.task_kinds import CRISIS, KINDS, Happened
 
 ESCALATING = "escalates_at IS NOT NULL"
@@ -139,15 +139,8 @@ def lost_answers(tx: Transaction, now: datetime) -> list[LostAnswer]:
     """The answers to people in danger that did not reach them and of which no one was told, of open tasks of a day."""
     told = task_events.alias("told")
     known = sa.select(told.c.id).where(told.c.text_id == task_events.c.text_id, told.c.what == Happened.ANSWER_LOST)
-    of_last = (
-        sa.select(attempts.c.error_code)
-        .where(attempts.c.text_id == texts.c.id)
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     query = (
-        sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, of_last.label("error_code"))
+        sa.select(task_events.c.task_id, texts.c.id.label("text_id"), texts.c.state, LAST_CODE.label("error_code"))
         .join(texts, texts.c.id == task_events.c.text_id)
         .join(tasks, tasks.c.id == task_events.c.task_id)
         .where(task_events.c.what == Happened.ANSWERED, task_events.c.at > now - timedelta(days=1))

@@ -473,15 +473,18 @@ def by_number(tx: Transaction, task_id: int, sites: Collection[int] | None = Non
     return next(iter(_read(tx, tx.all_as(_Listed, query), sites)), None)
 
 
+LAST_CODE = (
+    sa.select(attempts.c.error_code)
+    .where(attempts.c.text_id == texts.c.id)
+    .order_by(attempts.c.number.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+"""The code that a text's last attempt met."""
+
+
 def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
     """Everything that happened in a task, in order; what people wrote is opened unless told otherwise."""
-    code = (
-        sa.select(attempts.c.error_code)
-        .where(attempts.c.text_id == texts.c.id)
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     query = (
         sa.select(
             task_events,
@@ -490,7 +493,7 @@ def story(tx: Transaction, task_id: int, *, words: bool = True) -> list[Event]:
             texts.c.state,
             texts.c.wording,
             texts.c.reason,
-            code.label("error_code"),
+            LAST_CODE.label("error_code"),
         )
         .outerjoin(replies, replies.c.id == task_events.c.reply_id)
         .outerjoin(texts, texts.c.id == task_events.c.text_id)

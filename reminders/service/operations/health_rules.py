@@ -150,7 +150,7 @@ def _is_lasting(sender: store.queue.Resting, seen: Seen) -> bool:
     return sender.stops >= seen.limits.rests or sender.stopped_until - seen.now > LASTING_REST
 
 
-def why_it_rests(sender: store.queue.Resting | store.queue.StoppedSender, now: datetime) -> str:
+def why_it_rests(sender: store.queue.Resting, now: datetime) -> str:
     """Why a sender is at rest, in words."""
     if sender.stopped_until - now > timedelta(days=365):
         return "the database was restored, and Twilio is asked first what went since the backup"

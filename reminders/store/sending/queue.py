@@ -16,7 +16,6 @@ from reminders.plans import to_instant, to_wall
 from reminders.store.database.engine import Transaction
 from reminders.store.database.fast_path import Prepared, PreparedSelect, among
 from reminders.store.database.ids import first_id
-from reminders.store.database.record_check import never_null
 from reminders.store.database.schema import (
     IN_FLIGHT,
     READY,
@@ -335,20 +334,6 @@ def oldest_due(tx: Transaction, now: datetime, but: Collection[int]) -> datetime
     query = sa.select(oldest).where(due, texts.c.due_at <= now, texts.c.closes_at > now, texts.c.site_id.not_in(but))
     at: datetime | None = tx.value(query)
     return at
-
-
-class StoppedSender(NamedTuple):
-    """A sender at rest: until when, and the code that stopped it."""
-
-    id: int
-    stopped_until: datetime
-    stopped_code: int | None
-
-
-def stopped_senders(tx: Transaction, now: datetime) -> list[StoppedSender]:
-    """The senders at rest, with the code that stopped them."""
-    query = sa.select(senders.c.id, never_null(senders.c.stopped_until), senders.c.stopped_code)
-    return tx.all_as(StoppedSender, query.where(senders.c.stopped_until > now))
 
 
 # After an outage. What a patient asked for is not held: answers go whatever piled up.
