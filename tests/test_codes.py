@@ -32,8 +32,8 @@ def test_every_code_of_the_table_is_there():
     [
         (0, "ops", None, 5, False, True, False, True),
         (20003, "ops", None, 60, True, True, False, True),
-        (20429, "nobody", None, 5, False, False, False, True),
-        (20500, "nobody", None, None, False, False, True, False),
+        (20429, "no one", None, 5, False, False, False, True),
+        (20500, "no one", None, None, False, False, True, False),
         (21211, "coordinator", "bad", None, False, False, True, False),
         (21408, "ops", None, None, False, True, True, True),
         (21610, "coordinator", "opted_out", None, False, False, True, False),
@@ -49,7 +49,7 @@ def test_every_code_of_the_table_is_there():
         (30022, "ops", None, 5, False, False, False, True),
         (30023, "ops", None, None, False, False, False, True),
         (30034, "ops", None, 60, True, True, False, False),
-        (30500, "nobody", None, None, False, False, True, True),
+        (30500, "no one", None, None, False, False, True, True),
     ],
 )
 def test_finding_5_the_codes_that_matter_most_say_all_that_they_lead_to(

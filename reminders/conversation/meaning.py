@@ -86,7 +86,7 @@ def understand(text: str, language: str = "en", *, asked: bool = False) -> Under
 
     Case, accents, punctuation, emoji, invisible characters and most typos do not matter. STOP (L-12) is an opt-out
     word, alone or with only courtesy and words of another meaning; START (L-17) must be the whole message. CONFIRM and
-    YES require that every word is explained: "yes but can i bring my mom" is OTHER, and a reply that tells of a slip or
+    YES require that every word is explained: "yes but can i bring my mom" is OTHER, and a reply that mentions a slip or
     a crisis confirms nothing.
 
     If no rule finds danger, the second reader looks for it: above its first threshold the text is danger, above its

@@ -24,7 +24,7 @@ _AS_CLOCK = frozenset({"time", "program_time"})
 
 @dataclass(slots=True, repr=False)
 class Evidence:
-    """What the cells of a table tell of days and clocks, and what they mean together."""
+    """The days and times in the cells of a table, and what they mean together."""
 
     table: Table
     header: Header

@@ -198,7 +198,7 @@ class Sheet:
         return self.table.place(row)
 
     def told(self, row: Row, column: Column | None, role: Role) -> Told | Untold | None:
-        """What a row's cell tells of days and clocks, why it tells nothing, or None for an empty one or no column."""
+        """The days and times in a cell, why there are none, or None for an empty cell or a missing column."""
         return None if column is None else self.evidence.told(row, column, role)
 
     def day(self, told: Told, column: Column, row: Row) -> date:

@@ -143,25 +143,25 @@ class Explained:
 
 
 WHO = {
-    "nobody": "No one need do anything.",
+    "no one": "No one need do anything.",
     "coordinator": "The coordinator.",
     "ops": "Whoever runs the service (ops).",
 }
 
 _STATES_EXPLAINED = {
-    "scheduled": ("It waits for its window.", "We hand it over once the window opens.", "Nothing.", "nobody"),
-    "sending": ("We are handing it over now.", "We wait for Twilio's answer.", "Nothing.", "nobody"),
+    "scheduled": ("It waits for its window.", "We hand it over once the window opens.", "Nothing.", "no one"),
+    "sending": ("We are handing it over now.", "We wait for Twilio's answer.", "Nothing.", "no one"),
     "sent": (
         "Twilio took it. The phone network has not said yet whether it arrived.",
         "We wait for its word, and ask after it within the hour.",
         "Nothing yet.",
-        "nobody",
+        "no one",
     ),
     "delivered": (
         "The phone network says that it arrived on the phone. That is no proof of reading.",
         "Nothing more.",
         "Nothing.",
-        "nobody",
+        "no one",
     ),
     "unconfirmed": (
         "Twilio took it, and the phone network never said whether it arrived. Most such texts do arrive.",
@@ -182,7 +182,7 @@ _STATES_EXPLAINED = {
         "Phone the patient. Look at Health for why nothing went.",
         "coordinator",
     ),
-    "cancelled": ("The visit was moved or called off, so it was taken back.", "Nothing more.", "Nothing.", "nobody"),
+    "cancelled": ("The visit was moved or called off, so it was taken back.", "Nothing more.", "Nothing.", "no one"),
 }
 
 _REASONS_EXPLAINED = {
@@ -191,13 +191,13 @@ _REASONS_EXPLAINED = {
     "unverified": ("Read the welcome text aloud together, or wait for its Y.", "coordinator"),
     "number_bad": ("Ask for the right number and take consent for it.", "coordinator"),
     "quiet_hours": ("Phone, if nothing else reminds of the visit.", "coordinator"),
-    "cap_day": ("Nothing, as long as another text that day says what matters.", "nobody"),
-    "cap_week": ("Nothing. A patient who wants more texts can agree to more.", "nobody"),
+    "cap_day": ("Nothing, as long as another text that day says what matters.", "no one"),
+    "cap_week": ("Nothing. A patient who wants more texts can agree to more.", "no one"),
     "closed": ("See whether the visit takes place at all.", "coordinator"),
     "too_late": ("Phone, if nothing else reminds of the visit.", "coordinator"),
-    "merged_into": ("Nothing: the other text says it.", "nobody"),
+    "merged_into": ("Nothing: the other text says it.", "no one"),
     "not_booked": ("Book the visit, and its texts are planned.", "coordinator"),
-    "category_off": ("Nothing. Ask whether they want this sort of text.", "nobody"),
+    "category_off": ("Nothing. Ask whether they want this sort of text.", "no one"),
     "paused": ("Resume the plan when it goes on.", "coordinator"),
     "no_wording": ("Phone, and tell whoever looks after the wording.", "ops"),
     "lint": ("Mend the site's alias or what was typed: a word in it tells.", "ops"),

@@ -16,7 +16,7 @@ from reminders.plans import to_instant, to_wall
 
 Class = Literal["retry", "number", "opted_out", "account", "sender", "volume", "message", "unknown"]
 Number = Literal["bad", "opted_out"]
-Who = Literal["nobody", "coordinator", "ops"]
+Who = Literal["no one", "coordinator", "ops"]
 
 
 @dataclass(frozen=True, slots=True)

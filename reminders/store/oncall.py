@@ -38,7 +38,7 @@ def alarms(tx: Transaction, sites: Collection[int] | None = None) -> Alarms:
     return Alarms(row.open, row.since)
 
 
-def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew: bool) -> tuple[int, int]:
+def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, again: bool) -> tuple[int, int]:
     """Ring a task's alarm once more; which ring it is, and the step at which it stands.
 
     One that no one has acknowledged keeps its clock and its step: what comes on top never slows the escalation down.
@@ -48,7 +48,7 @@ def ring(tx: Transaction, task_id: int, now: datetime, every: timedelta, *, anew
     assert row is not None
     ringing = row.rung_at is not None and row.acknowledged_at is None
     values: dict[str, Any] = {"rings": row.rings + 1}
-    if not ringing and (anew or row.rung_at is None):
+    if not ringing and (again or row.rung_at is None):
         values |= {"rung_at": now, "step": 0, "acknowledged_at": None, "escalates_at": now + every}
     change_task(tx, task_id, **values)
     return row.rings + 1, row.step if ringing else 0

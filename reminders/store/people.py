@@ -514,7 +514,7 @@ class ConsentGiven:
 
 
 def record_consent(
-    tx: Transaction, recipient: RecipientRow, given: ConsentGiven, now: datetime, *, anew: bool = False
+    tx: Transaction, recipient: RecipientRow, given: ConsentGiven, now: datetime, *, always: bool = False
 ) -> bool:
     """Append a consent and put it in force; whether it said anything new.
 
@@ -524,7 +524,7 @@ def record_consent(
     """
     values = asdict(given)
     history = tx.all_as(ConsentRow, _CONSENTS_OF, {"recipient": recipient.id, "number": recipient.number_id})
-    if not anew and any(all(getattr(row, name) == value for name, value in values.items()) for row in history):
+    if not always and any(all(getattr(row, name) == value for name, value in values.items()) for row in history):
         if recipient.consent_id is None and history:  # the number came back to this person
             _put_in_force(tx, recipient.id, max(row.id for row in history))
         return False

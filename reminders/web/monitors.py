@@ -32,7 +32,7 @@ def readyz(context: TheContext) -> JSONResponse:
     sealed. 503 otherwise.
 
     Nothing else counts. A balancer takes an unready process away, and when Twilio or a worker is away replies must be
-    heard as ever: /statusz tells of the service.
+    heard as ever: /statusz reports on the service.
     """
     try:
         upgrade.check_again(context.database)

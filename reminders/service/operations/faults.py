@@ -18,7 +18,7 @@ from reminders.task_kinds import HEALTH, OVER, SENDER_FAULT, Happened
 log = logging.getLogger(__name__)
 
 LEFT_ALONE = timedelta(hours=4)  # a person closed the task although the fault goes on
-_STANDS_FOR = {"sender": SENDER_FAULT}  # a rule → the kind of task that already tells of it
+_STANDS_FOR = {"sender": SENDER_FAULT}  # a rule → the kind of task that already reports it
 
 
 def look(context: AppContext, now: datetime) -> int:

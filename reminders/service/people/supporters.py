@@ -131,7 +131,7 @@ def _revoke(case: ReaderCase, how: str) -> None:
         legal_basis=None,
         expires_on=None,
     )
-    store.people.record_consent(case.tx, case.reader, given, case.now, anew=True)
+    store.people.record_consent(case.tx, case.reader, given, case.now, always=True)
 
 
 def come_of_age(context: AppContext, now: datetime) -> int:

@@ -50,13 +50,13 @@ def pager(context: AppContext) -> Pager:
     return Pager(live=context.settings.twilio.live)
 
 
-def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime, *, anew: bool = True) -> None:
+def ring(context: AppContext, tx: store.Transaction, task_id: int, now: datetime, *, again: bool = True) -> None:
     """Ring the alarm of an urgent task: page at once, and start its clock unless it runs.
 
     While no one has acknowledged it, it pages again and escalates as it would have: someone who writes every ten
     minutes must not keep the second person from being called. An acknowledged one rings from the beginning if `again`.
     """
-    ring_number, step = store.oncall.ring(tx, task_id, now, EVERY, anew=anew)
+    ring_number, step = store.oncall.ring(tx, task_id, now, EVERY, again=again)
     kind = store.oncall.kinds_of(tx, [task_id])[task_id]
     called = dict.fromkeys([*_contacts(context, kind, now, 0), *_contacts(context, kind, now, step)])
     _call(tx, task_id, list(called), now, ring_number=ring_number, step=step)
@@ -244,5 +244,5 @@ def tell_of_lost_answers(context: AppContext, tx: store.Transaction, now: dateti
     for row in lost:
         values = {"state": row.state} | ({"code": row.error_code} if row.error_code else {})
         store.tasks.add_event(tx, row.task_id, now, Happened.ANSWER_LOST, values, text_id=row.text_id)
-        ring(context, tx, row.task_id, now, anew=False)
+        ring(context, tx, row.task_id, now, again=False)
     return len(lost)
